@@ -1,0 +1,56 @@
+# `make` lists the targets. Everything runs in .venv, which is made again only when pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install -qq
+
+# Debian's server binaries, where they are installed: the suites that speak to a server run on them as well.
+OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin %,$(wildcard /usr/lib/postgresql/1[4-9]/bin/postgres))
+SERVER_SUITES := tests/sql tests/integration tests/isolation
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-fast lint typecheck format schema clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: pyproject.toml scripts/make_venv.sh
+	@echo "setting up $(VENV)"
+	@PYTHON="$(PYTHON)" scripts/make_venv.sh $(VENV)
+	@$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@echo "setting up the tools for tests and checks in $(VENV)"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+venv: $(VENV)/.ready-dev  ## Set up .venv with everything that tests and checks need
+
+demo: $(VENV)/.ready  ## Start PostgreSQL, a worker and Flower, run real jobs, print what happened
+	@$(BIN)/pgqueue demo
+
+test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and on Debian's where it is installed
+	@$(BIN)/python -m pytest $(OTHER_SERVERS)
+
+test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
+	@$(BIN)/python -m pytest -q -m 'not slow' tests/unit tests/sql
+
+lint: $(VENV)/.ready-dev  ## Check style and which module may import which
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-timing
+
+typecheck: $(VENV)/.ready-dev  ## Check the types
+	@$(BIN)/mypy
+
+format: $(VENV)/.ready-dev  ## Put the code into the project's format
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+schema: $(VENV)/.ready-dev  ## Write tests/schema.sql, the golden dump, from the migrations
+	@$(BIN)/python -m tests.harness.schema_dump > tests/schema.sql.new
+	@mv tests/schema.sql.new tests/schema.sql
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
