@@ -1,0 +1,112 @@
+-- The queue: one hot table, and what describes its queues, its routes and its workers.
+
+create table pgqueue.queue (
+  name text primary key,
+  paused boolean not null default false,
+  durable boolean not null default true,
+  exclusive boolean not null default false,
+  auto_delete boolean not null default false,
+  arguments jsonb not null default '{}',
+  expires_after interval,
+  message_ttl interval,
+  used_at timestamptz not null default clock_timestamp(),
+  constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255)
+);
+comment on table pgqueue.queue is 'Queues that were declared or paused; a queue that merely has messages needs no row';
+
+create table pgqueue.exchange (
+  name text primary key,
+  type text not null,
+  durable boolean not null,
+  auto_delete boolean not null,
+  arguments jsonb not null default '{}',
+  constraint exchange_type_is_known check (type in ('direct', 'topic', 'fanout'))
+);
+comment on table pgqueue.exchange is 'AMQP exchanges, shared by all processes';
+
+create table pgqueue.binding (
+  exchange text not null references pgqueue.exchange on delete cascade,
+  routing_key text not null,
+  queue text not null references pgqueue.queue on delete cascade,
+  pattern text not null,
+  primary key (exchange, routing_key, queue)
+);
+comment on table pgqueue.binding is 'Which queues an exchange feeds';
+comment on column pgqueue.binding.pattern is 'The routing key of a topic binding as a regular expression';
+create index binding_queue on pgqueue.binding (queue);
+comment on index pgqueue.binding_queue is 'Deleting a queue deletes its bindings';
+
+create table pgqueue.worker (
+  id int generated always as identity primary key,
+  name text not null,
+  pid int not null,
+  executors int not null,
+  queues text[] not null default '{}',
+  started_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  items_processed bigint not null default 0,
+  last_run_at timestamptz
+);
+comment on table pgqueue.worker is
+  'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+create table pgqueue.message (
+  id bigint generated always as identity primary key,
+  cookie bigint,
+  token bigint,
+  session_id bigint,
+  due_at timestamptz,
+  expires_at timestamptz,
+  launched_at timestamptz not null default clock_timestamp(),
+  submitter oid not null default quote_ident(current_user)::regrole::oid,
+  kind pgqueue.message_kind not null,
+  state pgqueue.message_state not null default 'ready',
+  kept pgqueue.result_kept not null default 'none',
+  worker_id int,
+  priority smallint not null default 0,
+  deliveries smallint not null default 0,
+  attempts smallint not null default 0,
+  max_attempts smallint,
+  queue text not null,
+  sql text,
+  params text[],
+  settings jsonb,
+  timeout interval,
+  backoff interval,
+  label text,
+  unique_key text,
+  payload json,
+  last_error jsonb,
+  constraint message_is_a_job_or_a_task check (
+    kind = 'job' and sql is not null and cookie is not null and payload is null or kind = 'task' and payload is not null and sql is null),
+  constraint message_priority_is_0_to_9 check (priority between 0 and 9),
+  constraint message_queue_is_1_to_255_bytes check (octet_length(queue) between 1 and 255),
+  constraint message_delayed_has_a_due_time check (state <> 'delayed' or due_at is not null),
+  constraint message_claimed_has_an_owner check ((state = 'claimed') = (token is not null and worker_id is not null))
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+        autovacuum_analyze_scale_factor = 0.2);
+comment on table pgqueue.message is 'Jobs and Celery messages that are not done. Hot: a row is inserted, claimed and deleted';
+comment on column pgqueue.message.submitter is 'Set by the server, never by the submitter: roles insert through pgqueue.outbox, which lacks this column';
+comment on column pgqueue.message.token is 'The fencing token of the current claim; completing needs it';
+comment on column pgqueue.message.deliveries is 'How often it was handed to a worker';
+comment on column pgqueue.message.attempts is 'How often a job ran and failed';
+comment on column pgqueue.message.session_id is 'The session that handed the job in, for pgqueue.stats';
+
+create index message_ready on pgqueue.message (queue, kind, priority desc, id) where state = 'ready';
+comment on index pgqueue.message_ready is 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
+create index message_delayed on pgqueue.message (due_at) where state = 'delayed';
+comment on index pgqueue.message_delayed is 'pgqueue._promote: what has become due';
+create index message_claimed on pgqueue.message (worker_id) where state = 'claimed';
+comment on index pgqueue.message_claimed is 'pgqueue._reclaim: what lost workers hold';
+create unique index message_unique_key on pgqueue.message (submitter, unique_key) where unique_key is not null;
+comment on index pgqueue.message_unique_key is 'One unfinished job for each unique key of a role';
+create index message_session on pgqueue.message (session_id) where session_id is not null;
+comment on index pgqueue.message_session is 'pgqueue.stats: the unfinished jobs of this session';
+
+create view pgqueue.outbox with (security_barrier) as
+  select id, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
+         timeout, backoff, label, unique_key, payload, launched_at
+  from pgqueue.message
+  where submitter = quote_ident(current_user)::regrole::oid;
+comment on view pgqueue.outbox is
+  'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';

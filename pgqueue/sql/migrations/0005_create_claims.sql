@@ -1,0 +1,393 @@
+-- How a message moves: claim, ack, release; who is alive; who sleeps. Every change of state is one statement here.
+
+create function pgqueue._lock_class(purpose text)
+  returns int
+  language sql immutable
+begin atomic
+  -- 'pgq' and a number: the first key of pgqueue's advisory locks.
+  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'job' then 1886417203 when 'upkeep' then 1886417204 end;
+end;
+comment on function pgqueue._lock_class(text) is 'The first key of an advisory lock: worker (liveness), sleeper (wake-ups), job (running), upkeep';
+
+create function pgqueue._advisory_locks(class int)
+  returns table (objid int, pid int, mode text)
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  select (case when l.objid::bigint > 2147483647 then l.objid::bigint - 4294967296 else l.objid::bigint end)::int, l.pid, l.mode
+  from pg_locks l
+  where l.locktype = 'advisory' and l.classid::bigint = class and l.objsubid = 2 and l.granted
+    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+$$;
+comment on function pgqueue._advisory_locks(int) is 'Who holds pgqueue''s advisory locks of a class. Not bound to a snapshot';
+
+create function pgqueue._queue_channel(queue text)
+  returns text
+  language sql immutable
+begin atomic
+  select 'pgqueue.q.' || hashtext(queue);
+end;
+comment on function pgqueue._queue_channel(text) is 'The NOTIFY channel on which sleeping workers of a queue are woken';
+
+create function pgqueue._wake(queue text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A sleeping worker holds this lock exclusively. Publishers share it until they commit, so a worker that gets it knows that
+  -- every message published before is visible to it, and one that published after finds it taken: no wake-up is lost.
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue)) then
+    perform pg_notify(pgqueue._queue_channel(queue), '');
+  end if;
+end
+$$;
+comment on function pgqueue._wake(text) is 'Notifies the workers of a queue at commit, if one of them sleeps';
+
+create function pgqueue._fall_asleep(queues text[], out asleep boolean, out seconds_to_next_due float8)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  class int := pgqueue._lock_class('sleeper');
+  mine int[];
+  held int[];
+  wanted int[] := array(select distinct hashtext(q) from unnest(queues) q);
+  key int;
+begin
+  select array_agg(l.objid) filter (where l.pid = pg_backend_pid()), array_agg(l.objid) into mine, held
+  from pgqueue._advisory_locks(class) l
+  where l.mode = 'ExclusiveLock';
+  foreach key in array coalesce(mine, '{}') loop
+    if key <> all (wanted) then
+      perform pg_advisory_unlock(class, key);
+    end if;
+  end loop;
+  asleep := true;
+  foreach key in array wanted loop
+    -- Another sleeper's lock covers this worker as well: a notification wakes both.
+    if key <> all (coalesce(held, '{}')) and not pg_try_advisory_lock(class, key) then
+      asleep := false;
+    end if;
+  end loop;
+  if not asleep then
+    perform pgqueue._wake_up(queues);
+  end if;
+  select extract(epoch from m.due_at - clock_timestamp()) into seconds_to_next_due
+  from pgqueue.message m
+  where m.state = 'delayed'
+  order by m.due_at
+  limit 1;
+end
+$$;
+comment on function pgqueue._fall_asleep(text[]) is
+  'Takes the sleepers'' locks of these queues for the session. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, look again soon';
+
+create function pgqueue._wake_up(queues text[])
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_unlock(pgqueue._lock_class('sleeper'), l.objid)
+  from pgqueue._advisory_locks(pgqueue._lock_class('sleeper')) l
+  where l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock';
+end
+$$;
+comment on function pgqueue._wake_up(text[]) is 'Gives the sleepers'' locks of this session back';
+
+create function pgqueue._register_worker(name text, executors int)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  worker_id int := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+begin
+  if pg_is_in_recovery() then
+    raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
+  end if;
+  -- The lock comes first: whoever sees the row sees the lock.
+  perform pg_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+  insert into pgqueue.worker (id, name, pid, executors) overriding system value
+  values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  return worker_id;
+end
+$$;
+comment on function pgqueue._register_worker(text, int) is 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
+
+create function pgqueue._set_worker_queues(worker_id int, queues text[])
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
+  update pgqueue.queue q set used_at = clock_timestamp() where q.name = any (_set_worker_queues.queues);
+end
+$$;
+comment on function pgqueue._set_worker_queues(int, text[]) is 'Says which queues a worker consumes';
+
+create function pgqueue._promote(max_count int)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  promoted int;
+begin
+  update pgqueue.message m
+  set state = 'ready'
+  from (
+    select d.id from pgqueue.message d
+    where d.state = 'delayed' and d.due_at <= clock_timestamp()
+    order by d.due_at
+    limit max_count
+    for update skip locked
+  ) due
+  where m.id = due.id;
+  get diagnostics promoted = row_count;
+  return promoted;
+end
+$$;
+comment on function pgqueue._promote(int) is 'Makes delayed messages that are due ready';
+
+create function pgqueue._claim(worker_id int, kind text, queues text[], max_count int)
+  returns table (id bigint, token bigint, queue text, redelivered boolean, message json)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  claim_token bigint := pgqueue._random_bigint();
+begin
+  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
+  perform set_config('synchronous_commit', 'off', true);
+  if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
+    raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
+  end if;
+  perform pgqueue._promote(1000);
+  return query
+  with candidate as materialized (
+    select c.id, row_number() over (partition by wanted.name order by c.priority desc, c.id) as place
+    from unnest(_claim.queues) wanted (name)
+    cross join lateral (
+      select m.id, m.priority
+      from pgqueue.message m
+      where m.queue = wanted.name and m.kind = _claim.kind::pgqueue.message_kind and m.state = 'ready'
+      order by m.priority desc, m.id
+      limit max_count
+      for update skip locked
+    ) c
+    where not exists (select from pgqueue.queue q where q.name = wanted.name and q.paused)
+  ), picked as materialized (
+    -- A turn for each queue, the first messages of each before the second.
+    select c.id, c.place from candidate c order by c.place limit max_count
+  ), stale as (
+    delete from pgqueue.message m using picked p
+    where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+    returning m.id
+  ), claimed as (
+    update pgqueue.message m
+    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = m.deliveries + 1
+    from picked p
+    where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+    returning m.*, p.place
+  )
+  select c.id, c.token, c.queue, c.deliveries > 1,
+         case c.kind when 'task' then c.payload
+         else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
+                                   c.timeout, c.kept, c.label) end
+  from claimed c
+  order by c.place, c.priority desc, c.id;
+end
+$$;
+comment on function pgqueue._claim(int, text, text[], int) is 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue';
+
+create function pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint,
+                                     submitter oid, sql text, params text[], settings jsonb, timeout interval,
+                                     kept pgqueue.result_kept, label text)
+  returns json
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select json_build_object(
+    'body', json_build_array(json_build_array(left(sql, 200)), '{}'::json,
+                             '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
+    'content-type', 'application/json',
+    'content-encoding', 'utf-8',
+    'headers', json_build_object(
+      'lang', 'sql', 'task', 'pgqueue.job', 'id', 'job-' || id, 'root_id', 'job-' || id, 'parent_id', null, 'group', null,
+      'shadow', label, 'argsrepr', left(sql, 200), 'kwargsrepr', '{}', 'origin', pg_get_userbyid(submitter), 'retries', attempts,
+      'eta', null, 'expires', null, 'timelimit', json_build_array(null, null), 'ignore_result', true,
+      'job', json_build_object(
+        'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
+        'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
+        'queue', queue, 'label', label)),
+    'properties', json_build_object(
+      'delivery_mode', 2, 'priority', priority, 'correlation_id', 'job-' || id, 'reply_to', null,
+      'delivery_info', json_build_object('exchange', '', 'routing_key', queue, 'redelivered', deliveries > 1)))
+$$;
+comment on function pgqueue._job_message(bigint, bigint, text, smallint, smallint, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
+  is 'A job as a Celery message (protocol 2) for the task pgqueue.job';
+
+create function pgqueue._ack(ids bigint[], tokens bigint[])
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  acked int;
+begin
+  delete from pgqueue.message m
+  using unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token;
+  get diagnostics acked = row_count;
+  return acked;
+end
+$$;
+comment on function pgqueue._ack(bigint[], bigint[]) is 'Deletes claimed messages. One whose token is no longer current is left alone';
+
+create function pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  released text[];
+begin
+  with back as (
+    update pgqueue.message m
+    set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
+    from unnest(ids, tokens) done (id, token)
+    where m.id = done.id and m.token = done.token and m.state = 'claimed'
+    returning m.queue
+  )
+  select array_agg(queue) into released from back;
+  perform pgqueue._wake(q) from (select distinct unnest(released)) r (q);
+  return coalesce(cardinality(released), 0);
+end
+$$;
+comment on function pgqueue._release(bigint[], bigint[], boolean) is 'Makes claimed messages ready again. undelivered: nobody began them, so they are not flagged as redelivered';
+
+create function pgqueue._unregister_worker(worker_id int)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._release(array_agg(m.id), array_agg(m.token), false)
+  from pgqueue.message m
+  where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
+  having count(*) > 0;
+  delete from pgqueue.worker w where w.id = worker_id;
+end
+$$;
+comment on function pgqueue._unregister_worker(int) is 'A worker ends: what it still holds is ready again';
+
+create function pgqueue._reclaim(max_deliveries int)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  lost int[];
+  held pgqueue.message;
+  reclaimed int := 0;
+begin
+  -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
+  -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  select array_agg(distinct c.worker_id) into lost
+  from (
+    select m.worker_id from pgqueue.message m where m.state = 'claimed'
+    union
+    select w.id from pgqueue.worker w
+  ) c (worker_id)
+  where not exists (
+    select from pgqueue.worker w
+    join pgqueue._advisory_locks(pgqueue._lock_class('worker')) l on l.objid = w.id and l.pid = w.pid
+    where w.id = c.worker_id);
+  if lost is null then
+    return 0;
+  end if;
+  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended.
+  for held in
+    select * from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
+  loop
+    if held.kind = 'job' and held.deliveries >= max_deliveries then
+      delete from pgqueue.message d where d.id = held.id;
+      perform pgqueue._archive(held, 'failed', jsonb_build_object(
+        'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
+        'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
+    else
+      update pgqueue.message r set state = 'ready', token = null, worker_id = null where r.id = held.id;
+      perform pgqueue._wake(held.queue);
+      delete from pgqueue.activity a where a.id = held.id;
+    end if;
+    reclaimed := reclaimed + 1;
+  end loop;
+  delete from pgqueue.worker w
+  where w.id = any (lost) and not exists (select from pgqueue.message m where m.state = 'claimed' and m.worker_id = w.id);
+  return reclaimed;
+end
+$$;
+comment on function pgqueue._reclaim(int) is 'Makes the messages of workers that are gone ready again; a job that was lost too often fails';
+
+create function pgqueue._tick(worker_id int, items_processed bigint, last_run_at timestamptz)
+  returns table (naptime float8, max_items int)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  if not exists (select from pgqueue.worker w where w.id = worker_id) then
+    raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
+  end if;
+  update pgqueue.worker w
+  set last_seen_at = clock_timestamp(), items_processed = _tick.items_processed, last_run_at = _tick.last_run_at
+  where w.id = worker_id
+    and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
+  perform pgqueue._promote(10000);
+  if pg_try_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0) then
+    perform pgqueue._reclaim(20);
+    perform pgqueue._expire_queues();
+    perform pgqueue._fold_stats();
+    delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
+    delete from pgqueue.request r
+    where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
+    begin
+      -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
+      perform set_config('lock_timeout', '50ms', true);
+      perform pgqueue._make_partitions();
+      perform pgqueue._drop_partitions(pgqueue._worker_setting('result_ttl', '7 days')::interval);
+    exception when lock_not_available then
+      null;  -- the next tick tries again; there are three days of partitions ahead
+    end;
+  end if;
+  return query select extract(epoch from pgqueue._worker_setting('naptime', '3 s')::interval)::float8,
+                      pgqueue._worker_setting('max_items', '100')::int;
+end
+$$;
+comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now';
+
+create function pgqueue._expire_queues()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+begin
+  update pgqueue.queue q set used_at = clock_timestamp()
+  where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after / 2
+    and exists (select from pgqueue.worker w where q.name = any (w.queues));
+  for name in
+    select q.name from pgqueue.queue q
+    where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
+    for update skip locked
+  loop
+    perform pgqueue._delete_queue(name, true, false);
+  end loop;
+end
+$$;
+comment on function pgqueue._expire_queues() is 'Deletes queues that nobody consumed for as long as their x-expires';

@@ -1,0 +1,237 @@
+-- The loopback: a second session to this database through dblink, in which launch, wait, result and cancel act apart from the
+-- caller's transaction. It logs in as a role that can do nothing but call pgqueue._gate, and what it hands in must be proven.
+--
+-- Any code of a session can send anything over its loopback, so a request carries a proof: a digest of the request, keyed with
+-- what the view pgqueue.own_key shows to the role that runs, and to no other. The key of the view is good for a minute.
+
+create table pgqueue.role_key (
+  role oid primary key,
+  key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+  enrolled_at timestamptz not null default clock_timestamp()
+);
+comment on table pgqueue.role_key is 'Enrolled roles, and the secret from which their proofs are made. Only the owner reads it';
+
+create unlogged table pgqueue.nonce (
+  nonce bigint primary key,
+  made_at timestamptz not null default clock_timestamp()
+);
+comment on table pgqueue.nonce is 'Requests of the last minutes: each is accepted once. Unlogged: a proof does not outlive the server process';
+
+create function pgqueue._minute_key(key text, minutes_ago int)
+  returns text
+  language sql volatile
+begin atomic
+  select encode(sha256(convert_to(concat_ws(' ', key, pg_postmaster_start_time(),
+                                            floor(extract(epoch from clock_timestamp()) / 60)::bigint - minutes_ago), 'UTF8')), 'hex');
+end;
+comment on function pgqueue._minute_key(text, int) is 'The key of a role for one minute of this server process';
+
+create view pgqueue.own_key with (security_barrier) as
+  select k.role, encode(sha256(convert_to(concat_ws(' ', k.key, pg_postmaster_start_time(),
+                                          floor(extract(epoch from clock_timestamp()) / 60)::bigint), 'UTF8')), 'hex') as key
+  from pgqueue.role_key k
+  where k.role = quote_ident(current_user)::regrole::oid;
+comment on view pgqueue.own_key is 'Proves who runs: a view does not change current_user, so each role sees the key of itself only. Good for a minute';
+
+create function pgqueue.enroll(role regrole)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (select r.rolsuper from pg_roles r where r.oid = enroll.role)
+     and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
+    raise exception 'only a superuser may enroll the superuser %', role using errcode = '42501';
+  end if;
+  insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
+  execute format('grant pgqueue_user to %s', role);
+end
+$$;
+comment on function pgqueue.enroll(regrole) is 'Lets a role hand in jobs and tasks. Its jobs run with its rights';
+
+create function pgqueue.unenroll(role regrole)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from pgqueue.role_key k where k.role = unenroll.role::oid;
+  execute format('revoke pgqueue_user from %s', role);
+end
+$$;
+comment on function pgqueue.unenroll(regrole) is 'Takes the right to hand in jobs from a role. Jobs it handed in before still run';
+
+do $$
+begin
+  if not exists (select from pg_extension where extname = 'dblink') then
+    create extension dblink with schema pgqueue;
+  end if;
+  -- dblink may live in any schema: these three functions are all that name it.
+  execute replace($body$
+    create function pgqueue._dblink_connect(name text, server text) returns text language sql volatile
+      begin atomic select DBLINK.dblink_connect(name, server); end;
+    create function pgqueue._dblink_disconnect(name text) returns text language sql volatile
+      begin atomic select DBLINK.dblink_disconnect(name); end;
+    create function pgqueue._dblink_connections() returns text[] language sql volatile
+      begin atomic select DBLINK.dblink_get_connections(); end;
+    create function pgqueue._dblink_query(name text, query text) returns setof jsonb language sql volatile
+      begin atomic select answer from DBLINK.dblink(name, query) as t (answer jsonb); end;
+  $body$, 'DBLINK', (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'dblink'));
+end
+$$;
+comment on function pgqueue._dblink_connect(text, text) is 'dblink_connect, wherever dblink is installed';
+comment on function pgqueue._dblink_disconnect(text) is 'dblink_disconnect, wherever dblink is installed';
+comment on function pgqueue._dblink_connections() is 'dblink_get_connections, wherever dblink is installed';
+comment on function pgqueue._dblink_query(text, text) is 'dblink, wherever dblink is installed, for answers of one jsonb column';
+
+do $$
+declare
+  gate text := 'pgqueue_gate_' || (select oid from pg_database where datname = current_database());
+  password text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+begin
+  -- A role for each database: its password is known to the user mapping of this database only.
+  if to_regrole(gate) is null then
+    execute format('create role %I login password %L', gate, password);
+  else
+    execute format('alter role %I login password %L', gate, password);
+  end if;
+  execute format('grant pgqueue_gate to %I', gate);
+  execute format('create server pgqueue_loopback foreign data wrapper dblink_fdw options (dbname %L, application_name %L, connect_timeout %L)',
+                 current_database(), 'pgqueue loopback', '10');
+  execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
+end
+$$;
+
+create function pgqueue._repair_loopback()
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place record;
+  problem text;
+  answer jsonb;
+begin
+  if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
+    execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
+  end if;
+  for place in
+    select h.host, coalesce(h.port, current_setting('port')) as port
+    from (
+      select 1 as n, split_part(o, '=', 2) as host, (select split_part(p, '=', 2) from unnest(s.srvoptions) p where p like 'port=%') as port
+      from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like 'host=%'
+      union all
+      select 2, trim(split_part(current_setting('unix_socket_directories'), ',', 1)), null
+      where (select rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage') from pg_roles where rolname = current_user)
+      union all
+      select 3, host(inet_server_addr()), inet_server_port()::text where inet_server_addr() is not null
+      union all
+      select 4, '127.0.0.1', null
+    ) h
+    where h.host <> ''
+    order by h.n
+  loop
+    begin
+      perform pgqueue._set_loopback(place.host, place.port);
+      perform pgqueue._dblink_connect('pgqueue.probe', 'pgqueue_loopback');
+      select * into answer from pgqueue._dblink_query('pgqueue.probe',
+        'select to_jsonb(concat_ws('' '', pg_postmaster_start_time(), current_database(), pg_is_in_recovery()))');
+      perform pgqueue._dblink_disconnect('pgqueue.probe');
+      if answer #>> '{}' = (select concat_ws(' ', pg_postmaster_start_time(), current_database(), pg_is_in_recovery())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      problem := format('%s port %s is another server', place.host, place.port);
+    exception when others then
+      problem := coalesce(problem || '; ', '') || format('%s port %s: %s', place.host, place.port, trim(sqlerrm));
+      begin
+        perform pgqueue._dblink_disconnect('pgqueue.probe');
+      exception when others then
+        null;  -- it was not connected
+      end;
+    end;
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select umoptions from pg_user_mappings where srvname = 'pgqueue_loopback' limit 1)[1]
+    using errcode = '08001', detail = problem,
+          hint = 'Let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (add host ''...'', add port ''...'').';
+end
+$$;
+comment on function pgqueue._repair_loopback() is 'Points the loopback at this database and tries it. Returns where it connects. For the installer, and after a database was copied or renamed';
+
+create function pgqueue._set_loopback(host text, port text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  option text;
+begin
+  foreach option in array array['host', 'port'] loop
+    execute format('alter server pgqueue_loopback options (%s %I %L)',
+      case when exists (select from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like option || '=%')
+           then 'set' else 'add' end,
+      option, case option when 'host' then host else port end);
+  end loop;
+end
+$$;
+comment on function pgqueue._set_loopback(text, text) is 'Sets the address of the loopback';
+
+create function pgqueue._over_loopback(query text)
+  returns setof jsonb
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
+  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int) || query;
+  connected boolean := 'pgqueue.loopback' = any (coalesce(pgqueue._dblink_connections(), '{}'));
+begin
+  if connected then
+    begin
+      return query select * from pgqueue._dblink_query('pgqueue.loopback', padded);
+      return;
+    exception when connection_exception or connection_failure or connection_does_not_exist or admin_shutdown or crash_shutdown then
+      -- The session at the other end is gone. A request is accepted once, so sending it again is safe.
+      perform pgqueue._dblink_disconnect('pgqueue.loopback');
+    end;
+  end if;
+  perform pgqueue._dblink_connect('pgqueue.loopback', 'pgqueue_loopback');
+  return query select * from pgqueue._dblink_query('pgqueue.loopback', padded);
+end
+$$;
+comment on function pgqueue._over_loopback(text) is 'Runs a query over the loopback of this session, and connects it first if need be';
+
+create function pgqueue._close_loopback()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if 'pgqueue.loopback' = any (coalesce(pgqueue._dblink_connections(), '{}')) then
+    perform pgqueue._dblink_disconnect('pgqueue.loopback');
+  end if;
+end
+$$;
+comment on function pgqueue._close_loopback() is 'Ends the loopback of this session';
+
+create function pgqueue._call(op text, request jsonb)
+  returns setof jsonb
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  me pgqueue.own_key;
+  nonce bigint := pgqueue._random_bigint();
+begin
+  select * into me from pgqueue.own_key;
+  if not found then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+  end if;
+  return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
+    encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
+  if pgqueue._setting('loopback', 'session') = 'call' then
+    perform pgqueue._close_loopback();
+  end if;
+end
+$$;
+comment on function pgqueue._call(text, jsonb) is 'Asks the gate, as the role that runs, apart from the caller''s transaction';

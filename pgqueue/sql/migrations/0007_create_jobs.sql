@@ -1,0 +1,257 @@
+-- Handing jobs in: launch, submit, enqueue.
+
+create function pgqueue._check_options(sql text, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
+                                       timeout interval, max_attempts int, backoff interval, durability text)
+  returns timestamptz
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if sql is null then
+    raise exception 'sql parameter cannot be NULL' using errcode = '22004';
+  elsif trim(sql, E' \t\r\n') = '' then
+    raise exception 'sql parameter cannot be empty' using errcode = '22023', hint = 'Give one or more SQL statements.';
+  elsif queue is null or octet_length(queue) not between 1 and 255 then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  elsif priority is null or priority not between 0 and 9 then
+    raise exception 'priority % is out of range', coalesce(priority::text, 'NULL') using errcode = '22023', hint = 'Priorities are 0 to 9; 9 runs first.';
+  elsif delay is not null and eta is not null then
+    raise exception 'both delay and eta are given' using errcode = '22023', hint = 'Give delay (from now) or eta (an instant).';
+  elsif delay < interval '0' then
+    raise exception 'delay is negative' using errcode = '22023', hint = 'Leave delay out to run the job at once.';
+  elsif expires <= clock_timestamp() then
+    raise exception 'expires is in the past' using errcode = '22023', hint = 'The job would never run.';
+  elsif timeout <= interval '0' then
+    raise exception 'timeout must be positive' using errcode = '22023', hint = 'Leave timeout out for none.';
+  elsif max_attempts not between 1 and 1000 then
+    raise exception 'max_attempts % is out of range', max_attempts using errcode = '22023', hint = 'Attempts are 1 to 1000; 1 never retries.';
+  elsif backoff < interval '0' then
+    raise exception 'backoff is negative' using errcode = '22023', hint = 'The wait before the second attempt; it doubles with each.';
+  elsif durability not in ('sync', 'async') then
+    raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
+  end if;
+  -- A due time that has come is no due time: the message is ready.
+  return case when coalesce(eta, clock_timestamp() + delay) > clock_timestamp() then coalesce(eta, clock_timestamp() + delay) end;
+end
+$$;
+comment on function pgqueue._check_options(text, text, int, interval, timestamptz, timestamptz, interval, int, interval, text)
+  is 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
+
+create function pgqueue._wake_for(queue text, due_at timestamptz)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Sleepers look at least once every naptime, and then see when the next message is due.
+  if due_at is null or due_at < clock_timestamp() + pgqueue._setting('naptime', '3 s')::interval * 2 then
+    perform pgqueue._wake(queue);
+  end if;
+end
+$$;
+comment on function pgqueue._wake_for(text, timestamptz) is 'Wakes a worker for a message, unless it is due so late that the workers will see it by themselves';
+
+create function pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text,
+                                 priority int, delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
+                                 backoff interval, unique_key text, label text, durability text, cookie bigint)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  handle pgqueue.handle;
+begin
+  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  settings := settings - 'pgqueue.worker_timeout';
+  if durability = 'async' then
+    settings := settings || '{"synchronous_commit": "off"}';
+  end if;
+  loop
+    if submitter is null then
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label, unique_key)
+      values (cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+              kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
+      on conflict do nothing
+      returning outbox.id, outbox.cookie into handle.id, handle.cookie;
+    else
+      insert into pgqueue.message (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
+                                   params, settings, timeout, backoff, label, unique_key)
+      values (submitter, cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+              kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
+      on conflict do nothing
+      returning message.id, message.cookie into handle.id, handle.cookie;
+    end if;
+    if handle.id is not null then
+      perform pgqueue._wake_for(queue, due_at);
+      return handle;
+    end if;
+    -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
+    if submitter is null then
+      select o.id, o.cookie into handle from pgqueue.outbox o where o.unique_key = _put_job.unique_key;
+    else
+      select m.id, m.cookie into handle from pgqueue.message m where m.submitter = _put_job.submitter and m.unique_key = _put_job.unique_key;
+    end if;
+    if handle.id is not null then
+      return handle;
+    end if;
+  end loop;
+end
+$$;
+comment on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, bigint)
+  is 'Inserts a job. submitter NULL: as the role that runs, which the table sees by itself';
+
+create function pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority int, delay interval,
+                                 eta timestamptz, expires timestamptz, timeout interval, max_attempts int, backoff interval,
+                                 unique_key text, label text, durability text)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  answer jsonb;
+begin
+  perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  select * into answer from pgqueue._call('launch', jsonb_build_object(
+    'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
+    'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
+    'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
+    'max_workers', pgqueue._setting('max_workers', null)));
+  return ((answer ->> 'id')::bigint, (answer ->> 'cookie')::bigint)::pgqueue.handle;
+end
+$$;
+comment on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+  is 'Hands a job in over the loopback';
+
+create function pgqueue.launch(sql text, params text[] default null, queue text default 'default', priority int default 0,
+                               delay interval default null, eta timestamptz default null, expires timestamptz default null,
+                               timeout interval default null, max_attempts int default null, backoff interval default null,
+                               unique_key text default null, label text default null, durability text default null)
+  returns pgqueue.handle
+  language plpgsql volatile
+as $$
+begin
+  return pgqueue._hand_in('once', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+                          unique_key, label, durability);
+end
+$$;
+comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+  is 'Runs SQL in a transaction of its own, at once, whatever becomes of the caller''s. Its result can be read once with pgqueue.result';
+
+create function pgqueue.submit(sql text, params text[] default null, queue text default 'default', priority int default 0,
+                               delay interval default null, eta timestamptz default null, expires timestamptz default null,
+                               timeout interval default null, max_attempts int default null, backoff interval default null,
+                               unique_key text default null, label text default null, durability text default null)
+  returns pgqueue.handle
+  language plpgsql volatile
+as $$
+begin
+  return pgqueue._hand_in('none', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+                          unique_key, label, durability);
+end
+$$;
+comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+  is 'Like pgqueue.launch, but keeps no result: fire and forget. Errors are kept in pgqueue.jobs';
+
+create function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority int, delay interval,
+                                 eta timestamptz, expires timestamptz, timeout interval, max_attempts int, backoff interval,
+                                 unique_key text, label text, durability text)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._require_enrolled();
+  return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
+                          max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
+end
+$$;
+comment on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+  is 'Inserts a job in the caller''s transaction';
+
+create function pgqueue._require_enrolled()
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pgqueue.own_key) then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+  end if;
+end
+$$;
+comment on function pgqueue._require_enrolled() is 'Raises 42501 unless the role that runs is enrolled';
+
+create function pgqueue.enqueue(sql text, params text[] default null, queue text default 'default', priority int default 0,
+                                delay interval default null, eta timestamptz default null, expires timestamptz default null,
+                                timeout interval default null, max_attempts int default null, backoff interval default null,
+                                unique_key text default null, label text default null, durability text default null,
+                                keep_result boolean default false)
+  returns pgqueue.handle
+  language plpgsql volatile
+as $$
+begin
+  return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue,
+                          priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
+end
+$$;
+comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean)
+  is 'Runs SQL after the caller has committed, never if it rolls back. keep_result: its result can be read until retention';
+
+create function pgqueue.enqueue_many(sql text[], params text[] default null, queue text default 'default', priority int default 0,
+                                     delay interval default null, eta timestamptz default null, expires timestamptz default null,
+                                     timeout interval default null, max_attempts int default null, backoff interval default null,
+                                     label text default null, durability text default null, keep_result boolean default false)
+  returns setof pgqueue.handle
+  language plpgsql volatile
+as $$
+begin
+  return query select * from pgqueue._enqueue_many(
+    case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
+    expires, timeout, max_attempts, backoff, label, durability);
+end
+$$;
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, boolean)
+  is 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options';
+
+create function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority int,
+                                      delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
+                                      backoff interval, label text, durability text)
+  returns setof pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  due_at timestamptz;
+  my_session bigint := pgqueue._session_id();
+begin
+  perform pgqueue._require_enrolled();
+  due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
+  from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
+  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  settings := settings - 'pgqueue.worker_timeout';
+  if durability = 'async' then
+    settings := settings || '{"synchronous_commit": "off"}';
+  end if;
+  return query
+  with added as (
+    insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                settings, timeout, backoff, label)
+    select pgqueue._random_bigint(), my_session, due_at, expires, 'job',
+           case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, kept, priority, max_attempts, queue, s.statement,
+           params, settings, timeout, backoff, label
+    from unnest(sql) with ordinality s (statement, n)
+    order by s.n
+    returning outbox.id, outbox.cookie
+  )
+  select (a.id, a.cookie)::pgqueue.handle from added a order by a.id;
+  perform pgqueue._wake_for(queue, due_at);
+end
+$$;
+comment on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text)
+  is 'Inserts many jobs in the caller''s transaction, in one statement';

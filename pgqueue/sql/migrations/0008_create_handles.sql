@@ -1,0 +1,578 @@
+-- What is done with a handle: wait, result, cancel, detach, progress. The caller's half runs as the caller and asks over the
+-- loopback, so it sees the present in any isolation level and acts in a read-only transaction; pgqueue._gate is the other half.
+
+create function pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, out live boolean, out state pgqueue.job_state,
+                                out kept pgqueue.result_kept, out worker_id int, out running boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  submitter oid;
+  cookie bigint;
+begin
+  live := true;
+  select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
+         case when a.id is not null then 'running' else 'queued' end
+  into submitter, cookie, kept, worker_id, running, state
+  from pgqueue.message m left join pgqueue.activity a on a.id = m.id and m.state = 'claimed'
+  where m.id = handle.id and m.kind = 'job';
+  if not found then
+    -- A job moves from the queue to the history and never back, so looking there second finds it.
+    live := false;
+    running := false;
+    select h.submitter, h.cookie, h.kept, h.state into submitter, cookie, kept, state
+    from pgqueue.history h where h.id = handle.id;
+  end if;
+  if submitter is null then
+    raise exception 'job % is not known', handle.id
+      using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
+  elsif not pg_has_role(role, submitter, 'member') and not pg_has_role(role, 'pgqueue_admin', 'member') then
+    raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
+  elsif cookie is distinct from handle.cookie then
+    raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
+  end if;
+end
+$$;
+comment on function pgqueue._locate(oid, pgqueue.handle, text) is 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+
+create function pgqueue._gate(op text, role oid, nonce bigint, request text, proof text)
+  returns setof jsonb
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  args jsonb := request::jsonb;
+  handle pgqueue.handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
+begin
+  if not exists (
+    select from pgqueue.role_key k, generate_series(0, 1) minutes_ago
+    where k.role = _gate.role
+      and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
+  then
+    raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
+  end if;
+  -- What the caller's own transaction holds is never waited for: it would wait for this call in turn.
+  perform set_config('lock_timeout', '5s', true);
+  if op = 'status' then
+    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return;
+  elsif op = 'progress' then
+    return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
+    return;
+  end if;
+  insert into pgqueue.nonce (nonce) values (_gate.nonce) on conflict do nothing;
+  if not found then
+    -- The answer to this request was lost with the caller's connection, and it was sent again. (Or somebody replays it.)
+    if op = 'launch' then
+      return query
+      select jsonb_build_object('id', d.id, 'cookie', d.cookie)
+      from (select m.id, m.cookie from pgqueue.message m where m.submitter = _gate.role and m.cookie = handle.cookie
+            union all
+            select h.id, h.cookie from pgqueue.history h where h.submitter = _gate.role and h.cookie = handle.cookie) d
+      limit 1;
+      if found then
+        return;
+      end if;
+    end if;
+    raise exception 'request was handed in before' using errcode = '42501';
+  end if;
+  case op
+    when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
+    when 'result' then return query select * from pgqueue._result_of(role, handle);
+    when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
+    when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
+    when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
+    when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
+  end case;
+end
+$$;
+comment on function pgqueue._gate(text, oid, bigint, text, text) is 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
+
+create function pgqueue._launch(role oid, args jsonb)
+  returns pgqueue.handle
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  max_workers int := (args ->> 'max_workers')::int;
+  active bigint;
+begin
+  if max_workers > 0 then
+    select count(*) into active from (
+      select from pgqueue.message m where m.session_id = (args ->> 'session_id')::bigint limit max_workers) m;
+    if active >= max_workers then
+      raise exception 'too many background workers'
+        using errcode = '53400', detail = format('Current limit is %s unfinished jobs of a session.', max_workers),
+              hint = 'Wait for jobs to end, or increase pgqueue.max_workers.';
+    end if;
+  end if;
+  if args ->> 'durability' = 'async' then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  return pgqueue._put_job(
+    role, (args ->> 'kept')::pgqueue.result_kept, args -> 'settings', (args ->> 'session_id')::bigint, args ->> 'sql',
+    case when jsonb_typeof(args -> 'params') = 'array' then array(select p #>> '{}' from jsonb_array_elements(args -> 'params') with ordinality e (p, n) order by n) end,
+    args ->> 'queue', (args ->> 'priority')::int, (args ->> 'delay')::interval, (args ->> 'eta')::timestamptz,
+    (args ->> 'expires')::timestamptz, (args ->> 'timeout')::interval, (args ->> 'max_attempts')::int, (args ->> 'backoff')::interval,
+    args ->> 'unique_key', args ->> 'label', args ->> 'durability', (args ->> 'cookie')::bigint);
+end
+$$;
+comment on function pgqueue._launch(oid, jsonb) is 'The gate''s half of launch and submit';
+
+create function pgqueue._result_of(role oid, handle pgqueue.handle)
+  returns setof jsonb
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place record;
+  ended pgqueue.history;
+begin
+  select * into place from pgqueue._locate(role, handle, '42704') l;
+  if place.kept = 'none' then
+    raise exception 'results are disabled for job %', handle.id
+      using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
+  elsif place.live then
+    raise exception 'job % has not ended', handle.id using errcode = '55000';
+  elsif not exists (select from pgqueue.result r where r.id = handle.id and r.seq = 0) then
+    raise exception 'the result of job % is gone', handle.id
+      using errcode = '42704', hint = 'It was read or detached before. The result of a launched job can be read once.';
+  end if;
+  select * into ended from pgqueue.history h where h.id = handle.id;
+  return query
+  select jsonb_build_object(
+    'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
+    'row_count', ended.row_count, 'output_settings', r.output_settings,
+    'columns', (select jsonb_agg(c || jsonb_build_object('type', format_type((c ->> 'oid')::oid, (c ->> 'typmod')::int)) order by n)
+                from jsonb_array_elements(nullif(r.columns, 'null')) with ordinality e (c, n)))
+  from pgqueue.result r where r.id = handle.id and r.seq = 0;
+  return query
+  select r.rows from pgqueue.result r where r.id = handle.id and r.rows is not null order by r.seq;
+end
+$$;
+comment on function pgqueue._result_of(oid, pgqueue.handle) is 'The result of an ended job: what it is, then its rows in chunks';
+
+create function pgqueue._consume(role oid, handle pgqueue.handle)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place record;
+begin
+  select * into place from pgqueue._locate(role, handle, '42704') l;
+  if place.kept <> 'once' then
+    return true;
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  delete from pgqueue.result r where r.id = handle.id;
+  return found;
+end
+$$;
+comment on function pgqueue._consume(oid, pgqueue.handle) is 'Deletes the result of a launched job. False: somebody else has read it first';
+
+create function pgqueue._detach(role oid, handle pgqueue.handle)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._locate(role, handle, '55000');
+  insert into pgqueue.request (id, kind) values (handle.id, 'detach') on conflict do nothing;
+  delete from pgqueue.result r where r.id = handle.id;
+  return true;
+end
+$$;
+comment on function pgqueue._detach(oid, pgqueue.handle) is 'The gate''s half of detach';
+
+create function pgqueue._statement_of(role oid, handle pgqueue.handle)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._locate(role, handle, '55000');
+  return coalesce((select m.sql from pgqueue.message m where m.id = handle.id), (select h.sql from pgqueue.history h where h.id = handle.id));
+end
+$$;
+comment on function pgqueue._statement_of(oid, pgqueue.handle) is 'The whole text of a job';
+
+create function pgqueue._progress_of(role oid, handle pgqueue.handle, out progress_pct int, out progress_msg text)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._locate(role, handle, '55000');
+  select a.progress_pct, a.progress_msg into progress_pct, progress_msg from pgqueue.activity a where a.id = handle.id;
+  if not found then
+    select h.progress_pct, h.progress_msg into progress_pct, progress_msg from pgqueue.history h where h.id = handle.id;
+  end if;
+exception when undefined_object then
+  null;  -- unknown: no progress, as in pg_background
+end
+$$;
+comment on function pgqueue._progress_of(oid, pgqueue.handle) is 'The last progress of a job';
+
+create function pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place record;
+  m pgqueue.message;
+begin
+  for attempt in 1 .. 400 loop
+    select * into place from pgqueue._locate(role, handle, '55000') l;
+    if not place.live then
+      return false;
+    end if;
+    -- Whoever claims, begins or ends a job locks its row; with the row locked here none of these happens until the commit.
+    select * into m from pgqueue.message q where q.id = handle.id for update skip locked;
+    if found and m.state <> 'claimed' then
+      delete from pgqueue.message q where q.id = handle.id;
+      perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
+      return true;
+    elsif found or place.running then
+      -- Its worker has it: prefetched (pgqueue._begin_job will see the request) or running (the worker is told).
+      insert into pgqueue.request (id, kind) values (handle.id, 'cancel') on conflict do nothing;
+      perform pg_notify('pgqueue.w.' || place.worker_id, jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
+      return true;
+    end if;
+    perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
+  end loop;
+  raise exception 'job % is busy', handle.id using errcode = '55P03', hint = 'Try again.';
+end
+$$;
+comment on function pgqueue._cancel(oid, pgqueue.handle, bigint) is 'The gate''s half of cancel. True: canceled, or its worker was told to';
+
+create function pgqueue._request(handle pgqueue.handle)
+  returns jsonb
+  language sql immutable
+begin atomic
+  select jsonb_build_object('id', (handle).id, 'cookie', (handle).cookie);
+end;
+comment on function pgqueue._request(pgqueue.handle) is 'A handle as the gate takes it';
+
+create function pgqueue._status(handle pgqueue.handle, out state pgqueue.job_state, out live boolean, out running boolean)
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  answer jsonb;
+begin
+  if handle is null or handle.id is null then
+    raise exception 'handle cannot be NULL' using errcode = '22004';
+  end if;
+  begin
+    select * into answer from pgqueue._call('status', pgqueue._request(handle));
+  exception when undefined_object then
+    -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
+    if exists (select from pgqueue.outbox o where o.id = handle.id) then
+      raise exception 'job % was enqueued by this transaction, which has not committed', handle.id
+        using errcode = '55000', hint = 'Commit first, or use pgqueue.launch, which does not wait for the commit.';
+    end if;
+    raise;
+  end;
+  state := answer ->> 'state';
+  live := answer ->> 'live';
+  running := answer ->> 'running';
+end
+$$;
+comment on function pgqueue._status(pgqueue.handle) is 'The state of a job as it is now, in any isolation level';
+
+create function pgqueue.wait(handle pgqueue.handle, timeout interval default null)
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  started timestamptz := clock_timestamp();
+  until timestamptz := started + timeout;
+  status record;
+  pause float8;
+begin
+  if timeout < interval '0' then
+    raise exception 'timeout is negative' using errcode = '22023';
+  end if;
+  loop
+    select * into status from pgqueue._status(handle);
+    if not status.live then
+      return true;
+    elsif clock_timestamp() >= until then
+      return false;
+    end if;
+    -- Short jobs are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+    pause := least(0.25, greatest(0.0005, extract(epoch from clock_timestamp() - started) / 20));
+    if until is not null then
+      pause := least(pause, greatest(0.0005, extract(epoch from until - clock_timestamp())));
+    end if;
+    perform pg_sleep(pause);
+  end loop;
+end
+$$;
+comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
+
+create function pgqueue._raise(error jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- RAISE takes no NULL for an option, and an empty DETAIL or HINT would be shown.
+  if error ->> 'detail' is not null and error ->> 'hint' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail', hint = error ->> 'hint',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  elsif error ->> 'detail' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  elsif error ->> 'hint' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), hint = error ->> 'hint',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  else
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''),
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  end if;
+end
+$$;
+comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with its fields';
+
+create function pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
+  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
+      concat_ws(E'\n', answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))),
+      '/*', '/ *'), '*/', '* /'))
+    using coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')));
+end
+$$;
+comment on function pgqueue._raise_error_of(pgqueue.handle, jsonb) is 'Raises the error of a job; its context becomes part of the CONTEXT';
+
+create function pgqueue._fetch_result(handle pgqueue.handle, out seq bigint, out answer jsonb)
+  returns setof record
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue.wait(handle);
+  return query select c.n - 1, c.answer from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n);
+end
+$$;
+comment on function pgqueue._fetch_result(pgqueue.handle) is 'Waits, then reads the result without consuming it: what it is (seq 0), then chunks of rows';
+
+create function pgqueue._consume_result(handle pgqueue.handle)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not (select c.answer::boolean from pgqueue._call('consume', pgqueue._request(handle)) c (answer)) then
+    raise exception 'the result of job % is gone', handle.id
+      using errcode = '42704', hint = 'Another session has read it at the same time. The result of a launched job can be read once.';
+  end if;
+end
+$$;
+comment on function pgqueue._consume_result(pgqueue.handle) is 'Ends a read of a result';
+
+create function pgqueue.result(handle pgqueue.handle)
+  returns setof record
+  language plpgsql volatile
+as $$
+declare
+  chunk record;
+  answer jsonb;
+  reader text;
+  old_settings jsonb;
+begin
+  for chunk in select * from pgqueue._fetch_result(handle) f loop
+    if chunk.seq operator(pg_catalog.=) 0 then
+      answer := chunk.answer;
+      if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
+        perform pgqueue._consume_result(handle);
+        perform pgqueue._raise_error_of(handle, answer);
+      end if;
+      reader := pgqueue._result_reader(answer);
+      -- Values are read back under the settings under which they were printed.
+      old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
+      begin
+        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
+      exception when datatype_mismatch then
+        raise exception using errcode = '42804', message = case
+          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
+          then 'remote query result rowtype does not match the specified FROM clause rowtype'
+          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
+          hint = pgqueue._result_hint(answer);
+      end;
+      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') is distinct from 'array' then
+        return query execute reader using null::pg_catalog.jsonb,
+          array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+      end if;
+    else
+      return query execute reader using chunk.answer, array[]::text[];
+    end if;
+  end loop;
+  perform pgqueue._swap_settings(old_settings);
+  perform pgqueue._consume_result(handle);
+end
+$$;
+comment on function pgqueue.result(pgqueue.handle) is
+  'Waits for a job and returns the rows of its last statement, or raises its error. Name the columns: select * from pgqueue.result(h) as (id int, name text)';
+
+create function pgqueue._result_reader(answer jsonb)
+  returns text
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case when jsonb_typeof(answer -> 'columns') = 'array'
+    then format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
+                (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                 from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)))
+    else 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n' end
+$$;
+comment on function pgqueue._result_reader(jsonb) is 'The query that turns a chunk of rows into the columns of a job, with their exact types';
+
+create function pgqueue._result_hint(answer jsonb)
+  returns text
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case when jsonb_typeof(answer -> 'columns') = 'array'
+    then format('The job returned (%s).', (select string_agg(format('%I %s', c ->> 'name', c ->> 'type'), ', ' order by n)
+                                           from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)))
+    else 'Its command tags can be read as (result text).' end
+$$;
+comment on function pgqueue._result_hint(jsonb) is 'Which column definition list fits a result';
+
+create function pgqueue._swap_settings(settings jsonb)
+  returns jsonb
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  old jsonb := '{}';
+  setting record;
+begin
+  for setting in select key, value from jsonb_each_text(case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
+    old := old || jsonb_build_object(setting.key, current_setting(setting.key));
+    if current_setting(setting.key) <> setting.value then
+      perform set_config(setting.key, setting.value, true);
+    end if;
+  end loop;
+  return old;
+end
+$$;
+comment on function pgqueue._swap_settings(jsonb) is 'Sets settings for the rest of the transaction and returns what they were';
+
+create function pgqueue._read_result(handle pgqueue.handle)
+  returns table (seq int, answer jsonb)
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select f.seq::int, f.answer from pgqueue._fetch_result(handle) f;
+  perform pgqueue._consume_result(handle);
+end
+$$;
+comment on function pgqueue._read_result(pgqueue.handle) is 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
+
+create function pgqueue.cancel(handle pgqueue.handle, grace interval default '0')
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  told boolean;
+begin
+  if grace is null or grace < interval '0' then
+    raise exception 'grace must not be negative' using errcode = '22023';
+  end if;
+  perform pgqueue._status(handle);
+  select c.answer::boolean into told
+  from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
+  if told and grace > interval '0' then
+    -- After the grace the worker ends the session of the job. That takes a moment.
+    perform pgqueue.wait(handle, grace + interval '2 s');
+  end if;
+  return told;
+end
+$$;
+comment on function pgqueue.cancel(pgqueue.handle, interval) is
+  'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. False: it had already ended. With grace it waits that long, then ends the job''s session';
+
+create function pgqueue.detach(handle pgqueue.handle)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._status(handle);
+  perform pgqueue._call('detach', pgqueue._request(handle));
+end
+$$;
+comment on function pgqueue.detach(pgqueue.handle) is 'Gives up the result of a job. It runs on and commits';
+
+create function pgqueue.statement(handle pgqueue.handle)
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._status(handle);
+  return (select c.answer #>> '{}' from pgqueue._call('statement', pgqueue._request(handle)) c (answer));
+end
+$$;
+comment on function pgqueue.statement(pgqueue.handle) is 'The whole text of a job; pgqueue.jobs shows its beginning';
+
+create function pgqueue.get_progress(handle pgqueue.handle, out progress_pct int, out progress_msg text)
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  answer jsonb;
+begin
+  select * into answer from pgqueue._call('progress', pgqueue._request(handle));
+  progress_pct := answer ->> 'progress_pct';
+  progress_msg := answer ->> 'progress_msg';
+end
+$$;
+comment on function pgqueue.get_progress(pgqueue.handle) is 'What a job said last with pgqueue.progress; NULLs when nothing or unknown';
+
+create function pgqueue.progress(pct int, msg text default null)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if nullif(current_setting('pgqueue.job_id', true), '') is null then
+    raise exception 'pgqueue.progress can only be called from a job' using errcode = '0A000';
+  elsif pct is null then
+    raise exception 'pct must not be NULL' using errcode = '22004';
+  end if;
+  -- An INFO reaches the client in the middle of a statement, whatever client_min_messages says. The client is the worker.
+  raise info using errcode = 'PQ001', message = jsonb_build_object('pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
+end
+$$;
+comment on function pgqueue.progress(int, text) is 'Inside a job: says how far it is, 0 to 100. Others see it at once, before the job commits';
+
+create function pgqueue._cut(value text, max_bytes int)
+  returns text
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  value := left(value, max_bytes);
+  while octet_length(value) > max_bytes loop
+    value := left(value, -1);
+  end loop;
+  return value;
+end
+$$;
+comment on function pgqueue._cut(text, int) is 'The beginning of a text, whole characters within so many bytes';

@@ -1,0 +1,184 @@
+-- Running a job: begin, lock, complete or fail. Called by an executor's session, which is logged in as the submitter; what
+-- guards these functions is the token of the claim, which only the worker knows.
+
+create function pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  ran pgqueue.activity;
+  detached boolean;
+begin
+  delete from pgqueue.activity a where a.id = m.id returning * into ran;
+  with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
+  select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
+  insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
+                               row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error)
+  values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, ran.started_at, m.submitter, _archive.state, m.kept, ran.backend_pid, ran.progress_pct,
+          _archive.row_count, m.priority, m.attempts + (ran.id is not null)::int, m.max_attempts, m.queue, m.sql, m.label,
+          (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _archive.command_tags, _archive.error);
+  if detached then
+    delete from pgqueue.result r where r.id = m.id;
+  elsif m.kept <> 'none' and _archive.state <> 'succeeded' then
+    insert into pgqueue.result (id, seq) values (m.id, 0);
+  end if;
+end
+$$;
+comment on function pgqueue._archive(pgqueue.message, pgqueue.job_state, jsonb, text[], bigint) is 'The end of a job: from the queue, whose row the caller has deleted, to the history';
+
+create function pgqueue._claim_lost(id bigint)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'the claim on job % is lost', id using errcode = 'PQ002', hint = 'Another worker has the job, or it has ended. This run must not commit.';
+end
+$$;
+comment on function pgqueue._claim_lost(bigint) is 'Raises PQ002';
+
+create function pgqueue._begin_job(id bigint, token bigint)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  select * into m from pgqueue.message q where q.id = _begin_job.id and q.token = _begin_job.token for update;
+  if not found then
+    return 'gone';
+  end if;
+  if exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
+    return 'canceled';
+  elsif m.expires_at <= clock_timestamp() then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', m.expires_at)), null, null);
+    return 'expired';
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  insert into pgqueue.activity as a (id, worker_id, backend_pid) values (m.id, m.worker_id, pg_backend_pid())
+  on conflict (id) do update
+  set worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at, progress_pct = null, progress_msg = null;
+  return 'run';
+end
+$$;
+comment on function pgqueue._begin_job(bigint, bigint) is 'Makes a claimed job visible as running. run: go on; gone: forget it; canceled, expired: it has ended so';
+
+create function pgqueue._lock_job(id bigint, token bigint)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  elsif exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
+    raise exception 'canceling statement due to user request' using errcode = '57014';
+  end if;
+end
+$$;
+comment on function pgqueue._lock_job(bigint, bigint) is 'First in the transaction of a job: while it runs nobody can take its claim';
+
+create function pgqueue._append_result(id bigint, token bigint, seq int, rows jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pgqueue.message q where q.id = _append_result.id and q.token = _append_result.token) then
+    perform pgqueue._claim_lost(id);
+  end if;
+  insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
+end
+$$;
+comment on function pgqueue._append_result(bigint, bigint, int, jsonb) is 'Adds a chunk of rows, numbered from 1, to the result of the job that runs';
+
+create function pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  delete from pgqueue.message q where q.id = _complete_job.id and q.token = _complete_job.token returning * into m;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  end if;
+  if m.kept <> 'none' then
+    insert into pgqueue.result (id, seq, columns, rows, output_settings)
+    values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
+  end if;
+  perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
+end
+$$;
+comment on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb) is 'Last in the transaction of a job: its effects, its result and its removal commit together';
+
+create function pgqueue._fail_job(id bigint, token bigint, error jsonb)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+  sqlstate_ text := error ->> 'sqlstate';
+  canceled boolean;
+  retry boolean;
+begin
+  select * into m from pgqueue.message q where q.id = _fail_job.id and q.token = _fail_job.token for update;
+  if not found then
+    return 'gone';
+  end if;
+  canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') and sqlstate_ in ('57014', '57P01');
+  -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
+  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  if retry then
+    update pgqueue.message q
+    set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
+        due_at = clock_timestamp() + least(interval '1 hour',
+          coalesce(m.backoff, case when m.max_attempts is null then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
+    where q.id = m.id;
+    delete from pgqueue.activity a where a.id = m.id;
+    perform pgqueue._wake(m.queue);
+    return 'retried';
+  end if;
+  delete from pgqueue.message q where q.id = m.id;
+  perform pgqueue._archive(m, case when canceled then 'canceled' else 'failed' end::pgqueue.job_state, error, null, null);
+  return case when canceled then 'canceled' else 'failed' end;
+end
+$$;
+comment on function pgqueue._fail_job(bigint, bigint, jsonb) is 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost';
+
+create function pgqueue._defer_job(id bigint, token bigint, note text, delay interval)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update pgqueue.message q
+  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), due_at = clock_timestamp() + delay,
+      last_error = jsonb_build_object('sqlstate', '28000', 'message', note)
+  where q.id = _defer_job.id and q.token = _defer_job.token;
+  return found;
+end
+$$;
+comment on function pgqueue._defer_job(bigint, bigint, text, interval) is 'A job that cannot run here now stays queued, and says why';
+
+create function pgqueue._set_progress(id bigint, token bigint, pct int, msg text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  update pgqueue.activity a
+  set progress_pct = pct, progress_msg = msg
+  where a.id = _set_progress.id and exists (select from pgqueue.message q where q.id = a.id and q.token = _set_progress.token);
+end
+$$;
+comment on function pgqueue._set_progress(bigint, bigint, int, text) is 'Writes the progress of a running job, from another session than its own';

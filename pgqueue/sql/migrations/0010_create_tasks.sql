@@ -1,0 +1,266 @@
+-- Celery messages: exchanges, queues and bindings that all processes share, publishing, and sending a task from SQL.
+
+create function pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  present pgqueue.exchange;
+begin
+  insert into pgqueue.exchange as e (name, type, durable, auto_delete, arguments)
+  values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
+  on conflict do nothing;
+  select * into present from pgqueue.exchange e where e.name = _declare_exchange.name;
+  if present.type <> _declare_exchange.type then
+    raise exception 'exchange "%" exists as % and not as %', name, present.type, type
+      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
+  end if;
+end
+$$;
+comment on function pgqueue._declare_exchange(text, text, boolean, boolean, jsonb) is 'Makes an exchange; PQ004 when it exists with another type';
+
+create function pgqueue._delete_exchange(name text)
+  returns void
+  language sql volatile security definer
+begin atomic
+  delete from pgqueue.exchange e where e.name = _delete_exchange.name;
+end;
+comment on function pgqueue._delete_exchange(text) is 'Deletes an exchange and its bindings';
+
+create function pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl)
+  values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, coalesce(_declare_queue.arguments, '{}'),
+          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms')
+  on conflict (name) do update
+  set durable = excluded.durable, exclusive = excluded.exclusive, auto_delete = excluded.auto_delete, arguments = excluded.arguments,
+      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, used_at = excluded.used_at
+  -- Every publisher declares its queues: a declaration that changes nothing writes nothing.
+  where (q.durable, q.exclusive, q.auto_delete, q.arguments) is distinct from (excluded.durable, excluded.exclusive, excluded.auto_delete, excluded.arguments)
+     or q.expires_after is not null;
+end
+$$;
+comment on function pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb) is 'Makes a queue, or changes its attributes';
+
+create function pgqueue._queue_exists(queue text)
+  returns boolean
+  language sql stable security definer
+begin atomic
+  select exists (select from pgqueue.queue q where q.name = queue);
+end;
+comment on function pgqueue._queue_exists(text) is 'Whether a queue was declared';
+
+create function pgqueue._queue_size(queue text)
+  returns int
+  language sql stable security definer
+begin atomic
+  select count(*)::int from pgqueue.message m where m.queue = _queue_size.queue and m.kind = 'task' and m.state = 'ready';
+end;
+comment on function pgqueue._queue_size(text) is 'How many tasks of a queue are ready';
+
+create function pgqueue._purge(queue text)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  purged int;
+begin
+  delete from pgqueue.message m where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed';
+  get diagnostics purged = row_count;
+  return purged;
+end
+$$;
+comment on function pgqueue._purge(text) is 'Deletes the tasks of a queue that no worker has. SQL jobs stay: cancel those';
+
+create function pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  deleted int;
+begin
+  if if_unused and exists (select from pgqueue.worker w where _delete_queue.queue = any (w.queues))
+     or if_empty and exists (select from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task') then
+    return 0;
+  end if;
+  delete from pgqueue.queue q where q.name = _delete_queue.queue;
+  delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task';
+  get diagnostics deleted = row_count;
+  return deleted;
+end
+$$;
+comment on function pgqueue._delete_queue(text, boolean, boolean) is 'Deletes a queue, its bindings and its tasks. SQL jobs stay: cancel those';
+
+create function pgqueue._topic_pattern(routing_key text)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
+  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
+                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  from string_to_table(routing_key, '.') with ordinality w (word, n)
+$$;
+comment on function pgqueue._topic_pattern(text) is 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
+
+create function pgqueue._bind(queue text, exchange text, routing_key text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into pgqueue.binding (exchange, routing_key, queue, pattern)
+  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue, coalesce(pgqueue._topic_pattern(_bind.routing_key), '^\.$'))
+  on conflict do nothing;
+end
+$$;
+comment on function pgqueue._bind(text, text, text) is 'Feeds a queue from an exchange';
+
+create function pgqueue._unbind(queue text, exchange text, routing_key text)
+  returns void
+  language sql volatile security definer
+begin atomic
+  delete from pgqueue.binding b
+  where b.queue = _unbind.queue and b.exchange = _unbind.exchange and b.routing_key = coalesce(_unbind.routing_key, '');
+end;
+comment on function pgqueue._unbind(text, text, text) is 'Undoes pgqueue._bind';
+
+create function pgqueue._bindings(exchange text)
+  returns table (routing_key text, pattern text, queue text)
+  language sql stable security definer
+begin atomic
+  select b.routing_key, b.pattern, b.queue from pgqueue.binding b where b.exchange = _bindings.exchange order by b.queue, b.routing_key;
+end;
+comment on function pgqueue._bindings(text) is 'The bindings of an exchange';
+
+create function pgqueue._route(exchange text, routing_key text)
+  returns table (queue text, message_ttl interval)
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if coalesce(exchange, '') = '' then
+    return query select _route.routing_key, (select q.message_ttl from pgqueue.queue q where q.name = _route.routing_key);
+  else
+    return query
+    select distinct b.queue, q.message_ttl
+    from pgqueue.exchange e
+    join pgqueue.binding b on b.exchange = e.name
+    join pgqueue.queue q on q.name = b.queue
+    where e.name = _route.exchange
+      and (e.type = 'fanout' or e.type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
+           or e.type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern);
+  end if;
+end
+$$;
+comment on function pgqueue._route(text, text) is 'The queues that a message reaches (AMQP 0-9-1, 3.1.3)';
+
+create function pgqueue._publish(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
+  returns int
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  target record;
+  reached int := 0;
+  due_at timestamptz := case when eta > clock_timestamp() then eta end;
+begin
+  for target in select * from pgqueue._route(exchange, routing_key) loop
+    insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+    values (target.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+            least(greatest(coalesce(_publish.priority, 0), 0), 9), due_at, least(expires, clock_timestamp() + target.message_ttl), message);
+    perform pgqueue._wake_for(target.queue, due_at);
+    reached := reached + 1;
+  end loop;
+  return reached;
+end
+$$;
+comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) is
+  'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' is straight to the queue named by the routing key';
+
+create function pgqueue._python_repr(value jsonb)
+  returns text
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case jsonb_typeof(value)
+    when 'null' then 'None'
+    when 'boolean' then initcap(value::text)
+    when 'number' then value::text
+    when 'string' then case when value #>> '{}' like '%''%' and value #>> '{}' not like '%"%' then '"' || replace(value #>> '{}', '\', '\\') || '"'
+                            else '''' || replace(replace(replace(value #>> '{}', '\', '\\'), '''', '\'''), E'\n', '\n') || '''' end
+    when 'array' then (select '[' || coalesce(string_agg(pgqueue._python_repr(v), ', ' order by n), '') || ']'
+                       from jsonb_array_elements(value) with ordinality e (v, n))
+    else (select '{' || coalesce(string_agg(pgqueue._python_repr(to_jsonb(k)) || ': ' || pgqueue._python_repr(v), ', '), '') || '}'
+          from jsonb_each(value) e (k, v))
+  end;
+end
+$$;
+comment on function pgqueue._python_repr(jsonb) is 'A value as Python would print it, for argsrepr and kwargsrepr';
+
+create function pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority int, expires timestamptz, task_id text,
+                                      headers jsonb, ignore_result boolean)
+  returns json
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Celery's message protocol, version 2. The due time is the queue's business, so the worker is told no eta.
+  select json_build_object(
+    'body', json_build_array(args, kwargs, '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
+    'content-type', 'application/json',
+    'content-encoding', 'utf-8',
+    'headers', jsonb_build_object(
+      'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null,
+      'expires', to_char(expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+      'group', null, 'group_index', null, 'retries', 0, 'timelimit', jsonb_build_array(null, null), 'root_id', task_id, 'parent_id', null,
+      'argsrepr', case jsonb_array_length(args) when 1 then '(' || pgqueue._python_repr(args -> 0) || ',)'
+                  else '(' || substr(pgqueue._python_repr(args), 2, length(pgqueue._python_repr(args)) - 2) || ')' end,
+      'kwargsrepr', pgqueue._python_repr(kwargs), 'origin', format('%s@%s', pg_backend_pid(), current_database()),
+      'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb) || coalesce(headers, '{}'),
+    'properties', json_build_object(
+      'correlation_id', task_id, 'reply_to', '', 'delivery_mode', 2, 'priority', priority,
+      'delivery_info', json_build_object('exchange', '', 'routing_key', queue)))
+$$;
+comment on function pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, text, jsonb, boolean) is 'A task as a Celery message (protocol 2)';
+
+create function pgqueue.send_task(task text, args jsonb default '[]', kwargs jsonb default '{}', queue text default 'celery',
+                                  priority int default 0, delay interval default null, eta timestamptz default null,
+                                  expires timestamptz default null, task_id text default null, headers jsonb default null,
+                                  ignore_result boolean default false)
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id text := coalesce(task_id, gen_random_uuid()::text);
+  due_at timestamptz;
+begin
+  if task is null or trim(task) = '' then
+    raise exception 'task cannot be NULL or empty' using errcode = case when task is null then '22004' else '22023' end;
+  elsif args is null or jsonb_typeof(args) <> 'array' then
+    raise exception 'args must be a JSON array' using errcode = '22023', hint = 'For example jsonb_build_array(1, ''a'').';
+  elsif kwargs is null or jsonb_typeof(kwargs) <> 'object' then
+    raise exception 'kwargs must be a JSON object' using errcode = '22023', hint = 'For example jsonb_build_object(''name'', ''a'').';
+  elsif headers is not null and jsonb_typeof(headers) <> 'object' then
+    raise exception 'headers must be a JSON object' using errcode = '22023';
+  end if;
+  due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
+  perform pgqueue._require_enrolled();
+  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+  values (send_task.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, send_task.priority, due_at,
+          send_task.expires, pgqueue._task_message(task, args, kwargs, queue, priority, expires, id, headers, coalesce(ignore_result, false)));
+  perform pgqueue._wake_for(queue, due_at);
+  return id;
+end
+$$;
+comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean) is
+  'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';

@@ -1,0 +1,152 @@
+-- What users and operators look at, and the switches they have.
+
+create view pgqueue.jobs with (security_barrier) as
+  select j.id, j.state, j.queue, j.priority::int as priority, j.label,
+         case when pg_has_role(j.submitter, 'member') then pgqueue._cut(j.sql, 120) end as statement,
+         pg_get_userbyid(j.submitter) as submitter, j.launched_at, j.eta, j.started_at, j.ended_at,
+         extract(epoch from coalesce(j.ended_at, case when j.state = 'running' then clock_timestamp() end) - j.started_at)::float8 * 1000 as duration_ms,
+         j.attempts::int as attempts, j.max_attempts::int as max_attempts, j.worker, j.backend_pid, j.progress_pct, j.progress_msg,
+         j.row_count as rows, j.command_tags[cardinality(j.command_tags)] as command_tag,
+         j.error ->> 'sqlstate' as sqlstate, j.error ->> 'message' as error, j.error ->> 'detail' as error_detail,
+         j.error ->> 'hint' as error_hint, j.error ->> 'context' as error_context
+  from (
+    select m.id, case when a.id is not null then 'running' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
+           m.submitter, m.launched_at, m.due_at as eta, a.started_at, null::timestamptz as ended_at, m.attempts + (a.id is not null)::int as attempts,
+           m.max_attempts, (select w.name from pgqueue.worker w where w.id = m.worker_id) as worker, a.backend_pid, a.progress_pct,
+           a.progress_msg, null::bigint as row_count, null::text[] as command_tags, m.last_error as error
+    from pgqueue.message m
+    left join pgqueue.activity a on a.id = m.id and m.state = 'claimed'
+    where m.kind = 'job'
+    union all
+    select h.id, h.state, h.queue, h.priority, h.label, h.sql, h.submitter, h.launched_at, h.eta, h.started_at, h.ended_at, h.attempts,
+           h.max_attempts, h.worker, h.backend_pid, h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error
+    from pgqueue.history h
+  ) j
+  where pg_has_role(j.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
+comment on view pgqueue.jobs is 'The jobs that the role may see: its own and those of roles it is a member of. Queued, running, and ended until retention';
+
+create view pgqueue.stats as
+  with me as (select nullif(current_setting('pgqueue.session_id', true), '')::bigint as session_id),
+  ended as (
+    select s.completed, s.failed, s.canceled, s.expired, s.timed_jobs, s.total_ms
+    from pgqueue.stat_session s where s.session_id = (select session_id from me)
+    union all
+    select (u.state = 'succeeded')::int, (u.state = 'failed')::int, (u.state = 'canceled')::int, (u.state = 'expired')::int,
+           (u.started_at is not null)::int, coalesce(extract(epoch from u.ended_at - u.started_at) * 1000, 0)
+    from pgqueue.unfolded u where u.session_id = (select session_id from me)
+  ),
+  active as (select count(*) as n from pgqueue.message m where m.session_id = (select session_id from me))
+  select (coalesce(sum(e.completed + e.failed + e.canceled + e.expired), 0) + (select n from active))::bigint as workers_launched,
+         coalesce(sum(e.completed), 0)::bigint as workers_completed,
+         coalesce(sum(e.failed + e.expired), 0)::bigint as workers_failed,
+         coalesce(sum(e.canceled), 0)::bigint as workers_canceled,
+         (select n from active)::int as workers_active,
+         coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
+         nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
+  from ended e;
+comment on view pgqueue.stats is 'The jobs that this session handed in. Reads totals and what the session has unfinished, never the history';
+
+create view pgqueue.stats_total with (security_barrier) as
+  with ended as (
+    select t.submitter, t.queue, t.completed, t.failed, t.canceled, t.expired, t.timed_jobs, t.total_ms from pgqueue.stat_total t
+    union all
+    select u.submitter, u.queue, (u.state = 'succeeded')::int, (u.state = 'failed')::int, (u.state = 'canceled')::int, (u.state = 'expired')::int,
+           (u.started_at is not null)::int, coalesce(extract(epoch from u.ended_at - u.started_at) * 1000, 0)
+    from pgqueue.unfolded u
+    union all
+    select m.submitter, m.queue, 0, 0, 0, 0, 0, 0 from pgqueue.activity a join pgqueue.message m on m.id = a.id
+  ),
+  active as (
+    select m.submitter, m.queue, count(*) as n from pgqueue.activity a join pgqueue.message m on m.id = a.id group by m.submitter, m.queue
+  )
+  select pg_get_userbyid(e.submitter) as submitter, e.queue,
+         (sum(e.completed + e.failed + e.canceled + e.expired) + coalesce(max(a.n), 0))::bigint as workers_launched,
+         sum(e.completed)::bigint as workers_completed,
+         sum(e.failed + e.expired)::bigint as workers_failed,
+         sum(e.canceled)::bigint as workers_canceled,
+         coalesce(max(a.n), 0)::int as workers_active,
+         coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
+         nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
+  from ended e
+  left join active a on a.submitter = e.submitter and a.queue = e.queue
+  where pg_has_role(e.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'))
+  group by e.submitter, e.queue;
+comment on view pgqueue.stats_total is 'Jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. What only waits is in pgqueue.queues';
+
+create view pgqueue.workers as
+  select w.name as worker, w.started_at, w.last_seen_at,
+         case when exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)
+              then 'online' else 'lost' end as status,
+         w.items_processed, w.last_run_at, w.executors,
+         array(select a.id from pgqueue.activity a where a.worker_id = w.id order by a.started_at) as running, w.queues
+  from pgqueue.worker w;
+comment on view pgqueue.workers is 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now';
+
+create view pgqueue.queues as
+  select n.queue, coalesce(c.ready, 0) as ready, coalesce(c.delayed, 0) as delayed, coalesce(c.claimed, 0) as claimed, c.oldest_ready_at,
+         coalesce(q.paused, false) as paused,
+         (select count(*) from pgqueue.worker w where n.queue = any (w.queues)) as consumers
+  from (
+    select name as queue from pgqueue.queue
+    union
+    select distinct queue from pgqueue.message
+  ) n
+  left join pgqueue.queue q on q.name = n.queue
+  left join (
+    select m.queue, count(*) filter (where m.state = 'ready') as ready, count(*) filter (where m.state = 'delayed') as delayed,
+           count(*) filter (where m.state = 'claimed') as claimed, min(m.launched_at) filter (where m.state = 'ready') as oldest_ready_at
+    from pgqueue.message m
+    group by m.queue
+  ) c on c.queue = n.queue;
+comment on view pgqueue.queues is 'What waits in each queue. Counts the messages';
+
+create function pgqueue._set_paused(queue text, paused boolean)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  changed boolean;
+begin
+  if queue is null or octet_length(queue) not between 1 and 255 then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  end if;
+  insert into pgqueue.queue as q (name, paused) values (_set_paused.queue, _set_paused.paused)
+  on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
+  changed := found;
+  if not paused then
+    perform pgqueue._wake(queue);
+  end if;
+  return changed;
+end
+$$;
+comment on function pgqueue._set_paused(text, boolean) is 'Pauses or resumes a queue';
+
+create function pgqueue.pause(queue text)
+  returns boolean
+  language sql volatile security definer
+begin atomic
+  select pgqueue._set_paused(queue, true);
+end;
+comment on function pgqueue.pause(text) is 'Workers take nothing more from this queue; what runs goes on. False: it was paused already';
+
+create function pgqueue.resume(queue text)
+  returns boolean
+  language sql volatile security definer
+begin atomic
+  select pgqueue._set_paused(queue, false);
+end;
+comment on function pgqueue.resume(text) is 'Ends a pause. False: the queue was not paused';
+
+create function pgqueue.reset_stats()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0);
+  perform pgqueue._fold_stats();
+  delete from pgqueue.stat_total;
+end
+$$;
+comment on function pgqueue.reset_stats() is 'Sets pgqueue.stats_total to zero';

@@ -1,0 +1,76 @@
+-- Who may do what. Nobody by default; then the four group roles and the login of the loopback.
+
+revoke all on all tables in schema pgqueue from public;
+revoke all on all sequences in schema pgqueue from public;
+revoke all on all functions in schema pgqueue from public;
+revoke all on all procedures in schema pgqueue from public;
+
+-- The loopback's login: one function.
+grant execute on function pgqueue._gate(text, oid, bigint, text, text) to pgqueue_gate;
+
+-- Everybody who hands in, works or watches may look. The views show each role what it may see.
+grant select on pgqueue.jobs, pgqueue.stats, pgqueue.stats_total, pgqueue.workers, pgqueue.queues
+  to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+grant execute on function pgqueue._cut(text, int), pgqueue._advisory_locks(int), pgqueue._lock_class(text)
+  to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+-- Users: the public functions, and the parts of them that run as the caller.
+grant select on pgqueue.own_key to pgqueue_user;
+grant insert on pgqueue.outbox to pgqueue_user;
+grant select (id, cookie, unique_key) on pgqueue.outbox to pgqueue_user;
+grant execute on function
+  pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
+  pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
+  pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean),
+  pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, boolean),
+  pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean),
+  pgqueue.result(pgqueue.handle), pgqueue.wait(pgqueue.handle, interval), pgqueue.cancel(pgqueue.handle, interval),
+  pgqueue.detach(pgqueue.handle), pgqueue.statement(pgqueue.handle), pgqueue.progress(int, text), pgqueue.get_progress(pgqueue.handle),
+  pgqueue.enqueue_trigger()
+  to pgqueue_user;
+grant execute on function
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._settings(), pgqueue._session_id(),
+  pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text), pgqueue._close_loopback(),
+  pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle),
+  pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle),
+  pgqueue._consume_result(pgqueue.handle), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),
+  pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb), pgqueue._row_params(jsonb, text[]),
+  pgqueue._trigger_options(text[]),
+  pgqueue._check_options(text, text, int, interval, timestamptz, timestamptz, interval, int, interval, text),
+  pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, bigint),
+  pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
+  pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
+  pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text),
+  pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, text, jsonb, boolean),
+  pgqueue._enqueue_for_row(text[], jsonb, text, text, text, jsonb, jsonb),
+  pgqueue._enqueue_for_statement(text[], jsonb, text, text, text, jsonb),
+  pgqueue._enqueue_wish(text, text, jsonb, jsonb, text[], jsonb, jsonb)
+  to pgqueue_user;
+
+-- Sessions that run jobs are logged in as the submitter. The token of the claim is the key to these.
+grant execute on function
+  pgqueue._begin_job(bigint, bigint), pgqueue._lock_job(bigint, bigint), pgqueue._append_result(bigint, bigint, int, jsonb),
+  pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb), pgqueue._fail_job(bigint, bigint, jsonb)
+  to pgqueue_user;
+
+-- Celery programs publish with the rights of a user.
+grant execute on function
+  pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._route(text, text),
+  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._delete_exchange(text),
+  pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb), pgqueue._queue_exists(text), pgqueue._queue_size(text),
+  pgqueue._bind(text, text, text), pgqueue._unbind(text, text, text), pgqueue._bindings(text)
+  to pgqueue_user, pgqueue_worker;
+
+-- Workers consume, and keep the queue in order. They publish too: events and replies.
+grant pgqueue_user to pgqueue_worker;
+grant execute on function
+  pgqueue._register_worker(text, int), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]),
+  pgqueue._claim(int, text, text[], int), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
+  pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
+  pgqueue._purge(text), pgqueue._delete_queue(text, boolean, boolean),
+  pgqueue._defer_job(bigint, bigint, text, interval), pgqueue._set_progress(bigint, bigint, int, text)
+  to pgqueue_worker;
+
+grant execute on function
+  pgqueue.pause(text), pgqueue.resume(text), pgqueue.enroll(regrole), pgqueue.unenroll(regrole), pgqueue.reset_stats()
+  to pgqueue_admin;
