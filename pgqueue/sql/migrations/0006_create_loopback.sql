@@ -213,6 +213,34 @@ end
 $$;
 comment on function pgqueue._close_loopback() is 'Ends the loopback of this session';
 
+create function pgqueue._raise(error jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- RAISE takes no NULL for an option, and an empty DETAIL or HINT would be shown.
+  if error ->> 'detail' is not null and error ->> 'hint' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail', hint = error ->> 'hint',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  elsif error ->> 'detail' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  elsif error ->> 'hint' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), hint = error ->> 'hint',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  else
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''),
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  end if;
+end
+$$;
+comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with its fields';
+
 create function pgqueue._call(op text, request jsonb)
   returns setof jsonb
   language plpgsql volatile
@@ -221,14 +249,24 @@ as $$
 declare
   me pgqueue.own_key;
   nonce bigint := pgqueue._random_bigint();
+  state text;
+  message text;
+  detail text;
+  hint text;
 begin
   select * into me from pgqueue.own_key;
   if not found then
     raise exception 'role "%" is not enrolled in pgqueue', current_user
       using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
   end if;
-  return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
-    encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
+  begin
+    return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
+      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
+  exception when others then
+    -- The same error without the context of the other session, which says nothing to the caller.
+    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
+  end;
   if pgqueue._setting('loopback', 'session') = 'call' then
     perform pgqueue._close_loopback();
   end if;

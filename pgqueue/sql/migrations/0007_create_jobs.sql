@@ -249,7 +249,7 @@ begin
     order by s.n
     returning outbox.id, outbox.cookie
   )
-  select (a.id, a.cookie)::pgqueue.handle from added a order by a.id;
+  select a.id, a.cookie from added a order by a.id;
   perform pgqueue._wake_for(queue, due_at);
 end
 $$;

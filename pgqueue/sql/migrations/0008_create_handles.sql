@@ -313,34 +313,6 @@ end
 $$;
 comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
 
-create function pgqueue._raise(error jsonb)
-  returns void
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- RAISE takes no NULL for an option, and an empty DETAIL or HINT would be shown.
-  if error ->> 'detail' is not null and error ->> 'hint' is not null then
-    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail', hint = error ->> 'hint',
-      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
-      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
-  elsif error ->> 'detail' is not null then
-    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail',
-      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
-      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
-  elsif error ->> 'hint' is not null then
-    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), hint = error ->> 'hint',
-      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
-      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
-  else
-    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''),
-      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
-      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
-  end if;
-end
-$$;
-comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with its fields';
-
 create function pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb)
   returns void
   language plpgsql volatile

@@ -61,7 +61,7 @@ begin
   end if;
   perform set_config('synchronous_commit', 'off', true);
   insert into pgqueue.activity as a (id, worker_id, backend_pid) values (m.id, m.worker_id, pg_backend_pid())
-  on conflict (id) do update
+  on conflict on constraint activity_pkey do update
   set worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at, progress_pct = null, progress_msg = null;
   return 'run';
 end

@@ -191,18 +191,26 @@ create function pgqueue._python_repr(value jsonb)
   language plpgsql immutable
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  kind text := jsonb_typeof(value);
+  plain text;
 begin
-  return case jsonb_typeof(value)
-    when 'null' then 'None'
-    when 'boolean' then initcap(value::text)
-    when 'number' then value::text
-    when 'string' then case when value #>> '{}' like '%''%' and value #>> '{}' not like '%"%' then '"' || replace(value #>> '{}', '\', '\\') || '"'
-                            else '''' || replace(replace(replace(value #>> '{}', '\', '\\'), '''', '\'''), E'\n', '\n') || '''' end
-    when 'array' then (select '[' || coalesce(string_agg(pgqueue._python_repr(v), ', ' order by n), '') || ']'
-                       from jsonb_array_elements(value) with ordinality e (v, n))
-    else (select '{' || coalesce(string_agg(pgqueue._python_repr(to_jsonb(k)) || ': ' || pgqueue._python_repr(v), ', '), '') || '}'
-          from jsonb_each(value) e (k, v))
-  end;
+  if kind = 'number' then
+    return value::text;
+  elsif kind = 'string' then
+    plain := replace(replace(value #>> '{}', '\', '\\'), E'\n', '\n');
+    return case when strpos(plain, '''') > 0 and strpos(plain, '"') = 0 then '"' || plain || '"' else '''' || replace(plain, '''', '\''') || '''' end;
+  elsif kind = 'null' then
+    return 'None';
+  elsif kind = 'boolean' then
+    return initcap(value::text);
+  elsif value in ('[]', '{}') then
+    return value::text;
+  elsif kind = 'array' then
+    return (select '[' || string_agg(pgqueue._python_repr(v), ', ' order by n) || ']' from jsonb_array_elements(value) with ordinality e (v, n));
+  else
+    return (select '{' || string_agg(pgqueue._python_repr(to_jsonb(k)) || ': ' || pgqueue._python_repr(v), ', ') || '}' from jsonb_each(value) e (k, v));
+  end if;
 end
 $$;
 comment on function pgqueue._python_repr(jsonb) is 'A value as Python would print it, for argsrepr and kwargsrepr';
@@ -210,25 +218,29 @@ comment on function pgqueue._python_repr(jsonb) is 'A value as Python would prin
 create function pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority int, expires timestamptz, task_id text,
                                       headers jsonb, ignore_result boolean)
   returns json
-  language sql volatile
+  language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  argsrepr text := pgqueue._python_repr(args);
+begin
+  -- A list becomes a tuple: (), (1,), (1, 2).
+  argsrepr := '(' || substr(argsrepr, 2, length(argsrepr) - 2) || case jsonb_array_length(args) when 1 then ',)' else ')' end;
   -- Celery's message protocol, version 2. The due time is the queue's business, so the worker is told no eta.
-  select json_build_object(
+  return json_build_object(
     'body', json_build_array(args, kwargs, '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
     'content-type', 'application/json',
     'content-encoding', 'utf-8',
     'headers', jsonb_build_object(
       'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null,
       'expires', to_char(expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-      'group', null, 'group_index', null, 'retries', 0, 'timelimit', jsonb_build_array(null, null), 'root_id', task_id, 'parent_id', null,
-      'argsrepr', case jsonb_array_length(args) when 1 then '(' || pgqueue._python_repr(args -> 0) || ',)'
-                  else '(' || substr(pgqueue._python_repr(args), 2, length(pgqueue._python_repr(args)) - 2) || ')' end,
-      'kwargsrepr', pgqueue._python_repr(kwargs), 'origin', format('%s@%s', pg_backend_pid(), current_database()),
+      'group', null, 'group_index', null, 'retries', 0, 'timelimit', '[null, null]'::jsonb, 'root_id', task_id, 'parent_id', null,
+      'argsrepr', argsrepr, 'kwargsrepr', pgqueue._python_repr(kwargs), 'origin', concat(pg_backend_pid(), '@', current_database()),
       'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb) || coalesce(headers, '{}'),
     'properties', json_build_object(
       'correlation_id', task_id, 'reply_to', '', 'delivery_mode', 2, 'priority', priority,
-      'delivery_info', json_build_object('exchange', '', 'routing_key', queue)))
+      'delivery_info', json_build_object('exchange', '', 'routing_key', queue)));
+end
 $$;
 comment on function pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, text, jsonb, boolean) is 'A task as a Celery message (protocol 2)';
 

@@ -34,17 +34,15 @@ grant execute on function
   pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle),
   pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle),
   pgqueue._consume_result(pgqueue.handle), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),
-  pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb), pgqueue._row_params(jsonb, text[]),
-  pgqueue._trigger_options(text[]),
+  pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb),
+  pgqueue._trigger_columns(text[]), pgqueue._row_params(text[], jsonb, oid), pgqueue._row_params_query(text[]),
   pgqueue._check_options(text, text, int, interval, timestamptz, timestamptz, interval, int, interval, text),
   pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, bigint),
   pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text),
   pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, text, jsonb, boolean),
-  pgqueue._enqueue_for_row(text[], jsonb, text, text, text, jsonb, jsonb),
-  pgqueue._enqueue_for_statement(text[], jsonb, text, text, text, jsonb),
-  pgqueue._enqueue_wish(text, text, jsonb, jsonb, text[], jsonb, jsonb)
+  pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[])
   to pgqueue_user;
 
 -- Sessions that run jobs are logged in as the submitter. The token of the claim is the key to these.
