@@ -1,0 +1,296 @@
+"""Every error that pgqueue raises, as one tree, and which one a SQLSTATE stands for.
+
+PgQueueError
+  InvalidDsn                what was given is no connection string
+  ConnectionFailed          the server cannot be reached, or refuses the login
+  InstallationError
+    NotInstalled            the database has no pgqueue
+    SchemaTooOld            the database waits for `pgqueue upgrade`
+    SchemaTooNew            the database was upgraded by a newer pgqueue
+    SchemaOccupied          a schema named pgqueue exists and is not ours
+    ServerTooOld            PostgreSQL before the oldest that is supported
+    ServerInRecovery        a standby: nothing can be installed there
+    MissingPrivilege        the hint is what to grant
+    LoopbackUnreachable     the server cannot connect to itself
+    DatabaseInUse           workers hold what is to be dropped
+  EmbeddedError
+    EmbeddedUnavailable     no server binaries on this machine
+    DataDirectoryInUse      another server runs on the data directory
+    DataDirectoryUnusable   of another PostgreSQL version, not one at all, or not writable
+    PortInUse               somebody else listens there
+    EmbeddedStartFailed     the server did not come up
+  WaitTimeout               a job has not ended in time; it goes on
+  ServerError               PostgreSQL refused a call; has all the fields of its report
+    NotPermitted, UnknownJob, InvalidArgument, WrongState, NotSupported, ResultMismatch, TooManyJobs,
+    ClaimLost, WorkerUnknown, DefinitionConflict
+  JobError                  a job ended otherwise than well; has all the fields of its report
+    JobFailed, JobCanceled, JobExpired
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psycopg
+
+SCHEMA = "pgqueue"
+
+
+class PgQueueError(Exception):
+    """What pgqueue raises: one line that says what is wrong, a detail, and a hint that says what to do."""
+
+    def __init__(self, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.detail = detail
+        self.hint = hint
+
+
+class InvalidDsn(PgQueueError, ValueError):
+    """What was given is neither a PostgreSQL URL nor key=value pairs."""
+
+
+class ConnectionFailed(PgQueueError):
+    """The server cannot be reached, or refuses the login."""
+
+    def __init__(
+        self, message: str, *, sqlstate: str | None = None, detail: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.sqlstate = sqlstate
+
+
+class InstallationError(PgQueueError):
+    """The database is not ready for pgqueue, or cannot be made so."""
+
+
+class NotInstalled(InstallationError):
+    """The database has no pgqueue."""
+
+
+class SchemaTooOld(InstallationError):
+    """The database has migrations to come."""
+
+
+class SchemaTooNew(InstallationError):
+    """The database was upgraded by a newer pgqueue than this one."""
+
+
+class SchemaOccupied(InstallationError):
+    """The database has a schema named pgqueue that pgqueue did not make."""
+
+
+class ServerTooOld(InstallationError):
+    """PostgreSQL is older than the oldest supported version."""
+
+
+class ServerInRecovery(InstallationError):
+    """The server is a standby or still recovers: nothing can be written to it."""
+
+
+class MissingPrivilege(InstallationError):
+    """The role may not do what an installation needs; the hint holds the statements that let it."""
+
+
+class LoopbackUnreachable(InstallationError):
+    """The server cannot open a connection to itself, which launch needs."""
+
+
+class DatabaseInUse(InstallationError):
+    """Others hold locks on what is to be dropped."""
+
+
+class EmbeddedError(PgQueueError):
+    """The embedded server cannot do what was asked."""
+
+
+class EmbeddedUnavailable(EmbeddedError):
+    """There are no PostgreSQL server binaries that could be started."""
+
+
+class DataDirectoryInUse(EmbeddedError):
+    """A server runs on the data directory already."""
+
+    def __init__(self, message: str, *, pid: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.pid = pid
+
+
+class DataDirectoryUnusable(EmbeddedError):
+    """The directory belongs to another PostgreSQL version, holds something else, or cannot be written."""
+
+
+class PortInUse(EmbeddedError):
+    """Another program listens on the port."""
+
+
+class EmbeddedStartFailed(EmbeddedError):
+    """The server did not come up; the detail is what it logged."""
+
+
+class WaitTimeout(PgQueueError):
+    """A job has not ended within the time given; it goes on."""
+
+    def __init__(self, message: str, *, handle: tuple[int, int] | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.handle = handle
+
+
+class ReportedError(PgQueueError):
+    """An error as PostgreSQL reports it, with every field that it has."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        context: str | None = None,
+        schema: str | None = None,
+        table: str | None = None,
+        column: str | None = None,
+        datatype: str | None = None,
+        constraint: str | None = None,
+        handle: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.sqlstate = sqlstate
+        self.context = context
+        self.schema = schema
+        self.table = table
+        self.column = column
+        self.datatype = datatype
+        self.constraint = constraint
+        self.handle = handle
+
+
+class ServerError(ReportedError):
+    """PostgreSQL refused a call."""
+
+
+class NotPermitted(ServerError):
+    """The role may not do that."""
+
+
+class UnknownJob(ServerError):
+    """There is no such job, its handle is not of this job, or its result was consumed."""
+
+
+class InvalidArgument(ServerError):
+    """An argument is missing or out of range."""
+
+
+class WrongState(ServerError):
+    """The job, or the caller's transaction, is not in a state in which this can be asked."""
+
+
+class NotSupported(ServerError):
+    """It cannot be done with that job or that statement."""
+
+
+class ResultMismatch(ServerError):
+    """The rows are not of the types that the caller listed."""
+
+
+class TooManyJobs(ServerError):
+    """The session has as many jobs as it may have."""
+
+
+class ClaimLost(ServerError):
+    """Another worker has the message, or it has ended."""
+
+
+class WorkerUnknown(ServerError):
+    """The server gave the worker up; it has to register again."""
+
+
+class DefinitionConflict(ServerError):
+    """An exchange or a queue exists with other attributes."""
+
+
+class JobError(ReportedError):
+    """A job ended otherwise than well; the fields are those of its own error."""
+
+
+class JobFailed(JobError):
+    """The job's statement raised an error."""
+
+
+class JobCanceled(JobError):
+    """The job was canceled, before or while it ran."""
+
+
+class JobExpired(JobError):
+    """The job's `expires` passed before a worker took it."""
+
+
+BY_SQLSTATE: Mapping[str, type[ServerError]] = {
+    "0A000": NotSupported,
+    "22001": InvalidArgument,
+    "22004": InvalidArgument,
+    "22023": InvalidArgument,
+    "42501": NotPermitted,
+    "42704": UnknownJob,
+    "42804": ResultMismatch,
+    "53400": TooManyJobs,
+    "55000": WrongState,
+    "PQ002": ClaimLost,
+    "PQ003": WorkerUnknown,
+    "PQ004": DefinitionConflict,
+}
+
+BY_STATE: Mapping[str, type[JobError]] = {"failed": JobFailed, "canceled": JobCanceled, "expired": JobExpired}
+_ENDED = {"failed": "not successful", "canceled": "canceled", "expired": "not started before it expired"}
+
+# Connection exceptions, refused logins, no free session, shutting down, starting up, a database that is not there.
+_CONNECTION_SQLSTATES = ("08", "28", "53300", "57P01", "57P02", "57P03", "3D000")
+# Where PostgreSQL's own lookups fail, 42704 is about a role or a type; raised by a function of ours, about a job.
+_RAISED_BY_FUNCTIONS = ("exec_stmt_raise", "dblink_res_error")
+_ENROLL = "Let an administrator run: select pgqueue.enroll('this_role')"
+_REPORT_FIELDS = ("sqlstate", "detail", "hint", "context", "schema", "table", "column", "datatype", "constraint")
+
+
+def from_driver(failure: psycopg.Error, handle: tuple[int, int] | None = None) -> PgQueueError:
+    """Return the error of this tree for one of the driver; raise it `from` that one."""
+    sqlstate, report = failure.sqlstate, failure.diag
+    if sqlstate is None:
+        is_about_session = isinstance(failure, (psycopg.OperationalError, psycopg.InterfaceError))
+        return _connection_failed(failure) if is_about_session else ServerError(str(failure), handle=handle)
+    if sqlstate.startswith(_CONNECTION_SQLSTATES):
+        return _connection_failed(failure)
+    message = report.message_primary or str(failure)
+    if sqlstate == "3F000" and f'"{SCHEMA}"' in message:
+        return NotInstalled("pgqueue is not installed in this database", hint="Run: pgqueue install")
+    kind = BY_SQLSTATE.get(sqlstate, ServerError)
+    if kind is UnknownJob and report.source_function not in _RAISED_BY_FUNCTIONS:
+        kind = ServerError
+    return kind(
+        message,
+        sqlstate=sqlstate,
+        detail=report.message_detail,
+        hint=report.message_hint or (_ENROLL if f"schema {SCHEMA}" in message else None),
+        context=report.context,
+        schema=report.schema_name,
+        table=report.table_name,
+        column=report.column_name,
+        datatype=report.datatype_name,
+        constraint=report.constraint_name,
+        handle=handle,
+    )
+
+
+def from_job(state: str, report: Mapping[str, str | None] | None, handle: tuple[int, int] | None = None) -> JobError:
+    """Return the error of a job that ended in `state`, from the fields that the server kept of it."""
+    said = report or {}
+    fields = {name: said.get(name) for name in _REPORT_FIELDS}
+    return BY_STATE[state](said.get("message") or f"the job was {_ENDED[state]}", handle=handle, **fields)
+
+
+def _connection_failed(failure: psycopg.Error) -> ConnectionFailed:
+    first, _, rest = str(failure).strip().partition("\n")
+    return ConnectionFailed(
+        failure.diag.message_primary or first,
+        sqlstate=failure.sqlstate,
+        detail=failure.diag.message_detail or rest.strip() or None,
+        hint=failure.diag.message_hint,
+    )

@@ -1,0 +1,3 @@
+select version, name, applied_at
+from pgqueue.migration
+order by version

@@ -1,0 +1,2 @@
+insert into pgqueue.migration (version, name)
+values (%(version)s, %(name)s)

@@ -1,0 +1,1 @@
+select pgqueue._set_loopback(%(host)s, %(port)s)

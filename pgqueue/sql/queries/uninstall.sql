@@ -1,0 +1,19 @@
+do $$
+declare
+  gate text := (select 'pgqueue_gate_' || oid from pg_database where datname = current_database());
+  name text;
+begin
+  drop server if exists pgqueue_loopback cascade;
+  drop schema pgqueue cascade;
+  -- Roles belong to the whole cluster. One that another database still grants something to cannot be dropped, and stays.
+  foreach name in array array[gate, 'pgqueue_gate', 'pgqueue_admin', 'pgqueue_monitor', 'pgqueue_worker', 'pgqueue_user'] loop
+    begin
+      if to_regrole(name) is not null then
+        execute format('drop role %I', name);
+      end if;
+    exception when dependent_objects_still_exist or insufficient_privilege then
+      null;
+    end;
+  end loop;
+end
+$$

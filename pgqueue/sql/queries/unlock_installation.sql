@@ -1,0 +1,1 @@
+select pg_advisory_unlock(hashtextextended('pgqueue installation', 0))
