@@ -134,13 +134,14 @@ create function pgqueue._promote(max_count int)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  due_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the index can stop there
   promoted int;
 begin
   update pgqueue.message m
   set state = 'ready'
   from (
     select d.id from pgqueue.message d
-    where d.state = 'delayed' and d.due_at <= clock_timestamp()
+    where d.state = 'delayed' and d.due_at <= due_until
     order by d.due_at
     limit max_count
     for update skip locked
