@@ -106,13 +106,12 @@ insert into pgqueue.stat_fold (snapshot) values (pg_current_snapshot());
 create view pgqueue.unfolded as
   -- What the last snapshot did not see: the transactions that began after it, and those it saw running.
   -- (The way PgQ cuts batches. Old long transactions do not make the range longer.)
-  select h.*
-  from pgqueue.stat_fold f, pgqueue.history h
-  where h.xact >= pg_snapshot_xmax(f.snapshot)
+  -- Scalar subqueries, so that both are conditions of the index history_xact.
+  select h.* from pgqueue.history h
+  where h.xact >= (select pg_snapshot_xmax(f.snapshot) from pgqueue.stat_fold f)
   union all
-  select h.*
-  from pgqueue.stat_fold f, pg_snapshot_xip(f.snapshot) running (xact), pgqueue.history h
-  where h.xact = running.xact;
+  select h.* from pgqueue.history h
+  where h.xact = any (array(select pg_snapshot_xip(f.snapshot) from pgqueue.stat_fold f));
 comment on view pgqueue.unfolded is 'Ended jobs that the totals do not count yet';
 
 create function pgqueue._fold_stats()

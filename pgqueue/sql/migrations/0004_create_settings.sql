@@ -79,20 +79,3 @@ begin
 end
 $$;
 comment on function pgqueue._settings() is 'The settings that a job of the caller inherits';
-
-create function pgqueue._session_id()
-  returns bigint
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  id text := nullif(current_setting('pgqueue.session_id', true), '');
-begin
-  if id is null then
-    id := pgqueue._random_bigint()::text;
-    perform set_config('pgqueue.session_id', id, false);
-  end if;
-  return id::bigint;
-end
-$$;
-comment on function pgqueue._session_id() is 'A number for this session, kept in a setting, for pgqueue.stats';

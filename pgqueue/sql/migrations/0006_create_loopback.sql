@@ -96,8 +96,11 @@ begin
     execute format('alter role %I login password %L', gate, password);
   end if;
   execute format('grant pgqueue_gate to %I', gate);
-  execute format('create server pgqueue_loopback foreign data wrapper dblink_fdw options (dbname %L, application_name %L, connect_timeout %L)',
-                 current_database(), 'pgqueue loopback', '10');
+  execute format('create server pgqueue_loopback foreign data wrapper dblink_fdw options (dbname %L, application_name %L, connect_timeout %L, options %L)',
+                 current_database(), 'pgqueue loopback', '10',
+                 -- What is set for the database or the login must not bend the gate.
+                 '-c default_transaction_read_only=off -c default_transaction_isolation=read\ committed -c statement_timeout=0 '
+                 '-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog');
   execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
 end
 $$;
@@ -175,6 +178,43 @@ end
 $$;
 comment on function pgqueue._set_loopback(text, text) is 'Sets the address of the loopback';
 
+create function pgqueue._loopback_name()
+  returns text
+  language sql volatile security definer
+begin atomic
+  select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback ');
+end;
+comment on function pgqueue._loopback_name() is 'The open loopback of this session. Its name ends with the session''s number';
+
+create function pgqueue._current_session_id()
+  returns bigint
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A connection outlives a rollback, a setting made in the transaction does not.
+  return coalesce(split_part(pgqueue._loopback_name(), ' ', 2), nullif(current_setting('pgqueue.session_id', true), ''))::bigint;
+end
+$$;
+comment on function pgqueue._current_session_id() is 'The number of this session, NULL before it has handed anything in';
+
+create function pgqueue._session_id()
+  returns bigint
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id bigint := nullif(current_setting('pgqueue.session_id', true), '')::bigint;
+begin
+  if id is null then
+    id := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
+    perform set_config('pgqueue.session_id', id::text, false);
+  end if;
+  return id;
+end
+$$;
+comment on function pgqueue._session_id() is 'The number of this session, for pgqueue.stats';
+
 create function pgqueue._over_loopback(query text)
   returns setof jsonb
   language plpgsql volatile security definer
@@ -183,19 +223,20 @@ as $$
 declare
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int) || query;
-  connected boolean := 'pgqueue.loopback' = any (coalesce(pgqueue._dblink_connections(), '{}'));
+  name text := pgqueue._loopback_name();
 begin
-  if connected then
+  if name is not null then
     begin
-      return query select * from pgqueue._dblink_query('pgqueue.loopback', padded);
+      return query select * from pgqueue._dblink_query(name, padded);
       return;
     exception when connection_exception or connection_failure or connection_does_not_exist or admin_shutdown or crash_shutdown then
       -- The session at the other end is gone. A request is accepted once, so sending it again is safe.
-      perform pgqueue._dblink_disconnect('pgqueue.loopback');
+      perform pgqueue._dblink_disconnect(name);
     end;
   end if;
-  perform pgqueue._dblink_connect('pgqueue.loopback', 'pgqueue_loopback');
-  return query select * from pgqueue._dblink_query('pgqueue.loopback', padded);
+  name := 'pgqueue.loopback ' || pgqueue._session_id();
+  perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+  return query select * from pgqueue._dblink_query(name, padded);
 end
 $$;
 comment on function pgqueue._over_loopback(text) is 'Runs a query over the loopback of this session, and connects it first if need be';
@@ -205,9 +246,11 @@ create function pgqueue._close_loopback()
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  name text := pgqueue._loopback_name();
 begin
-  if 'pgqueue.loopback' = any (coalesce(pgqueue._dblink_connections(), '{}')) then
-    perform pgqueue._dblink_disconnect('pgqueue.loopback');
+  if name is not null then
+    perform pgqueue._dblink_disconnect(name);
   end if;
 end
 $$;

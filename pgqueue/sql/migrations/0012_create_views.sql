@@ -26,7 +26,7 @@ create view pgqueue.jobs with (security_barrier) as
 comment on view pgqueue.jobs is 'The jobs that the role may see: its own and those of roles it is a member of. Queued, running, and ended until retention';
 
 create view pgqueue.stats as
-  with me as (select nullif(current_setting('pgqueue.session_id', true), '')::bigint as session_id),
+  with me as materialized (select pgqueue._current_session_id() as session_id),
   ended as (
     select s.completed, s.failed, s.canceled, s.expired, s.timed_jobs, s.total_ms
     from pgqueue.stat_session s where s.session_id = (select session_id from me)
