@@ -5,9 +5,11 @@ create function pgqueue._lock_class(purpose text)
   language sql immutable
 begin atomic
   -- 'pgq' and a number: the first key of pgqueue's advisory locks.
-  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'job' then 1886417203 when 'upkeep' then 1886417204 end;
+  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'job' then 1886417203 when 'upkeep' then 1886417204
+    when 'next_sleeper' then 1886417205 end;
 end;
-comment on function pgqueue._lock_class(text) is 'The first key of an advisory lock: worker (liveness), sleeper (wake-ups), job (running), upkeep';
+comment on function pgqueue._lock_class(text) is
+  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep';
 
 create function pgqueue._advisory_locks(class int)
   returns table (objid int, pid int, mode text)
@@ -49,52 +51,82 @@ create function pgqueue._fall_asleep(queues text[], out asleep boolean, out seco
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  class int := pgqueue._lock_class('sleeper');
-  mine int[];
-  held int[];
-  wanted int[] := array(select distinct hashtext(q) from unnest(queues) q);
+  sleeper int := pgqueue._lock_class('sleeper');
+  next_sleeper int := pgqueue._lock_class('next_sleeper');
+  mine int[] := array(select l.objid from pgqueue._advisory_locks(sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock');
+  waiting int[] := array(select l.objid from pgqueue._advisory_locks(next_sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ShareLock');
   key int;
 begin
-  select array_agg(l.objid) filter (where l.pid = pg_backend_pid()), array_agg(l.objid) into mine, held
-  from pgqueue._advisory_locks(class) l
-  where l.mode = 'ExclusiveLock';
-  foreach key in array coalesce(mine, '{}') loop
-    if key <> all (wanted) then
-      perform pg_advisory_unlock(class, key);
-    end if;
-  end loop;
   asleep := true;
-  foreach key in array wanted loop
-    -- Another sleeper's lock covers this worker as well: a notification wakes both.
-    if key <> all (coalesce(held, '{}')) and not pg_try_advisory_lock(class, key) then
+  for key in select distinct hashtext(q) from unnest(queues) q loop
+    continue when key = any (mine);
+    -- One session can hold the sleepers' lock of a queue. It covers the other sleepers as well, for a notification wakes all.
+    -- They hold the second lock together, so that the first, when it wakes up, knows to tell them. Taking the second before
+    -- looking at the first leaves no moment in which it could miss them.
+    if key <> all (waiting) and not pg_try_advisory_lock_shared(next_sleeper, key) then
+      asleep := false;
+    elsif pg_try_advisory_lock(sleeper, key) then
+      perform pg_advisory_unlock_shared(next_sleeper, key);
+    elsif not exists (select from pgqueue._advisory_locks(sleeper) l where l.objid = key and l.mode = 'ExclusiveLock') then
       asleep := false;
     end if;
   end loop;
   if not asleep then
-    perform pgqueue._wake_up(queues);
+    perform pgqueue._wake_up(array(select q from unnest(queues) q where hashtext(q) <> all (mine)));
   end if;
-  select extract(epoch from m.due_at - clock_timestamp()) into seconds_to_next_due
-  from pgqueue.message m
-  where m.state = 'delayed'
-  order by m.due_at
-  limit 1;
+  seconds_to_next_due := pgqueue._seconds_to_next_due();
 end
 $$;
 comment on function pgqueue._fall_asleep(text[]) is
-  'Takes the sleepers'' locks of these queues for the session. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, look again soon';
+  'Takes the sleepers'' locks of these queues for the session, or stands behind who has them. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, look again soon';
+
+create function pgqueue._seconds_to_next_due()
+  returns float8
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select extract(epoch from m.due_at - clock_timestamp())::float8
+  from pgqueue.message m
+  where m.state = 'delayed'
+  order by m.due_at
+  limit 1
+$$;
+comment on function pgqueue._seconds_to_next_due() is 'How long until a delayed message of any queue is due; NULL: there is none';
 
 create function pgqueue._wake_up(queues text[])
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  sleeper int := pgqueue._lock_class('sleeper');
+  next_sleeper int := pgqueue._lock_class('next_sleeper');
+  queue text;
 begin
-  perform pg_advisory_unlock(pgqueue._lock_class('sleeper'), l.objid)
-  from pgqueue._advisory_locks(pgqueue._lock_class('sleeper')) l
-  where l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock';
+  perform pg_advisory_unlock_shared(next_sleeper, l.objid)
+  from pgqueue._advisory_locks(next_sleeper) l
+  where l.pid = pg_backend_pid() and l.mode = 'ShareLock' and l.objid = any (array(select hashtext(q) from unnest(queues) q));
+  for queue in
+    select min(q) from unnest(queues) q
+    join pgqueue._advisory_locks(sleeper) l on l.objid = hashtext(q) and l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock'
+    group by hashtext(q)
+  loop
+    perform pg_advisory_unlock(sleeper, hashtext(queue));
+    if not pg_try_advisory_xact_lock(next_sleeper, hashtext(queue)) then
+      perform pgqueue._hand_over(queue);
+    end if;
+  end loop;
 end
 $$;
-comment on function pgqueue._wake_up(text[]) is 'Gives the sleepers'' locks of this session back';
+comment on function pgqueue._wake_up(text[]) is 'Gives the sleepers'' locks of these queues back, and tells who stands behind them';
+
+create function pgqueue._hand_over(queue text)
+  returns void
+  language sql volatile
+begin atomic
+  select pg_notify(pgqueue._queue_channel(queue), 'sleep again');
+end;
+comment on function pgqueue._hand_over(text) is 'Tells the sleepers of a queue that the session that covered them is awake or gone';
 
 create function pgqueue._register_worker(name text, executors int)
   returns int
@@ -121,12 +153,28 @@ create function pgqueue._set_worker_queues(worker_id int, queues text[])
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  dropped text[];
 begin
+  select array(select unnest(w.queues) except select unnest(_set_worker_queues.queues)) into dropped
+  from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
   update pgqueue.queue q set used_at = clock_timestamp() where q.name = any (_set_worker_queues.queues);
+  perform pgqueue._auto_delete(dropped);
 end
 $$;
-comment on function pgqueue._set_worker_queues(int, text[]) is 'Says which queues a worker consumes';
+comment on function pgqueue._set_worker_queues(int, text[]) is 'Says which queues a worker consumes. Auto-delete queues that lose their last consumer go';
+
+create function pgqueue._auto_delete(queues text[])
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._delete_queue(q.name, true, false) from pgqueue.queue q where q.name = any (queues) and q.auto_delete;
+end
+$$;
+comment on function pgqueue._auto_delete(text[]) is 'Deletes those of these queues that are auto-delete and that nobody consumes';
 
 create function pgqueue._promote(max_count int)
   returns int
@@ -271,17 +319,39 @@ end
 $$;
 comment on function pgqueue._release(bigint[], bigint[], boolean) is 'Makes claimed messages ready again. undelivered: nobody began them, so they are not flagged as redelivered';
 
+create function pgqueue._keep_claims(worker_id int, ids bigint[])
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  released int;
+begin
+  select pgqueue._release(array_agg(m.id), array_agg(m.token), false) into released
+  from pgqueue.message m
+  where m.state = 'claimed' and m.worker_id = _keep_claims.worker_id and m.id <> all (ids)
+  having count(*) > 0;
+  return coalesce(released, 0);
+end
+$$;
+comment on function pgqueue._keep_claims(int, bigint[]) is
+  'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
+
 create function pgqueue._unregister_worker(worker_id int)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  queues text[];
 begin
   perform pgqueue._release(array_agg(m.id), array_agg(m.token), false)
   from pgqueue.message m
   where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
   having count(*) > 0;
-  delete from pgqueue.worker w where w.id = worker_id;
+  delete from pgqueue.worker w where w.id = worker_id returning w.queues into queues;
+  perform pgqueue._wake_up(queues);
+  perform pgqueue._auto_delete(queues);
 end
 $$;
 comment on function pgqueue._unregister_worker(int) is 'A worker ends: what it still holds is ready again';
@@ -294,6 +364,7 @@ as $$
 declare
   lost int[];
   held pgqueue.message;
+  queues text[];
   reclaimed int := 0;
 begin
   -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
@@ -327,15 +398,22 @@ begin
     end if;
     reclaimed := reclaimed + 1;
   end loop;
-  delete from pgqueue.worker w
-  where w.id = any (lost) and not exists (select from pgqueue.message m where m.state = 'claimed' and m.worker_id = w.id);
+  -- It covered other sleepers, maybe, and could not tell them any more.
+  perform pgqueue._hand_over(q) from (select distinct unnest(w.queues) from pgqueue.worker w where w.id = any (lost)) l (q);
+  with gone as (
+    delete from pgqueue.worker w
+    where w.id = any (lost) and not exists (select from pgqueue.message m where m.state = 'claimed' and m.worker_id = w.id)
+    returning w.queues
+  )
+  select array(select distinct q from gone, unnest(gone.queues) q) into queues;
+  perform pgqueue._auto_delete(queues);
   return reclaimed;
 end
 $$;
 comment on function pgqueue._reclaim(int) is 'Makes the messages of workers that are gone ready again; a job that was lost too often fails';
 
 create function pgqueue._tick(worker_id int, items_processed bigint, last_run_at timestamptz)
-  returns table (naptime float8, max_items int)
+  returns table (naptime float8, max_items int, seconds_to_next_due float8)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -366,10 +444,10 @@ begin
     end;
   end if;
   return query select extract(epoch from pgqueue._worker_setting('naptime', '3 s')::interval)::float8,
-                      pgqueue._worker_setting('max_items', '100')::int;
+                      pgqueue._worker_setting('max_items', '100')::int, pgqueue._seconds_to_next_due();
 end
 $$;
-comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now';
+comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
 
 create function pgqueue._expire_queues()
   returns void

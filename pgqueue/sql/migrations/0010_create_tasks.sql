@@ -20,6 +20,14 @@ end
 $$;
 comment on function pgqueue._declare_exchange(text, text, boolean, boolean, jsonb) is 'Makes an exchange; PQ004 when it exists with another type';
 
+create function pgqueue._exchange_exists(name text)
+  returns boolean
+  language sql stable security definer
+begin atomic
+  select exists (select from pgqueue.exchange e where e.name = _exchange_exists.name);
+end;
+comment on function pgqueue._exchange_exists(text) is 'Whether an exchange was declared';
+
 create function pgqueue._delete_exchange(name text)
   returns void
   language sql volatile security definer
@@ -119,6 +127,10 @@ begin
   insert into pgqueue.binding (exchange, routing_key, queue, pattern)
   values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue, coalesce(pgqueue._topic_pattern(_bind.routing_key), '^\.$'))
   on conflict do nothing;
+  if found then
+    -- Publishers remember where nobody listens: events cost nothing then.
+    notify "pgqueue.bindings";
+  end if;
 end
 $$;
 comment on function pgqueue._bind(text, text, text) is 'Feeds a queue from an exchange';

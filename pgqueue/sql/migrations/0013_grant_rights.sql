@@ -54,7 +54,7 @@ grant execute on function
 -- Celery programs publish with the rights of a user.
 grant execute on function
   pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._route(text, text),
-  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._delete_exchange(text),
+  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._delete_exchange(text),
   pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb), pgqueue._queue_exists(text), pgqueue._queue_size(text),
   pgqueue._bind(text, text, text), pgqueue._unbind(text, text, text), pgqueue._bindings(text)
   to pgqueue_user, pgqueue_worker;
@@ -64,6 +64,7 @@ grant pgqueue_user to pgqueue_worker;
 grant execute on function
   pgqueue._register_worker(text, int), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]),
   pgqueue._claim(int, text, text[], int), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
+  pgqueue._keep_claims(int, bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._delete_queue(text, boolean, boolean),
   pgqueue._defer_job(bigint, bigint, text, interval), pgqueue._set_progress(bigint, bigint, int, text)
