@@ -19,6 +19,8 @@ PgQueueError
     DataDirectoryUnusable   of another PostgreSQL version, not one at all, or not writable
     PortInUse               somebody else listens there
     EmbeddedStartFailed     the server did not come up
+  ServiceFailed             the worker or Flower did not start, or keeps dying
+  DemoFailed                something that the demo shows is not true here
   WaitTimeout               a job has not ended in time; it goes on
   ServerError               PostgreSQL refused a call; has all the fields of its report
     NotPermitted, UnknownJob, InvalidArgument, WrongState, NotSupported, ResultMismatch, TooManyJobs,
@@ -125,6 +127,14 @@ class PortInUse(EmbeddedError):
 
 class EmbeddedStartFailed(EmbeddedError):
     """The server did not come up; the detail is what it logged."""
+
+
+class ServiceFailed(PgQueueError):
+    """A worker or Flower did not start, or keeps dying; the detail is the end of its log."""
+
+
+class DemoFailed(PgQueueError):
+    """Something that the demo claims is not true here."""
 
 
 class WaitTimeout(PgQueueError):

@@ -1,7 +1,7 @@
 """A PostgreSQL server of our own: started, stopped, restarted, and crashed for tests.
 
 It is a child of this process, in a session of its own so that Ctrl-C in a terminal stops us first. When this process
-is killed the server stays up; the next start says so.
+is killed the server stays up, unless it was told to die with us; the next start says so.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import platformdirs
 from psycopg.conninfo import make_conninfo
 
+from ..death_signal import signal_me_when_parent_dies
 from ..errors import DataDirectoryInUse, EmbeddedStartFailed, PortInUse
 from . import data_directory
 from .account import Account, account_for
@@ -57,6 +59,8 @@ class EmbeddedServer:
         port: a TCP port on 127.0.0.1; None means no TCP at all.
         pg_bin: the directory of the server's programs; found when None.
         settings: server settings that win over the configuration file.
+        dies_with_us: shut down when this process dies, even by SIGKILL. Start it from the main thread then: it is the
+            starting thread's death that the kernel tells.
     """
 
     def __init__(
@@ -66,29 +70,41 @@ class EmbeddedServer:
         port: int | None = None,
         pg_bin: str | os.PathLike[str] | None = None,
         settings: Mapping[str, str] | None = None,
+        dies_with_us: bool = False,
     ) -> None:
         self._binaries = find_binaries(pg_bin)
         self.data_dir = Path(data_dir).absolute() if data_dir else default_data_dir(self._binaries.major)
         self.port = port
         self._settings = dict(settings or {})
+        self._dies_with_us = dies_with_us
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_dir: Path | None = None
 
     @classmethod
     @contextlib.contextmanager
     def temporary(
-        cls, *, pg_bin: str | os.PathLike[str] | None = None, settings: Mapping[str, str] | None = None
+        cls,
+        *,
+        pg_bin: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, str] | None = None,
+        parent: str | os.PathLike[str] | None = None,
     ) -> Iterator[EmbeddedServer]:
-        """Run a server whose data is removed at the end.
+        """Run a server whose data is removed at the end, and which dies with the calling thread.
+
+        Args:
+            pg_bin: as for the class.
+            settings: as for the class.
+            parent: where to put it; the system's place for temporary files when None.
 
         Raises:
             EmbeddedError: as `start`.
         """
         # For root the server is another user, who must be able to go through to its own, closed, data directory.
-        place = Path(tempfile.mkdtemp(prefix="pgqueue-", dir="/tmp" if os.geteuid() == 0 else None))
+        usual = "/tmp" if os.geteuid() == 0 else None
+        place = Path(tempfile.mkdtemp(prefix="pgqueue-", dir=parent or usual))
         place.chmod(0o711)
         try:
-            with cls(place / "data", pg_bin=pg_bin, settings=settings) as server:
+            with cls(place / "data", pg_bin=pg_bin, settings=settings, dies_with_us=True) as server:
                 yield server
         finally:
             data_directory.remove_socket_directory(place / "data")
@@ -108,6 +124,11 @@ class EmbeddedServer:
     def pid(self) -> int | None:
         """The server's process, None when it does not run."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that was started is still there."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def dsn(self) -> str:
@@ -241,8 +262,15 @@ class EmbeddedServer:
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
+                preexec_fn=self._before_exec(),  # noqa: PLW1509 -- one system call, with its library loaded ahead
                 **account.subprocess_options(),
             )
+
+    def _before_exec(self) -> Callable[[], None] | None:
+        if not self._dies_with_us:
+            return None
+        # A fast shutdown: SIGTERM would wait for every session to end by itself.
+        return partial(signal_me_when_parent_dies, signal.SIGINT, os.getpid())
 
     def _wait_until_ready(self, timeout: float) -> None:
         assert self._process is not None

@@ -1,0 +1,125 @@
+"""Fixtures: a server for the session, a database for each test, workers on it.
+
+`--pg-bin DIR` runs everything on other binaries; `--also-pg-bin DIR` runs the suites that speak to a server on those
+as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgqueue.embedded import find_binaries
+from tests.harness import Database, TestServer, Worker
+from tests.harness.servers import Servers, temporary_server
+
+ON_EVERY_SERVER = ("sql", "integration", "isolation")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pg-bin", metavar="DIR", help="run on the PostgreSQL server binaries in DIR")
+    parser.addoption(
+        "--also-pg-bin",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help=f"run the suites {', '.join(ON_EVERY_SERVER)} on these binaries as well; may be repeated",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    bins: list[str | None] = [config.getoption("--pg-bin")]
+    suite = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
+    if suite in ON_EVERY_SERVER:
+        bins += config.getoption("--also-pg-bin")
+    # Two directories may hold the same version; a test needs an id of its own for each.
+    majors = [f"pg{find_binaries(pg_bin).major}" for pg_bin in bins]
+    ids = [major if majors.count(major) == 1 else f"{major}-{n}" for n, major in enumerate(majors)]
+    metafunc.parametrize("server", bins, ids=ids, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    started = Servers()
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[TestServer]:
+    """The server that this test runs on, shared with the others; what it logged is shown when the test fails."""
+    shared = servers.get(request.param)
+    before = len(shared.embedded.read_log())
+    yield shared
+    print(shared.embedded.read_log()[before:])
+
+
+@pytest.fixture
+def db(server: TestServer) -> Iterator[Database]:
+    """A database of the test's own with pgqueue installed."""
+    database = Database(server)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def empty_db(server: TestServer) -> Iterator[Database]:
+    """A database of the test's own without pgqueue."""
+    database = Database(server, installed=False)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def own_server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
+    """A server of the test's own, to be restarted and crashed as it likes."""
+    with temporary_server(request.config.getoption("--pg-bin")) as private:
+        yield private
+        print(private.embedded.read_log())
+
+
+@pytest.fixture
+def own_server_db(own_server: TestServer) -> Iterator[Database]:
+    """A database with pgqueue on a server of the test's own."""
+    database = Database(own_server)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Start a worker on a database and wait until it is online; it ends with the test, its log shown on failure."""
+    started: list[Worker] = []
+
+    def start(db: Database, *, wait: bool = True, **options: Any) -> Worker:
+        options.setdefault("name", f"w{len(started) + 1}")
+        worker = Worker(db, tmp_path / f"worker{len(started) + 1}.log", **options)
+        started.append(worker)
+        return worker.wait_online() if wait else worker
+
+    yield start
+    for worker in started:
+        worker.end()
+        print(f"--- {worker.name}, exit code {worker.exit_code}\n{worker.read_log()}")
+
+
+@pytest.fixture
+def in_background() -> Iterator[Callable[..., Future[Any]]]:
+    """Run a call in a thread and return its future; the test ends when all of them have."""
+    with ThreadPoolExecutor() as threads:
+        yield threads.submit

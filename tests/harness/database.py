@@ -1,0 +1,79 @@
+"""A test's own database: connections and roles that go away with it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from pgqueue.config import to_url
+from tests.harness.servers import TestServer
+
+Connection = psycopg.Connection[Any]
+
+
+class Database:
+    """One database of a test server. What is opened or made through it is closed or dropped at the end."""
+
+    def __init__(self, server: TestServer, *, installed: bool = True) -> None:
+        self.server = server
+        self.name = server.create_database(installed=installed)
+        # Undone in the reverse order: sessions and workers first, then the database, then what it granted rights to.
+        self._undo = contextlib.ExitStack()
+        self._roles: list[str] = []
+        self._undo.callback(self._drop_roles)
+        self._undo.callback(server.drop_database, self.name)
+
+    @property
+    def dsn(self) -> str:
+        """The superuser's conninfo."""
+        return self.dsn_for(None)
+
+    @property
+    def url(self) -> str:
+        """The superuser's conninfo as a pgqueue:// URL."""
+        return to_url(self.dsn, "pgqueue")
+
+    def dsn_for(self, role: str | None) -> str:
+        """Return the conninfo of a role; on the socket nobody needs a password."""
+        return self.server.conninfo(self.name, **({} if role is None else {"user": role}))
+
+    def connect(self, role: str | None = None, *, autocommit: bool = True, **options: Any) -> Connection:
+        """Open a session, closed at the end of the test if it still is open."""
+        connection = psycopg.connect(self.dsn_for(role), autocommit=autocommit, **options)
+        self.at_close(connection.close)
+        return connection
+
+    def at_close(self, undo: Callable[[], object]) -> None:
+        """Call `undo` before the database goes away."""
+        self._undo.callback(undo)
+
+    def create_role(self, name: str = "alice", *, enrolled: bool = True, options: str = "login") -> str:
+        """Create a role and, unless told otherwise, let it hand in jobs. Returns its name."""
+        with psycopg.connect(self.dsn, autocommit=True) as owner:
+            owner.execute(sql.SQL("create role {} " + options).format(sql.Identifier(name)))
+            self._roles.append(name)
+            if enrolled:
+                owner.execute("select pgqueue.enroll(quote_ident(%s)::regrole)", [name])
+        return name
+
+    def execute(self, statement: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement as the superuser in a session of its own; return its rows, if it has any."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.execute(statement, params)
+            return cursor.fetchall() if cursor.description else []
+
+    def fetch_value(self, statement: str, params: Sequence[object] | None = None) -> Any:
+        """Run a statement as the superuser and return the first column of its first row."""
+        return self.execute(statement, params)[0][0]
+
+    def close(self) -> None:
+        """Close the sessions, end the workers, drop the database, then the roles."""
+        self._undo.close()
+
+    def _drop_roles(self) -> None:
+        for role in self._roles:
+            self.server.admin.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))

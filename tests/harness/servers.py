@@ -1,0 +1,123 @@
+"""The servers that tests run on: started when first needed, on a temporary directory, stopped at the end.
+
+Each has a template database with pgqueue installed; a test's database is a copy of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pgqueue import migrate
+from pgqueue.embedded import EmbeddedServer
+
+TEMPLATE = "pgqueue_template"
+
+# A database for each test is hundreds of small files, which memory makes twenty times faster than a disk.
+_MEMORY = Path("/dev/shm")
+_ENOUGH_MEMORY_BYTES = 4_000_000_000
+
+# A test's server is thrown away, so it need not survive the machine. It does survive its own crashes.
+_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "512MB",
+    "log_line_prefix": "%m [%p] %q%u@%d %a ",
+}
+
+
+class TestServer:
+    """One server, with a template database and an administrator's session."""
+
+    __test__ = False  # not a test, whatever its name begins with
+
+    def __init__(self, embedded: EmbeddedServer) -> None:
+        self.embedded = embedded
+        self._numbers = itertools.count(1)
+        self._admin: psycopg.Connection[Any] | None = None
+        self._has_template = False
+
+    @property
+    def major(self) -> int:
+        """The server's PostgreSQL version."""
+        return self.embedded.binaries.major
+
+    @property
+    def admin(self) -> psycopg.Connection[Any]:
+        """A superuser's autocommit session in the database `postgres`, opened again after a restart."""
+        if self._admin is None or self._admin.closed:
+            self._admin = psycopg.connect(self.embedded.dsn, autocommit=True, prepare_threshold=None)
+        return self._admin
+
+    def conninfo(self, database: str, **options: str) -> str:
+        """Return the superuser's conninfo of a database, or somebody else's with `user=`."""
+        return make_conninfo(self.embedded.dsn, dbname=database, **options)
+
+    def create_database(self, *, installed: bool = True) -> str:
+        """Make a database, with pgqueue or empty, and return its name."""
+        name = f"test_{next(self._numbers)}"
+        template = self._template() if installed else "template0"
+        self.admin.execute(f'create database "{name}" template {template}')
+        if installed:
+            with psycopg.connect(self.conninfo(name), autocommit=True) as owner:
+                owner.execute("select pgqueue._repair_loopback()")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected."""
+        self.admin.execute(f'drop database if exists "{name}" with (force)')
+
+    def close(self) -> None:
+        """End the administrator's session."""
+        if self._admin is not None:
+            self._admin.close()
+
+    def _template(self) -> str:
+        if not self._has_template:
+            self.admin.execute(f"create database {TEMPLATE} template template0")
+            with psycopg.connect(self.conninfo(TEMPLATE), autocommit=True) as owner:
+                migrate.install(owner)
+            self._has_template = True
+        return TEMPLATE
+
+
+class Servers:
+    """The servers of a test session, each started when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._open = contextlib.ExitStack()
+        self._started: dict[str | None, TestServer] = {}
+
+    def get(self, pg_bin: str | None) -> TestServer:
+        """Return the server that runs on these binaries; None means those that pgqueue finds itself."""
+        if pg_bin not in self._started:
+            self._started[pg_bin] = self._open.enter_context(temporary_server(pg_bin))
+        return self._started[pg_bin]
+
+    def stop(self) -> None:
+        """Stop all of them and remove their data."""
+        self._open.close()
+
+
+@contextlib.contextmanager
+def temporary_server(pg_bin: str | None = None, **settings: str) -> Iterator[TestServer]:
+    """Run a server of its own for one test or one session."""
+    with EmbeddedServer.temporary(pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=_place()) as embedded:
+        server = TestServer(embedded)
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+def _place() -> Path | None:
+    has_room = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK | os.X_OK)
+    return _MEMORY if has_room and shutil.disk_usage(_MEMORY).free > _ENOUGH_MEMORY_BYTES else None
