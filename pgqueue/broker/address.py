@@ -1,0 +1,52 @@
+"""Where a kombu connection leads: its URL, or the parts that kombu takes a fail-over URL into, as a conninfo.
+
+The password is taken out of the URL and put where kombu has passwords: Celery's `inspect stats`, and so Flower, show
+the URL as the broker's host name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgqueue.config import to_conninfo, to_url, without_password
+
+from .register import DRIVER_TYPE
+
+
+def conninfo_of(client: Any) -> str:
+    """Return the conninfo of a kombu Connection.
+
+    Raises:
+        InvalidDsn: its URL is not one of PostgreSQL.
+    """
+    if "://" in (client.hostname or ""):
+        return make_conninfo(to_conninfo(client.hostname), **_given(password=client.password))
+    return make_conninfo(
+        **_given(
+            host=client.hostname,
+            port=client.port,
+            user=client.userid,
+            password=client.password,
+            dbname=(client.virtual_host or "").strip("/"),
+        )
+    )
+
+
+def move_password_out(client: Any) -> None:
+    """Move the password from a kombu Connection's URL to its `password`.
+
+    Raises:
+        InvalidDsn: its URL is not one of PostgreSQL.
+    """
+    if "://" in (client.hostname or ""):
+        conninfo = to_conninfo(client.hostname)
+        password = conninfo_to_dict(conninfo).get("password")
+        if password:
+            client.password = password
+            client.hostname = to_url(without_password(conninfo), DRIVER_TYPE)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value}

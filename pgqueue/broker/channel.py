@@ -1,0 +1,306 @@
+"""kombu's channel: each hook is one query.
+
+Exchanges, queues and bindings are shared tables, so kombu's in-process tables are not used. A channel consumes one kind
+of message: Celery's channels take tasks; one whose `kind` was set to 'job' takes SQL jobs from the same queues.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from amqp.exceptions import NotFound
+from amqp.protocol import queue_declare_ok_t
+from kombu.transport import virtual
+from kombu.transport.base import to_rabbitmq_queue_arguments
+from kombu.utils.json import dumps
+
+from pgqueue import errors
+
+from . import identity
+from .acks import settle
+from .envelope import from_row, to_row
+from .qos import QoS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .transport import Transport
+
+
+class Subscription(NamedTuple):
+    """A consumer of a queue."""
+
+    queue: str
+    callback: Callable[[Any], Any]
+    no_ack: bool
+
+
+class Channel(virtual.Channel):
+    """A channel over the sessions that its process shares; it has none of its own."""
+
+    QoS = QoS
+    supports_fanout = True
+    do_restore = False
+    #: The kind of message that consumers of this channel take: 'task' or 'job'. Set it before consuming.
+    kind = "task"
+    connection: Transport | None
+
+    def __init__(self, connection: Transport, **kwargs: Any) -> None:
+        super().__init__(connection, **kwargs)
+        # What acks need; they come after kombu has closed the channel, too.
+        self._transport = connection
+        self._database = connection.database
+        self._acks = connection.acks
+        # Replaced, never changed: other threads read them.
+        self._subscriptions: dict[str, Subscription] = {}
+        #: The queues that this channel consumes.
+        self.queues: frozenset[str] = frozenset()
+
+    # Declarations
+
+    def exchange_declare(
+        self,
+        exchange: str | None = None,
+        type: str | None = "direct",
+        durable: bool = False,
+        auto_delete: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        nowait: bool = False,
+        passive: bool = False,
+    ) -> None:
+        """Make an exchange.
+
+        Raises:
+            DefinitionConflict: it exists with another type.
+            amqp.exceptions.NotFound: asked for with `passive`, and there is none.
+        """
+        kind = type or "direct"
+        if passive:
+            if not self._fetch("exchange_exists", exchange=exchange)[0][0]:
+                raise NotFound(f"NOT_FOUND - no exchange {exchange!r}", (40, 10), "Channel.exchange_declare")
+            return
+        try:
+            self._fetch(
+                "declare_exchange",
+                exchange=exchange or f"amq.{kind}",
+                type=kind,
+                durable=durable,
+                auto_delete=auto_delete,
+                arguments=dumps(arguments or {}),
+            )
+        except psycopg.DatabaseError as failure:
+            if failure.sqlstate == "PQ004":
+                raise errors.from_driver(failure) from failure
+            raise
+
+    def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
+        """Delete an exchange and its bindings."""
+        if not (if_unused and self.get_table(exchange)):
+            self._fetch("delete_exchange", exchange=exchange)
+
+    def queue_declare(
+        self,
+        queue: str | None = None,
+        passive: bool = False,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = True,
+        arguments: Mapping[str, Any] | None = None,
+        nowait: bool = False,
+        **_kwargs: Any,
+    ) -> Any:
+        """Make a queue, or with `passive` ask for it; return its name, its ready messages and 0.
+
+        Raises:
+            amqp.exceptions.NotFound: asked for, and there is none.
+        """
+        if passive:
+            name = queue or ""
+            if not self._has_queue(name):
+                raise NotFound(f"NOT_FOUND - no queue {name!r}", (50, 10), "Channel.queue_declare")
+            return queue_declare_ok_t(name, self._size(name), 0)
+        name = queue or f"amq.gen-{uuid.uuid4()}"
+        [(size,)] = self._fetch(
+            "declare_queue",
+            queue=name,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            arguments=dumps(arguments or {}),
+        )
+        return queue_declare_ok_t(name, size, 0)
+
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_kwargs: Any) -> int:
+        """Delete a queue with its bindings and tasks; return how many those were."""
+        return int(self._fetch("delete_queue", queue=queue, if_unused=if_unused, if_empty=if_empty)[0][0])
+
+    def queue_bind(
+        self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_kwargs: Any
+    ) -> None:
+        """Feed a queue from an exchange."""
+        self._fetch("bind_queue", queue=queue, exchange=exchange or "amq.direct", routing_key=routing_key or "")
+
+    def queue_unbind(
+        self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_kwargs: Any
+    ) -> None:
+        """Undo `queue_bind`."""
+        self._fetch("unbind_queue", queue=queue, exchange=exchange or "amq.direct", routing_key=routing_key or "")
+
+    def get_table(self, exchange: str) -> list[tuple[str, str, str]]:
+        """Return the bindings of an exchange: routing key, pattern, queue."""
+        return [(key, pattern, queue) for key, pattern, queue in self._fetch("list_bindings", exchange=exchange)]
+
+    def prepare_queue_arguments(self, arguments: Mapping[str, Any], **options: Any) -> Any:
+        """Translate kombu's options to x-expires, x-message-ttl and their like."""
+        return to_rabbitmq_queue_arguments(arguments, **options)
+
+    def _purge(self, queue: str) -> int:
+        return int(self._fetch("purge_queue", queue=queue)[0][0])
+
+    def _size(self, queue: str) -> int:
+        return int(self._fetch("queue_size", queue=queue)[0][0])
+
+    def _has_queue(self, queue: str, **_kwargs: Any) -> bool:
+        return bool(self._fetch("queue_exists", queue=queue)[0][0])
+
+    # Publishing
+
+    def basic_publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, **_kwargs: Any) -> int:
+        """Publish; return how many queues that reached.
+
+        A transient message for which nobody listens (events, before Flower comes) is not sent to the server at all.
+        """
+        row = to_row(message, exchange, routing_key)
+        presence = self._transport.live_presence if row.is_transient and exchange else None
+        if presence is not None and presence.is_unbound(exchange, routing_key):
+            return 0
+        as_of = 0 if presence is None else presence.bindings_changed
+        [(reached,)] = self._fetch(
+            "publish",
+            exchange=exchange,
+            routing_key=routing_key,
+            message=row.message,
+            priority=self._get_message_priority(message),
+            eta=row.eta,
+            ttl_seconds=row.ttl_seconds,
+        )
+        if presence is not None and not reached:
+            presence.set_unbound(exchange, routing_key, as_of)
+        return int(reached)
+
+    # Consuming
+
+    def room(self, at_most: int) -> int:
+        """Return how many messages the application may be handed now."""
+        if self.closed or not self.qos.can_consume():
+            return 0
+        room = self.qos.can_consume_max_estimate()
+        return at_most if room is None else min(room, at_most)
+
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Callable[[Any], Any], consumer_tag: str, **_kwargs: Any
+    ) -> str:
+        """Consume a queue: its messages go to `callback` when the connection drains events or the hub runs."""
+        tag = consumer_tag or f"ctag-{uuid.uuid4()}"
+        self._transport.presence.consume(queue)
+        self._consumers.add(tag)
+        self._set_subscriptions({**self._subscriptions, tag: Subscription(queue, callback, bool(no_ack))})
+        self._transport.wake()
+        return tag
+
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Stop a consumer. What was claimed for it and not delivered goes back."""
+        subscription = self._subscriptions.get(consumer_tag)
+        if subscription is not None:
+            self._consumers.discard(consumer_tag)
+            self._set_subscriptions({tag: s for tag, s in self._subscriptions.items() if tag != consumer_tag})
+            self._transport.stop_consuming(self, subscription.queue)
+
+    def basic_get(self, queue: str, no_ack: bool = False, **_kwargs: Any) -> Any:
+        """Claim one message of a queue and return it, or None."""
+        return self._transport.get(self, queue, no_ack)
+
+    def deliver(self, queue: str, document: str, delivery_tag: str, redelivered: bool) -> None:
+        """Hand a claimed message to the consumer of its queue."""
+        subscription = next(s for s in self._subscriptions.values() if s.queue == queue)
+        message = self.receive(document, delivery_tag, redelivered, subscription.no_ack)
+        subscription.callback(message)
+
+    def receive(self, document: str, delivery_tag: str, redelivered: bool, no_ack: bool) -> Any:
+        """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it."""
+        message = self.Message(from_row(document, delivery_tag, redelivered), channel=self)
+        if no_ack:
+            self._send_ack(delivery_tag)
+        else:
+            self.qos.append(message, delivery_tag)
+        return message
+
+    # Settling
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Remove a message, or with `multiple` all delivered up to it. From any thread, also when closed."""
+        tags = self.qos.tags
+        settled = tags[: tags.index(delivery_tag) + 1] if multiple and delivery_tag in tags else [delivery_tag]
+        for tag in settled:
+            self.qos.ack(tag)
+            self._send_ack(tag)
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back to its queue, or drop it. From any thread, also when closed."""
+        self.qos.reject(delivery_tag)
+        if requeue:
+            self._release([delivery_tag])
+        else:
+            self._send_ack(delivery_tag)
+
+    def basic_recover(self, requeue: bool = False) -> None:
+        """Give back every message of this channel that is not settled. Other ways of recovery do not exist."""
+        if not requeue:
+            raise NotImplementedError("Does not support recover(requeue=False)")
+        tags = self.qos.tags
+        for tag in tags:
+            self.qos.reject(tag)
+        self._release(tags)
+
+    def settle(self, delivery_tag: str) -> None:
+        """Free the place of a message that its own transaction has removed. Asks nothing of the server."""
+        self.qos.ack(delivery_tag)
+        self._transport.count_settled()
+
+    def close(self) -> None:
+        """Cancel all consumers.
+
+        In a Celery worker, what was delivered stays ours: its tasks still run and ack later. Elsewhere it goes back
+        to its queue, as on any broker.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            for tag in list(self._subscriptions):
+                self.basic_cancel(tag)
+            if self.qos.tags and not identity.is_worker() and self._transport.live_presence is not None:
+                self.basic_recover(requeue=True)
+        finally:
+            if self.connection is not None:
+                self.connection.close_channel(self)
+
+    def _set_subscriptions(self, subscriptions: dict[str, Subscription]) -> None:
+        self._subscriptions = subscriptions
+        self.queues = frozenset(subscription.queue for subscription in subscriptions.values())
+
+    def _release(self, tags: list[str]) -> None:
+        if tags:
+            settle(self._database, "release", tags, undelivered=False)
+        self._transport.wake()
+
+    def _send_ack(self, delivery_tag: str) -> None:
+        self._acks.add(delivery_tag)
+        self._transport.count_settled()
+        if not self._transport.is_on_hub:
+            self._acks.flush()
+
+    def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
+        return self._database.fetch(query_name, **params)

@@ -1,0 +1,93 @@
+"""A kombu message as a row of the queue, and back.
+
+The row's columns say when the message is due and when it expires; the rest is one JSON document, with the body as
+readable text wherever it is text.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from kombu.utils.json import dumps, loads
+
+#: Where a task finds the due time that it was published with.
+ETA_HEADER = "published_eta"
+
+
+class Row(NamedTuple):
+    """What publishing hands to the server."""
+
+    message: str
+    eta: datetime | None
+    ttl_seconds: float | None
+    is_transient: bool
+
+
+def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
+    """Write a message for the server, leaving the caller's objects as they are: kombu publishes them again on an error.
+
+    A due time is taken out of `headers.eta` and kept as `headers.published_eta`: the broker holds the message until it
+    is due, and a worker that saw an eta, even one in the past, would take the task through its timer and raise its
+    prefetch count. An eta without a UTC offset stays where it is: only the worker knows its time zone.
+    """
+    headers = dict(message["headers"] or {})
+    eta = _to_instant(headers.get("eta"))
+    if eta is not None:
+        headers[ETA_HEADER], headers["eta"] = headers["eta"], None
+    properties = dict(message["properties"])
+    properties["delivery_info"] = {
+        **(properties.get("delivery_info") or {}),
+        "exchange": exchange,
+        "routing_key": routing_key,
+    }
+    body, encoding = encode_body(message["body"])
+    properties["body_encoding"] = encoding
+    expiration = properties.get("expiration")
+    document = {**message, "body": body, "headers": headers, "properties": properties}
+    return Row(
+        message=dumps(document),
+        eta=eta,
+        ttl_seconds=None if expiration is None else int(expiration) / 1000,
+        is_transient=properties.get("delivery_mode") == 1,
+    )
+
+
+def from_row(document: str, delivery_tag: str, redelivered: bool) -> dict[str, Any]:
+    """Read a claimed message, as kombu's virtual transports want it."""
+    message: dict[str, Any] = loads(document)
+    properties = message["properties"]
+    properties["delivery_tag"] = delivery_tag
+    properties["delivery_info"] = {**(properties.get("delivery_info") or {}), "redelivered": redelivered}
+    return message
+
+
+def encode_body(body: object) -> tuple[object, str | None]:
+    """Return the body as text that JSON can hold, and how it is encoded: not at all, or as base64."""
+    if isinstance(body, str):
+        # PostgreSQL's text has no NUL.
+        return (body, None) if "\0" not in body else (_to_base64(body.encode()), "base64")
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        raw = bytes(body)
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return _to_base64(raw), "base64"
+        return (text, None) if "\0" not in text else (_to_base64(raw), "base64")
+    return body, None
+
+
+def _to_base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def _to_instant(eta: object) -> datetime | None:
+    if not isinstance(eta, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(eta[:-1] + "+00:00" if eta.endswith("Z") else eta)
+    except ValueError:
+        return None
+    return None if instant.tzinfo is None else instant.astimezone(timezone.utc)

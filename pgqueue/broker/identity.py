@@ -1,0 +1,52 @@
+"""Who this process is to the server: the name of its worker, or else its pid and host.
+
+Celery tells its worker's name by a signal when the worker starts; a forked child is a process like any other again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+_worker_name: str | None = None
+
+
+def name() -> str:
+    """Return the Celery worker's node name, or `pid@host`."""
+    return _worker_name or f"{os.getpid()}@{socket.gethostname()}"
+
+
+def is_worker() -> bool:
+    """Tell whether this process is a Celery worker's main process: it acks tasks after its connection is closed."""
+    return _worker_name is not None
+
+
+def running_tags() -> set[str]:
+    """Return the delivery tags of the tasks that this process runs, if it is a Celery worker."""
+    state = sys.modules.get("celery.worker.state")
+    if state is None or not is_worker():
+        return set()
+    return {request.message.delivery_tag for request in tuple(state.active_requests)}
+
+
+def listen_to_celery() -> None:
+    """Learn the worker's name from Celery, if this process uses Celery at all. Harmless to repeat."""
+    if "celery" in sys.modules:
+        from celery.signals import worker_init
+
+        worker_init.connect(_become_worker, weak=False, dispatch_uid=__name__)
+
+
+def _become_worker(sender: Any, **_kwargs: object) -> None:
+    global _worker_name  # noqa: PLW0603 - a process has one name
+    _worker_name = sender.hostname
+
+
+def _become_nobody() -> None:
+    global _worker_name  # noqa: PLW0603 - a process has one name
+    _worker_name = None
+
+
+os.register_at_fork(after_in_child=_become_nobody)

@@ -1,0 +1,52 @@
+"""How many messages a channel may hold: those delivered and not yet settled, against its prefetch count.
+
+Holds tags only. Giving messages back is the channel's business; nothing is published anew.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from kombu.transport import virtual
+
+if TYPE_CHECKING:
+    from .channel import Channel
+
+
+class QoS(virtual.QoS):
+    """Counts deliveries; any thread may settle one."""
+
+    def __init__(self, channel: Channel, prefetch_count: int = 0) -> None:
+        # Not the base class's: it would publish what is unacknowledged again when the interpreter ends.
+        self.channel = channel
+        self.prefetch_count = prefetch_count or 0
+        self._delivered: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def tags(self) -> list[str]:
+        """The delivery tags that are not settled, oldest first."""
+        return list(self._delivered)
+
+    def can_consume(self) -> bool:
+        """Whether the application may be handed another message."""
+        return not self.prefetch_count or len(self._delivered) < self.prefetch_count
+
+    def can_consume_max_estimate(self) -> int | None:
+        """How many more messages the application may be handed; None: any number."""
+        return max(self.prefetch_count - len(self._delivered), 0) if self.prefetch_count else None
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Count a message as delivered. Its tag is kept, the message is not."""
+        self._delivered[delivery_tag] = None
+
+    def ack(self, delivery_tag: str) -> None:
+        """Count a message as settled."""
+        self._delivered.pop(delivery_tag, None)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Count a message as settled."""
+        self._delivered.pop(delivery_tag, None)
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Do nothing: a claim is given back by its channel or freed with its presence, never published again."""

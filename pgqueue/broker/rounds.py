@@ -1,0 +1,80 @@
+"""The rounds of Celery's event loop (kombu's hub), in which one transport looks and delivers.
+
+The hub works out how long it may poll before it calls the tick callbacks, so a time that a tick callback wants to be
+woken at needs a timer and a word to the hub not to poll just now.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: After so many full batches the hub's other work gets a turn.
+_LOOKS_IN_A_ROUND = 4
+
+
+class Drained(Protocol):
+    """What the rounds need of a transport."""
+
+    def look(self) -> float:
+        """Look if it is time to; return when to come back."""
+
+    def deliver_next(self) -> bool:
+        """Deliver one message, if there is one."""
+
+    def interrupt(self) -> None:
+        """Make one of the descriptors readable."""
+
+
+class Rounds:
+    """Drains a transport on a hub until it is closed."""
+
+    def __init__(self, transport: Drained, hub: Any, filenos: Sequence[int]) -> None:
+        self._transport = transport
+        self._hub = hub
+        self._filenos = tuple(filenos)
+        self._timer: Any = None
+        self._timer_at = math.inf
+        for fileno in self._filenos:
+            # Readable means: go round. What has arrived is read there.
+            hub.add_reader(fileno, _go_round)
+        hub.on_tick.add(self._round)
+
+    def close(self) -> None:
+        """Leave the hub."""
+        self._hub.on_tick.discard(self._round)
+        self._drop_timer()
+        for fileno in self._filenos:
+            self._hub.remove_reader(fileno)
+
+    def _round(self) -> None:
+        for _ in range(_LOOKS_IN_A_ROUND):
+            come_back_at = self._transport.look()
+            if not self._transport.deliver_next():
+                break
+            while self._transport.deliver_next():
+                pass
+        self._come_back(come_back_at)
+
+    def _come_back(self, at: float) -> None:
+        now = time.monotonic()
+        if at <= now:
+            self._transport.interrupt()
+        elif at < self._timer_at or self._timer_at <= now:
+            self._drop_timer()
+            self._timer_at = at
+            self._timer = self._hub.call_later(at - now, _go_round)
+            self._transport.interrupt()
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = None, math.inf
+
+
+def _go_round() -> None:
+    """Nothing but a reason for the hub to begin its next round."""

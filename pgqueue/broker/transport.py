@@ -1,0 +1,264 @@
+"""kombu's transport: connections that share their process's sessions, drained by Celery's event loop or by a script.
+
+A transport that consumes has a lookout; one that only publishes costs nothing of its own. Errors of the driver that
+mean a lost session are kombu's connection errors, so that kombu and Celery reconnect by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from amqp.exceptions import ConnectionError as AMQPConnectionError
+from kombu.exceptions import ChannelError
+from kombu.transport import virtual
+
+from pgqueue import errors
+from pgqueue.config import to_conninfo, to_url, without_password
+from pgqueue.database import Database
+
+from . import identity
+from .acks import Acks
+from .address import conninfo_of, move_password_out
+from .channel import Channel as OurChannel
+from .lookout import Lookout
+from .presence import Presence
+from .register import DRIVER_TYPE, join_neighbours
+from .rounds import Rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .lookout import Claimed
+
+logger = logging.getLogger(__name__)
+
+
+class Transport(virtual.Transport):
+    """One kombu connection. Use it from one thread at a time; acks may come from any."""
+
+    Channel = OurChannel
+    channels: list[OurChannel]
+    can_parse_url = True
+    default_port = 5432  # type: ignore[assignment] # the base class knows only None
+    driver_type = DRIVER_TYPE
+    driver_name = "psycopg"
+
+    connection_errors = (  # type: ignore[assignment] # the base class has one error here
+        AMQPConnectionError,
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        # A server that is in recovery, or was demoted, says this to what writes.
+        psycopg.errors.ReadOnlySqlTransaction,
+        errors.WorkerUnknown,
+    )
+    recoverable_connection_errors = connection_errors
+    channel_errors = (  # type: ignore[assignment] # as above
+        ChannelError,
+        psycopg.DatabaseError,
+        errors.ServerError,
+    )
+    recoverable_channel_errors = ()
+
+    implements = virtual.Transport.implements.extend(
+        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
+    )
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)
+        move_password_out(client)
+        identity.listen_to_celery()
+        join_neighbours(with_gossip=bool(client.transport_options.get("gossip")))
+        self.database = Database.for_dsn(conninfo_of(client))
+        self.database.application_name = f"pgqueue broker {identity.name()}"[:63]
+        self.acks = Acks.of(self.database)
+        self._executors = int(client.transport_options.get("executors", 0))
+        self._lookout: Lookout | None = None
+        self._rounds: Rounds | None = None
+        self._on_control: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+        self._is_closed = False
+
+    # The connection
+
+    def establish_connection(self) -> Transport:
+        """Make sure that the server can be reached.
+
+        Raises:
+            psycopg.OperationalError: it cannot, or it is in recovery.
+        """
+        if self._lookout is not None and not self._lookout.presence.is_alive:
+            self._abandon()
+        self.database.check()
+        self._is_closed = False
+        super().establish_connection()
+        return self
+
+    def verify_connection(self, connection: Transport) -> bool:
+        """Tell whether the connection is usable as far as anybody here has noticed. Asks nobody."""
+        return not self._is_closed and (self._lookout is None or self._lookout.presence.is_alive)
+
+    def close_connection(self, connection: Transport) -> None:
+        """Close the channels; give back what was claimed and not delivered.
+
+        Raises:
+            psycopg.Error: the server could not be told; it learns it when the presence ends.
+        """
+        self._is_closed = True
+        self._leave_hub()
+        try:
+            super().close_connection(connection)
+            self.acks.flush()
+        finally:
+            lookout, self._lookout = self._lookout, None
+            # A worker's presence ends with its process: its tasks still run.
+            if lookout is not None and lookout.close() and not identity.is_worker():
+                lookout.presence.close()
+
+    def driver_version(self) -> str:
+        """Return psycopg's version."""
+        return psycopg.__version__
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """Return the URL with all its options, without the password unless asked for."""
+        conninfo = conninfo_of(self.client) if self.client is not None else to_conninfo(uri)
+        return to_url(conninfo if include_password else without_password(conninfo), DRIVER_TYPE)
+
+    def _collect(self, connection: Transport) -> None:
+        """Let go of everything without a word to the server: after an error, or in a forked child."""
+        self._abandon()
+
+    def _abandon(self) -> None:
+        self._is_closed = True
+        self._leave_hub()
+        lookout, self._lookout = self._lookout, None
+        if lookout is not None:
+            lookout.presence.is_unsorted = True
+            lookout.abandon()
+        for channel in [*self.channels, *self._avail_channels]:
+            channel.closed = True
+            channel.connection = None
+        self.channels.clear()
+        self._avail_channels.clear()
+
+    # Consuming
+
+    @property
+    def presence(self) -> Presence:
+        """The process as a worker; registered when first asked for.
+
+        Raises:
+            psycopg.OperationalError: the server is away, or this connection's presence is lost.
+            NotInstalled: the database has no pgqueue.
+        """
+        return self._look_out().presence
+
+    @property
+    def live_presence(self) -> Presence | None:
+        """The presence, if this connection consumes and nobody has noticed that it is lost."""
+        lookout = self._lookout
+        return lookout.presence if lookout is not None and lookout.presence.is_alive else None
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether an event loop drains this connection, and sends the acks that gather."""
+        return self._rounds is not None
+
+    def wake(self) -> None:
+        """Look for messages again, now: somebody has room. From any thread."""
+        if self._lookout is not None:
+            self._lookout.call()
+
+    def on_control(self, op: str, callback: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call `callback` with each order `op` that this worker is given, in the thread that drains the connection."""
+        self._on_control[op] = callback
+
+    def count_settled(self) -> None:
+        """Note that a message is done: it counts for the worker, and leaves room for another."""
+        lookout = self._lookout
+        if lookout is not None:
+            lookout.presence.count(1)
+            lookout.call()
+
+    def get(self, channel: OurChannel, queue: str, no_ack: bool) -> Any:
+        """Claim one message of a queue for a channel; None if there is none ready."""
+        claimed = self._look_out().take(channel.kind, queue)
+        if claimed is None:
+            return None
+        return channel.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, no_ack)
+
+    def stop_consuming(self, channel: OurChannel, queue: str) -> None:
+        """Do what is to be done when a consumer of a channel has ended.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        if self._lookout is not None and self._lookout.presence.is_alive:
+            if not any(c.kind == channel.kind and queue in c.queues for c in self.channels):
+                self._lookout.stop(channel.kind, queue)
+            self._lookout.presence.cancel(queue)
+
+    def drain_events(  # type: ignore[override] # kombu's base class has **kwargs, its virtual one a timeout
+        self, connection: Transport, timeout: float | None = None
+    ) -> None:
+        """Deliver one message; wait for it at most `timeout` seconds.
+
+        Raises:
+            TimeoutError: none came.
+            psycopg.OperationalError, WorkerUnknown: the server is lost. Reconnect.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lookout = self._look_out()
+        while True:
+            look_at = lookout.look()
+            if self.deliver_next():
+                return
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                raise TimeoutError
+            lookout.wait((look_at if deadline is None else min(look_at, deadline)) - now)
+
+    def deliver_next(self) -> bool:
+        """Deliver the oldest message of the backlog; return whether there was one."""
+        found = self._look_out().next_for(self._channel_for)
+        if found is None:
+            return False
+        claimed, channel = found
+        channel.deliver(claimed.queue, claimed.document, claimed.delivery_tag, claimed.redelivered)
+        return True
+
+    def look(self) -> float:
+        """Send the acks that have gathered and look for messages if it is time to; return when to come back.
+
+        Raises:
+            psycopg.OperationalError, WorkerUnknown: the server is lost. Reconnect.
+        """
+        self.acks.flush()
+        return self._look_out().look()
+
+    def interrupt(self) -> None:
+        """End the wait of the thread that drains this connection. From any thread."""
+        if self._lookout is not None:
+            self._lookout.wake()
+
+    def register_with_event_loop(self, connection: Transport, loop: Any) -> None:
+        """Let an event loop drain this connection. Harmless to repeat."""
+        if self._rounds is None:
+            self._rounds = Rounds(self, loop, self._look_out().filenos)
+
+    def _look_out(self) -> Lookout:
+        if self._lookout is None:
+            presence = Presence.of(self.database, self._executors)
+            self._lookout = Lookout(presence, self.channels, self._on_control)
+            presence.sort_claims()
+        return self._lookout
+
+    def _leave_hub(self) -> None:
+        rounds, self._rounds = self._rounds, None
+        if rounds is not None:
+            rounds.close()
+
+    def _channel_for(self, claimed: Claimed) -> OurChannel | None:
+        wanting = [c for c in self.channels if c.kind == claimed.kind and claimed.queue in c.queues]
+        return next((c for c in wanting if c.qos.can_consume()), wanting[0] if wanting else None)

@@ -1,0 +1,194 @@
+"""The sessions of this process with one server: opened when first needed, two at most, shared by all threads.
+
+Owns opening a session, lending it, dropping it when it breaks and forgetting it in a forked child. Knows no query and
+no rule. Not psycopg_pool: that connects in threads of its own, so that a refused login is reported as a timeout, and
+a process that forks (Celery's prefork pool) must not have such threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import psycopg
+from psycopg import pq
+
+from .config import with_defaults
+from .sql import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeAlias
+
+    Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+#: Unless the conninfo says otherwise, a cut cable counts as lost after some twenty seconds.
+_NETWORK: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+_sessions: set[Session] = set()
+
+
+def open_session(conninfo: str, application_name: str) -> Session:
+    """Open an autocommit session that no pool owns; end it with `close_session`.
+
+    Raises:
+        psycopg.OperationalError: the server is away, refuses the login, or is in recovery and cannot be written to.
+    """
+    session = psycopg.connect(
+        with_defaults(conninfo, fallback_application_name=application_name, **_NETWORK),
+        autocommit=True,
+        prepare_threshold=None,
+    )
+    _sessions.add(session)
+    if session.info.parameter_status("in_hot_standby") == "on":
+        close_session(session)
+        raise psycopg.errors.CannotConnectNow("the server is in recovery and accepts no writes yet")
+    return session
+
+
+def close_session(session: Session) -> None:
+    """End a session, also a broken one."""
+    _sessions.discard(session)
+    session.close()
+
+
+class Database:
+    """Runs named queries, each in a transaction of its own, over at most `max_sessions` sessions."""
+
+    _known: ClassVar[dict[str, Database]] = {}
+    _known_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, conninfo: str, max_sessions: int = 2) -> None:
+        self.conninfo = conninfo
+        self.application_name = "pgqueue"
+        self._max_sessions = max_sessions
+        self._lock: threading.Lock
+        self._free_places: threading.BoundedSemaphore
+        self._idle: list[tuple[Session, int]]
+        self._lent: dict[Session, int]
+        self._generation: int
+        self._start_empty()
+
+    @classmethod
+    def for_dsn(cls, conninfo: str) -> Database:
+        """Return the one Database of this process for `conninfo`. Connects to nothing."""
+        with cls._known_lock:
+            if conninfo not in cls._known:
+                cls._known[conninfo] = cls(conninfo)
+            return cls._known[conninfo]
+
+    def fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
+        """Run one named query, committed when this returns, and return its rows.
+
+        Raises:
+            psycopg.Error: as the server or the connection said it. After an OperationalError it is unknown whether
+                the query was committed; it is never run twice.
+        """
+        with self.session() as session:
+            return session.execute(query(query_name), params).fetchall()
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """Lend a session to this thread; wait while all are lent.
+
+        Raises:
+            psycopg.OperationalError: none was idle and no new one could be opened.
+        """
+        with self._free_places:
+            session = self._take()
+            try:
+                yield session
+            except psycopg.errors.ReadOnlySqlTransaction:
+                # A server that was demoted under us: libpq's multi-host connect finds the new primary.
+                self.close()
+                raise
+            finally:
+                self._give_back(session)
+
+    def check(self) -> None:
+        """Make sure that a session is open and that the server has not closed it.
+
+        Raises:
+            psycopg.OperationalError: the server cannot be reached.
+        """
+        with self.session():
+            pass
+
+    def close(self) -> None:
+        """End the idle sessions; the next query opens new ones. Lent ones end when they are given back."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._generation += 1
+        for session, _generation in idle:
+            close_session(session)
+
+    def _take(self) -> Session:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    generation = self._generation
+                    break
+                session, generation = self._idle.pop()
+            if _is_quiet(session):
+                self._lent[session] = generation
+                return session
+            close_session(session)
+        session = open_session(self.conninfo, self.application_name)
+        self._lent[session] = generation
+        return session
+
+    def _give_back(self, session: Session) -> None:
+        generation = self._lent.pop(session, None)
+        usable = not session.closed and session.pgconn.transaction_status == pq.TransactionStatus.IDLE
+        with self._lock:
+            if usable and generation == self._generation:
+                self._idle.append((session, generation))
+                return
+        close_session(session)
+
+    def _start_empty(self) -> None:
+        self._lock = threading.Lock()
+        self._free_places = threading.BoundedSemaphore(self._max_sessions)
+        self._idle = []
+        self._lent = {}
+        self._generation = 0
+
+
+def _is_quiet(session: Session) -> bool:
+    """Tell whether nothing has arrived on an idle session: what arrives there is the news of its end."""
+    if session.closed:
+        return False
+    poll = select.poll()
+    poll.register(session.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def _forget_parents_sessions() -> None:
+    """Let go of the sessions that a fork copied, without a word to the server: they are the parent's.
+
+    The descriptors are pointed at /dev/null rather than closed, so that libpq, when it frees its memory, can neither
+    end the parent's session nor write into a file that got the same number.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for session in list(_sessions):
+        if not session.closed:
+            os.dup2(nothing, session.fileno())
+        session.close()
+    os.close(nothing)
+    _sessions.clear()
+    Database._known_lock = threading.Lock()
+    for database in Database._known.values():
+        database._start_empty()
+
+
+os.register_at_fork(after_in_child=_forget_parents_sessions)

@@ -1,0 +1,1 @@
+select pgqueue._ack(%(ids)s::bigint[], %(tokens)s::bigint[]);

@@ -1,0 +1,1 @@
+select pgqueue._bind(%(queue)s, %(exchange)s, %(routing_key)s);

@@ -1,0 +1,1 @@
+select pgqueue._delete_exchange(%(exchange)s);

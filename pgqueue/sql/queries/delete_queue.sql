@@ -1,0 +1,1 @@
+select pgqueue._delete_queue(%(queue)s, %(if_unused)s, %(if_empty)s);

@@ -1,0 +1,1 @@
+select pgqueue._exchange_exists(%(exchange)s);

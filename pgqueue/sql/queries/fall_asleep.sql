@@ -1,0 +1,2 @@
+select asleep, seconds_to_next_due
+from pgqueue._fall_asleep(%(queues)s::text[]);

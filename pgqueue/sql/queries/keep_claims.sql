@@ -1,0 +1,1 @@
+select pgqueue._keep_claims(%(worker_id)s, %(ids)s::bigint[]);

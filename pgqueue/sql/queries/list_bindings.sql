@@ -1,0 +1,2 @@
+select routing_key, pattern, queue
+from pgqueue._bindings(%(exchange)s);

@@ -1,0 +1,1 @@
+select pgqueue._purge(%(queue)s);

@@ -1,0 +1,1 @@
+select pgqueue._queue_exists(%(queue)s);

@@ -1,0 +1,1 @@
+select pgqueue._queue_size(%(queue)s);

@@ -1,0 +1,1 @@
+select pgqueue._register_worker(%(name)s, %(executors)s);

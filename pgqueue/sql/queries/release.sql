@@ -1,0 +1,1 @@
+select pgqueue._release(%(ids)s::bigint[], %(tokens)s::bigint[], %(undelivered)s);

@@ -1,0 +1,1 @@
+select pgqueue._unbind(%(queue)s, %(exchange)s, %(routing_key)s);

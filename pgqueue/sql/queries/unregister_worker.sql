@@ -1,0 +1,1 @@
+select pgqueue._unregister_worker(%(worker_id)s);

@@ -1,0 +1,1 @@
+select pgqueue._wake_up(%(queues)s::text[]);
