@@ -169,6 +169,20 @@ end
 $$;
 comment on function pgqueue._defer_job(bigint, bigint, text, interval) is 'A job that cannot run here now stays queued, and says why';
 
+create function pgqueue._request_cancel(id bigint, token bigint)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into pgqueue.request (id, kind)
+  select q.id, 'cancel' from pgqueue.message q where q.id = _request_cancel.id and q.token = _request_cancel.token
+  on conflict do nothing;
+  return exists (select from pgqueue.request r where r.id = _request_cancel.id and r.kind = 'cancel');
+end
+$$;
+comment on function pgqueue._request_cancel(bigint, bigint) is 'A worker was told by Celery to revoke a job that it has: the job ends as canceled';
+
 create function pgqueue._set_progress(id bigint, token bigint, pct int, msg text)
   returns void
   language plpgsql volatile security definer
