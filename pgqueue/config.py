@@ -74,12 +74,15 @@ def to_conninfo(dsn: str) -> str:
     """
     url = _URL.fullmatch(dsn.strip())
     try:
-        return make_conninfo(f"postgresql://{url['rest']}" if url else dsn)
+        options = conninfo_to_dict(f"postgresql://{url['rest']}" if url else dsn)
     except psycopg.Error as failure:
         raise InvalidDsn(
             f"not a connection string: {str(failure).strip()}",
             hint="Write a URL, as in postgresql://user@host:5432/database, or pairs, as in host=... dbname=...",
         ) from failure
+    if not str(options.get("port") or "").strip(","):
+        options.pop("port", None)  # several hosts without ports: libpq reads a list of nothings
+    return make_conninfo("", **{name: value for name, value in options.items() if value})
 
 
 def to_url(conninfo: str, scheme: str = "postgresql") -> str:

@@ -11,11 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from pgqueue.embedded import find_binaries
 from tests.harness import Database, TestServer, Worker
 from tests.harness.servers import Servers, temporary_server
+
+# How long an example takes says nothing on a busy machine; the tests have time limits of their own.
+hypothesis.settings.register_profile("pgqueue", deadline=None)
+hypothesis.settings.load_profile("pgqueue")
 
 ON_EVERY_SERVER = ("sql", "integration", "isolation")
 

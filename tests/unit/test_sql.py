@@ -1,0 +1,34 @@
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import pgqueue
+from pgqueue.sql import migrations, query
+
+QUERIES = sorted(path.name[:-4] for path in (files("pgqueue.sql") / "queries").iterdir() if path.name.endswith(".sql"))
+
+
+def test_migrations_are_numbered_in_order():
+    assert [step.version for step in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def test_a_query_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError):
+        query("no_such_query")
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_is_one_statement(name):
+    without_bodies = re.sub(r"\$\$.*?\$\$|'[^']*'|--[^\n]*", "", query(name), flags=re.DOTALL)
+
+    assert ";" not in without_bodies.strip().rstrip(";")
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_is_used(name):
+    package = Path(pgqueue.__file__).parent
+    sources = "".join(path.read_text() for path in package.rglob("*.py"))
+
+    assert f'"{name}"' in sources
