@@ -1,0 +1,37 @@
+"""Which Celery app a command runs: pgqueue's own, or the user's with SQL jobs added."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from ..config import DSN_VARIABLE
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def find_app(app_name: str | None, dsn: str | None) -> Celery:
+    """Return the app to run, on the database that is given.
+
+    Raises:
+        click.BadParameter: there is no Celery app of that name.
+    """
+    if dsn is not None:
+        # Where the app, and every process that it forks, looks.
+        os.environ[DSN_VARIABLE] = dsn
+    # These take a second to import, which the other commands need not wait for.
+    from celery.app.utils import find_app as find_celery_app
+
+    from .. import tasks
+
+    if app_name is None:
+        return tasks.app
+    try:
+        app = find_celery_app(app_name)
+    except (ImportError, AttributeError) as failure:
+        raise click.BadParameter(f"cannot load {app_name}: {failure}", param_hint="-A") from failure
+    tasks.install(app)
+    return app

@@ -1,0 +1,32 @@
+"""How an error looks on the command line: one line, what more PostgreSQL said, and what to do."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ..errors import PgQueueError
+
+_MORE = ("detail", "hint", "context")
+
+
+def show_failure(failure: PgQueueError | str, *, as_json: bool) -> None:
+    """Write an error to standard error, as lines or as one JSON object."""
+    if as_json:
+        click.echo(json.dumps({"error": failure_fields(failure)}), err=True)
+        return
+    fields = failure_fields(failure)
+    sqlstate = f" ({fields['sqlstate']})" if fields.get("sqlstate") else ""
+    click.echo(f"pgqueue: error: {fields['message']}{sqlstate}", err=True)
+    for name in _MORE:
+        if fields.get(name):
+            click.echo(f"{name}: {fields[name]}", err=True)
+
+
+def failure_fields(failure: PgQueueError | str) -> dict[str, object]:
+    """Return what is known of an error, under the names that PostgreSQL gives its parts."""
+    if isinstance(failure, str):
+        return {"message": failure}
+    known = {"type": type(failure).__name__, "message": str(failure)}
+    return known | {name: value for name, value in vars(failure).items() if value is not None}

@@ -1,0 +1,38 @@
+"""`pgqueue flower`: Flower on the same app as the worker."""
+
+from __future__ import annotations
+
+import click
+
+from ..child import die_with_parent
+from ..config import Settings
+from ..database import Database
+from ..errors import PortInUse
+from ..readiness import is_port_free
+from .app import find_app
+from .options import dsn_option
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Where to listen.")
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="On which address. Elsewhere than on the loopback, Flower's API and buttons need --basic-auth=USER:PASSWORD.",
+)
+@click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app.")
+@dsn_option
+@click.argument("flower_options", nargs=-1, type=click.UNPROCESSED)
+def flower(port: int, address: str, app_name: str | None, dsn: str | None, flower_options: tuple[str, ...]) -> None:
+    """Show workers, jobs and tasks in a browser until SIGTERM. Options not listed here go to Flower."""
+    die_with_parent()
+    if not is_port_free(address, port):
+        raise PortInUse(
+            f"cannot listen on port {port} of {address}: it is in use", hint="Choose another one with --port."
+        )
+    app = find_app(app_name, dsn)
+    # Flower may not be installed: it is an extra.
+    from ..dashboard.run import run_flower
+
+    run_flower(app, Database.for_dsn(Settings.load(dsn).conninfo), address, port, flower_options)

@@ -1,0 +1,71 @@
+"""What several commands take: the database, the output's form, durations, handles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..handle import Handle
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Generic from click 8.5 on, for the type checker only.
+if TYPE_CHECKING:
+    ClickType = click.ParamType[Any]
+else:
+    ClickType = click.ParamType
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
+
+
+class DurationType(ClickType):
+    """A duration: a number of seconds, or a number with ms, s, m, h or d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read the text; refuse what is no duration."""
+        if isinstance(value, timedelta):
+            return value
+        match = _DURATION.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f'"{value}" is not a duration: expected for example 30, 500ms, 5m or 2h', param, ctx)
+        return timedelta(seconds=float(match["number"]) * _UNITS[match["unit"] or "s"])
+
+
+class HandleType(ClickType):
+    """A job's handle, `ID:COOKIE`."""
+
+    name = "handle"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Handle:
+        """Read the text; refuse what is no handle."""
+        if isinstance(value, Handle):
+            return value
+        try:
+            return Handle.parse(str(value))
+        except ValueError as misuse:
+            self.fail(str(misuse), param, ctx)
+
+
+DURATION = DurationType()
+HANDLE = HandleType()
+
+dsn_option = click.option(
+    "--dsn",
+    envvar="PGQUEUE_DSN",
+    show_envvar=True,
+    metavar="DSN",
+    help="The database: a postgresql:// URL or key=value pairs.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def on_database(command: Command) -> Command:
+    """Give a command the options --dsn and --json."""
+    return dsn_option(json_option(command))

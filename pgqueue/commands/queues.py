@@ -1,0 +1,85 @@
+"""`pgqueue stats`, `pause`, `resume`: queues and what went through them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from .options import on_database
+from .report import print_json, print_table
+from .session import ask
+
+_TOTALS = (
+    "submitter",
+    "queue",
+    "launched",
+    "completed",
+    "failed",
+    "canceled",
+    "active",
+    "avg_execution_ms",
+    "max_workers",
+)
+_QUEUES = ("queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers")
+_WORKERS = (
+    "worker",
+    "started_at",
+    "last_seen_at",
+    "status",
+    "items_processed",
+    "last_run_at",
+    "executors",
+    "running",
+)
+
+
+@click.command()
+@on_database
+def stats(dsn: str | None, as_json: bool) -> None:
+    """Show jobs counted by role and queue, the queues and the workers."""
+    totals = ask(dsn, "list_totals")
+    queues = ask(dsn, "list_queues")
+    workers = ask(dsn, "list_workers")
+    if as_json:
+        print_json(
+            {
+                "totals": _to_records(_TOTALS, totals),
+                "queues": _to_records(_QUEUES, queues),
+                "workers": _to_records(_WORKERS, workers),
+            }
+        )
+        return
+    print_table(_TOTALS, totals, title="Jobs since the installation")
+    click.echo()
+    print_table(_QUEUES, queues, title="Queues now")
+    click.echo()
+    print_table(_WORKERS, workers, title="Workers now")
+
+
+@click.command()
+@click.argument("queue")
+@on_database
+def pause(queue: str, dsn: str | None, as_json: bool) -> None:
+    """Stop handing out what is in QUEUE; what runs goes on."""
+    _switch("pause_queue", queue, dsn, as_json=as_json, done="paused", already="was paused already")
+
+
+@click.command()
+@click.argument("queue")
+@on_database
+def resume(queue: str, dsn: str | None, as_json: bool) -> None:
+    """Hand out what is in QUEUE again."""
+    _switch("resume_queue", queue, dsn, as_json=as_json, done="resumed", already="was not paused")
+
+
+def _switch(name: str, queue: str, dsn: str | None, *, as_json: bool, done: str, already: str) -> None:
+    changed = bool(ask(dsn, name, queue=queue)[0][0])
+    if as_json:
+        print_json({"queue": queue, "changed": changed})
+    else:
+        click.echo(f"queue {queue} {done if changed else already}")
+
+
+def _to_records(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[dict[str, object]]:
+    return [dict(zip(names, row, strict=True)) for row in rows]

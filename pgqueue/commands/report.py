@@ -1,0 +1,71 @@
+"""How an answer looks: a table for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Rich assumes 80 columns where there is no terminal, and would cut what a pipe is to carry.
+_WIDTH_WITHOUT_TERMINAL = 240
+
+
+def console(*, error: bool = False) -> Console:
+    """Return a console on standard output (or error) that cuts nothing when there is no terminal."""
+    stream = sys.stderr if error else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON; instants in ISO 8601, numerics and the rest as text."""
+    click.echo(json.dumps(value, default=_to_json, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+    """Print rows as a table."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for position, column in enumerate(columns):
+        is_number = bool(rows) and all(isinstance(row[position], (int, float, type(None))) for row in rows)
+        table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(to_text(value)) for value in row))
+    console().print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Print one thing as `name: value` lines, leaving out what is not known."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        if value is not None:
+            table.add_row(name, Text(to_text(value)))
+    console().print(table)
+
+
+def to_text(value: object) -> str:
+    """Write a value for people."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return str(value)
+
+
+def _to_json(value: Any) -> object:
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, (bytes, memoryview)):
+        return "\\x" + bytes(value).hex()
+    return str(value)

@@ -1,0 +1,66 @@
+"""`pgqueue up`: everything at once, until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import platformdirs
+
+from ..config import Settings
+from ..embedded import EmbeddedServer
+from ..server_watch import ServerWatch
+from ..stack import Plan, Stack
+from ..up import Up
+from .options import dsn_option
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--data", envvar="PGQUEUE_DATA", type=_PATH, help="The embedded server's data; kept between runs.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Let the embedded server listen on 127.0.0.1 too.")
+@click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Flower's port.")
+@click.option("--no-flower", is_flag=True, help="Start no Flower.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="The worker's processes for Celery tasks.")
+@click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks for the worker; may be repeated.")
+@click.option("--loglevel", default="WARNING", show_default=True, help="How much the worker logs.")
+@click.option("--pg-bin", envvar="PGQUEUE_PG_BIN", type=_PATH, help="The programs of the embedded server to use.")
+@click.option("--ready-file", type=_PATH, help="Write dsn, flower_url and pids there as JSON once everything answers.")
+@dsn_option
+def up(
+    data: Path | None,
+    port: int | None,
+    flower_port: int,
+    no_flower: bool,
+    concurrency: int | None,
+    include: tuple[str, ...],
+    loglevel: str,
+    pg_bin: Path | None,
+    ready_file: Path | None,
+    dsn: str | None,
+) -> None:
+    """Run PostgreSQL, a worker and Flower until Ctrl-C. With --dsn, use that server instead of an embedded one."""
+    settings = Settings.load(dsn)
+    if settings.is_given and (port is not None or pg_bin is not None):
+        raise click.UsageError("--port and --pg-bin are for the embedded server: leave them out, or leave --dsn out")
+    server = None
+    if not settings.is_given:
+        server = EmbeddedServer(data, port=port, pg_bin=pg_bin, dies_with_us=True)
+    plan = Plan(
+        log_dir=_log_dir(server, data),
+        conninfo=settings.conninfo if server is None else None,
+        server=server,
+        flower_port=None if no_flower else flower_port,
+        concurrency=concurrency,
+        include=include,
+        loglevel=loglevel,
+    )
+    watch = None if server is None else ServerWatch(server, click.echo)
+    Up(Stack(plan, click.echo), watch, ready_file, click.echo).run()
+
+
+def _log_dir(server: EmbeddedServer | None, data: Path | None) -> Path:
+    if server is not None:
+        return server.data_dir / "pgqueue-logs"
+    return data or platformdirs.user_log_path("pgqueue")

@@ -1,0 +1,45 @@
+"""`pgqueue worker`: a Celery worker that runs SQL jobs and Celery tasks."""
+
+from __future__ import annotations
+
+import click
+
+from ..child import die_with_parent
+from .app import find_app
+from .options import dsn_option
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--queues", default="default,celery", show_default=True, help="The queues to take from.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Processes for Celery tasks [default: as Celery].")
+@click.option("--executors", type=click.IntRange(min=1), help="Sessions that run SQL jobs [default: as --concurrency].")
+@click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app; it runs SQL jobs besides.")
+@click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to import; may be repeated.")
+@click.option("--loglevel", default="INFO", show_default=True, help="How much to log.")
+@click.option("--hostname", metavar="NAME", help="The worker's name; %h is the host [default: celery@%h].")
+@dsn_option
+@click.argument("celery_options", nargs=-1, type=click.UNPROCESSED)
+def worker(
+    queues: str,
+    concurrency: int | None,
+    executors: int | None,
+    app_name: str | None,
+    include: tuple[str, ...],
+    loglevel: str,
+    hostname: str | None,
+    dsn: str | None,
+    celery_options: tuple[str, ...],
+) -> None:
+    """Run a worker until SIGTERM. Options not listed here go to `celery worker`."""
+    die_with_parent()
+    app = find_app(app_name, dsn)
+    arguments = ["worker", f"--queues={queues}", f"--loglevel={loglevel}"]
+    if concurrency is not None:
+        arguments.append(f"--concurrency={concurrency}")
+    if executors is not None:
+        arguments.append(f"--executors={executors}")
+    if include:
+        arguments.append(f"--include={','.join(include)}")
+    if hostname is not None:
+        arguments.append(f"--hostname={hostname}")
+    app.worker_main([*arguments, *celery_options])

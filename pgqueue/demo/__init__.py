@@ -1,0 +1,1 @@
+"""`pgqueue demo`: real jobs on a real server, each one checked."""

@@ -1,0 +1,59 @@
+"""Plays the demo from beginning to end on a stack of its own, and cleans up."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from .. import demo
+from ..client import Client
+from ..embedded import EmbeddedServer
+from ..readiness import find_free_port
+from ..session import Session
+from ..stack import LOOPBACK, Plan, Stack
+from .stage import Stage, statement
+from .steps import STEPS
+
+
+def play(console: Console, pg_bin: Path | None = None) -> None:
+    """Start a server, a worker and Flower, run every step, and take everything away again.
+
+    Raises:
+        DemoFailed: a claim was not true.
+        PgQueueError: something did not start.
+    """
+    started = time.monotonic()
+    with ExitStack() as cleanup:
+        logs = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="pgqueue-demo-")))
+        server = cleanup.enter_context(EmbeddedServer.temporary(pg_bin=pg_bin))
+        plan = Plan(
+            log_dir=logs,
+            conninfo=server.dsn,
+            flower_port=find_free_port(LOOPBACK),
+            concurrency=2,
+            include=(f"{demo.__name__}.tasks",),
+        )
+        stack = Stack(plan, lambda line: console.print(Text(f"   {line}")))
+        console.print(Text(f"PostgreSQL {server.binaries.version}, a worker and Flower are starting", style="bold"))
+        cleanup.callback(stack.stop)
+        stack.start()
+        console.print(Text(f"   everything answers after {time.monotonic() - started:.1f} s"))
+        _play_steps(stack, console)
+    took = time.monotonic() - started
+    console.print(Text(f"\nAll of it was true, in {took:.0f} s, and everything is cleaned up.", style="bold green"))
+
+
+def _play_steps(stack: Stack, console: Console) -> None:
+    with Client(stack.dsn) as client, Session(stack.dsn, application_name="pgqueue demo") as session:
+        stage = Stage(client, session, stack.flower_url or "", stack.worker_name, console)
+        for part in statement("create_tables").split(";\n"):
+            session.connection.execute(part)
+        for number, step in enumerate(STEPS, start=1):
+            console.print()
+            console.print(Text(f"{number}. {step.__doc__}", style="bold"))
+            step(stage)

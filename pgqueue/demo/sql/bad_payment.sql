@@ -1,0 +1,1 @@
+insert into payment values (4711, 19.99)

@@ -1,0 +1,1 @@
+select id, cookie from pgqueue.launch($$insert into audit (what) values ('tried to order a flying carpet')$$)

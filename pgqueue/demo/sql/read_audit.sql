@@ -1,0 +1,1 @@
+select what, (select count(*) from orders) from audit

@@ -1,0 +1,1 @@
+select line from greeting where order_id = 42

@@ -1,0 +1,1 @@
+insert into greeting (order_id, line) values (%(order_id)s, %(line)s)

@@ -1,0 +1,211 @@
+"""What `pgqueue doctor` looks at: each check asks the database one thing and says what it means.
+
+A check changes nothing, but for the loopback's: it launches a job into a queue that nobody consumes and takes it back.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from . import migrate
+from .client import Client
+from .errors import InstallationError, PgQueueError
+from .session import Session
+
+SUPPORTED_SERVERS = range(140000, 190000)
+_PROBE_QUEUE = "pgqueue.doctor"
+_MANY_DEAD_ROWS = 20_000
+_LONG_SNAPSHOT_SECONDS = 600
+_MANY_TRANSACTIONS = 1_000_000
+_CLOCK_TOLERANCE_SECONDS = 1.0
+_CROWDED = 0.85
+
+
+class Level(str, enum.Enum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, and what to do about it."""
+
+    check: str
+    level: Level
+    text: str
+    hint: str | None = None
+
+
+Check = Callable[[Session], Finding]
+
+
+def examine(dsn: str | None) -> Iterator[Finding]:
+    """Run the checks one after the other; stop early where the rest would make no sense."""
+    with Session(dsn, application_name="pgqueue doctor") as session:
+        first: tuple[Check, ...] = (_check_server, _check_schema)
+        for check in first:
+            finding = _run(check, session)
+            yield finding
+            if finding.level is Level.FAIL:
+                return
+        for check in _CHECKS:
+            yield _run(check, session)
+        yield _run(lambda _session: _check_loopback(dsn), session, name="loopback")
+
+
+def _run(check: Check, session: Session, name: str | None = None) -> Finding:
+    try:
+        return check(session)
+    except PgQueueError as failure:
+        subject = name or check.__name__.removeprefix("_check_").replace("_", " ")
+        return Finding(subject, Level.FAIL, str(failure), failure.hint)
+
+
+def _check_server(session: Session) -> Finding:
+    version, number, user = session.fetch("doctor_server")[0]
+    found = f"PostgreSQL {version}, logged in as {user}"
+    if number < SUPPORTED_SERVERS.start:
+        return Finding("server", Level.FAIL, found, "Use PostgreSQL 14 or newer.")
+    if number not in SUPPORTED_SERVERS:
+        return Finding("server", Level.WARN, f"{found}: newer than pgqueue was tested with")
+    return Finding("server", Level.OK, found)
+
+
+def _check_schema(session: Session) -> Finding:
+    state = migrate.status(session.connection)
+    found = f"schema version {state.installed}, this pgqueue knows {state.latest}"
+    try:
+        migrate.require_current(session.connection)
+    except InstallationError as failure:
+        return Finding("schema", Level.FAIL, found if state.installed else str(failure), failure.hint)
+    return Finding("schema", Level.OK, found)
+
+
+def _check_privileges(session: Session) -> Finding:
+    held = [role for role, has in session.fetch("held_roles") if has]
+    if "pgqueue_user" not in held:
+        hint = "Have an administrator run: pgqueue enroll ROLE"
+        return Finding("privileges", Level.FAIL, "this role has no rights in pgqueue", hint)
+    return Finding("privileges", Level.OK, f"this role has the rights of {', '.join(held)}")
+
+
+def _check_enrolment(session: Session) -> Finding:
+    if not session.fetch("is_enrolled")[0][0]:
+        hint = "Have an administrator run: pgqueue enroll ROLE"
+        return Finding("enrolment", Level.FAIL, "this role is not enrolled, so it cannot submit jobs", hint)
+    return Finding("enrolment", Level.OK, "this role may submit jobs")
+
+
+def _check_clock(session: Session) -> Finding:
+    before = time.time()
+    server = session.fetch("doctor_clock")[0][0]
+    after = time.time()
+    difference = server - (before + after) / 2
+    found = f"the server's clock differs by {difference:+.3f} s"
+    if abs(difference) > _CLOCK_TOLERANCE_SECONDS + (after - before):
+        return Finding("clock", Level.WARN, found, "Let both machines keep time by NTP: delays and expiries use both.")
+    return Finding("clock", Level.OK, found)
+
+
+def _check_dead_rows(session: Session) -> Finding:
+    live, dead, last_vacuum = session.fetch("doctor_dead_rows")[0]
+    found = f"{dead} dead rows in pgqueue.message beside {live} live ones"
+    if dead > _MANY_DEAD_ROWS and dead > 5 * live:
+        when = "never" if last_vacuum is None else last_vacuum.isoformat(sep=" ", timespec="seconds")
+        hint = f"Look for what holds an old snapshot; autovacuum last came by: {when}."
+        return Finding("dead rows", Level.WARN, found, hint)
+    return Finding("dead rows", Level.OK, found)
+
+
+def _check_oldest_snapshot(session: Session) -> Finding:
+    rows = session.fetch("doctor_oldest_snapshot")
+    if not rows:
+        return Finding("oldest snapshot", Level.OK, "nobody holds one")
+    holder, seconds, transactions = rows[0]
+    since = "" if seconds is None else f" for {seconds:.0f} s"
+    found = f"{holder} holds back vacuum{since}, by {transactions} transactions"
+    if transactions > _MANY_TRANSACTIONS or (seconds or 0) > _LONG_SNAPSHOT_SECONDS:
+        return Finding("oldest snapshot", Level.WARN, found, "End it, or dead rows pile up in every table.")
+    return Finding("oldest snapshot", Level.OK, found)
+
+
+def _check_waiting_jobs(session: Session) -> Finding:
+    alone = [
+        f"{queue} ({ready})"
+        for queue, ready, _delayed, _claimed, _oldest, paused, consumers in session.fetch("list_queues")
+        if ready and not consumers and not paused
+    ]
+    if alone:
+        hint = "Start one: pgqueue worker --queues QUEUE"
+        return Finding("waiting jobs", Level.WARN, f"no live worker takes from: {', '.join(alone)}", hint)
+    return Finding("waiting jobs", Level.OK, "every queue with waiting jobs has a worker")
+
+
+def _check_paused_queues(session: Session) -> Finding:
+    paused = [row[0] for row in session.fetch("list_queues") if row[5]]
+    if paused:
+        return Finding("paused queues", Level.WARN, ", ".join(paused), "Run: pgqueue resume QUEUE")
+    return Finding("paused queues", Level.OK, "none")
+
+
+def _check_overdue_jobs(session: Session) -> Finding:
+    count, seconds = session.fetch("doctor_overdue")[0]
+    if count:
+        found = f"{count} jobs were due more than a minute ago, the oldest for {seconds:.0f} s"
+        return Finding("overdue jobs", Level.WARN, found, "Start more workers, or look why they do not come along.")
+    return Finding("overdue jobs", Level.OK, "none")
+
+
+def _check_stuck_jobs(session: Session) -> Finding:
+    count, first, note = session.fetch("doctor_stuck_jobs")[0]
+    if count:
+        found = f"{count} queued jobs carry an error, job {first} for one: {note}"
+        return Finding("stuck jobs", Level.WARN, found, f"Run: pgqueue show {first}")
+    return Finding("stuck jobs", Level.OK, "none")
+
+
+def _check_partitions(session: Session) -> Finding:
+    missing = [parent for parent, is_there in session.fetch("doctor_partitions") if not is_there]
+    if missing:
+        hint = "A running worker makes them; until then rows go to the default partition, and nothing is lost."
+        return Finding("partitions", Level.WARN, f"none for tomorrow yet: {', '.join(missing)}", hint)
+    return Finding("partitions", Level.OK, "made ahead")
+
+
+def _check_connections(session: Session) -> Finding:
+    used, limit = session.fetch("doctor_connections")[0]
+    found = f"{used} of {limit} in use"
+    if used > _CROWDED * limit:
+        hint = "A session that launches takes a second connection: raise max_connections, or use a pooler."
+        return Finding("connections", Level.WARN, found, hint)
+    return Finding("connections", Level.OK, found)
+
+
+def _check_loopback(dsn: str | None) -> Finding:
+    with Client(dsn) as client:
+        started = time.perf_counter()
+        job = client.launch("select 'pgqueue doctor'", queue=_PROBE_QUEUE, label="pgqueue doctor")
+        took_ms = (time.perf_counter() - started) * 1000
+        job.cancel()
+    return Finding("loopback", Level.OK, f"launched a job over dblink in {took_ms:.1f} ms, and took it back")
+
+
+_CHECKS: tuple[Check, ...] = (
+    _check_privileges,
+    _check_enrolment,
+    _check_clock,
+    _check_connections,
+    _check_dead_rows,
+    _check_oldest_snapshot,
+    _check_waiting_jobs,
+    _check_paused_queues,
+    _check_overdue_jobs,
+    _check_stuck_jobs,
+    _check_partitions,
+)

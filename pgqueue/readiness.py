@@ -1,0 +1,74 @@
+"""Asking whether a worker and Flower answer, as their users would ask them."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import urllib.request
+from types import TracebackType
+
+from celery import Celery
+
+from . import broker as _registers_the_transport  # noqa: F401
+from .config import to_url
+
+_FLOWER_TIMEOUT_SECONDS = 2.0
+# Whatever proxy the environment names, this machine is not behind it.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class WorkerProbe:
+    """Ask one worker for a ping over the broker."""
+
+    def __init__(self, conninfo: str, worker_name: str) -> None:
+        self._app = Celery(broker=to_url(conninfo, "pgqueue"), set_as_current=False)
+        self._worker_name = worker_name
+
+    def __enter__(self) -> WorkerProbe:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._app.close()
+
+    def answers(self, timeout: float = 1.0) -> bool:
+        """Tell whether the worker answered within `timeout`."""
+        return bool(self._app.control.ping(destination=[self._worker_name], timeout=timeout))
+
+
+def fetch_page(url: str) -> str:
+    """Return a page of Flower's.
+
+    Raises:
+        OSError: nobody listens, or the answer is not 200.
+    """
+    with _direct.open(url, timeout=_FLOWER_TIMEOUT_SECONDS) as answer:
+        return str(answer.read().decode())
+
+
+def flower_answers(url: str) -> bool:
+    """Tell whether Flower serves its page of workers."""
+    try:
+        fetch_page(f"{url}/workers")
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def is_port_free(address: str, port: int) -> bool:
+    """Tell whether a server could listen there now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def find_free_port(address: str) -> int:
+    """Return a port that is free now; somebody may still take it before it is used."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

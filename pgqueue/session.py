@@ -1,0 +1,98 @@
+"""One PostgreSQL session for a caller: opened when first needed, opened again when the server has closed it.
+
+Knows how a named query is run and how a driver's error becomes one of pgqueue's. What is asked is its users' matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from . import errors
+from .config import Settings
+from .database import close_session, open_session
+from .sql import query
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .handle import Handle
+
+
+class Session:
+    """A session in autocommit mode that threads may share, taking turns. A forked child opens its own."""
+
+    def __init__(self, dsn: str | None = None, *, application_name: str) -> None:
+        self.conninfo = Settings.load(dsn).conninfo
+        self._application_name = application_name
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """Return the open connection, opening one if there is none.
+
+        Raises:
+            ConnectionFailed: the server cannot be reached or refuses the login.
+        """
+        if self._connection is None or self._connection.closed:
+            with driver_errors():
+                self._connection = open_session(self.conninfo, self._application_name)
+        return self._connection
+
+    def close(self) -> None:
+        """End the session."""
+        if self._connection is not None:
+            close_session(self._connection)
+            self._connection = None
+
+    def fetch(self, name: str, **arguments: object) -> list[tuple[Any, ...]]:
+        """Run a named query and return its rows.
+
+        Raises:
+            PgQueueError: the server refused, or cannot be reached.
+        """
+        return fetch_on(self.connection, name, arguments)
+
+    def run(self, name: str, **arguments: object) -> None:
+        """Run a named query for what it does.
+
+        Raises:
+            PgQueueError: the server refused, or cannot be reached.
+        """
+        with driver_errors():
+            self.connection.execute(query(name), arguments)
+
+
+def fetch_on(
+    connection: psycopg.Connection[Any], name: str, arguments: dict[str, object], about: Handle | None = None
+) -> list[tuple[Any, ...]]:
+    """Run a named query on a connection, inside whatever transaction it is in, and return its rows.
+
+    Args:
+        about: the job that an error would be an error of.
+
+    Raises:
+        PgQueueError: the server refused, or cannot be reached.
+    """
+    # A cursor class of our own choice: a caller's connection may have another one, and other rows.
+    with driver_errors(about), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+        return cursor.execute(query(name), arguments, prepare=False).fetchall()
+
+
+@contextmanager
+def driver_errors(about: Handle | None = None) -> Iterator[None]:
+    """Turn psycopg's errors into pgqueue's, which keep every field that PostgreSQL sent."""
+    try:
+        yield
+    except psycopg.Error as failure:
+        raise errors.from_driver(failure, about) from failure

@@ -1,0 +1,1 @@
+grant pgqueue_worker to current_user

@@ -1,0 +1,1 @@
+select pgqueue.detach(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)

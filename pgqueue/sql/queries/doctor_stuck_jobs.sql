@@ -1,0 +1,3 @@
+select count(*), min(id), min(error)
+from pgqueue.jobs
+where state = 'queued' and error is not null

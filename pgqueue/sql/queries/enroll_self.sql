@@ -1,0 +1,1 @@
+select pgqueue.enroll(quote_ident(current_user)::regrole)

@@ -1,0 +1,1 @@
+select pgqueue.statement(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)

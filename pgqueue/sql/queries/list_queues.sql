@@ -1,0 +1,3 @@
+select queue, ready, delayed, claimed, oldest_ready_at, paused, consumers
+from pgqueue.queues
+order by queue

@@ -1,0 +1,1 @@
+select pgqueue.unenroll(quote_ident(%(role)s)::regrole)

@@ -1,0 +1,182 @@
+"""Everything at once: a server (or the one that is given), the schema, a worker and Flower.
+
+Owns the order in which they start and stop. `up` keeps a stack until it is told to stop, `demo` runs jobs on one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .child import Child
+from .config import to_url, without_password
+from .embedded import EmbeddedServer
+from .errors import PortInUse, ServiceFailed
+from .prepare import prepare_database
+from .readiness import WorkerProbe, flower_answers, is_port_free
+
+LOOPBACK = "127.0.0.1"
+_START_SECONDS = 90.0
+_WORKER_PATIENCE_SECONDS = 60.0
+_FLOWER_PATIENCE_SECONDS = 5.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stack is made of."""
+
+    log_dir: Path
+    conninfo: str | None = None
+    """Use this server."""
+    server: EmbeddedServer | None = None
+    """Or start this one."""
+    flower_port: int | None = None
+    """None: no Flower."""
+    concurrency: int | None = None
+    include: tuple[str, ...] = ()
+    loglevel: str = "WARNING"
+
+
+class Stack:
+    """Start it, use it, stop it. What `start` has begun when it fails, `stop` ends."""
+
+    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._say = say
+        self.conninfo = ""
+        self.worker_name = f"pgqueue-{os.getpid()}@{socket.gethostname()}"
+        self.worker: Child | None = None
+        self.flower: Child | None = None
+
+    @property
+    def dsn(self) -> str:
+        """Return the database as a URL, with its password if it has one."""
+        return to_url(self.conninfo)
+
+    @property
+    def shown_dsn(self) -> str:
+        """Return the database as a URL that may be shown."""
+        return to_url(without_password(self.conninfo))
+
+    @property
+    def tcp_dsn(self) -> str | None:
+        """Return the embedded server's address over TCP with its password, None when it has none."""
+        given = None if self._plan.server is None else self._plan.server.tcp_dsn
+        return None if given is None else to_url(given)
+
+    @property
+    def flower_url(self) -> str | None:
+        """Return where Flower is, None without one."""
+        return None if self._plan.flower_port is None else f"http://{LOOPBACK}:{self._plan.flower_port}"
+
+    @property
+    def psql(self) -> str | None:
+        """Return a line for a shell that opens psql on the database, None when there is no psql."""
+        own = None if self._plan.server is None else self._plan.server.bin_dir / "psql"
+        found = str(own) if own is not None and own.exists() else shutil.which("psql")
+        return None if found is None else f"{found} '{self.shown_dsn}'"
+
+    @property
+    def children(self) -> list[Child]:
+        """Return the processes beside the server."""
+        return [child for child in (self.worker, self.flower) if child is not None]
+
+    @property
+    def pids(self) -> dict[str, int | None]:
+        """Return the process ids; None for what is not there or not ours."""
+        return {
+            "up": os.getpid(),
+            "postgres": None if self._plan.server is None else self._plan.server.pid,
+            "worker": None if self.worker is None else self.worker.pid,
+            "flower": None if self.flower is None else self.flower.pid,
+        }
+
+    def start(self) -> None:
+        """Start everything and return when everything answers.
+
+        Raises:
+            PgQueueError: what is wrong and what to do; call `stop` then.
+        """
+        self._require_free_flower_port()
+        if self._plan.server is not None:
+            self._plan.server.start()
+            self.conninfo = self._plan.server.dsn
+        else:
+            self.conninfo = self._plan.conninfo or ""
+        self._plan.log_dir.mkdir(parents=True, exist_ok=True)
+        for line in prepare_database(self.conninfo):
+            self._say(line)
+        # Both at once: each takes a second or two to import what it needs.
+        self._start_worker()
+        self._start_flower()
+        self._wait_for_worker()
+        self._wait_for_flower()
+
+    def stop(self) -> None:
+        """Stop everything in order: the worker finishes what it runs, then Flower, then the server."""
+        if self.worker is not None:
+            self.worker.stop(_WORKER_PATIENCE_SECONDS)
+        if self.flower is not None:
+            self.flower.stop(_FLOWER_PATIENCE_SECONDS)
+        if self._plan.server is not None:
+            self._plan.server.stop()
+
+    def hurry(self) -> None:
+        """Tell the worker to leave what it runs; the next worker runs that again."""
+        if self.worker is not None:
+            self.worker.send(signal.SIGQUIT)
+
+    def _start_worker(self) -> None:
+        arguments = ["worker", f"--hostname={self.worker_name}", f"--loglevel={self._plan.loglevel}"]
+        if self._plan.concurrency is not None:
+            arguments.append(f"--concurrency={self._plan.concurrency}")
+        arguments += [f"--include={module}" for module in self._plan.include]
+        self.worker = self._make_child("worker", arguments)
+        self.worker.start()
+
+    def _start_flower(self) -> None:
+        if self._plan.flower_port is not None:
+            arguments = ["flower", f"--address={LOOPBACK}", f"--port={self._plan.flower_port}"]
+            self.flower = self._make_child("flower", arguments)
+            self.flower.start()
+
+    def _make_child(self, name: str, arguments: list[str]) -> Child:
+        # The DSN may hold a password: every user of the machine can read a command line.
+        return Child(name, arguments, {"PGQUEUE_DSN": self.dsn}, self._plan.log_dir / f"{name}.log")
+
+    def _require_free_flower_port(self) -> None:
+        port = self._plan.flower_port
+        if port is not None and not is_port_free(LOOPBACK, port):
+            raise PortInUse(
+                f"cannot listen on port {port} of {LOOPBACK} for Flower: it is in use",
+                hint="Choose another one with --flower-port, or leave Flower out with --no-flower.",
+            )
+
+    def _wait_for_worker(self) -> None:
+        assert self.worker is not None
+        with WorkerProbe(self.conninfo, self.worker_name) as probe:
+            self._wait_until(self.worker, probe.answers)
+
+    def _wait_for_flower(self) -> None:
+        url = self.flower_url
+        if url is not None and self.flower is not None:
+            self._wait_until(self.flower, lambda: flower_answers(url))
+
+    def _wait_until(self, child: Child, answers: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not answers():
+            if child.exit_code() is not None:
+                problem = f"the {child.name} did not start ({child.describe_exit()})"
+            elif time.monotonic() > deadline:
+                problem = f"the {child.name} did not answer within {_START_SECONDS:g} s"
+            else:
+                time.sleep(_POLL_SECONDS)
+                continue
+            raise ServiceFailed(problem, detail=child.last_lines(), hint=f"Its log is {child.log}")

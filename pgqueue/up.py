@@ -1,0 +1,116 @@
+"""`pgqueue up`: keep a stack running until told to stop, and say where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from .server_watch import ServerWatch
+from .stack import Stack
+from .supervisor import Supervisor
+
+_LOOK_SECONDS = 0.2
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Up:
+    """Run one stack from its start to its end, in the main thread."""
+
+    def __init__(
+        self, stack: Stack, watch: ServerWatch | None, ready_file: Path | None, say: Callable[[str], None]
+    ) -> None:
+        self._stack = stack
+        self._watch = watch
+        self._ready_file = ready_file
+        self._say = say
+        self._stop = threading.Event()
+        self._is_started = False
+
+    def run(self) -> None:
+        """Start everything, keep it running, and stop it in order at Ctrl-C, SIGTERM or SIGHUP.
+
+        Raises:
+            PgQueueError: something did not start or keeps dying; everything else was stopped.
+            KeyboardInterrupt: told to stop while it was starting; what had started was stopped.
+        """
+        with self._handled_signals():
+            self._remove_ready_file()
+            try:
+                self._stack.start()
+                self._is_started = True
+                self._write_ready_file()
+                self._tell()
+                self._keep_running()
+            finally:
+                self._is_started = True
+                self._remove_ready_file()
+                self._say("stopping")
+                self._stack.stop()
+
+    def _keep_running(self) -> None:
+        supervisor = Supervisor(self._stack.children, self._say)
+        while not self._stop.wait(_LOOK_SECONDS):
+            if self._watch is not None:
+                self._watch.look()
+            supervisor.look()
+
+    def _tell(self) -> None:
+        stack = self._stack
+        self._say(f"worker  {stack.worker_name}")
+        if stack.flower_url is not None:
+            self._say(f"Flower  {stack.flower_url}")
+        self._say(f"DSN     {stack.shown_dsn}")
+        if stack.tcp_dsn is not None:
+            self._say(f"TCP     {stack.tcp_dsn}")
+        self._say("")
+        self._say("In another terminal:")
+        self._say(f"  export PGQUEUE_DSN='{stack.shown_dsn}'")
+        if stack.psql is not None:
+            self._say(f"  {stack.psql}")
+        self._say("")
+        self._say("Ctrl-C stops everything.")
+
+    def _write_ready_file(self) -> None:
+        if self._ready_file is None:
+            return
+        stack = self._stack
+        told = {
+            "dsn": stack.dsn,
+            "tcp_dsn": stack.tcp_dsn,
+            "flower_url": stack.flower_url,
+            "psql": stack.psql,
+            "pids": stack.pids,
+        }
+        # Whole or not there; and with a password in the DSN it is nobody else's business (mkstemp: mode 0600).
+        descriptor, name = tempfile.mkstemp(prefix=f".{self._ready_file.name}-", dir=self._ready_file.parent)
+        with os.fdopen(descriptor, "w") as half_written:
+            json.dump(told, half_written, indent=2)
+        Path(name).replace(self._ready_file)
+
+    def _remove_ready_file(self) -> None:
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _handled_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._on_signal) for number in _STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if not self._is_started:
+            raise KeyboardInterrupt
+        if self._stop.is_set():
+            # Asked again: do not wait for what runs. Its jobs roll back and are run again by the next worker.
+            self._stack.hurry()
+        self._stop.set()

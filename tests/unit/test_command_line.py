@@ -1,0 +1,67 @@
+import json
+
+import click
+import pytest
+
+from pgqueue.cli import cli, run
+from pgqueue.commands.failure import show_failure
+from pgqueue.errors import JobFailed
+
+COMMANDS = {
+    "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
+    "wait", "cancel", "stats", "pause", "resume", "doctor", "enroll", "unenroll",
+}  # fmt: skip
+WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"}
+
+
+def test_the_commands_are_the_documented_ones() -> None:
+    assert set(cli.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_says_what_it_does_and_each_option_too(name: str) -> None:
+    command = cli.commands[name]
+
+    assert command.help
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("name", sorted(WITH_JSON))
+def test_every_answering_command_prints_json_on_request(name: str) -> None:
+    assert any("--json" in option.opts for option in cli.commands[name].params)
+
+
+def test_using_a_command_wrongly_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cancel", "not-a-handle"]) == 2
+    assert "expected ID:COOKIE" in capsys.readouterr().err
+
+
+def test_an_unreachable_server_is_one_clear_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--dsn", "host=/nowhere/at/all"]) == 1
+
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("pgqueue: error: connection")
+
+
+def test_with_json_an_error_is_json_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--json", "--dsn", "host=/nowhere/at/all"]) == 1
+
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["type"] == "ConnectionFailed"
+
+
+def test_what_is_no_connection_string_is_an_error_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--dsn", "nonsense"]) == 1
+
+    assert "hint: Write a URL" in capsys.readouterr().err
+
+
+def test_an_error_of_a_job_shows_everything_that_postgresql_said(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = JobFailed("division by zero", sqlstate="22012", detail="A detail.", hint="A hint.", context="line 1")
+
+    show_failure(failure, as_json=False)
+
+    assert capsys.readouterr().err == (
+        "pgqueue: error: division by zero (22012)\ndetail: A detail.\nhint: A hint.\ncontext: line 1\n"
+    )

@@ -1,0 +1,24 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgqueue.handle import Handle
+
+BIGINTS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
+
+
+@given(st.integers(min_value=1, max_value=2**63 - 1), BIGINTS)
+def test_a_handle_round_trips_as_text(job_id: int, cookie: int) -> None:
+    handle = Handle(job_id, cookie)
+
+    assert Handle.parse(str(handle)) == handle
+
+
+def test_a_handle_is_also_a_plain_pair() -> None:
+    assert Handle(42, -7) == (42, -7)
+
+
+@pytest.mark.parametrize("text", ["", "42", "42:", ":7", "a:b", "42:7:9", "-1:5", "42 : 7"])
+def test_what_is_no_handle_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="expected ID:COOKIE"):
+        Handle.parse(text)
