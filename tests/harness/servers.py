@@ -108,9 +108,11 @@ class Servers:
 
 
 @contextlib.contextmanager
-def temporary_server(pg_bin: str | None = None, **settings: str) -> Iterator[TestServer]:
-    """Run a server of its own for one test or one session."""
-    with EmbeddedServer.temporary(pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=_place()) as embedded:
+def temporary_server(
+    pg_bin: str | None = None, *, parent: Path | None = None, **settings: str
+) -> Iterator[TestServer]:
+    """Run a server of its own for one test or one session, its data below `parent` or where it is fast."""
+    with EmbeddedServer.temporary(pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or _place()) as embedded:
         server = TestServer(embedded)
         try:
             yield server

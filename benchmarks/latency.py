@@ -1,0 +1,37 @@
+"""From launch to result in one statement, one at a time, on an idle worker; and a plain committed insert beside it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from benchmarks.setting import database_and_worker
+
+ROUNDS = 300
+
+
+def main() -> None:
+    with database_and_worker() as db:
+        session = db.connect(prepare_threshold=None)
+        session.execute("create table plain (n int)")
+        times: dict[str, list[float]] = {"launch to result": [], "launch": [], "committed insert": []}
+        for n in range(-20, ROUNDS):
+            for name, statement in (
+                ("launch to result", "select * from pgqueue.result(pgqueue.launch('select 42')) as (answer int)"),
+                ("launch", "select pgqueue.submit('select 42')"),
+                ("committed insert", "insert into plain values (1)"),
+            ):
+                started = time.perf_counter()
+                session.execute(statement)
+                if n >= 0:
+                    times[name].append((time.perf_counter() - started) * 1000)
+                if name == "launch":
+                    session.execute("select pg_sleep(0.01)")
+        for name, took in times.items():
+            cuts = statistics.quantiles(took, n=100)
+            print(f"{name:18} p50 {cuts[49]:6.2f} ms   p95 {cuts[94]:6.2f} ms   p99 {cuts[98]:6.2f} ms   ({len(took)} rounds)")
+        print(f"ratio launch / committed insert: {statistics.median(times['launch']) / statistics.median(times['committed insert']):.2f}")
+
+
+if __name__ == "__main__":
+    main()
