@@ -21,13 +21,13 @@ create function pgqueue._minute_key(key text, minutes_ago int)
   returns text
   language sql volatile
 begin atomic
-  select encode(sha256(convert_to(concat_ws(' ', key, pg_postmaster_start_time(),
+  select encode(sha256(convert_to(concat_ws(' ', key, extract(epoch from pg_postmaster_start_time()),
                                             floor(extract(epoch from clock_timestamp()) / 60)::bigint - minutes_ago), 'UTF8')), 'hex');
 end;
 comment on function pgqueue._minute_key(text, int) is 'The key of a role for one minute of this server process';
 
 create view pgqueue.own_key with (security_barrier) as
-  select k.role, encode(sha256(convert_to(concat_ws(' ', k.key, pg_postmaster_start_time(),
+  select k.role, encode(sha256(convert_to(concat_ws(' ', k.key, extract(epoch from pg_postmaster_start_time()),
                                           floor(extract(epoch from clock_timestamp()) / 60)::bigint), 'UTF8')), 'hex') as key
   from pgqueue.role_key k
   where k.role = quote_ident(current_user)::regrole::oid;
@@ -39,6 +39,11 @@ create function pgqueue.enroll(role regrole)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if role is null then
+    raise exception 'role cannot be NULL' using errcode = '22004';
+  elsif not exists (select from pg_roles r where r.oid = enroll.role) then
+    raise exception 'role % does not exist', role using errcode = '42704';
+  end if;
   if (select r.rolsuper from pg_roles r where r.oid = enroll.role)
      and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
     raise exception 'only a superuser may enroll the superuser %', role using errcode = '42501';
@@ -229,8 +234,10 @@ begin
     begin
       return query select * from pgqueue._dblink_query(name, padded);
       return;
-    exception when connection_exception or connection_failure or connection_does_not_exist or admin_shutdown or crash_shutdown then
-      -- The session at the other end is gone. A request is accepted once, so sending it again is safe.
+    exception when connection_exception or connection_failure or connection_does_not_exist or admin_shutdown or crash_shutdown
+      or active_sql_transaction or in_failed_sql_transaction then
+      -- The session at the other end is gone, or somebody opened a transaction in it. A request is accepted once, so sending
+      -- it again is safe.
       perform pgqueue._dblink_disconnect(name);
     end;
   end if;
