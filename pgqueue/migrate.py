@@ -20,6 +20,7 @@ from . import errors
 from .sql import Migration, migrations, query
 
 OLDEST_SERVER = 14
+DROP_LOCK_TIMEOUT = "10s"
 
 Connection = psycopg.Connection[Any]
 
@@ -58,7 +59,7 @@ def install(
 
     Args:
         connection: an autocommit session outside a transaction.
-        loopback: host and port at which the server reaches itself, where it cannot find out by itself.
+        loopback: host and port at which the server may reach itself; tried first, then what it finds out itself.
 
     Raises:
         InstallationError: one of its leaves, with what to do; nothing was changed.
@@ -66,7 +67,7 @@ def install(
     with _installer(connection):
         facts = _facts(connection)
         first = not facts.has_schema
-        applied = _apply_pending(connection, facts, steps, loopback)
+        applied = _apply_pending(connection, facts, steps, loopback or (_own_socket(connection) if first else None))
         if applied or facts.is_owner:
             _check_loopback(connection, take_back=first)
         return applied
@@ -179,6 +180,12 @@ def _apply(
         raise _missing_privilege(facts.missing + facts.perhaps_missing, str(refused.diag.message_primary)) from refused
 
 
+def _own_socket(connection: Connection) -> tuple[str, int] | None:
+    # Only privileged roles may ask the server where its sockets are. Who came through one knows.
+    host = connection.info.host
+    return (host, connection.info.port) if host.startswith("/") else None
+
+
 def _check_loopback(connection: Connection, *, take_back: bool) -> None:
     try:
         connection.execute(query("repair_loopback"))
@@ -195,7 +202,7 @@ def _check_loopback(connection: Connection, *, take_back: bool) -> None:
 def _drop(connection: Connection) -> None:
     try:
         with connection.transaction():
-            connection.execute(query("begin_installation"), {"lock_timeout": "10s"})
+            connection.execute(query("begin_installation"), {"lock_timeout": DROP_LOCK_TIMEOUT})
             connection.execute(query("uninstall"))
     except psycopg.errors.LockNotAvailable as busy:
         raise errors.DatabaseInUse("workers or clients are using pgqueue", hint="Stop them, then try again.") from busy

@@ -37,17 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "server" not in metafunc.fixturenames:
-        return
     config = metafunc.config
     bins: list[str | None] = [config.getoption("--pg-bin")]
     suite = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
     if suite in ON_EVERY_SERVER:
         bins += config.getoption("--also-pg-bin")
-    # Two directories may hold the same version; a test needs an id of its own for each.
-    majors = [f"pg{find_binaries(pg_bin).major}" for pg_bin in bins]
-    ids = [major if majors.count(major) == 1 else f"{major}-{n}" for n, major in enumerate(majors)]
-    metafunc.parametrize("server", bins, ids=ids, indirect=True)
+    for fixture in {"server", "own_server"} & set(metafunc.fixturenames):
+        # Two directories may hold the same version; a test needs an id of its own for each.
+        majors = [f"pg{find_binaries(pg_bin).major}" for pg_bin in bins]
+        ids = [major if majors.count(major) == 1 else f"{major}-{n}" for n, major in enumerate(majors)]
+        metafunc.parametrize(fixture, bins, ids=ids, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +90,7 @@ def empty_db(server: TestServer) -> Iterator[Database]:
 @pytest.fixture
 def own_server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
     """A server of the test's own, to be restarted and crashed as it likes."""
-    with temporary_server(request.config.getoption("--pg-bin")) as private:
+    with temporary_server(request.param) as private:
         yield private
         print(private.embedded.read_log())
 

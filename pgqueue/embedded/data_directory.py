@@ -34,14 +34,18 @@ cluster_name = 'pgqueue'
 password_encryption = 'scram-sha-256'
 """
 
-# The loopback's login proves itself by password, also here: it is the one role that any session can use. On the socket
+# The loopback's login proves itself by password, also here: any session can send anything over it. On the socket
 # everybody else is trusted, since only the user who started the server, and root, can reach it.
 _HBA = """# Written by pgqueue.
-local  all  +pgqueue_gate  scram-sha-256
-local  all  all            trust
-host   all  all            127.0.0.1/32  scram-sha-256
-host   all  all            ::1/128       scram-sha-256
+local  all  {gate}  scram-sha-256
+local  all  all  trust
+host   all  all  127.0.0.1/32  scram-sha-256
+host   all  all  ::1/128  scram-sha-256
 """
+# The second form would from 16 on also mean a role that is not a superuser and installed pgqueue: whoever creates a
+# role is a member of it then. Before 16 there are no patterns.
+_GATE_PATTERN = '"/^pgqueue_gate_[0-9]+$"'
+_GATE_GROUP = "+pgqueue_gate"
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,9 @@ def _initialize(data_dir: Path, binaries: Binaries, account: Account, *, durable
         _run_initdb(half_made / "data", half_made / _PASSWORD, binaries, account, durable=durable)
         made = half_made / "data"
         (half_made / _PASSWORD).rename(made / _PASSWORD)
-        _write_for(account, made / "pg_hba.conf", _HBA)
+        _write_for(
+            account, made / "pg_hba.conf", _HBA.format(gate=_GATE_PATTERN if binaries.major >= 16 else _GATE_GROUP)
+        )
         with (made / "postgresql.conf").open("a") as configuration:
             configuration.write(_DEFAULTS)
         made.rename(data_dir)

@@ -33,6 +33,7 @@ _SYSTEM_PLACE = Path("/var/lib/pgqueue")
 _SOCKET_PORT = 5432
 _LOG = "server.log"
 _LARGEST_LOG_BYTES = 10_000_000
+_ANSWERING = ("ready", "standby")
 _POLL_SECONDS = 0.01
 
 
@@ -46,7 +47,7 @@ def default_data_dir(major: int) -> Path:
 def running_server(data_dir: str | os.PathLike[str]) -> str | None:
     """Return the conninfo of the server that runs on a data directory, None when none does."""
     found = data_directory.read_postmaster(Path(data_dir).absolute())
-    if found is None or found.status != "ready":
+    if found is None or found.status not in _ANSWERING:
         return None
     return make_conninfo("", host=found.socket_dir, port=found.port, user=SUPERUSER, dbname="postgres")
 
@@ -277,7 +278,7 @@ class EmbeddedServer:
         deadline = time.monotonic() + timeout
         while self._process.poll() is None:
             found = data_directory.read_postmaster(self.data_dir)
-            if found is not None and found.status == "ready":
+            if found is not None and found.status in _ANSWERING:
                 return
             if time.monotonic() > deadline:
                 raise EmbeddedStartFailed(f"the server was not ready after {timeout:g} seconds", detail=self._new_log())

@@ -76,4 +76,7 @@ class Database:
 
     def _drop_roles(self) -> None:
         for role in self._roles:
-            self.server.admin.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role)))
+            # What it owns or was granted outside this database, memberships it gave among them.
+            if self.server.admin.execute("select from pg_roles where rolname = %s", [role]).fetchall():
+                self.server.admin.execute(sql.SQL("drop owned by {}").format(sql.Identifier(role)))
+                self.server.admin.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))

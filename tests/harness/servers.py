@@ -53,7 +53,7 @@ class TestServer:
     @property
     def admin(self) -> psycopg.Connection[Any]:
         """A superuser's autocommit session in the database `postgres`, opened again after a restart."""
-        if self._admin is None or self._admin.closed:
+        if self._admin is None or not _answers(self._admin):
             self._admin = psycopg.connect(self.embedded.dsn, autocommit=True, prepare_threshold=None)
         return self._admin
 
@@ -108,16 +108,24 @@ class Servers:
 
 
 @contextlib.contextmanager
-def temporary_server(
-    pg_bin: str | None = None, *, parent: Path | None = None, **settings: str
-) -> Iterator[TestServer]:
+def temporary_server(pg_bin: str | None = None, *, parent: Path | None = None, **settings: str) -> Iterator[TestServer]:
     """Run a server of its own for one test or one session, its data below `parent` or where it is fast."""
-    with EmbeddedServer.temporary(pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or _place()) as embedded:
+    with EmbeddedServer.temporary(
+        pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or _place()
+    ) as embedded:
         server = TestServer(embedded)
         try:
             yield server
         finally:
             server.close()
+
+
+def _answers(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        connection.execute("select 1")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _place() -> Path | None:

@@ -1,0 +1,287 @@
+"""Plays a worker in plain sessions, step by step, so that a test decides what happens between two of them.
+
+Claims as a real worker does and runs jobs in a session logged in as the submitter; knows nothing of Celery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tests.harness.database import Connection, Database
+
+_ERROR_FIELDS = {
+    "sqlstate": "sqlstate",
+    "message": "message_primary",
+    "detail": "message_detail",
+    "hint": "message_hint",
+    "context": "context",
+    "schema": "schema_name",
+    "table": "table_name",
+    "column": "column_name",
+    "datatype": "datatype_name",
+    "constraint": "constraint_name",
+}
+_IDLE_SECONDS = 0.002
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One message in a worker's hands."""
+
+    id: int
+    token: int
+    queue: str
+    redelivered: bool
+    message: dict[str, Any]
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """What is to be run, when it is a job."""
+        job: dict[str, Any] = self.message["headers"]["job"]
+        return job
+
+
+class Executor:
+    """A session that runs jobs, logged in as their submitter; each step of a run can be taken by itself."""
+
+    def __init__(self, db: Database, submitter: str, claimant: Claimant) -> None:
+        self.session: Connection = db.connect(submitter)
+        self._claimant = claimant
+        self._running: Claim | None = None
+        self.session.add_notice_handler(self._take_notice)
+
+    def begin(self, claim: Claim) -> str:
+        """Empty the session and make the job visible as running."""
+        self.session.execute("discard all")
+        return str(_value(self.session, "select pgqueue._begin_job(%s, %s)", claim.id, claim.token))
+
+    def lock(self, claim: Claim) -> None:
+        """Open the job's transaction and lock its claim."""
+        for name, value in claim.job["settings"].items():
+            self.session.execute("select set_config(%s, %s, false)", [name, value])
+        self.session.execute("select set_config('pgqueue.job_id', %s, false)", [str(claim.id)])
+        self.session.execute("begin")
+        self._running = claim
+        self.session.execute("select pgqueue._lock_job(%s, %s)", [claim.id, claim.token])
+
+    def execute(self, claim: Claim, *, chunk_rows: int = 1000) -> None:
+        """Run the statement and store its result, without the commit."""
+        cursor = psycopg.RawCursor(self.session)
+        cursor.execute(claim.job["sql"], claim.job["params"])
+        tags, columns, rows = _collect(cursor)
+        chunks = [rows[n : n + chunk_rows] for n in range(0, len(rows), chunk_rows)] or [[]]
+        for seq, chunk in enumerate(chunks[1:], start=1):
+            self.session.execute(
+                "select pgqueue._append_result(%s, %s, %s, %s)", [claim.id, claim.token, seq, json.dumps(chunk)]
+            )
+        described = None if columns is None else json.dumps(columns)
+        first = None if columns is None else json.dumps(chunks[0])
+        self.session.execute(
+            "select pgqueue._complete_job(%s, %s, %s, %s, %s, %s, %s)",
+            [claim.id, claim.token, tags, len(rows), described, first, json.dumps(self._output_settings())],
+        )
+
+    def commit(self) -> None:
+        """Commit what the job did, its result and its removal from the queue."""
+        self.session.execute("commit")
+        self._running = None
+
+    def fail(self, claim: Claim, error: psycopg.Error | dict[str, str | None]) -> str:
+        """Roll back, then report the error."""
+        self.session.execute("rollback")
+        self._running = None
+        if isinstance(error, psycopg.Error):
+            error = {name: getattr(error.diag, field) for name, field in _ERROR_FIELDS.items()}
+        self.session.execute("reset all")
+        return str(
+            _value(self.session, "select pgqueue._fail_job(%s, %s, %s)", claim.id, claim.token, json.dumps(error))
+        )
+
+    def run(self, claim: Claim, *, chunk_rows: int = 1000) -> str:
+        """Take all the steps; return how the job ended."""
+        outcome = self.begin(claim)
+        if outcome != "run":
+            return outcome
+        try:
+            self.lock(claim)
+            self.execute(claim, chunk_rows=chunk_rows)
+            self.commit()
+        except psycopg.Error as error:
+            return self.fail(claim, error)
+        return "succeeded"
+
+    def _output_settings(self) -> dict[str, str]:
+        names = ("DateStyle", "IntervalStyle", "TimeZone")
+        return {name: str(self.session.info.parameter_status(name)) for name in names}
+
+    def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.sqlstate == "PQ001" and self._running is not None:
+            told = json.loads(notice.message_primary or "")
+            self._claimant.set_progress(self._running, told["pct"], told["msg"])
+
+
+class Claimant:
+    """One worker: a presence session, a session that claims, executors by role."""
+
+    def __init__(self, db: Database, name: str = "w1") -> None:
+        self._db = db
+        self.name = name
+        role = db.create_role(f"worker_{next(_numbers)}", enrolled=False)
+        db.execute(f"grant pgqueue_worker to {role}")
+        self.role = role
+        self.presence = db.connect(role)
+        self.session = db.connect(role)
+        self._executors: dict[str, Executor] = {}
+        self.id = int(_value(self.presence, "select pgqueue._register_worker(%s, %s)", name, 1))
+
+    def claim(self, *queues: str, kind: str = "job", max_count: int = 10) -> list[Claim]:
+        """Claim up to `max_count` messages; of the queue `default` when none is named."""
+        rows = self.session.execute(
+            "select id, token, queue, redelivered, message from pgqueue._claim(%s, %s, %s, %s)",
+            [self.id, kind, list(queues or ["default"]), max_count],
+        )
+        return [Claim(*row) for row in rows.fetchall()]
+
+    def claim_one(self, *queues: str, kind: str = "job") -> Claim:
+        """Claim exactly one message; there has to be one."""
+        claims = self.claim(*queues, kind=kind, max_count=1)
+        assert len(claims) == 1, "there is nothing to claim"
+        return claims[0]
+
+    def executor(self, submitter: str, *, fresh: bool = False) -> Executor:
+        """The executor of a role, or another one."""
+        if fresh or submitter not in self._executors:
+            self._executors[submitter] = Executor(self._db, submitter, self)
+        return self._executors[submitter]
+
+    def run(self, claim: Claim, *, chunk_rows: int = 1000) -> str:
+        """Run a claimed job to its end: succeeded, retried, failed, canceled, expired or gone."""
+        return self.executor(claim.job["submitter"]).run(claim, chunk_rows=chunk_rows)
+
+    def run_next(self, *queues: str, chunk_rows: int = 1000) -> str:
+        """Claim one job and run it."""
+        return self.run(self.claim_one(*queues), chunk_rows=chunk_rows)
+
+    def run_all(self, *queues: str) -> list[str]:
+        """Run jobs until there are none."""
+        outcomes = []
+        while claims := self.claim(*queues):
+            outcomes += [self.run(claim) for claim in claims]
+        return outcomes
+
+    @contextlib.contextmanager
+    def serving(self, *queues: str) -> Iterator[None]:
+        """Run jobs in a thread meanwhile."""
+        stopped = threading.Event()
+        thread = threading.Thread(target=self._serve, args=(queues, stopped), name=self.name)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
+    def _serve(self, queues: Sequence[str], stopped: threading.Event) -> None:
+        while not stopped.wait(_IDLE_SECONDS):
+            self.run_all(*queues)
+
+    def ack(self, *claims: Claim) -> int:
+        """Acknowledge claims; return how many still were ours."""
+        return int(_value(self.session, "select pgqueue._ack(%s, %s)", *_ids_and_tokens(claims)))
+
+    def release(self, *claims: Claim, undelivered: bool = False) -> int:
+        """Give claims back; return how many still were ours."""
+        return int(_value(self.session, "select pgqueue._release(%s, %s, %s)", *_ids_and_tokens(claims), undelivered))
+
+    def set_progress(self, claim: Claim, pct: int, msg: str | None) -> None:
+        """Write what a running job said."""
+        self.session.execute("select pgqueue._set_progress(%s, %s, %s, %s)", [claim.id, claim.token, pct, msg])
+
+    def set_queues(self, *queues: str) -> None:
+        """Say which queues are consumed."""
+        self.session.execute("select pgqueue._set_worker_queues(%s, %s)", [self.id, list(queues)])
+
+    def tick(self, items_processed: int = 0) -> tuple[Any, ...]:
+        """Do the upkeep; return the settings."""
+        row = self.session.execute(
+            "select naptime, max_items from pgqueue._tick(%s, %s, clock_timestamp())", [self.id, items_processed]
+        ).fetchone()
+        assert row is not None
+        return row
+
+    def fall_asleep(self, *queues: str) -> bool:
+        """Take the sleepers' locks; False when publishers are in flight."""
+        return bool(_value(self.presence, "select asleep from pgqueue._fall_asleep(%s)", list(queues or ["default"])))
+
+    def wake_up(self, *queues: str) -> None:
+        """Give the sleepers' locks back."""
+        self.presence.execute("select pgqueue._wake_up(%s)", [list(queues or ["default"])])
+
+    def unregister(self) -> None:
+        """End in good order."""
+        self.presence.execute("select pgqueue._unregister_worker(%s)", [self.id])
+        self.presence.close()
+
+    def kill(self) -> None:
+        """Lose the presence session, as the server sees a worker that was killed."""
+        terminate(self._db, self.presence)
+
+
+def terminate(db: Database, session: Connection) -> None:
+    """End somebody's session from outside and return when it is gone."""
+    pid = session.info.backend_pid
+    db.execute("select pg_terminate_backend(%s, 10000)", [pid])
+    session.close()
+
+
+def json_list(values: Sequence[object]) -> str:
+    """A list as a JSON text, for statements with quotes in them."""
+    return json.dumps(values)
+
+
+def literal(value: str, session: Connection) -> str:
+    """A text as a literal of SQL."""
+    return sql.Literal(value).as_string(session)
+
+
+def _ids_and_tokens(claims: Sequence[Claim]) -> tuple[list[int], list[int]]:
+    return [claim.id for claim in claims], [claim.token for claim in claims]
+
+
+def _collect(cursor: psycopg.RawCursor[Any]) -> tuple[list[str], list[dict[str, Any]] | None, list[list[str | None]]]:
+    tags: list[str] = []
+    columns: list[dict[str, Any]] | None = None
+    rows: list[list[str | None]] = []
+    while True:
+        result = cursor.pgresult
+        assert result is not None
+        tags.append((result.command_status or b"").decode())
+        if cursor.description is not None:
+            described = range(result.nfields)
+            columns = [
+                {"name": (result.fname(n) or b"").decode(), "oid": result.ftype(n), "typmod": result.fmod(n)}
+                for n in described
+            ]
+            rows = [[_text(result.get_value(row, n)) for n in described] for row in range(result.ntuples)]
+        if not cursor.nextset():
+            return tags, columns, rows
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else bytes(value).decode()
+
+
+def _value(session: Connection, statement: str, *params: object) -> Any:
+    row = session.execute(statement, params).fetchone()
+    assert row is not None
+    return row[0]

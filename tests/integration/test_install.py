@@ -1,0 +1,333 @@
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from pgqueue import errors, migrate
+from pgqueue.sql import Migration, migrations
+from tests.harness import Database, eventually
+
+GROUP_ROLES = ["pgqueue_admin", "pgqueue_gate", "pgqueue_monitor", "pgqueue_user", "pgqueue_worker"]
+EVERYTHING = [step.version for step in migrations()]
+
+
+def broken_step(text):
+    return Migration(len(migrations()) + 1, "break", text)
+
+
+def what_is_there(db):
+    """What an installation could leave behind, in the database and in the cluster."""
+    return db.execute(
+        """
+        select 'schema', nspname::text from pg_namespace where nspname not like 'pg\\_%'
+        union all select 'role', rolname::text from pg_roles where rolname !~ '^pg_'
+        union all select 'extension', extname::text from pg_extension
+        union all select 'server', srvname::text from pg_foreign_server
+        union all select 'mapping', srvname::text from pg_user_mappings
+        order by 1, 2
+        """
+    )
+
+
+@pytest.fixture
+def fresh_db(own_server):
+    """A database on a server that has never seen pgqueue: no roles either."""
+    database = Database(own_server, installed=False)
+    yield database
+    database.close()
+
+
+def test_installing_twice_changes_nothing_the_second_time(empty_db):
+    with empty_db.connect() as connection:
+        first = migrate.install(connection)
+        second = migrate.install(connection)
+
+    assert [step.version for step in first] == EVERYTHING
+    assert second == ()
+
+
+def test_twenty_installers_at_once_are_harmless(empty_db, in_background):
+    connections = [empty_db.connect() for _ in range(20)]
+
+    applied = [future.result() for future in [in_background(migrate.install, c) for c in connections]]
+
+    assert sorted(len(steps) for steps in applied) == [0] * 19 + [len(EVERYTHING)]
+    assert empty_db.execute("select version from pgqueue.migration order by 1") == [(v,) for v in EVERYTHING]
+
+
+@pytest.mark.slow
+def test_installers_of_several_databases_at_once_are_harmless(own_server):
+    with contextlib.ExitStack() as end, ThreadPoolExecutor(16) as threads:
+        databases = [Database(own_server, installed=False) for _ in range(8)]
+        for database in databases:
+            end.callback(database.close)
+        connections = [database.connect() for database in databases for _ in range(2)]
+
+        applied = [future.result() for future in [threads.submit(migrate.install, c) for c in connections]]
+
+        assert sorted(len(steps) for steps in applied) == [0] * 8 + [len(EVERYTHING)] * 8
+
+
+def test_a_failing_migration_leaves_nothing_behind(fresh_db):
+    before = what_is_there(fresh_db)
+
+    with fresh_db.connect() as connection, pytest.raises(errors.ServerError, match="division by zero"):
+        migrate.install(connection, [*migrations(), broken_step("select 1 / 0")])
+
+    assert what_is_there(fresh_db) == before
+
+
+def test_an_installer_that_is_killed_half_way_leaves_nothing_behind(fresh_db, in_background):
+    before = what_is_there(fresh_db)
+    connection = fresh_db.connect()
+    pid = connection.info.backend_pid
+    steps = [*migrations(), broken_step("select pg_sleep(600)")]
+
+    installer = in_background(migrate.install, connection, steps)
+    observer = fresh_db.connect()
+    eventually(
+        lambda: observer.execute(
+            "select wait_event = 'PgSleep' from pg_stat_activity where pid = %s", [pid]
+        ).fetchone()[0]
+    )
+    observer.execute("select pg_terminate_backend(%s)", [pid])
+
+    with pytest.raises(errors.ConnectionFailed):
+        installer.result()
+    eventually(lambda: what_is_there(fresh_db) == before)
+    with fresh_db.connect() as again:
+        assert len(migrate.install(again)) == len(EVERYTHING)
+
+
+def test_an_upgrade_applies_what_is_new_and_keeps_what_is_there(empty_db):
+    extra = Migration(len(migrations()) + 1, "add_note", "create table pgqueue.note (text text)")
+    with empty_db.connect() as connection:
+        migrate.install(connection)
+        behind = migrate.status(connection, [*migrations(), extra])
+
+        applied = migrate.upgrade(connection, [*migrations(), extra])
+
+        assert behind.pending == (f"{extra.version:04}_add_note",)
+        assert applied == (extra,)
+        assert migrate.status(connection, [*migrations(), extra]).pending == ()
+
+
+def test_there_is_nothing_to_upgrade_in_an_empty_database(empty_db):
+    with empty_db.connect() as connection, pytest.raises(errors.NotInstalled) as refused:
+        migrate.upgrade(connection)
+
+    assert "pgqueue install" in refused.value.hint
+
+
+def test_a_schema_newer_than_the_code_is_refused_and_left_alone(db):
+    db.execute("insert into pgqueue.migration (version, name) values (9999, 'from_the_future')")
+
+    with db.connect() as connection:
+        for action in (migrate.install, migrate.upgrade, migrate.require_current):
+            with pytest.raises(errors.SchemaTooNew, match="9999"):
+                action(connection)
+
+
+def test_the_code_tells_whether_the_schema_is_its_own(db, empty_db):
+    with db.connect() as connection:
+        migrate.require_current(connection)
+        connection.execute("delete from pgqueue.migration where version = %s", [len(migrations())])
+        with pytest.raises(errors.SchemaTooOld) as behind:
+            migrate.require_current(connection)
+    with empty_db.connect() as connection, pytest.raises(errors.NotInstalled):
+        migrate.require_current(connection)
+
+    assert "pgqueue upgrade" in behind.value.hint
+
+
+def test_a_schema_of_the_same_name_that_is_not_ours_is_left_alone(empty_db):
+    empty_db.execute("create schema pgqueue create table precious (x int)")
+
+    with empty_db.connect() as connection:
+        for action in (migrate.install, migrate.uninstall):
+            with pytest.raises(errors.SchemaOccupied):
+                action(connection)
+
+    assert empty_db.fetch_value("select count(*) from pgqueue.precious") == 0
+
+
+def test_a_server_too_old_is_refused_before_anything_is_done(empty_db, monkeypatch):
+    monkeypatch.setattr(migrate, "OLDEST_SERVER", 99)
+
+    with empty_db.connect() as connection, pytest.raises(errors.ServerTooOld, match="needs 99") as refused:
+        migrate.install(connection)
+
+    assert refused.value.hint
+    assert empty_db.fetch_value("select to_regnamespace('pgqueue')") is None
+
+
+def test_a_standby_is_refused(fresh_db):
+    embedded = fresh_db.server.embedded
+    embedded.stop()
+    (embedded.data_dir / "standby.signal").touch()
+    embedded.start()
+
+    with psycopg.connect(fresh_db.dsn, autocommit=True) as connection, pytest.raises(errors.ServerInRecovery):
+        migrate.install(connection)
+
+    embedded.stop()
+    (embedded.data_dir / "standby.signal").unlink()
+    embedded.start()
+
+
+def test_a_role_that_lacks_privileges_is_told_exactly_which(fresh_db):
+    fresh_db.create_role("installer", enrolled=False)
+    before = what_is_there(fresh_db)
+
+    granted = install_granting_what_is_asked(fresh_db, "installer", expect_unchanged=before)
+
+    assert any("createrole" in grant for grant in granted)
+    assert any("create on database" in grant for grant in granted)
+    assert any("create extension dblink" in grant for grant in granted)
+    assert any("foreign data wrapper dblink_fdw" in grant for grant in granted)
+
+
+def test_a_second_installer_role_is_told_what_it_needs_of_the_first(fresh_db):
+    server = fresh_db.server
+    for name in ("one", "two"):
+        fresh_db.create_role(name, enrolled=False)
+    install_granting_what_is_asked(fresh_db, "one")
+    with contextlib.closing(Database(server, installed=False)) as second:
+        install_granting_what_is_asked(second, "two")
+
+        assert second.fetch_value("select max(version) from pgqueue.migration") == EVERYTHING[-1]
+
+
+def test_what_a_role_without_superuser_installed_works(fresh_db):
+    fresh_db.create_role("installer", enrolled=False)
+    install_granting_what_is_asked(fresh_db, "installer")
+    fresh_db.create_role("bob", enrolled=False)
+    fresh_db.connect("installer").execute("select pgqueue.enroll('bob')")
+
+    handle = fresh_db.connect("bob").execute("select id from pgqueue.launch('select 1')").fetchone()
+
+    assert handle[0] > 0
+
+
+def test_a_first_installation_whose_loopback_cannot_log_in_is_taken_back(fresh_db):
+    embedded = fresh_db.server.embedded
+    hba = embedded.data_dir / "pg_hba.conf"
+    hba.write_text(hba.read_text().replace("scram-sha-256", "reject", 1))
+    fresh_db.execute("select pg_reload_conf()")
+    before = what_is_there(fresh_db)
+
+    with fresh_db.connect() as connection, pytest.raises(errors.LoopbackUnreachable) as refused:
+        eventually(lambda: installs_or_raises(connection))
+
+    assert "pg_hba.conf" in refused.value.hint
+    assert what_is_there(fresh_db) == before
+
+
+def test_uninstalling_leaves_nothing_behind(fresh_db):
+    before = what_is_there(fresh_db)
+    with fresh_db.connect() as connection:
+        migrate.install(connection)
+        fresh_db.create_role("bob")
+        fresh_db.connect("bob").execute("select pgqueue.launch('select 1')")
+
+        remaining = migrate.uninstall(connection)
+
+    assert remaining == ()
+    fresh_db.execute("drop role bob")
+    assert what_is_there(fresh_db) == before
+
+
+def test_uninstalling_keeps_the_roles_that_another_database_uses(fresh_db):
+    with contextlib.closing(Database(fresh_db.server, installed=False)) as other:
+        for database in (fresh_db, other):
+            with database.connect() as connection:
+                migrate.install(connection)
+
+        with fresh_db.connect() as connection:
+            kept = migrate.uninstall(connection)
+        with other.connect() as connection:
+            still_whole = migrate.status(connection).pending == ()
+            in_the_end = migrate.uninstall(connection)
+
+    assert list(kept) == GROUP_ROLES
+    assert still_whole
+    assert in_the_end == ()
+
+
+def test_uninstalling_takes_the_triggers_of_tables_along_but_not_the_tables(db):
+    db.execute("create table t (x int)")
+    db.execute("create trigger t after insert on t for each row execute function pgqueue.enqueue_trigger('select 1')")
+
+    with db.connect() as connection:
+        migrate.uninstall(connection)
+
+    assert db.execute("insert into t values (1) returning x") == [(1,)]
+
+
+def test_only_the_owner_may_uninstall(db):
+    db.create_role("mallory", enrolled=False)
+
+    with db.connect("mallory") as connection, pytest.raises(errors.MissingPrivilege, match="owner"):
+        migrate.uninstall(connection)
+
+
+def test_uninstalling_while_it_is_in_use_drops_nothing(db, monkeypatch):
+    monkeypatch.setattr(migrate, "DROP_LOCK_TIMEOUT", "50ms")
+    busy = db.connect(autocommit=False)
+    busy.execute("select * from pgqueue.message")
+
+    with db.connect() as connection, pytest.raises(errors.DatabaseInUse):
+        migrate.uninstall(connection)
+
+    busy.rollback()
+    with db.connect() as connection:
+        migrate.require_current(connection)
+
+
+def test_installing_inside_a_transaction_is_refused(db):
+    with db.connect(autocommit=False) as connection, pytest.raises(ValueError, match="autocommit"):
+        migrate.install(connection)
+
+
+def test_objects_in_public_cannot_slip_into_an_installation(empty_db):
+    empty_db.execute(
+        """
+        create function public.format(text, text) returns text language sql
+          as $f$ select pg_catalog.format('create role hijacked') $f$
+        """
+    )
+    empty_db.execute(f"alter database {empty_db.name} set search_path = public, pg_catalog")
+
+    with empty_db.connect() as connection:
+        migrate.install(connection)
+
+    assert empty_db.fetch_value("select to_regrole('hijacked')") is None
+
+
+def installs_or_raises(connection):
+    migrate.install(connection)
+    migrate.uninstall(connection)
+    return False
+
+
+def install_granting_what_is_asked(db, role, *, expect_unchanged=None):
+    """Install as a role, doing as a superuser what each refusal asks for. Returns what it asked for."""
+    granted = []
+    while (asked := refusal(db, role)) is not None:
+        assert asked != granted[-len(asked) :], f"still refused after {granted}"
+        if expect_unchanged is not None and not granted:
+            assert what_is_there(db) == expect_unchanged
+        for statement in asked:
+            db.execute(statement)
+        granted += asked
+    return granted
+
+
+def refusal(db, role):
+    try:
+        with psycopg.connect(db.dsn_for(role), autocommit=True) as connection:
+            migrate.install(connection)
+    except errors.MissingPrivilege as refused:
+        return refused.hint.removeprefix("Let a superuser run: ").split("; ")
+    return None
