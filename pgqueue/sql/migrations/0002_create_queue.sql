@@ -82,6 +82,12 @@ create table pgqueue.message (
   constraint message_priority_is_0_to_9 check (priority between 0 and 9),
   constraint message_queue_is_1_to_255_bytes check (octet_length(queue) between 1 and 255),
   constraint message_delayed_has_a_due_time check (state <> 'delayed' or due_at is not null),
+  -- Workers count with these: one infinite value would stop every claim of the queue.
+  constraint message_due_at_is_finite check (isfinite(due_at)),
+  constraint message_timeout_is_positive_and_finite check (timeout > interval '0' and isfinite(timeout)),
+  -- Roles may write these through the outbox without the functions: workers rely on their shape.
+  constraint message_params_are_one_list check (array_ndims(params) = 1),
+  constraint message_settings_are_an_object check (kind = 'task' or coalesce(jsonb_typeof(settings) = 'object', false)),
   constraint message_claimed_has_an_owner check ((state = 'claimed') = (token is not null and worker_id is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_scale_factor = 0.2);

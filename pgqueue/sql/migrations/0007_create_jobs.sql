@@ -17,12 +17,15 @@ begin
     raise exception 'priority % is out of range', coalesce(priority::text, 'NULL') using errcode = '22023', hint = 'Priorities are 0 to 9; 9 runs first.';
   elsif delay is not null and eta is not null then
     raise exception 'both delay and eta are given' using errcode = '22023', hint = 'Give delay (from now) or eta (an instant).';
+  elsif not isfinite(delay) or not isfinite(eta) then
+    raise exception '% is not finite', case when delay is null then 'eta' else 'delay' end
+      using errcode = '22023', hint = 'Leave it out to run the job at once.';
   elsif delay < interval '0' then
     raise exception 'delay is negative' using errcode = '22023', hint = 'Leave delay out to run the job at once.';
   elsif expires <= clock_timestamp() then
     raise exception 'expires is in the past' using errcode = '22023', hint = 'The job would never run.';
-  elsif timeout <= interval '0' then
-    raise exception 'timeout must be positive' using errcode = '22023', hint = 'Leave timeout out for none.';
+  elsif timeout <= interval '0' or not isfinite(timeout) then
+    raise exception 'timeout must be positive and finite' using errcode = '22023', hint = 'Leave timeout out for none.';
   elsif max_attempts not between 1 and 1000 then
     raise exception 'max_attempts % is out of range', max_attempts using errcode = '22023', hint = 'Attempts are 1 to 1000; 1 never retries.';
   elsif backoff < interval '0' then
