@@ -122,9 +122,14 @@ as $$
 begin
   -- One statement, one snapshot: what it counts is what pg_current_snapshot() in it says.
   with seen as materialized (
-    select pg_current_snapshot() as snapshot
+    -- A snapshot does not list its own transaction. What that ended is left to the next time, as if it had been running.
+    select case when me.xact >= pg_snapshot_xmax(me.snapshot) then me.snapshot
+           else format('%s:%s:%s', least(me.xact, pg_snapshot_xmin(me.snapshot)), pg_snapshot_xmax(me.snapshot),
+                       (select string_agg(x::text, ',' order by x) from (select pg_snapshot_xip(me.snapshot) union select me.xact) running (x)))::pg_snapshot
+           end as snapshot
+    from (select pg_current_snapshot() as snapshot, pg_current_xact_id() as xact) me
   ), ended as materialized (
-    select u.* from pgqueue.unfolded u
+    select u.* from pgqueue.unfolded u where u.xact <> pg_current_xact_id()
   ), by_total as (
     insert into pgqueue.stat_total as t (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
     select submitter, queue, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
