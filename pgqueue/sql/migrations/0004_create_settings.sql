@@ -25,6 +25,14 @@ begin atomic
 end;
 comment on function pgqueue._worker_setting(text, text) is 'A setting of this database or of the worker''s role, as it is now';
 
+create function pgqueue._sealed(own_key text, content text)
+  returns text
+  language sql immutable
+begin atomic
+  select content || chr(29) || encode(sha256(convert_to(own_key || content, 'UTF8')), 'hex');
+end;
+comment on function pgqueue._sealed(text, text) is 'A text with a digest that only the role with this key can make';
+
 create function pgqueue._capture_settings(caller_search_path text)
   returns jsonb
   language plpgsql volatile
@@ -37,12 +45,15 @@ declare
     current_setting('DateStyle'), current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
     current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
     current_setting('pgqueue.worker_timeout', true));
+  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
+  -- digest that only the role that runs can make (pgqueue.own_key).
+  own_key text := (select k.key from pgqueue.own_key k);
   cached text := current_setting('pgqueue.captured_settings', true);
   captured jsonb;
   custom text;
 begin
-  if starts_with(cached, fingerprint || chr(30)) then
-    captured := substr(cached, length(fingerprint) + 2);
+  if starts_with(cached, fingerprint || chr(30)) and cached = pgqueue._sealed(own_key, split_part(cached, chr(29), 1)) then
+    captured := split_part(substr(cached, length(fingerprint) + 2), chr(29), 1);
   else
     select coalesce(jsonb_object_agg(s.name, current_setting(s.name)), '{}')
     into captured
@@ -56,7 +67,7 @@ begin
     if pgqueue._setting('worker_timeout', null) is not null then
       captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
     end if;
-    perform set_config('pgqueue.captured_settings', fingerprint || chr(30) || captured::text, true);
+    perform set_config('pgqueue.captured_settings', coalesce(pgqueue._sealed(own_key, fingerprint || chr(30) || captured::text), ''), true);
   end if;
   -- The server does not list custom settings: those that jobs need are named in pgqueue.inherit.
   for custom in select distinct trim(n) from string_to_table(pgqueue._setting('inherit', ''), ',') n where trim(n) <> '' loop
