@@ -44,6 +44,10 @@ declare
   args jsonb := request::jsonb;
   handle pgqueue.handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
 begin
+  if transaction_timestamp() <> statement_timestamp() then
+    -- Somebody has sent a BEGIN over the loopback: what is done here would not be committed.
+    raise exception 'the loopback is inside a transaction' using errcode = '25001';
+  end if;
   if not exists (
     select from pgqueue.role_key k, generate_series(0, 1) minutes_ago
     where k.role = _gate.role
@@ -143,8 +147,11 @@ begin
   select jsonb_build_object(
     'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
     'row_count', ended.row_count, 'output_settings', r.output_settings,
-    'columns', (select jsonb_agg(c || jsonb_build_object('type', format_type((c ->> 'oid')::oid, (c ->> 'typmod')::int)) order by n)
-                from jsonb_array_elements(nullif(r.columns, 'null')) with ordinality e (c, n)))
+    'columns', (select jsonb_agg(c || jsonb_build_object('type',
+                  -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
+                  case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
+                from jsonb_array_elements(nullif(r.columns, 'null')) with ordinality e (c, n)
+                left join pg_type t on t.oid = (c ->> 'oid')::oid))
   from pgqueue.result r where r.id = handle.id and r.seq = 0;
   return query
   select r.rows from pgqueue.result r where r.id = handle.id and r.rows is not null order by r.seq;
