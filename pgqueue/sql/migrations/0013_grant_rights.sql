@@ -16,7 +16,9 @@ grant execute on function pgqueue._cut(text, int), pgqueue._advisory_locks(int),
 
 -- Users: the public functions, and the parts of them that run as the caller.
 grant select on pgqueue.own_key to pgqueue_user;
-grant insert on pgqueue.outbox to pgqueue_user;
+grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff,
+              label, unique_key, payload)
+  on pgqueue.outbox to pgqueue_user;
 grant select (id, cookie, unique_key) on pgqueue.outbox to pgqueue_user;
 grant execute on function
   pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
@@ -29,7 +31,7 @@ grant execute on function
   pgqueue.enqueue_trigger()
   to pgqueue_user;
 grant execute on function
-  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._settings(), pgqueue._session_id(),
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._sealed(text, text), pgqueue._settings(), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text), pgqueue._close_loopback(),
   pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle),
   pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle),
