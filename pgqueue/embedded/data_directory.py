@@ -65,8 +65,8 @@ def server_environment() -> Mapping[str, str]:
 
 
 @contextmanager
-def exclusive(data_dir: Path) -> Iterator[None]:
-    """Keep other processes from starting on the data directory; they wait.
+def exclusive(data_dir: Path) -> Iterator[int]:
+    """Keep other processes from starting on the data directory; they wait. Yields the lock's file descriptor.
 
     Raises:
         DataDirectoryUnusable: this user cannot write there.
@@ -82,13 +82,13 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         ) from refused
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def ensure_initialized(data_dir: Path, binaries: Binaries, account: Account, *, durable: bool) -> None:
-    """Make the data directory unless it is there; call it under `exclusive`.
+def ensure_initialized(data_dir: Path, binaries: Binaries, account: Account, *, lock: int, durable: bool) -> None:
+    """Make the data directory unless it is there; call it under `exclusive`, with its lock.
 
     Raises:
         DataDirectoryUnusable: it is of another version, is something else, or the account cannot reach it.
@@ -109,7 +109,7 @@ def ensure_initialized(data_dir: Path, binaries: Binaries, account: Account, *, 
             f"{data_dir} is not empty, and no PostgreSQL data directory", hint="Choose another place with --data DIR."
         )
     else:
-        _initialize(data_dir, binaries, account, durable=durable)
+        _initialize(data_dir, binaries, account, lock=lock, durable=durable)
 
 
 def read_postmaster(data_dir: Path) -> Postmaster | None:
@@ -164,12 +164,12 @@ def _require_version(data_dir: Path, version: str, binaries: Binaries) -> None:
         )
 
 
-def _initialize(data_dir: Path, binaries: Binaries, account: Account, *, durable: bool) -> None:
+def _initialize(data_dir: Path, binaries: Binaries, account: Account, *, lock: int, durable: bool) -> None:
     half_made = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.initdb-", dir=data_dir.parent))
     try:
         account.own(half_made)
         _write_for(account, half_made / _PASSWORD, secrets.token_urlsafe(24))
-        _run_initdb(half_made / "data", half_made / _PASSWORD, binaries, account, durable=durable)
+        _run_initdb(half_made / "data", half_made / _PASSWORD, binaries, account, lock=lock, durable=durable)
         made = half_made / "data"
         (half_made / _PASSWORD).rename(made / _PASSWORD)
         _write_for(
@@ -184,7 +184,9 @@ def _initialize(data_dir: Path, binaries: Binaries, account: Account, *, durable
         shutil.rmtree(half_made, ignore_errors=True)
 
 
-def _run_initdb(data_dir: Path, password: Path, binaries: Binaries, account: Account, *, durable: bool) -> None:
+def _run_initdb(
+    data_dir: Path, password: Path, binaries: Binaries, account: Account, *, lock: int, durable: bool
+) -> None:
     command = [
         *(binaries.program("initdb"), "-D", str(data_dir), f"--username={SUPERUSER}", f"--pwfile={password}"),
         *("--encoding=UTF8", "--auth-local=trust", "--auth-host=scram-sha-256", "--lc-messages=C"),
@@ -200,6 +202,8 @@ def _run_initdb(data_dir: Path, password: Path, binaries: Binaries, account: Acc
             capture_output=True,
             text=True,
             check=False,
+            # It holds the lock as well: when this process is killed, the next one waits until initdb has ended.
+            pass_fds=(lock,),
             **account.subprocess_options(),
         )
         if made.returncode == 0:

@@ -167,13 +167,13 @@ class EmbeddedServer:
             EmbeddedStartFailed: the server did not come up; the detail is what it logged.
             EmbeddedUnavailable: the account that must run it cannot read the binaries.
         """
-        with data_directory.exclusive(self.data_dir):
+        with data_directory.exclusive(self.data_dir) as lock:
             self._require_no_server()
             account = account_for(self.data_dir)
             self._binaries = readable_by(account, self._binaries, _SYSTEM_PLACE / "binaries")
             self._require_free_port()
             durable = self._settings.get("fsync", "on") != "off"
-            data_directory.ensure_initialized(self.data_dir, self._binaries, account, durable=durable)
+            data_directory.ensure_initialized(self.data_dir, self._binaries, account, lock=lock, durable=durable)
             data_directory.forget_dead_server(self.data_dir)
             self._launch(account)
             try:

@@ -111,7 +111,7 @@ class Servers:
 def temporary_server(pg_bin: str | None = None, *, parent: Path | None = None, **settings: str) -> Iterator[TestServer]:
     """Run a server of its own for one test or one session, its data below `parent` or where it is fast."""
     with EmbeddedServer.temporary(
-        pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or _place()
+        pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or fast_place()
     ) as embedded:
         server = TestServer(embedded)
         try:
@@ -128,6 +128,7 @@ def _answers(connection: psycopg.Connection[Any]) -> bool:
     return True
 
 
-def _place() -> Path | None:
+def fast_place() -> Path | None:
+    """Return where a short-lived server is best put; None means the system's place for temporary files."""
     has_room = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK | os.X_OK)
     return _MEMORY if has_room and shutil.disk_usage(_MEMORY).free > _ENOUGH_MEMORY_BYTES else None
