@@ -13,7 +13,7 @@ import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import EmbeddedUnavailable
 
@@ -39,10 +39,21 @@ class Account:
         """Return what makes `subprocess` run a program as this user."""
         return {} if self.is_self else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
-    def own(self, path: Path) -> None:
-        """Give a file or directory that this process made to the account."""
+    def own(self, directory: Path) -> None:
+        """Give a directory that this process just made to the account."""
         if not self.is_self:
-            os.chown(path, self.uid, self.gid)
+            os.chown(directory, self.uid, self.gid, follow_symlinks=False)
+
+    def open_file(self, path: Path, mode: str) -> IO[bytes]:
+        """Open a file of the account's for writing, made if need be, readable by nobody else.
+
+        Never through a symbolic link: the account could make root write elsewhere with one.
+        """
+        how = {"wb": os.O_TRUNC, "ab": os.O_APPEND}[mode]
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how, 0o600)
+        if not self.is_self:
+            os.fchown(descriptor, self.uid, self.gid)
+        return os.fdopen(descriptor, mode)
 
     def can_enter(self, directory: Path) -> bool:
         """Tell whether the account may go into a directory, by every step of the way."""

@@ -135,20 +135,20 @@ def socket_directory(data_dir: Path, account: Account) -> Path:
     """Return the directory for the socket: the data directory, or a private one when its path is too long."""
     if len(os.fsencode(data_dir)) <= _LONGEST_SOCKET_DIR:
         return data_dir
-    note = data_dir / _SOCKET_NOTE
-    if note.exists() and _is_private(Path(note.read_text()), account):
-        return Path(note.read_text())
+    noted = _noted_socket_directory(data_dir)
+    if noted is not None:
+        return noted
     short = Path(tempfile.mkdtemp(prefix="pgqueue-", dir="/tmp"))
     account.own(short)
-    note.write_text(str(short))
+    _write_for(account, data_dir / _SOCKET_NOTE, str(short))
     return short
 
 
 def remove_socket_directory(data_dir: Path) -> None:
     """Remove the private directory of the socket, where there is one."""
-    note = data_dir / _SOCKET_NOTE
-    if note.exists():
-        shutil.rmtree(note.read_text(), ignore_errors=True)
+    noted = _noted_socket_directory(data_dir)
+    if noted is not None:
+        shutil.rmtree(noted)
 
 
 def read_password(data_dir: Path) -> str:
@@ -175,8 +175,8 @@ def _initialize(data_dir: Path, binaries: Binaries, account: Account, *, lock: i
         _write_for(
             account, made / "pg_hba.conf", _HBA.format(gate=_GATE_PATTERN if binaries.major >= 16 else _GATE_GROUP)
         )
-        with (made / "postgresql.conf").open("a") as configuration:
-            configuration.write(_DEFAULTS)
+        with account.open_file(made / "postgresql.conf", "ab") as configuration:
+            configuration.write(_DEFAULTS.encode())
         made.rename(data_dir)
     except OSError as failure:
         raise DataDirectoryUnusable(f"cannot make {data_dir}: {failure.strerror}") from failure
@@ -212,9 +212,8 @@ def _run_initdb(
 
 
 def _write_for(account: Account, path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)
-    account.own(path)
+    with account.open_file(path, "wb") as file:
+        file.write(text.encode())
 
 
 def _is_server_on(data_dir: Path, pid: int) -> bool:
@@ -233,9 +232,12 @@ def _is_server_on(data_dir: Path, pid: int) -> bool:
         return True  # no /proc, or not ours to look at: better believe the lock file
 
 
-def _is_private(directory: Path, account: Account) -> bool:
+def _noted_socket_directory(data_dir: Path) -> Path | None:
+    # The account that owns the data directory could write anything there, so root believes only what fits.
     try:
-        about = directory.lstat()
-    except FileNotFoundError:
-        return False
-    return stat.S_ISDIR(about.st_mode) and about.st_uid == account.uid and not about.st_mode & 0o077
+        noted = Path((data_dir / _SOCKET_NOTE).read_text())
+        about = noted.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    is_ours = about.st_uid == data_dir.stat().st_uid and not about.st_mode & 0o077
+    return noted if is_ours and stat.S_ISDIR(about.st_mode) and noted.name.startswith("pgqueue-") else None

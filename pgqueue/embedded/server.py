@@ -249,9 +249,8 @@ class EmbeddedServer:
             "unix_socket_permissions": "0700",
             **self._settings,
         }
-        with log.open("ab") as sink:
-            self._log_start = sink.tell()
-            account.own(log)
+        with account.open_file(log, "ab") as sink:
+            self._log_start = sink.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(
                 [
                     *(self._binaries.program("postgres"), "-D", str(self.data_dir)),
