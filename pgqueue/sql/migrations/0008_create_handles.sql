@@ -64,6 +64,10 @@ begin
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
   end if;
+  if op not in ('launch', 'cancel') then
+    -- What a crash could undo here is a read of a result, which then can be read again: no need to wait for the disk.
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
   insert into pgqueue.nonce (nonce) values (_gate.nonce) on conflict do nothing;
   if not found then
     -- The answer to this request was lost with the caller's connection, and it was sent again. (Or somebody replays it.)
