@@ -1,0 +1,5 @@
+"""The people who take part, for every test here."""
+
+from tests.harness.people import alice, bob, owner, worker
+
+__all__ = ["alice", "bob", "owner", "worker"]

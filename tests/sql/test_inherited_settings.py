@@ -1,0 +1,167 @@
+"""A job runs with the settings that its launcher had made, and with nothing else of that session."""
+
+import pytest
+
+from tests.harness.people import fetch_value
+
+WAYS_IN = pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue"])
+
+
+def settings_of_next(worker):
+    return worker.claim_one().job["settings"]
+
+
+@WAYS_IN
+def test_settings_made_in_the_session_are_inherited(alice, worker, way_in):
+    alice.execute("set datestyle = 'German, DMY'; set timezone = 'Asia/Tokyo'; set statement_timeout = '5 min'")
+    alice.execute("set work_mem = '7MB'; set search_path = a, \"B c\"; set intervalstyle = 'iso_8601'")
+
+    alice.execute(f"select pgqueue.{way_in}('select 1')")
+
+    settings = settings_of_next(worker)
+    assert settings["DateStyle"] == "German, DMY"
+    assert settings["TimeZone"] == "Asia/Tokyo"
+    assert settings["statement_timeout"] == "5min"
+    assert settings["work_mem"] == "7MB"
+    assert settings["search_path"] == 'a, "B c"'
+    assert settings["IntervalStyle"] == "iso_8601"
+
+
+def test_the_job_really_runs_with_them(alice, worker):
+    alice.execute("set timezone = 'Asia/Tokyo'; set work_mem = '7MB'")
+    handle = fetch_value(
+        alice, "select pgqueue.launch('select current_setting(''TimeZone''), current_setting(''work_mem'')')"
+    )
+    worker.run_next()
+
+    row = alice.execute("select * from pgqueue.result(%s::pgqueue.handle) as (a text, b text)", [handle]).fetchone()
+
+    assert row == ("Asia/Tokyo", "7MB")
+
+
+def test_enqueue_many_inherits_too(alice, worker):
+    alice.execute("set work_mem = '7MB'")
+    alice.execute("select pgqueue.enqueue_many(array['select 1'])")
+
+    assert settings_of_next(worker)["work_mem"] == "7MB"
+
+
+def test_settings_given_when_the_session_began_are_inherited(db, alice, worker):
+    session = db.connect("alice", options="-c work_mem=9MB -c search_path=here")
+    session.execute("select pgqueue.launch('select 1')")
+
+    settings = settings_of_next(worker)
+    assert (settings["work_mem"], settings["search_path"]) == ("9MB", "here")
+
+
+def test_settings_of_one_transaction_are_inherited(alice, worker):
+    alice.execute("begin")
+    alice.execute("set local work_mem = '8MB'")
+    alice.execute("set local search_path = local_one")
+    alice.execute("select pgqueue.launch('select 1')")
+    alice.execute("commit")
+    alice.execute("select pgqueue.launch('select 1')")
+
+    first, second = (claim.job["settings"] for claim in worker.claim())
+    assert (first["work_mem"], first["search_path"]) == ("8MB", "local_one")
+    assert "work_mem" not in second
+    assert second["search_path"] == '"$user", public'
+
+
+@WAYS_IN
+def test_set_clauses_of_the_launching_function_are_inherited(alice, owner, worker, way_in):
+    owner.execute(
+        f"""create function public.go() returns void language plpgsql
+            set work_mem = '6MB' set search_path = pg_catalog, elsewhere set timezone = 'UTC'
+            as $$ begin perform pgqueue.{way_in}('select 1'); end $$"""
+    )
+    alice.execute("select public.go()")
+
+    settings = settings_of_next(worker)
+    assert (settings["work_mem"], settings["search_path"], settings["TimeZone"]) == (
+        "6MB",
+        "pg_catalog, elsewhere",
+        "UTC",
+    )
+
+
+def test_settings_changed_between_two_launches_of_one_statement_are_inherited(alice, worker):
+    alice.execute(
+        """do $$ begin
+             perform set_config('work_mem', '5MB', false), pgqueue.launch('select 1');
+             perform set_config('work_mem', '6MB', false); perform pgqueue.launch('select 1');
+             set search_path = three; perform pgqueue.enqueue('select 1');
+             set timezone = 'Asia/Tokyo'; perform pgqueue.enqueue('select 1');
+             set datestyle = 'SQL, DMY'; perform pgqueue.enqueue('select 1');
+           end $$"""
+    )
+
+    settings = [claim.job["settings"] for claim in worker.claim()]
+    assert [one["work_mem"] for one in settings] == ["5MB", "6MB", "6MB", "6MB", "6MB"]
+    assert [one["search_path"] for one in settings][2:] == ["three"] * 3
+    assert [one.get("TimeZone") for one in settings][2:] == [None, "Asia/Tokyo", "Asia/Tokyo"]
+    assert settings[4]["DateStyle"] == "SQL, DMY"
+
+
+def test_custom_settings_are_inherited_when_they_are_named(alice, worker):
+    alice.execute("set app.tenant = 'blue'; set app.person = 'eve'; set pgqueue.inherit = 'app.tenant, app.unset'")
+    alice.execute("select pgqueue.launch('select 1')")
+
+    settings = settings_of_next(worker)
+    assert settings["app.tenant"] == "blue"
+    assert "app.person" not in settings
+    assert "app.unset" not in settings
+
+
+def test_a_custom_setting_changed_within_a_statement_is_inherited_as_it_is_then(alice, worker):
+    alice.execute("set pgqueue.inherit = 'app.tenant'")
+    alice.execute(
+        """do $$ begin
+             perform set_config('app.tenant', 'one', false); perform pgqueue.enqueue('select 1');
+             perform set_config('app.tenant', 'two', false); perform pgqueue.enqueue('select 1');
+           end $$"""
+    )
+
+    assert [claim.job["settings"]["app.tenant"] for claim in worker.claim()] == ["one", "two"]
+
+
+def test_what_belongs_to_the_session_itself_is_not_inherited(db, alice, owner, worker):
+    db.create_role("carol")
+    owner.execute("grant alice to carol")
+    carol = db.connect("carol", application_name="mine")
+    carol.execute("set client_min_messages = error; set role alice; set default_transaction_read_only = off")
+    carol.execute("begin isolation level serializable")
+    carol.execute("select pgqueue.launch('select 1')")
+    carol.execute("commit")
+
+    settings = settings_of_next(worker)
+    assert set(settings) == {"search_path", "default_transaction_read_only"}
+
+
+def test_a_superusers_settings_are_inherited_by_its_own_jobs(db, worker):
+    owner = db.connect()
+    owner.execute("select pgqueue.enroll(current_user::regrole)")
+    owner.execute("set session_replication_role = replica")
+    owner.execute("select pgqueue.launch('select 1')")
+
+    assert settings_of_next(worker)["session_replication_role"] == "replica"
+
+
+def test_the_caller_of_a_definer_function_cannot_choose_its_jobs_search_path(alice, bob, owner, worker):
+    owner.execute(
+        """create function public.note() returns void language plpgsql security definer set search_path = pg_catalog as
+           $$ begin perform pgqueue.enqueue('select note()'); end $$;
+           alter function public.note() owner to bob"""
+    )
+    names = ("TimeZone", "DateStyle", "statement_timeout", "lock_timeout", "work_mem", "session_replication_role")
+    current = ", ".join(f"current_setting('{name}')" for name in names)
+
+    # What pgqueue._capture_settings would have left behind, had bob's search_path been alice's.
+    alice.execute(
+        f"""select set_config('pgqueue.captured_settings', concat_ws(chr(31), statement_timestamp(), 'bob', 'pg_catalog',
+              {current}, current_setting('synchronous_commit')) || chr(30) || '{{"search_path": "evil"}}' || tail, false),
+              public.note()
+            from (values (''), (chr(29) || 'digest')) t (tail)"""
+    )
+
+    assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ["pg_catalog", "pg_catalog"]
