@@ -39,7 +39,12 @@ create function pgqueue._trigger_columns(argv text[])
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return case when coalesce(argv[2], '') in ('', '*') then '{}' else string_to_array(replace(argv[2], ' ', ''), ',') end;
+  return case
+    when coalesce(argv[2], '') in ('', '*') then '{}'
+    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '\s*,\s*', ',', 'g'), ',')
+    else array(select coalesce(replace(name[1], '""', '"'), name[2])
+               from regexp_matches(argv[2], '\s*(?:"((?:[^"]|"")+)"|([^,"\s](?:[^,]*[^,\s])?))\s*(?:,|$)', 'g') with ordinality m (name, n)
+               order by n) end;
 end
 $$;
 comment on function pgqueue._trigger_columns(text[]) is 'The columns that a trigger names; none means the whole row, for a task';
