@@ -43,7 +43,7 @@ class Worker:
         self._db = db
         start = {
             "pgqueue": ["-m", "pgqueue", "worker"],
-            "celery": ["-m", "celery", "-A", "pgqueue.tasks", "worker", "--queues=default,celery"],
+            "celery": ["-m", "celery", "-A", "pgqueue.tasks", "worker", "--queues=default,celery", "--loglevel=INFO"],
         }[command]
         variables = {"PGQUEUE_DSN": db.dsn_for(role), "PYTHONUNBUFFERED": "1", **(environment or {})}
         with log.open("ab") as output:
