@@ -22,6 +22,7 @@ class WorkerProbe:
 
     def __init__(self, conninfo: str, worker_name: str) -> None:
         self._app = Celery(broker=to_url(conninfo, "pgqueue"), set_as_current=False)
+        self._connection = self._app.connection_for_write()
         self._worker_name = worker_name
 
     def __enter__(self) -> WorkerProbe:
@@ -30,20 +31,22 @@ class WorkerProbe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._connection.close()
         self._app.close()
 
     def answers(self, timeout: float = 1.0) -> bool:
         """Tell whether the worker answered within `timeout`."""
-        return bool(self._app.control.ping(destination=[self._worker_name], timeout=timeout))
+        answers = self._app.control.ping([self._worker_name], timeout=timeout, connection=self._connection)
+        return bool(answers)
 
 
-def fetch_page(url: str) -> str:
-    """Return a page of Flower's.
+def fetch_page(url: str, data: bytes | None = None) -> str:
+    """Return a page of Flower's, or with `data` the answer to a POST.
 
     Raises:
         OSError: nobody listens, or the answer is not 200.
     """
-    with _direct.open(url, timeout=_FLOWER_TIMEOUT_SECONDS) as answer:
+    with _direct.open(url, data, timeout=_FLOWER_TIMEOUT_SECONDS) as answer:
         return str(answer.read().decode())
 
 

@@ -32,6 +32,8 @@ class Up:
         self._say = say
         self._stop = threading.Event()
         self._is_started = False
+        self._is_ready_file_ours = False
+        self._written_pids: dict[str, int | None] = {}
 
     def run(self) -> None:
         """Start everything, keep it running, and stop it in order at Ctrl-C, SIGTERM or SIGHUP.
@@ -41,17 +43,18 @@ class Up:
             KeyboardInterrupt: told to stop while it was starting; what had started was stopped.
         """
         with self._handled_signals():
-            self._remove_ready_file()
+            self._remove_stale_ready_file()
             try:
                 self._stack.start()
                 self._is_started = True
                 self._write_ready_file()
                 self._tell()
                 self._keep_running()
+                self._say("stopping")
             finally:
                 self._is_started = True
-                self._remove_ready_file()
-                self._say("stopping")
+                if self._is_ready_file_ours and self._ready_file is not None:
+                    self._ready_file.unlink(missing_ok=True)
                 self._stack.stop()
 
     def _keep_running(self) -> None:
@@ -60,6 +63,8 @@ class Up:
             if self._watch is not None:
                 self._watch.look()
             supervisor.look()
+            if self._stack.pids != self._written_pids:
+                self._write_ready_file()
 
     def _tell(self) -> None:
         stack = self._stack
@@ -78,9 +83,10 @@ class Up:
         self._say("Ctrl-C stops everything.")
 
     def _write_ready_file(self) -> None:
+        stack = self._stack
+        self._written_pids = stack.pids
         if self._ready_file is None:
             return
-        stack = self._stack
         told = {
             "dsn": stack.dsn,
             "tcp_dsn": stack.tcp_dsn,
@@ -93,9 +99,15 @@ class Up:
         with os.fdopen(descriptor, "w") as half_written:
             json.dump(told, half_written, indent=2)
         Path(name).replace(self._ready_file)
+        self._is_ready_file_ours = True
 
-    def _remove_ready_file(self) -> None:
-        if self._ready_file is not None:
+    def _remove_stale_ready_file(self) -> None:
+        """Remove what a killed predecessor left. That of one that still runs is its own."""
+        if self._ready_file is None or not self._ready_file.exists():
+            return
+        try:
+            os.kill(json.loads(self._ready_file.read_text())["pids"]["up"], 0)
+        except (ProcessLookupError, PermissionError, ValueError, KeyError):
             self._ready_file.unlink(missing_ok=True)
 
     @contextmanager

@@ -14,7 +14,7 @@ from .local_access import is_local_request, is_loopback
 from .queue_lengths import QueueLengths
 
 # SQL jobs are told apart by their statement, which Flower shows as arguments: its own choice has no such column.
-_TASK_COLUMNS = "name,args,state,result,exception,received,started,runtime,worker,uuid"
+_TASK_COLUMNS = "name,args,state,runtime,received,exception,result,worker"
 
 
 def run_flower(app: Celery, database: Database, address: str, port: int, extra: Sequence[str] = ()) -> None:

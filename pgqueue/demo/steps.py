@@ -81,7 +81,8 @@ def keep_the_whole_error(stage: Stage) -> None:
     except JobFailed as failure:
         stage.tell(f"ERROR: {failure}")
         for name in _REPORT:
-            stage.tell(f"{name:10} {getattr(failure, name)}")
+            if getattr(failure, name) is not None:
+                stage.tell(f"{name:10} {getattr(failure, name)}")
         require(failure.sqlstate == "23503", f"the SQLSTATE is {failure.sqlstate}")
         require(failure.constraint == "payment_has_an_order", f"the constraint is {failure.constraint}")
     else:

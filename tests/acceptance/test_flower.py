@@ -1,0 +1,212 @@
+"""Flower in a real browser: what it shows of SQL jobs, and its buttons."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import pgqueue
+from pgqueue.child import Child
+from pgqueue.job import JobState
+from pgqueue.readiness import fetch_page, find_free_port, flower_answers
+from tests.harness import Database, Worker, eventually
+from tests.harness.servers import Servers
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Where to keep the screenshots, for whoever wants to look at them.
+SCREENSHOTS = os.environ.get("PGQUEUE_SCREENSHOTS")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A worker and a Flower on a database."""
+
+    url: str
+    client: pgqueue.Client
+    worker: Worker
+
+
+@pytest.fixture(scope="module")
+def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    place = tmp_path_factory.mktemp("flower")
+    port = find_free_port("127.0.0.1")
+    with contextlib.ExitStack() as cleanup:
+        db = cleanup.enter_context(contextlib.closing(Database(servers.get(request.config.getoption("--pg-bin")))))
+        db.execute("select pgqueue.enroll('postgres')")
+        flower = Child("flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": db.dsn}, place / "flower.log")
+        cleanup.callback(flower.stop, patience=10)
+        flower.start()
+        worker = Worker(db, place / "worker.log", arguments=("--concurrency=1", "--executors=2"))
+        cleanup.enter_context(worker).wait_online()
+        client = cleanup.enter_context(pgqueue.connect(db.dsn))
+        eventually(lambda: flower_answers(f"http://127.0.0.1:{port}"), 30, what="Flower's page")
+        yield Site(f"http://127.0.0.1:{port}", client, worker)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1500, "height": 760})
+    yield opened
+    opened.close()
+
+
+def read_task(site: Site, job: pgqueue.Job) -> dict[str, object]:
+    """What Flower knows of a job, {} when it has not heard of it."""
+    tasks = json.loads(fetch_page(f"{site.url}/api/tasks"))
+    found: dict[str, object] = tasks.get(f"job-{job.id}", {})
+    return found
+
+
+def wait_for_task(site: Site, job: pgqueue.Job, state: str) -> dict[str, object]:
+    """Wait until Flower shows a job in a state."""
+    eventually(lambda: read_task(site, job).get("state") == state, 20, what=f"Flower showing {job} as {state}")
+    return read_task(site, job)
+
+
+def launch_sleeper(site: Site) -> pgqueue.Job:
+    """Launch a job that would run for ten minutes, and wait until it runs."""
+    job = site.client.launch("select pg_sleep(600)")
+    eventually(lambda: job.status().state is JobState.RUNNING, what="the job running")
+    wait_for_task(site, job, "STARTED")
+    return job
+
+
+def save_screenshot(page: Page, name: str) -> None:
+    if SCREENSHOTS is not None:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
+
+def test_the_workers_page_shows_the_worker_online(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/workers")
+
+    row = page.locator("tr", has_text=site.worker.name)
+    expect(row).to_contain_text(re.compile("online", re.IGNORECASE), timeout=20_000)
+    save_screenshot(page, "flower-workers")
+
+
+def test_the_tasks_page_lists_each_sql_job_with_its_statement_state_result_and_runtime(site: Site, page: Page) -> None:
+    done = site.client.launch("select region, sum(total) from (values ('north', 5)) s (region, total) group by region")
+    failed = site.client.launch("insert into no_such_table values (1)", label="a doomed insert")
+    running = launch_sleeper(site)
+    wait_for_task(site, done, "SUCCESS")
+    wait_for_task(site, failed, "FAILURE")
+
+    page.goto(f"{site.url}/tasks")
+
+    row = page.locator("tr", has_text="group by region")
+    expect(row).to_contain_text("SUCCESS")
+    expect(row.locator("td").nth(3)).to_have_text(re.compile(r"\d+\.\d+ ms"))
+    row = page.locator("tr", has_text="a doomed insert")
+    expect(row).to_contain_text("FAILURE")
+    expect(row).to_contain_text("no_such_table")
+    expect(page.locator("tr", has_text="pg_sleep(600)").first).to_contain_text("STARTED")
+    save_screenshot(page, "flower-tasks")
+    running.cancel()
+
+
+def test_a_tasks_page_shows_the_statement_and_the_whole_error(site: Site, page: Page) -> None:
+    job = site.client.launch("select 1 / (n - 3) from generate_series(1, 5) n")
+    wait_for_task(site, job, "FAILURE")
+
+    page.goto(f"{site.url}/task/job-{job.id}")
+
+    expect(page.locator("body")).to_contain_text("select 1 / (n - 3)")
+    expect(page.locator("body")).to_contain_text("division by zero")
+    expect(page.locator("body")).to_contain_text("22012")
+    save_screenshot(page, "flower-task")
+
+
+def test_the_terminate_button_cancels_exactly_that_job(site: Site, page: Page) -> None:
+    doomed, spared = launch_sleeper(site), launch_sleeper(site)
+
+    page.goto(f"{site.url}/task/job-{doomed.id}")
+    page.locator("#task-terminate").click()
+
+    assert doomed.wait(10)
+    assert doomed.status().state is JobState.CANCELED
+    wait_for_task(site, doomed, "REVOKED")
+    assert spared.status().state is JobState.RUNNING
+    save_screenshot(page, "flower-terminated")
+    spared.cancel()
+
+
+def test_a_program_can_terminate_a_job_over_the_api(site: Site) -> None:
+    doomed, spared = launch_sleeper(site), launch_sleeper(site)
+
+    fetch_page(f"{site.url}/api/task/revoke/job-{doomed.id}", data=b"terminate=true")
+
+    assert doomed.wait(10)
+    assert doomed.status().state is JobState.CANCELED
+    assert spared.status().state is JobState.RUNNING
+    spared.cancel()
+
+
+def test_a_job_that_waits_is_revoked_before_it_runs(site: Site) -> None:
+    job = site.client.launch("select 'must not run'", delay=3)
+
+    fetch_page(f"{site.url}/api/task/revoke/job-{job.id}", data=b"terminate=false")
+
+    assert job.wait(20)
+    assert job.status().state is JobState.CANCELED
+
+
+def test_the_broker_page_shows_the_length_of_each_queue(site: Site, page: Page) -> None:
+    jobs = site.client.enqueue_many(["select 1"] * 3, delay=600)
+
+    page.goto(f"{site.url}/broker")
+
+    cells = page.locator("tr#default td")
+    expect(cells.nth(0)).to_have_text("default")
+    assert int(cells.nth(1).inner_text()) >= 3
+    save_screenshot(page, "flower-broker")
+    for job in jobs:
+        job.cancel()
+
+
+def test_another_web_site_cannot_use_the_api(site: Site) -> None:
+    job = launch_sleeper(site)
+    request = urllib.request.Request(
+        f"{site.url}/api/task/revoke/job-{job.id}",
+        data=b"terminate=true",
+        headers={"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+    )
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request)
+
+    refused.value.close()
+    assert refused.value.code == 403
+    assert job.status().state is JobState.RUNNING
+    job.cancel()

@@ -1,0 +1,361 @@
+"""`pgqueue up` as a user runs it: real processes, real signals."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+import pgqueue
+from pgqueue.config import to_url
+from pgqueue.readiness import fetch_page, find_free_port
+from tests.harness import Database, TestServer, eventually
+
+pytestmark = pytest.mark.slow
+
+READY_SECONDS = 60.0
+
+
+class Up:
+    """One run of `pgqueue up`."""
+
+    def __init__(self, place: Path, arguments: list[str], environment: dict[str, str] | None = None) -> None:
+        self.ready_file = place / "ready.json"
+        self.output = place / "up.log"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PGQUEUE"))}
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pgqueue", "up", f"--ready-file={self.ready_file}", *arguments],
+                env={**kept, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the ready file says."""
+        told: dict[str, Any] = json.loads(self.ready_file.read_text())
+        return told
+
+    def read_output(self) -> str:
+        return self.output.read_text()
+
+    def wait_ready(self) -> Up:
+        def is_ready() -> bool:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"up ended with {self._process.returncode}:\n{self.read_output()}")
+            return self.ready_file.exists()
+
+        eventually(is_ready, READY_SECONDS, what="the ready file")
+        return self
+
+    def processes(self) -> list[psutil.Process]:
+        """This process and all below it."""
+        me = psutil.Process(self.pid)
+        return [me, *me.children(recursive=True)]
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float = 60.0) -> int:
+        return self._process.wait(timeout)
+
+    def end(self) -> None:
+        """End it whatever its state; its children follow by themselves."""
+        if self._process.poll() is None:
+            left = self.processes()
+            self._process.kill()
+            psutil.wait_procs(left, timeout=30)
+        self._process.wait()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that the account which runs PostgreSQL for root can enter, and whose path is short."""
+    made = Path(tempfile.mkdtemp(prefix="pgqueue-up-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def start_up(place: Path) -> Iterator[Callable[..., Up]]:
+    """Start `pgqueue up` with an embedded server of its own, unless told otherwise."""
+    started: list[Up] = []
+
+    def start(*arguments: str, environment: dict[str, str] | None = None, name: str = "first") -> Up:
+        directory = place / name
+        directory.mkdir(mode=0o755, exist_ok=True)
+        up = Up(directory, list(arguments), environment)
+        started.append(up)
+        return up
+
+    yield start
+    for up in started:
+        up.end()
+        print(up.read_output())
+
+
+@pytest.fixture
+def embedded(place: Path) -> list[str]:
+    """What starts an embedded server in a temporary place, and Flower on a free port."""
+    return [f"--data={place / 'data'}", f"--flower-port={find_free_port('127.0.0.1')}", "--concurrency=1"]
+
+
+def is_gone(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def test_everything_answers_when_the_ready_file_is_there(start_up: Callable[..., Up], embedded: list[str]) -> None:
+    up = start_up(*embedded).wait_ready()
+    told = up.told
+
+    with pgqueue.connect(told["dsn"]) as client:
+        assert client.launch("select 42").result(timeout=10) == [(42,)]
+    assert "pgqueue-" in fetch_page(f"{told['flower_url']}/workers")
+    said = subprocess.run(
+        f'{told["psql"]} -Atc "select 40 + 2"', shell=True, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "42\n"
+    assert set(told["pids"]) == {"up", "postgres", "worker", "flower"}
+    assert all(psutil.pid_exists(pid) for pid in told["pids"].values())
+    assert stat.S_IMODE(up.ready_file.stat().st_mode) == 0o600
+    for shown in (told["dsn"], told["flower_url"], told["psql"]):
+        assert shown in up.read_output()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_and_exits_with_0(
+    start_up: Callable[..., Up], embedded: list[str], number: signal.Signals
+) -> None:
+    up = start_up(*embedded).wait_ready()
+    processes = up.processes()
+
+    up.send(number)
+
+    assert up.wait() == 0
+    assert all(is_gone(process) for process in processes)
+    assert not up.ready_file.exists()
+
+
+def test_the_data_is_kept_between_runs_and_what_runs_finishes_first(
+    start_up: Callable[..., Up], embedded: list[str]
+) -> None:
+    up = start_up(*embedded, "--no-flower").wait_ready()
+    with psycopg.connect(up.told["dsn"], autocommit=True) as connection:
+        connection.execute("create table done (at timestamptz default clock_timestamp())")
+        connection.execute("select pgqueue.submit('select pg_sleep(2); insert into done default values')")
+        eventually(lambda: connection.execute("select 1 from pgqueue.jobs where state = 'running'").fetchone())
+    up.send(signal.SIGTERM)
+    assert up.wait() == 0
+
+    again = start_up(*embedded, "--no-flower", name="second").wait_ready()
+
+    assert again.told["flower_url"] is None
+    with psycopg.connect(again.told["dsn"]) as connection:
+        assert connection.execute("select count(*) from done").fetchone() == (1,)
+
+
+def test_nothing_is_left_when_it_is_killed(start_up: Callable[..., Up], embedded: list[str]) -> None:
+    up = start_up(*embedded).wait_ready()
+    processes = up.processes()
+
+    up.send(signal.SIGKILL)
+    up.wait()
+
+    eventually(lambda: all(is_gone(process) for process in processes), 30, what="all processes gone")
+
+
+def test_after_a_kill_it_starts_again_and_replaces_the_stale_ready_file(
+    start_up: Callable[..., Up], embedded: list[str]
+) -> None:
+    up = start_up(*embedded, "--no-flower").wait_ready()
+    processes = up.processes()
+    up.send(signal.SIGKILL)
+    up.wait()
+    eventually(lambda: all(is_gone(process) for process in processes), 30, what="all processes gone")
+
+    again = start_up(*embedded, "--no-flower")
+
+    eventually(lambda: again.ready_file.exists() and again.told["pids"]["up"] == again.pid, READY_SECONDS)
+
+
+def test_a_worker_that_dies_is_started_again(start_up: Callable[..., Up], embedded: list[str]) -> None:
+    up = start_up(*embedded, "--no-flower").wait_ready()
+    first = up.told["pids"]["worker"]
+
+    os.kill(first, signal.SIGKILL)
+
+    eventually(lambda: up.told["pids"]["worker"] != first, 20, what="another worker in the ready file")
+    with pgqueue.connect(up.told["dsn"]) as client:
+        assert client.launch("select 42").result(timeout=30) == [(42,)]
+    assert "the worker died (killed by SIGKILL" in up.read_output()
+
+
+def test_a_server_that_dies_is_started_again_and_the_worker_goes_on(
+    start_up: Callable[..., Up], embedded: list[str]
+) -> None:
+    up = start_up(*embedded, "--no-flower").wait_ready()
+    first, worker = up.told["pids"]["postgres"], up.told["pids"]["worker"]
+
+    os.kill(first, signal.SIGQUIT)
+
+    eventually(lambda: up.told["pids"]["postgres"] != first, 30, what="another server in the ready file")
+    with pgqueue.connect(up.told["dsn"]) as client:
+        assert client.launch("select 42").result(timeout=30) == [(42,)]
+    assert up.told["pids"]["worker"] == worker
+
+
+def test_with_a_dsn_that_server_is_used_and_left_running(
+    start_up: Callable[..., Up], empty_db: Database, place: Path
+) -> None:
+    port = find_free_port("127.0.0.1")
+    up = start_up(f"--data={place / 'logs'}", f"--flower-port={port}", environment={"PGQUEUE_DSN": empty_db.dsn})
+    up.wait_ready()
+
+    assert up.told["dsn"] == to_url(empty_db.dsn)
+    assert up.told["pids"]["postgres"] is None
+    with pgqueue.connect(empty_db.dsn) as client:
+        assert client.launch("select 42").result(timeout=10) == [(42,)]
+    up.send(signal.SIGTERM)
+    assert up.wait() == 0
+    assert empty_db.fetch_value("select count(*) from pgqueue.workers") == 0
+
+
+def test_with_a_port_the_server_listens_on_the_loopback_with_a_password(
+    start_up: Callable[..., Up], embedded: list[str]
+) -> None:
+    port = find_free_port("127.0.0.1")
+    up = start_up(*embedded, "--no-flower", f"--port={port}").wait_ready()
+
+    with psycopg.connect(up.told["tcp_dsn"]) as connection:
+        assert (connection.info.host, connection.info.port) == ("127.0.0.1", port)
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(f"host=127.0.0.1 port={port} user=postgres dbname=postgres passfile=/nonexistent")
+
+
+class TestRefusals:
+    """What cannot work: one line, a hint, an exit code, and nothing left behind."""
+
+    def refuse(self, up: Up, *, message: str, hint: str) -> None:
+        assert up.wait() == 1
+        said = up.read_output()
+        assert re.search(rf"^pgqueue: error: .*{message}", said, re.MULTILINE), said
+        assert re.search(rf"^hint: .*{hint}", said, re.MULTILINE), said
+        assert "Traceback" not in said
+        assert not up.ready_file.exists()
+
+    def test_starting_twice_on_one_data_directory(
+        self, start_up: Callable[..., Up], embedded: list[str], place: Path
+    ) -> None:
+        first = start_up(*embedded, "--no-flower").wait_ready()
+
+        second = start_up(*embedded, "--no-flower", name="second")
+
+        self.refuse(second, message="a server runs on .*/data already", hint="--data DIR")
+        assert psutil.pid_exists(first.told["pids"]["worker"])
+        assert first.ready_file.exists()
+
+    def test_flowers_port_in_use(self, start_up: Callable[..., Up], place: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            up = start_up(f"--data={place / 'data'}", f"--flower-port={port}")
+            self.refuse(up, message=f"port {port} .* in use", hint="--flower-port")
+        assert not (place / "data").exists()
+
+    def test_the_servers_port_in_use(self, start_up: Callable[..., Up], place: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            up = start_up(f"--data={place / 'data'}", "--no-flower", f"--port={port}")
+            self.refuse(up, message=f"cannot listen on port {port}", hint="--port")
+
+    def test_an_unreachable_server(self, start_up: Callable[..., Up]) -> None:
+        up = start_up("--no-flower", "--dsn=host=/nowhere/at/all")
+
+        assert up.wait() == 1
+        assert up.read_output().startswith("pgqueue: error: connection")
+
+    def test_a_missing_privilege(self, start_up: Callable[..., Up], empty_db: Database, place: Path) -> None:
+        empty_db.create_role("nobody_special", enrolled=False)
+        dsn = empty_db.dsn_for("nobody_special")
+
+        up = start_up("--no-flower", f"--dsn={dsn}", f"--data={place / 'logs'}")
+
+        self.refuse(up, message="may not install pgqueue", hint="Let a superuser run")
+        assert not empty_db.fetch_value("select count(*) from pg_namespace where nspname = 'pgqueue'")
+
+    def test_a_role_that_may_not_run_workers(self, start_up: Callable[..., Up], db: Database, place: Path) -> None:
+        db.create_role("alice")
+
+        up = start_up("--no-flower", f"--dsn={db.dsn_for('alice')}", f"--data={place / 'logs'}")
+
+        self.refuse(up, message="alice may not run a worker", hint="grant pgqueue_worker to alice")
+
+    def test_a_schema_newer_than_the_code(self, start_up: Callable[..., Up], db: Database, place: Path) -> None:
+        db.execute("insert into pgqueue.migration (version, name) values (9999, 'from_the_future')")
+
+        up = start_up("--no-flower", f"--dsn={db.dsn}", f"--data={place / 'logs'}")
+
+        self.refuse(up, message="9999", hint="Upgrade the Python package")
+
+    def test_options_of_the_embedded_server_do_not_go_with_a_dsn(self, start_up: Callable[..., Up]) -> None:
+        up = start_up("--dsn=host=/nowhere", "--port=5433")
+
+        assert up.wait() == 2
+        assert "--port and --pg-bin are for the embedded server" in up.read_output()
+
+    def test_binaries_that_are_not_there(self, start_up: Callable[..., Up], place: Path) -> None:
+        up = start_up("--no-flower", f"--data={place / 'data'}", "--pg-bin=/nowhere")
+
+        self.refuse(up, message="no working postgres and initdb in /nowhere", hint="both programs")
+
+
+def test_a_worker_that_cannot_start_is_reported_with_the_end_of_its_log(
+    start_up: Callable[..., Up], embedded: list[str]
+) -> None:
+    up = start_up(*embedded, "--no-flower", "--include=no_such_module_at_all")
+
+    assert up.wait() == 1
+    said = up.read_output()
+    assert "pgqueue: error: the worker did not start (exit code" in said
+    assert "no_such_module_at_all" in said
+    assert "hint: Its log is" in said
+
+
+def test_a_server_too_old_is_refused_before_anything_is_made(
+    start_up: Callable[..., Up], place: Path, server: TestServer
+) -> None:
+    binaries = place / "old" / "bin"
+    binaries.mkdir(parents=True)
+    for name in ("postgres", "initdb"):
+        (binaries / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 12.22'\n")
+        (binaries / name).chmod(0o755)
+
+    up = start_up("--no-flower", f"--data={place / 'data'}", f"--pg-bin={binaries}")
+
+    assert up.wait() == 1
+    assert "is PostgreSQL 12.22; pgqueue needs 14 or newer" in up.read_output()
+    assert not (place / "data").exists()
