@@ -1,0 +1,3615 @@
+CREATE SCHEMA pgqueue;
+
+COMMENT ON SCHEMA pgqueue IS 'Any SQL statement and any Celery task, queued in PostgreSQL and run by Celery workers';
+
+CREATE TYPE pgqueue.handle AS (
+	id bigint,
+	cookie bigint
+);
+
+COMMENT ON TYPE pgqueue.handle IS 'What launch, submit and enqueue return: the number of the job and its secret';
+
+CREATE TYPE pgqueue.job_state AS ENUM (
+    'queued',
+    'running',
+    'succeeded',
+    'failed',
+    'canceled',
+    'expired'
+);
+
+COMMENT ON TYPE pgqueue.job_state IS 'Where a job stands, as pgqueue.jobs shows it';
+
+CREATE TYPE pgqueue.message_kind AS ENUM (
+    'job',
+    'task'
+);
+
+COMMENT ON TYPE pgqueue.message_kind IS 'A job is an SQL string that pgqueue runs, a task is a Celery message that Celery runs';
+
+CREATE TYPE pgqueue.message_state AS ENUM (
+    'ready',
+    'delayed',
+    'claimed'
+);
+
+COMMENT ON TYPE pgqueue.message_state IS 'Where a message of the queue stands; one that is done has no row';
+
+CREATE TYPE pgqueue.result_kept AS ENUM (
+    'none',
+    'once',
+    'many'
+);
+
+COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
+
+CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  acked int;
+begin
+  delete from pgqueue.message m
+  using unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token;
+  get diagnostics acked = row_count;
+  return acked;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) IS 'Deletes claimed messages. One whose token is no longer current is left alone';
+
+CREATE FUNCTION pgqueue._advisory_locks(class integer) RETURNS TABLE(objid integer, pid integer, mode text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select (case when l.objid::bigint > 2147483647 then l.objid::bigint - 4294967296 else l.objid::bigint end)::int, l.pid, l.mode
+  from pg_locks l
+  where l.locktype = 'advisory' and l.classid::bigint = class and l.objsubid = 2 and l.granted
+    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+$$;
+
+COMMENT ON FUNCTION pgqueue._advisory_locks(class integer) IS 'Who holds pgqueue''s advisory locks of a class. Not bound to a snapshot';
+
+CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not exists (select from pgqueue.message q where q.id = _append_result.id and q.token = _append_result.token) then
+    perform pgqueue._claim_lost(id);
+  end if;
+  insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) IS 'Adds a chunk of rows, numbered from 1, to the result of the job that runs';
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+CREATE TABLE pgqueue.message (
+    id bigint NOT NULL,
+    cookie bigint,
+    token bigint,
+    session_id bigint,
+    due_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    launched_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    submitter oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid NOT NULL,
+    kind pgqueue.message_kind NOT NULL,
+    state pgqueue.message_state DEFAULT 'ready'::pgqueue.message_state NOT NULL,
+    kept pgqueue.result_kept DEFAULT 'none'::pgqueue.result_kept NOT NULL,
+    worker_id integer,
+    priority smallint DEFAULT 0 NOT NULL,
+    deliveries smallint DEFAULT 0 NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint,
+    queue text NOT NULL,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    backoff interval,
+    label text,
+    unique_key text,
+    payload json,
+    last_error jsonb,
+    CONSTRAINT message_claimed_has_an_owner CHECK (((state = 'claimed'::pgqueue.message_state) = ((token IS NOT NULL) AND (worker_id IS NOT NULL)))),
+    CONSTRAINT message_delayed_has_a_due_time CHECK (((state <> 'delayed'::pgqueue.message_state) OR (due_at IS NOT NULL))),
+    CONSTRAINT message_due_at_is_finite CHECK (isfinite(due_at)),
+    CONSTRAINT message_is_a_job_or_a_task CHECK ((((kind = 'job'::pgqueue.message_kind) AND (sql IS NOT NULL) AND (cookie IS NOT NULL) AND (payload IS NULL)) OR ((kind = 'task'::pgqueue.message_kind) AND (payload IS NOT NULL) AND (sql IS NULL)))),
+    CONSTRAINT message_params_are_one_list CHECK ((array_ndims(params) = 1)),
+    CONSTRAINT message_priority_is_0_to_9 CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT message_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
+    CONSTRAINT message_settings_are_an_object CHECK (((kind = 'task'::pgqueue.message_kind) OR COALESCE((jsonb_typeof(settings) = 'object'::text), false))),
+    CONSTRAINT message_timeout_is_positive_and_finite CHECK (((timeout > '00:00:00'::interval) AND isfinite(timeout)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
+
+COMMENT ON TABLE pgqueue.message IS 'Jobs and Celery messages that are not done. Hot: a row is inserted, claimed and deleted';
+
+COMMENT ON COLUMN pgqueue.message.token IS 'The fencing token of the current claim; completing needs it';
+
+COMMENT ON COLUMN pgqueue.message.session_id IS 'The session that handed the job in, for pgqueue.stats';
+
+COMMENT ON COLUMN pgqueue.message.submitter IS 'Set by the server, never by the submitter: roles insert through pgqueue.outbox, which lacks this column';
+
+COMMENT ON COLUMN pgqueue.message.deliveries IS 'How often it was handed to a worker';
+
+COMMENT ON COLUMN pgqueue.message.attempts IS 'How often a job ran and failed';
+
+CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  ran pgqueue.activity;
+  detached boolean;
+begin
+  delete from pgqueue.activity a where a.id = m.id returning * into ran;
+  with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
+  select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
+  insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
+                               row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error)
+  values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, ran.started_at, m.submitter, _archive.state, m.kept, ran.backend_pid, ran.progress_pct,
+          _archive.row_count, m.priority, m.attempts + (ran.id is not null)::int, m.max_attempts, m.queue, m.sql, m.label,
+          (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _archive.command_tags, _archive.error);
+  if detached then
+    delete from pgqueue.result r where r.id = m.id;
+  elsif m.kept <> 'none' and _archive.state <> 'succeeded' then
+    insert into pgqueue.result (id, seq) values (m.id, 0);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) IS 'The end of a job: from the queue, whose row the caller has deleted, to the history';
+
+CREATE FUNCTION pgqueue._auto_delete(queues text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._delete_queue(q.name, true, false) from pgqueue.queue q where q.name = any (queues) and q.auto_delete;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._auto_delete(queues text[]) IS 'Deletes those of these queues that are auto-delete and that nobody consumes';
+
+CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  m pgqueue.message;
+begin
+  select * into m from pgqueue.message q where q.id = _begin_job.id and q.token = _begin_job.token for update;
+  if not found then
+    return 'gone';
+  end if;
+  if exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
+    return 'canceled';
+  elsif m.expires_at <= clock_timestamp() then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', m.expires_at)), null, null);
+    return 'expired';
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  insert into pgqueue.activity as a (id, worker_id, backend_pid) values (m.id, m.worker_id, pg_backend_pid())
+  on conflict on constraint activity_pkey do update
+  set worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at, progress_pct = null, progress_msg = null;
+  return 'run';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._begin_job(id bigint, token bigint) IS 'Makes a claimed job visible as running. run: go on; gone: forget it; canceled, expired: it has ended so';
+
+CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  insert into pgqueue.binding (exchange, routing_key, queue, pattern)
+  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue, coalesce(pgqueue._topic_pattern(_bind.routing_key), '^\.$'))
+  on conflict do nothing;
+  if found then
+    -- Publishers remember where nobody listens: events cost nothing then.
+    notify "pgqueue.bindings";
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) IS 'Feeds a queue from an exchange';
+
+CREATE TABLE pgqueue.binding (
+    exchange text NOT NULL,
+    routing_key text NOT NULL,
+    queue text NOT NULL,
+    pattern text NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.binding IS 'Which queues an exchange feeds';
+
+COMMENT ON COLUMN pgqueue.binding.pattern IS 'The routing key of a topic binding as a regular expression';
+
+CREATE FUNCTION pgqueue._bindings(exchange text) RETURNS TABLE(routing_key text, pattern text, queue text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT b.routing_key,
+     b.pattern,
+     b.queue
+    FROM pgqueue.binding b
+   WHERE (b.exchange = _bindings.exchange)
+   ORDER BY b.queue, b.routing_key;
+END;
+
+COMMENT ON FUNCTION pgqueue._bindings(exchange text) IS 'The bindings of an exchange';
+
+CREATE FUNCTION pgqueue._call(op text, request jsonb) RETURNS SETOF jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  me pgqueue.own_key;
+  nonce bigint := pgqueue._random_bigint();
+  state text;
+  message text;
+  detail text;
+  hint text;
+begin
+  select * into me from pgqueue.own_key;
+  if not found then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+  end if;
+  begin
+    return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
+      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
+  exception when others then
+    -- The same error without the context of the other session, which says nothing to the caller.
+    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
+  end;
+  if pgqueue._setting('loopback', 'session') = 'call' then
+    perform pgqueue._close_loopback();
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._call(op text, request jsonb) IS 'Asks the gate, as the role that runs, apart from the caller''s transaction';
+
+CREATE FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record;
+  m pgqueue.message;
+begin
+  for attempt in 1 .. 400 loop
+    select * into place from pgqueue._locate(role, handle, '55000') l;
+    if not place.live then
+      return false;
+    end if;
+    -- Whoever claims, begins or ends a job locks its row; with the row locked here none of these happens until the commit.
+    select * into m from pgqueue.message q where q.id = handle.id for update skip locked;
+    if found and m.state <> 'claimed' then
+      delete from pgqueue.message q where q.id = handle.id;
+      perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
+      return true;
+    elsif found or place.running then
+      -- Its worker has it: prefetched (pgqueue._begin_job will see the request) or running (the worker is told).
+      insert into pgqueue.request (id, kind) values (handle.id, 'cancel') on conflict do nothing;
+      perform pg_notify('pgqueue.w.' || place.worker_id, jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
+      return true;
+    end if;
+    perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
+  end loop;
+  raise exception 'job % is busy', handle.id using errcode = '55P03', hint = 'Try again.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled, or its worker was told to';
+
+CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  -- pg_settings costs 0.4 ms, too much for each row of a trigger. Within one statement of the client it is read again
+  -- only when the role or one of these changed.
+  fingerprint text := concat_ws(chr(31), statement_timestamp(), current_user, caller_search_path, current_setting('TimeZone'),
+    current_setting('DateStyle'), current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
+    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
+    current_setting('pgqueue.worker_timeout', true));
+  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
+  -- digest that only the role that runs can make (pgqueue.own_key).
+  own_key text := (select k.key from pgqueue.own_key k);
+  cached text := current_setting('pgqueue.captured_settings', true);
+  captured jsonb;
+  custom text;
+begin
+  if starts_with(cached, fingerprint || chr(30)) and cached = pgqueue._sealed(own_key, split_part(cached, chr(29), 1)) then
+    captured := split_part(substr(cached, length(fingerprint) + 2), chr(29), 1);
+  else
+    select coalesce(jsonb_object_agg(s.name, current_setting(s.name)), '{}')
+    into captured
+    from pg_settings s
+    where s.source in ('session', 'client')
+      and (s.context = 'user' or s.context = 'superuser' and (select rolsuper from pg_roles where rolname = current_user))
+      and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
+                         'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
+      and s.name not like 'pgqueue.%';
+    captured := captured || jsonb_build_object('search_path', caller_search_path);
+    if pgqueue._setting('worker_timeout', null) is not null then
+      captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
+    end if;
+    perform set_config('pgqueue.captured_settings', coalesce(pgqueue._sealed(own_key, fingerprint || chr(30) || captured::text), ''), true);
+  end if;
+  -- The server does not list custom settings: those that jobs need are named in pgqueue.inherit.
+  for custom in select distinct trim(n) from string_to_table(pgqueue._setting('inherit', ''), ',') n where trim(n) <> '' loop
+    if current_setting(custom, true) is not null then
+      captured := captured || jsonb_build_object(custom, current_setting(custom, true));
+    end if;
+  end loop;
+  return captured;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._capture_settings(caller_search_path text) IS 'The settings made in this session, which its jobs inherit';
+
+CREATE FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if sql is null then
+    raise exception 'sql parameter cannot be NULL' using errcode = '22004';
+  elsif trim(sql, E' \t\r\n') = '' then
+    raise exception 'sql parameter cannot be empty' using errcode = '22023', hint = 'Give one or more SQL statements.';
+  elsif queue is null or octet_length(queue) not between 1 and 255 then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  elsif priority is null or priority not between 0 and 9 then
+    raise exception 'priority % is out of range', coalesce(priority::text, 'NULL') using errcode = '22023', hint = 'Priorities are 0 to 9; 9 runs first.';
+  elsif delay is not null and eta is not null then
+    raise exception 'both delay and eta are given' using errcode = '22023', hint = 'Give delay (from now) or eta (an instant).';
+  elsif not isfinite(delay) or not isfinite(eta) then
+    raise exception '% is not finite', case when delay is null then 'eta' else 'delay' end
+      using errcode = '22023', hint = 'Leave it out to run the job at once.';
+  elsif delay < interval '0' then
+    raise exception 'delay is negative' using errcode = '22023', hint = 'Leave delay out to run the job at once.';
+  elsif expires <= clock_timestamp() then
+    raise exception 'expires is in the past' using errcode = '22023', hint = 'The job would never run.';
+  elsif timeout <= interval '0' or not isfinite(timeout) then
+    raise exception 'timeout must be positive and finite' using errcode = '22023', hint = 'Leave timeout out for none.';
+  elsif max_attempts not between 1 and 1000 then
+    raise exception 'max_attempts % is out of range', max_attempts using errcode = '22023', hint = 'Attempts are 1 to 1000; 1 never retries.';
+  elsif backoff < interval '0' then
+    raise exception 'backoff is negative' using errcode = '22023', hint = 'The wait before the second attempt; it doubles with each.';
+  elsif durability not in ('sync', 'async') then
+    raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
+  end if;
+  -- A due time that has come is no due time: the message is ready.
+  return case when coalesce(eta, clock_timestamp() + delay) > clock_timestamp() then coalesce(eta, clock_timestamp() + delay) end;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
+
+CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) RETURNS TABLE(id bigint, token bigint, queue text, redelivered boolean, message json)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  claim_token bigint := pgqueue._random_bigint();
+begin
+  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
+  perform set_config('synchronous_commit', 'off', true);
+  if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
+    raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
+  end if;
+  perform pgqueue._promote(1000);
+  return query
+  with candidate as materialized (
+    select c.id, row_number() over (partition by wanted.name order by c.priority desc, c.id) as place
+    from unnest(_claim.queues) wanted (name)
+    cross join lateral (
+      select m.id, m.priority
+      from pgqueue.message m
+      where m.queue = wanted.name and m.kind = _claim.kind::pgqueue.message_kind and m.state = 'ready'
+      order by m.priority desc, m.id
+      limit max_count
+      for update skip locked
+    ) c
+    where not exists (select from pgqueue.queue q where q.name = wanted.name and q.paused)
+  ), picked as materialized (
+    -- A turn for each queue, the first messages of each before the second.
+    select c.id, c.place from candidate c order by c.place limit max_count
+  ), stale as (
+    delete from pgqueue.message m using picked p
+    where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+    returning m.id
+  ), claimed as (
+    update pgqueue.message m
+    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = m.deliveries + 1
+    from picked p
+    where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+    returning m.*, p.place
+  )
+  select c.id, c.token, c.queue, c.deliveries > 1,
+         case c.kind when 'task' then c.payload
+         else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
+                                   c.timeout, c.kept, c.label) end
+  from claimed c
+  order by c.place, c.priority desc, c.id;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) IS 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue';
+
+CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception 'the claim on job % is lost', id using errcode = 'PQ002', hint = 'Another worker has the job, or it has ended. This run must not commit.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._claim_lost(id bigint) IS 'Raises PQ002';
+
+CREATE FUNCTION pgqueue._close_loopback() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  name text := pgqueue._loopback_name();
+begin
+  if name is not null then
+    perform pgqueue._dblink_disconnect(name);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._close_loopback() IS 'Ends the loopback of this session';
+
+CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  m pgqueue.message;
+begin
+  delete from pgqueue.message q where q.id = _complete_job.id and q.token = _complete_job.token returning * into m;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  end if;
+  if m.kept <> 'none' then
+    insert into pgqueue.result (id, seq, columns, rows, output_settings)
+    values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
+  end if;
+  perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) IS 'Last in the transaction of a job: its effects, its result and its removal commit together';
+
+CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record;
+begin
+  select * into place from pgqueue._locate(role, handle, '42704') l;
+  if place.kept <> 'once' then
+    return true;
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  delete from pgqueue.result r where r.id = handle.id;
+  return found;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) IS 'Deletes the result of a launched job. False: somebody else has read it first';
+
+CREATE FUNCTION pgqueue._consume_result(handle pgqueue.handle) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not (select c.answer::boolean from pgqueue._call('consume', pgqueue._request(handle)) c (answer)) then
+    raise exception 'the result of job % is gone', handle.id
+      using errcode = '42704', hint = 'Another session has read it at the same time. The result of a launched job can be read once.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) IS 'Ends a read of a result';
+
+CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- A connection outlives a rollback, a setting made in the transaction does not.
+  return coalesce(split_part(pgqueue._loopback_name(), ' ', 2), nullif(current_setting('pgqueue.session_id', true), ''))::bigint;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._current_session_id() IS 'The number of this session, NULL before it has handed anything in';
+
+CREATE FUNCTION pgqueue._cut(value text, max_bytes integer) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  value := left(value, max_bytes);
+  while octet_length(value) > max_bytes loop
+    value := left(value, -1);
+  end loop;
+  return value;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._cut(value text, max_bytes integer) IS 'The beginning of a text, whole characters within so many bytes';
+
+CREATE FUNCTION pgqueue._dblink_connect(name text, server text) RETURNS text
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue.dblink_connect(name, server) AS dblink_connect;
+END;
+
+COMMENT ON FUNCTION pgqueue._dblink_connect(name text, server text) IS 'dblink_connect, wherever dblink is installed';
+
+CREATE FUNCTION pgqueue._dblink_connections() RETURNS text[]
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue.dblink_get_connections() AS dblink_get_connections;
+END;
+
+COMMENT ON FUNCTION pgqueue._dblink_connections() IS 'dblink_get_connections, wherever dblink is installed';
+
+CREATE FUNCTION pgqueue._dblink_disconnect(name text) RETURNS text
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue.dblink_disconnect(name) AS dblink_disconnect;
+END;
+
+COMMENT ON FUNCTION pgqueue._dblink_disconnect(name text) IS 'dblink_disconnect, wherever dblink is installed';
+
+CREATE FUNCTION pgqueue._dblink_query(name text, query text) RETURNS SETOF jsonb
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT t.answer
+    FROM pgqueue.dblink(_dblink_query.name, _dblink_query.query) t(answer jsonb);
+END;
+
+COMMENT ON FUNCTION pgqueue._dblink_query(name text, query text) IS 'dblink, wherever dblink is installed, for answers of one jsonb column';
+
+CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  present pgqueue.exchange;
+begin
+  insert into pgqueue.exchange as e (name, type, durable, auto_delete, arguments)
+  values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
+  on conflict do nothing;
+  select * into present from pgqueue.exchange e where e.name = _declare_exchange.name;
+  if present.type <> _declare_exchange.type then
+    raise exception 'exchange "%" exists as % and not as %', name, present.type, type
+      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) IS 'Makes an exchange; PQ004 when it exists with another type';
+
+CREATE FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl)
+  values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, coalesce(_declare_queue.arguments, '{}'),
+          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms')
+  on conflict (name) do update
+  set durable = excluded.durable, exclusive = excluded.exclusive, auto_delete = excluded.auto_delete, arguments = excluded.arguments,
+      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, used_at = excluded.used_at
+  -- Every publisher declares its queues: a declaration that changes nothing writes nothing.
+  where (q.durable, q.exclusive, q.auto_delete, q.arguments) is distinct from (excluded.durable, excluded.exclusive, excluded.auto_delete, excluded.arguments)
+     or q.expires_after is not null;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes';
+
+CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  update pgqueue.message q
+  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), due_at = clock_timestamp() + delay,
+      last_error = jsonb_build_object('sqlstate', '28000', 'message', note)
+  where q.id = _defer_job.id and q.token = _defer_job.token;
+  return found;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) IS 'A job that cannot run here now stays queued, and says why';
+
+CREATE TABLE pgqueue.exchange (
+    name text NOT NULL,
+    type text NOT NULL,
+    durable boolean NOT NULL,
+    auto_delete boolean NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT exchange_type_is_known CHECK ((type = ANY (ARRAY['direct'::text, 'topic'::text, 'fanout'::text])))
+);
+
+COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges, shared by all processes';
+
+CREATE FUNCTION pgqueue._delete_exchange(name text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ DELETE FROM pgqueue.exchange e
+   WHERE (e.name = _delete_exchange.name);
+END;
+
+COMMENT ON FUNCTION pgqueue._delete_exchange(name text) IS 'Deletes an exchange and its bindings';
+
+CREATE FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  deleted int;
+begin
+  if if_unused and exists (select from pgqueue.worker w where _delete_queue.queue = any (w.queues))
+     or if_empty and exists (select from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task') then
+    return 0;
+  end if;
+  delete from pgqueue.queue q where q.name = _delete_queue.queue;
+  delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task';
+  get diagnostics deleted = row_count;
+  return deleted;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) IS 'Deletes a queue, its bindings and its tasks. SQL jobs stay: cancel those';
+
+CREATE FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._locate(role, handle, '55000');
+  insert into pgqueue.request (id, kind) values (handle.id, 'detach') on conflict do nothing;
+  delete from pgqueue.result r where r.id = handle.id;
+  return true;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) IS 'The gate''s half of detach';
+
+CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  part record;
+  keep_from timestamptz := clock_timestamp() - older_than;
+begin
+  for part in
+    select c.relname, to_date(right(c.relname, 8), 'YYYYMMDD') as day
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    where i.inhparent in ('pgqueue.history'::regclass, 'pgqueue.result'::regclass) and c.relname ~ '_[0-9]{8}$'
+  loop
+    if ((part.day + 1)::timestamp at time zone 'UTC') <= keep_from then
+      perform pgqueue._fold_stats();
+      execute format('drop table pgqueue.%I', part.relname);
+    end if;
+  end loop;
+  delete from pgqueue.history_default where ended_at < keep_from;
+  delete from pgqueue.result_default where ended_at < keep_from;
+  delete from pgqueue.stat_session where folded_at < keep_from;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the days of history and results that are wholly older than this';
+
+CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._require_enrolled();
+  return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
+                          max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Inserts a job in the caller''s transaction';
+
+CREATE FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  columns text[] := pgqueue._trigger_columns(argv);
+  name text;
+  args jsonb := '[]';
+  options jsonb := '{}';
+begin
+  if argv[0] is null or argv[0] not in ('sql', 'task') or coalesce(argv[1], '') = '' then
+    raise exception 'pgqueue.enqueue_trigger needs ''sql'' and a statement, or ''task'' and the name of a Celery task' using errcode = '22023',
+      hint = 'For example: execute function pgqueue.enqueue_trigger(''sql'', ''insert into audit (id) values ($1)'', ''id'').';
+  elsif columns <> '{}' and new_row is null and old_row is null then
+    raise exception 'a statement trigger has no row, so it can name no columns' using errcode = '22023',
+      hint = 'Use "for each row", or call pgqueue.enqueue_many over a transition table in a trigger function of your own.';
+  end if;
+  for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
+    name := split_part(argv[i], '=', 1);
+    if name not in ('queue', 'priority', 'delay', 'label', 'timeout', 'max_attempts') or strpos(argv[i], '=') = 0 then
+      raise exception 'option "%" of pgqueue.enqueue_trigger is not known', argv[i]
+        using errcode = '22023', hint = 'Options are queue, priority, delay, label, timeout and max_attempts, each as name=value.';
+    end if;
+    options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
+  end loop;
+  if argv[0] = 'sql' then
+    perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'), coalesce(options ->> 'queue', 'default'), coalesce((options ->> 'priority')::int, 0),
+                             (options ->> 'delay')::interval, null, null, (options ->> 'timeout')::interval, (options ->> 'max_attempts')::int,
+                             null, null, options ->> 'label', null);
+    return;
+  end if;
+  foreach name in array columns loop
+    if coalesce(new_row, old_row) -> name is null then
+      raise exception 'column "%" named in the trigger does not exist in %.%', name, table_schema, table_name using errcode = '42703';
+    end if;
+    args := args || jsonb_build_array(coalesce(new_row, old_row) -> name);
+  end loop;
+  perform pgqueue.send_task(
+    argv[1], args,
+    case when columns <> '{}' then '{}' else jsonb_build_object('op', op, 'schema', table_schema, 'table', table_name, 'new', new_row, 'old', old_row) end,
+    queue => coalesce(options ->> 'queue', 'celery'), priority => coalesce((options ->> 'priority')::int, 0), delay => (options ->> 'delay')::interval);
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) IS 'Enqueues the job or the task that a trigger asks for';
+
+CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) RETURNS SETOF pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  due_at timestamptz;
+  my_session bigint := pgqueue._session_id();
+begin
+  perform pgqueue._require_enrolled();
+  due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
+  from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
+  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  settings := settings - 'pgqueue.worker_timeout';
+  if durability = 'async' then
+    settings := settings || '{"synchronous_commit": "off"}';
+  end if;
+  return query
+  with added as (
+    insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                settings, timeout, backoff, label)
+    select pgqueue._random_bigint(), my_session, due_at, expires, 'job',
+           case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, kept, priority, max_attempts, queue, s.statement,
+           params, settings, timeout, backoff, label
+    from unnest(sql) with ordinality s (statement, n)
+    order by s.n
+    returning outbox.id, outbox.cookie
+  )
+  select a.id, a.cookie from added a order by a.id;
+  perform pgqueue._wake_for(queue, due_at);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) IS 'Inserts many jobs in the caller''s transaction, in one statement';
+
+CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM pgqueue.exchange e
+           WHERE (e.name = _exchange_exists.name))) AS "exists";
+END;
+
+COMMENT ON FUNCTION pgqueue._exchange_exists(name text) IS 'Whether an exchange was declared';
+
+CREATE FUNCTION pgqueue._expire_queues() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  name text;
+begin
+  update pgqueue.queue q set used_at = clock_timestamp()
+  where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after / 2
+    and exists (select from pgqueue.worker w where q.name = any (w.queues));
+  for name in
+    select q.name from pgqueue.queue q
+    where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
+    for update skip locked
+  loop
+    perform pgqueue._delete_queue(name, true, false);
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._expire_queues() IS 'Deletes queues that nobody consumed for as long as their x-expires';
+
+CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  m pgqueue.message;
+  sqlstate_ text := error ->> 'sqlstate';
+  canceled boolean;
+  retry boolean;
+begin
+  select * into m from pgqueue.message q where q.id = _fail_job.id and q.token = _fail_job.token for update;
+  if not found then
+    return 'gone';
+  end if;
+  canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') and sqlstate_ in ('57014', '57P01');
+  -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
+  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  if retry then
+    update pgqueue.message q
+    set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
+        due_at = clock_timestamp() + least(interval '1 hour',
+          coalesce(m.backoff, case when m.max_attempts is null then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
+    where q.id = m.id;
+    delete from pgqueue.activity a where a.id = m.id;
+    perform pgqueue._wake(m.queue);
+    return 'retried';
+  end if;
+  delete from pgqueue.message q where q.id = m.id;
+  perform pgqueue._archive(m, case when canceled then 'canceled' else 'failed' end::pgqueue.job_state, error, null, null);
+  return case when canceled then 'canceled' else 'failed' end;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost';
+
+CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  sleeper int := pgqueue._lock_class('sleeper');
+  next_sleeper int := pgqueue._lock_class('next_sleeper');
+  mine int[] := array(select l.objid from pgqueue._advisory_locks(sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock');
+  waiting int[] := array(select l.objid from pgqueue._advisory_locks(next_sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ShareLock');
+  key int;
+begin
+  asleep := true;
+  for key in select distinct hashtext(q) from unnest(queues) q loop
+    continue when key = any (mine);
+    -- One session can hold the sleepers' lock of a queue. It covers the other sleepers as well, for a notification wakes all.
+    -- They hold the second lock together, so that the first, when it wakes up, knows to tell them. Taking the second before
+    -- looking at the first leaves no moment in which it could miss them.
+    if key <> all (waiting) and not pg_try_advisory_lock_shared(next_sleeper, key) then
+      asleep := false;
+    elsif pg_try_advisory_lock(sleeper, key) then
+      perform pg_advisory_unlock_shared(next_sleeper, key);
+    elsif not exists (select from pgqueue._advisory_locks(sleeper) l where l.objid = key and l.mode = 'ExclusiveLock') then
+      asleep := false;
+    end if;
+  end loop;
+  if not asleep then
+    perform pgqueue._wake_up(array(select q from unnest(queues) q where hashtext(q) <> all (mine)));
+  end if;
+  seconds_to_next_due := pgqueue._seconds_to_next_due();
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) IS 'Takes the sleepers'' locks of these queues for the session, or stands behind who has them. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, look again soon';
+
+CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue.wait(handle);
+  return query select c.n - 1, c.answer from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) IS 'Waits, then reads the result without consuming it: what it is (seq 0), then chunks of rows';
+
+CREATE FUNCTION pgqueue._fold_stats() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- One statement, one snapshot: what it counts is what pg_current_snapshot() in it says.
+  with seen as materialized (
+    -- A snapshot does not list its own transaction. What that ended is left to the next time, as if it had been running.
+    select case when me.xact >= pg_snapshot_xmax(me.snapshot) then me.snapshot
+           else format('%s:%s:%s', least(me.xact, pg_snapshot_xmin(me.snapshot)), pg_snapshot_xmax(me.snapshot),
+                       (select string_agg(x::text, ',' order by x) from (select pg_snapshot_xip(me.snapshot) union select me.xact) running (x)))::pg_snapshot
+           end as snapshot
+    from (select pg_current_snapshot() as snapshot, pg_current_xact_id() as xact) me
+  ), ended as materialized (
+    select u.* from pgqueue.unfolded u where u.xact <> pg_current_xact_id()
+  ), by_total as (
+    insert into pgqueue.stat_total as t (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
+    select submitter, queue, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
+           count(*) filter (where state = 'canceled'), count(*) filter (where state = 'expired'), count(started_at),
+           coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)
+    from ended group by submitter, queue
+    on conflict (submitter, queue) do update
+    set completed = t.completed + excluded.completed, failed = t.failed + excluded.failed, canceled = t.canceled + excluded.canceled,
+        expired = t.expired + excluded.expired, timed_jobs = t.timed_jobs + excluded.timed_jobs, total_ms = t.total_ms + excluded.total_ms
+  ), by_session as (
+    insert into pgqueue.stat_session as s (session_id, completed, failed, canceled, expired, timed_jobs, total_ms)
+    select session_id, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
+           count(*) filter (where state = 'canceled'), count(*) filter (where state = 'expired'), count(started_at),
+           coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)
+    from ended where session_id is not null group by session_id
+    on conflict (session_id) do update
+    set completed = s.completed + excluded.completed, failed = s.failed + excluded.failed, canceled = s.canceled + excluded.canceled,
+        expired = s.expired + excluded.expired, timed_jobs = s.timed_jobs + excluded.timed_jobs, total_ms = s.total_ms + excluded.total_ms,
+        folded_at = clock_timestamp()
+  )
+  update pgqueue.stat_fold f
+  set snapshot = seen.snapshot
+  from seen
+  where (select count(*) from ended) > 0;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._fold_stats() IS 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+
+CREATE FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  args jsonb := request::jsonb;
+  handle pgqueue.handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
+begin
+  if transaction_timestamp() <> statement_timestamp() then
+    -- Somebody has sent a BEGIN over the loopback: what is done here would not be committed.
+    raise exception 'the loopback is inside a transaction' using errcode = '25001';
+  end if;
+  if not exists (
+    select from pgqueue.role_key k, generate_series(0, 1) minutes_ago
+    where k.role = _gate.role
+      and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
+  then
+    raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
+  end if;
+  -- What the caller's own transaction holds is never waited for: it would wait for this call in turn.
+  perform set_config('lock_timeout', '5s', true);
+  if op = 'status' then
+    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return;
+  elsif op = 'progress' then
+    return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
+    return;
+  end if;
+  if op not in ('launch', 'cancel') then
+    -- What a crash could undo here is a read of a result, which then can be read again: no need to wait for the disk.
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  insert into pgqueue.nonce (nonce) values (_gate.nonce) on conflict do nothing;
+  if not found then
+    -- The answer to this request was lost with the caller's connection, and it was sent again. (Or somebody replays it.)
+    if op = 'launch' then
+      return query
+      select jsonb_build_object('id', d.id, 'cookie', d.cookie)
+      from (select m.id, m.cookie from pgqueue.message m where m.submitter = _gate.role and m.cookie = handle.cookie
+            union all
+            select h.id, h.cookie from pgqueue.history h where h.submitter = _gate.role and h.cookie = handle.cookie) d
+      limit 1;
+      if found then
+        return;
+      end if;
+    end if;
+    raise exception 'request was handed in before' using errcode = '42501';
+  end if;
+  case op
+    when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
+    when 'result' then return query select * from pgqueue._result_of(role, handle);
+    when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
+    when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
+    when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
+    when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
+  end case;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) IS 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
+
+CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  answer jsonb;
+begin
+  perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  select * into answer from pgqueue._call('launch', jsonb_build_object(
+    'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
+    'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
+    'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
+    'max_workers', pgqueue._setting('max_workers', null)));
+  return ((answer ->> 'id')::bigint, (answer ->> 'cookie')::bigint)::pgqueue.handle;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Hands a job in over the loopback';
+
+CREATE FUNCTION pgqueue._queue_channel(queue text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ('pgqueue.q.'::text || hashtext(queue));
+END;
+
+COMMENT ON FUNCTION pgqueue._queue_channel(queue text) IS 'The NOTIFY channel on which sleeping workers of a queue are woken';
+
+CREATE FUNCTION pgqueue._hand_over(queue text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pg_notify(pgqueue._queue_channel(queue), 'sleep again'::text) AS pg_notify;
+END;
+
+COMMENT ON FUNCTION pgqueue._hand_over(queue text) IS 'Tells the sleepers of a queue that the session that covered them is awake or gone';
+
+CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select json_build_object(
+    'body', json_build_array(json_build_array(left(sql, 200)), '{}'::json,
+                             '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
+    'content-type', 'application/json',
+    'content-encoding', 'utf-8',
+    'headers', json_build_object(
+      'lang', 'sql', 'task', 'pgqueue.job', 'id', 'job-' || id, 'root_id', 'job-' || id, 'parent_id', null, 'group', null,
+      'shadow', label, 'argsrepr', left(sql, 200), 'kwargsrepr', '{}', 'origin', pg_get_userbyid(submitter), 'retries', attempts,
+      'eta', null, 'expires', null, 'timelimit', json_build_array(null, null), 'ignore_result', true,
+      'job', json_build_object(
+        'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
+        'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
+        'queue', queue, 'label', label)),
+    'properties', json_build_object(
+      'delivery_mode', 2, 'priority', priority, 'correlation_id', 'job-' || id, 'reply_to', null,
+      'delivery_info', json_build_object('exchange', '', 'routing_key', queue, 'redelivered', deliveries > 1)))
+$$;
+
+COMMENT ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as a Celery message (protocol 2) for the task pgqueue.job';
+
+CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  released int;
+begin
+  select pgqueue._release(array_agg(m.id), array_agg(m.token), false) into released
+  from pgqueue.message m
+  where m.state = 'claimed' and m.worker_id = _keep_claims.worker_id and m.id <> all (ids)
+  having count(*) > 0;
+  return coalesce(released, 0);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) IS 'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
+
+CREATE FUNCTION pgqueue._launch(role oid, args jsonb) RETURNS pgqueue.handle
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  max_workers int := (args ->> 'max_workers')::int;
+  active bigint;
+begin
+  if max_workers > 0 then
+    select count(*) into active from (
+      select from pgqueue.message m where m.session_id = (args ->> 'session_id')::bigint limit max_workers) m;
+    if active >= max_workers then
+      raise exception 'too many background workers'
+        using errcode = '53400', detail = format('Current limit is %s unfinished jobs of a session.', max_workers),
+              hint = 'Wait for jobs to end, or increase pgqueue.max_workers.';
+    end if;
+  end if;
+  if args ->> 'durability' = 'async' then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  return pgqueue._put_job(
+    role, (args ->> 'kept')::pgqueue.result_kept, args -> 'settings', (args ->> 'session_id')::bigint, args ->> 'sql',
+    case when jsonb_typeof(args -> 'params') = 'array' then array(select p #>> '{}' from jsonb_array_elements(args -> 'params') with ordinality e (p, n) order by n) end,
+    args ->> 'queue', (args ->> 'priority')::int, (args ->> 'delay')::interval, (args ->> 'eta')::timestamptz,
+    (args ->> 'expires')::timestamptz, (args ->> 'timeout')::interval, (args ->> 'max_attempts')::int, (args ->> 'backoff')::interval,
+    args ->> 'unique_key', args ->> 'label', args ->> 'durability', (args ->> 'cookie')::bigint);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._launch(role oid, args jsonb) IS 'The gate''s half of launch and submit';
+
+CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  submitter oid;
+  cookie bigint;
+begin
+  live := true;
+  select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
+         case when a.id is not null then 'running' else 'queued' end
+  into submitter, cookie, kept, worker_id, running, state
+  from pgqueue.message m left join pgqueue.activity a on a.id = m.id and m.state = 'claimed'
+  where m.id = handle.id and m.kind = 'job';
+  if not found then
+    -- A job moves from the queue to the history and never back, so looking there second finds it.
+    live := false;
+    running := false;
+    select h.submitter, h.cookie, h.kept, h.state into submitter, cookie, kept, state
+    from pgqueue.history h where h.id = handle.id;
+  end if;
+  if submitter is null then
+    raise exception 'job % is not known', handle.id
+      using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
+  elsif not pg_has_role(role, submitter, 'member') and not pg_has_role(role, 'pgqueue_admin', 'member') then
+    raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
+  elsif cookie is distinct from handle.cookie then
+    raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+
+CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE purpose
+             WHEN 'worker'::text THEN 1886417201
+             WHEN 'sleeper'::text THEN 1886417202
+             WHEN 'job'::text THEN 1886417203
+             WHEN 'upkeep'::text THEN 1886417204
+             WHEN 'next_sleeper'::text THEN 1886417205
+             ELSE NULL::integer
+         END AS "case";
+END;
+
+COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep';
+
+CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  elsif exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
+    raise exception 'canceling statement due to user request' using errcode = '57014';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._lock_job(id bigint, token bigint) IS 'First in the transaction of a job: while it runs nobody can take its claim';
+
+CREATE FUNCTION pgqueue._loopback_name() RETURNS text
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT c.c
+    FROM unnest(pgqueue._dblink_connections()) c(c)
+   WHERE starts_with(c.c, 'pgqueue.loopback '::text);
+END;
+
+COMMENT ON FUNCTION pgqueue._loopback_name() IS 'The open loopback of this session. Its name ends with the session''s number';
+
+CREATE FUNCTION pgqueue._make_partitions() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  parent text;
+  day date;
+  today date := (clock_timestamp() at time zone 'UTC')::date;
+begin
+  foreach parent in array array['history', 'result'] loop
+    for day in select today + n from generate_series(0, 3) n loop
+      if to_regclass(format('pgqueue.%I', pgqueue._partition_name(parent, day))) is null then
+        begin
+          execute format('create table pgqueue.%I partition of pgqueue.%I for values from (%L) to (%L)',
+                         pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
+        exception when check_violation then
+          null;  -- the default partition has rows of that day already, and keeps them
+        end;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._make_partitions() IS 'Makes the partitions of today and the next three days';
+
+CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT encode(sha256(convert_to(concat_ws(' '::text, key, EXTRACT(epoch FROM pg_postmaster_start_time()), ((floor((EXTRACT(epoch FROM clock_timestamp()) / (60)::numeric)))::bigint - minutes_ago)), 'UTF8'::name)), 'hex'::text) AS encode;
+END;
+
+COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role for one minute of this server process';
+
+CREATE FUNCTION pgqueue._over_loopback(query text) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
+  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int) || query;
+  name text := pgqueue._loopback_name();
+begin
+  if name is not null then
+    begin
+      return query select * from pgqueue._dblink_query(name, padded);
+      return;
+    exception when connection_exception or connection_failure or connection_does_not_exist or admin_shutdown or crash_shutdown
+      or active_sql_transaction or in_failed_sql_transaction then
+      -- The session at the other end is gone, or somebody opened a transaction in it. A request is accepted once, so sending
+      -- it again is safe.
+      perform pgqueue._dblink_disconnect(name);
+    end;
+  end if;
+  name := 'pgqueue.loopback ' || pgqueue._session_id();
+  perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+  return query select * from pgqueue._dblink_query(name, padded);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._over_loopback(query text) IS 'Runs a query over the loopback of this session, and connects it first if need be';
+
+CREATE FUNCTION pgqueue._partition_name(parent text, day date) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((parent || '_'::text) || to_char((day)::timestamp with time zone, 'YYYYMMDD'::text));
+END;
+
+COMMENT ON FUNCTION pgqueue._partition_name(parent text, day date) IS 'The name of the partition of a day';
+
+CREATE FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._locate(role, handle, '55000');
+  select a.progress_pct, a.progress_msg into progress_pct, progress_msg from pgqueue.activity a where a.id = handle.id;
+  if not found then
+    select h.progress_pct, h.progress_msg into progress_pct, progress_msg from pgqueue.history h where h.id = handle.id;
+  end if;
+exception when undefined_object then
+  null;  -- unknown: no progress, as in pg_background
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) IS 'The last progress of a job';
+
+CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  due_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the index can stop there
+  promoted int;
+begin
+  update pgqueue.message m
+  set state = 'ready'
+  from (
+    select d.id from pgqueue.message d
+    where d.state = 'delayed' and d.due_at <= due_until
+    order by d.due_at
+    limit max_count
+    for update skip locked
+  ) due
+  where m.id = due.id;
+  get diagnostics promoted = row_count;
+  return promoted;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._promote(max_count integer) IS 'Makes delayed messages that are due ready';
+
+CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  target record;
+  reached int := 0;
+  due_at timestamptz := case when eta > clock_timestamp() then eta end;
+begin
+  for target in select * from pgqueue._route(exchange, routing_key) loop
+    insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+    values (target.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+            least(greatest(coalesce(_publish.priority, 0), 0), 9), due_at, least(expires, clock_timestamp() + target.message_ttl), message);
+    perform pgqueue._wake_for(target.queue, due_at);
+    reached := reached + 1;
+  end loop;
+  return reached;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) IS 'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' is straight to the queue named by the routing key';
+
+CREATE FUNCTION pgqueue._purge(queue text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  purged int;
+begin
+  delete from pgqueue.message m where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed';
+  get diagnostics purged = row_count;
+  return purged;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._purge(queue text) IS 'Deletes the tasks of a queue that no worker has. SQL jobs stay: cancel those';
+
+CREATE FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  handle pgqueue.handle;
+begin
+  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  settings := settings - 'pgqueue.worker_timeout';
+  if durability = 'async' then
+    settings := settings || '{"synchronous_commit": "off"}';
+  end if;
+  loop
+    if submitter is null then
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label, unique_key)
+      values (cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+              kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
+      on conflict do nothing
+      returning outbox.id, outbox.cookie into handle.id, handle.cookie;
+    else
+      insert into pgqueue.message (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
+                                   params, settings, timeout, backoff, label, unique_key)
+      values (submitter, cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+              kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
+      on conflict do nothing
+      returning message.id, message.cookie into handle.id, handle.cookie;
+    end if;
+    if handle.id is not null then
+      perform pgqueue._wake_for(queue, due_at);
+      return handle;
+    end if;
+    -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
+    if submitter is null then
+      select o.id, o.cookie into handle from pgqueue.outbox o where o.unique_key = _put_job.unique_key;
+    else
+      select m.id, m.cookie into handle from pgqueue.message m where m.submitter = _put_job.submitter and m.unique_key = _put_job.unique_key;
+    end if;
+    if handle.id is not null then
+      return handle;
+    end if;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) IS 'Inserts a job. submitter NULL: as the role that runs, which the table sees by itself';
+
+CREATE FUNCTION pgqueue._python_repr(value jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  kind text := jsonb_typeof(value);
+  plain text;
+begin
+  if kind = 'number' then
+    return value::text;
+  elsif kind = 'string' then
+    plain := replace(replace(value #>> '{}', '\', '\\'), E'\n', '\n');
+    return case when strpos(plain, '''') > 0 and strpos(plain, '"') = 0 then '"' || plain || '"' else '''' || replace(plain, '''', '\''') || '''' end;
+  elsif kind = 'null' then
+    return 'None';
+  elsif kind = 'boolean' then
+    return initcap(value::text);
+  elsif value in ('[]', '{}') then
+    return value::text;
+  elsif kind = 'array' then
+    return (select '[' || string_agg(pgqueue._python_repr(v), ', ' order by n) || ']' from jsonb_array_elements(value) with ordinality e (v, n));
+  else
+    return (select '{' || string_agg(pgqueue._python_repr(to_jsonb(k)) || ': ' || pgqueue._python_repr(v), ', ') || '}' from jsonb_each(value) e (k, v));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._python_repr(value jsonb) IS 'A value as Python would print it, for argsrepr and kwargsrepr';
+
+CREATE TABLE pgqueue.queue (
+    name text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    durable boolean DEFAULT true NOT NULL,
+    exclusive boolean DEFAULT false NOT NULL,
+    auto_delete boolean DEFAULT false NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    expires_after interval,
+    message_ttl interval,
+    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
+);
+
+COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
+
+CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM pgqueue.queue q
+           WHERE (q.name = _queue_exists.queue))) AS "exists";
+END;
+
+COMMENT ON FUNCTION pgqueue._queue_exists(queue text) IS 'Whether a queue was declared';
+
+CREATE FUNCTION pgqueue._queue_size(queue text) RETURNS integer
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT (count(*))::integer AS count
+    FROM pgqueue.message m
+   WHERE ((m.queue = _queue_size.queue) AND (m.kind = 'task'::pgqueue.message_kind) AND (m.state = 'ready'::pgqueue.message_state));
+END;
+
+COMMENT ON FUNCTION pgqueue._queue_size(queue text) IS 'How many tasks of a queue are ready';
+
+CREATE FUNCTION pgqueue._raise(error jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- RAISE takes no NULL for an option, and an empty DETAIL or HINT would be shown.
+  if error ->> 'detail' is not null and error ->> 'hint' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail', hint = error ->> 'hint',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  elsif error ->> 'detail' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  elsif error ->> 'hint' is not null then
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), hint = error ->> 'hint',
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  else
+    raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''),
+      schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
+      datatype = coalesce(error ->> 'datatype', ''), constraint = coalesce(error ->> 'constraint', '');
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._raise(error jsonb) IS 'Raises the error of a job with its fields';
+
+CREATE FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
+  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
+      concat_ws(E'\n', answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))),
+      '/*', '/ *'), '*/', '* /'))
+    using coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')));
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) IS 'Raises the error of a job; its context becomes part of the CONTEXT';
+
+CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  uuid text := gen_random_uuid();
+begin
+  -- A version 4 UUID is random but for its 13th and 17th digit, which this leaves out.
+  return ('x' || left(uuid, 8) || right(uuid, 8))::bit(64)::bigint;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._random_bigint() IS '64 unpredictable bits, for cookies and fencing tokens';
+
+CREATE FUNCTION pgqueue._read_result(handle pgqueue.handle) RETURNS TABLE(seq integer, answer jsonb)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return query select f.seq::int, f.answer from pgqueue._fetch_result(handle) f;
+  perform pgqueue._consume_result(handle);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._read_result(handle pgqueue.handle) IS 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
+
+CREATE FUNCTION pgqueue._reclaim(max_deliveries integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  lost int[];
+  held pgqueue.message;
+  queues text[];
+  reclaimed int := 0;
+begin
+  -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
+  -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  select array_agg(distinct c.worker_id) into lost
+  from (
+    select m.worker_id from pgqueue.message m where m.state = 'claimed'
+    union
+    select w.id from pgqueue.worker w
+  ) c (worker_id)
+  where not exists (
+    select from pgqueue.worker w
+    join pgqueue._advisory_locks(pgqueue._lock_class('worker')) l on l.objid = w.id and l.pid = w.pid
+    where w.id = c.worker_id);
+  if lost is null then
+    return 0;
+  end if;
+  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended.
+  for held in
+    select * from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
+  loop
+    if held.kind = 'job' and held.deliveries >= max_deliveries then
+      delete from pgqueue.message d where d.id = held.id;
+      perform pgqueue._archive(held, 'failed', jsonb_build_object(
+        'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
+        'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
+    else
+      update pgqueue.message r set state = 'ready', token = null, worker_id = null where r.id = held.id;
+      perform pgqueue._wake(held.queue);
+      delete from pgqueue.activity a where a.id = held.id;
+    end if;
+    reclaimed := reclaimed + 1;
+  end loop;
+  -- It covered other sleepers, maybe, and could not tell them any more.
+  perform pgqueue._hand_over(q) from (select distinct unnest(w.queues) from pgqueue.worker w where w.id = any (lost)) l (q);
+  with gone as (
+    delete from pgqueue.worker w
+    where w.id = any (lost) and not exists (select from pgqueue.message m where m.state = 'claimed' and m.worker_id = w.id)
+    returning w.queues
+  )
+  select array(select distinct q from gone, unnest(gone.queues) q) into queues;
+  perform pgqueue._auto_delete(queues);
+  return reclaimed;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails';
+
+CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  worker_id int := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+begin
+  if pg_is_in_recovery() then
+    raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
+  end if;
+  -- The lock comes first: whoever sees the row sees the lock.
+  perform pg_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+  insert into pgqueue.worker (id, name, pid, executors) overriding system value
+  values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  return worker_id;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer) IS 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
+
+CREATE FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  released text[];
+begin
+  with back as (
+    update pgqueue.message m
+    set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
+    from unnest(ids, tokens) done (id, token)
+    where m.id = done.id and m.token = done.token and m.state = 'claimed'
+    returning m.queue
+  )
+  select array_agg(queue) into released from back;
+  perform pgqueue._wake(q) from (select distinct unnest(released)) r (q);
+  return coalesce(cardinality(released), 0);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) IS 'Makes claimed messages ready again. undelivered: nobody began them, so they are not flagged as redelivered';
+
+CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record;
+  problem text;
+  answer jsonb;
+begin
+  if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
+    execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
+  end if;
+  for place in
+    select h.host, coalesce(h.port, current_setting('port')) as port
+    from (
+      select 1 as n, split_part(o, '=', 2) as host, (select split_part(p, '=', 2) from unnest(s.srvoptions) p where p like 'port=%') as port
+      from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like 'host=%'
+      union all
+      select 2, trim(split_part(current_setting('unix_socket_directories'), ',', 1)), null
+      where (select rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage') from pg_roles where rolname = current_user)
+      union all
+      select 3, host(inet_server_addr()), inet_server_port()::text where inet_server_addr() is not null
+      union all
+      select 4, '127.0.0.1', null
+    ) h
+    where h.host <> ''
+    order by h.n
+  loop
+    begin
+      perform pgqueue._set_loopback(place.host, place.port);
+      perform pgqueue._dblink_connect('pgqueue.probe', 'pgqueue_loopback');
+      select * into answer from pgqueue._dblink_query('pgqueue.probe',
+        'select to_jsonb(concat_ws('' '', pg_postmaster_start_time(), current_database(), pg_is_in_recovery()))');
+      perform pgqueue._dblink_disconnect('pgqueue.probe');
+      if answer #>> '{}' = (select concat_ws(' ', pg_postmaster_start_time(), current_database(), pg_is_in_recovery())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      problem := format('%s port %s is another server', place.host, place.port);
+    exception when others then
+      problem := coalesce(problem || '; ', '') || format('%s port %s: %s', place.host, place.port, trim(sqlerrm));
+      begin
+        perform pgqueue._dblink_disconnect('pgqueue.probe');
+      exception when others then
+        null;  -- it was not connected
+      end;
+    end;
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select umoptions from pg_user_mappings where srvname = 'pgqueue_loopback' limit 1)[1]
+    using errcode = '08001', detail = problem,
+          hint = 'Let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (add host ''...'', add port ''...'').';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._repair_loopback() IS 'Points the loopback at this database and tries it. Returns where it connects. For the installer, and after a database was copied or renamed';
+
+CREATE FUNCTION pgqueue._request(handle pgqueue.handle) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('id', (handle).id, 'cookie', (handle).cookie) AS jsonb_build_object;
+END;
+
+COMMENT ON FUNCTION pgqueue._request(handle pgqueue.handle) IS 'A handle as the gate takes it';
+
+CREATE FUNCTION pgqueue._request_cancel(id bigint, token bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  insert into pgqueue.request (id, kind)
+  select q.id, 'cancel' from pgqueue.message q where q.id = _request_cancel.id and q.token = _request_cancel.token
+  on conflict do nothing;
+  return exists (select from pgqueue.request r where r.id = _request_cancel.id and r.kind = 'cancel');
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) IS 'A worker was told by Celery to revoke a job that it has: the job ends as canceled';
+
+CREATE FUNCTION pgqueue._require_enrolled() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not exists (select from pgqueue.own_key) then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_enrolled() IS 'Raises 42501 unless the role that runs is enrolled';
+
+CREATE FUNCTION pgqueue._result_hint(answer jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select case when jsonb_typeof(answer -> 'columns') = 'array'
+    then format('The job returned (%s).', (select string_agg(format('%I %s', c ->> 'name', c ->> 'type'), ', ' order by n)
+                                           from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)))
+    else 'Its command tags can be read as (result text).' end
+$$;
+
+COMMENT ON FUNCTION pgqueue._result_hint(answer jsonb) IS 'Which column definition list fits a result';
+
+CREATE FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record;
+  ended pgqueue.history;
+begin
+  select * into place from pgqueue._locate(role, handle, '42704') l;
+  if place.kept = 'none' then
+    raise exception 'results are disabled for job %', handle.id
+      using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
+  elsif place.live then
+    raise exception 'job % has not ended', handle.id using errcode = '55000';
+  elsif not exists (select from pgqueue.result r where r.id = handle.id and r.seq = 0) then
+    raise exception 'the result of job % is gone', handle.id
+      using errcode = '42704', hint = 'It was read or detached before. The result of a launched job can be read once.';
+  end if;
+  select * into ended from pgqueue.history h where h.id = handle.id;
+  return query
+  select jsonb_build_object(
+    'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
+    'row_count', ended.row_count, 'output_settings', r.output_settings,
+    'columns', (select jsonb_agg(c || jsonb_build_object('type',
+                  -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
+                  case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
+                from jsonb_array_elements(nullif(r.columns, 'null')) with ordinality e (c, n)
+                left join pg_type t on t.oid = (c ->> 'oid')::oid))
+  from pgqueue.result r where r.id = handle.id and r.seq = 0;
+  return query
+  select r.rows from pgqueue.result r where r.id = handle.id and r.rows is not null order by r.seq;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) IS 'The result of an ended job: what it is, then its rows in chunks';
+
+CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  select case when jsonb_typeof(answer -> 'columns') = 'array'
+    then format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
+                (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                 from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)))
+    else 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n' end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types';
+
+CREATE FUNCTION pgqueue._route(exchange text, routing_key text) RETURNS TABLE(queue text, message_ttl interval)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  if coalesce(exchange, '') = '' then
+    return query select _route.routing_key, (select q.message_ttl from pgqueue.queue q where q.name = _route.routing_key);
+  else
+    return query
+    select distinct b.queue, q.message_ttl
+    from pgqueue.exchange e
+    join pgqueue.binding b on b.exchange = e.name
+    join pgqueue.queue q on q.name = b.queue
+    where e.name = _route.exchange
+      and (e.type = 'fanout' or e.type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
+           or e.type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._route(exchange text, routing_key text) IS 'The queues that a message reaches (AMQP 0-9-1, 3.1.3)';
+
+CREATE FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  params text[] := '{}';
+  name text;
+  value jsonb;
+begin
+  if argv[0] = 'task' then
+    return params;
+  end if;
+  foreach name in array pgqueue._trigger_columns(argv) loop
+    value := row_json -> name;
+    if value is null then
+      raise exception 'column "%" named in the trigger does not exist in %', name, relation::regclass using errcode = '42703';
+    elsif jsonb_typeof(value) in ('array', 'object') then
+      return null;  -- an array, a composite or a json value: its text is not what JSON shows
+    end if;
+    params := params || (value #>> '{}');
+  end loop;
+  return params;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) IS 'The columns that an ''sql'' trigger names, as text. NULL: ask with pgqueue._row_params_query';
+
+CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  select 'select array[' || string_agg(format('($1).%I::text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
+
+CREATE FUNCTION pgqueue._sealed(own_key text, content text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((content || chr(29)) || encode(sha256(convert_to((own_key || content), 'UTF8'::name)), 'hex'::text));
+END;
+
+COMMENT ON FUNCTION pgqueue._sealed(own_key text, content text) IS 'A text with a digest that only the role with this key can make';
+
+CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select extract(epoch from m.due_at - clock_timestamp())::float8
+  from pgqueue.message m
+  where m.state = 'delayed'
+  order by m.due_at
+  limit 1
+$$;
+
+COMMENT ON FUNCTION pgqueue._seconds_to_next_due() IS 'How long until a delayed message of any queue is due; NULL: there is none';
+
+CREATE FUNCTION pgqueue._session_id() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  id bigint := nullif(current_setting('pgqueue.session_id', true), '')::bigint;
+begin
+  if id is null then
+    id := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
+    perform set_config('pgqueue.session_id', id::text, false);
+  end if;
+  return id;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._session_id() IS 'The number of this session, for pgqueue.stats';
+
+CREATE FUNCTION pgqueue._set_loopback(host text, port text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  option text;
+begin
+  foreach option in array array['host', 'port'] loop
+    execute format('alter server pgqueue_loopback options (%s %I %L)',
+      case when exists (select from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like option || '=%')
+           then 'set' else 'add' end,
+      option, case option when 'host' then host else port end);
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._set_loopback(host text, port text) IS 'Sets the address of the loopback';
+
+CREATE FUNCTION pgqueue._set_paused(queue text, paused boolean) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  changed boolean;
+begin
+  if queue is null or octet_length(queue) not between 1 and 255 then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  end if;
+  insert into pgqueue.queue as q (name, paused) values (_set_paused.queue, _set_paused.paused)
+  on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
+  changed := found;
+  if not paused then
+    perform pgqueue._wake(queue);
+  end if;
+  return changed;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._set_paused(queue text, paused boolean) IS 'Pauses or resumes a queue';
+
+CREATE FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  update pgqueue.activity a
+  set progress_pct = pct, progress_msg = msg
+  where a.id = _set_progress.id and exists (select from pgqueue.message q where q.id = a.id and q.token = _set_progress.token);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) IS 'Writes the progress of a running job, from another session than its own';
+
+CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  dropped text[];
+begin
+  select array(select unnest(w.queues) except select unnest(_set_worker_queues.queues)) into dropped
+  from pgqueue.worker w where w.id = worker_id;
+  update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
+  update pgqueue.queue q set used_at = clock_timestamp() where q.name = any (_set_worker_queues.queues);
+  perform pgqueue._auto_delete(dropped);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) IS 'Says which queues a worker consumes. Auto-delete queues that lose their last consumer go';
+
+CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(NULLIF(current_setting(('pgqueue.'::text || name), true), ''::text), fallback) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._setting(name text, fallback text) IS 'A setting as the calling session has it';
+
+CREATE FUNCTION pgqueue._settings() RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- No SET clause here: it would hide the caller's search_path.
+  return pgqueue._capture_settings(pg_catalog.current_setting('search_path'));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._settings() IS 'The settings that a job of the caller inherits';
+
+CREATE FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._locate(role, handle, '55000');
+  return coalesce((select m.sql from pgqueue.message m where m.id = handle.id), (select h.sql from pgqueue.history h where h.id = handle.id));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) IS 'The whole text of a job';
+
+CREATE FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  answer jsonb;
+begin
+  if handle is null or handle.id is null then
+    raise exception 'handle cannot be NULL' using errcode = '22004';
+  end if;
+  begin
+    select * into answer from pgqueue._call('status', pgqueue._request(handle));
+  exception when undefined_object then
+    -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
+    if exists (select from pgqueue.outbox o where o.id = handle.id) then
+      raise exception 'job % was enqueued by this transaction, which has not committed', handle.id
+        using errcode = '55000', hint = 'Commit first, or use pgqueue.launch, which does not wait for the commit.';
+    end if;
+    raise;
+  end;
+  state := answer ->> 'state';
+  live := answer ->> 'live';
+  running := answer ->> 'running';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) IS 'The state of a job as it is now, in any isolation level';
+
+CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  old jsonb := '{}';
+  setting record;
+begin
+  for setting in select key, value from jsonb_each_text(case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
+    old := old || jsonb_build_object(setting.key, current_setting(setting.key));
+    if current_setting(setting.key) <> setting.value then
+      perform set_config(setting.key, setting.value, true);
+    end if;
+  end loop;
+  return old;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._swap_settings(settings jsonb) IS 'Sets settings for the rest of the transaction and returns what they were';
+
+CREATE FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  argsrepr text := pgqueue._python_repr(args);
+begin
+  -- A list becomes a tuple: (), (1,), (1, 2).
+  argsrepr := '(' || substr(argsrepr, 2, length(argsrepr) - 2) || case jsonb_array_length(args) when 1 then ',)' else ')' end;
+  -- Celery's message protocol, version 2. The due time is the queue's business, so the worker is told no eta.
+  return json_build_object(
+    'body', json_build_array(args, kwargs, '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
+    'content-type', 'application/json',
+    'content-encoding', 'utf-8',
+    'headers', jsonb_build_object(
+      'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null,
+      'expires', to_char(expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+      'group', null, 'group_index', null, 'retries', 0, 'timelimit', '[null, null]'::jsonb, 'root_id', task_id, 'parent_id', null,
+      'argsrepr', argsrepr, 'kwargsrepr', pgqueue._python_repr(kwargs), 'origin', concat(pg_backend_pid(), '@', current_database()),
+      'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb) || coalesce(headers, '{}'),
+    'properties', json_build_object(
+      'correlation_id', task_id, 'reply_to', '', 'delivery_mode', 2, 'priority', priority,
+      'delivery_info', json_build_object('exchange', '', 'routing_key', queue)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) IS 'A task as a Celery message (protocol 2)';
+
+CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  if not exists (select from pgqueue.worker w where w.id = worker_id) then
+    raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
+  end if;
+  update pgqueue.worker w
+  set last_seen_at = clock_timestamp(), items_processed = _tick.items_processed, last_run_at = _tick.last_run_at
+  where w.id = worker_id
+    and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
+  perform pgqueue._promote(10000);
+  if pg_try_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0) then
+    perform pgqueue._reclaim(20);
+    perform pgqueue._expire_queues();
+    perform pgqueue._fold_stats();
+    delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
+    delete from pgqueue.request r
+    where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
+    begin
+      -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
+      perform set_config('lock_timeout', '50ms', true);
+      perform pgqueue._make_partitions();
+      perform pgqueue._drop_partitions(pgqueue._worker_setting('result_ttl', '7 days')::interval);
+    exception when lock_not_available then
+      null;  -- the next tick tries again; there are three days of partitions ahead
+    end;
+  end if;
+  return query select extract(epoch from pgqueue._worker_setting('naptime', '3 s')::interval)::float8,
+                      pgqueue._worker_setting('max_items', '100')::int, pgqueue._seconds_to_next_due();
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) IS 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
+
+CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
+  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
+                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  from string_to_table(routing_key, '.') with ordinality w (word, n)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._topic_pattern(routing_key text) IS 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
+
+CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  return case
+    when coalesce(argv[2], '') in ('', '*') then '{}'
+    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '\s*,\s*', ',', 'g'), ',')
+    else array(select coalesce(replace(name[1], '""', '"'), name[2])
+               from regexp_matches(argv[2], '\s*(?:"((?:[^"]|"")+)"|([^,"\s](?:[^,]*[^,\s])?))\s*(?:,|$)', 'g') with ordinality m (name, n)
+               order by n) end;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._trigger_columns(argv text[]) IS 'The columns that a trigger names; none means the whole row, for a task';
+
+CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ DELETE FROM pgqueue.binding b
+   WHERE ((b.queue = _unbind.queue) AND (b.exchange = _unbind.exchange) AND (b.routing_key = COALESCE(_unbind.routing_key, ''::text)));
+END;
+
+COMMENT ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) IS 'Undoes pgqueue._bind';
+
+CREATE FUNCTION pgqueue._unregister_worker(worker_id integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  queues text[];
+begin
+  perform pgqueue._release(array_agg(m.id), array_agg(m.token), false)
+  from pgqueue.message m
+  where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
+  having count(*) > 0;
+  delete from pgqueue.worker w where w.id = worker_id returning w.queues into queues;
+  perform pgqueue._wake_up(queues);
+  perform pgqueue._auto_delete(queues);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer) IS 'A worker ends: what it still holds is ready again';
+
+CREATE FUNCTION pgqueue._wake(queue text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- A sleeping worker holds this lock exclusively. Publishers share it until they commit, so a worker that gets it knows that
+  -- every message published before is visible to it, and one that published after finds it taken: no wake-up is lost.
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue)) then
+    perform pg_notify(pgqueue._queue_channel(queue), '');
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._wake(queue text) IS 'Notifies the workers of a queue at commit, if one of them sleeps';
+
+CREATE FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- Sleepers look at least once every naptime, and then see when the next message is due.
+  if due_at is null or due_at < clock_timestamp() + pgqueue._setting('naptime', '3 s')::interval * 2 then
+    perform pgqueue._wake(queue);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time zone) IS 'Wakes a worker for a message, unless it is due so late that the workers will see it by themselves';
+
+CREATE FUNCTION pgqueue._wake_up(queues text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  sleeper int := pgqueue._lock_class('sleeper');
+  next_sleeper int := pgqueue._lock_class('next_sleeper');
+  queue text;
+begin
+  perform pg_advisory_unlock_shared(next_sleeper, l.objid)
+  from pgqueue._advisory_locks(next_sleeper) l
+  where l.pid = pg_backend_pid() and l.mode = 'ShareLock' and l.objid = any (array(select hashtext(q) from unnest(queues) q));
+  for queue in
+    select min(q) from unnest(queues) q
+    join pgqueue._advisory_locks(sleeper) l on l.objid = hashtext(q) and l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock'
+    group by hashtext(q)
+  loop
+    perform pg_advisory_unlock(sleeper, hashtext(queue));
+    if not pg_try_advisory_xact_lock(next_sleeper, hashtext(queue)) then
+      perform pgqueue._hand_over(queue);
+    end if;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._wake_up(queues text[]) IS 'Gives the sleepers'' locks of these queues back, and tells who stands behind them';
+
+CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT NULLIF(substr(entry.entry, (strpos(entry.entry, '='::text) + 1)), ''::text) AS "nullif"
+            FROM pg_db_role_setting s,
+             LATERAL unnest(s.setconfig) entry(entry)
+           WHERE (((s.setdatabase = (0)::oid) OR (s.setdatabase = ( SELECT pg_database.oid
+                    FROM pg_database
+                   WHERE (pg_database.datname = current_database())))) AND ((s.setrole = (0)::oid) OR (s.setrole = ((quote_ident((SESSION_USER)::text))::regrole)::oid)) AND (split_part(entry.entry, '='::text, 1) = ('pgqueue.'::text || _worker_setting.name)))
+           ORDER BY (s.setrole = (0)::oid), (s.setdatabase = (0)::oid)
+          LIMIT 1), fallback) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._worker_setting(name text, fallback text) IS 'A setting of this database or of the worker''s role, as it is now';
+
+CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  told boolean;
+begin
+  if grace is null or grace < interval '0' then
+    raise exception 'grace must not be negative' using errcode = '22023';
+  end if;
+  perform pgqueue._status(handle);
+  select c.answer::boolean into told
+  from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
+  if told and grace > interval '0' then
+    -- After the grace the worker ends the session of the job. That takes a moment.
+    perform pgqueue.wait(handle, grace + interval '2 s');
+  end if;
+  return told;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) IS 'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. False: it had already ended. With grace it waits that long, then ends the job''s session';
+
+CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._status(handle);
+  perform pgqueue._call('detach', pgqueue._request(handle));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.detach(handle pgqueue.handle) IS 'Gives up the result of a job. It runs on and commits';
+
+CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue,
+                          priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) IS 'Runs SQL after the caller has committed, never if it rolls back. keep_result: its result can be read until retention';
+
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS SETOF pgqueue.handle
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return query select * from pgqueue._enqueue_many(
+    case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
+    expires, timeout, max_attempts, backoff, label, durability);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text, keep_result boolean) IS 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options';
+
+CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+  fired pg_catalog.jsonb;
+  params text[];
+begin
+  -- No SET clause here: it would hide the search_path that the job inherits.
+  if tg_level operator(pg_catalog.=) 'STATEMENT' then
+    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, null, null);
+    return null;
+  elsif tg_op operator(pg_catalog.=) 'DELETE' then
+    params := pgqueue._row_params(tg_argv, pg_catalog.to_jsonb(old), tg_relid);
+    if params is null then
+      execute pgqueue._row_params_query(tg_argv) into params using old;
+    end if;
+    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, pg_catalog.to_jsonb(old), params);
+    return old;
+  else
+    params := pgqueue._row_params(tg_argv, pg_catalog.to_jsonb(new), tg_relid);
+    if params is null then
+      execute pgqueue._row_params_query(tg_argv) into params using new;
+    end if;
+    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, pg_catalog.to_jsonb(new),
+                                         case when tg_op operator(pg_catalog.=) 'UPDATE' then pg_catalog.to_jsonb(old) end, params);
+    return new;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.enqueue_trigger() IS 'A trigger that enqueues: (''sql'', statement [, columns [, option=value ...]]) a job whose $1, $2 ... are the columns, (''task'', name [, columns [, option=value ...]]) a Celery task. Options: queue, priority, delay, label, timeout, max_attempts';
+
+CREATE FUNCTION pgqueue.enroll(role regrole) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if role is null then
+    raise exception 'role cannot be NULL' using errcode = '22004';
+  elsif not exists (select from pg_roles r where r.oid = enroll.role) then
+    raise exception 'role % does not exist', role using errcode = '42704';
+  end if;
+  if (select r.rolsuper from pg_roles r where r.oid = enroll.role)
+     and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
+    raise exception 'only a superuser may enroll the superuser %', role using errcode = '42501';
+  end if;
+  insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
+  execute format('grant pgqueue_user to %s', role);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.enroll(role regrole) IS 'Lets a role hand in jobs and tasks. Its jobs run with its rights';
+
+CREATE FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  answer jsonb;
+begin
+  select * into answer from pgqueue._call('progress', pgqueue._request(handle));
+  progress_pct := answer ->> 'progress_pct';
+  progress_msg := answer ->> 'progress_msg';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) IS 'What a job said last with pgqueue.progress; NULLs when nothing or unknown';
+
+CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return pgqueue._hand_in('once', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+                          unique_key, label, durability);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Runs SQL in a transaction of its own, at once, whatever becomes of the caller''s. Its result can be read once with pgqueue.result';
+
+CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT pgqueue._set_paused(queue, true) AS _set_paused;
+END;
+
+COMMENT ON FUNCTION pgqueue.pause(queue text) IS 'Workers take nothing more from this queue; what runs goes on. False: it was paused already';
+
+CREATE FUNCTION pgqueue.progress(pct integer, msg text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if nullif(current_setting('pgqueue.job_id', true), '') is null then
+    raise exception 'pgqueue.progress can only be called from a job' using errcode = '0A000';
+  elsif pct is null then
+    raise exception 'pct must not be NULL' using errcode = '22004';
+  end if;
+  -- An INFO reaches the client in the middle of a statement, whatever client_min_messages says. The client is the worker.
+  raise info using errcode = 'PQ001', message = jsonb_build_object('pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.progress(pct integer, msg text) IS 'Inside a job: says how far it is, 0 to 100. Others see it at once, before the job commits';
+
+CREATE FUNCTION pgqueue.reset_stats() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pg_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0);
+  perform pgqueue._fold_stats();
+  delete from pgqueue.stat_total;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.reset_stats() IS 'Sets pgqueue.stats_total to zero';
+
+CREATE FUNCTION pgqueue.result(handle pgqueue.handle) RETURNS SETOF record
+    LANGUAGE plpgsql
+    AS $$
+declare
+  chunk record;
+  answer jsonb;
+  reader text;
+  old_settings jsonb;
+begin
+  for chunk in select * from pgqueue._fetch_result(handle) f loop
+    if chunk.seq operator(pg_catalog.=) 0 then
+      answer := chunk.answer;
+      if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
+        perform pgqueue._consume_result(handle);
+        perform pgqueue._raise_error_of(handle, answer);
+      end if;
+      reader := pgqueue._result_reader(answer);
+      -- Values are read back under the settings under which they were printed.
+      old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
+      begin
+        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
+      exception when datatype_mismatch then
+        raise exception using errcode = '42804', message = case
+          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
+          then 'remote query result rowtype does not match the specified FROM clause rowtype'
+          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
+          hint = pgqueue._result_hint(answer);
+      end;
+      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') is distinct from 'array' then
+        return query execute reader using null::pg_catalog.jsonb,
+          array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+      end if;
+    else
+      return query execute reader using chunk.answer, array[]::text[];
+    end if;
+  end loop;
+  perform pgqueue._swap_settings(old_settings);
+  perform pgqueue._consume_result(handle);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.result(handle pgqueue.handle) IS 'Waits for a job and returns the rows of its last statement, or raises its error. Name the columns: select * from pgqueue.result(h) as (id int, name text)';
+
+CREATE FUNCTION pgqueue.resume(queue text) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT pgqueue._set_paused(queue, false) AS _set_paused;
+END;
+
+COMMENT ON FUNCTION pgqueue.resume(queue text) IS 'Ends a pause. False: the queue was not paused';
+
+CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  id text := coalesce(task_id, gen_random_uuid()::text);
+  due_at timestamptz;
+begin
+  if task is null or trim(task) = '' then
+    raise exception 'task cannot be NULL or empty' using errcode = case when task is null then '22004' else '22023' end;
+  elsif args is null or jsonb_typeof(args) <> 'array' then
+    raise exception 'args must be a JSON array' using errcode = '22023', hint = 'For example jsonb_build_array(1, ''a'').';
+  elsif kwargs is null or jsonb_typeof(kwargs) <> 'object' then
+    raise exception 'kwargs must be a JSON object' using errcode = '22023', hint = 'For example jsonb_build_object(''name'', ''a'').';
+  elsif headers is not null and jsonb_typeof(headers) <> 'object' then
+    raise exception 'headers must be a JSON object' using errcode = '22023';
+  end if;
+  due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
+  perform pgqueue._require_enrolled();
+  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+  values (send_task.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, send_task.priority, due_at,
+          send_task.expires, pgqueue._task_message(task, args, kwargs, queue, priority, expires, id, headers, coalesce(ignore_result, false)));
+  perform pgqueue._wake_for(queue, due_at);
+  return id;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) IS 'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
+
+CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._status(handle);
+  return (select c.answer #>> '{}' from pgqueue._call('statement', pgqueue._request(handle)) c (answer));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.statement(handle pgqueue.handle) IS 'The whole text of a job; pgqueue.jobs shows its beginning';
+
+CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    AS $$
+begin
+  return pgqueue._hand_in('none', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+                          unique_key, label, durability);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Like pgqueue.launch, but keeps no result: fire and forget. Errors are kept in pgqueue.jobs';
+
+CREATE FUNCTION pgqueue.unenroll(role regrole) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.role_key k where k.role = unenroll.role::oid;
+  execute format('revoke pgqueue_user from %s', role);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.unenroll(role regrole) IS 'Takes the right to hand in jobs from a role. Jobs it handed in before still run';
+
+CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NULL::interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  started timestamptz := clock_timestamp();
+  until timestamptz := started + timeout;
+  status record;
+  pause float8;
+begin
+  if timeout < interval '0' then
+    raise exception 'timeout is negative' using errcode = '22023';
+  end if;
+  loop
+    select * into status from pgqueue._status(handle);
+    if not status.live then
+      return true;
+    elsif clock_timestamp() >= until then
+      return false;
+    end if;
+    -- Short jobs are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+    pause := least(0.25, greatest(0.0005, extract(epoch from clock_timestamp() - started) / 20));
+    if until is not null then
+      pause := least(pause, greatest(0.0005, extract(epoch from until - clock_timestamp())));
+    end if;
+    perform pg_sleep(pause);
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) IS 'Waits until a job has ended. False: the timeout came first';
+
+CREATE UNLOGGED TABLE pgqueue.activity (
+    id bigint NOT NULL,
+    worker_id integer NOT NULL,
+    backend_pid integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    progress_pct integer,
+    progress_msg text
+);
+
+COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Unlogged: after a crash of the server none does';
+
+CREATE TABLE pgqueue.history (
+    id bigint NOT NULL,
+    cookie bigint NOT NULL,
+    session_id bigint,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    launched_at timestamp with time zone NOT NULL,
+    eta timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    submitter oid NOT NULL,
+    state pgqueue.job_state NOT NULL,
+    kept pgqueue.result_kept NOT NULL,
+    backend_pid integer,
+    progress_pct integer,
+    row_count bigint,
+    priority smallint NOT NULL,
+    attempts smallint NOT NULL,
+    max_attempts smallint,
+    queue text NOT NULL,
+    sql text NOT NULL,
+    label text,
+    worker text,
+    progress_msg text,
+    command_tags text[],
+    error jsonb
+)
+PARTITION BY RANGE (ended_at);
+
+COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
+
+COMMENT ON COLUMN pgqueue.history.xact IS 'Which transaction ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+
+CREATE TABLE pgqueue.history_default (
+    id bigint CONSTRAINT history_id_not_null NOT NULL,
+    cookie bigint CONSTRAINT history_cookie_not_null NOT NULL,
+    session_id bigint,
+    xact xid8 DEFAULT pg_current_xact_id() CONSTRAINT history_xact_not_null NOT NULL,
+    launched_at timestamp with time zone CONSTRAINT history_launched_at_not_null NOT NULL,
+    eta timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT history_ended_at_not_null NOT NULL,
+    submitter oid CONSTRAINT history_submitter_not_null NOT NULL,
+    state pgqueue.job_state CONSTRAINT history_state_not_null NOT NULL,
+    kept pgqueue.result_kept CONSTRAINT history_kept_not_null NOT NULL,
+    backend_pid integer,
+    progress_pct integer,
+    row_count bigint,
+    priority smallint CONSTRAINT history_priority_not_null NOT NULL,
+    attempts smallint CONSTRAINT history_attempts_not_null NOT NULL,
+    max_attempts smallint,
+    queue text CONSTRAINT history_queue_not_null NOT NULL,
+    sql text CONSTRAINT history_sql_not_null NOT NULL,
+    label text,
+    worker text,
+    progress_msg text,
+    command_tags text[],
+    error jsonb
+);
+
+COMMENT ON TABLE pgqueue.history_default IS 'Catches what ends on a day for which no worker made a partition';
+
+CREATE TABLE pgqueue.worker (
+    id integer NOT NULL,
+    name text NOT NULL,
+    pid integer NOT NULL,
+    executors integer NOT NULL,
+    queues text[] DEFAULT '{}'::text[] NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    items_processed bigint DEFAULT 0 NOT NULL,
+    last_run_at timestamp with time zone
+);
+
+COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
+ SELECT id,
+    state,
+    queue,
+    (priority)::integer AS priority,
+    label,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN pgqueue._cut(sql, 120)
+            ELSE NULL::text
+        END AS statement,
+    pg_get_userbyid(submitter) AS submitter,
+    launched_at,
+    eta,
+    started_at,
+    ended_at,
+    ((EXTRACT(epoch FROM (COALESCE(ended_at,
+        CASE
+            WHEN (state = 'running'::pgqueue.job_state) THEN clock_timestamp()
+            ELSE NULL::timestamp with time zone
+        END) - started_at)))::double precision * (1000)::double precision) AS duration_ms,
+    attempts,
+    (max_attempts)::integer AS max_attempts,
+    worker,
+    backend_pid,
+    progress_pct,
+    progress_msg,
+    row_count AS rows,
+    command_tags[cardinality(command_tags)] AS command_tag,
+    (error ->> 'sqlstate'::text) AS sqlstate,
+    (error ->> 'message'::text) AS error,
+    (error ->> 'detail'::text) AS error_detail,
+    (error ->> 'hint'::text) AS error_hint,
+    (error ->> 'context'::text) AS error_context
+   FROM ( SELECT m.id,
+            (
+                CASE
+                    WHEN (a.id IS NOT NULL) THEN 'running'::text
+                    ELSE 'queued'::text
+                END)::pgqueue.job_state AS state,
+            m.queue,
+            m.priority,
+            m.label,
+            m.sql,
+            m.submitter,
+            m.launched_at,
+            m.due_at AS eta,
+            a.started_at,
+            NULL::timestamp with time zone AS ended_at,
+            (m.attempts + ((a.id IS NOT NULL))::integer) AS attempts,
+            m.max_attempts,
+            ( SELECT w.name
+                   FROM pgqueue.worker w
+                  WHERE (w.id = m.worker_id)) AS worker,
+            a.backend_pid,
+            a.progress_pct,
+            a.progress_msg,
+            NULL::bigint AS row_count,
+            NULL::text[] AS command_tags,
+            m.last_error AS error
+           FROM (pgqueue.message m
+             LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (m.state = 'claimed'::pgqueue.message_state))))
+          WHERE (m.kind = 'job'::pgqueue.message_kind)
+        UNION ALL
+         SELECT h.id,
+            h.state,
+            h.queue,
+            h.priority,
+            h.label,
+            h.sql,
+            h.submitter,
+            h.launched_at,
+            h.eta,
+            h.started_at,
+            h.ended_at,
+            h.attempts,
+            h.max_attempts,
+            h.worker,
+            h.backend_pid,
+            h.progress_pct,
+            h.progress_msg,
+            h.row_count,
+            h.command_tags,
+            h.error
+           FROM pgqueue.history h) j
+  WHERE (pg_has_role(submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text))));
+
+COMMENT ON VIEW pgqueue.jobs IS 'The jobs that the role may see: its own and those of roles it is a member of. Queued, running, and ended until retention';
+
+ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.message_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE pgqueue.migration (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.migration IS 'The migrations that this database has, written by the installer';
+
+CREATE UNLOGGED TABLE pgqueue.nonce (
+    nonce bigint NOT NULL,
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.nonce IS 'Requests of the last minutes: each is accepted once. Unlogged: a proof does not outlive the server process';
+
+CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
+ SELECT id,
+    cookie,
+    session_id,
+    due_at,
+    expires_at,
+    kind,
+    state,
+    kept,
+    priority,
+    max_attempts,
+    queue,
+    sql,
+    params,
+    settings,
+    timeout,
+    backoff,
+    label,
+    unique_key,
+    payload,
+    launched_at
+   FROM pgqueue.message
+  WHERE (submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
+
+COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
+
+CREATE TABLE pgqueue.role_key (
+    role oid NOT NULL,
+    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secret from which their proofs are made. Only the owner reads it';
+
+CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
+ SELECT role,
+    encode(sha256(convert_to(concat_ws(' '::text, key, EXTRACT(epoch FROM pg_postmaster_start_time()), (floor((EXTRACT(epoch FROM clock_timestamp()) / (60)::numeric)))::bigint), 'UTF8'::name)), 'hex'::text) AS key
+   FROM pgqueue.role_key k
+  WHERE (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
+
+COMMENT ON VIEW pgqueue.own_key IS 'Proves who runs: a view does not change current_user, so each role sees the key of itself only. Good for a minute';
+
+CREATE VIEW pgqueue.queues AS
+ SELECT n.queue,
+    COALESCE(c.ready, (0)::bigint) AS ready,
+    COALESCE(c.delayed, (0)::bigint) AS delayed,
+    COALESCE(c.claimed, (0)::bigint) AS claimed,
+    c.oldest_ready_at,
+    COALESCE(q.paused, false) AS paused,
+    ( SELECT count(*) AS count
+           FROM pgqueue.worker w
+          WHERE (n.queue = ANY (w.queues))) AS consumers
+   FROM ((( SELECT queue.name AS queue
+           FROM pgqueue.queue
+        UNION
+         SELECT DISTINCT message.queue
+           FROM pgqueue.message) n
+     LEFT JOIN pgqueue.queue q ON ((q.name = n.queue)))
+     LEFT JOIN ( SELECT m.queue,
+            count(*) FILTER (WHERE (m.state = 'ready'::pgqueue.message_state)) AS ready,
+            count(*) FILTER (WHERE (m.state = 'delayed'::pgqueue.message_state)) AS delayed,
+            count(*) FILTER (WHERE (m.state = 'claimed'::pgqueue.message_state)) AS claimed,
+            min(m.launched_at) FILTER (WHERE (m.state = 'ready'::pgqueue.message_state)) AS oldest_ready_at
+           FROM pgqueue.message m
+          GROUP BY m.queue) c ON ((c.queue = n.queue)));
+
+COMMENT ON VIEW pgqueue.queues IS 'What waits in each queue. Counts the messages';
+
+CREATE TABLE pgqueue.request (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT request_kind_is_known CHECK ((kind = ANY (ARRAY['cancel'::text, 'detach'::text])))
+);
+
+COMMENT ON TABLE pgqueue.request IS 'What is asked of a job that a worker has: the row of a running job is locked, so requests stand beside it';
+
+CREATE TABLE pgqueue.result (
+    id bigint NOT NULL,
+    seq integer NOT NULL,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    columns jsonb,
+    output_settings jsonb,
+    rows jsonb
+)
+PARTITION BY RANGE (ended_at);
+
+COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns. Reading a launched job''s result deletes it';
+
+CREATE TABLE pgqueue.result_default (
+    id bigint CONSTRAINT result_id_not_null NOT NULL,
+    seq integer CONSTRAINT result_seq_not_null NOT NULL,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT result_ended_at_not_null NOT NULL,
+    columns jsonb,
+    output_settings jsonb,
+    rows jsonb
+);
+
+COMMENT ON TABLE pgqueue.result_default IS 'Catches what ends on a day for which no worker made a partition';
+
+CREATE TABLE pgqueue.stat_fold (
+    only_row boolean DEFAULT true NOT NULL,
+    snapshot pg_snapshot NOT NULL,
+    CONSTRAINT stat_fold_has_one_row CHECK (only_row)
+);
+
+COMMENT ON TABLE pgqueue.stat_fold IS 'The snapshot up to which stat_total and stat_session have counted the history';
+
+CREATE TABLE pgqueue.stat_session (
+    session_id bigint NOT NULL,
+    completed bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    canceled bigint DEFAULT 0 NOT NULL,
+    expired bigint DEFAULT 0 NOT NULL,
+    timed_jobs bigint DEFAULT 0 NOT NULL,
+    total_ms double precision DEFAULT 0 NOT NULL,
+    folded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.stat_session IS 'Ended jobs by the session that handed them in, as of pgqueue.stat_fold';
+
+CREATE TABLE pgqueue.stat_total (
+    submitter oid NOT NULL,
+    queue text NOT NULL,
+    completed bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    canceled bigint DEFAULT 0 NOT NULL,
+    expired bigint DEFAULT 0 NOT NULL,
+    timed_jobs bigint DEFAULT 0 NOT NULL,
+    total_ms double precision DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.stat_total IS 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
+
+CREATE VIEW pgqueue.unfolded AS
+ SELECT h.id,
+    h.cookie,
+    h.session_id,
+    h.xact,
+    h.launched_at,
+    h.eta,
+    h.started_at,
+    h.ended_at,
+    h.submitter,
+    h.state,
+    h.kept,
+    h.backend_pid,
+    h.progress_pct,
+    h.row_count,
+    h.priority,
+    h.attempts,
+    h.max_attempts,
+    h.queue,
+    h.sql,
+    h.label,
+    h.worker,
+    h.progress_msg,
+    h.command_tags,
+    h.error
+   FROM pgqueue.history h
+  WHERE (h.xact >= ( SELECT pg_snapshot_xmax(f.snapshot) AS pg_snapshot_xmax
+           FROM pgqueue.stat_fold f))
+UNION ALL
+ SELECT h.id,
+    h.cookie,
+    h.session_id,
+    h.xact,
+    h.launched_at,
+    h.eta,
+    h.started_at,
+    h.ended_at,
+    h.submitter,
+    h.state,
+    h.kept,
+    h.backend_pid,
+    h.progress_pct,
+    h.row_count,
+    h.priority,
+    h.attempts,
+    h.max_attempts,
+    h.queue,
+    h.sql,
+    h.label,
+    h.worker,
+    h.progress_msg,
+    h.command_tags,
+    h.error
+   FROM pgqueue.history h
+  WHERE (h.xact = ANY (ARRAY( SELECT pg_snapshot_xip(f.snapshot) AS pg_snapshot_xip
+           FROM pgqueue.stat_fold f)));
+
+COMMENT ON VIEW pgqueue.unfolded IS 'Ended jobs that the totals do not count yet';
+
+CREATE VIEW pgqueue.stats AS
+ WITH me AS MATERIALIZED (
+         SELECT pgqueue._current_session_id() AS session_id
+        ), ended AS (
+         SELECT s.completed,
+            s.failed,
+            s.canceled,
+            s.expired,
+            s.timed_jobs,
+            s.total_ms
+           FROM pgqueue.stat_session s
+          WHERE (s.session_id = ( SELECT me.session_id
+                   FROM me))
+        UNION ALL
+         SELECT ((u.state = 'succeeded'::pgqueue.job_state))::integer AS int4,
+            ((u.state = 'failed'::pgqueue.job_state))::integer AS int4,
+            ((u.state = 'canceled'::pgqueue.job_state))::integer AS int4,
+            ((u.state = 'expired'::pgqueue.job_state))::integer AS int4,
+            ((u.started_at IS NOT NULL))::integer AS int4,
+            COALESCE((EXTRACT(epoch FROM (u.ended_at - u.started_at)) * (1000)::numeric), (0)::numeric) AS "coalesce"
+           FROM pgqueue.unfolded u
+          WHERE (u.session_id = ( SELECT me.session_id
+                   FROM me))
+        ), active AS (
+         SELECT count(*) AS n
+           FROM pgqueue.message m
+          WHERE (m.session_id = ( SELECT me.session_id
+                   FROM me))
+        )
+ SELECT ((COALESCE(sum((((completed + failed) + canceled) + expired)), (0)::numeric) + (( SELECT active.n
+           FROM active))::numeric))::bigint AS workers_launched,
+    (COALESCE(sum(completed), (0)::numeric))::bigint AS workers_completed,
+    (COALESCE(sum((failed + expired)), (0)::numeric))::bigint AS workers_failed,
+    (COALESCE(sum(canceled), (0)::numeric))::bigint AS workers_canceled,
+    (( SELECT active.n
+           FROM active))::integer AS workers_active,
+    COALESCE((sum(total_ms) / (NULLIF(sum(timed_jobs), (0)::numeric))::double precision), (0)::double precision) AS avg_execution_ms,
+    (NULLIF(current_setting('pgqueue.max_workers'::text, true), ''::text))::integer AS max_workers
+   FROM ended e;
+
+COMMENT ON VIEW pgqueue.stats IS 'The jobs that this session handed in. Reads totals and what the session has unfinished, never the history';
+
+CREATE VIEW pgqueue.stats_total WITH (security_barrier='true') AS
+ WITH ended AS (
+         SELECT t.submitter,
+            t.queue,
+            t.completed,
+            t.failed,
+            t.canceled,
+            t.expired,
+            t.timed_jobs,
+            t.total_ms
+           FROM pgqueue.stat_total t
+        UNION ALL
+         SELECT u.submitter,
+            u.queue,
+            ((u.state = 'succeeded'::pgqueue.job_state))::integer AS int4,
+            ((u.state = 'failed'::pgqueue.job_state))::integer AS int4,
+            ((u.state = 'canceled'::pgqueue.job_state))::integer AS int4,
+            ((u.state = 'expired'::pgqueue.job_state))::integer AS int4,
+            ((u.started_at IS NOT NULL))::integer AS int4,
+            COALESCE((EXTRACT(epoch FROM (u.ended_at - u.started_at)) * (1000)::numeric), (0)::numeric) AS "coalesce"
+           FROM pgqueue.unfolded u
+        UNION ALL
+         SELECT m.submitter,
+            m.queue,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0
+           FROM (pgqueue.activity a_1
+             JOIN pgqueue.message m ON ((m.id = a_1.id)))
+        ), active AS (
+         SELECT m.submitter,
+            m.queue,
+            count(*) AS n
+           FROM (pgqueue.activity a_1
+             JOIN pgqueue.message m ON ((m.id = a_1.id)))
+          GROUP BY m.submitter, m.queue
+        )
+ SELECT pg_get_userbyid(e.submitter) AS submitter,
+    e.queue,
+    ((sum((((e.completed + e.failed) + e.canceled) + e.expired)) + (COALESCE(max(a.n), (0)::bigint))::numeric))::bigint AS workers_launched,
+    (sum(e.completed))::bigint AS workers_completed,
+    (sum((e.failed + e.expired)))::bigint AS workers_failed,
+    (sum(e.canceled))::bigint AS workers_canceled,
+    (COALESCE(max(a.n), (0)::bigint))::integer AS workers_active,
+    COALESCE((sum(e.total_ms) / (NULLIF(sum(e.timed_jobs), (0)::numeric))::double precision), (0)::double precision) AS avg_execution_ms,
+    (NULLIF(current_setting('pgqueue.max_workers'::text, true), ''::text))::integer AS max_workers
+   FROM (ended e
+     LEFT JOIN active a ON (((a.submitter = e.submitter) AND (a.queue = e.queue))))
+  WHERE (pg_has_role(e.submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text))))
+  GROUP BY e.submitter, e.queue;
+
+COMMENT ON VIEW pgqueue.stats_total IS 'Jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. What only waits is in pgqueue.queues';
+
+ALTER TABLE pgqueue.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.worker_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW pgqueue.workers AS
+ SELECT name AS worker,
+    started_at,
+    last_seen_at,
+        CASE
+            WHEN (EXISTS ( SELECT
+               FROM pgqueue._advisory_locks(pgqueue._lock_class('worker'::text)) l(objid, pid, mode)
+              WHERE ((l.objid = w.id) AND (l.pid = w.pid)))) THEN 'online'::text
+            ELSE 'lost'::text
+        END AS status,
+    items_processed,
+    last_run_at,
+    executors,
+    ARRAY( SELECT a.id
+           FROM pgqueue.activity a
+          WHERE (a.worker_id = w.id)
+          ORDER BY a.started_at) AS running,
+    queues
+   FROM pgqueue.worker w;
+
+COMMENT ON VIEW pgqueue.workers IS 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now';
+
+ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
+
+ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
+
+ALTER TABLE ONLY pgqueue.activity
+    ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.binding
+    ADD CONSTRAINT binding_pkey PRIMARY KEY (exchange, routing_key, queue);
+
+ALTER TABLE ONLY pgqueue.exchange
+    ADD CONSTRAINT exchange_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY pgqueue.message
+    ADD CONSTRAINT message_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY pgqueue.nonce
+    ADD CONSTRAINT nonce_pkey PRIMARY KEY (nonce);
+
+ALTER TABLE ONLY pgqueue.queue
+    ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY pgqueue.request
+    ADD CONSTRAINT request_pkey PRIMARY KEY (id, kind);
+
+ALTER TABLE ONLY pgqueue.role_key
+    ADD CONSTRAINT role_key_pkey PRIMARY KEY (role);
+
+ALTER TABLE ONLY pgqueue.stat_fold
+    ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY pgqueue.stat_session
+    ADD CONSTRAINT stat_session_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY pgqueue.stat_total
+    ADD CONSTRAINT stat_total_pkey PRIMARY KEY (submitter, queue);
+
+ALTER TABLE ONLY pgqueue.worker
+    ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
+
+CREATE INDEX binding_queue ON pgqueue.binding USING btree (queue);
+
+COMMENT ON INDEX pgqueue.binding_queue IS 'Deleting a queue deletes its bindings';
+
+CREATE INDEX history_id ON ONLY pgqueue.history USING btree (id);
+
+COMMENT ON INDEX pgqueue.history_id IS 'A handle finds its job';
+
+CREATE INDEX history_default_id_idx ON pgqueue.history_default USING btree (id);
+
+CREATE INDEX history_xact ON ONLY pgqueue.history USING btree (xact);
+
+COMMENT ON INDEX pgqueue.history_xact IS 'pgqueue.unfolded: what statistics have not counted yet';
+
+CREATE INDEX history_default_xact_idx ON pgqueue.history_default USING btree (xact);
+
+CREATE INDEX message_claimed ON pgqueue.message USING btree (worker_id) WHERE (state = 'claimed'::pgqueue.message_state);
+
+COMMENT ON INDEX pgqueue.message_claimed IS 'pgqueue._reclaim: what lost workers hold';
+
+CREATE INDEX message_delayed ON pgqueue.message USING btree (due_at) WHERE (state = 'delayed'::pgqueue.message_state);
+
+COMMENT ON INDEX pgqueue.message_delayed IS 'pgqueue._promote: what has become due';
+
+CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, priority DESC, id) WHERE (state = 'ready'::pgqueue.message_state);
+
+COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
+
+CREATE INDEX message_session ON pgqueue.message USING btree (session_id) WHERE (session_id IS NOT NULL);
+
+COMMENT ON INDEX pgqueue.message_session IS 'pgqueue.stats: the unfinished jobs of this session';
+
+CREATE UNIQUE INDEX message_unique_key ON pgqueue.message USING btree (submitter, unique_key) WHERE (unique_key IS NOT NULL);
+
+COMMENT ON INDEX pgqueue.message_unique_key IS 'One unfinished job for each unique key of a role';
+
+CREATE INDEX result_id ON ONLY pgqueue.result USING btree (id, seq);
+
+COMMENT ON INDEX pgqueue.result_id IS 'A handle finds its result, in order';
+
+CREATE INDEX result_default_id_seq_idx ON pgqueue.result_default USING btree (id, seq);
+
+ALTER INDEX pgqueue.history_id ATTACH PARTITION pgqueue.history_default_id_idx;
+
+ALTER INDEX pgqueue.history_xact ATTACH PARTITION pgqueue.history_default_xact_idx;
+
+ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx;
+
+ALTER TABLE ONLY pgqueue.binding
+    ADD CONSTRAINT binding_exchange_fkey FOREIGN KEY (exchange) REFERENCES pgqueue.exchange(name) ON DELETE CASCADE;
+
+ALTER TABLE ONLY pgqueue.binding
+    ADD CONSTRAINT binding_queue_fkey FOREIGN KEY (queue) REFERENCES pgqueue.queue(name) ON DELETE CASCADE;
+
+GRANT USAGE ON SCHEMA pgqueue TO pgqueue_user;
+GRANT USAGE ON SCHEMA pgqueue TO pgqueue_worker;
+GRANT USAGE ON SCHEMA pgqueue TO pgqueue_monitor;
+GRANT USAGE ON SCHEMA pgqueue TO pgqueue_admin;
+GRANT USAGE ON SCHEMA pgqueue TO pgqueue_gate;
+
+REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._advisory_locks(class integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._auto_delete(queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._bindings(exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._close_loopback() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._close_loopback() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._dblink_connect(name text, server text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._dblink_connections() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect(name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._delete_exchange(name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._delete_exchange(name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._delete_exchange(name text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._expire_queues() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
+
+REVOKE ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._queue_channel(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._queue_channel(queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._launch(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._loopback_name() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._over_loopback(query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._over_loopback(query text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._purge(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._python_repr(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._python_repr(value jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._queue_exists(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._queue_size(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._request(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._request(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._require_enrolled() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._result_hint(answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._result_hint(answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._sealed(own_key text, content text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._sealed(own_key text, content text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._session_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._session_id() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._set_loopback(host text, port text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._set_paused(queue text, paused boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._wake(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wake(queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time zone) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text, keep_result boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text, keep_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.enroll(role regrole) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enroll(role regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.pause(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.progress(pct integer, msg text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.progress(pct integer, msg text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.reset_stats() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.reset_stats() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.result(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.result(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.resume(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.unenroll(role regrole) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.unenroll(role regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_admin;
+
+GRANT SELECT(id) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(session_id) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(kind) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(state) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(kept) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(priority) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(queue) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(sql) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(params) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(settings) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(label) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.own_key TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;

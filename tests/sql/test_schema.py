@@ -1,0 +1,16 @@
+import difflib
+
+import pytest
+
+from tests.harness.schema_dump import GOLDEN, MAJOR, dump_schema
+
+
+def test_the_migrations_make_the_golden_schema(db):
+    if db.server.major != MAJOR:
+        pytest.skip(f"the golden dump is of PostgreSQL {MAJOR}")
+
+    made = dump_schema(db.server, db.name)
+
+    differences = difflib.unified_diff(GOLDEN.read_text().splitlines(), made.splitlines(), "golden", "made", "", "", 1)
+    shown = "\n".join(differences)[:5000]
+    assert not shown, f"if this is meant, run `make schema` and commit tests/schema.sql:\n{shown}"
