@@ -1,0 +1,1 @@
+select pgqueue._lock_job(%(id)s, %(token)s)

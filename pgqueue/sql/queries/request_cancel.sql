@@ -1,0 +1,1 @@
+select pgqueue._request_cancel(%(id)s, %(token)s)

@@ -1,0 +1,66 @@
+"""The Celery application that `pgqueue worker` runs, and how another application gets the SQL lane.
+
+It is also what `celery -A pgqueue.tasks worker` finds. Results of tasks are not kept: those that need one set a result
+backend of their own.
+"""
+
+from __future__ import annotations
+
+import click
+from celery import Celery
+from kombu.entity import Queue
+from kombu.transport import TRANSPORT_ALIASES
+
+from ..config import Settings, to_url
+from .lane import JobLane
+from .request import TASK_NAME, JobTask
+
+_EXECUTORS = click.Option(
+    ["--executors"],
+    type=click.IntRange(min=1),
+    help="Sessions in which this worker runs SQL jobs at the same time [default: as many as --concurrency].",
+)
+
+
+def make_app(dsn: str | None = None) -> Celery:
+    """Return a Celery application on the database of `dsn`, or of PGQUEUE_DSN, that runs SQL jobs too.
+
+    Raises:
+        InvalidDsn: the DSN is neither a PostgreSQL URL nor key=value pairs.
+    """
+    TRANSPORT_ALIASES.setdefault("pgqueue", "pgqueue.broker:Transport")
+    app = Celery("pgqueue", broker=to_url(Settings.load(dsn).conninfo, "pgqueue"), set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        result_serializer="json",
+        task_ignore_result=True,
+        task_default_queue="celery",
+        task_queues=[Queue("celery", routing_key="celery"), Queue("default", routing_key="default")],
+        task_acks_late=True,
+        worker_send_task_events=True,
+        task_send_sent_event=False,
+        worker_prefetch_multiplier=2,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_prefetch_count_reduction=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+    )
+    return install(app)
+
+
+def install(app: Celery) -> Celery:
+    """Let the workers of `app` run SQL jobs from the queues they consume; return `app`. Harmless to repeat.
+
+    Its broker must be pgqueue; `app.conf.pgqueue_executors` says how many jobs a worker runs at the same time.
+    """
+    if TASK_NAME not in app.tasks:
+        app.register_task(JobTask())
+        app.user_options["worker"].add(_EXECUTORS)
+    app.steps["consumer"].add(JobLane)
+    return app
+
+
+app = make_app()

@@ -1,0 +1,89 @@
+"""Tells the database how a run ended. Every decision (retry, failure, cancel) is the database's.
+
+A run that the job's own session can report is reported there, the rest over the worker's own sessions.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from .claim import Ending, Outcome
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from ..database import Database
+    from .claim import ClaimedJob
+    from .fault import Fields
+    from .session import Session
+
+#: When a job that this worker cannot run is looked at again.
+_DEFERRED_SECONDS = 10.0
+
+
+_PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
+
+
+class Bookkeeping:
+    """The endings that pgqueue's own queries write. All raise psycopg.Error as the server said it.
+
+    While the server is away they wait: an ending that nobody wrote would leave the job claimed by a worker that lives.
+    """
+
+    def __init__(self, database: Database, is_stopped: threading.Event) -> None:
+        self._database = database
+        self._is_stopped = is_stopped
+
+    def fail(self, job: ClaimedJob, fields: Fields, session: Session | None) -> Outcome:
+        """Report a run that was rolled back: the job is retried later, failed, or canceled if somebody asked for it."""
+        params = {**job.key, "error": json.dumps(fields)}
+        try:
+            if session is None:
+                ((verdict,),) = self._fetch("fail_job", **params)
+            else:
+                (verdict,) = session.call("fail_job", **params)
+        except psycopg.errors.InsufficientPrivilege:
+            # The submitter was unenrolled since. Only the worker can still report.
+            ((verdict,),) = self._fetch("fail_job", **params)
+        return Outcome(Ending(verdict), fields=fields)
+
+    def release(self, job: ClaimedJob, reason: str, *, is_undelivered: bool) -> Outcome:
+        """Give a job back to the queue; `is_undelivered`: it never began."""
+        ((count,),) = self._fetch("release", ids=[job.id], tokens=[job.token], undelivered=is_undelivered)
+        return Outcome(Ending.RELEASED if count else Ending.GONE, reason)
+
+    def release_all(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Give jobs back that never began. Tries once."""
+        if jobs:
+            ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+            self._database.fetch("release", ids=ids, tokens=tokens, undelivered=True)
+
+    def defer(self, job: ClaimedJob, note: str) -> Outcome:
+        """Leave a job in the queue for a while, with a note that says what it waits for."""
+        ((was_ours,),) = self._fetch("defer_job", **job.key, note=note, delay=_DEFERRED_SECONDS)
+        return Outcome(Ending.DEFERRED if was_ours else Ending.GONE, note)
+
+    def request_cancel(self, job: ClaimedJob) -> None:
+        """Note that the job is to be canceled: then it ends so, whether it runs or waits."""
+        self._fetch("request_cancel", **job.key)
+
+    def cancel(self, job: ClaimedJob) -> Outcome:
+        """Cancel a job that has not begun."""
+        self.request_cancel(job)
+        ((_, verdict),) = self._fetch("begin_job", **job.key, application_name=self._database.application_name)
+        return Outcome(Ending(verdict))
+
+    def _fetch(self, name: str, **params: object) -> list[tuple[Any, ...]]:
+        pause = _PAUSE_FROM
+        while True:
+            try:
+                # Writing an ending twice does no harm: the token of the claim is good for one.
+                return self._database.fetch(name, **params)
+            except psycopg.OperationalError:  # noqa: PERF203 - a retry
+                if self._is_stopped.wait(pause):
+                    raise
+                pause = min(pause * 2, _PAUSE_TO)

@@ -1,0 +1,76 @@
+"""A job that this worker has claimed, as the message describes it, and how its run can end."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .fault import Fields
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """What `headers.job` of the message holds."""
+
+    id: int
+    token: int
+    sql: str
+    params: tuple[str | None, ...]
+    settings: Mapping[str, str]
+    submitter: str
+    timeout_ms: int | None
+    keep_result: bool
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, Any]) -> ClaimedJob:
+        """Read the job out of a message's headers."""
+        job = headers["job"]
+        return cls(
+            id=job["id"],
+            token=job["token"],
+            sql=job["sql"],
+            params=tuple(job["params"] or ()),
+            settings=job["settings"] or {},
+            submitter=job["submitter"],
+            timeout_ms=job["timeout_ms"],
+            keep_result=job["keep_result"],
+        )
+
+    @property
+    def task_id(self) -> str:
+        """Return the id under which Celery knows the job."""
+        return f"job-{self.id}"
+
+    @property
+    def key(self) -> dict[str, int]:
+        """Return the parameters with which queries name this claim."""
+        return {"id": self.id, "token": self.token}
+
+
+class Ending(enum.Enum):
+    """How a run ended, as the database has it."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRIED = "retried"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    #: The claim is lost: somebody else has the job, or it has ended.
+    GONE = "gone"
+    #: It stays queued and is tried again later.
+    DEFERRED = "deferred"
+    #: It is back in the queue at once.
+    RELEASED = "released"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and what there is to say about it."""
+
+    ending: Ending
+    summary: str = ""
+    fields: Fields = field(default_factory=dict)

@@ -1,0 +1,67 @@
+"""Opens the sessions of executors: as the submitter of a job, with whatever credentials libpq finds for that role.
+
+Remembers for a moment which roles were refused, so that a thousand jobs of a role without credentials are not a
+thousand refused logins.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from .session import Session
+
+if TYPE_CHECKING:
+    from ..database import Database
+
+_REMEMBERED_SECONDS = 5.0
+
+
+class LoginRefused(Exception):
+    """The server is there, but lets this worker not log in as the role; the message says why and what to do."""
+
+
+class Credentials:
+    """Logs in as any role, for all executors of the worker."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._own_role: str | None = None
+        self._refusals: dict[str, tuple[float, str]] = {}
+        self._lock = threading.Lock()
+
+    def log_in(self, role: str, application_name: str) -> Session:
+        """Open a session of `role`.
+
+        Raises:
+            LoginRefused: the role has no credentials here, does not exist or may not log in.
+            psycopg.OperationalError: the server is away, for the worker's own login as well.
+        """
+        with self._lock:
+            until, note = self._refusals.get(role, (0.0, ""))
+        if monotonic() < until:
+            raise LoginRefused(note)
+        try:
+            return Session.log_in(self._database.conninfo, self._find_own_role(), role, application_name)
+        except psycopg.OperationalError as error:
+            # How a refusal reads depends on the server's language. If the worker itself gets in, it was one.
+            self._database.fetch("do_nothing")
+            note = self._describe(role, error)
+            with self._lock:
+                self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)
+            raise LoginRefused(note) from error
+
+    def _find_own_role(self) -> str:
+        if self._own_role is None:
+            with self._database.session() as session:
+                self._own_role = session.info.user
+        return self._own_role
+
+    def _describe(self, role: str, error: psycopg.OperationalError) -> str:
+        return (
+            f'cannot log in as role "{role}": {" ".join(str(error).split())}'
+            "; give the worker credentials for it: add it to the worker's password file, or use a certificate or peer"
+        )

@@ -1,0 +1,159 @@
+"""A thread that runs one job after another, each in a session of its submitter.
+
+The session is kept for the next job of the same role, and closed when none came for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+from celery.utils.log import get_logger
+from celery.worker import state
+
+from .cancel import CancelGate, Cause
+from .claim import Ending, Outcome
+from .credentials import LoginRefused
+from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of
+from .recovery import LostRun
+from .transaction import ClaimLost, JobTransaction
+
+if TYPE_CHECKING:
+    from .claim import ClaimedJob
+    from .pool import Assignment, ExecutorPool
+    from .session import Session
+
+logger = get_logger(__name__)
+
+
+class Executor(threading.Thread):
+    """One of the worker's executors."""
+
+    def __init__(self, number: int, pool: ExecutorPool) -> None:
+        super().__init__(name=f"pgqueue-executor-{number}", daemon=True)
+        self.gate = CancelGate()
+        #: The role whose session it keeps.
+        self.role: str | None = None
+        self._label = f"pgqueue executor {number}"
+        self._pool = pool
+        self._session: Session | None = None
+        self._needs_reset = False
+        self._job: ClaimedJob | None = None
+
+    def run(self) -> None:
+        """Take jobs from the pool until it stops."""
+        while (assignment := self._pool.take(self)) is not None:
+            started, self._job = monotonic(), assignment.job
+            self.gate.enter(assignment.job.id)
+            outcome = self._run_guarded(assignment)
+            self.gate.leave()
+            self._pool.progress.forget(assignment.job)
+            self._job = None
+            self._pool.end(assignment, outcome, monotonic() - started)
+            self._reset_session()
+        self.close_session()
+
+    def close_session(self) -> None:
+        """End the session; the next job opens another."""
+        if self._session is not None:
+            self._session.close()
+        self._session, self.role = None, None
+
+    def _run_guarded(self, assignment: Assignment) -> Outcome:
+        job = assignment.job
+        try:
+            return self._run(assignment)
+        except Exception as error:  # the edge of the lane: whatever happens, the executor lives on
+            logger.exception("job %s could not be run, or its end not be reported", job.id)
+            self.close_session()
+            try:
+                return self._pool.books.defer(job, f"the worker failed: {type(error).__name__}: {error}")
+            except psycopg.Error as next_error:
+                logger.error("job %s stays claimed until the worker ends: %s", job.id, next_error)
+                return Outcome(Ending.GONE, str(error))
+
+    def _run(self, assignment: Assignment) -> Outcome:
+        job = assignment.job
+        if job.task_id in state.revoked:
+            return self._pool.books.cancel(job)
+        try:
+            verdict = self._begin(job)
+        except LoginRefused as refusal:
+            return self._pool.books.defer(job, str(refusal))
+        except (psycopg.OperationalError, ConnectionLost) as error:
+            return self._pool.books.release(job, f"the server is away: {error}", is_undelivered=True)
+        except psycopg.Error as error:
+            return self._pool.books.fail(job, fields_of(error), None)
+        if verdict != "run":
+            return Outcome(Ending(verdict))
+        session = self._get_session(job.submitter)
+        self._pool.accept(assignment, session.backend_pid)
+        try:
+            return Outcome(Ending.SUCCEEDED, JobTransaction(session, job, self.gate).run())
+        except ClaimLost:
+            session.roll_back()
+            return Outcome(Ending.GONE, "the claim is lost")
+        except ConnectionLost as lost:
+            return self._settle_lost_run(session, lost.fields, self.gate.close())
+        except (JobFault, psycopg.Error, OSError) as error:
+            return self._fail(session, fields_of(error), self.gate.close())
+
+    def _begin(self, job: ClaimedJob) -> str:
+        was_kept = self.role == job.submitter
+        self._needs_reset = True
+        params = {**job.key, "application_name": self._application_name(job)}
+        try:
+            return str(self._get_session(job.submitter).call("begin_job", **params)[1])
+        except ConnectionLost:
+            if not was_kept:
+                raise
+        # The server had ended the kept session meanwhile. Beginning twice does no harm.
+        return str(self._get_session(job.submitter).call("begin_job", **params)[1])
+
+    def _fail(self, session: Session, fields: Fields, cause: Cause | None) -> Outcome:
+        job = self._running
+        try:
+            session.roll_back()
+            self._reset_session()
+            if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
+                return self._pool.books.release(job, "the worker shuts down", is_undelivered=False)
+            return self._pool.books.fail(job, fields, session)
+        except ConnectionLost:
+            return self._settle_lost_run(session, fields, cause)
+
+    def _settle_lost_run(self, session: Session, fields: Fields, cause: Cause | None) -> Outcome:
+        job = self._running
+        run = LostRun(job, self._application_name(job), session.backend_pid, session.server_started_at, fields, cause)
+        return run.settle(self._pool.books, lambda: self._get_session(job.submitter), self._pool.is_stopped)
+
+    def _get_session(self, role: str) -> Session:
+        if self._session is not None and (self.role != role or self._session.is_lost):
+            self.close_session()
+        if self._session is None:
+            self._session = self._pool.credentials.log_in(role, f"{self._label}: idle")
+            self._session.add_notice_handler(self._hear)
+            self.role = role
+        return self._session
+
+    def _reset_session(self) -> None:
+        if self._session is not None and self._needs_reset:
+            try:
+                self._session.reset()
+            except (psycopg.Error, ConnectionLost) as error:
+                logger.info("%s: its session has ended: %s", self._label, error)
+                self.close_session()
+        self._needs_reset = False
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        if self._job is not None:
+            self._pool.progress.hear(self._job, notice)
+
+    def _application_name(self, job: ClaimedJob) -> str:
+        return f"{self._label}: job {job.id}"
+
+    @property
+    def _running(self) -> ClaimedJob:
+        assert self._job is not None
+        return self._job

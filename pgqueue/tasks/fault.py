@@ -1,0 +1,108 @@
+"""What PostgreSQL says about an error, as the fields that pgqueue keeps; and how Celery shows them.
+
+Knows the names of the fields and nothing about what happens to a job that has them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from billiard.einfo import ExceptionInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Fields = dict[str, "str | None"]
+
+#: Our names for what psycopg's Diagnostic calls differently.
+_DIAGNOSTICS = {
+    "sqlstate": "sqlstate",
+    "message": "message_primary",
+    "detail": "message_detail",
+    "hint": "message_hint",
+    "context": "context",
+    "schema": "schema_name",
+    "table": "table_name",
+    "column": "column_name",
+    "datatype": "datatype_name",
+    "constraint": "constraint_name",
+}
+_LABELS = {
+    "detail": "DETAIL",
+    "hint": "HINT",
+    "context": "CONTEXT",
+    "schema": "SCHEMA NAME",
+    "table": "TABLE NAME",
+    "column": "COLUMN NAME",
+    "datatype": "DATATYPE NAME",
+    "constraint": "CONSTRAINT NAME",
+}
+
+
+class JobFault(Exception):
+    """A job's error that pgqueue found itself, with the fields that PostgreSQL's errors have."""
+
+    def __init__(self, sqlstate: str, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.fields: Fields = {"sqlstate": sqlstate, "message": message, "detail": detail, "hint": hint}
+
+
+class ConnectionLost(Exception):
+    """The session of a job is gone; `fields` hold the server's last word, or that there was none."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(str(error))
+        self.fields = fields_of(error)
+
+
+def canceled() -> JobFault:
+    """Return the error that PostgreSQL gives a canceled statement."""
+    return JobFault("57014", "canceling statement due to user request")
+
+
+def timed_out() -> JobFault:
+    """Return the error that PostgreSQL gives a statement whose time is up."""
+    return JobFault("57014", "canceling statement due to statement timeout")
+
+
+def fields_of(error: BaseException) -> Fields:
+    """Return every field of an error that has a value; one that is not PostgreSQL's is an internal error, XX000."""
+    if isinstance(error, (JobFault, ConnectionLost)):
+        found = error.fields
+    elif isinstance(error, psycopg.Error) and error.diag.sqlstate:
+        found = {name: getattr(error.diag, attribute) for name, attribute in _DIAGNOSTICS.items()}
+    elif isinstance(error, psycopg.OperationalError):
+        found = {"sqlstate": "08006", "message": _one_line(str(error))}
+    elif isinstance(error, OSError):
+        found = {"sqlstate": "58030", "message": f"could not keep the result of the job: {error}"}
+    else:
+        found = {"sqlstate": "XX000", "message": f"pgqueue worker: {type(error).__name__}: {error}"}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def print_error(fields: Mapping[str, str | None]) -> str:
+    """Return an error as psql prints it with VERBOSITY verbose."""
+    lines = [f"ERROR:  {fields.get('sqlstate')}: {fields.get('message')}"]
+    lines += [f"{label}:  {fields[name]}" for name, label in _LABELS.items() if fields.get(name)]
+    return "\n".join(lines)
+
+
+def to_exception(fields: Mapping[str, str | None]) -> Exception:
+    """Return the exception that psycopg would raise for an error, so that its name says what the SQLSTATE means."""
+    sqlstate, message = fields.get("sqlstate") or "XX000", fields.get("message") or ""
+    try:
+        return psycopg.errors.lookup(sqlstate)(message)
+    except KeyError:
+        return psycopg.DatabaseError(f"{sqlstate}: {message}")
+
+
+def to_exception_info(exception: BaseException, text: str) -> ExceptionInfo:
+    """Return what Celery's pools hand over for a failed task, with `text` in the place of Python's traceback."""
+    info = ExceptionInfo.__new__(ExceptionInfo)
+    info.type, info.exception, info.tb, info.traceback = type(exception), exception, None, text
+    return info
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,167 @@
+"""The SQL lane: the step of Celery's worker that consumes jobs beside its tasks and hands them to the executors.
+
+Jobs come over a channel of their own, from the same queues, and go through Celery's default strategy, so that events,
+`inspect`, revoke and terminate treat them as tasks. When Celery loses its connection the step stops and starts again:
+jobs that run go on, in sessions of their own, and jobs that wait are given up with the connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from celery import bootsteps
+from celery.utils.log import get_logger
+from celery.worker import state, strategy
+from kombu.messaging import Consumer
+
+from ..config import to_conninfo
+from ..database import Database
+from .consumer import LaneConsumer, follow_queues
+from .pool import ExecutorPool
+from .request import TASK_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+logger = get_logger(__name__)
+
+_DRIVER_TYPE = "pgqueue"
+_PREFETCH_MULTIPLIER = 2
+_BEGINNING_SECONDS = 1.0
+
+
+class JobLane(bootsteps.StartStopStep):
+    """Started after the step that consumes tasks, stopped before it."""
+
+    label = "SQL jobs"
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, executors: int | None = None, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        self.pool: ExecutorPool | None = None
+        self._size = executors or consumer.app.conf.get("pgqueue_executors") or consumer.controller.concurrency
+        self._jobs: Any = None
+        self._channel: Any = None
+        #: The delivery tags of the jobs that this worker has, by the ids that Celery knows.
+        self._tags: dict[str, str] = {}
+
+    def include_if(self, consumer: Any) -> bool:
+        """Only a worker whose broker is pgqueue runs jobs."""
+        is_ours = consumer.conninfo.transport.driver_type == _DRIVER_TYPE
+        if not is_ours:
+            logger.warning("no SQL jobs run here: the broker is not pgqueue")
+        return bool(is_ours)
+
+    def start(self, consumer: Any) -> None:
+        """Begin to consume jobs on Celery's connection of now."""
+        if self.pool is None:
+            self.pool = self._make_pool(consumer)
+            self.pool.start()
+            follow_queues(consumer, self._add_queue, self._cancel_queue)
+        self._channel = consumer.connection.channel()
+        self._channel.kind = "job"
+        self._channel.basic_qos(0, self._size * _PREFETCH_MULTIPLIER, False)
+        for tag in self._tags.values():
+            # A job that runs since before the connection was lost takes one of the places.
+            self._channel.qos.append(None, tag)
+        consumer.connection.transport.on_control("cancel", self._cancel_job)
+        self._jobs = Consumer(
+            self._channel, accept=["json"], auto_declare=False, on_message=self._make_handler(consumer)
+        )
+        for queue in consumer.task_consumer.queues:
+            self._jobs.add_queue(queue)
+        self._jobs.consume()
+
+    def stop(self, consumer: Any) -> None:
+        """Stop consuming. If the worker stops, wait for the jobs that run; a cold shutdown cancels them first."""
+        jobs, self._jobs = self._jobs, None
+        if self.pool is None:
+            return
+        is_shutdown = consumer.blueprint.state in (bootsteps.CLOSE, bootsteps.TERMINATE)
+        withdrawn = [assignment.job for assignment in self.pool.withdraw()]
+        for job in withdrawn:
+            self._tags.pop(job.task_id, None)
+        if not is_shutdown:
+            # What waited is lost with the connection. Celery must know of all that began, before it reconnects.
+            self.pool.wait_for_beginnings(_BEGINNING_SECONDS)
+            self.pool.deliver()
+            return
+        try:
+            if jobs is not None:
+                jobs.cancel()
+            self.pool.books.release_all(withdrawn)
+        except psycopg.Error as error:
+            logger.warning("jobs that wait could not be given back, their claims end with this process: %s", error)
+        self._drain(consumer, self.pool)
+        self.pool.stop()
+
+    def info(self, consumer: Any) -> dict[str, Any]:
+        """Return what `inspect stats` shows of the lane."""
+        return {} if self.pool is None else {"pgqueue": self.pool.info}
+
+    def _make_pool(self, consumer: Any) -> ExecutorPool:
+        database = Database.for_dsn(to_conninfo(consumer.connection.as_uri(include_password=True)))
+        pool = ExecutorPool(database, self._size, lambda: self._on_report(consumer))
+        consumer.app.tasks[TASK_NAME].executors = pool
+        return pool
+
+    def _on_report(self, consumer: Any) -> None:
+        """Let Celery's thread deliver what an executor reported. Called in the executor's thread."""
+        consumer.call_soon(self._deliver)
+        connection = consumer.connection
+        if connection is not None:
+            connection.transport.wake()
+
+    def _deliver(self) -> None:
+        if self.pool is not None:
+            self.pool.deliver()
+
+    def _make_handler(self, consumer: Any) -> Callable[[Any], None]:
+        task = consumer.app.tasks[TASK_NAME]
+        handle = strategy.default(task, consumer.app, LaneConsumer(consumer, self.pool))
+
+        def on_message(message: Any) -> None:
+            task_id = message.headers["id"]
+            self._tags[task_id] = message.delivery_tag
+
+            def settle(_logger: object, _errors: object, _requeue: bool = False) -> None:
+                tag = self._tags.pop(task_id, None)
+                if tag is not None and self._channel is not None:
+                    self._channel.settle(tag)
+
+            handle(message, None, settle, settle, consumer.on_task_message)
+
+        return on_message
+
+    def _cancel_job(self, order: Mapping[str, Any]) -> None:
+        if self.pool is not None:
+            self.pool.canceler.cancel(order["id"], grace=order.get("grace_ms", 0) / 1000)
+
+    def _add_queue(self, queue: Any) -> None:
+        if self._jobs is not None and not self._jobs.consuming_from(queue):
+            self._jobs.add_queue(queue)
+            self._jobs.consume()
+
+    def _cancel_queue(self, name: str) -> None:
+        if self._jobs is not None:
+            self._jobs.cancel_by_queue(name)
+
+    def _drain(self, consumer: Any, pool: ExecutorPool) -> None:
+        """Wait for the jobs that run, while remote control, heartbeats and cancels go on."""
+        consumer.task_consumer.cancel()
+        while pool.is_busy:
+            pool.deliver()
+            if consumer.event_dispatcher:
+                consumer.event_dispatcher.flush()
+            if state.should_terminate is not None and state.should_terminate is not False:
+                pool.cancel_running()
+            try:
+                consumer.connection.drain_events(timeout=0.5)
+            except TimeoutError:
+                continue
+            except consumer.connection_errors as error:
+                logger.warning("the server is away, jobs that run are given up: %s", error)
+                pool.is_stopped.set()
+                pool.wait_until_idle(0.5)
+        pool.deliver()

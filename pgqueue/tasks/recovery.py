@@ -1,0 +1,78 @@
+"""What becomes of a job whose session ended under it.
+
+The server that shut down, crashed or failed over takes its own measures: it has forgotten the worker, so all that the
+worker held is handed out again. A job that ended its own session (pg_terminate_backend) or crashed its backend must
+not be tried for ever: it fails with the server's last word. The two are told apart by that word (57P02: another
+backend crashed) and by the instant at which the server started.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from .cancel import Cause
+from .claim import Ending, Outcome
+from .credentials import LoginRefused
+from .fault import ConnectionLost, canceled
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from .bookkeeping import Bookkeeping
+    from .claim import ClaimedJob
+    from .fault import Fields
+    from .session import Session
+
+_CRASH_SHUTDOWN = "57P02"
+_PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
+
+
+@dataclass(frozen=True)
+class LostRun:
+    """A run whose session is gone."""
+
+    job: ClaimedJob
+    application_name: str
+    backend_pid: int
+    server_started_at: datetime
+    #: The job's own error if it had one before, else the server's last word.
+    fields: Fields
+    cause: Cause | None
+
+    def settle(self, books: Bookkeeping, log_in: Callable[[], Session], is_stopped: threading.Event) -> Outcome:
+        """Wait until the server is back; then fail the job, give it back, or leave it to whoever has it now.
+
+        Raises:
+            psycopg.Error: the job could not be reported, though the server is there.
+        """
+        if self.fields.get("sqlstate") == _CRASH_SHUTDOWN:
+            return Outcome(Ending.GONE, "the server crashed; the job runs again")
+        pause = _PAUSE_FROM
+        while True:
+            try:
+                return self._settle(books, log_in)
+            except (psycopg.OperationalError, ConnectionLost):  # noqa: PERF203 - a retry
+                if is_stopped.wait(pause):
+                    return Outcome(Ending.GONE, "the server is away")
+                pause = min(pause * 2, _PAUSE_TO)
+
+    def _settle(self, books: Bookkeeping, log_in: Callable[[], Session]) -> Outcome:
+        session: Session | None
+        try:
+            session = log_in()
+        except LoginRefused:
+            session = None
+        else:
+            if session.server_started_at != self.server_started_at:
+                return Outcome(Ending.GONE, "the server restarted; the job runs again")
+            # After a cut cable the old session may still be there, and holds the row of the job.
+            session.call("terminate_session", pid=self.backend_pid, application_name=self.application_name)
+        if self.cause is Cause.SHUTDOWN:
+            return books.release(self.job, "the worker shuts down", is_undelivered=False)
+        fields = canceled().fields if self.cause is Cause.REQUEST else self.fields
+        return books.fail(self.job, fields, session)

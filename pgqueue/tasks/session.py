@@ -1,0 +1,231 @@
+"""A PostgreSQL session in which jobs of one role run, logged in as that role.
+
+Knows the protocol: named queries, the statements of a job by the extended protocol, rows as they arrive, cancel,
+reset. Knows nothing about what happens to a job.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import capabilities, generators, pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ..database import close_session, open_session
+from ..sql import query
+from .fault import ConnectionLost, JobFault
+from .result import HAS_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from psycopg.abc import RV, PQGen
+    from psycopg.pq.abc import PGresult
+
+    from .statements import Statement
+
+_TEXT_OID = 25
+_CHUNK_ROWS = 256
+_WAIT_INTERVAL = 1.0
+_CANCEL_TIMEOUT = 10.0
+_COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
+_ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+
+
+class Session:
+    """One session; used by one thread, except for `cancel`."""
+
+    def __init__(self, connection: psycopg.Connection[Any], conninfo: str) -> None:
+        self._connection = connection
+        self._conninfo = conninfo
+        self.backend_pid = connection.info.backend_pid
+        self.server_started_at: datetime = self.call("server_started_at")[0]
+
+    @classmethod
+    def log_in(cls, conninfo: str, own_role: str, role: str, application_name: str) -> Session:
+        """Log in as `role`, with the worker's own credentials if it is the worker's role, else with what libpq finds.
+
+        Raises:
+            psycopg.OperationalError: the server is away or refuses the login.
+        """
+        overrides: dict[str, Any] = {"application_name": application_name, "client_encoding": "UTF8"}
+        if role != own_role:
+            # An empty password keeps libpq from taking PGPASSWORD, the worker's, and lets it ask the password file.
+            overrides |= {"user": role, "password": ""}
+        given = {key: value for key, value in conninfo_to_dict(conninfo).items() if key not in overrides}
+        as_role = make_conninfo("", **given, **overrides)
+        return cls(open_session(as_role, application_name), as_role)
+
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether the session has ended."""
+        return self._connection.closed
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Tell whether a transaction block is open."""
+        return self._connection.pgconn.transaction_status != pq.TransactionStatus.IDLE
+
+    def add_notice_handler(self, handler: Callable[[psycopg.errors.Diagnostic], None]) -> None:
+        """Call `handler` for each notice, in the middle of the statement that raised it."""
+        self._connection.add_notice_handler(handler)
+
+    def call(self, name: str, /, **params: object) -> tuple[Any, ...]:
+        """Run one named query and return its first row, or an empty one.
+
+        Raises:
+            ConnectionLost: the session has ended.
+            psycopg.Error: as the server said it.
+        """
+        return self.call_together((name, params))
+
+    def call_together(self, *calls: tuple[str, dict[str, object]]) -> tuple[Any, ...]:
+        """Run named queries in one round trip, none after one that fails; return the first row of the last.
+
+        Raises:
+            ConnectionLost: the session has ended.
+            psycopg.Error: as the server said it.
+        """
+        try:
+            if len(calls) == 1:
+                cursor = self._connection.execute(query(calls[0][0]), calls[0][1] or None)
+            else:
+                with self._connection.pipeline():
+                    for name, params in calls:
+                        cursor = self._connection.execute(query(name), params or None)
+            return (cursor.fetchone() or ()) if cursor.description else ()
+        except psycopg.Error as error:
+            self._raise_if_lost(error)
+            raise
+
+    def run(
+        self,
+        statement: Statement,
+        params: Sequence[str | None],
+        receive: Callable[[PGresult, str], None] | None,
+    ) -> tuple[str, int | None]:
+        """Run one statement by the extended protocol; return its command tag and the rows that the tag counts.
+
+        Args:
+            statement: what to run. Parameters that it does not name are declared as text.
+            params: the values of $1, $2 and so on.
+            receive: takes the rows in text form, and how text is encoded, as they arrive.
+
+        Raises:
+            ConnectionLost: the session has ended.
+            psycopg.Error: as the server said it.
+            JobFault: 0A000, the statement copies from or to the client. The session is closed.
+        """
+        pgconn = self._connection.pgconn
+        named = statement.parameters
+        types = [0 if named is None or number in named else _TEXT_OID for number in range(1, len(params) + 1)]
+        values = [None if value is None else value.encode(self.encoding) for value in params]
+        try:
+            pgconn.send_query_params(statement.text.encode(self.encoding), values, param_types=types)
+            self._wait(generators.send(pgconn))
+            if capabilities.has_stream_chunked():
+                pgconn.set_chunked_rows_mode(_CHUNK_ROWS)
+            else:
+                pgconn.set_single_row_mode()
+            return self._read_answer(receive)
+        except psycopg.Error as error:
+            self._raise_if_lost(error)
+            raise
+
+    def _read_answer(self, receive: Callable[[PGresult, str], None] | None) -> tuple[str, int | None]:
+        tag, tuples = b"", None
+        failure: Exception | None = None
+        while (result := self._fetch(failure)) is not None:
+            if result.status in _ERRORS:
+                failure = failure or psycopg.errors.error_from_result(result, encoding=self.encoding)
+            elif result.status in _COPY:
+                self.close()
+                raise JobFault("0A000", "COPY protocol not allowed in a pgqueue job")
+            elif result.status in HAS_ROWS and receive is not None and failure is None:
+                try:
+                    receive(result, self.encoding)
+                except (JobFault, OSError) as error:
+                    # The rest of the answer must still be read; let it be short.
+                    failure = error
+                    self.cancel()
+            # In row by row modes the tag comes with the last rows, or after them.
+            tag = result.command_status or tag
+            tuples = tuples if result.command_tuples is None else result.command_tuples
+        if failure is not None:
+            raise failure
+        return tag.decode(), tuples
+
+    def _fetch(self, failure: Exception | None) -> PGresult | None:
+        try:
+            result: PGresult | None = self._wait(generators.fetch(self._connection.pgconn))
+            return result
+        except psycopg.OperationalError:
+            if failure is None:
+                raise
+            return None  # the server said why before it hung up
+
+    @property
+    def encoding(self) -> str:
+        """Return Python's name of the encoding in which the server now sends text."""
+        return self._connection.info.encoding
+
+    def reports(self, setting: str) -> str | None:
+        """Return a setting that the server reports by itself, at no cost."""
+        return self._connection.info.parameter_status(setting)
+
+    def roll_back(self) -> None:
+        """End the transaction, if one is open, whatever a late cancel does to the attempt.
+
+        Raises:
+            ConnectionLost: the session has ended.
+        """
+        while True:
+            try:
+                if self.is_in_transaction:
+                    self.call("roll_back_transaction")
+                self.call("do_nothing")
+            except psycopg.errors.QueryCanceled:
+                continue
+            return
+
+    def reset(self) -> None:
+        """Forget everything that a job left in the session: settings, temporary tables, locks, cursors.
+
+        Raises:
+            ConnectionLost: the session has ended.
+            psycopg.Error: as the server said it.
+        """
+        self.call("reset_session")
+
+    def cancel(self) -> None:
+        """Cancel what the session runs; when this returns, the server has passed it on. For other threads.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        self._connection.cancel_safe(timeout=_CANCEL_TIMEOUT)
+
+    def terminate(self) -> None:
+        """End the session on the server, from another one of the same role. For other threads.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        other = open_session(self._conninfo, "pgqueue terminate")
+        try:
+            other.execute(query("terminate_session"), {"pid": self.backend_pid})
+        finally:
+            close_session(other)
+
+    def close(self) -> None:
+        """End the session, also a broken one."""
+        close_session(self._connection)
+
+    def _wait(self, generator: PQGen[RV]) -> RV:
+        return self._connection.wait(generator, interval=_WAIT_INTERVAL)
+
+    def _raise_if_lost(self, error: psycopg.Error) -> None:
+        if self.is_lost or error.diag.severity_nonlocalized == "FATAL":
+            raise ConnectionLost(error) from error

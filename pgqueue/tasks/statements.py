@@ -1,0 +1,96 @@
+"""Splits the SQL of a job into its statements and refuses those that no job may contain.
+
+Uses PostgreSQL's own parser (libpg_query, the grammar of PostgreSQL 17). Text that this parser does not understand is
+a plain syntax error or newer than the parser: it stays one statement, so that the server itself runs or refuses it.
+Each statement goes to the server by itself and by the extended protocol, which takes no second one, so that nothing
+hides behind what was misread here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from postgast import PgQueryError, parse, pg_query_pb2, scan
+
+from .fault import JobFault
+
+#: What needs no transaction of its own, so that error 25001 or 2D000 out of it is its own error.
+_QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
+#: Their $1 is not a parameter of the job.
+_OWN_PARAMETERS = frozenset({"prepare_stmt", "create_function_stmt"})
+_HAS_PARAMETERS = re.compile(rb"\$\d")
+_TRANSACTION_MODES = frozenset({"TRANSACTION", "transaction_read_only"})
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a job, and what running it needs to know."""
+
+    text: str
+    #: The numbers of the $n in it; None: the parser did not understand it.
+    parameters: frozenset[int] | None
+    #: It may be one of those that cannot run inside a transaction block.
+    may_need_top_level: bool
+    #: It may leave the transaction read-only.
+    sets_transaction: bool
+
+
+def split(sql: str) -> list[Statement]:
+    """Return the statements of `sql`, without empty ones.
+
+    Raises:
+        JobFault: 0A000, for transaction control and for COPY from or to the client.
+    """
+    text = sql.encode()
+    try:
+        raw_statements = parse(sql).stmts
+        parameters = _find_parameters(sql, text)
+    except PgQueryError:
+        return [Statement(sql, None, may_need_top_level=True, sets_transaction=True)]
+    statements = []
+    for raw in raw_statements:
+        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)
+        statements.append(_make_statement(text, raw.stmt_location, end, raw.stmt, parameters))
+    return statements
+
+
+def check_parameters(statements: list[Statement], count: int) -> None:
+    """Refuse a number of parameters that the statements do not use.
+
+    Raises:
+        JobFault: 22023.
+    """
+    if any(statement.parameters is None for statement in statements):
+        return  # the server counts them
+    needed = max((max(statement.parameters or (0,)) for statement in statements), default=0)
+    if needed != count:
+        raise JobFault(
+            "22023",
+            f"job has {count} parameters, but its statements use {needed}",
+            hint="Give one element of params for each of $1, $2 and so on.",
+        )
+
+
+def _make_statement(
+    text: bytes, start: int, end: int, node: pg_query_pb2.Node, parameters: list[tuple[int, int]]
+) -> Statement:
+    kind = node.WhichOneof("node") or ""
+    if kind == "transaction_stmt":
+        raise JobFault("0A000", "transaction control statements are not allowed in a pgqueue job")
+    if kind == "copy_stmt" and not node.copy_stmt.filename:
+        raise JobFault("0A000", "COPY protocol not allowed in a pgqueue job")
+    own = kind in _OWN_PARAMETERS
+    return Statement(
+        text[start:end].decode(),
+        frozenset(number for place, number in parameters if start <= place < end and not own),
+        may_need_top_level=kind not in _QUERIES,
+        sets_transaction=kind == "variable_set_stmt" and node.variable_set_stmt.name in _TRANSACTION_MODES,
+    )
+
+
+def _find_parameters(sql: str, text: bytes) -> list[tuple[int, int]]:
+    if not _HAS_PARAMETERS.search(text):
+        return []
+    found = [token for token in scan(sql).tokens if token.token == pg_query_pb2.PARAM]
+    return [(token.start, int(text[token.start + 1 : token.end])) for token in found]

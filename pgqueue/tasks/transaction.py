@@ -1,0 +1,178 @@
+"""Runs the statements of one job so that their effects, their result and the job's removal commit together.
+
+The transaction is read-write, for the sake of the removal, whatever the job inherits: a job that is to be read-only,
+or that makes itself so, runs behind a savepoint, whose release gives the transaction its writing back. A string of
+exactly one statement that the server refuses inside a transaction block (VACUUM, CREATE INDEX CONCURRENTLY, CREATE
+DATABASE, a CALL that commits) is run again at top level, and the job is completed in a transaction of its own: if the
+worker dies in between, the statement runs again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from .fault import JobFault, canceled, timed_out
+from .result import JobResult
+from .statements import Statement, check_parameters, split
+
+if TYPE_CHECKING:
+    from .cancel import CancelGate
+    from .claim import ClaimedJob
+    from .session import Session
+
+CLAIM_LOST = "PQ002"
+_NEEDS_TOP_LEVEL = ("25001", "2D000")
+_OUTPUT_SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone")
+_READ_ONLY = "default_transaction_read_only"
+#: Set only when pgqueue's own queries of the transaction's beginning have run.
+_TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
+
+
+class ClaimLost(Exception):
+    """Another worker has the job, or it has ended: this run must not commit."""
+
+
+@dataclass
+class _Answer:
+    """What the statements said."""
+
+    command_tags: list[str]
+    row_count: int | None = None
+
+
+class JobTransaction:
+    """One run of one job in a session in which nothing else happens meanwhile."""
+
+    def __init__(self, session: Session, job: ClaimedJob, gate: CancelGate) -> None:
+        self._session = session
+        self._job = job
+        self._gate = gate
+        self._deadline = None if job.timeout_ms is None else monotonic() + job.timeout_ms / 1000
+
+    def run(self) -> str:
+        """Run the job, commit it, and return what it did in a few words.
+
+        Raises:
+            ClaimLost: nothing was committed, and nothing is to be reported.
+            JobFault, psycopg.Error, OSError: the job's error. The transaction may still be open.
+            ConnectionLost: the session has ended; the commit may have been made or not.
+        """
+        statements = split(self._job.sql)
+        check_parameters(statements, len(self._job.params))
+        with JobResult(self._job.keep_result) as result:
+            try:
+                return _summarize(self._run_in_transaction(statements, result))
+            except psycopg.Error as error:
+                may_need_top_level = len(statements) == 1 and statements[0].may_need_top_level
+                if not may_need_top_level or error.sqlstate not in _NEEDS_TOP_LEVEL:
+                    raise
+        with JobResult(self._job.keep_result) as result:
+            return _summarize(self._run_at_top_level(statements[0], result))
+
+    def _run_in_transaction(self, statements: list[Statement], result: JobResult) -> _Answer:
+        settings = {name: value for name, value in self._job.settings.items() if name not in _TIMEOUTS}
+        self._apply_settings({"pgqueue.job_id": str(self._job.id), **settings})
+        is_read_only = self._session.reports(_READ_ONLY) == "on"
+        has_savepoint = is_read_only or any(statement.sets_transaction for statement in statements)
+        self._own(("begin_transaction", {}), ("lock_job", {**self._job.key}))
+        self._apply_timeouts()
+        if has_savepoint:
+            self._session.call("start_read_only")
+        if is_read_only:
+            self._session.call("set_read_only")
+        answer = self._run_statements(statements, result, is_top_level=False)
+        if has_savepoint:
+            self._session.call("end_read_only")
+        self._session.call("leave_job_settings")
+        self._complete(answer, result)
+        return answer
+
+    def _run_at_top_level(self, statement: Statement, result: JobResult) -> _Answer:
+        self._session.roll_back()
+        self._apply_timeouts()
+        answer = self._run_statements([statement], result, is_top_level=True)
+        output_settings = self._output_settings()
+        self._session.roll_back()
+        self._session.reset()
+        self._session.call("begin_transaction")
+        self._complete(answer, result, output_settings)
+        return answer
+
+    def _run_statements(self, statements: list[Statement], result: JobResult, *, is_top_level: bool) -> _Answer:
+        if self._gate.open(self._session):
+            self._gate.close()
+            raise canceled()
+        answer = _Answer([])
+        try:
+            for number, statement in enumerate(statements, 1):
+                self._arm_timeout(is_local=not is_top_level)
+                receive = result.add if number == len(statements) else None
+                tag, answer.row_count = self._session.run(statement, self._job.params, receive)
+                answer.command_tags.append(tag)
+                if not is_top_level and not self._session.is_in_transaction:
+                    raise JobFault("2D000", "a statement of the job has ended its transaction")
+            if not is_top_level:
+                # Deferred constraints are the job's: they fail here, within its time and its settings.
+                self._session.call("check_constraints")
+        finally:
+            cause = self._gate.close()
+        if cause and not is_top_level:
+            raise canceled()
+        return answer
+
+    def _complete(self, answer: _Answer, result: JobResult, output_settings: dict[str, str] | None = None) -> None:
+        key, has_rows = self._job.key, result.columns is not None and self._job.keep_result
+        chunks = result.chunks() if has_rows else iter(())
+        first = next(chunks, None)
+        for seq, rows in enumerate(chunks, 1):
+            self._own(("append_result", {**key, "seq": seq, "rows": rows}))
+        self._own(
+            (
+                "complete_job",
+                {
+                    **key,
+                    "command_tags": answer.command_tags,
+                    "row_count": answer.row_count,
+                    "columns": json.dumps(result.columns) if has_rows else None,
+                    "rows": first,
+                    "output_settings": json.dumps(output_settings or self._output_settings()),
+                },
+            ),
+            ("commit_transaction", {}),
+        )
+
+    def _own(self, *calls: tuple[str, dict[str, object]]) -> None:
+        try:
+            self._session.call_together(*calls)
+        except psycopg.Error as error:
+            if error.sqlstate == CLAIM_LOST:
+                raise ClaimLost from error
+            raise
+
+    def _apply_settings(self, settings: dict[str, str]) -> None:
+        if settings:
+            self._session.call("apply_settings", names=list(settings), values=list(settings.values()))
+
+    def _apply_timeouts(self) -> None:
+        self._apply_settings({name: value for name, value in self._job.settings.items() if name in _TIMEOUTS})
+
+    def _arm_timeout(self, *, is_local: bool) -> None:
+        if self._deadline is None:
+            return
+        remaining_ms = int((self._deadline - monotonic()) * 1000)
+        if remaining_ms <= 0:
+            raise timed_out()
+        self._session.call("arm_timeout", remaining_ms=remaining_ms, is_local=is_local)
+
+    def _output_settings(self) -> dict[str, str]:
+        return {name: self._session.reports(name) or "" for name in _OUTPUT_SETTINGS}
+
+
+def _summarize(answer: _Answer) -> str:
+    return ", ".join(islice(answer.command_tags, 10)) + (", ..." if len(answer.command_tags) > 10 else "")
