@@ -29,8 +29,12 @@ def main() -> None:
                     session.execute("select pg_sleep(0.01)")
         for name, took in times.items():
             cuts = statistics.quantiles(took, n=100)
-            print(f"{name:18} p50 {cuts[49]:6.2f} ms   p95 {cuts[94]:6.2f} ms   p99 {cuts[98]:6.2f} ms   ({len(took)} rounds)")
-        print(f"ratio launch / committed insert: {statistics.median(times['launch']) / statistics.median(times['committed insert']):.2f}")
+            print(
+                f"{name:18} p50 {cuts[49]:6.2f} ms   p95 {cuts[94]:6.2f} ms   p99 {cuts[98]:6.2f} ms   ({len(took)} rounds)"
+            )
+        print(
+            f"ratio launch / committed insert: {statistics.median(times['launch']) / statistics.median(times['committed insert']):.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ def database_and_worker(*arguments: str) -> Iterator[Database]:
     with tempfile.TemporaryDirectory() as folder, temporary_server(parent=Path("/var/tmp"), **SETTINGS) as server:
         db = Database(server)
         try:
-            with Worker(db, Path(folder) / "worker.log", arguments=arguments or ("--concurrency=2",)) as worker:
+            db.execute("select pgqueue.enroll('postgres')")
+            with Worker(
+                db, Path(folder) / "worker.log", arguments=arguments or ("--concurrency=2", "--executors=2")
+            ) as worker:
                 worker.wait_online()
                 _say(server, db)
                 yield db
@@ -29,5 +32,7 @@ def database_and_worker(*arguments: str) -> Iterator[Database]:
 
 
 def _say(server: TestServer, db: Database) -> None:
-    settings = ", ".join(f"{name} = {db.fetch_value('select current_setting(%s)', [name])}" for name in ("fsync", "synchronous_commit"))
+    settings = ", ".join(
+        f"{name} = {db.fetch_value('select current_setting(%s)', [name])}" for name in ("fsync", "synchronous_commit")
+    )
     print(f"PostgreSQL {server.major}, {settings}, one worker")

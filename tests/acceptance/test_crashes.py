@@ -14,6 +14,7 @@ StartWorker = Callable[..., Worker]
 
 
 def _enqueue_inserts(db: Database, count: int, seconds_each: float) -> None:
+    db.execute("select pgqueue.enroll('postgres')")
     db.execute("create table effect (n int)")
     db.execute(
         "select count(*) from pgqueue.enqueue_many(array("
