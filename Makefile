@@ -39,7 +39,7 @@ test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in
 lint: $(VENV)/.ready-dev  ## Check style and which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 
 typecheck: $(VENV)/.ready-dev  ## Check the types
 	@$(BIN)/mypy
