@@ -269,7 +269,7 @@ def from_driver(failure: psycopg.Error, handle: tuple[int, int] | None = None) -
     if sqlstate.startswith(_CONNECTION_SQLSTATES):
         return _connection_failed(failure)
     message = report.message_primary or str(failure)
-    if sqlstate == "3F000" and f'"{SCHEMA}"' in message:
+    if (sqlstate == "3F000" and f'"{SCHEMA}"' in message) or (sqlstate == "42P01" and f'"{SCHEMA}.' in message):
         return NotInstalled("pgqueue is not installed in this database", hint="Run: pgqueue install")
     kind = BY_SQLSTATE.get(sqlstate, ServerError)
     if kind is UnknownJob and report.source_function not in _RAISED_BY_FUNCTIONS:

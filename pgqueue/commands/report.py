@@ -36,7 +36,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
         table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(to_text(value)) for value in row))
-    console().print(table)
+    _print(table)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -47,7 +47,18 @@ def print_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if value is not None:
             table.add_row(name, Text(to_text(value)))
-    console().print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    # Rich pads each line to the width of the table, which a pipe can do without.
+    with out.capture() as capture:
+        out.print(table)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def to_text(value: object) -> str:

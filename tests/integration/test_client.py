@@ -112,7 +112,18 @@ class TestResults:
         assert client.job(pgqueue.Handle(*row or ())).result() == [("28.02.2026", 1)]
 
     def test_parameters_are_bound_whatever_their_type(self, client: pgqueue.Client) -> None:
-        values = [7, "it's; drop", None, Decimal("1.5"), True, date(2026, 2, 28), [1, 2], {"a": [1]}, b"\x00", uuid.UUID(int=5)]
+        values = [
+            7,
+            "it's; drop",
+            None,
+            Decimal("1.5"),
+            True,
+            date(2026, 2, 28),
+            [1, 2],
+            {"a": [1]},
+            b"\x00",
+            uuid.UUID(int=5),
+        ]
         statement = "select $1::int, $2::text, $3::int, $4::numeric, $5::bool, $6::date, $7::int[], $8::jsonb, $9::bytea, $10::uuid"
 
         assert client.launch(statement, params=values).result() == [tuple(values)]
@@ -352,9 +363,7 @@ class TestProgress:
     def test_nothing_is_known_before_the_job_has_said_anything(self, client: pgqueue.Client) -> None:
         assert client.launch("select 1").progress() == (None, None)
 
-    def test_progress_is_seen_while_the_job_runs(
-        self, client: pgqueue.Client, worker: Claimant, db: Database
-    ) -> None:
+    def test_progress_is_seen_while_the_job_runs(self, client: pgqueue.Client, worker: Claimant, db: Database) -> None:
         job = client.launch("select pgqueue.progress(40, 'nearly'), pg_advisory_lock(1)")
         blocker = db.connect()
         blocker.execute("select pg_advisory_lock(1)")
@@ -420,9 +429,7 @@ class TestTransactions:
 
         assert count_jobs(client) == int(commits)
 
-    def test_an_error_in_the_callers_transaction_keeps_its_sqlstate(
-        self, client: pgqueue.Client, db: Database
-    ) -> None:
+    def test_an_error_in_the_callers_transaction_keeps_its_sqlstate(self, client: pgqueue.Client, db: Database) -> None:
         connection = db.connect("alice", autocommit=False)
 
         with pytest.raises(InvalidArgument, match="sql parameter cannot be empty"):

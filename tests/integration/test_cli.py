@@ -1,0 +1,334 @@
+"""The command line against a real server; a played worker runs the jobs where the test needs one."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+import pgqueue
+from pgqueue.cli import run
+from tests.harness import Database, eventually
+from tests.harness.claimant import Claimant
+
+Command = Callable[..., str]
+InBackground = Callable[..., Future[Any]]
+
+
+@pytest.fixture
+def worker(db: Database) -> Claimant:
+    return Claimant(db)
+
+
+@pytest.fixture
+def working(worker: Claimant) -> Iterator[Claimant]:
+    with worker.serving():
+        yield worker
+
+
+@pytest.fixture
+def command(db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command as an enrolled superuser and return what it prints; `fails=N` expects that exit code."""
+    db.execute("select pgqueue.enroll('postgres')")
+    monkeypatch.setenv("PGQUEUE_DSN", db.dsn)
+
+    def call(*arguments: str, fails: int = 0) -> str:
+        code = run(arguments)
+        output = capsys.readouterr()
+        assert code == fails, output.err
+        return output.err if fails else output.out
+
+    return call
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+class TestLaunching:
+    def test_launch_prints_the_handle(self, command: Command) -> None:
+        handle = pgqueue.Handle.parse(command("launch", "select 1"))
+
+        assert json.loads(command("show", str(handle), "--json"))["id"] == handle.id
+
+    def test_launch_prints_json_on_request(self, command: Command) -> None:
+        told = json.loads(command("launch", "select 1", "--json"))
+
+        assert told["handle"] == f"{told['id']}:{told['cookie']}"
+
+    def test_options_reach_the_job(self, command: Command, db: Database) -> None:
+        command(
+            *("launch", "select $1::int + $2::int", "-p", "1", "-p", "2", "--queue=q", "--priority=9", "--delay=5m"),
+            *("--timeout=90s", "--label=sum", "--unique-key=k"),
+        )
+
+        row = db.execute(
+            "select params, queue, priority::int, label, unique_key, extract(epoch from timeout)::int, state::text"
+            " from pgqueue.message"
+        )
+        assert row == [(["1", "2"], "q", 9, "sum", "k", 90, "delayed")]
+
+    def test_a_statement_can_come_from_standard_input(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO("select 'from a pipe'"))
+        handle = command("launch", "-").strip()
+
+        assert "from a pipe" in command("show", handle)
+
+    @pytest.mark.usefixtures("working")
+    def test_launch_can_wait_for_the_rows(self, command: Command) -> None:
+        printed = command("launch", "select n, n * n as square from generate_series(1, $1::int) n", "-p", "2", "--wait")
+
+        assert lines(printed) == ["n  square", "1       1", "2       4", "(2 rows)"]
+
+    def test_a_bad_option_of_the_server_is_an_error_with_its_hint(self, command: Command) -> None:
+        said = command("launch", "  ", fails=1)
+
+        assert "pgqueue: error: sql parameter cannot be empty (22023)" in said
+        assert "hint: Give one or more SQL statements." in said
+
+    def test_a_bad_option_of_the_command_is_a_usage_error(self, command: Command) -> None:
+        assert "is not a duration" in command("launch", "select 1", "--delay=soon", fails=2)
+
+
+@pytest.mark.usefixtures("working")
+class TestOutcomes:
+    def test_result_prints_the_rows(self, command: Command) -> None:
+        handle = command("launch", "select 42 as answer, null as nothing").strip()
+
+        assert lines(command("result", handle)) == ["answer  nothing", "    42", "(1 row)"]
+
+    def test_result_prints_json_on_request(self, command: Command) -> None:
+        handle = command("launch", "select 1.50::numeric as n, '{1,2}'::int[] as a, date '2026-02-28' as d").strip()
+
+        assert json.loads(command("result", handle, "--json")) == {
+            "columns": ["n", "a", "d"],
+            "rows": [["1.50", [1, 2], "2026-02-28"]],
+            "command_tags": ["SELECT 1"],
+        }
+
+    def test_the_error_of_a_job_is_printed_in_full(self, command: Command) -> None:
+        handle = command("launch", "do $$ begin raise 'no' using detail = 'why', hint = 'how'; end $$").strip()
+
+        said = command("result", handle, fails=1)
+
+        assert lines(said)[:3] == ["pgqueue: error: no (P0001)", "detail: why", "hint: how"]
+        assert "context: PL/pgSQL function inline_code_block" in said
+
+    def test_the_error_of_a_job_is_json_on_request(self, command: Command) -> None:
+        handle = command("launch", "select 1 / 0").strip()
+
+        error = json.loads(command("result", handle, "--json", fails=1))["error"]
+
+        assert (error["type"], error["sqlstate"], error["message"]) == ("JobFailed", "22012", "division by zero")
+
+    def test_wait_says_how_the_job_ended(self, command: Command) -> None:
+        failing = pgqueue.Handle.parse(command("launch", "select 1 / 0"))
+
+        assert command("wait", str(failing)) == f"job {failing.id} failed\n"
+        assert json.loads(command("wait", str(failing), "--json")) == {"id": failing.id, "state": "failed"}
+
+    def test_show_has_the_error_of_a_failed_job(self, command: Command) -> None:
+        handle = pgqueue.Handle.parse(command("launch", "select 1 / 0"))
+        command("wait", str(handle))
+
+        shown = command("show", str(handle.id))
+
+        assert re.search(r"^sqlstate +22012$", shown, re.MULTILINE)
+        assert re.search(r"^error +division by zero$", shown, re.MULTILINE)
+
+
+class TestWaiting:
+    def test_a_wait_that_times_out_fails_and_leaves_the_job(self, command: Command) -> None:
+        handle = command("launch", "select 1").strip()
+
+        assert "has not ended yet" in command("wait", handle, "--timeout=50ms", fails=1)
+        assert json.loads(command("show", handle, "--json"))["state"] == "queued"
+
+    def test_cancel_says_what_it_did(self, command: Command) -> None:
+        handle = pgqueue.Handle.parse(command("launch", "select 1"))
+
+        assert command("cancel", str(handle)) == f"job {handle.id}: canceled\n"
+        assert command("cancel", str(handle)) == f"job {handle.id}: had already ended\n"
+        assert json.loads(command("cancel", str(handle), "--json")) == [{"id": handle.id, "canceled": False}]
+
+    def test_an_unknown_job_is_an_error(self, command: Command) -> None:
+        assert "pgqueue: error:" in command("show", "4711", fails=1)
+        assert "(42704)" in command("wait", "4711:1", fails=1)
+
+    def test_what_is_neither_id_nor_handle_is_a_usage_error(self, command: Command) -> None:
+        assert "neither a number nor a handle" in command("show", "abc", fails=2)
+
+
+class TestLooking:
+    def test_list_shows_the_newest_first_and_filters(self, command: Command) -> None:
+        command("launch", "select 1", "--label=first", "--queue=a")
+        command("launch", "select 2", "--label=second", "--queue=b")
+
+        assert [job["label"] for job in json.loads(command("list", "--json"))] == ["second", "first"]
+        assert [job["label"] for job in json.loads(command("list", "--queue=a", "--json"))] == ["first"]
+        assert json.loads(command("list", "--state=running", "--json")) == []
+        assert len(lines(command("list", "--limit=1"))) == 2
+
+    def test_stats_show_totals_queues_and_workers(self, command: Command, worker: Claimant) -> None:
+        worker.set_queues("default")
+        command("launch", "select 1")
+        worker.run_next()
+        command("launch", "select 1", "--queue=slow", "--delay=1h")
+
+        told = json.loads(command("stats", "--json"))
+
+        assert [(row["queue"], row["completed"]) for row in told["totals"]] == [("default", 1)]
+        assert {row["queue"]: row["delayed"] for row in told["queues"]}["slow"] == 1
+        assert [(row["worker"], row["status"]) for row in told["workers"]] == [("w1", "online")]
+        assert "Jobs since the installation" in command("stats")
+
+    def test_a_paused_queue_hands_nothing_out_until_it_is_resumed(self, command: Command, worker: Claimant) -> None:
+        assert command("pause", "default") == "queue default paused\n"
+        assert command("pause", "default") == "queue default was paused already\n"
+        command("launch", "select 1")
+        assert worker.claim() == []
+
+        assert json.loads(command("resume", "default", "--json")) == {"queue": "default", "changed": True}
+        assert len(worker.claim()) == 1
+
+
+class TestSchema:
+    def test_a_database_is_installed_looked_at_and_uninstalled(
+        self, empty_db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("PGQUEUE_DSN", empty_db.dsn)
+
+        def call(*arguments: str) -> dict[str, Any]:
+            assert run([*arguments, "--json"]) == 0
+            told: dict[str, Any] = json.loads(capsys.readouterr().out)
+            return told
+
+        assert call("status")["schema"] == 0
+        assert len(call("install")["applied"]) == call("status")["latest"]
+        assert call("upgrade")["applied"] == []
+        assert call("status")["pending"] == []
+        assert call("uninstall", "--yes")["uninstalled"]
+        assert call("status")["schema"] == 0
+
+    def test_uninstalling_asks_first(
+        self, db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+
+        assert run(["uninstall", "--dsn", db.dsn]) == 130
+
+        assert "Drop the schema pgqueue" in capsys.readouterr().err
+        assert db.fetch_value("select count(*) from pgqueue.migration")
+
+    def test_a_database_without_pgqueue_says_what_to_do(
+        self, empty_db: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["list", "--dsn", empty_db.dsn]) == 1
+
+        assert capsys.readouterr().err == (
+            "pgqueue: error: pgqueue is not installed in this database\nhint: Run: pgqueue install\n"
+        )
+
+    def test_a_role_is_enrolled_and_unenrolled(self, command: Command, db: Database) -> None:
+        db.create_role("Odd Name", enrolled=False)
+
+        assert command("enroll", "Odd Name") == "role Odd Name enrolled\n"
+        with pgqueue.connect(db.dsn_for("Odd Name")) as client:
+            client.launch("select 1").cancel()
+        assert json.loads(command("unenroll", "Odd Name", "--json")) == {"role": "Odd Name", "unenrolled": True}
+
+    def test_a_role_that_does_not_exist_is_an_error(self, command: Command) -> None:
+        assert 'role "no_such_role" does not exist' in command("enroll", "no_such_role", fails=1)
+
+
+class TestDoctor:
+    def findings(self, text: str) -> dict[str, dict[str, str]]:
+        return {finding["check"]: finding for finding in json.loads(text)}
+
+    def test_a_healthy_database_passes_every_check(self, command: Command, worker: Claimant) -> None:
+        worker.set_queues("default")
+        found = self.findings(command("doctor", "--json"))
+
+        assert set(found) == {
+            *("server", "schema", "privileges", "enrolment", "clock", "connections", "dead rows", "oldest snapshot"),
+            *("waiting jobs", "paused queues", "overdue jobs", "stuck jobs", "partitions", "loopback"),
+        }
+        assert {finding["level"] for finding in found.values()} == {"ok"}
+        assert "over dblink in" in found["loopback"]["text"]
+
+    def test_a_waiting_job_without_a_worker_and_a_paused_queue_are_warnings(self, command: Command) -> None:
+        command("launch", "select 1", "--queue=lonely")
+        command("pause", "resting")
+
+        found = self.findings(command("doctor", "--json"))
+
+        assert (found["waiting jobs"]["level"], found["paused queues"]["level"]) == ("warn", "warn")
+        assert "lonely (1)" in found["waiting jobs"]["text"]
+        assert "pgqueue worker --queues" in found["waiting jobs"]["hint"]
+        assert "resting" in found["paused queues"]["text"]
+
+    def test_a_held_snapshot_is_named(self, command: Command, db: Database) -> None:
+        holder = db.connect(autocommit=False, application_name="the holder")
+        holder.execute("set transaction isolation level repeatable read")
+        holder.execute("select 1")
+
+        assert "the holder" in self.findings(command("doctor", "--json"))["oldest snapshot"]["text"]
+
+    def test_a_database_without_pgqueue_fails(self, empty_db: Database, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["doctor", "--dsn", empty_db.dsn]) == 1
+
+        assert lines(capsys.readouterr().out)[1:] == [
+            "fail schema: pgqueue is not installed in this database",
+            "      hint: Run: pgqueue install",
+        ]
+
+    def test_a_role_that_is_not_enrolled_fails_with_what_to_do(
+        self, db: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        db.create_role("bob", enrolled=False)
+        db.execute("grant pgqueue_user to bob")
+
+        assert run(["doctor", "--json", "--dsn", db.dsn_for("bob")]) == 1
+
+        found = self.findings(capsys.readouterr().out)
+        assert found["enrolment"]["level"] == "fail"
+        assert found["loopback"]["level"] == "fail"
+
+    def test_a_broken_loopback_fails(self, db: Database, capsys: pytest.CaptureFixture[str]) -> None:
+        db.execute("select pgqueue.enroll('postgres')")
+        db.execute("select pgqueue._set_loopback('127.0.0.1', '1')")
+
+        run(["doctor", "--json", "--dsn", db.dsn])
+
+        found = self.findings(capsys.readouterr().out)
+        assert found["loopback"]["level"] == "fail"
+        assert "could not establish connection" in found["loopback"]["text"]
+
+
+def test_ctrl_c_while_waiting_leaves_the_job_and_says_how_to_cancel_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = command("launch", "select 1").strip()
+
+    def interrupted(*_arguments: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pgqueue.Job, "wait", interrupted)
+
+    assert f"goes on; cancel it with: pgqueue cancel {handle}" in command("wait", handle, fails=130)
+    assert json.loads(command("show", handle, "--json"))["state"] == "queued"
+
+
+@pytest.mark.slow
+def test_a_real_worker_runs_what_the_command_line_launches(
+    command: Command, db: Database, start_worker: Callable[..., Any]
+) -> None:
+    start_worker(db)
+
+    assert "42" in command("launch", "select 42 as answer", "--wait")
+    eventually(lambda: json.loads(command("stats", "--json"))["totals"][0]["completed"] == 1)
