@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgqueue.database import Database
+    from ..database import Database
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgqueue.config import to_conninfo, to_url, without_password
-
+from ..config import to_conninfo, to_url, without_password
 from .register import DRIVER_TYPE
 
 

@@ -16,11 +16,11 @@ from kombu.transport import virtual
 from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.json import dumps
 
-from pgqueue import errors
-
+from .. import errors
 from . import identity
 from .acks import settle
 from .envelope import from_row, to_row
+from .presence import Presence
 from .qos import QoS
 
 if TYPE_CHECKING:
@@ -173,10 +173,10 @@ class Channel(virtual.Channel):
         A transient message for which nobody listens (events, before Flower comes) is not sent to the server at all.
         """
         row = to_row(message, exchange, routing_key)
-        presence = self._transport.live_presence if row.is_transient and exchange else None
-        if presence is not None and presence.is_unbound(exchange, routing_key):
+        presence = Presence.find(self._database) if row.is_transient and exchange else None
+        if presence is not None and (exchange, routing_key) in presence.unbound:
             return 0
-        as_of = 0 if presence is None else presence.bindings_changed
+        as_of = 0 if presence is None else presence.unbound.age
         [(reached,)] = self._fetch(
             "publish",
             exchange=exchange,
@@ -187,7 +187,7 @@ class Channel(virtual.Channel):
             ttl_seconds=row.ttl_seconds,
         )
         if presence is not None and not reached:
-            presence.set_unbound(exchange, routing_key, as_of)
+            presence.unbound.add(exchange, routing_key, as_of)
         return int(reached)
 
     # Consuming
@@ -222,11 +222,12 @@ class Channel(virtual.Channel):
         """Claim one message of a queue and return it, or None."""
         return self._transport.get(self, queue, no_ack)
 
-    def deliver(self, queue: str, document: str, delivery_tag: str, redelivered: bool) -> None:
-        """Hand a claimed message to the consumer of its queue."""
+    def deliver(self, queue: str, document: str, delivery_tag: str, redelivered: bool) -> Subscription:
+        """Hand a claimed message to the consumer of its queue, and return that."""
         subscription = next(s for s in self._subscriptions.values() if s.queue == queue)
         message = self.receive(document, delivery_tag, redelivered, subscription.no_ack)
         subscription.callback(message)
+        return subscription
 
     def receive(self, document: str, delivery_tag: str, redelivered: bool, no_ack: bool) -> Any:
         """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it."""

@@ -53,6 +53,7 @@ class Lookout:
     ) -> None:
         self.presence = presence
         self.backlog: deque[Claimed] = deque()
+        self._claims = presence.claims
         self._channels = channels
         self._on_control = on_control
         self._pace = Pace()
@@ -111,7 +112,10 @@ class Lookout:
 
     def wait(self, seconds: float) -> None:
         """Sleep until something happens, or for so long."""
-        select.select(self.filenos, (), (), max(seconds, 0.0))
+        poll = select.poll()
+        for fileno in self.filenos:
+            poll.register(fileno, select.POLLIN)
+        poll.poll(max(seconds, 0.0) * 1000)
 
     def look(self) -> float:
         """Do whatever is due, but stop as soon as there is a backlog; return when to come back (monotonic).
@@ -127,7 +131,7 @@ class Lookout:
             if self._pace.asleep and not wanted <= self._asleep_for:
                 self._pace.woke()
             next_at = min(
-                self.presence.tick_at, self._fallback_at, self._pace.look_at if wanted else time.monotonic() + 60
+                self._claims.tick_at, self._fallback_at, self._pace.look_at if wanted else time.monotonic() + 60
             )
             if time.monotonic() < next_at:
                 return next_at
@@ -158,7 +162,7 @@ class Lookout:
         Raises:
             psycopg.OperationalError, WorkerUnknown: as `look`.
         """
-        rows = self.presence.claim(_to_demand({kind: ([queue], 1)}))
+        rows = self._claims.claim(_to_demand({kind: ([queue], 1)}))
         return Claimed(*rows[0]) if rows else None
 
     def held_tags(self) -> set[str]:
@@ -213,7 +217,7 @@ class Lookout:
         """For each kind, the queues of the channels that have room, and the room of the fullest of them."""
         rooms: dict[str, tuple[list[str], int]] = {}
         for channel in self._channels:
-            room = channel.room(self.presence.max_items)
+            room = channel.room(self._claims.max_items)
             if room and channel.queues:
                 queues, least = rooms.get(channel.kind, ([], room))
                 rooms[channel.kind] = [*queues, *sorted(channel.queues.difference(queues))], min(least, room)
@@ -223,12 +227,12 @@ class Lookout:
         demand = _to_demand(rooms)
         now = time.monotonic()
         # The tick comes first, and looks too; this is for a second transport of the process.
-        self._fallback_at = now + self.presence.naptime * 1.5
-        if now >= self.presence.tick_at:
-            rows, seconds_to_next_due = self.presence.tick(demand)
+        self._fallback_at = now + self._claims.naptime * 1.5
+        if now >= self._claims.tick_at:
+            rows, seconds_to_next_due = self._claims.tick(demand)
             self._pace.hear_next_due(now, seconds_to_next_due)
         elif rooms:
-            rows = self.presence.claim(demand)
+            rows = self._claims.claim(demand)
         else:
             rows = []
         self.backlog.extend(Claimed(*row) for row in rows)

@@ -13,7 +13,7 @@ import math
 
 #: Finds closer together than this are a busy time, in which publishers need not notify.
 _BUSY_SECONDS = 0.1
-_LINGER_FROM, _LINGER_TO = 0.001, 0.016
+_LINGER_FROM, _LINGER_TO = 0.001, 0.004
 _BACKOFF_FROM, _BACKOFF_TO = 0.05, 0.4
 #: A publisher that is about to commit keeps us from sleeping; it may take its time, so look at most this seldom.
 _HURRY_FROM, _HURRY_TO = 0.01, 0.25

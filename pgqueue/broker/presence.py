@@ -8,32 +8,28 @@ shutdown closes those while tasks still run; a lost one is never repaired, `Pres
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import logging
 import os
 import threading
-import time
 from collections import Counter, defaultdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import psycopg
 from psycopg import sql
 
-from pgqueue import errors
-from pgqueue.database import close_session, open_session
-from pgqueue.sql import query
-
+from .. import errors
+from ..database import close_session, open_session
+from ..sql import query
 from . import identity
+from .claims import Claims
+from .unbound import Unbound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
-    from pgqueue.database import Database
+    from ..database import Database
 
-_DEFAULT_NAPTIME = 3.0
-_DEFAULT_MAX_ITEMS = 100
 _BINDINGS_CHANNEL = "pgqueue.bindings"
 _SLEEP_AGAIN = "sleep again"
 
@@ -63,27 +59,19 @@ class Presence:
     """A registered worker. Threads may share it; a forked child may not use it."""
 
     _known: ClassVar[dict[str, Presence]] = {}
-    _known_lock: ClassVar[threading.RLock] = threading.RLock()
+    #: Held while a member joins or the last one leaves, so that nobody joins a presence that is being closed.
+    membership: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self, database: Database, executors: int = 0) -> None:
         self.database = database
         self.name = identity.name()
-        self.naptime = _DEFAULT_NAPTIME
-        self.max_items = _DEFAULT_MAX_ITEMS
-        self.tick_at = 0.0
-        #: How often anybody's bindings have changed, as far as this session has heard.
-        self.bindings_changed = 0
-        #: Set when this worker may hold claims that nobody here knows of any more: see `sort_claims`.
-        self.is_unsorted = False
-        self._unbound: set[tuple[str, str]] = set()
+        self.unbound = Unbound()
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._members: list[Member] = []
         self._consumers: Counter[str] = Counter()
         self._asleep: dict[Member, frozenset[str]] = {}
         self._queues_of_channel: dict[str, set[str]] = defaultdict(set)
-        self._items_processed = 0
-        self._last_run_at: datetime | None = None
         self._session = open_session(database.conninfo, f"pgqueue presence {self.name}"[:63])
         self._session.add_notify_handler(self._on_notify)
         try:
@@ -91,6 +79,7 @@ class Presence:
         except BaseException:
             close_session(self._session)
             raise
+        self.claims = Claims(self, database)
 
     @classmethod
     def of(cls, database: Database, executors: int = 0) -> Presence:
@@ -101,16 +90,28 @@ class Presence:
             NotInstalled: the database has no pgqueue.
             NotPermitted: the role may not work.
         """
-        with cls._known_lock:
-            present = cls._known.get(database.conninfo)
-            if present is None or not present.is_alive:
+        with cls.membership:
+            present = cls.find(database)
+            if present is None:
                 present = cls._known[database.conninfo] = cls(database, executors)
             return present
 
     @classmethod
+    def find(cls, database: Database) -> Presence | None:
+        """Return the presence of this process on a database, if it has one that is not lost."""
+        present = cls._known.get(database.conninfo)
+        if present is None or not present.is_alive:
+            return None
+        try:
+            present.poll()
+        except psycopg.OperationalError:
+            return None
+        return present
+
+    @classmethod
     def close_all(cls) -> None:
         """Unregister this process everywhere: what it holds and has not finished is free at once."""
-        with cls._known_lock:
+        with cls.membership:
             for present in list(cls._known.values()):
                 present.close()
 
@@ -137,7 +138,7 @@ class Presence:
                     if handler := self._session.pgconn.notify_handler:
                         handler(notify)
             except psycopg.OperationalError:
-                self._lose()
+                self.lose()
                 raise
 
     def join(self, member: Member) -> None:
@@ -218,75 +219,21 @@ class Presence:
             if freed:
                 self._fetch("wake_up", queues=list(freed))
 
-    def is_unbound(self, exchange: str, routing_key: str) -> bool:
-        """Tell whether a message published there is known to reach no queue, so that publishing it can be left out.
-
-        Raises:
-            psycopg.OperationalError: the session is lost.
-        """
-        if (exchange, routing_key) not in self._unbound:
-            return False
-        self.poll()
-        return (exchange, routing_key) in self._unbound
-
-    def set_unbound(self, exchange: str, routing_key: str, as_of: int) -> None:
-        """Remember that a message reached no queue, unless `bindings_changed` has moved on from `as_of`."""
-        with self._lock:
-            if self.bindings_changed == as_of:
-                self._unbound.add((exchange, routing_key))
-
-    def claim(self, demand: str) -> list[tuple[Any, ...]]:
-        """Claim what `demand`, the JSON that the query describes, has room for.
-
-        Raises:
-            psycopg.Error: nothing is known to be claimed.
-            WorkerUnknown: the server gave this worker up; register again.
-        """
-        with self._claiming():
-            return self.database.fetch("claim", worker_id=self.worker_id, demand=demand)
-
-    def sort_claims(self) -> None:
-        """After an error: give back what this worker holds but neither runs nor is about to deliver.
-
-        An answer may have been lost on its way, and Celery forgets what it had not begun when it reconnects. What it
-        has begun stays ours, so that a long task is not run twice for an error of the network.
+    def keep_claims(self) -> None:
+        """Give back what this worker holds but neither runs nor is about to deliver.
 
         Raises:
             psycopg.Error: the server could not be asked.
         """
-        if self.is_unsorted:
-            with self._lock:
-                kept = identity.running_tags().union(*(member.held_tags() for member in self._members))
-            ids = [int(tag.split(":")[0]) for tag in kept]
-            self._fetch("keep_claims", worker_id=self.worker_id, ids=ids)
-            self.is_unsorted = False
+        with self._lock:
+            kept = identity.running_tags().union(*(member.held_tags() for member in self._members))
+        self._fetch("keep_claims", worker_id=self.worker_id, ids=[int(tag.split(":")[0]) for tag in kept])
 
-    def tick(self, demand: str) -> tuple[list[tuple[Any, ...]], float | None]:
-        """Do the upkeep and the heartbeat, and claim in the same transaction.
-
-        Returns:
-            What was claimed, and the seconds until the next delayed message is due.
-
-        Raises:
-            psycopg.Error, WorkerUnknown: as `claim`.
-        """
-        self.tick_at = time.monotonic() + self.naptime
-        with self._claiming():
-            rows = self.database.fetch(
-                "tick",
-                worker_id=self.worker_id,
-                items_processed=self._items_processed,
-                last_run_at=self._last_run_at,
-                demand=demand,
-            )
-        self.naptime, self.max_items, seconds = rows[0][:3]
-        self.tick_at = min(self.tick_at, time.monotonic() + self.naptime)
-        return [row[3:] for row in rows if row[3] is not None], seconds
-
-    def count(self, items: int) -> None:
-        """Count finished messages and jobs, for the view of the workers."""
-        self._items_processed += items
-        self._last_run_at = datetime.now(timezone.utc)
+    def lose(self) -> None:
+        """Take note that the server has given this worker up: end the session, tell the members."""
+        close_session(self._session)
+        for member in self._members:
+            member.lose()
 
     def close(self) -> None:
         """Unregister: what this worker holds and has not finished is free at once. Harmless when it is lost."""
@@ -313,12 +260,9 @@ class Presence:
 
     def _on_notify(self, notify: psycopg.Notify) -> None:
         if notify.channel == _BINDINGS_CHANNEL:
-            self.bindings_changed += 1
-            self._unbound.clear()
+            self.unbound.forget()
         elif notify.channel == f"pgqueue.w.{self.worker_id}":
-            order = json.loads(notify.payload)
-            for member in self._members:
-                member.control(order)
+            self._give_order(notify.payload)
         elif queues := self._queues_of_channel.get(notify.channel):
             for member in self._members:
                 if notify.payload == _SLEEP_AGAIN:
@@ -326,47 +270,46 @@ class Presence:
                 else:
                     member.notify(queues)
 
+    def _give_order(self, payload: str) -> None:
+        try:
+            order = json.loads(payload)
+            order["op"]
+        except (ValueError, TypeError, KeyError):
+            # Anybody who can connect can notify anything.
+            logger.warning("not an order to a worker: %.100s", payload)
+            return
+        for member in self._members:
+            member.control(order)
+
     def _asleep_for(self, member: Member) -> frozenset[str]:
         return self._asleep.get(member, frozenset())
 
     def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
-        self._check()
-        try:
-            return self._session.execute(query(query_name), params).fetchall()
-        except psycopg.OperationalError:
-            if self._session.closed:
-                self._lose()
-            raise
+        return self._execute(query(query_name), params).fetchall()
 
-    def _listen(self, name: str, channel: str) -> None:
-        self._check()
-        self._session.execute(sql.SQL(query(name)).format(channel=sql.Identifier(channel)))
+    def _listen(self, query_name: str, channel: str) -> None:
+        self._execute(sql.SQL(query(query_name)).format(channel=sql.Identifier(channel)))
+
+    def _execute(
+        self, statement: str | sql.Composed, params: Mapping[str, object] | None = None
+    ) -> psycopg.Cursor[Any]:
+        with self._lock:
+            self._check()
+            try:
+                return self._session.execute(statement, params)
+            except psycopg.OperationalError:
+                if self._session.closed:
+                    self.lose()
+                raise
 
     def _check(self) -> None:
         if not self.is_alive:
             raise psycopg.OperationalError("the session of this worker is lost")
 
-    def _lose(self) -> None:
-        close_session(self._session)
-        for member in self._members:
-            member.lose()
-
-    @contextlib.contextmanager
-    def _claiming(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as failure:
-            # What was claimed is unknown if the answer was lost.
-            self.is_unsorted = True
-            if failure.sqlstate == "PQ003":
-                self._lose()
-                raise errors.from_driver(failure) from failure
-            raise
-
     @classmethod
     def _forget_parents(cls) -> None:
         cls._known.clear()
-        cls._known_lock = threading.RLock()
+        cls.membership = threading.RLock()
 
 
 atexit.register(Presence.close_all)

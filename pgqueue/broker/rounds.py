@@ -1,7 +1,8 @@
 """The rounds of Celery's event loop (kombu's hub), in which one transport looks and delivers.
 
-The hub works out how long it may poll before it calls the tick callbacks, so a time that a tick callback wants to be
-woken at needs a timer and a word to the hub not to poll just now.
+The hub works out how long it may poll before it calls the tick callbacks, in no particular order. So a time that a
+tick callback wants to be woken at needs a timer and a word to the hub not to poll just now; and so do messages that
+were delivered, for the pool's own callback, which hands tasks to its processes, may have had its turn already.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class Drained(Protocol):
     def look(self) -> float:
         """Look if it is time to; return when to come back."""
 
-    def deliver_next(self) -> bool:
-        """Deliver one message, if there is one."""
+    def deliver_next(self) -> object | None:
+        """Deliver one message; return None if there was none."""
 
     def interrupt(self) -> None:
         """Make one of the descriptors readable."""
@@ -52,13 +53,15 @@ class Rounds:
             self._hub.remove_reader(fileno)
 
     def _round(self) -> None:
+        delivered = False
         for _ in range(_LOOKS_IN_A_ROUND):
             come_back_at = self._transport.look()
             if not self._transport.deliver_next():
                 break
+            delivered = True
             while self._transport.deliver_next():
                 pass
-        self._come_back(come_back_at)
+        self._come_back(time.monotonic() if delivered else come_back_at)
 
     def _come_back(self, at: float) -> None:
         now = time.monotonic()

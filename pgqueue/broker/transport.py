@@ -15,14 +15,14 @@ from amqp.exceptions import ConnectionError as AMQPConnectionError
 from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 
-from pgqueue import errors
-from pgqueue.config import to_conninfo, to_url, without_password
-from pgqueue.database import Database
-
+from .. import errors
+from ..config import to_conninfo, to_url, without_password
+from ..database import Database
 from . import identity
 from .acks import Acks
 from .address import conninfo_of, move_password_out
 from .channel import Channel as OurChannel
+from .channel import Subscription
 from .lookout import Lookout
 from .presence import Presence
 from .register import DRIVER_TYPE, join_neighbours
@@ -108,13 +108,15 @@ class Transport(virtual.Transport):
         self._is_closed = True
         self._leave_hub()
         try:
-            super().close_connection(connection)
             self.acks.flush()
+            super().close_connection(connection)
         finally:
             lookout, self._lookout = self._lookout, None
-            # A worker's presence ends with its process: its tasks still run.
-            if lookout is not None and lookout.close() and not identity.is_worker():
-                lookout.presence.close()
+            if lookout is not None:
+                with Presence.membership:
+                    # A worker's presence ends with its process: its tasks still run.
+                    if lookout.close() and not identity.is_worker():
+                        lookout.presence.close()
 
     def driver_version(self) -> str:
         """Return psycopg's version."""
@@ -134,7 +136,7 @@ class Transport(virtual.Transport):
         self._leave_hub()
         lookout, self._lookout = self._lookout, None
         if lookout is not None:
-            lookout.presence.is_unsorted = True
+            lookout.presence.claims.is_unsorted = True
             lookout.abandon()
         for channel in [*self.channels, *self._avail_channels]:
             channel.closed = True
@@ -178,7 +180,7 @@ class Transport(virtual.Transport):
         """Note that a message is done: it counts for the worker, and leaves room for another."""
         lookout = self._lookout
         if lookout is not None:
-            lookout.presence.count(1)
+            lookout.presence.claims.count(1)
             lookout.call()
 
     def get(self, channel: OurChannel, queue: str, no_ack: bool) -> Any:
@@ -202,7 +204,9 @@ class Transport(virtual.Transport):
     def drain_events(  # type: ignore[override] # kombu's base class has **kwargs, its virtual one a timeout
         self, connection: Transport, timeout: float | None = None
     ) -> None:
-        """Deliver one message; wait for it at most `timeout` seconds.
+        """Deliver what a look finds; wait for it at most `timeout` seconds.
+
+        Of messages that are acked as they are delivered, one: who consumes those counts on one for each call.
 
         Raises:
             TimeoutError: none came.
@@ -211,22 +215,23 @@ class Transport(virtual.Transport):
         deadline = None if timeout is None else time.monotonic() + timeout
         lookout = self._look_out()
         while True:
-            look_at = lookout.look()
-            if self.deliver_next():
+            look_at = self.look()
+            if delivered := self.deliver_next():
+                while not delivered.no_ack and (delivered := self.deliver_next()):
+                    pass
                 return
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise TimeoutError
             lookout.wait((look_at if deadline is None else min(look_at, deadline)) - now)
 
-    def deliver_next(self) -> bool:
-        """Deliver the oldest message of the backlog; return whether there was one."""
+    def deliver_next(self) -> Subscription | None:
+        """Deliver the oldest message of the backlog; return the consumer that got it, if there was one."""
         found = self._look_out().next_for(self._channel_for)
         if found is None:
-            return False
+            return None
         claimed, channel = found
-        channel.deliver(claimed.queue, claimed.document, claimed.delivery_tag, claimed.redelivered)
-        return True
+        return channel.deliver(claimed.queue, claimed.document, claimed.delivery_tag, claimed.redelivered)
 
     def look(self) -> float:
         """Send the acks that have gathered and look for messages if it is time to; return when to come back.
@@ -249,9 +254,12 @@ class Transport(virtual.Transport):
 
     def _look_out(self) -> Lookout:
         if self._lookout is None:
-            presence = Presence.of(self.database, self._executors)
-            self._lookout = Lookout(presence, self.channels, self._on_control)
-            presence.sort_claims()
+            with Presence.membership:
+                presence = Presence.of(self.database, self._executors)
+                self._lookout = Lookout(presence, self.channels, self._on_control)
+            # First what was done before a lost connection, then what was not.
+            self.acks.flush()
+            presence.claims.sort()
         return self._lookout
 
     def _leave_hub(self) -> None:
