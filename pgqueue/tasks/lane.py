@@ -43,6 +43,7 @@ class JobLane(bootsteps.StartStopStep):
         self._size = executors or consumer.app.conf.get("pgqueue_executors") or consumer.controller.concurrency
         self._jobs: Any = None
         self._channel: Any = None
+        self._is_draining = False
         #: The delivery tags of the jobs that this worker has, by the ids that Celery knows.
         self._tags: dict[str, str] = {}
 
@@ -110,8 +111,9 @@ class JobLane(bootsteps.StartStopStep):
         """Let Celery's thread deliver what an executor reported. Called in the executor's thread."""
         consumer.call_soon(self._deliver)
         connection = consumer.connection
-        if connection is not None:
-            connection.transport.wake()
+        if connection is not None and (consumer.hub is None or self._is_draining):
+            # No event loop runs that would hear of it.
+            connection.transport.interrupt()
 
     def _deliver(self) -> None:
         if self.pool is not None:
@@ -150,6 +152,7 @@ class JobLane(bootsteps.StartStopStep):
     def _drain(self, consumer: Any, pool: ExecutorPool) -> None:
         """Wait for the jobs that run, while remote control, heartbeats and cancels go on."""
         consumer.task_consumer.cancel()
+        self._is_draining = True
         while pool.is_busy:
             pool.deliver()
             if consumer.event_dispatcher:
