@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import ExecStatus
 
 from tests.harness.database import Connection, Database
 
@@ -55,7 +56,8 @@ class Executor:
     """A session that runs jobs, logged in as their submitter; each step of a run can be taken by itself."""
 
     def __init__(self, db: Database, submitter: str, claimant: Claimant) -> None:
-        self.session: Connection = db.connect(submitter)
+        # DISCARD ALL forgets prepared statements, so the driver must not count on any.
+        self.session: Connection = db.connect(submitter, prepare_threshold=None)
         self._claimant = claimant
         self._running: Claim | None = None
         self.session.add_notice_handler(self._take_notice)
@@ -266,7 +268,7 @@ def _collect(cursor: psycopg.RawCursor[Any]) -> tuple[list[str], list[dict[str, 
         result = cursor.pgresult
         assert result is not None
         tags.append((result.command_status or b"").decode())
-        if cursor.description is not None:
+        if result.status == ExecStatus.TUPLES_OK:
             described = range(result.nfields)
             columns = [
                 {"name": (result.fname(n) or b"").decode(), "oid": result.ftype(n), "typmod": result.fmod(n)}

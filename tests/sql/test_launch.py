@@ -87,7 +87,9 @@ def test_a_due_time_in_the_past_means_now(alice, worker):
 
 
 def test_a_job_that_expired_before_it_began_is_expired_and_runs_nothing(alice, owner, worker):
-    handle = fetch_value(alice, "select pgqueue.launch('create table never_made ()', expires => now() + interval '1 h')")
+    handle = fetch_value(
+        alice, "select pgqueue.launch('create table never_made ()', expires => now() + interval '1 h')"
+    )
     owner.execute("update pgqueue.message set expires_at = now() - interval '1 s'")
 
     assert worker.run_next() == "expired"

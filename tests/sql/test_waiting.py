@@ -78,9 +78,7 @@ def test_waiting_for_what_the_open_transaction_enqueued_raises_at_once(alice, le
 
 
 def test_waiting_within_the_statement_that_enqueues_raises_at_once(alice):
-    error = refused(
-        alice, "do $$ begin perform pgqueue.wait(pgqueue.enqueue('select 1')); end $$"
-    )
+    error = refused(alice, "do $$ begin perform pgqueue.wait(pgqueue.enqueue('select 1')); end $$")
 
     assert error.sqlstate == "55000"
 

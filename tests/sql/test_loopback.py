@@ -1,0 +1,141 @@
+"""The second session: it comes back when it is lost, and never accepts a job that it then loses."""
+
+import psycopg
+import pytest
+
+from tests.harness import eventually
+from tests.harness.people import fetch_value, refused
+
+LAUNCH = "select pgqueue.launch('select 1')"
+COUNT = "select count(*) from pgqueue.message"
+GATES = "select count(*) from pg_stat_activity where usename like 'pgqueue_gate%' and datname = current_database()"
+END_GATES = GATES.replace("count(*)", "count(pg_terminate_backend(pid, 5000))")
+
+
+def test_the_loopback_stays_open_for_the_session(alice, owner):
+    for _ in range(3):
+        alice.execute(LAUNCH)
+
+    assert fetch_value(owner, GATES) == 1
+    alice.close()
+    eventually(lambda: fetch_value(owner, GATES) == 0)
+
+
+def test_it_is_closed_after_each_call_when_asked_to(alice, owner):
+    alice.execute("set pgqueue.loopback = 'call'")
+    handle = fetch_value(alice, LAUNCH)
+    eventually(lambda: fetch_value(owner, GATES) == 0)
+    alice.execute("select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+
+    eventually(lambda: fetch_value(owner, GATES) == 0)
+
+
+def test_a_lost_loopback_is_connected_again(alice, owner):
+    for expected in range(1, 4):
+        alice.execute(LAUNCH)
+        assert fetch_value(owner, COUNT) == expected
+        assert fetch_value(owner, END_GATES) == 1
+
+
+def test_it_is_connected_again_within_a_transaction_that_goes_on(alice, owner):
+    alice.execute("begin isolation level repeatable read")
+    alice.execute(LAUNCH)
+    owner.execute(END_GATES)
+    alice.execute(LAUNCH)
+    alice.execute("commit")
+
+    assert fetch_value(owner, COUNT) == 2
+
+
+def test_a_launch_that_cannot_connect_is_an_error_and_no_job(db, alice, owner):
+    owner.execute("alter server pgqueue_loopback options (set host '/nowhere')")
+
+    for way_in in ("launch", "submit"):
+        error = refused(alice, f"select pgqueue.{way_in}('select 1')")
+        assert error.sqlstate == "08001"
+
+    assert fetch_value(owner, COUNT) == 0
+
+
+def test_a_loopback_lost_for_good_is_an_error_and_no_job(alice, owner):
+    alice.execute(LAUNCH)
+    owner.execute("alter server pgqueue_loopback options (set host '/nowhere')")
+    owner.execute(END_GATES)
+
+    assert refused(alice, LAUNCH).sqlstate == "08001"
+    assert fetch_value(owner, COUNT) == 1
+
+    owner.execute("select pgqueue._repair_loopback()")
+    alice.execute(LAUNCH)
+    assert fetch_value(owner, COUNT) == 2
+
+
+@pytest.mark.slow
+def test_after_an_interrupted_call_the_next_one_works(alice, owner):
+    # The gate waits for the key that the caller itself holds, and the caller gives up first.
+    alice.execute("begin")
+    alice.execute("select pgqueue.enqueue('select 1', unique_key => 'k')")
+    alice.execute("savepoint a")
+    alice.execute("set local statement_timeout = '300 ms'")
+    assert refused(alice, "select pgqueue.launch('select 2', unique_key => 'k')").sqlstate in ("57014", "55P03")
+    alice.execute("rollback to a")
+    alice.execute("set local statement_timeout = 0")
+
+    alice.execute("select pgqueue.launch('select 3')")
+    alice.execute("commit")
+
+    assert [row[0] for row in owner.execute("select sql from pgqueue.message order by sql")] == ["select 1", "select 3"]
+
+
+@pytest.mark.parametrize("opened", ["begin", "begin; select 1/0", "start transaction isolation level repeatable read"])
+def test_a_transaction_that_somebody_opened_in_it_loses_no_job(alice, owner, opened):
+    alice.execute(LAUNCH)
+    with pytest.raises(psycopg.Error):
+        alice.execute("select pgqueue._over_loopback(%s)", [opened])
+
+    alice.execute(LAUNCH)
+    alice.execute("select pgqueue.submit('select 1')")
+
+    assert fetch_value(owner, COUNT) == 3
+
+
+def test_settings_of_the_database_do_not_bend_it(db, alice, owner):
+    name = psycopg.sql.Identifier(db.name)
+    for setting in (
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = 'serializable'",
+        "statement_timeout = '1 ms'",
+        "search_path = nowhere",
+        "datestyle = 'SQL, DMY'",
+        "timezone = 'Asia/Tokyo'",
+        "intervalstyle = 'sql_standard'",
+        "bytea_output = 'escape'",
+        "standard_conforming_strings = off",
+    ):
+        owner.execute(psycopg.sql.SQL("alter database {} set " + setting).format(name))
+
+    alice.execute("select pgqueue.launch('select 1', eta => now() + interval '1 h', timeout => '1 day -1 h', params => '{a}')")
+
+    assert fetch_value(alice, "select extract(epoch from eta - now())::int between 3500 and 3600 from pgqueue.jobs")
+    assert fetch_value(owner, "select timeout = interval '1 day -1 h' from pgqueue.message")
+
+
+def test_settings_of_the_caller_do_not_bend_it(alice, owner):
+    alice.execute("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Tokyo'; set intervalstyle = 'sql_standard'")
+    alice.execute("set standard_conforming_strings = off; set search_path = nowhere; set bytea_output = 'escape'")
+
+    alice.execute("select pgqueue.launch(E'select ''\\\\\\\\''', eta => now() + interval '1 h', timeout => '1 day -1 h')")
+
+    assert fetch_value(owner, "select abs(extract(epoch from due_at - now()) - 3600) < 60 from pgqueue.message")
+    assert fetch_value(owner, "select timeout = interval '1 day -1 h' from pgqueue.message")
+    assert fetch_value(owner, "select sql from pgqueue.message") == "select '\\\\'"
+
+
+def test_other_sessions_do_not_see_the_request(alice, bob, owner):
+    alice.execute("select pgqueue.launch('select 1 /* secret */')")
+    alice.execute("select pgqueue.launch(%s)", ["select 1 /* secret " + "x" * 100_000 + "*/"])
+
+    shown = owner.execute("select query from pg_stat_activity where usename like 'pgqueue_gate%'").fetchall()
+
+    assert shown
+    assert not any("secret" in query or "_gate" in query for (query,) in shown)
