@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import DSN_VARIABLE
+from ..config import DSN_VARIABLE, Settings, to_url
 
 if TYPE_CHECKING:
     from celery import Celery
 
 
 def find_app(app_name: str | None, dsn: str | None) -> Celery:
-    """Return the app to run, on the database that is given.
+    """Return the app to run, on the database that is given; an app that names a broker keeps it.
 
     Raises:
         click.BadParameter: there is no Celery app of that name.
@@ -33,5 +33,7 @@ def find_app(app_name: str | None, dsn: str | None) -> Celery:
         app = find_celery_app(app_name)
     except (ImportError, AttributeError) as failure:
         raise click.BadParameter(f"cannot load {app_name}: {failure}", param_hint="-A") from failure
+    if not app.conf.broker_url:
+        app.conf.broker_url = to_url(Settings.load(dsn).conninfo, "pgqueue")
     tasks.install(app)
     return app
