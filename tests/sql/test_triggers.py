@@ -1,0 +1,327 @@
+"""Real triggers that enqueue a job or a Celery task, for each row or for each statement."""
+
+import json
+import time
+
+import pytest
+
+from tests.harness.people import fetch_value, refused
+
+
+@pytest.fixture
+def item(alice, owner):
+    """A table of alice's, whose triggers the test makes."""
+    owner.execute("create schema shop authorization alice")
+    alice.execute('create table shop.item (id int, name text, tags text[], doc jsonb, "Odd, Name" int, at timestamptz)')
+    return "shop.item"
+
+
+def make_trigger(session, arguments, events="insert", timing="after", level="row"):
+    session.execute(
+        f"create trigger fire {timing} {events} on shop.item for each {level} execute function pgqueue.enqueue_trigger({arguments})"
+    )
+
+
+def params_of(worker):
+    return [claim.job["params"] for claim in worker.claim(max_count=100)]
+
+
+def tasks_of(worker, *queues):
+    claims = worker.claim(*(queues or ("celery",)), kind="task", max_count=100)
+    return [json.loads(claim.message["body"])[:2] for claim in claims]
+
+
+def test_the_columns_of_each_row_are_the_parameters(alice, worker, item):
+    make_trigger(alice, "'sql', 'select $1::int, $2::text', 'id, name'")
+
+    alice.execute("insert into shop.item (id, name) values (1, 'one'), (2, null)")
+
+    assert params_of(worker) == [["1", "one"], ["2", None]]
+
+
+def test_the_job_runs_with_them(alice, worker, item):
+    alice.execute("create table shop.audit (id int, name text, tags text[], doc jsonb, at timestamptz)")
+    make_trigger(alice, "'sql', 'insert into shop.audit values ($1, $2, $3, $4, $5)', 'id,name,tags,doc,at'")
+    alice.execute("set timezone = 'Asia/Tokyo'; set datestyle = 'SQL, DMY'")
+    alice.execute(
+        """insert into shop.item (id, name, tags, doc, at)
+           values (1, E'it''s \\t "x"', array['a', null, 'b,c', '"'], '{"k": [1, null]}', '2024-02-03 04:05:06.789+00')"""
+    )
+
+    assert worker.run_all() == ["succeeded"]
+
+    alice.execute("reset datestyle")
+    assert alice.execute("select * from shop.audit").fetchall() == alice.execute(
+        "select id, name, tags, doc, at from shop.item"
+    ).fetchall()
+
+
+VALUES = [
+    ("boolean", "true"),
+    ("bigint", "9223372036854775807"),
+    ("numeric", "'12345678901234567890.10'"),
+    ("float8", "'NaN'"),
+    ("float8", "0.1"),
+    ("date", "'2024-02-03'"),
+    ("timestamp", "'2024-02-03 04:05:06.789'"),
+    ("timestamptz", "'infinity'"),
+    ("interval", "'1 year -2 days'"),
+    ("bytea", "'\\x00ff'"),
+    ("uuid", "'d3b07384-d113-4ec6-a7d9-6d9b0a1c2b3e'"),
+    ("json", "'[1, {\"a\": null}]'"),
+    ("jsonb", "'\"text\"'"),
+    ("jsonb", "'null'"),
+    ("int[]", "'{1,null,3}'"),
+    ("shop.json_domain", "'\"text\"'"),
+    ("jsonb", "'true'"),
+    ("json", "' 1.0 '"),
+    ("text[]", "'{a,\"b c\",null}'"),
+    ("int4range", "'[1,5)'"),
+    ("inet", "'10.0.0.1/8'"),
+    ("char(5)", "'ab'"),
+    ("shop.pair", "'(1,\"a b\")'"),
+    ("point", "'(1,2)'"),
+]
+
+
+def test_values_of_every_kind_reach_the_job_unchanged(alice, owner, worker, item):
+    alice.execute("create type shop.pair as (a int, b text); create domain shop.json_domain as jsonb")
+    names = [f"c{n}" for n in range(len(VALUES))]
+    columns = ", ".join(f"{name} {type_}" for name, (type_, _) in zip(names, VALUES, strict=True))
+    alice.execute(f"create table shop.wide ({columns}); create table shop.copy (like shop.wide)")
+    parameters = ", ".join(f"${n + 1}" for n in range(len(VALUES)))
+    # One trigger for each column by itself, and one for all: the two ways in which values become text.
+    for name in names:
+        alice.execute(
+            f"""create trigger one_{name} after insert on shop.wide for each row execute function
+                pgqueue.enqueue_trigger('sql', 'insert into shop.copy ({name}) values ($1)', '{name}')"""
+        )
+    alice.execute(
+        f"""create trigger whole after insert on shop.wide for each row execute function
+            pgqueue.enqueue_trigger('sql', 'insert into shop.copy values ({parameters})', '{",".join(names)}')"""
+    )
+    alice.execute("insert into shop.wide values (" + ", ".join(value for _, value in VALUES) + ")")
+
+    assert set(worker.run_all()) == {"succeeded"}, alice.execute("select statement, error from pgqueue.jobs").fetchall()
+
+    for name in names:
+        expected = fetch_value(alice, f"select {name}::text from shop.wide")
+        copies = alice.execute(f"select {name}::text from shop.copy where {name} is not null").fetchall()
+        assert copies == [(expected,)] * 2, name
+
+
+def test_columns_with_odd_names_can_be_named(alice, worker, item):
+    alice.execute('alter table shop.item add "Mixed Case" int, add "it\'s" int, add "q""q" int')
+    make_trigger(alice, """'sql', 'select $1, $2, $3, $4, $5', '"Odd, Name" , Mixed Case,it''s, "q""q",id'""")
+
+    alice.execute("""insert into shop.item (id, "Odd, Name", "Mixed Case", "it's", "q""q") values (1, 2, 3, 4, 5)""")
+
+    assert params_of(worker) == [["2", "3", "4", "5", "1"]]
+
+
+def test_without_columns_a_job_has_no_parameters(alice, worker, item):
+    make_trigger(alice, "'sql', 'select 1'")
+
+    alice.execute("insert into shop.item (id) values (1)")
+
+    assert params_of(worker) == [None]
+
+
+def test_an_update_gives_the_new_values_and_a_delete_the_old_ones(alice, worker, item):
+    alice.execute("insert into shop.item (id, name) values (1, 'old')")
+    make_trigger(alice, "'sql', 'select $1', 'name'", events="update or delete")
+
+    alice.execute("update shop.item set name = 'new'")
+    alice.execute("delete from shop.item")
+
+    assert params_of(worker) == [["new"], ["new"]]
+
+
+def test_a_statement_trigger_enqueues_once_whatever_the_rows(alice, worker, item):
+    make_trigger(alice, "'sql', 'select 1'", events="insert or update or delete or truncate", level="statement")
+
+    alice.execute("insert into shop.item (id) select generate_series(1, 10)")
+    alice.execute("update shop.item set id = 1 where false")
+    alice.execute("delete from shop.item")
+    alice.execute("truncate shop.item")
+
+    assert len(worker.claim(max_count=100)) == 4
+
+
+@pytest.mark.parametrize("timing", ["before", "after"])
+def test_a_trigger_changes_nothing_of_what_the_statement_does(alice, worker, item, timing):
+    make_trigger(alice, "'sql', 'select 1'", events="insert or update or delete", timing=timing)
+
+    alice.execute("insert into shop.item (id) values (1)")
+    alice.execute("update shop.item set id = 2")
+    assert alice.execute("select id from shop.item").fetchall() == [(2,)]
+    alice.execute("delete from shop.item")
+
+    assert alice.execute("select * from shop.item").fetchall() == []
+    assert len(worker.claim(max_count=100)) == 3
+
+
+def test_a_task_gets_the_columns_as_its_arguments(alice, worker, item):
+    make_trigger(alice, "'task', 'shop.changed', 'id, name, tags, doc'")
+
+    alice.execute("""insert into shop.item (id, name, tags, doc) values (1, null, '{a,b}', '{"k": 1.5}')""")
+
+    assert tasks_of(worker) == [[[1, None, ["a", "b"], {"k": 1.5}], {}]]
+
+
+def test_a_task_without_columns_gets_the_whole_row(alice, worker, item):
+    make_trigger(alice, "'task', 'shop.changed'", events="insert or update or delete")
+
+    alice.execute("insert into shop.item (id, name) values (1, 'one')")
+    alice.execute("update shop.item set name = 'two'")
+    alice.execute("delete from shop.item")
+
+    told = [kwargs for _, kwargs in tasks_of(worker)]
+    assert [(one["op"], one["schema"], one["table"]) for one in told] == [
+        ("INSERT", "shop", "item"),
+        ("UPDATE", "shop", "item"),
+        ("DELETE", "shop", "item"),
+    ]
+    names = [((one["new"] or {}).get("name"), (one["old"] or {}).get("name")) for one in told]
+    assert names == [("one", None), ("two", "one"), (None, "two")]
+    assert told[0]["old"] is None
+    assert told[2]["new"] is None
+    assert set(told[0]["new"]) == {"id", "name", "tags", "doc", "Odd, Name", "at"}
+
+
+def test_a_statement_trigger_sends_one_task(alice, worker, item):
+    make_trigger(alice, "'task', 'shop.changed'", level="statement")
+
+    alice.execute("insert into shop.item (id) select generate_series(1, 10)")
+
+    assert tasks_of(worker) == [[[], {"op": "INSERT", "schema": "shop", "table": "item", "new": None, "old": None}]]
+
+
+def test_options_of_a_job_are_taken(alice, owner, worker, item):
+    make_trigger(
+        alice,
+        "'sql', 'select 1', '', 'queue=mail', 'priority=7', 'delay=1 hour', 'label=a=b', 'timeout=2 s', 'max_attempts=4'",
+    )
+    alice.execute("insert into shop.item (id) values (1)")
+
+    job = alice.execute("select queue, priority, label, max_attempts, eta > now() + interval '59 min' from pgqueue.jobs")
+    assert job.fetchall() == [("mail", 7, "a=b", 4, True)]
+    owner.execute("update pgqueue.message set due_at = now()")
+    assert worker.claim_one("mail").job["timeout_ms"] == 2000
+
+
+def test_options_of_a_task_are_taken(alice, owner, worker, item):
+    make_trigger(alice, "'task', 'shop.changed', '*', 'queue=mail', 'priority=7', 'delay=1 hour'")
+    alice.execute("insert into shop.item (id) values (1)")
+    assert tasks_of(worker, "mail") == []
+    owner.execute("update pgqueue.message set due_at = now()")
+
+    assert worker.claim_one("mail", kind="task").message["properties"]["priority"] == 7
+
+
+BAD_ARGUMENTS = [
+    ("", "22023", "insert"),
+    ("'sql'", "22023", "insert"),
+    ("'sql', ''", "22023", "insert"),
+    ("'celery', 'a.b'", "22023", "insert"),
+    ("'sql', 'select 1', 'nothing_here'", "42703", "insert"),
+    ("'task', 'a.b', 'nothing_here'", "42703", "insert"),
+    ("'sql', 'select 1', 'id, nothing_here'", "42703", "insert"),
+    ("'sql', 'select 1', '', 'colour=red'", "22023", "insert"),
+    ("'sql', 'select 1', '', 'queue'", "22023", "insert"),
+    ("'sql', 'select 1', '', 'priority=99'", "22023", "insert"),
+    ("'sql', 'select 1', '', 'priority=high'", "22P02", "insert"),
+    ("'sql', 'select 1', '', 'delay=-1 s'", "22023", "insert"),
+    ("'sql', 'select 1', '', 'queue='", "22023", "insert"),
+]
+
+
+def test_bad_arguments_are_refused_when_the_trigger_fires(alice, owner, item):
+    for arguments, sqlstate, events in BAD_ARGUMENTS:
+        make_trigger(alice, arguments, events=events)
+        error = refused(alice, "insert into shop.item (id) values (1)")
+        assert error.sqlstate == sqlstate, (arguments, str(error))
+        alice.execute("drop trigger fire on shop.item")
+
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_columns_in_a_statement_trigger_are_refused_with_a_way_out(alice, item):
+    make_trigger(alice, "'sql', 'select $1', 'id'", level="statement")
+
+    error = refused(alice, "insert into shop.item (id) values (1)")
+
+    assert (error.sqlstate, "enqueue_many" in error.diag.message_hint) == ("22023", True)
+
+
+def test_jobs_of_a_rolled_back_insert_never_exist(alice, owner, worker, item):
+    make_trigger(alice, "'sql', 'select $1', 'id'")
+
+    alice.execute("begin")
+    alice.execute("insert into shop.item (id) values (1)")
+    alice.execute("savepoint a")
+    alice.execute("insert into shop.item (id) values (2)")
+    alice.execute("rollback to a")
+    alice.execute("commit")
+    alice.execute("begin")
+    alice.execute("insert into shop.item (id) values (3)")
+    alice.execute("rollback")
+
+    assert params_of(worker) == [["1"]]
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
+
+
+def test_the_job_inherits_the_settings_of_the_session_that_changed_the_row(alice, worker, item):
+    make_trigger(alice, "'sql', 'select 1'")
+    alice.execute("set search_path = shop, pg_catalog; set work_mem = '9MB'")
+
+    alice.execute("insert into item (id) values (1)")
+
+    settings = worker.claim_one().job["settings"]
+    assert (settings["search_path"], settings["work_mem"]) == ("shop, pg_catalog", "9MB")
+
+
+def test_a_role_that_is_not_enrolled_is_told_so_by_the_trigger(db, alice, owner, item):
+    make_trigger(alice, "'sql', 'select 1'")
+    db.create_role("clerk", enrolled=False)
+    owner.execute("grant usage on schema shop to clerk; grant insert on shop.item to clerk; grant pgqueue_user to clerk")
+
+    error = refused(db.connect("clerk"), "insert into shop.item (id) values (1)")
+
+    assert (error.sqlstate, "pgqueue.enroll('clerk')" in error.diag.message_hint) == ("42501", True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments", ["'sql', 'select $1::int, $2', 'id, name'", "'task', 'shop.changed', 'id, name'", "'task', 'shop.changed'"]
+)
+def test_20000_rows_in_one_statement_enqueue_20000_times(alice, owner, worker, item, arguments):
+    make_trigger(alice, arguments)
+
+    started = time.monotonic()
+    alice.execute("insert into shop.item (id, name) select g, 'row ' || g from generate_series(1, 20000) g")
+    seconds = time.monotonic() - started
+
+    assert fetch_value(owner, "select count(*) from pgqueue.message where state = 'ready'") == 20000
+    if "sql" in arguments:
+        assert fetch_value(owner, "select count(distinct params[1]) from pgqueue.message") == 20000
+    print(f"20,000 rows: {seconds:.1f} s")
+    assert seconds < 30
+
+
+def test_a_trigger_function_of_ones_own_can_enqueue_a_whole_statement(alice, worker, item):
+    alice.execute(
+        """create function shop.tell() returns trigger language plpgsql as $$
+           begin
+             perform pgqueue.enqueue_many(array(select format('select %s', id) from new_items order by id));
+             return null;
+           end $$"""
+    )
+    alice.execute(
+        """create trigger tell after insert on shop.item referencing new table as new_items
+           for each statement execute function shop.tell()"""
+    )
+
+    alice.execute("insert into shop.item (id) select generate_series(1, 5)")
+
+    assert [claim.job["sql"] for claim in worker.claim()] == [f"select {n}" for n in range(1, 6)]
