@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install -qq
 
 # Debian's server binaries, where they are installed: the suites that speak to a server run on them as well.
-OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin %,$(wildcard /usr/lib/postgresql/1[4-9]/bin/postgres))
-SERVER_SUITES := tests/sql tests/integration tests/isolation
+OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin=%,$(wildcard /usr/lib/postgresql/1[4-9]/bin/postgres))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-fast lint typecheck format schema clean
@@ -31,7 +30,7 @@ demo: $(VENV)/.ready  ## Start PostgreSQL, a worker and Flower, run real jobs, p
 	@$(BIN)/pgqueue demo
 
 test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and on Debian's where it is installed
-	@$(BIN)/python -m pytest $(OTHER_SERVERS)
+	@$(BIN)/python -m pytest tests $(OTHER_SERVERS)
 
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
 	@$(BIN)/python -m pytest -q -m 'not slow' tests/unit tests/sql
