@@ -19,11 +19,12 @@ _READY = " ready."
 
 
 class Worker:
-    """A worker on a test's database, run as `pgqueue worker` or as `celery -A pgqueue.tasks worker`.
+    """A worker on a test's database, run as `pgqueue worker` or as `celery -A APP worker`.
 
     Args:
         arguments: further options of the command.
         command: `pgqueue` or `celery`.
+        app: which Celery application `celery` runs.
         role: who the worker logs in as; the superuser when None.
     """
 
@@ -35,6 +36,7 @@ class Worker:
         name: str = "w1",
         arguments: Sequence[str] = ("--concurrency=1",),
         command: str = "pgqueue",
+        app: str = "pgqueue.tasks",
         role: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -43,7 +45,7 @@ class Worker:
         self._db = db
         start = {
             "pgqueue": ["-m", "pgqueue", "worker"],
-            "celery": ["-m", "celery", "-A", "pgqueue.tasks", "worker", "--queues=default,celery", "--loglevel=INFO"],
+            "celery": ["-m", "celery", "-A", app, "worker", "--queues=default,celery", "--loglevel=INFO"],
         }[command]
         variables = {"PGQUEUE_DSN": db.dsn_for(role), "PYTHONUNBUFFERED": "1", **(environment or {})}
         with log.open("ab") as output:

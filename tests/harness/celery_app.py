@@ -1,0 +1,57 @@
+"""A plain Celery project that has moved to pgqueue by its broker URL: tasks that leave a trace in a table.
+
+The traces need a table `trace` in the test's database; see `TRACES`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import psycopg
+from celery import Celery
+
+from pgqueue.config import to_url
+
+TRACES = "create table trace (label text, task_id text, redelivered boolean, pid int, at timestamptz default now())"
+
+
+def make_app(dsn: str) -> Celery:
+    """An application on a database."""
+    app = Celery("tests.harness.celery_app", broker=to_url(dsn, "pgqueue"), set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        broker_connection_retry_on_startup=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+    )
+    for task in (leave_trace, sleep_then_leave_trace, send_traces):
+        app.task(bind=True, name=task.__name__, acks_late=task is not leave_trace)(task)
+    return app
+
+
+def leave_trace(task: Any, label: str) -> None:
+    """Write a row."""
+    with psycopg.connect(os.environ["PGQUEUE_DSN"]) as connection:
+        connection.execute(
+            "insert into trace (label, task_id, redelivered, pid) values (%s, %s, %s, %s)",
+            [label, task.request.id, task.request.delivery_info["redelivered"], os.getpid()],
+        )
+
+
+def sleep_then_leave_trace(task: Any, label: str, seconds: float) -> None:
+    """Write one row at the start and one at the end."""
+    leave_trace(task, f"{label} began")
+    time.sleep(seconds)
+    leave_trace(task, label)
+
+
+def send_traces(task: Any, label: str, count: int) -> None:
+    """Publish from the process that runs the task."""
+    for _ in range(count):
+        task.app.send_task("leave_trace", [label])
+
+
+if "PGQUEUE_DSN" in os.environ:
+    app = make_app(os.environ["PGQUEUE_DSN"])
