@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 #: When a job that this worker cannot run is looked at again.
-_DEFERRED_SECONDS = 10.0
+_DEFERRED_SECONDS = 5.0
 
 
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0

@@ -7,10 +7,12 @@ jobs that run go on, in sessions of their own, and jobs that wait are given up w
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from celery import bootsteps
+from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.log import get_logger
 from celery.worker import state, strategy
 from kombu.messaging import Consumer
@@ -40,7 +42,12 @@ class JobLane(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, executors: int | None = None, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self.pool: ExecutorPool | None = None
-        self._size = executors or consumer.app.conf.get("pgqueue_executors") or consumer.controller.concurrency
+        conf = consumer.app.conf
+        self._size = executors or conf.get("pgqueue_executors") or consumer.controller.concurrency
+        # The transport registers the worker, and with it how many jobs it runs.
+        conf.broker_transport_options = {**conf.broker_transport_options, "executors": self._size}
+        # Claims outlive the connection: nothing that runs is canceled, and nothing needs to be decided.
+        warnings.filterwarnings("ignore", r"\s*In Celery 5.1 we introduced", CPendingDeprecationWarning)
         self._jobs: Any = None
         self._channel: Any = None
         self._is_draining = False

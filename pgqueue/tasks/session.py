@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .statements import Statement
 
 _TEXT_OID = 25
-_CHUNK_ROWS = 256
+_SYNTAX_ERROR = b"42601"
+#: A row may be large, so few of them wait in libpq.
+_CHUNK_ROWS = 32
 _WAIT_INTERVAL = 1.0
 _CANCEL_TIMEOUT = 10.0
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
@@ -165,6 +167,25 @@ class Session:
             if failure is None:
                 raise
             return None  # the server said why before it hung up
+
+    def has_several_statements(self, text: str) -> bool:
+        """Ask the server whether it understands a text, and finds more than one statement in it. Runs nothing.
+
+        Raises:
+            ConnectionLost: the session has ended.
+        """
+        pgconn = self._connection.pgconn
+        try:
+            pgconn.send_prepare(b"", text.encode(self.encoding))
+            [answer] = self._wait(generators.execute(pgconn))
+        except psycopg.Error as error:
+            self._raise_if_lost(error)
+            raise
+        # What cannot be parsed is refused at a position; several statements are refused as such.
+        return (
+            answer.error_field(pq.DiagnosticField.SQLSTATE) == _SYNTAX_ERROR
+            and answer.error_field(pq.DiagnosticField.STATEMENT_POSITION) is None
+        )
 
     @property
     def encoding(self) -> str:

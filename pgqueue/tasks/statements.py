@@ -1,19 +1,23 @@
 """Splits the SQL of a job into its statements and refuses those that no job may contain.
 
-Uses PostgreSQL's own parser (libpg_query, the grammar of PostgreSQL 17). Text that this parser does not understand is
-a plain syntax error or newer than the parser: it stays one statement, so that the server itself runs or refuses it.
-Each statement goes to the server by itself and by the extended protocol, which takes no second one, so that nothing
-hides behind what was misread here.
+Uses PostgreSQL's own parser (libpg_query, the grammar of PostgreSQL 17). Text that it does not understand is a plain
+syntax error or newer than the parser: it stays one statement, so that the server itself runs or refuses it. Only when
+the server understands it, and finds several statements, is it cut at its semicolons. Each statement goes to the server
+by itself and by the extended protocol, which takes no second one, so nothing hides behind what was misread here.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from postgast import PgQueryError, parse, pg_query_pb2, scan
 
 from .fault import JobFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: What needs no transaction of its own, so that error 25001 or 2D000 out of it is its own error.
 _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
@@ -21,6 +25,7 @@ _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt"
 _OWN_PARAMETERS = frozenset({"prepare_stmt", "create_function_stmt"})
 _HAS_PARAMETERS = re.compile(rb"\$\d")
 _TRANSACTION_MODES = frozenset({"TRANSACTION", "transaction_read_only"})
+_OPENING, _CLOSING, _SEMICOLON = pg_query_pb2.ASCII_40, pg_query_pb2.ASCII_41, pg_query_pb2.ASCII_59
 
 
 @dataclass(frozen=True)
@@ -36,23 +41,23 @@ class Statement:
     sets_transaction: bool
 
 
-def split(sql: str) -> list[Statement]:
+def split(sql: str, has_several: Callable[[str], bool]) -> list[Statement]:
     """Return the statements of `sql`, without empty ones.
+
+    Args:
+        sql: the whole string.
+        has_several: asks the server whether a text that the parser does not understand is several statements.
 
     Raises:
         JobFault: 0A000, for transaction control and for COPY from or to the client.
     """
-    text = sql.encode()
     try:
-        raw_statements = parse(sql).stmts
-        parameters = _find_parameters(sql, text)
+        return _parse(sql)
     except PgQueryError:
-        return [Statement(sql, None, may_need_top_level=True, sets_transaction=True)]
-    statements = []
-    for raw in raw_statements:
-        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)
-        statements.append(_make_statement(text, raw.stmt_location, end, raw.stmt, parameters))
-    return statements
+        pieces = _cut(sql)
+    if len(pieces) == 1 or not has_several(sql):
+        return [_take_as_it_is(sql)]
+    return [statement for piece in pieces for statement in _parse_or_take(piece)]
 
 
 def check_parameters(statements: list[Statement], count: int) -> None:
@@ -70,6 +75,17 @@ def check_parameters(statements: list[Statement], count: int) -> None:
             f"job has {count} parameters, but its statements use {needed}",
             hint="Give one element of params for each of $1, $2 and so on.",
         )
+
+
+def _parse(sql: str) -> list[Statement]:
+    text = sql.encode()
+    raw_statements = parse(sql).stmts
+    parameters = _find_parameters(sql, text)
+    statements = []
+    for raw in raw_statements:
+        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)
+        statements.append(_make_statement(text, raw.stmt_location, end, raw.stmt, parameters))
+    return statements
 
 
 def _make_statement(
@@ -94,3 +110,29 @@ def _find_parameters(sql: str, text: bytes) -> list[tuple[int, int]]:
         return []
     found = [token for token in scan(sql).tokens if token.token == pg_query_pb2.PARAM]
     return [(token.start, int(text[token.start + 1 : token.end])) for token in found]
+
+
+def _cut(sql: str) -> list[str]:
+    """Cut a text at its semicolons, as PostgreSQL's scanner sees them, but for those in parentheses."""
+    try:
+        tokens = scan(sql).tokens
+    except PgQueryError:
+        return [sql]
+    text, pieces, start, depth = sql.encode(), [], 0, 0
+    for token in tokens:
+        depth += (token.token == _OPENING) - (token.token == _CLOSING)
+        if token.token == _SEMICOLON and depth == 0:
+            pieces.append(text[start : token.start].decode())
+            start = token.end
+    return [piece for piece in [*pieces, text[start:].decode()] if piece.strip()]
+
+
+def _parse_or_take(piece: str) -> list[Statement]:
+    try:
+        return _parse(piece)
+    except PgQueryError:
+        return [_take_as_it_is(piece)]
+
+
+def _take_as_it_is(text: str) -> Statement:
+    return Statement(text, None, may_need_top_level=True, sets_transaction=True)

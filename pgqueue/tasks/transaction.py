@@ -63,7 +63,7 @@ class JobTransaction:
             JobFault, psycopg.Error, OSError: the job's error. The transaction may still be open.
             ConnectionLost: the session has ended; the commit may have been made or not.
         """
-        statements = split(self._job.sql)
+        statements = split(self._job.sql, self._session.has_several_statements)
         check_parameters(statements, len(self._job.params))
         with JobResult(self._job.keep_result) as result:
             try:

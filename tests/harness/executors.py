@@ -1,0 +1,74 @@
+"""Real executors in the test's own process: what runs jobs in a worker, fed by a played worker instead of by Celery."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+from pgqueue import database
+from pgqueue.tasks.claim import ClaimedJob
+from pgqueue.tasks.pool import Assignment, ExecutorPool
+from tests.harness.claimant import Claim, Claimant
+from tests.harness.database import Database
+
+_IDLE_SECONDS = 0.005
+
+
+class Executors:
+    """An ExecutorPool of a role that is only a worker, and threads that claim for it and hear what it is told."""
+
+    def __init__(self, db: Database, size: int = 2, queue: str = "default") -> None:
+        self.claimant = Claimant(db, "executors")
+        self.delivered: list[tuple[int, Any]] = []
+        self.accepted: list[int] = []
+        self.database = database.Database(db.dsn_for(self.claimant.role))
+        self.pool = ExecutorPool(self.database, size, lambda: None)
+        self._queue = queue
+        self._is_stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._claim), threading.Thread(target=self._listen)]
+        self.pool.start()
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, claim: Claim) -> None:
+        """Let an executor run a claimed job."""
+        job = ClaimedJob.from_headers(claim.message["headers"])
+        self.pool.submit(Assignment(job, self._accept(job), self._end(job)))
+
+    def endings(self, job_id: int) -> list[Any]:
+        """What Celery would have been told about the end of a job."""
+        return [ended for ended_id, ended in self.delivered if ended_id == job_id]
+
+    def stop(self) -> None:
+        """Finish what runs and end all threads and sessions."""
+        self._is_stopped.set()
+        for thread in self._threads:
+            thread.join()
+        self.pool.wait_until_idle(10)
+        self.pool.stop()
+        self.pool.deliver()
+        self.database.close()
+
+    def _claim(self) -> None:
+        while not self._is_stopped.wait(_IDLE_SECONDS):
+            self.pool.deliver()
+            room = self.pool.size * 2 - self.pool.info["waiting"] - len(self.pool.info["running"])
+            if room <= 0:
+                continue
+            for claim in self.claimant.claim(self._queue, max_count=room):
+                self.submit(claim)
+
+    def _accept(self, job: ClaimedJob) -> Any:
+        return lambda _pid, _at: self.accepted.append(job.id)
+
+    def _end(self, job: ClaimedJob) -> Any:
+        return lambda ended: self.delivered.append((job.id, ended))
+
+    def _listen(self) -> None:
+        presence = self.claimant.presence
+        presence.execute(f'listen "pgqueue.w.{self.claimant.id}"')
+        while not self._is_stopped.is_set():
+            for notify in presence.notifies(timeout=0.1):
+                order = json.loads(notify.payload)
+                self.pool.canceler.cancel(order["id"], grace=order["grace_ms"] / 1000)

@@ -1,0 +1,23 @@
+"""The people who take part, and real executors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Database
+from tests.harness.executors import Executors
+from tests.harness.people import alice, bob, owner
+
+__all__ = ["alice", "bob", "executors", "owner"]
+
+
+@pytest.fixture
+def executors(db: Database) -> Iterator[Executors]:
+    """Two executors that run what is in the queue `default`."""
+    started = Executors(db)
+    try:
+        yield started
+    finally:
+        started.stop()

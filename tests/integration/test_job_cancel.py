@@ -1,0 +1,151 @@
+"""Canceling: it stops the job that is meant and no other, whenever it comes."""
+
+import random
+import threading
+
+import pytest
+
+from pgqueue.tasks.cancel import Cause
+from tests.harness import Database, eventually
+from tests.harness.jobs import launch
+from tests.harness.people import fetch_value
+
+CANCELED = ("canceled", "57014", "canceling statement due to user request")
+
+
+def ending(job):
+    row = job.end()
+    return row["state"], row["sqlstate"], row["error"]
+
+
+def test_a_running_job_stops_at_once_and_has_no_effect(alice, owner, executors):
+    owner.execute("create table effect (n int); grant all on effect to alice")
+    job = launch(alice, "insert into effect values (1); select pg_sleep(60)").wait_until("running")
+
+    assert job.cancel() is True
+
+    assert ending(job) == CANCELED
+    assert job.row["duration_ms"] < 10_000
+    assert owner.execute("select * from effect").fetchall() == []
+
+
+def test_a_job_that_waits_at_the_worker_is_canceled_before_it_begins(alice, executors):
+    blockers = [launch(alice, "select pg_sleep(0.5)").wait_until("running") for _ in range(2)]
+    job = launch(alice, "select 1")
+    eventually(lambda: executors.pool.info["waiting"] == 1)
+
+    job.cancel()
+
+    assert ending(job) == CANCELED
+    assert job.row["attempts"] == 0
+    assert {blocker.end()["state"] for blocker in blockers} == {"succeeded"}
+
+
+def test_a_canceled_job_is_not_tried_again(alice, executors):
+    job = launch(alice, "select pg_sleep(60)", max_attempts=5).wait_until("running")
+
+    job.cancel()
+
+    assert ending(job) == CANCELED
+    assert job.row["attempts"] == 1
+
+
+def test_a_job_that_will_not_stop_loses_its_session_after_the_grace(alice, executors):
+    stubborn = (
+        "do $$ begin loop begin perform pg_sleep(60); exception when query_canceled then null; end; end loop; end $$"
+    )
+    job = launch(alice, stubborn).wait_until("running")
+
+    assert job.cancel(grace="300 ms") is True
+
+    assert ending(job) == CANCELED
+    assert launch(alice, "select 1").result("n int") == [(1,)]
+
+
+def test_a_job_that_ends_within_the_grace_of_its_cancel_is_just_canceled(alice, owner, executors):
+    job = launch(alice, "select pg_sleep(60)").wait_until("running")
+    pid = job.row["backend_pid"]
+
+    job.cancel(grace="20 s")
+
+    assert ending(job) == CANCELED
+    assert fetch_value(owner, f"select count(*) from pg_stat_activity where pid = {pid}") == 1
+
+
+def test_a_cancel_between_two_statements_is_not_lost(alice, executors):
+    many = "select pg_sleep(0.001);" * 5000
+    job = launch(alice, many).wait_until("running")
+
+    job.cancel()
+
+    assert ending(job) == CANCELED
+
+
+def test_a_timeout_counts_for_the_whole_string_and_is_a_failure(alice, executors):
+    job = launch(alice, "select pg_sleep(0.2); select pg_sleep(0.2); select pg_sleep(60)", timeout="600 ms")
+
+    assert ending(job) == ("failed", "57014", "canceling statement due to statement timeout")
+    assert 550 <= job.row["duration_ms"] < 5000
+
+
+def test_a_timeout_does_not_lengthen_an_inherited_one(alice, executors):
+    alice.execute("set statement_timeout = '200ms'")
+    job = launch(alice, "select pg_sleep(60)", timeout="30 s")
+    alice.execute("reset statement_timeout")
+
+    assert ending(job)[2] == "canceling statement due to statement timeout"
+
+
+def test_a_timeout_also_ends_what_runs_at_top_level(alice, owner, executors):
+    owner.execute("create procedure slow() language plpgsql as $$ begin commit; perform pg_sleep(60); end $$")
+
+    assert ending(launch(alice, "call slow()", timeout="300 ms"))[2] == "canceling statement due to statement timeout"
+
+
+def test_what_runs_at_top_level_can_be_canceled(alice, owner, executors):
+    owner.execute("create procedure slow() language plpgsql as $$ begin commit; perform pg_sleep(60); end $$")
+    job = launch(alice, "call slow()").wait_until("running")
+
+    job.cancel()
+
+    assert ending(job) == CANCELED
+
+
+def test_a_cold_shutdown_gives_running_jobs_back(alice, executors):
+    job = launch(alice, "select pg_sleep(2)", queue="elsewhere")
+    executors.submit(executors.claimant.claim_one("elsewhere"))
+    job.wait_until("running")
+
+    executors.pool.canceler.cancel(job.id, Cause.SHUTDOWN)
+
+    job.wait_until("queued")
+    assert (job.row["attempts"], job.row["error"]) == (0, None)
+    assert executors.claimant.claim_one("elsewhere").redelivered
+
+
+@pytest.mark.slow
+def test_no_cancel_ever_hits_a_neighbour(db: Database, alice, executors):
+    victims, neighbours = [], []
+
+    def cancel_at_random(seed):
+        dice = random.Random(seed)
+        session = db.connect("alice")
+        for _ in range(100):
+            victim = launch(session, f"select pg_sleep({dice.random() * 0.01})")
+            neighbours.extend(launch(session, "select pg_sleep(0.001)") for _ in range(2))
+            session.execute("select pg_sleep(%s)", [dice.random() * 0.02])
+            victims.append((victim, victim.cancel()))
+
+    threads = [threading.Thread(target=cancel_at_random, args=[seed]) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: fetch_value(alice, "select count(*) from pgqueue.jobs where ended_at is null") == 0, 60)
+
+    ends = dict(alice.execute("select id, state from pgqueue.jobs").fetchall())
+    assert {ends[job.id] for job in neighbours} == {"succeeded"}
+    assert len(neighbours) == 600
+    # A cancel may come when the job is over; but one that came in time did its work.
+    assert {ends[job.id] for job, told in victims if not told} <= {"succeeded"}
+    assert sum(ends[job.id] == "canceled" for job, _told in victims) > 100

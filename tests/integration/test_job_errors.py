@@ -1,0 +1,152 @@
+"""How jobs fail: every field that PostgreSQL gave, retries, and sessions that end under a job."""
+
+import psycopg
+import pytest
+from celery.exceptions import Ignore
+
+from pgqueue.tasks.cancel import CancelGate
+from pgqueue.tasks.claim import ClaimedJob
+from pgqueue.tasks.fault import JobFault
+from pgqueue.tasks.result import JobResult
+from pgqueue.tasks.session import Session
+from pgqueue.tasks.statements import split
+from pgqueue.tasks.transaction import ClaimLost, JobTransaction
+from tests.harness import eventually
+from tests.harness.jobs import launch
+from tests.harness.people import fetch_value
+
+
+def test_every_field_of_an_error_reaches_the_reader(alice, executors):
+    job = launch(
+        alice,
+        "do $$ begin raise 'went wrong' using errcode = 'XY123', detail = 'd', hint = 'h', schema = 's', table = 't',"
+        " column = 'c', constraint = 'k', datatype = 'y'; end $$",
+    )
+
+    diag = job.error().diag
+
+    assert (diag.sqlstate, diag.message_primary, diag.message_detail, diag.message_hint) == (
+        "XY123",
+        "went wrong",
+        "d",
+        "h",
+    )
+    assert (diag.schema_name, diag.table_name, diag.column_name, diag.constraint_name, diag.datatype_name) == (
+        "s",
+        "t",
+        "c",
+        "k",
+        "y",
+    )
+    assert "inline_code_block line 1 at RAISE" in diag.context
+
+
+def test_celery_is_told_the_error_as_psql_prints_it(alice, owner, executors):
+    owner.execute(
+        "create table effect (n int primary key); insert into effect values (1); grant all on effect to alice"
+    )
+
+    job = launch(alice, "insert into effect values (1)")
+    job.end()
+
+    [(failed, info, _runtime)] = eventually(lambda: executors.endings(job.id))
+    assert failed == 1
+    assert isinstance(info.exception, psycopg.errors.UniqueViolation)
+    assert str(info.exception) == 'duplicate key value violates unique constraint "effect_pkey"'
+    assert info.traceback.splitlines() == [
+        'ERROR:  23505: duplicate key value violates unique constraint "effect_pkey"',
+        "DETAIL:  Key (n)=(1) already exists.",
+        "SCHEMA NAME:  public",
+        "TABLE NAME:  effect",
+        "CONSTRAINT NAME:  effect_pkey",
+    ]
+
+
+def test_a_job_is_tried_as_often_as_it_says(alice, executors):
+    row = launch(alice, "select 1 / 0", max_attempts=3, backoff="10 ms").end()
+
+    assert (row["state"], row["attempts"]) == ("failed", 3)
+
+
+def test_a_job_that_conflicts_with_another_transaction_is_run_again(alice, owner, executors):
+    owner.execute("create table effect (n int); insert into effect values (0); grant all on effect to alice")
+    alice.execute("set default_transaction_isolation = 'repeatable read'")
+
+    jobs = [launch(alice, "update effect set n = n + 1 where pg_sleep(0.05) is not null") for _ in range(6)]
+    alice.execute("reset all")
+
+    assert {job.end()["state"] for job in jobs} == {"succeeded"}
+    assert fetch_value(owner, "select n from effect") == 6
+
+
+def test_a_job_that_ends_its_own_session_fails_and_is_not_run_for_ever(alice, executors):
+    row = launch(alice, "select pg_terminate_backend(pg_backend_pid())").end()
+
+    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", "57P01", 1)
+    assert row["error"] == "terminating connection due to administrator command"
+    assert launch(alice, "select 1").result("n int") == [(1,)]
+
+
+def test_a_run_whose_claim_was_lost_on_the_way_cannot_commit(db, alice, owner, executors):
+    owner.execute("create table effect (n int); grant all on effect to alice")
+    launch(alice, "insert into effect values (1)", queue="elsewhere")
+    claim = executors.claimant.claim_one("elsewhere")
+    job = ClaimedJob.from_headers(claim.message["headers"])
+    session = Session.log_in(db.dsn, "postgres", "alice", "test")
+    assert session.call("begin_job", **job.key, application_name="test")[1] == "run"
+
+    executors.claimant.release(claim)
+    with pytest.raises(ClaimLost):
+        JobTransaction(session, job, CancelGate()).run()
+
+    session.close()
+    assert owner.execute("select * from effect").fetchall() == []
+
+
+def test_a_claim_that_was_lost_before_the_run_is_forgotten(alice, owner, executors):
+    launched = launch(alice, "select 1", queue="elsewhere")
+    claim = executors.claimant.claim_one("elsewhere")
+    executors.claimant.release(claim)
+
+    executors.submit(claim)
+
+    [(failed, info, _runtime)] = eventually(lambda: executors.endings(launched.id))
+    assert (failed, type(info.exception)) == (1, Ignore)
+    assert launched.state == "queued"
+
+
+def test_an_executor_survives_the_end_of_its_idle_session(alice, owner, executors):
+    launch(alice, "select 1").end()
+    owner.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgqueue executor%'"
+    )
+
+    for _ in range(4):
+        assert launch(alice, "select 1").result("n int") == [(1,)]
+
+
+def test_text_that_is_not_text_fails_the_job_clearly(server):
+    provider = "locale_provider libc" if server.major >= 15 else ""
+    server.admin.execute(f"create database ascii template template0 encoding 'SQL_ASCII' {provider} locale 'C'")
+    session = Session.log_in(server.conninfo("ascii"), "postgres", "postgres", "test")
+    try:
+        as_it_is, statement = split(
+            r"set client_encoding = 'SQL_ASCII'; select convert_from('\xfffe', 'SQL_ASCII') from generate_series(1, 99999)",
+            session.has_several_statements,
+        )
+        session.run(as_it_is, [], None)
+        with JobResult(is_kept=True) as result, pytest.raises(JobFault) as raised:
+            session.run(statement, [], result.add)
+        assert raised.value.fields["sqlstate"] == "22021"
+        assert session.call("do_nothing") == (1,)
+    finally:
+        session.close()
+        server.admin.execute("drop database ascii with (force)")
+
+
+def test_two_executors_run_two_jobs_at_the_same_time(alice, executors):
+    jobs = [launch(alice, "select pg_sleep(0.4)") for _ in range(2)]
+
+    eventually(lambda: [job.state for job in jobs] == ["running", "running"])
+
+    assert all(job.end()["state"] == "succeeded" for job in jobs)

@@ -1,0 +1,159 @@
+"""The session of a job: whose it is, what it inherits, and that the next job finds nothing of the last."""
+
+import pytest
+
+from tests.harness import eventually
+from tests.harness.jobs import launch
+from tests.harness.people import fetch_value
+
+
+@pytest.fixture(autouse=True)
+def _running(executors):
+    return executors
+
+
+def test_a_job_runs_as_its_submitter_in_a_session_that_says_what_it_does(alice, bob):
+    what = "select session_user::text, current_user::text, current_setting('application_name')"
+
+    for session, role in ((alice, "alice"), (bob, "bob"), (alice, "alice")):
+        job = launch(session, what)
+        [(session_user, current_user, name)] = job.result("s text, c text, a text")
+        assert (session_user, current_user) == (role, role)
+        assert name.startswith("pgqueue executor ")
+        assert name.endswith(f": job {job.id}")
+
+
+def test_an_idle_executor_says_so(alice, owner):
+    launch(alice, "select 1").end()
+
+    eventually(
+        lambda: (
+            fetch_value(
+                owner, "select application_name from pg_stat_activity where application_name like 'pgqueue exec%'"
+            )
+            in ("pgqueue executor 1: idle", "pgqueue executor 2: idle")
+        )
+    )
+
+
+def test_a_job_inherits_the_settings_of_its_launcher(alice):
+    alice.execute("set search_path = 'pg_temp', 'some schema'; set timezone = 'Asia/Tokyo'; set datestyle = 'German'")
+    alice.execute("set work_mem = '3MB'; set statement_timeout = '77s'; set lock_timeout = '66s'")
+
+    job = launch(
+        alice,
+        "select current_setting('search_path'), current_setting('work_mem'), current_setting('statement_timeout'),"
+        " current_setting('lock_timeout'), '2026-02-01 12:00+00'::timestamptz::text",
+    )
+
+    alice.execute("reset all")
+    assert job.result("a text, b text, c text, d text, e text") == [
+        ('pg_temp, "some schema"', "3MB", "77s", "66s", "01.02.2026 21:00:00 JST")
+    ]
+
+
+def test_a_job_that_inherits_read_only_can_read_and_not_write(alice, owner):
+    owner.execute("create table effect (n int); grant all on effect to alice")
+    alice.execute("set default_transaction_read_only = on")
+    reads = launch(alice, "select count(*) from effect")
+    writes = launch(alice, "insert into effect values (1)")
+    alice.execute("set default_transaction_read_only = off")
+
+    assert reads.result("n bigint") == [(0,)]
+    assert writes.end()["sqlstate"] == "25006"
+
+
+def test_a_job_may_make_itself_read_only(alice):
+    assert launch(alice, "set transaction read only; show transaction_read_only").result("r text") == [("on",)]
+
+
+def test_a_job_inherits_its_isolation_level(alice):
+    alice.execute("set default_transaction_isolation = 'serializable'")
+    job = launch(alice, "show transaction_isolation")
+    alice.execute("reset default_transaction_isolation")
+
+    assert job.result("i text") == [("serializable",)]
+
+
+def test_a_setting_that_cannot_be_made_fails_the_job_with_the_servers_error(alice, owner):
+    # What the launcher had and the executor may not set: here, because it has vanished meanwhile.
+    alice.execute("set work_mem = '3MB'")
+    job = launch(alice, "select 1", delay="300 ms")
+    owner.execute(
+        'update pgqueue.message set settings = settings || \'{"work_mem": "3 parsecs"}\' where id = %s', [job.id]
+    )
+
+    row = job.end()
+
+    assert (row["state"], row["sqlstate"]) == ("failed", "22023")
+    assert row["error"] == 'invalid value for parameter "work_mem": "3 parsecs"'
+
+
+def test_nothing_of_a_job_is_left_for_the_next(alice, owner):
+    launch(
+        alice,
+        "set work_mem = '3MB'; set search_path = nowhere; create temp table left_behind (n int);"
+        " prepare left_behind as select 1; declare left_behind cursor with hold for select 1;"
+        " select pg_advisory_lock(42); listen left_behind; set client_encoding = 'LATIN1'; set my.setting = 'x'",
+    ).end()
+
+    assert fetch_value(owner, "select count(*) from pg_locks where locktype = 'advisory' and objid = 42") == 0
+    # Both executors may answer; whichever does, it is clean.
+    for _ in range(4):
+        job = launch(
+            alice,
+            "select current_setting('work_mem') <> '3MB', to_regclass('pg_temp.left_behind') is null,"
+            " (select count(*) from pg_prepared_statements) + (select count(*) from pg_cursors where name = 'left_behind'),"
+            " (select count(*) from pg_listening_channels()), current_setting('client_encoding'),"
+            " nullif(current_setting('my.setting', true), '')",
+        )
+        assert job.result("a bool, b bool, c bigint, d bigint, e text, f text") == [(True, True, 0, 0, "UTF8", None)]
+
+
+def test_a_failed_job_leaves_nothing_either(alice):
+    launch(alice, "set work_mem = '3MB'; select 1 / 0").end()
+
+    for _ in range(4):
+        assert launch(alice, "select current_setting('work_mem') <> '3MB'").result("a bool") == [(True,)]
+
+
+def test_text_survives_a_change_of_the_client_encoding(alice):
+    assert launch(alice, "set client_encoding = 'LATIN1'; select 'é' || $1", params=["ü"]).result("t text") == [("éü",)]
+
+
+def test_a_job_that_changes_its_role_still_completes(alice, bob, owner):
+    owner.execute("grant bob to alice")
+
+    assert launch(alice, "set role bob; select current_user::text").result("u text") == [("bob",)]
+    assert launch(alice, "set local role bob; select 1").result("n int") == [(1,)]
+    assert launch(alice, "select current_user::text").result("u text") == [("alice",)]
+
+
+def test_a_job_that_sets_a_tiny_timeout_still_completes(alice):
+    assert launch(alice, "set statement_timeout = '1ms'; set lock_timeout = '1ms'").end()["state"] == "succeeded"
+
+
+def test_a_job_of_a_role_that_is_not_enrolled_any_more_still_ends(alice, owner):
+    job = launch(alice, "select 1", delay="300 ms")
+    owner.execute("select pgqueue.unenroll('alice')")
+
+    eventually(lambda: fetch_value(owner, f"select ended_at is not null from pgqueue.jobs where id = {job.id}"))
+    assert fetch_value(owner, f"select sqlstate from pgqueue.jobs where id = {job.id}") == "42501"
+
+
+@pytest.mark.slow
+def test_a_job_of_a_role_that_cannot_log_in_says_so_and_waits(db, owner):
+    db.create_role("carol", options="nologin")
+    owner.execute("set role carol")
+    job = launch(owner, "select session_user::text")
+    owner.execute("reset role")
+
+    eventually(lambda: job.row["error"])
+    row = job.row
+    assert (row["state"], row["attempts"]) == ("queued", 0)
+    assert 'cannot log in as role "carol"' in row["error"]
+    assert 'role "carol" is not permitted to log in' in row["error"]
+    assert "password file" in row["error"]
+
+    owner.execute("alter role carol login")
+    assert job.end()["state"] == "succeeded"

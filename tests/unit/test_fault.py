@@ -1,0 +1,69 @@
+"""What becomes of an error's fields, and how Celery shows them."""
+
+import psycopg
+import pytest
+
+from pgqueue.tasks.claim import ClaimedJob, Ending, Outcome
+from pgqueue.tasks.fault import ConnectionLost, JobFault, canceled, fields_of, print_error, timed_out, to_exception
+from pgqueue.tasks.report import to_celery
+
+JOB = ClaimedJob(7, 1, "select 1", (), {}, "alice", None, keep_result=False)
+
+
+def test_a_fault_has_the_fields_that_were_given():
+    assert fields_of(JobFault("22023", "no", hint="Do.")) == {"sqlstate": "22023", "message": "no", "hint": "Do."}
+
+
+def test_a_lost_connection_without_a_last_word_is_08006():
+    lost = ConnectionLost(psycopg.OperationalError("server closed the connection\n\tunexpectedly"))
+
+    assert fields_of(lost) == {"sqlstate": "08006", "message": "server closed the connection unexpectedly"}
+
+
+def test_a_full_disk_of_the_worker_is_an_io_error():
+    assert fields_of(OSError(28, "No space left on device"))["sqlstate"] == "58030"
+
+
+def test_an_error_of_pgqueue_itself_is_internal():
+    assert fields_of(ValueError("oops")) == {"sqlstate": "XX000", "message": "pgqueue worker: ValueError: oops"}
+
+
+def test_cancel_and_timeout_read_as_postgresql_says_them():
+    assert canceled().fields["message"] == "canceling statement due to user request"
+    assert timed_out().fields["message"] == "canceling statement due to statement timeout"
+    assert canceled().fields["sqlstate"] == timed_out().fields["sqlstate"] == "57014"
+
+
+def test_an_error_is_printed_as_psql_prints_it():
+    fields = {"sqlstate": "23505", "message": "duplicate", "detail": "Key.", "hint": None, "constraint": "t_pkey"}
+
+    assert print_error(fields) == "ERROR:  23505: duplicate\nDETAIL:  Key.\nCONSTRAINT NAME:  t_pkey"
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "name"), [("23505", "UniqueViolation"), ("57014", "QueryCanceled"), ("XY123", "DatabaseError")]
+)
+def test_the_exceptions_name_says_what_the_sqlstate_means(sqlstate, name):
+    assert type(to_exception({"sqlstate": sqlstate, "message": "m"})).__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("ending", "exception"),
+    [
+        (Ending.FAILED, "DivisionByZero"),
+        (Ending.RETRIED, "Retry"),
+        (Ending.CANCELED, "Terminated"),
+        (Ending.EXPIRED, "TaskRevokedError"),
+        (Ending.GONE, "Ignore"),
+        (Ending.DEFERRED, "Reject"),
+        (Ending.RELEASED, "Reject"),
+    ],
+)
+def test_every_ending_has_its_place_in_celery(ending, exception):
+    failed, info, runtime = to_celery(JOB, Outcome(ending, fields={"sqlstate": "22012", "message": "m"}), 1.5)
+
+    assert (failed, type(info.exception).__name__, runtime) == (1, exception, 1.5)
+
+
+def test_success_is_told_by_the_command_tags():
+    assert to_celery(JOB, Outcome(Ending.SUCCEEDED, "INSERT 0 1"), 0.1) == (0, "INSERT 0 1", 0.1)

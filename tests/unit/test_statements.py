@@ -1,0 +1,149 @@
+"""Splitting a job's SQL and refusing what no job may contain."""
+
+import pytest
+
+from pgqueue.tasks.fault import JobFault
+from pgqueue.tasks.statements import check_parameters, split
+
+
+def never(_text):
+    raise AssertionError("the server was asked")
+
+
+def texts(sql, has_several=never):
+    return [statement.text.strip() for statement in split(sql, has_several)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select 1", ["select 1"]),
+        (" select ';' ; select $$;$$; ", ["select ';'", "select $$;$$"]),
+        ("select 'ä€😀'; select 2", ["select 'ä€😀'", "select 2"]),
+        ("", []),
+        ("-- only a comment", []),
+        (";;", []),
+        (
+            "create function f() returns int begin atomic select 1; select 2; end; select 3",
+            ["create function f() returns int begin atomic select 1; select 2; end", "select 3"],
+        ),
+    ],
+)
+def test_statements_are_cut_where_postgresql_cuts_them(sql, expected):
+    assert texts(sql) == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "begin",
+        "start transaction",
+        "commit",
+        "end",
+        "rollback",
+        "abort",
+        "savepoint a",
+        "release a",
+        "rollback to a",
+        "prepare transaction 'x'",
+        "commit prepared 'x'",
+        "rollback prepared 'x'",
+        "rollback and chain",
+    ],
+)
+@pytest.mark.parametrize("shape", ["{}", "select 1; {}", "{}; select 1", "/* c */ {} -- c"])
+def test_transaction_control_is_refused_wherever_it_stands(sql, shape):
+    with pytest.raises(JobFault) as refused:
+        split(shape.format(sql), never)
+
+    assert refused.value.fields["sqlstate"] == "0A000"
+
+
+@pytest.mark.parametrize(
+    "sql", ["select 'begin'", "do $$ begin commit; end $$", "call commit_it()", "select 1 as commit"]
+)
+def test_what_only_looks_like_transaction_control_is_not_refused(sql):
+    assert len(split(sql, never)) == 1
+
+
+@pytest.mark.parametrize("sql", ["copy t from stdin", "copy t to stdout", "copy (select 1) to stdout with csv"])
+def test_copy_over_the_protocol_is_refused(sql):
+    with pytest.raises(JobFault, match="COPY protocol not allowed"):
+        split(sql, never)
+
+
+@pytest.mark.parametrize("sql", ["copy t from '/file'", "copy t to program 'cat'"])
+def test_copy_on_the_server_is_not(sql):
+    assert len(split(sql, never)) == 1
+
+
+def test_text_that_the_parser_does_not_understand_stays_whole():
+    assert texts("selec 1") == ["selec 1"]
+    assert texts("selec 1; select 2", lambda _text: False) == ["selec 1; select 2"]
+
+
+def test_text_that_only_the_server_understands_is_cut_at_its_semicolons():
+    sql = "make (a; b) of ';'; select $1;  -- that was it\n"
+
+    assert texts(sql, lambda _text: True) == ["make (a; b) of ';'", "select $1", "-- that was it"][:2]
+
+
+def test_transaction_control_is_refused_in_text_that_the_parser_does_not_understand_whole():
+    with pytest.raises(JobFault, match="transaction control"):
+        split("make something; commit", lambda _text: True)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select $1, $2", [{1, 2}]),
+        ("select $2; select 1; select $1", [{2}, set(), {1}]),
+        ("select '$1', $$ $2 $$, $3 -- $4", [{3}]),
+        ("prepare p as select $1; execute p(5)", [set(), set()]),
+        ("create function f(int) returns int begin atomic select $1; end; select $2", [set(), {2}]),
+        ("select 'ä', $1", [{1}]),
+    ],
+)
+def test_each_statement_knows_its_parameters(sql, expected):
+    assert [set(statement.parameters) for statement in split(sql, never)] == expected
+
+
+@pytest.mark.parametrize(("sql", "count"), [("select 1", 0), ("select $1", 1), ("select $3", 3), ("selec $1", 5)])
+def test_a_fitting_number_of_parameters_passes(sql, count):
+    check_parameters(split(sql, never), count)
+
+
+@pytest.mark.parametrize(("sql", "count"), [("select 1", 1), ("select $1", 0), ("select $1; select $2", 1)])
+def test_another_number_of_parameters_is_refused(sql, count):
+    with pytest.raises(JobFault) as refused:
+        check_parameters(split(sql, never), count)
+
+    assert refused.value.fields["sqlstate"] == "22023"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("vacuum", True),
+        ("call p()", True),
+        ("do ''", True),
+        ("create database d", True),
+        ("select 1", False),
+        ("insert into t values (1)", False),
+        ("merge into t using s on true when matched then delete", False),
+    ],
+)
+def test_only_what_is_no_query_may_need_top_level(sql, expected):
+    [statement] = split(sql, never)
+
+    assert statement.may_need_top_level is expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [("set transaction read only", True), ("set transaction_read_only = on", True), ("set work_mem = '1MB'", False)],
+)
+def test_what_changes_the_transaction_is_known(sql, expected):
+    [statement] = split(sql, never)
+
+    assert statement.sets_transaction is expected
