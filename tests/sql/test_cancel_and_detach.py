@@ -119,7 +119,9 @@ def test_a_canceled_job_is_not_retried(alice, worker):
     executor.lock(claim)
     alice.execute(CANCEL, [handle])
 
-    assert executor.fail(claim, {"sqlstate": "57014", "message": "canceling statement due to user request"}) == "canceled"
+    assert (
+        executor.fail(claim, {"sqlstate": "57014", "message": "canceling statement due to user request"}) == "canceled"
+    )
 
 
 def test_a_timeout_is_a_failure_and_no_cancel(alice, worker):

@@ -102,9 +102,15 @@ def test_a_wrong_token_opens_nothing(alice, worker):
 
     assert fetch_value(alice, "select pgqueue._begin_job(%s, %s)", [handle, wrong]) == "gone"
     assert fetch_value(alice, "select pgqueue._fail_job(%s, %s, '{}')", [handle, wrong]) == "gone"
-    for call in ("_lock_job(%s, %s)", "_append_result(%s, %s, 1, '[]')", "_complete_job(%s, %s, '{}', 0, null, null, null)"):
+    for call in (
+        "_lock_job(%s, %s)",
+        "_append_result(%s, %s, 1, '[]')",
+        "_complete_job(%s, %s, '{}', 0, null, null, null)",
+    ):
         assert refused(alice, f"select pgqueue.{call}", [handle, wrong]).sqlstate == "PQ002", call
-    assert fetch_value(worker.session, "select pgqueue._ack(array[%s::bigint], array[%s::bigint])", [handle, wrong]) == 0
+    assert (
+        fetch_value(worker.session, "select pgqueue._ack(array[%s::bigint], array[%s::bigint])", [handle, wrong]) == 0
+    )
     assert fetch_value(worker.session, "select pgqueue._defer_job(%s, %s, '', '1 s')", [handle, wrong]) is False
     assert worker.run(claim) == "succeeded"
 
@@ -133,7 +139,9 @@ def test_a_running_job_shows_who_runs_it(alice, worker):
     executor = worker.executor("alice")
     executor.begin(claim)
 
-    row = fetch_one(alice, "select state, worker, backend_pid, started_at <= clock_timestamp(), attempts from pgqueue.jobs")
+    row = fetch_one(
+        alice, "select state, worker, backend_pid, started_at <= clock_timestamp(), attempts from pgqueue.jobs"
+    )
 
     assert row == ("running", "w1", executor.session.info.backend_pid, True, 1)
 

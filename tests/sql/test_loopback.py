@@ -114,7 +114,9 @@ def test_settings_of_the_database_do_not_bend_it(db, alice, owner):
     ):
         owner.execute(psycopg.sql.SQL("alter database {} set " + setting).format(name))
 
-    alice.execute("select pgqueue.launch('select 1', eta => now() + interval '1 h', timeout => '1 day -1 h', params => '{a}')")
+    alice.execute(
+        "select pgqueue.launch('select 1', eta => now() + interval '1 h', timeout => '1 day -1 h', params => '{a}')"
+    )
 
     assert fetch_value(alice, "select extract(epoch from eta - now())::int between 3500 and 3600 from pgqueue.jobs")
     assert fetch_value(owner, "select timeout = interval '1 day -1 h' from pgqueue.message")
@@ -124,7 +126,9 @@ def test_settings_of_the_caller_do_not_bend_it(alice, owner):
     alice.execute("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Tokyo'; set intervalstyle = 'sql_standard'")
     alice.execute("set standard_conforming_strings = off; set search_path = nowhere; set bytea_output = 'escape'")
 
-    alice.execute("select pgqueue.launch(E'select ''\\\\\\\\''', eta => now() + interval '1 h', timeout => '1 day -1 h')")
+    alice.execute(
+        "select pgqueue.launch(E'select ''\\\\\\\\''', eta => now() + interval '1 h', timeout => '1 day -1 h')"
+    )
 
     assert fetch_value(owner, "select abs(extract(epoch from due_at - now()) - 3600) < 60 from pgqueue.message")
     assert fetch_value(owner, "select timeout = interval '1 day -1 h' from pgqueue.message")

@@ -55,7 +55,12 @@ def test_the_percentage_is_brought_into_its_range(alice, running, said, kept):
 
 @pytest.mark.parametrize(
     ("said", "kept"),
-    [("x" * 63, "x" * 63), ("x" * 64, "x" * 63), ("ä" * 32, "ä" * 31), ("x" + "\U0001f418" * 20, "x" + "\U0001f418" * 15)],
+    [
+        ("x" * 63, "x" * 63),
+        ("x" * 64, "x" * 63),
+        ("ä" * 32, "ä" * 31),
+        ("x" + "\U0001f418" * 20, "x" + "\U0001f418" * 15),
+    ],
 )
 def test_the_message_is_cut_to_63_bytes_of_whole_characters(alice, running, said, kept):
     handle, executor = running

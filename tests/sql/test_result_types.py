@@ -83,7 +83,7 @@ def test_values_of_every_kind_of_type_come_back_as_they_were(alice, owner, worke
     alice.execute("create temp table received (" + ", ".join(named) + ")")
 
     alice.execute(
-        f"insert into received select * from pgqueue.result(%s::pgqueue.handle) as (" + ", ".join(named) + ")", [handle]
+        "insert into received select * from pgqueue.result(%s::pgqueue.handle) as (" + ", ".join(named) + ")", [handle]
     )
 
     received = alice.execute(f"select {', '.join(f'c{n}::text' for n in range(len(VALUES)))} from received").fetchone()

@@ -118,14 +118,23 @@ def test_rows_without_columns_are_read_as_the_command_tag(alice, worker):
 
 
 def test_column_names_may_be_anything(alice, worker):
-    handle = run_job(alice, worker, 'select 1 as "?column?", 2 as "a""b", 3 as "select", 4 as "ä, b int", 5 as a, 6 as a')
+    handle = run_job(
+        alice, worker, 'select 1 as "?column?", 2 as "a""b", 3 as "select", 4 as "ä, b int", 5 as a, 6 as a'
+    )
 
     error = refused(alice, RESULT + "(a text)", [handle])
 
     assert error.diag.message_hint == (
         'The job returned ("?column?" integer, "a""b" integer, "select" integer, "ä, b int" integer, a integer, a integer).'
     )
-    assert alice.execute(RESULT + "(a int, b int, c int, d int, e int, f int)", [handle]).fetchone() == (1, 2, 3, 4, 5, 6)
+    assert alice.execute(RESULT + "(a int, b int, c int, d int, e int, f int)", [handle]).fetchone() == (
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    )
 
 
 def test_a_launched_result_can_be_read_once(alice, worker):

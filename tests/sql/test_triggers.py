@@ -51,9 +51,10 @@ def test_the_job_runs_with_them(alice, worker, item):
     assert worker.run_all() == ["succeeded"]
 
     alice.execute("reset datestyle")
-    assert alice.execute("select * from shop.audit").fetchall() == alice.execute(
-        "select id, name, tags, doc, at from shop.item"
-    ).fetchall()
+    assert (
+        alice.execute("select * from shop.audit").fetchall()
+        == alice.execute("select id, name, tags, doc, at from shop.item").fetchall()
+    )
 
 
 VALUES = [
@@ -204,7 +205,9 @@ def test_options_of_a_job_are_taken(alice, owner, worker, item):
     )
     alice.execute("insert into shop.item (id) values (1)")
 
-    job = alice.execute("select queue, priority, label, max_attempts, eta > now() + interval '59 min' from pgqueue.jobs")
+    job = alice.execute(
+        "select queue, priority, label, max_attempts, eta > now() + interval '59 min' from pgqueue.jobs"
+    )
     assert job.fetchall() == [("mail", 7, "a=b", 4, True)]
     owner.execute("update pgqueue.message set due_at = now()")
     assert worker.claim_one("mail").job["timeout_ms"] == 2000
@@ -284,7 +287,9 @@ def test_the_job_inherits_the_settings_of_the_session_that_changed_the_row(alice
 def test_a_role_that_is_not_enrolled_is_told_so_by_the_trigger(db, alice, owner, item):
     make_trigger(alice, "'sql', 'select 1'")
     db.create_role("clerk", enrolled=False)
-    owner.execute("grant usage on schema shop to clerk; grant insert on shop.item to clerk; grant pgqueue_user to clerk")
+    owner.execute(
+        "grant usage on schema shop to clerk; grant insert on shop.item to clerk; grant pgqueue_user to clerk"
+    )
 
     error = refused(db.connect("clerk"), "insert into shop.item (id) values (1)")
 
@@ -293,7 +298,8 @@ def test_a_role_that_is_not_enrolled_is_told_so_by_the_trigger(db, alice, owner,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "arguments", ["'sql', 'select $1::int, $2', 'id, name'", "'task', 'shop.changed', 'id, name'", "'task', 'shop.changed'"]
+    "arguments",
+    ["'sql', 'select $1::int, $2', 'id, name'", "'task', 'shop.changed', 'id, name'", "'task', 'shop.changed'"],
 )
 def test_20000_rows_in_one_statement_enqueue_20000_times(alice, owner, worker, item, arguments):
     make_trigger(alice, arguments)

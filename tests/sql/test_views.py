@@ -3,11 +3,35 @@
 from tests.harness.claimant import Claimant, terminate
 from tests.harness.people import fetch_one, fetch_value
 
-JOBS = """id state queue priority label statement submitter launched_at eta started_at ended_at duration_ms attempts
-          max_attempts worker backend_pid progress_pct progress_msg rows command_tag sqlstate error error_detail
-          error_hint error_context""".split()
-WORKERS = "worker started_at last_seen_at status items_processed last_run_at executors running".split()
-QUEUES = "queue ready delayed claimed oldest_ready_at paused consumers".split()
+JOBS = [
+    "id",
+    "state",
+    "queue",
+    "priority",
+    "label",
+    "statement",
+    "submitter",
+    "launched_at",
+    "eta",
+    "started_at",
+    "ended_at",
+    "duration_ms",
+    "attempts",
+    "max_attempts",
+    "worker",
+    "backend_pid",
+    "progress_pct",
+    "progress_msg",
+    "rows",
+    "command_tag",
+    "sqlstate",
+    "error",
+    "error_detail",
+    "error_hint",
+    "error_context",
+]
+WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
+QUEUES = ["queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers"]
 
 
 def columns_of(session, view):
@@ -32,7 +56,16 @@ def test_a_job_is_shown_through_all_its_states(alice, worker):
 
     executor = worker.executor("alice")
     executor.begin(claim)
-    assert fetch_one(alice, f"select {columns} from pgqueue.jobs") == ("running", 1, "w1", False, False, True, None, None)
+    assert fetch_one(alice, f"select {columns} from pgqueue.jobs") == (
+        "running",
+        1,
+        "w1",
+        False,
+        False,
+        True,
+        None,
+        None,
+    )
 
     executor.lock(claim)
     executor.execute(claim)
@@ -111,7 +144,9 @@ def test_queues_are_counted_by_state(alice, owner, worker):
     worker.set_queues("q", "idle")
     owner.execute("select pgqueue._declare_queue('declared', true, false, false, null)")
 
-    rows = alice.execute("select queue, ready, delayed, claimed, paused, consumers from pgqueue.queues order by 1").fetchall()
+    rows = alice.execute(
+        "select queue, ready, delayed, claimed, paused, consumers from pgqueue.queues order by 1"
+    ).fetchall()
 
     assert rows == [("declared", 0, 0, 0, False, 0), ("q", 2, 1, 2, False, 1)]
     assert fetch_value(alice, "select oldest_ready_at <= now() from pgqueue.queues where queue = 'q'")

@@ -1,0 +1,235 @@
+"""send_task: what Celery's own code makes of the messages that SQL builds."""
+
+import datetime as dt
+import json
+
+import pytest
+from celery import Celery
+from celery.worker.request import Request
+from kombu.message import Message
+from kombu.transport.virtual import Channel
+
+from tests.harness.people import fetch_value, refused
+
+
+@pytest.fixture
+def app():
+    app = Celery("tests", broker="memory://", set_as_current=False)
+    app.conf.accept_content = ["json"]
+
+    @app.task(name="shop.place", shared=False)
+    def place(*args, **kwargs):
+        return args, kwargs
+
+    app.finalize()
+    yield app
+    app.close()
+
+
+def receive(app, worker, queue="celery"):
+    """A claimed message as a worker's request: Celery's own decoding."""
+    claim = worker.claim_one(queue, kind="task")
+    raw = claim.message
+    properties = {**raw["properties"], "delivery_tag": str(claim.id)}
+    message = Message(
+        body=raw["body"],
+        channel=None,
+        content_type=raw["content-type"],
+        content_encoding=raw["content-encoding"],
+        headers=raw["headers"],
+        properties=properties,
+        delivery_info=properties["delivery_info"],
+        accept=["application/json"],
+    )
+    request = Request(message, app=app, hostname="here", task=app.tasks[raw["headers"]["task"]])
+    args, kwargs, embed = message.payload
+    return request, args, kwargs, embed
+
+
+def test_celery_reads_the_message(app, alice, worker):
+    task_id = fetch_value(
+        alice,
+        'select pgqueue.send_task(\'shop.place\', \'[1, "zwei", null, [true], 1.5]\', \'{"gift": {"wrap": "ä"}}\')',
+    )
+
+    request, args, kwargs, embed = receive(app, worker)
+
+    assert (request.id, request.root_id, request.parent_id, request.name) == (task_id, task_id, None, "shop.place")
+    assert args == [1, "zwei", None, [True], 1.5]
+    assert kwargs == {"gift": {"wrap": "ä"}}
+    assert embed == {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    assert request.correlation_id == task_id
+    assert (request.eta, request.expires, request.ignore_result, request.time_limits) == (
+        None,
+        None,
+        False,
+        [None, None],
+    )
+
+
+def test_celery_runs_it(app, alice, worker):
+    alice.execute("select pgqueue.send_task('shop.place', jsonb_build_array(42), jsonb_build_object('gift', true))")
+    request, *_ = receive(app, worker)
+
+    answer = request.execute(loglevel=0)
+
+    assert answer == ((42,), {"gift": True})
+
+
+def test_it_looks_like_what_celery_itself_sends(app, alice, worker):
+    sent = app.amqp.as_task_v2("some-id", "shop.place", args=(1, "a"), kwargs={"b": None}, root_id="some-id")
+    alice.execute("select pgqueue.send_task('shop.place', '[1, \"a\"]', '{\"b\": null}', task_id => 'some-id')")
+    message = worker.claim_one("celery", kind="task").message
+
+    ours, theirs = message["headers"], sent.headers
+    assert set(theirs) - {"stamped_headers", "stamps"} <= set(ours)
+    same = ("lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id")
+    for name in (*same, "parent_id", "argsrepr", "kwargsrepr", "ignore_result", "replaced_task_nesting"):
+        assert ours[name] == theirs[name], name
+    args, kwargs, embed = json.loads(message["body"])
+    assert ((tuple(args), kwargs, embed)) == sent.body
+    assert message["properties"]["delivery_mode"] == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ([], {}),
+        ([1], {}),
+        ([1, 2.5, -3], {"a": 1, "b": "two"}),
+        ([None, True, False], {"none": None}),
+        (["it's", 'say "hi"', "both ' and \"", "back\\slash", "new\nline"], {}),
+        ([["nested", [1]], {"deep": {"er": []}}], {"empty": {}}),
+    ],
+)
+def test_arguments_are_shown_as_python_shows_them(app, alice, worker, args, kwargs):
+    alice.execute("select pgqueue.send_task('shop.place', %s, %s)", [json.dumps(args), json.dumps(kwargs)])
+
+    headers = worker.claim_one("celery", kind="task").message["headers"]
+
+    assert headers["argsrepr"] == repr(tuple(args))
+    assert headers["kwargsrepr"] == repr(kwargs)
+
+
+def test_the_task_id_is_the_callers_or_a_new_uuid(alice):
+    assert fetch_value(alice, "select pgqueue.send_task('a.b', task_id => 'mine')") == "mine"
+    first, second = (fetch_value(alice, "select pgqueue.send_task('a.b')") for _ in range(2))
+    assert first != second
+    assert fetch_value(alice, "select %s::uuid is not null", [first])
+
+
+def test_headers_are_added(app, alice, worker):
+    alice.execute("""select pgqueue.send_task('shop.place', headers => '{"tenant": "blue", "shadow": "other name"}')""")
+
+    request, *_ = receive(app, worker)
+
+    assert request.request_dict["tenant"] == "blue"
+    assert (request.name, request.request_dict["task"]) == ("other name", "shop.place")
+
+
+def test_ignore_result_and_expires_reach_the_worker(app, alice, worker):
+    expires = dt.datetime.now(dt.timezone.utc) + dt.timedelta(hours=1)
+    alice.execute("select pgqueue.send_task('shop.place', ignore_result => true, expires => %s)", [expires])
+
+    request, *_ = receive(app, worker)
+
+    assert request.ignore_result is True
+    assert request.expires == expires
+
+
+def test_expires_is_the_same_instant_in_any_time_zone(app, alice, worker):
+    alice.execute("set timezone = 'Asia/Kathmandu'; set datestyle = 'SQL, DMY'")
+    alice.execute("select pgqueue.send_task('shop.place', expires => '2100-01-02 03:04:05.678+00')")
+
+    request, *_ = receive(app, worker)
+
+    assert request.expires == dt.datetime(2100, 1, 2, 3, 4, 5, 678000, tzinfo=dt.timezone.utc)
+
+
+def test_an_expired_task_is_dropped_and_not_delivered(alice, owner, worker):
+    alice.execute("select pgqueue.send_task('a.b', expires => now() + interval '1 h')")
+    alice.execute("select pgqueue.send_task('c.d')")
+    owner.execute("update pgqueue.message set expires_at = now() where expires_at is not null")
+
+    assert [claim.message["headers"]["task"] for claim in worker.claim("celery", kind="task")] == ["c.d"]
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
+
+
+def test_priority_and_queue_decide_when_and_where(alice, worker):
+    for name, priority in (("low", 0), ("high", 9), ("low too", 0)):
+        alice.execute("select pgqueue.send_task(%s, queue => 'mail', priority => %s)", [name, priority])
+
+    claims = worker.claim("mail", kind="task")
+
+    assert [claim.message["headers"]["task"] for claim in claims] == ["high", "low", "low too"]
+    assert claims[0].message["properties"]["delivery_info"] == {"exchange": "", "routing_key": "mail"}
+    assert claims[0].message["properties"]["priority"] == 9
+
+
+@pytest.mark.parametrize("due", ["delay => '1 h'", "eta => now() + interval '1 h'"])
+def test_a_delayed_task_waits_in_the_queue_and_needs_no_waiting_worker(app, alice, owner, worker, due):
+    alice.execute(f"select pgqueue.send_task('shop.place', {due})")
+    assert worker.claim("celery", kind="task") == []
+    owner.execute("update pgqueue.message set due_at = now()")
+
+    request, *_ = receive(app, worker)
+
+    assert request.eta is None
+
+
+def test_a_task_is_sent_when_the_caller_commits_and_never_if_it_rolls_back(alice, worker):
+    alice.execute("begin")
+    alice.execute("select pgqueue.send_task('a.b')")
+    assert worker.claim("celery", kind="task") == []
+    alice.execute("rollback")
+    assert worker.claim("celery", kind="task") == []
+
+    alice.execute("begin")
+    alice.execute("select pgqueue.send_task('a.b')")
+    alice.execute("commit")
+    assert len(worker.claim("celery", kind="task")) == 1
+
+
+BAD = [
+    ("null", "22004", ""),
+    ("''", "22023", ""),
+    ("'a.b', 'null'", "22023", "jsonb_build_array"),
+    ("'a.b', '{}'", "22023", "jsonb_build_array"),
+    ("'a.b', null", "22023", "jsonb_build_array"),
+    ("'a.b', kwargs => '[]'", "22023", "jsonb_build_object"),
+    ("'a.b', kwargs => null", "22023", "jsonb_build_object"),
+    ("'a.b', headers => '[]'", "22023", ""),
+    ("'a.b', queue => ''", "22023", ""),
+    ("'a.b', priority => 10", "22023", "0 to 9"),
+    ("'a.b', delay => '-1 s'", "22023", ""),
+    ("'a.b', delay => '1 s', eta => now()", "22023", ""),
+    ("'a.b', eta => 'infinity'", "22023", ""),
+    ("'a.b', expires => now() - interval '1 s'", "22023", ""),
+]
+
+
+def test_bad_arguments_are_refused(alice, owner):
+    for arguments, sqlstate, hint in BAD:
+        error = refused(alice, f"select pgqueue.send_task({arguments})")
+        assert (error.sqlstate, hint in (error.diag.message_hint or "")) == (sqlstate, True), arguments
+
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_a_job_and_a_task_of_one_queue_do_not_mix(alice, worker):
+    alice.execute("select pgqueue.send_task('a.b', queue => 'both'), pgqueue.enqueue('select 1', queue => 'both')")
+
+    assert [claim.message["headers"]["task"] for claim in worker.claim("both", kind="task")] == ["a.b"]
+    assert [claim.job["sql"] for claim in worker.claim("both", kind="job")] == ["select 1"]
+
+
+def test_kombus_virtual_channel_takes_the_properties(alice, worker):
+    # What a kombu transport reads of each message.
+    alice.execute("select pgqueue.send_task('a.b')")
+    message = worker.claim_one("celery", kind="task").message
+
+    assert set(message) == {"body", "content-type", "content-encoding", "headers", "properties"}
+    assert isinstance(message["body"], str)
+    assert "body_encoding" not in message["properties"]
+    assert {"correlation_id", "reply_to", "delivery_mode", "priority", "delivery_info"} <= set(message["properties"])
+    assert Channel.body_encoding == "base64"  # a body that is not encoded must not claim to be
