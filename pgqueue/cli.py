@@ -6,6 +6,7 @@ Each command lives in `pgqueue.commands`. Here every error becomes one line, a h
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -69,6 +70,13 @@ def run(arguments: Sequence[str]) -> int:
         return misuse.exit_code
     except PgQueueError as failure:
         show_failure(failure, as_json=as_json)
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # Whoever read our output has had enough. Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as failure:
+        show_failure(str(failure), as_json=as_json)
         return EXIT_FAILED
     return outcome_code if isinstance(outcome_code, int) else 0
 

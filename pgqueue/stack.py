@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,12 +122,14 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything in order: the worker finishes what it runs, then Flower, then the server."""
-        if self.worker is not None:
-            self.worker.stop(_WORKER_PATIENCE_SECONDS)
-        if self.flower is not None:
-            self.flower.stop(_FLOWER_PATIENCE_SECONDS)
-        if self._plan.server is not None:
-            self._plan.server.stop()
+        # Backwards: what is pushed last is stopped first, and the rest even if that fails.
+        with ExitStack() as stopping:
+            if self._plan.server is not None:
+                stopping.callback(self._plan.server.stop)
+            if self.flower is not None:
+                stopping.callback(self.flower.stop, _FLOWER_PATIENCE_SECONDS)
+            if self.worker is not None:
+                stopping.callback(self.worker.stop, _WORKER_PATIENCE_SECONDS)
 
     def hurry(self) -> None:
         """Tell the worker to leave what it runs; the next worker runs that again."""

@@ -41,6 +41,8 @@ def up(
     dsn: str | None,
 ) -> None:
     """Run PostgreSQL, a worker and Flower until Ctrl-C. With --dsn, use that server instead of an embedded one."""
+    if ready_file is not None and not ready_file.absolute().parent.is_dir():
+        raise click.UsageError(f"--ready-file: there is no directory {ready_file.absolute().parent}")
     settings = Settings.load(dsn)
     if settings.is_given and (port is not None or pg_bin is not None):
         raise click.UsageError("--port and --pg-bin are for the embedded server: leave them out, or leave --dsn out")

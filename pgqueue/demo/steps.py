@@ -163,4 +163,4 @@ def require(is_true: bool, otherwise: str) -> None:
 def _read_tasks(stage: Stage) -> dict[str, dict[str, object]]:
     tasks = json.loads(fetch_page(f"{stage.flower_url}/api/tasks?{urllib.parse.urlencode({'limit': 100})}"))
     ended = [task for task in tasks.values() if task["state"] in ("SUCCESS", "FAILURE", "REVOKED")]
-    return tasks if len(ended) >= 5 else {}
+    return tasks if len(ended) == len(tasks) >= 5 else {}

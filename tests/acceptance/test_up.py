@@ -161,6 +161,22 @@ def test_a_signal_stops_everything_and_exits_with_0(
     assert not up.ready_file.exists()
 
 
+@pytest.mark.parametrize("child", ["postgres", "pgqueue"])
+def test_told_to_stop_while_it_starts_it_leaves_nothing(
+    start_up: Callable[..., Up], embedded: list[str], child: str
+) -> None:
+    up = start_up(*embedded)
+    eventually(lambda: [p for p in up.processes()[1:] if child in " ".join(p.cmdline())], 30, what=f"{child} starting")
+    processes = up.processes()
+
+    up.send(signal.SIGTERM)
+
+    assert up.wait() == 130
+    eventually(lambda: all(is_gone(process) for process in processes), what="all processes gone")
+    assert "Traceback" not in up.read_output()
+    assert not up.ready_file.exists()
+
+
 def test_the_data_is_kept_between_runs_and_what_runs_finishes_first(
     start_up: Callable[..., Up], embedded: list[str]
 ) -> None:
@@ -326,6 +342,12 @@ class TestRefusals:
 
         assert up.wait() == 2
         assert "--port and --pg-bin are for the embedded server" in up.read_output()
+
+    def test_a_ready_file_in_no_directory(self, start_up: Callable[..., Up]) -> None:
+        up = start_up("--no-flower", "--ready-file=/nowhere/ready.json")
+
+        assert up.wait() == 2
+        assert "there is no directory /nowhere" in up.read_output()
 
     def test_binaries_that_are_not_there(self, start_up: Callable[..., Up], place: Path) -> None:
         up = start_up("--no-flower", f"--data={place / 'data'}", "--pg-bin=/nowhere")
