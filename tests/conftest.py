@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         bins += config.getoption("--also-pg-bin")
     for fixture in {"server", "own_server"} & set(metafunc.fixturenames):
         # Two directories may hold the same version; a test needs an id of its own for each.
-        majors = [f"pg{find_binaries(pg_bin).major}" for pg_bin in bins]
+        majors = [f"pg{_find_major(pg_bin)}" for pg_bin in bins]
         ids = [major if majors.count(major) == 1 else f"{major}-{n}" for n, major in enumerate(majors)]
         metafunc.parametrize(fixture, bins, ids=ids, indirect=True)
+
+
+@cache
+def _find_major(pg_bin: str | None) -> int:
+    return find_binaries(pg_bin).major
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +68,9 @@ def servers() -> Iterator[Servers]:
 def server(request: pytest.FixtureRequest, servers: Servers) -> Iterator[TestServer]:
     """The server that this test runs on, shared with the others; what it logged is shown when the test fails."""
     shared = servers.get(request.param)
-    before = len(shared.embedded.read_log())
+    before = shared.log_size()
     yield shared
-    print(shared.embedded.read_log()[before:])
+    print(shared.read_log(since=before))
 
 
 @pytest.fixture

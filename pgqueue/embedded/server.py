@@ -122,6 +122,11 @@ class EmbeddedServer:
         return self._binaries.bin_dir
 
     @property
+    def log(self) -> Path:
+        """The file that the server logs to."""
+        return self.data_dir / _LOG
+
+    @property
     def pid(self) -> int | None:
         """The server's process, None when it does not run."""
         return None if self._process is None else self._process.pid
@@ -200,7 +205,7 @@ class EmbeddedServer:
 
     def read_log(self) -> str:
         """Return what the server logged, from its start or that of its log file."""
-        return (self.data_dir / _LOG).read_text(errors="replace")
+        return self.log.read_text(errors="replace")
 
     def _end(self, with_signal: signal.Signals, timeout: float) -> None:
         if self._process is None:
@@ -239,9 +244,8 @@ class EmbeddedServer:
 
     def _launch(self, account: Account) -> None:
         self._socket_dir = data_directory.socket_directory(self.data_dir, account)
-        log = self.data_dir / _LOG
-        if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
-            log.unlink()
+        if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG_BYTES:
+            self.log.unlink()
         settings = {
             "listen_addresses": "" if self.port is None else "127.0.0.1",
             "port": str(self.port or _SOCKET_PORT),
@@ -249,7 +253,7 @@ class EmbeddedServer:
             "unix_socket_permissions": "0700",
             **self._settings,
         }
-        with account.open_file(log, "ab") as sink:
+        with account.open_file(self.log, "ab") as sink:
             self._log_start = sink.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(
                 [
@@ -288,6 +292,6 @@ class EmbeddedServer:
         raise EmbeddedStartFailed("the server did not start", detail=logged)
 
     def _new_log(self) -> str:
-        with (self.data_dir / _LOG).open("rb") as log:
+        with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace").strip()
