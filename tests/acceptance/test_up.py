@@ -231,18 +231,20 @@ def test_a_worker_that_dies_is_started_again(start_up: Callable[..., Up], embedd
     assert "the worker died (killed by SIGKILL" in up.read_output()
 
 
-def test_a_server_that_dies_is_started_again_and_the_worker_goes_on(
+def test_a_server_that_dies_is_started_again_and_worker_and_flower_go_on(
     start_up: Callable[..., Up], embedded: list[str]
 ) -> None:
-    up = start_up(*embedded, "--no-flower").wait_ready()
-    first, worker = up.told["pids"]["postgres"], up.told["pids"]["worker"]
+    up = start_up(*embedded).wait_ready()
+    before = up.told["pids"]
 
-    os.kill(first, signal.SIGQUIT)
+    os.kill(before["postgres"], signal.SIGQUIT)
 
-    eventually(lambda: up.told["pids"]["postgres"] != first, 30, what="another server in the ready file")
+    eventually(lambda: up.told["pids"]["postgres"] != before["postgres"], 30, what="another server in the ready file")
     with pgqueue.connect(up.told["dsn"]) as client:
         assert client.launch("select 42").result(timeout=30) == [(42,)]
-    assert up.told["pids"]["worker"] == worker
+        shown = client.launch("select 'after the restart'")
+        eventually(lambda: f"job-{shown.id}" in fetch_page(f"{up.told['flower_url']}/api/tasks"), 30)
+    assert up.told["pids"] == {**before, "postgres": up.told["pids"]["postgres"]}
 
 
 def test_with_a_dsn_that_server_is_used_and_left_running(
