@@ -1,0 +1,257 @@
+"""SQL jobs in a real Celery worker: seen by events and inspect, revoked, followed over queues, stopped with the worker."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from pgqueue.errors import PgQueueError
+from pgqueue.tasks import make_app
+from tests.harness import Database, eventually
+from tests.harness.jobs import launch
+from tests.harness.people import fetch_value
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+ONE_EXECUTOR = ("--concurrency=1", "--executors=1")
+
+
+@pytest.fixture
+def celery(db: Database):
+    """The Celery application, on this test's database."""
+    made = make_app(db.dsn)
+    yield made
+    made.pool.force_close_all()
+    made.close()
+
+
+class Events:
+    """What the workers say, heard in a thread."""
+
+    def __init__(self, celery) -> None:
+        self.heard: list[dict] = []
+        self._receiver = None
+        self._celery = celery
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+        eventually(lambda: self._receiver is not None)
+
+    def of(self, job):
+        """Return the events of a job, in order."""
+        return [event for event in list(self.heard) if event.get("uuid") == f"job-{job.id}"]
+
+    def types_of(self, job):
+        return [event["type"] for event in self.of(job)]
+
+    def stop(self):
+        self._receiver.should_stop = True
+        self._thread.join()
+
+    def _listen(self):
+        with self._celery.connection_for_read() as connection:
+            receiver = self._celery.events.Receiver(connection, handlers={"*": self.heard.append})
+            # The receiver opens a connection of its own.
+            with receiver.consumer_context(wakeup=False) as (own, _channel, _consumers):
+                self._receiver = receiver
+                while not receiver.should_stop:
+                    with contextlib.suppress(TimeoutError):
+                        own.drain_events(timeout=0.2)
+
+
+@pytest.fixture
+def events(celery):
+    listening = Events(celery)
+    yield listening
+    listening.stop()
+
+
+def test_a_job_is_a_task_to_those_who_listen(db, alice, start_worker, events):
+    worker = start_worker(db)
+
+    good = launch(alice, "select 'the answer'", label="my label")
+    bad = launch(alice, "select 1 / 0")
+    again = launch(alice, "select 1 / 0", max_attempts=2, backoff="1 ms")
+    for job in (good, bad, again):
+        job.end()
+
+    eventually(lambda: events.types_of(good) == ["task-received", "task-started", "task-succeeded"])
+    received, started, succeeded = events.of(good)
+    assert (received["name"], received["args"], received["hostname"]) == (
+        "my label",
+        "select 'the answer'",
+        worker.name,
+    )
+    assert succeeded["result"] == "SELECT 1"
+    assert 0 < succeeded["runtime"] < 10
+    assert started["timestamp"] <= succeeded["timestamp"]
+    eventually(lambda: events.types_of(bad) == ["task-received", "task-started", "task-failed"])
+    received, _, failed = events.of(bad)
+    assert received["name"] == "pgqueue.job"
+    assert (failed["exception"], failed["traceback"]) == (
+        "DivisionByZero('division by zero')",
+        "ERROR:  22012: division by zero",
+    )
+    eventually(
+        lambda: (
+            events.types_of(again)
+            == ["task-received", "task-started", "task-retried", "task-received", "task-started", "task-failed"]
+        )
+    )
+
+
+def test_inspect_shows_what_runs_and_what_waits(db, alice, start_worker, celery):
+    worker = start_worker(db, arguments=ONE_EXECUTOR)
+    runs = launch(alice, "select pg_sleep(60) /* runs */").wait_until("running")
+    waits = launch(alice, "select 1")
+    inspect = celery.control.inspect(timeout=1)
+
+    eventually(lambda: [task["id"] for task in inspect.reserved()[worker.name]] == [f"job-{waits.id}"])
+    [active] = inspect.active()[worker.name]
+    assert (active["id"], active["name"], active["args"]) == (
+        f"job-{runs.id}",
+        "pgqueue.job",
+        ["select pg_sleep(60) /* runs */"],
+    )
+    assert active["worker_pid"] == runs.row["backend_pid"]
+    lane = inspect.stats()[worker.name]["pgqueue"]
+    assert (lane["executors"], lane["running"], lane["waiting"]) == (1, {"pgqueue-executor-1": runs.id}, 1)
+    assert fetch_value(alice, "select executors from pgqueue.workers") == 1
+    runs.cancel()
+
+
+def test_celery_can_revoke_and_terminate_jobs(db, alice, start_worker, celery, events):
+    worker = start_worker(db, arguments=ONE_EXECUTOR)
+    runs = launch(alice, "select pg_sleep(60)").wait_until("running")
+    waits = launch(alice, "select 1")
+    later = launch(alice, "select 1", delay="2 s")
+    eventually(lambda: events.types_of(waits) == ["task-received"])
+
+    celery.control.revoke([f"job-{waits.id}", f"job-{later.id}"], reply=True, timeout=1)
+    celery.control.terminate(f"job-{runs.id}", reply=True, timeout=1)
+
+    for job in (runs, waits, later):
+        row = job.end()
+        assert (row["state"], row["sqlstate"]) == ("canceled", "57014")
+    assert (runs.row["attempts"], waits.row["attempts"], later.row["attempts"]) == (1, 0, 0)
+    eventually(lambda: [events.types_of(job)[-1] for job in (runs, waits, later)] == ["task-revoked"] * 3)
+    assert worker.exit_code is None
+    assert launch(alice, "select 1").result("n int") == [(1,)]
+
+
+def test_the_lane_follows_the_queues_of_the_worker(db, alice, start_worker, celery):
+    worker = start_worker(db)
+    elsewhere = launch(alice, "select 1", queue="elsewhere")
+
+    celery.control.add_consumer("elsewhere", reply=True, timeout=1)
+    assert elsewhere.end()["state"] == "succeeded"
+    assert "elsewhere" in fetch_value(alice, "select queues from pgqueue.workers")
+
+    celery.control.cancel_consumer("elsewhere", reply=True, timeout=1)
+    eventually(lambda: "elsewhere" not in fetch_value(alice, "select queues from pgqueue.workers"))
+    elsewhere = launch(alice, "select 1", queue="elsewhere")
+    assert launch(alice, "select 1").end()["worker"] == worker.name
+    assert elsewhere.state == "queued"
+
+
+def test_a_job_outlives_the_connection_of_its_worker(db, alice, owner, start_worker):
+    owner.execute("create table effect (n int); grant all on effect to alice")
+    worker = start_worker(db)
+    job = launch(alice, "insert into effect values (1); select pg_sleep(3)").wait_until("running")
+
+    owner.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pgqueue (presence|broker)'"
+    )
+    eventually(lambda: "Connection to broker lost" in worker.read_log())
+
+    assert job.end()["state"] == "succeeded"
+    assert launch(alice, "select 1").end()["state"] == "succeeded"
+    assert owner.execute("select n from effect").fetchall() == [(1,)]
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+    executors = "select count(*) from pg_stat_activity where application_name like 'pgqueue executor%'"
+    assert fetch_value(owner, executors) <= 1
+
+
+def test_a_job_can_be_canceled_while_its_worker_leaves(db, alice, start_worker):
+    worker = start_worker(db)
+    job = launch(alice, "select pg_sleep(60)").wait_until("running")
+    worker.terminate()
+    eventually(lambda: "Warm shutdown" in worker.read_log())
+
+    job.cancel()
+
+    assert job.end()["state"] == "canceled"
+    assert worker.wait() == 0
+
+
+def test_a_cold_shutdown_gives_back_what_runs(db, alice, owner, start_worker):
+    worker = start_worker(db, arguments=ONE_EXECUTOR)
+    runs = launch(alice, "select pg_sleep(60)").wait_until("running")
+    launch(alice, "select 1")
+
+    os.kill(worker.pid, signal.SIGQUIT)
+
+    worker.wait()
+    assert fetch_value(owner, "select array_agg(state::text) from pgqueue.message") == ["ready", "ready"]
+    assert (runs.state, runs.row["error"]) == ("queued", None)
+    second = start_worker(db, arguments=ONE_EXECUTOR)
+    runs.wait_until("running")
+    assert runs.row["worker"] == second.name
+    runs.cancel()
+
+
+def test_a_worker_that_is_told_to_stop_while_the_server_is_away_leaves(own_server, own_server_db, start_worker):
+    db = own_server_db
+    db.execute("select pgqueue.enroll('postgres')")
+    worker = start_worker(db)
+    db.execute("select pgqueue.submit('select pg_sleep(60)')")
+    eventually(lambda: db.fetch_value("select count(*) from pgqueue.jobs where state = 'running'") == 1)
+
+    own_server.embedded.crash()
+    worker.terminate()
+
+    worker.wait(60)
+    own_server.embedded.start()
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_other_pools_of_celery_run_jobs_too(db, alice, start_worker, pool):
+    start_worker(db, arguments=(f"--pool={pool}", "--concurrency=2"))
+
+    assert launch(alice, "select 6 * 7").result("n int") == [(42,)]
+
+
+def test_the_task_itself_cannot_be_called(celery):
+    with pytest.raises(PgQueueError, match="cannot be called"):
+        celery.tasks["pgqueue.job"]("select 1")
+
+
+def test_launch_to_result_is_quick(db, alice, start_worker):
+    start_worker(db)
+    launch(alice, "select 1").end()
+    took = []
+
+    for _ in range(50):
+        began = time.perf_counter()
+        alice.execute("select * from pgqueue.result(pgqueue.launch('select 42')) as (x int)").fetchall()
+        took.append(time.perf_counter() - began)
+
+    print(f"launch to result: median {sorted(took)[25] * 1000:.1f} ms, worst {max(took) * 1000:.1f} ms")
+    assert sorted(took)[25] < 0.1
+
+
+def test_a_million_rows_do_not_sit_in_the_worker(db, alice, start_worker):
+    worker = start_worker(db, arguments=ONE_EXECUTOR)
+    launch(alice, "select 1").end()
+    before = psutil.Process(worker.pid).memory_info().rss
+
+    job = launch(alice, "select n, repeat('x', 50) from generate_series(1, 1000000) n")
+    assert job.end()["rows"] == 1_000_000
+
+    grown = psutil.Process(worker.pid).memory_info().rss - before
+    assert grown < 50_000_000
+    total = "select count(*) || ' ' || sum(n) from pgqueue.result((%s, %s)::pgqueue.handle) as (n int, t text)"
+    assert fetch_value(alice, total, [job.id, job.cookie]) == "1000000 500000500000"
