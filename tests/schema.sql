@@ -1832,14 +1832,19 @@ CREATE FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) R
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+  columns text[] := pgqueue._trigger_columns(argv);
   params text[] := '{}';
   name text;
   value jsonb;
 begin
   if argv[0] = 'task' then
     return params;
+  elsif exists (select from pg_attribute a join pg_type t on t.oid = a.atttypid
+                where a.attrelid = relation and a.attname = any (columns)
+                  and (a.atttypid in ('json'::regtype, 'jsonb'::regtype) or t.typtype = 'd')) then
+    return null;  -- a string within json has quotes in its text
   end if;
-  foreach name in array pgqueue._trigger_columns(argv) loop
+  foreach name in array columns loop
     value := row_json -> name;
     if value is null then
       raise exception 'column "%" named in the trigger does not exist in %', name, relation::regclass using errcode = '42703';
