@@ -6,7 +6,6 @@ Claims as a real worker does and runs jobs in a session logged in as the submitt
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.pq import ExecStatus
 
 from tests.harness.database import Connection, Database
@@ -32,7 +30,12 @@ _ERROR_FIELDS = {
     "constraint": "constraint_name",
 }
 _IDLE_SECONDS = 0.002
-_numbers = itertools.count(1)
+# One for all tests on a server: it owns nothing, and making and dropping it would take longer than many a test.
+_ROLE = "test_worker"
+_MAKE_ROLE = f"""do $$ begin
+  if to_regrole('{_ROLE}') is null then create role {_ROLE} login; end if;
+  if not pg_has_role('{_ROLE}', 'pgqueue_worker', 'member') then grant pgqueue_worker to {_ROLE}; end if;
+end $$"""
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,10 @@ class Claimant:
     def __init__(self, db: Database, name: str = "w1") -> None:
         self._db = db
         self.name = name
-        role = db.create_role(f"worker_{next(_numbers)}", enrolled=False)
-        db.execute(f"grant pgqueue_worker to {role}")
-        self.role = role
-        self.presence = db.connect(role)
-        self.session = db.connect(role)
+        self.role = _ROLE
+        db.server.admin.execute(_MAKE_ROLE)
+        self.presence = db.connect(_ROLE)
+        self.session = db.connect(_ROLE)
         self._executors: dict[str, Executor] = {}
         self.id = int(_value(self.presence, "select pgqueue._register_worker(%s, %s)", name, 1))
 
@@ -244,16 +246,6 @@ def terminate(db: Database, session: Connection) -> None:
     pid = session.info.backend_pid
     db.execute("select pg_terminate_backend(%s, 10000)", [pid])
     session.close()
-
-
-def json_list(values: Sequence[object]) -> str:
-    """A list as a JSON text, for statements with quotes in them."""
-    return json.dumps(values)
-
-
-def literal(value: str, session: Connection) -> str:
-    """A text as a literal of SQL."""
-    return sql.Literal(value).as_string(session)
 
 
 def _ids_and_tokens(claims: Sequence[Claim]) -> tuple[list[int], list[int]]:

@@ -1,0 +1,174 @@
+"""Claims against claims, cancels and the end of their worker.
+
+Who acts between two lines of a test: claiming workers (one statement each, so a crash rolls all of it back), whoever
+cancels (the gate's own transaction), and the upkeep tick of another worker.
+"""
+
+from tests.harness import eventually, wait_until_blocked
+from tests.harness.claimant import Claimant
+from tests.harness.people import fetch_one, fetch_value
+
+CANCEL = "select pgqueue._cancel(%s::regrole, %s::pgqueue.handle, 0)"
+
+
+def enqueue(session, count):
+    rows = session.execute("select * from pgqueue.enqueue_many(array_fill('select 1'::text, array[%s]))", [count])
+    return [row[0] for row in rows]
+
+
+def ids(claims):
+    return [claim.id for claim in claims]
+
+
+def test_two_claims_at_once_share_the_messages_without_waiting(db, alice, worker):
+    other = Claimant(db, "w2")
+    made = enqueue(alice, 10)
+
+    worker.session.execute("begin")
+    first = worker.claim(max_count=5)
+    # w1 may crash here: nothing of its claim was visible to anybody.
+    second = other.claim(max_count=10)
+    worker.session.execute("commit")
+
+    assert ids(first) == made[:5]
+    assert ids(second) == made[5:]
+
+
+def test_a_claim_that_rolls_back_leaves_its_messages_ready_and_undelivered(db, alice, worker):
+    other = Claimant(db, "w2")
+    enqueue(alice, 3)
+
+    worker.session.execute("begin")
+    worker.claim()
+    assert other.claim() == []
+    worker.session.execute("rollback")
+
+    assert [claim.redelivered for claim in other.claim()] == [False, False, False]
+
+
+def test_many_claimants_at_once_get_each_message_once(db, alice, in_background):
+    claimants = [Claimant(db, f"w{n}") for n in range(6)]
+    made = enqueue(alice, 300)
+
+    def drain(claimant):
+        got = []
+        while claims := claimant.claim(max_count=7):
+            got += ids(claims)
+        return got
+
+    drained = [in_background(drain, claimant) for claimant in claimants]
+
+    got = [id_ for one in drained for id_ in one.result()]
+    assert sorted(got) == made
+
+
+def test_a_message_becoming_due_is_promoted_once(db, alice, owner, worker):
+    other = Claimant(db, "w2")
+    alice.execute("select pgqueue.enqueue_many(array_fill('select 1'::text, array[10]), delay => '1 h')")
+    owner.execute("update pgqueue.message set due_at = now()")
+
+    worker.session.execute("begin")
+    first = worker.claim(max_count=4)
+    # The rest is promoted by the same transaction, so w2 neither waits for it nor sees it yet.
+    assert other.claim() == []
+    worker.session.execute("commit")
+
+    assert sorted(ids(first) + ids(other.claim())) == sorted(
+        row[0] for row in owner.execute("select id from pgqueue.message")
+    )
+
+
+def test_a_cancel_during_a_claim_waits_for_it_and_keeps_the_job_from_beginning(alice, owner, worker, in_background):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+
+    worker.session.execute("begin")
+    claim = worker.claim_one()
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    # The canceling session looks again and again: the claim may commit or roll back.
+    eventually(lambda: fetch_value(owner, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") > 0)
+    worker.session.execute("commit")
+
+    assert canceled.result() is True
+    assert worker.run(claim) == "canceled"
+
+
+def test_a_cancel_during_a_claim_that_rolls_back_ends_the_job(alice, owner, worker, in_background):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+
+    worker.session.execute("begin")
+    worker.claim_one()
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") > 0)
+    worker.session.execute("rollback")
+
+    assert canceled.result() is True
+    assert fetch_value(alice, "select state from pgqueue.jobs") == "canceled"
+    assert worker.claim() == []
+
+
+def test_a_claim_does_not_wait_for_a_cancel(alice, owner, worker):
+    first = fetch_value(alice, "select pgqueue.launch('select 1')")
+    alice.execute("select pgqueue.launch('select 2')")
+
+    owner.execute("begin")
+    assert fetch_value(owner, CANCEL, ["alice", first]) is True
+    claims = worker.claim()
+    # The canceling session may crash here: then the job is ready as before.
+    owner.execute("rollback")
+
+    assert [claim.job["sql"] for claim in claims] == ["select 2"]
+    assert [claim.job["sql"] for claim in worker.claim()] == ["select 1"]
+
+
+def test_two_cancels_at_once_are_true_and_false(alice, owner, db, in_background):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+
+    owner.execute("begin")
+    assert fetch_value(owner, CANCEL, ["alice", handle]) is True
+    second = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(
+        lambda: fetch_value(db.connect(), "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") > 0
+    )
+    owner.execute("commit")
+
+    assert second.result() is False
+    assert fetch_one(alice, "select count(*), max(state) from pgqueue.jobs") == (1, "canceled")
+
+
+def test_releasing_and_cancelling_at_once_cancels(alice, owner, worker, in_background):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+    claim = worker.claim_one()
+
+    owner.execute("begin")
+    assert fetch_value(owner, CANCEL, ["alice", handle]) is True  # claimed: a request, and the row is locked
+    released = in_background(worker.release, claim)
+    wait_until_blocked(owner, worker.session.info.backend_pid)
+    owner.execute("commit")
+    assert released.result() == 1
+
+    assert worker.run_next() == "canceled"
+
+
+def test_a_pause_holds_from_its_commit_on(alice, owner, worker):
+    enqueue(alice, 2)
+
+    owner.execute("begin")
+    owner.execute("select pgqueue.pause('default')")
+    assert len(worker.claim(max_count=1)) == 1
+    owner.execute("commit")
+
+    assert worker.claim() == []
+
+
+def test_a_deleted_queue_and_a_claim_at_once_lose_no_claim(alice, worker, owner, in_background):
+    alice.execute("select pgqueue._declare_queue('q', true, false, false, null)")
+    alice.execute("select pgqueue.send_task('a.b', queue => 'q')")
+
+    worker.session.execute("begin")
+    claim = worker.claim_one("q", kind="task")
+    deleted = in_background(fetch_value, owner, "select pgqueue._delete_queue('q', false, false)")
+    wait_until_blocked(alice, owner.info.backend_pid)
+    worker.session.execute("commit")
+
+    assert deleted.result() == 1
+    assert worker.ack(claim) == 0

@@ -1,0 +1,255 @@
+"""Workers that are lost: who finds out, what comes back, what must not.
+
+Who acts between two lines: a worker that registers, claims and dies; the ticks of others, which look for claims without
+a lock. A tick reads the claims through its snapshot and the locks as they are now.
+"""
+
+from tests.harness import wait_until_blocked
+from tests.harness.claimant import Claimant, terminate
+from tests.harness.people import fetch_one, fetch_value, refused
+
+STATES = "select state::text, count(*)::int from pgqueue.message group by 1 order by 1"
+
+
+def enqueue(session, count):
+    session.execute("select pgqueue.enqueue_many(array_fill('select 1'::text, array[%s]))", [count])
+
+
+def test_what_a_lost_worker_held_comes_back_flagged_as_redelivered(db, alice, worker):
+    enqueue(alice, 3)
+    alice.execute("select pgqueue.send_task('a.b')")
+    rescuer = Claimant(db, "w2")
+    lost = worker.claim(max_count=2) + worker.claim("celery", kind="task")
+
+    worker.kill()
+    assert [claim.redelivered for claim in rescuer.claim()] == [False]
+    rescuer.tick()
+
+    back = rescuer.claim() + rescuer.claim("celery", kind="task")
+    assert {claim.id for claim in back} == {claim.id for claim in lost}
+    assert all(claim.redelivered for claim in back)
+
+
+def test_what_a_living_worker_holds_stays_with_it_however_long(db, alice, owner, worker):
+    enqueue(alice, 1)
+    claim = worker.claim_one()
+    owner.execute("update pgqueue.worker set last_seen_at = 'epoch', started_at = 'epoch'")
+    rescuer = Claimant(db, "w2")
+
+    for _ in range(3):
+        rescuer.tick()
+
+    assert rescuer.claim() == []
+    assert worker.run(claim) == "succeeded"
+
+
+def test_an_old_claim_changes_nothing_after_the_rescue(db, alice, worker):
+    alice.execute("select pgqueue.send_task('a.b')")
+    old = worker.claim_one("celery", kind="task")
+    session = worker.session
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    rescuer.tick()
+    new = rescuer.claim_one("celery", kind="task")
+
+    assert new.token != old.token
+    assert worker.ack(old) == 0
+    assert worker.release(old) == 0
+    assert rescuer.ack(new) == 1
+    assert session.closed is False
+
+
+def test_a_worker_that_was_given_up_is_told_to_register_again(db, alice, worker):
+    enqueue(alice, 1)
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    rescuer.tick()
+
+    error = refused(worker.session, "select * from pgqueue._claim(%s, 'job', array['default'], 1)", [worker.id])
+
+    assert error.sqlstate == "PQ003"
+    assert len(Claimant(db, "w1").claim()) == 1
+
+
+def test_a_worker_that_registers_during_a_tick_is_no_lost_one(db, alice, owner, worker):
+    # Its lock comes first, its row is not committed yet.
+    enqueue(alice, 1)
+    coming = db.connect(worker.role)
+    coming.execute("begin")
+    worker_id = fetch_value(coming, "select pgqueue._register_worker('w2', 1)")
+    worker.tick()
+    coming.execute("commit")
+    worker.tick()
+
+    assert fetch_value(owner, "select count(*) from pgqueue.worker where id = %s", [worker_id]) == 1
+    assert (
+        len(coming.execute("select id from pgqueue._claim(%s, 'job', array['default'], 5)", [worker_id]).fetchall())
+        == 1
+    )
+    worker.tick()
+    assert owner.execute(STATES).fetchall() == [("claimed", 1)]
+
+
+def test_a_registration_that_fails_leaves_nothing(db, owner, worker):
+    coming = db.connect(worker.role)
+    coming.execute("begin")
+    coming.execute("select pgqueue._register_worker('w2', 1)")
+    coming.execute("rollback")
+    coming.close()
+    worker.tick()
+
+    assert fetch_value(owner, "select count(*) from pgqueue.worker") == 1
+
+
+def test_the_lock_of_another_session_keeps_no_lost_worker_alive(db, alice, owner, worker):
+    enqueue(alice, 1)
+    worker.claim_one()
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    impostor = db.connect("alice")
+    impostor.execute("select pg_advisory_lock(1886417201, %s)", [worker.id])
+
+    rescuer.tick()
+
+    assert len(rescuer.claim()) == 1
+
+
+def test_claims_of_a_worker_whose_row_is_gone_come_back(db, alice, owner, worker):
+    enqueue(alice, 1)
+    worker.claim_one()
+    owner.execute("delete from pgqueue.worker")
+    rescuer = Claimant(db, "w2")
+
+    rescuer.tick()
+
+    assert len(rescuer.claim()) == 1
+
+
+def test_two_ticks_at_once_bring_each_message_back_once(db, alice, owner, worker, in_background):
+    enqueue(alice, 50)
+    worker.claim(max_count=50)
+    rescuers = [Claimant(db, f"r{n}") for n in range(2)]
+    worker.kill()
+
+    rescuers[0].session.execute("begin")
+    rescuers[0].tick()
+    rescuers[1].tick()  # somebody else does the upkeep: nothing to wait for
+    assert owner.execute(STATES).fetchall() == [("claimed", 50)]
+    rescuers[0].session.execute("commit")
+
+    assert owner.execute(STATES).fetchall() == [("ready", 50)]
+
+
+def test_a_rescuer_that_dies_in_its_tick_leaves_it_to_the_next(db, alice, worker):
+    enqueue(alice, 5)
+    worker.claim()
+    first, second = Claimant(db, "w2"), Claimant(db, "w3")
+    worker.kill()
+
+    first.session.execute("begin")
+    first.tick()
+    terminate(db, first.session)
+    second.tick()
+
+    assert len(second.claim()) == 5
+
+
+def test_an_ack_that_is_about_to_commit_is_not_undone_by_a_rescue(db, alice, owner, worker):
+    alice.execute("select pgqueue.send_task('a.b')")
+    claim = worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    worker.session.execute("begin")
+    assert worker.ack(claim) == 1
+    worker.kill()
+
+    rescuer.tick()  # the row is locked by the ack: skipped
+    worker.session.execute("commit")
+    rescuer.tick()
+
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_an_ack_that_rolls_back_leaves_the_message_to_a_rescue(db, alice, worker):
+    alice.execute("select pgqueue.send_task('a.b')")
+    claim = worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    worker.session.execute("begin")
+    worker.ack(claim)
+    worker.kill()
+    rescuer.tick()
+    worker.session.execute("rollback")
+    rescuer.tick()
+
+    assert rescuer.claim_one("celery", kind="task").redelivered is True
+
+
+def test_an_end_in_good_order_during_a_tick_releases_once(db, alice, owner, worker, in_background):
+    enqueue(alice, 3)
+    worker.claim()
+    rescuer = Claimant(db, "w2")
+
+    worker.presence.execute("begin")
+    worker.presence.execute("select pgqueue._unregister_worker(%s)", [worker.id])
+    rescuer.tick()
+    worker.presence.execute("commit")
+    worker.presence.close()
+    rescuer.tick()
+
+    assert [claim.redelivered for claim in rescuer.claim()] == [True] * 3
+
+
+def test_a_job_that_took_down_its_worker_twenty_times_is_given_up(db, alice, owner):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+    rescuer = Claimant(db, "rescuer")
+
+    for n in range(20):
+        victim = Claimant(db, f"victim {n}")
+        claim = victim.claim_one()
+        assert claim.redelivered is (n > 0)
+        victim.executor("alice").begin(claim)
+        victim.kill()
+        rescuer.tick()
+
+    assert rescuer.claim() == []
+    assert fetch_one(alice, "select state, sqlstate from pgqueue.jobs") == ("failed", "08006")
+    assert refused(alice, "select * from pgqueue.result(%s::pgqueue.handle) as (x int)", [handle]).sqlstate == "08006"
+
+
+def test_the_session_of_a_rescued_run_that_comes_back_to_life_is_fenced(db, alice, owner, worker, in_background):
+    # The executor's network was cut, not its process: its transaction goes on later, after somebody else has the job.
+    owner.execute("create table public.item (id int); grant all on public.item to alice")
+    alice.execute("select pgqueue.launch('insert into public.item values (1)')")
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    rescuer.tick()
+    again = rescuer.claim_one()
+    second = rescuer.executor("alice", fresh=True)
+    second.begin(again)
+    second.lock(again)
+    second.execute(again)
+
+    # The old run reaches for its lock while the new one holds the row.
+    old = in_background(executor.session.execute, "select pgqueue._lock_job(%s, %s)", [claim.id, claim.token])
+    # The row no longer has the old token, so there is nothing to wait for.
+    assert old.exception().sqlstate == "PQ002"
+    second.commit()
+    assert fetch_value(owner, "select count(*) from public.item") == 1
+
+
+def test_releasing_what_is_being_rescued_is_harmless(db, alice, owner, worker, in_background):
+    enqueue(alice, 1)
+    claim = worker.claim_one()
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+
+    rescuer.session.execute("begin")
+    rescuer.tick()
+    released = in_background(worker.release, claim)
+    wait_until_blocked(owner, worker.session.info.backend_pid)
+    rescuer.session.execute("commit")
+
+    assert released.result() == 0
+    assert owner.execute(STATES).fetchall() == [("ready", 1)]

@@ -1,0 +1,312 @@
+"""A job from its claim to its end, with cancels, lost claims and crashes in between.
+
+Who acts between two lines: the executor (four transactions: begin, lock to complete, fail), the worker's session that
+claims and releases, whoever cancels or detaches, and the tick of another worker that takes back what a lost one held.
+"""
+
+import psycopg
+import pytest
+
+from tests.harness import eventually, wait_until_blocked
+from tests.harness.claimant import Claimant, terminate
+from tests.harness.people import fetch_one, fetch_value, refused
+
+CANCEL = "select pgqueue._cancel(%s::regrole, %s::pgqueue.handle, 0)"
+USER_REQUEST = {"sqlstate": "57014", "message": "canceling statement due to user request"}
+
+
+@pytest.fixture
+def item(owner):
+    """A table that shows which effects were committed."""
+    owner.execute("create table public.item (id int); grant all on public.item to public")
+    return lambda: [row[0] for row in owner.execute("select id from public.item order by 1")]
+
+
+@pytest.fixture
+def handle(alice, item):
+    """A launched job with an effect."""
+    return fetch_value(alice, "select pgqueue.launch('insert into public.item values (1)')")
+
+
+@pytest.fixture
+def rescuer(db):
+    return Claimant(db, "w2")
+
+
+def state(session):
+    return fetch_value(session, "select state from pgqueue.jobs")
+
+
+def test_begin_waits_for_a_cancel_and_obeys_it(alice, owner, worker, handle, item, in_background):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+
+    owner.execute("begin")
+    assert fetch_value(owner, CANCEL, ["alice", handle]) is True
+    begun = in_background(executor.begin, claim)
+    wait_until_blocked(owner, executor.session.info.backend_pid)
+    # The worker may crash here: the next one to claim the job sees the request.
+    owner.execute("commit")
+
+    assert begun.result() == "canceled"
+    assert (state(alice), item()) == ("canceled", [])
+
+
+def test_begin_goes_on_when_the_cancel_rolls_back(owner, worker, handle, in_background):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+
+    owner.execute("begin")
+    fetch_value(owner, CANCEL, ["alice", handle])
+    begun = in_background(executor.begin, claim)
+    wait_until_blocked(owner, executor.session.info.backend_pid)
+    owner.execute("rollback")
+
+    assert begun.result() == "run"
+
+
+def test_a_cancel_during_begin_is_told_to_the_worker(alice, owner, worker, handle, in_background):
+    claim = worker.claim_one()
+    session = worker.executor("alice").session
+
+    session.execute("begin")
+    session.execute("select pgqueue._begin_job(%s, %s)", [claim.id, claim.token])
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") > 0)
+    session.execute("commit")
+
+    assert canceled.result() is True
+    assert refused(session, "select pgqueue._lock_job(%s, %s)", [claim.id, claim.token]).sqlstate == "57014"
+
+
+def test_a_cancel_between_begin_and_lock_stops_the_job_before_its_first_statement(alice, worker, handle, item):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
+
+    with pytest.raises(psycopg.errors.QueryCanceled) as raised:
+        executor.lock(claim)
+
+    assert executor.fail(claim, raised.value) == "canceled"
+    assert (state(alice), item()) == ("canceled", [])
+
+
+def test_a_cancel_after_the_last_statement_comes_too_late(alice, owner, worker, rescuer, handle, item):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    executor.execute(claim)
+    # The job is complete but for its commit; the cancel sees it running and tells the worker.
+    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
+    executor.commit()
+
+    assert (state(alice), item()) == ("succeeded", [1])
+    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is False
+    owner.execute("update pgqueue.request set requested_at = now() - interval '1 h'")
+    rescuer.tick()
+    assert fetch_value(owner, "select count(*) from pgqueue.request") == 0
+
+
+def test_a_cancel_of_a_complete_job_that_fails_to_commit_cancels_it(alice, worker, handle, item):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    executor.execute(claim)
+    alice.execute("select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+
+    assert executor.fail(claim, USER_REQUEST) == "canceled"
+    assert (state(alice), item()) == ("canceled", [])
+
+
+def test_a_cancel_of_one_job_is_no_cancel_of_the_next_one(alice, worker, handle):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    executor.execute(claim)
+    alice.execute("select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    executor.commit()
+    alice.execute("select pgqueue.launch('insert into public.item values (2)')")
+
+    assert worker.run_next() == "succeeded"
+
+
+def test_a_running_job_of_a_lost_worker_is_left_alone_while_its_transaction_lives(alice, worker, rescuer, handle, item):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    worker.kill()
+
+    rescuer.tick()
+    assert rescuer.claim() == []
+
+    executor.execute(claim)
+    executor.commit()
+    rescuer.tick()
+    assert rescuer.claim() == []
+    assert (state(alice), item()) == ("succeeded", [1])
+
+
+def test_a_running_job_of_a_lost_worker_is_taken_when_its_transaction_is_gone(db, alice, worker, rescuer, handle, item):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    executor.execute(claim)
+    worker.kill()
+    rescuer.tick()
+    terminate(db, executor.session)  # the process was killed: presence first, the executor a moment later
+
+    rescuer.tick()
+    again = rescuer.claim_one()
+
+    assert (again.id, again.redelivered) == (claim.id, True)
+    assert rescuer.run(again) == "succeeded"
+    assert item() == [1]
+    assert fetch_one(alice, "select attempts, worker from pgqueue.jobs") == (1, "w2")
+
+
+def test_a_job_that_began_and_holds_no_lock_yet_is_taken_and_its_old_run_stopped(alice, worker, rescuer, handle, item):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    worker.kill()
+    rescuer.tick()
+    again = rescuer.claim_one()
+
+    with pytest.raises(psycopg.Error) as raised:
+        executor.lock(claim)
+
+    assert raised.value.sqlstate == "PQ002"
+    assert executor.fail(claim, raised.value) == "gone"
+    assert rescuer.run(again) == "succeeded"
+    assert item() == [1]
+
+
+def test_begin_of_a_lost_claim_says_gone(worker, rescuer, handle):
+    claim = worker.claim_one()
+    worker.kill()
+    rescuer.tick()
+
+    assert worker.executor("alice").begin(claim) == "gone"
+    again = rescuer.claim_one()
+    assert worker.executor("alice").begin(claim) == "gone"
+    assert rescuer.executor("alice").begin(again) == "run"
+
+
+def test_a_tick_during_begin_leaves_the_job_to_its_executor(worker, rescuer, handle):
+    claim = worker.claim_one()
+    session = worker.executor("alice").session
+    session.execute("begin")
+    session.execute("select pgqueue._begin_job(%s, %s)", [claim.id, claim.token])
+    worker.kill()
+    rescuer.tick()
+    session.execute("commit")
+
+    assert rescuer.claim() == []
+    rescuer.tick()
+    assert rescuer.claim_one().id == claim.id
+
+
+@pytest.mark.parametrize("last_call", ["complete", "append"])
+def test_completing_a_lost_claim_raises_and_undoes_the_effects(alice, worker, rescuer, handle, item, last_call):
+    # An executor that did not lock first: the token alone has to hold.
+    claim = worker.claim_one()
+    session = worker.executor("alice").session
+    session.execute("begin")
+    session.execute("insert into public.item values (99)")
+    worker.kill()
+    rescuer.tick()
+    again = rescuer.claim_one()
+
+    call = {
+        "complete": "_complete_job(%s, %s, '{INSERT 0 1}', 0, null, null, null)",
+        "append": "_append_result(%s, %s, 1, '[]')",
+    }[last_call]
+    assert refused(session, f"select pgqueue.{call}", [claim.id, claim.token]).sqlstate == "PQ002"
+    session.execute("commit")  # of an aborted transaction: a rollback
+
+    assert item() == []
+    assert rescuer.run(again) == "succeeded"
+    assert item() == [1]
+
+
+def test_an_end_of_the_worker_waits_for_the_job_that_runs_and_does_not_bring_it_back(
+    worker, rescuer, owner, handle, item, in_background
+):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+
+    ended = in_background(worker.unregister)
+    wait_until_blocked(owner, worker.presence.info.backend_pid)
+    executor.execute(claim)
+    executor.commit()
+    ended.result()
+
+    assert rescuer.claim() == []
+    assert item() == [1]
+
+
+def test_a_detach_during_the_run_keeps_no_result(alice, owner, worker, handle):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    alice.execute("select pgqueue.detach(%s::pgqueue.handle)", [handle])
+    executor.execute(claim)
+    executor.commit()
+
+    assert fetch_value(owner, "select count(*) from pgqueue.result") == 0
+
+
+def test_waiting_sees_the_end_only_once_it_is_committed(alice, owner, worker, handle):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    executor.execute(claim)
+
+    assert fetch_value(alice, "select pgqueue.wait(%s::pgqueue.handle, '50 ms')", [handle]) is False
+    executor.commit()
+    assert fetch_value(alice, "select pgqueue.wait(%s::pgqueue.handle, '0')", [handle]) is True
+
+
+def test_two_reads_at_once_give_one_reader_the_rows(db, alice, worker):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+    worker.run_next()
+    other = db.connect("alice")
+    fetch = "select answer from pgqueue._fetch_result(%s::pgqueue.handle)"
+
+    # Both have fetched the rows; the one that consumes first has read them.
+    assert len(alice.execute(fetch, [handle]).fetchall()) == 2
+    assert len(other.execute(fetch, [handle]).fetchall()) == 2
+    other.execute("select pgqueue._consume_result(%s::pgqueue.handle)", [handle])
+
+    error = refused(alice, "select pgqueue._consume_result(%s::pgqueue.handle)", [handle])
+    assert (error.sqlstate, "at the same time" in error.diag.message_hint) == ("42704", True)
+
+
+def test_many_readers_at_once_are_one_reader_and_errors(db, alice, worker, in_background):
+    sessions = [db.connect("alice") for _ in range(6)]
+    for session in sessions:
+        fetch_value(session, "select pgqueue.wait(pgqueue.launch('select 1', queue => 'other'), '0')")
+    for _ in range(3):
+        handle = fetch_value(alice, "select pgqueue.launch('select g from generate_series(1, 100) g')")
+        worker.run_next()
+
+        def read(session, handle=handle):
+            try:
+                return len(
+                    session.execute("select * from pgqueue.result(%s::pgqueue.handle) as (x int)", [handle]).fetchall()
+                )
+            except psycopg.errors.UndefinedObject:
+                return 0
+
+        reads = [in_background(read, session) for session in sessions]
+        assert sorted(one.result() for one in reads) == [0, 0, 0, 0, 0, 100]
