@@ -217,9 +217,13 @@ begin
   end if;
   perform pgqueue._promote(1000);
   return query
-  with candidate as materialized (
+  with wanted as materialized (
+    -- First of all: nothing of a paused queue is to be locked.
+    select distinct u.name from unnest(_claim.queues) u (name)
+    where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+  ), candidate as materialized (
     select c.id, row_number() over (partition by wanted.name order by c.priority desc, c.id) as place
-    from unnest(_claim.queues) wanted (name)
+    from wanted
     cross join lateral (
       select m.id, m.priority
       from pgqueue.message m
@@ -228,7 +232,6 @@ begin
       limit max_count
       for update skip locked
     ) c
-    where not exists (select from pgqueue.queue q where q.name = wanted.name and q.paused)
   ), picked as materialized (
     -- A turn for each queue, the first messages of each before the second.
     select c.id, c.place from candidate c order by c.place limit max_count
