@@ -11,12 +11,13 @@ import contextlib
 import os
 import select
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 from psycopg import pq
 
-from .config import with_defaults
+from .config import to_conninfo, with_defaults
 from .sql import query
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Database:
 
     _known: ClassVar[dict[str, Database]] = {}
     _known_lock: ClassVar[threading.Lock] = threading.Lock()
+    _all: ClassVar[weakref.WeakSet[Database]] = weakref.WeakSet()
 
     def __init__(self, conninfo: str, max_sessions: int = 2) -> None:
         self.conninfo = conninfo
@@ -78,10 +80,12 @@ class Database:
         self._lent: dict[Session, int]
         self._generation: int
         self._start_empty()
+        self._all.add(self)
 
     @classmethod
     def for_dsn(cls, conninfo: str) -> Database:
-        """Return the one Database of this process for `conninfo`. Connects to nothing."""
+        """Return the one Database of this process for `conninfo`, however it is spelled. Connects to nothing."""
+        conninfo = to_conninfo(conninfo)
         with cls._known_lock:
             if conninfo not in cls._known:
                 cls._known[conninfo] = cls(conninfo)
@@ -99,11 +103,14 @@ class Database:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
-        """Lend a session to this thread; wait while all are lent.
+        """Lend a session to this thread; wait while all are lent. In a `transaction` of this thread it is that one's.
 
         Raises:
             psycopg.OperationalError: none was idle and no new one could be opened.
         """
+        if self.is_in_transaction:
+            yield self._own.session
+            return
         with self._free_places:
             session = self._take()
             try:
@@ -114,6 +121,28 @@ class Database:
                 raise
             finally:
                 self._give_back(session)
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether this thread is inside `transaction`."""
+        return getattr(self._own, "session", None) is not None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Let all that this thread does here, whoever does it, be one transaction: committed at the end, or undone.
+
+        Raises:
+            psycopg.Error: as the server or the connection said it. After an OperationalError at the end it is unknown
+                whether the transaction was committed.
+        """
+        if self.is_in_transaction:
+            raise RuntimeError("this thread is in a transaction already")
+        with self.session() as session, session.transaction():
+            self._own.session = session
+            try:
+                yield
+            finally:
+                del self._own.session
 
     def check(self) -> None:
         """Make sure that a session is open and that the server has not closed it.
@@ -162,6 +191,8 @@ class Database:
         self._idle = []
         self._lent = {}
         self._generation = 0
+        #: Of each thread: the session of its transaction.
+        self._own = threading.local()
 
 
 def _is_quiet(session: Session) -> bool:
@@ -187,7 +218,7 @@ def _forget_parents_sessions() -> None:
     os.close(nothing)
     _sessions.clear()
     Database._known_lock = threading.Lock()
-    for database in Database._known.values():
+    for database in list(Database._all):
         database._start_empty()
 
 

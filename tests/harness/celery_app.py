@@ -5,6 +5,7 @@ The traces need a table `trace` in the test's database; see `TRACES`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Any
@@ -32,7 +33,15 @@ def make_app(dsn: str) -> Celery:
 
 
 def leave_trace(task: Any, label: str) -> None:
-    """Write a row."""
+    """Write a row, in spite of a server that restarts."""
+    for _ in range(100):
+        with contextlib.suppress(psycopg.OperationalError):
+            return _write_trace(task, label)
+        time.sleep(0.2)
+    raise TimeoutError("the server did not come back")
+
+
+def _write_trace(task: Any, label: str) -> None:
     with psycopg.connect(os.environ["PGQUEUE_DSN"]) as connection:
         connection.execute(
             "insert into trace (label, task_id, redelivered, pid) values (%s, %s, %s, %s)",

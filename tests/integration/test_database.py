@@ -1,0 +1,125 @@
+"""The sessions that a process shares: how many, what becomes of broken ones, what a fork leaves alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pgqueue.database import Database as Sessions
+from tests.harness import Database
+
+
+@pytest.fixture
+def sessions(db: Database) -> Iterator[Sessions]:
+    opened = Sessions(db.dsn)
+    opened.application_name = "shared"
+    yield opened
+    opened.close()
+
+
+def backends(db: Database) -> list[int]:
+    found = db.execute("select pid from pg_stat_activity where application_name = 'shared' order by backend_start")
+    return [pid for (pid,) in found]
+
+
+def test_there_is_one_for_each_database_of_a_process(db: Database) -> None:
+    assert Sessions.for_dsn(db.dsn) is Sessions.for_dsn(db.dsn)
+
+
+def test_nothing_is_opened_before_it_is_needed(db: Database, sessions: Sessions) -> None:
+    assert backends(db) == []
+
+
+def test_threads_share_two_sessions(db: Database, sessions: Sessions) -> None:
+    threads = [threading.Thread(target=sessions.fetch, args=("queue_size",), kwargs={"queue": "q"}) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 1 <= len(backends(db)) <= 2
+
+
+def test_one_thread_uses_one_session(db: Database, sessions: Sessions) -> None:
+    for _ in range(5):
+        sessions.fetch("queue_size", queue="q")
+
+    assert len(backends(db)) == 1
+
+
+def test_an_idle_session_that_the_server_closed_is_replaced_unnoticed(db: Database, sessions: Sessions) -> None:
+    sessions.check()
+    [first] = backends(db)
+
+    db.execute("select pg_terminate_backend(%s, 5000)", [first])
+
+    assert sessions.fetch("queue_size", queue="q") == [(0,)]
+    assert backends(db) != [first]
+
+
+def test_a_session_that_breaks_in_use_is_reported_and_not_used_again(db: Database, sessions: Sessions) -> None:
+    with pytest.raises(psycopg.errors.AdminShutdown), sessions.session() as session:
+        session.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    assert sessions.fetch("queue_size", queue="q") == [(0,)]
+    assert len(backends(db)) == 1
+
+
+def test_a_session_left_in_a_transaction_is_not_used_again(db: Database, sessions: Sessions) -> None:
+    with sessions.session() as session:
+        session.execute("begin")
+        left = session.info.backend_pid
+
+    assert sessions.fetch("queue_size", queue="q") == [(0,)]
+    assert left not in backends(db)
+
+
+def test_an_error_of_the_server_comes_as_it_is_and_keeps_the_session(db: Database, sessions: Sessions) -> None:
+    sessions.check()
+    before = backends(db)
+
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        sessions.fetch("bind_queue", queue="q", exchange="nothing", routing_key="")
+
+    assert backends(db) == before
+
+
+def test_a_refused_login_says_why(db: Database) -> None:
+    with pytest.raises(psycopg.OperationalError, match='role "nobody" does not exist'):
+        Sessions(db.dsn_for("nobody")).check()
+
+
+def test_a_fork_leaves_the_parents_session_alone(db: Database, sessions: Sessions) -> None:
+    sessions.check()
+    [parents] = backends(db)
+
+    child = os.fork()
+    if child == 0:
+        # The child has one of its own, and ends with what it inherited still in its memory.
+        os._exit(0 if sessions.fetch("queue_size", queue="q") == [(0,)] else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert status == 0
+    assert sessions.fetch("queue_size", queue="q") == [(0,)]
+    assert parents in backends(db)
+
+
+def test_a_child_that_outlives_its_parent_does_not_hold_the_parents_session(db: Database, sessions: Sessions) -> None:
+    sessions.check()
+    reading, writing = os.pipe()
+
+    child = os.fork()
+    if child == 0:
+        os.read(reading, 1)
+        os._exit(0)
+    sessions.close()
+
+    assert backends(db) == []
+    os.write(writing, b".")
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
