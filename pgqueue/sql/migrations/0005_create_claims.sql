@@ -312,7 +312,8 @@ begin
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
     from unnest(ids, tokens) done (id, token)
-    where m.id = done.id and m.token = done.token and m.state = 'claimed'
+    -- Only claimed messages have a token. Not said here, lest the planner goes through all of them.
+    where m.id = done.id and m.token = done.token
     returning m.queue
   )
   select array_agg(queue) into released from back;
