@@ -1,0 +1,194 @@
+"""Each hot statement uses its index and touches about its batch, in a crowded queue.
+
+Bounds are pages touched, which do not depend on the machine; they leave about half to spare.
+"""
+
+import pytest
+
+from tests.harness.claimant import Claimant
+from tests.harness.people import fetch_value
+from tests.plans.explained import plan_of
+
+CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
+CLAIM_STATEMENT = "with wanted as"
+
+# A claimed row is found, locked and written: its page, and a new entry in each of the table's full indexes.
+PAGES_PER_CLAIM = 30
+
+
+@pytest.fixture(autouse=True)
+def undone(crowd):
+    """Each test leaves the queue as it found it."""
+    crowd.explained.session.execute("begin")
+    yield
+    crowd.explained.session.execute("rollback")
+
+
+def claim(crowd, queues, count):
+    return crowd.explained.run(CLAIM, [crowd.worker.id, queues, count])
+
+
+@pytest.mark.parametrize("count", [1, 10, 100])
+def test_a_claim_touches_about_its_batch(crowd, count):
+    for _ in range(7):  # plpgsql thinks about a generic plan from the sixth time on
+        rows, plans = claim(crowd, ["busy"], count)
+
+    plan = plan_of(plans, CLAIM_STATEMENT)
+    assert len(rows) == count
+    assert plan.indexes >= {"message_ready", "message_pkey"}
+    assert "message" not in plan.scanned
+    assert plan.buffers < PAGES_PER_CLAIM * count + 30
+
+
+def test_a_claim_from_many_queues_touches_about_its_batch_and_a_bit_of_each(crowd):
+    rows, plans = claim(crowd, ["busy", "paused", "nothing", *(f"q{n}" for n in range(20))], 100)
+
+    plan = plan_of(plans, CLAIM_STATEMENT)
+    assert len(rows) == 100
+    assert "message" not in plan.scanned
+    # It looks at a whole batch of each queue, for any of them may be the only one that has so many.
+    assert plan.buffers < PAGES_PER_CLAIM * 100 + 21 * 100 * 6
+
+
+@pytest.mark.parametrize("queue", ["nothing", "paused"])
+def test_a_claim_from_an_empty_or_a_paused_queue_touches_next_to_nothing(crowd, queue):
+    rows, plans = claim(crowd, [queue], 100)
+
+    assert rows == []
+    assert plan_of(plans, CLAIM_STATEMENT).buffers < 12
+
+
+def test_the_delayed_cost_a_claim_nothing(crowd):
+    rows, plans = claim(crowd, ["nothing"], 100)
+
+    assert rows == []
+    promote = plan_of(plans, "update pgqueue.message m set state = 'ready'")
+    assert "message_delayed" in promote.indexes
+    assert promote.buffers < 12
+
+
+def test_promoting_touches_what_is_due_up_to_its_limit(crowd):
+    crowd.explained.run(
+        "update pgqueue.message set due_at = now() where id in (select id from pgqueue.message where state = 'delayed' limit 5000)"
+    )
+
+    _, plans = crowd.explained.run("select pgqueue._promote(1000)")
+
+    plan = plan_of(plans, "update pgqueue.message m set state = 'ready'")
+    assert "message_delayed" in plan.indexes
+    assert plan.buffers < 1000 * 40
+
+
+def test_how_long_until_the_next_is_due_is_one_look(crowd):
+    _, plans = crowd.explained.run("select pgqueue._seconds_to_next_due()")
+
+    plan = plan_of(plans, "select extract(epoch from m.due_at")
+    assert plan.indexes == {"message_delayed"}
+    assert plan.buffers < 10
+
+
+@pytest.mark.parametrize("call", ["_ack(%s, %s)", "_release(%s, %s, false)"])
+def test_ending_a_batch_touches_its_rows(crowd, call):
+    rows, _ = claim(crowd, ["busy"], 100)
+
+    _, plans = crowd.explained.run(f"select pgqueue.{call}", [[row[0] for row in rows], [row[1] for row in rows]])
+
+    plan = plan_of(plans, "delete from pgqueue.message m using" if "ack" in call else "with back as")
+    assert "message_pkey" in plan.indexes
+    assert "message" not in plan.scanned
+    assert plan.buffers < 100 * 30
+
+
+def test_running_a_job_touches_its_own_rows(crowd):
+    ((job_id, token),), _ = claim(crowd, ["busy"], 1)
+
+    for call in (
+        "_begin_job(%s, %s)",
+        "_lock_job(%s, %s)",
+        "_set_progress(%s, %s, 1, 'x')",
+        "_append_result(%s, %s, 1, '[]')",
+        "_complete_job(%s, %s, '{SELECT 1}', 1, '[]', '[]', '{}')",
+    ):
+        _, plans = crowd.explained.run(f"select pgqueue.{call}", [job_id, token])
+        assert not [plan.scanned for plan in plans if "message" in plan.scanned], call
+        nested = [plan.buffers for plan in plans if not plan.statement.startswith("select pgqueue.")]
+        assert max(nested, default=0) < 60, (call, nested)
+
+
+def test_a_failure_touches_its_own_rows(crowd):
+    ((job_id, token),), _ = claim(crowd, ["busy"], 1)
+
+    _, plans = crowd.explained.run("select pgqueue._fail_job(%s, %s, %s)", [job_id, token, '{"sqlstate": "22012"}'])
+
+    assert not [plan.scanned for plan in plans if "message" in plan.scanned]
+    assert plan_of(plans, "delete from pgqueue.message").indexes == {"message_pkey"}
+
+
+def test_a_handle_finds_its_job_by_index(crowd):
+    crowd.alice.execute("select pgqueue.enqueue('select 1', queue => 'handles')")
+    handle = fetch_value(
+        crowd.owner, "select row(id, cookie)::pgqueue.handle::text from pgqueue.message where queue = 'handles' limit 1"
+    )
+    role = fetch_value(crowd.owner, "select 'alice'::regrole::oid")
+
+    for call in ("_locate(%s, %s::pgqueue.handle, '55000')", "_cancel(%s, %s::pgqueue.handle, 0)"):
+        _, plans = crowd.explained.run(f"select pgqueue.{call}", [role, handle])
+        assert not [plan.scanned for plan in plans if "message" in plan.scanned], call
+        assert max(plan.buffers for plan in plans if plan.indexes) < 60, call
+
+
+def test_a_unique_key_is_found_by_its_index(crowd):
+    enqueue = "select pgqueue.enqueue('select 1', queue => 'unique', unique_key => 'k')"
+    crowd.owner.execute("select pgqueue.enroll(current_user::regrole)")
+    crowd.explained.run(enqueue)
+
+    _, plans = crowd.explained.run(enqueue)
+
+    plan = plan_of(plans, "select o.id, o.cookie")
+    assert plan.indexes == {"message_unique_key"}
+    assert plan.buffers < 12
+
+
+def test_looking_for_lost_claims_touches_the_claimed_ones(crowd):
+    _, plans = crowd.explained.run("select pgqueue._reclaim(20)")
+    nothing_claimed = plan_of(plans, "select array_agg(distinct c.worker_id)")
+    claim(crowd, ["busy"], 500)
+    _, plans = crowd.explained.run("select pgqueue._reclaim(20)")
+    some_claimed = plan_of(plans, "select array_agg(distinct c.worker_id)")
+
+    assert "message_claimed" in nothing_claimed.indexes
+    assert nothing_claimed.buffers < 20
+    assert "message_claimed" in some_claimed.indexes
+    assert some_claimed.buffers < 500 * 2
+
+
+def test_bringing_back_a_lost_workers_messages_touches_those(crowd):
+    lost = Claimant(crowd.db, "lost")
+    lost.claim("q19", max_count=400)
+    lost.kill()
+
+    ((reclaimed,),), plans = crowd.explained.run("select pgqueue._reclaim(20)")
+
+    assert reclaimed == 400
+    assert plan_of(plans, "select * from pgqueue.message m where m.state = 'claimed'").indexes == {"message_claimed"}
+    assert max(plan.buffers for plan in plans if plan.statement.startswith("update pgqueue.message")) < 60
+
+
+def test_a_sessions_unfinished_jobs_are_counted_by_index(crowd):
+    session = crowd.db.connect("alice")
+    session.execute("select pgqueue.enqueue('select 1', queue => 'mine')")
+
+    plan = fetch_value(session, "explain (analyze, format json) select * from pgqueue.stats")[0]
+
+    assert "message_session" in str(plan)
+    assert "'Relation Name': 'message', 'Alias': 'm', 'Node Type': 'Seq Scan'" not in str(plan)
+
+
+def test_one_job_of_the_view_is_found_by_its_number(crowd):
+    ((number, _),), _ = claim(crowd, ["busy"], 1)
+
+    _, plans = crowd.explained.run("select * from pgqueue.jobs where id = %s", [number])
+
+    (plan,) = (plan for plan in plans if "pgqueue.jobs" in plan.statement)
+    assert not plan.scanned & {"message", "history"}
+    assert plan.buffers < 60
