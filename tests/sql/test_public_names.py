@@ -24,6 +24,7 @@ USER_FUNCTIONS = [
     "progress",
     "get_progress",
     "enqueue_trigger",
+    "task_result",
 ]
 ADMIN_FUNCTIONS = ["pause", "resume", "enroll", "unenroll", "reset_stats"]
 VIEWS = ["jobs", "stats", "stats_total", "workers", "queues"]
@@ -41,6 +42,7 @@ SIGNATURES = {
     "resume": "queue text",
     "enroll": "role regrole",
     "unenroll": "role regrole",
+    "task_result": "task_id text",
     "send_task": "task text, args jsonb = '[]', kwargs jsonb = '{}', queue text = 'celery', priority int = 0, "
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
     "ignore_result boolean = false",
@@ -66,6 +68,7 @@ RETURNS = {
     "statement": "text",
     "reset_stats": "void",
     "enqueue_trigger": "trigger",
+    "task_result": "jsonb",
 }
 OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
 

@@ -1,0 +1,262 @@
+"""The result backend that Celery asks: states of tasks, groups and chords, by their ids.
+
+One per application and process, shared by its threads; it uses the sessions that the process has for its broker anyway.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from celery import states
+from celery.backends.asynchronous import AsyncBackendMixin
+from celery.backends.base import Backend
+from celery.exceptions import BackendStoreError, TimeoutError
+from celery.result import GroupResult, result_from_tuple
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.functional import retry_over_time
+
+from ..config import Settings, to_url, without_password
+from ..database import Database
+from .chord import apply_chord, return_chord_part
+from .consumer import ResultConsumer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_SCHEME = "pgqueue"
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+_backends: weakref.WeakSet[PgQueueBackend] = weakref.WeakSet()
+
+
+class PgQueueBackend(Backend, AsyncBackendMixin):
+    """Keeps results in PostgreSQL; whoever waits for one is notified, and only then."""
+
+    supports_native_join = True
+    supports_autoexpire = True
+    supports_result_compression = True
+    supports_failure_expires = True
+    persistent = True
+
+    def __init__(self, app: Any, url: str | None = None, **kwargs: Any) -> None:
+        super().__init__(app, url=url, expires_type=float, **kwargs)
+        self.database = Database.for_dsn(Settings.load(url).conninfo)
+        # One for all threads: it is what keeps a process at one session that listens.
+        self.thread_safe = True
+        failure_expires = self.app.conf.result_failure_expires
+        self.failure_expires = (
+            self.expires if failure_expires is None else self.prepare_expires(failure_expires, type=float)
+        )
+        self.result_consumer = ResultConsumer(
+            self, self.app, self.accept, self._pending_results, self._pending_messages
+        )
+        _backends.add(self)
+
+    def __reduce__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        return super().__reduce__(args, {**(kwargs or {}), "expires": self.expires, "url": self.url})
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """Return the URL with all its options, without the password unless asked for."""
+        conninfo = self.database.conninfo
+        return to_url(conninfo if include_password else without_password(conninfo), _SCHEME)
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Tell whether the session was lost: everything here may be said twice."""
+        return isinstance(exc, _LOST)
+
+    def retry_when_lost(self, call: Callable[[], Any]) -> Any:
+        """Call, and again after a lost session, as `retry_policy` says.
+
+        Raises:
+            psycopg.Error: the server is away for longer, or refuses.
+        """
+        policy = {**self.retry_policy, **self._transport_options.get("retry_policy", {})}
+        return retry_over_time(call, _LOST, **policy)
+
+    def fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
+        """Run a named query that does no harm when it is run twice; repeat it after a lost session.
+
+        Raises:
+            psycopg.Error: the server is away for longer, or refuses.
+        """
+        if self.database.is_in_transaction:
+            return self.database.fetch(query_name, **params)
+        rows: list[tuple[Any, ...]] = self.retry_when_lost(lambda: self.database.fetch(query_name, **params))
+        return rows
+
+    # States
+
+    def _store_result(
+        self,
+        task_id: str,
+        result: object,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        **_kwargs: Any,
+    ) -> object:
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = bytes_to_str(task_id)
+        lifetime = self.failure_expires if state == states.FAILURE else self.expires
+        try:
+            self.fetch(
+                "store_task_result",
+                task_id=meta["task_id"],
+                state=state,
+                content_type=self.content_type,
+                payload=self.to_bytes(meta),
+                lifetime_seconds=lifetime or None,
+            )
+        except psycopg.DatabaseError as failure:
+            if self.exception_safe_to_retry(failure):
+                raise
+            raise BackendStoreError(str(failure), state=state, task_id=task_id) from failure
+        return result
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        metas = self.read([task_id])
+        return metas.get(task_id, {"status": states.PENDING, "result": None})
+
+    def task_result_exists(self, task_id: str) -> bool:
+        """Tell whether anything is known of a task."""
+        return bool(self.fetch("read_task_results", task_ids=[str(task_id)]))
+
+    def read(self, task_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return what is known of these tasks.
+
+        Raises:
+            psycopg.Error: the server is away for longer, or refuses.
+        """
+        rows = self.fetch("read_task_results", task_ids=[str(task_id) for task_id in task_ids])
+        return {task_id: self.decode_result(payload) for task_id, payload in rows}
+
+    def get_many(
+        self,
+        task_ids: Iterable[str],
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,
+        on_message: Callable[[Any], object] | None = None,
+        on_interval: Callable[[], object] | None = None,
+        max_iterations: int | None = None,
+        READY_STATES: frozenset[str] = states.READY_STATES,  # noqa: N803 - Celery's name
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the tasks' ends as they come; `interval` is how often `on_interval` is called.
+
+        Raises:
+            TimeoutError: not all have ended in time.
+        """
+        awaited = {bytes_to_str(task_id) for task_id in task_ids}
+        deadline = None if timeout is None else time.monotonic() + timeout
+        rounds = 0
+        while awaited:
+            cached = {task_id: self._cache[task_id] for task_id in awaited if task_id in self._cache}
+            metas = {**self.read(awaited - cached.keys()), **cached}
+            for task_id, meta in metas.items():
+                if meta["status"] in READY_STATES:
+                    awaited.discard(task_id)
+                    self._cache[task_id] = meta
+                    if on_message is not None:
+                        on_message(meta)
+                    yield task_id, meta
+            rounds += 1
+            if not awaited or rounds == max_iterations:
+                return
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"Operation timed out ({timeout})")
+            if on_interval:
+                on_interval()
+            pause = interval or 0.5
+            self.result_consumer.wait_for_any(
+                awaited, pause if deadline is None else min(pause, deadline - time.monotonic())
+            )
+
+    def _forget(self, task_id: str) -> None:
+        self.fetch("forget_task_result", task_id=str(task_id))
+        self.result_consumer.cancel_for(task_id)
+
+    def cleanup(self) -> None:
+        """Do nothing: the workers' upkeep drops what has expired."""
+
+    # Groups
+
+    def _save_group(self, group_id: str, result: GroupResult) -> GroupResult:
+        self.save_group_for(group_id, result, self.expires)
+        return result
+
+    def save_group_for(self, group_id: str, result: GroupResult, lifetime: float | None) -> None:
+        """Keep a group for `lifetime` seconds, or for good.
+
+        Raises:
+            psycopg.Error: the server is away for longer, or refuses.
+        """
+        payload = self.to_bytes({"result": result.as_tuple()})
+        self.fetch("save_task_group", group_id=group_id, payload=payload, lifetime_seconds=lifetime or None)
+
+    def _restore_group(self, group_id: str) -> dict[str, Any] | None:
+        [(payload,)] = self.fetch("read_task_group", group_id=group_id)
+        if payload is None:
+            return None
+        meta: dict[str, Any] = self.decode(payload)
+        meta["result"] = result_from_tuple(meta["result"], self.app)
+        return meta
+
+    def _delete_group(self, group_id: str) -> None:
+        self.fetch("delete_task_group", group_id=group_id)
+
+    # Chords
+
+    @property
+    def chord_expires(self) -> float | None:
+        """How many seconds the parts of an unfinished chord are kept; None or 0: for good."""
+        given = self.app.conf.get("result_chord_expires")
+        expires: float | None = self.expires if given is None else self.prepare_expires(given, type=float)
+        return expires
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """Say how many parts a chord has."""
+        self.fetch("set_chord_size", group_id=group_id, size=chord_size, lifetime_seconds=self.chord_expires or None)
+
+    def add_to_chord(self, chord_id: str, result: object) -> None:
+        """Let a chord have one part more."""
+        self.fetch("grow_chord", group_id=chord_id, lifetime_seconds=self.chord_expires or None)
+
+    def apply_chord(self, header_result_args: tuple[Any, ...], body: object, **kwargs: Any) -> None:
+        """Begin a chord: keep the structure of a header that is not a plain list of tasks."""
+        apply_chord(self, header_result_args)
+
+    def on_chord_part_return(self, request: Any, state: str, result: object, **kwargs: Any) -> None:
+        """Take what a part of a chord returned; when it was the last, send the callback in the same transaction."""
+        return_chord_part(self, request, state, result)
+
+    def to_bytes(self, document: object) -> bytes:
+        """Write a document as the serializer and the compression say."""
+        payload = self.encode(document)
+        return payload if isinstance(payload, bytes) else str(payload).encode()
+
+    def decode(self, payload: Any) -> Any:
+        """Read what `to_bytes` wrote."""
+        return super().decode(bytes(payload) if isinstance(payload, memoryview) else payload)
+
+    @property
+    def _transport_options(self) -> dict[str, Any]:
+        return self.app.conf.get("result_backend_transport_options") or {}
+
+    def _after_fork(self) -> None:
+        """Forget in a forked child what the parent waits for."""
+        for waiters in self._pending_results:
+            waiters.clear()
+        self._pending_messages.clear()
+        self._pending_messages.total = 0
+        self.result_consumer._after_fork()
+
+
+def _forget_parents_waits() -> None:
+    for backend in list(_backends):
+        backend._after_fork()
+
+
+os.register_at_fork(after_in_child=_forget_parents_waits)

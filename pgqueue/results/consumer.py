@@ -1,0 +1,177 @@
+"""Celery's result consumer: which results a process waits for, and the one thread of it that listens.
+
+Saying that a result is awaited, or no longer, costs nothing: the server is told when a thread waits, before what is
+there is read, so that no result is missed. Other threads that wait are told by that one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from celery import states
+from celery.backends.asynchronous import BaseResultConsumer, _waiting_on
+
+from .watch import ResultWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+logger = logging.getLogger(__name__)
+
+#: How often to look without having been notified.
+_FALLBACK_SECONDS = 10.0
+_RECONNECT_SECONDS = 0.5
+
+
+class ResultConsumer(BaseResultConsumer):
+    """Tells the results of one backend to whoever in this process waits for them."""
+
+    _is_taken: bool
+    _waiting: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._awaited: dict[str, None] = {}
+        self._begin()
+
+    def start(self, initial_task_id: str, **kwargs: Any) -> None:
+        """Wait for a task."""
+        self.consume_from(initial_task_id)
+
+    def stop(self) -> None:
+        """End the session."""
+        with self._turns:
+            if not self._is_taken:
+                self._watch.close()
+
+    def consume_from(self, task_id: str) -> None:
+        """Wait for a task from now on. Asks nobody."""
+        if task_id not in self._awaited:
+            self._awaited[task_id] = None
+            if self._is_taken:
+                self._watch.wake()
+
+    def cancel_for(self, task_id: str) -> None:
+        """Wait for a task no more. Never blocks, for it is called wherever garbage is collected."""
+        self._awaited.pop(task_id, None)
+
+    def on_after_fork(self) -> None:
+        """Begin anew: the session is the parent's."""
+        self._awaited.clear()
+        self._watch.forget()
+        self._begin()
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Tell what arrives, or return after `timeout` seconds. One thread listens, the others wait for it."""
+        with self._turns:
+            if self._is_taken:
+                self._turns.wait(1.0 if timeout is None else timeout)
+                return
+            self._is_taken = True
+        try:
+            self._listen(_FALLBACK_SECONDS if timeout is None else timeout)
+        finally:
+            with self._turns:
+                self._is_taken = False
+                self._turns.notify_all()
+
+    def drain_events_until(
+        self, p: Any, timeout: float | None = None, on_interval: Callable[[], object] | None = None
+    ) -> Iterator[None]:
+        """Tell what arrives until `p` is ready, or `timeout` seconds: to the moment, where Celery has whole seconds.
+
+        Raises:
+            TimeoutError: it is not ready in time.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def wait(timeout: float) -> None:
+            self.drain_events(timeout if deadline is None else max(0.0, min(timeout, deadline - time.monotonic())))
+
+        steps: Iterator[None] = self.drainer.drain_events_until(p, timeout=timeout, on_interval=on_interval, wait=wait)
+        return steps
+
+    def wait_for_any(self, task_ids: Iterable[str], seconds: float) -> None:
+        """Return when one of these tasks has news, or after so many seconds."""
+        added = [task_id for task_id in task_ids if task_id not in self._awaited]
+        for task_id in added:
+            self.consume_from(task_id)
+        try:
+            with self._counted():
+                self.drain_events(seconds)
+        finally:
+            for task_id in added:
+                self.cancel_for(task_id)
+
+    def on_state_change(self, meta: dict[str, Any], message: object) -> None:
+        """Tell a state to those who wait for the task. Unlike Celery's, keep none for later: the server does."""
+        if self.on_message:
+            self.on_message(meta)
+        if meta["status"] not in states.READY_STATES:
+            return
+        for result in _waiting_on(self._pending_results, meta["task_id"]):
+            result._maybe_set_cache(meta)
+            bucket = self.buckets.pop(result, None)
+            if bucket is not None:
+                bucket.append(result)
+
+    def _wait_for_pending(self, result: Any, **kwargs: Any) -> Iterator[None]:
+        with self._counted():
+            yield from super()._wait_for_pending(result, **kwargs)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count who waits: when nobody does, nobody needs to notify."""
+        with self._turns:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._waiting -= 1
+                if not self._waiting and not self._is_taken:
+                    self._rest()
+
+    def _begin(self) -> None:
+        self._watch = ResultWatch(self.backend.database.conninfo)
+        self._turns = threading.Condition()
+        self._is_taken = False
+        self._waiting = 0
+        self._fallback_at = 0.0
+
+    def _listen(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        try:
+            is_due = time.monotonic() >= self._fallback_at or not self._watch.has_told(self._awaited.keys())
+            if is_due and self._tell_news():
+                return
+            while (left := deadline - time.monotonic()) > 0:
+                if self._watch.sleep(left) and time.monotonic() < self._fallback_at:
+                    continue
+                if self._tell_news():
+                    return
+        except psycopg.OperationalError as failure:
+            logger.warning("no results arrive: %s", str(failure).strip())
+            time.sleep(max(0.0, min(deadline - time.monotonic(), _RECONNECT_SECONDS)))
+
+    def _tell_news(self) -> bool:
+        self._fallback_at = time.monotonic() + _FALLBACK_SECONDS
+        news = self._watch.look(list(self._awaited))
+        for task_id, state, payload in news:
+            if state in states.READY_STATES:
+                self._watch.ended(task_id)
+                if self._awaited.pop(task_id, "nobody") == "nobody":
+                    continue
+            self.on_state_change(self.backend.decode_result(payload), None)
+        return bool(news)
+
+    def _rest(self) -> None:
+        try:
+            self._watch.rest()
+        except psycopg.OperationalError:
+            self._watch.close()

@@ -1,0 +1,1 @@
+select pgqueue._await_results(%(task_ids)s::text[]);

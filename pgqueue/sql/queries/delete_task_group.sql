@@ -1,0 +1,1 @@
+select pgqueue._delete_task_group(%(group_id)s);

@@ -1,0 +1,1 @@
+select pgqueue._finish_chord(%(group_id)s);

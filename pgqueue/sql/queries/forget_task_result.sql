@@ -1,0 +1,1 @@
+select pgqueue._forget_task_result(%(task_id)s);

@@ -1,0 +1,1 @@
+select pgqueue._chord_parts(%(group_id)s);

@@ -1,0 +1,1 @@
+select pgqueue._task_group(%(group_id)s);
