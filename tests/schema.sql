@@ -60,6 +60,34 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) IS 'Deletes claimed messages. One whose token is no longer current is left alone';
 
+CREATE FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  present pgqueue.chord;
+begin
+  -- The row of the chord stays locked to the end of the transaction: one part after the other decides.
+  insert into pgqueue.chord as c (group_id, expires_at)
+  values (_add_chord_part.group_id, coalesce(clock_timestamp() + lifetime, 'infinity'))
+  on conflict (group_id) do nothing;
+  select * into present from pgqueue.chord c where c.group_id = _add_chord_part.group_id for update;
+  if present.dispatched_at is not null then
+    return false;
+  end if;
+  insert into pgqueue.chord_part (group_id, place, task_id, payload)
+  values (_add_chord_part.group_id, coalesce(_add_chord_part.place, 2147483647), _add_chord_part.task_id, _add_chord_part.payload)
+  on conflict do nothing;
+  if found then
+    update pgqueue.chord c set returned = c.returned + 1 where c.group_id = _add_chord_part.group_id returning * into present;
+  end if;
+  return coalesce(present.returned = present.size + present.added, false);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) IS 'A part of a chord has returned. True: it is complete, and the caller sends the callback and calls _finish_chord in this same transaction';
+
 CREATE FUNCTION pgqueue._advisory_locks(class integer) RETURNS TABLE(objid integer, pid integer, mode text)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -177,6 +205,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._auto_delete(queues text[]) IS 'Deletes those of these queues that are auto-delete and that nobody consumes';
+
+CREATE FUNCTION pgqueue._await_results(task_ids text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  insert into pgqueue.result_waiter (task_id, pid)
+  select distinct unnest(task_ids), pg_backend_pid()
+  on conflict do nothing;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._await_results(task_ids text[]) IS 'Says, once it has committed, that this session waits for these tasks';
 
 CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -400,6 +442,27 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
+CREATE TABLE pgqueue.chord_part (
+    group_id text NOT NULL,
+    place integer NOT NULL,
+    task_id text NOT NULL,
+    returned_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    payload bytea NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.chord_part IS 'What the parts of unfinished chords returned, in the order of the header';
+
+CREATE FUNCTION pgqueue._chord_parts(group_id text) RETURNS SETOF bytea
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT p.payload
+    FROM pgqueue.chord_part p
+   WHERE (p.group_id = _chord_parts.group_id)
+   ORDER BY p.place, p.returned_at;
+END;
+
+COMMENT ON FUNCTION pgqueue._chord_parts(group_id text) IS 'What the parts of a chord returned, in the order of its header';
+
 CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) RETURNS TABLE(id bigint, token bigint, queue text, redelivered boolean, message json)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -415,9 +478,13 @@ begin
   end if;
   perform pgqueue._promote(1000);
   return query
-  with candidate as materialized (
+  with wanted as materialized (
+    -- First of all: nothing of a paused queue is to be locked.
+    select distinct u.name from unnest(_claim.queues) u (name)
+    where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+  ), candidate as materialized (
     select c.id, row_number() over (partition by wanted.name order by c.priority desc, c.id) as place
-    from unnest(_claim.queues) wanted (name)
+    from wanted
     cross join lateral (
       select m.id, m.priority
       from pgqueue.message m
@@ -426,7 +493,6 @@ begin
       limit max_count
       for update skip locked
     ) c
-    where not exists (select from pgqueue.queue q where q.name = wanted.name and q.paused)
   ), picked as materialized (
     -- A turn for each queue, the first messages of each before the second.
     select c.id, c.place from candidate c order by c.place limit max_count
@@ -477,6 +543,76 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._close_loopback() IS 'Ends the loopback of this session';
+
+CREATE FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) RETURNS TABLE(asleep boolean, task_id text, state text, payload bytea)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  waiter int := pgqueue._lock_class('result_waiter');
+  storing int := pgqueue._lock_class('storing');
+  bucket int;
+  is_asleep boolean := was_asleep;
+  has_news boolean := false;
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  if cardinality(new_ids) > 0 then
+    begin
+      -- Whoever stored without having seen that we wait has committed when this lock is ours.
+      perform set_config('lock_timeout', '1s', true);
+      for bucket in select distinct hashtext(t) & 63 from unnest(new_ids) t loop
+        perform pg_advisory_lock(storing, bucket);
+        perform pg_advisory_unlock(storing, bucket);
+      end loop;
+    exception when lock_not_available then
+      null;  -- somebody stored in a transaction that stays open; the fallback look will find it
+    end;
+  end if;
+  if not is_asleep then
+    is_asleep := pg_try_advisory_lock(waiter, pg_backend_pid());
+  end if;
+  -- A statement of its own, so it sees what those locks waited for.
+  for task_id, state, payload in
+    with news as materialized (
+      select r.task_id, r.state, r.payload, r.stored_at
+      from pgqueue.result_waiter w
+      join pgqueue.task_result r on r.task_id = w.task_id
+      where w.pid = pg_backend_pid() and (r.stored_at > w.seen_until or pgqueue._state_rank(r.state) > 0)
+        and r.expires_at > clock_timestamp()
+    ), seen as (
+      update pgqueue.result_waiter w set seen_until = n.latest
+      from (select n.task_id, max(n.stored_at) as latest from news n group by n.task_id
+            having max(pgqueue._state_rank(n.state)) = 0) n
+      where w.task_id = n.task_id and w.pid = pg_backend_pid()
+    ), ended as (
+      delete from pgqueue.result_waiter w
+      using (select distinct n.task_id from news n where pgqueue._state_rank(n.state) > 0) n
+      where w.task_id = n.task_id and w.pid = pg_backend_pid()
+    )
+    select n.task_id, n.state, n.payload
+    from news n
+    -- First what was on the way, then the end that counts.
+    order by n.task_id, pgqueue._state_rank(n.state) = 0 desc, pgqueue._state_rank(n.state) desc,
+             case when n.state = 'SUCCESS' then n.stored_at end, case when pgqueue._state_rank(n.state) = 1 then n.stored_at end desc, n.stored_at
+  loop
+    if is_asleep then
+      perform pg_advisory_unlock(waiter, pg_backend_pid());
+      is_asleep := false;
+    end if;
+    has_news := true;
+    asleep := false;
+    return next;
+  end loop;
+  if not has_news then
+    asleep := is_asleep;
+    task_id := null;
+    return next;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) IS 'News of the tasks that this session waits for. None: one row without a task, which says whether this session may sleep now until it is notified; if not, look again soon';
 
 CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -686,6 +822,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) IS 'Deletes a queue, its bindings and its tasks. SQL jobs stay: cancel those';
 
+CREATE TABLE pgqueue.task_group (
+    id text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    payload bytea NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.task_group IS 'Groups of Celery tasks that were saved';
+
+CREATE FUNCTION pgqueue._delete_task_group(group_id text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ DELETE FROM pgqueue.task_group g
+   WHERE (g.id = _delete_task_group.group_id);
+END;
+
+COMMENT ON FUNCTION pgqueue._delete_task_group(group_id text) IS 'Forgets a group';
+
 CREATE FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -712,7 +865,7 @@ begin
     select c.relname, to_date(right(c.relname, 8), 'YYYYMMDD') as day
     from pg_inherits i
     join pg_class c on c.oid = i.inhrelid
-    where i.inhparent in ('pgqueue.history'::regclass, 'pgqueue.result'::regclass) and c.relname ~ '_[0-9]{8}$'
+    where i.inhparent in ('pgqueue.history'::regclass, 'pgqueue.result'::regclass, 'pgqueue.task_result'::regclass) and c.relname ~ '_[0-9]{8}$'
   loop
     if ((part.day + 1)::timestamp at time zone 'UTC') <= keep_from then
       perform pgqueue._fold_stats();
@@ -721,11 +874,13 @@ begin
   end loop;
   delete from pgqueue.history_default where ended_at < keep_from;
   delete from pgqueue.result_default where ended_at < keep_from;
+  delete from pgqueue.task_result_default where stored_at < keep_from;
   delete from pgqueue.stat_session where folded_at < keep_from;
+  perform pgqueue._expire_task_results();
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the days of history and results that are wholly older than this';
+COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the days of history and results that are wholly older than this, and what else has expired';
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -854,6 +1009,21 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._expire_queues() IS 'Deletes queues that nobody consumed for as long as their x-expires';
 
+CREATE FUNCTION pgqueue._expire_task_results() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.task_group g where g.expires_at < clock_timestamp();
+  delete from pgqueue.chord c where c.expires_at < clock_timestamp();
+  -- Sessions that waited and are gone. One with the same number may have begun since.
+  delete from pgqueue.result_waiter w
+  where not exists (select from pg_stat_activity a where a.pid = w.pid and coalesce(a.backend_start <= w.waits_since, true));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._expire_task_results() IS 'Deletes groups and chords that have expired, and what lost sessions waited for';
+
 CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -935,6 +1105,25 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) IS 'Waits, then reads the result without consuming it: what it is (seq 0), then chunks of rows';
 
+CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  was_open boolean;
+begin
+  -- The row stays for a while: a part that returns twice must not begin the chord anew.
+  update pgqueue.chord c
+  set dispatched_at = clock_timestamp(), returned = 0, added = 0
+  where c.group_id = _finish_chord.group_id and c.dispatched_at is null;
+  was_open := found;
+  delete from pgqueue.chord_part p where p.group_id = _finish_chord.group_id;
+  return was_open;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._finish_chord(group_id text) IS 'The callback of a chord was sent, or its errors were; parts that return later are ignored';
+
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -978,6 +1167,29 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._fold_stats() IS 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+
+CREATE TABLE pgqueue.task_result (
+    task_id text NOT NULL,
+    stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    content_type text NOT NULL,
+    payload bytea NOT NULL
+)
+PARTITION BY RANGE (stored_at);
+
+COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Appended to, never updated: reading decides which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
+
+COMMENT ON COLUMN pgqueue.task_result.payload IS 'Celery''s result document, as its serializer wrote it, compressed if Celery compressed it';
+
+CREATE FUNCTION pgqueue._forget_task_result(task_id text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ DELETE FROM pgqueue.task_result r
+   WHERE (r.task_id = _forget_task_result.task_id);
+END;
+
+COMMENT ON FUNCTION pgqueue._forget_task_result(task_id text) IS 'Deletes what is known of a task';
 
 CREATE FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1039,6 +1251,30 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) IS 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
+
+CREATE TABLE pgqueue.chord (
+    group_id text NOT NULL,
+    size integer,
+    added integer DEFAULT 0 NOT NULL,
+    returned integer DEFAULT 0 NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    dispatched_at timestamp with time zone
+);
+
+COMMENT ON TABLE pgqueue.chord IS 'Chords: how many parts they have, how many have returned, and whether the callback was sent';
+
+COMMENT ON COLUMN pgqueue.chord.size IS 'Known once the last part was sent; parts may return before';
+
+COMMENT ON COLUMN pgqueue.chord.added IS 'Parts that tasks of the chord added to it';
+
+CREATE FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.chord AS c (group_id, added, expires_at)
+   VALUES (_grow_chord.group_id, 1, COALESCE((clock_timestamp() + _grow_chord.lifetime), 'infinity'::timestamp with time zone)) ON CONFLICT(group_id) DO UPDATE SET added = (c.added + 1);
+END;
+
+COMMENT ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) IS 'A task of a chord adds a part to it';
 
 CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -1191,11 +1427,13 @@ CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
              WHEN 'job'::text THEN 1886417203
              WHEN 'upkeep'::text THEN 1886417204
              WHEN 'next_sleeper'::text THEN 1886417205
+             WHEN 'storing'::text THEN 1886417206
+             WHEN 'result_waiter'::text THEN 1886417207
              ELSE NULL::integer
          END AS "case";
 END;
 
-COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep';
+COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep, storing and result_waiter (results)';
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1232,7 +1470,7 @@ declare
   day date;
   today date := (clock_timestamp() at time zone 'UTC')::date;
 begin
-  foreach parent in array array['history', 'result'] loop
+  foreach parent in array array['history', 'result', 'task_result'] loop
     for day in select today + n from generate_series(0, 3) n loop
       if to_regclass(format('pgqueue.%I', pgqueue._partition_name(parent, day))) is null then
         begin
@@ -1641,7 +1879,8 @@ begin
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
     from unnest(ids, tokens) done (id, token)
-    where m.id = done.id and m.token = done.token and m.state = 'claimed'
+    -- Only claimed messages have a token. Not said here, lest the planner goes through all of them.
+    where m.id = done.id and m.token = done.token
     returning m.queue
   )
   select array_agg(queue) into released from back;
@@ -1868,6 +2107,15 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
 
+CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.task_group AS g (id, payload, expires_at)
+   VALUES (_save_task_group.group_id, _save_task_group.payload, COALESCE((clock_timestamp() + _save_task_group.lifetime), 'infinity'::timestamp with time zone)) ON CONFLICT(id) DO UPDATE SET payload = excluded.payload, expires_at = excluded.expires_at;
+END;
+
+COMMENT ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) IS 'Keeps a group of tasks, or replaces it';
+
 CREATE FUNCTION pgqueue._sealed(own_key text, content text) RETURNS text
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -1905,6 +2153,15 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._session_id() IS 'The number of this session, for pgqueue.stats';
+
+CREATE FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.chord AS c (group_id, size, expires_at)
+   VALUES (_set_chord_size.group_id, _set_chord_size.size, COALESCE((clock_timestamp() + _set_chord_size.lifetime), 'infinity'::timestamp with time zone)) ON CONFLICT(group_id) DO UPDATE SET size = excluded.size, expires_at = excluded.expires_at, dispatched_at = NULL::timestamp with time zone;
+END;
+
+COMMENT ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) IS 'Says how many parts a chord has';
 
 CREATE FUNCTION pgqueue._set_loopback(host text, port text) RETURNS void
     LANGUAGE plpgsql
@@ -1996,6 +2253,19 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._settings() IS 'The settings that a job of the caller inherits';
 
+CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (state = 'SUCCESS'::text) THEN 2
+             WHEN (state = ANY (ARRAY['FAILURE'::text, 'REVOKED'::text])) THEN 1
+             ELSE 0
+         END AS "case";
+END;
+
+COMMENT ON FUNCTION pgqueue._state_rank(state text) IS 'Which of a task''s states counts: a success above everything, an end above what is on the way';
+
 CREATE FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2036,6 +2306,44 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) IS 'The state of a job as it is now, in any isolation level';
 
+CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  delete from pgqueue.result_waiter w where w.pid = pg_backend_pid() and w.task_id = any (task_ids);
+  if was_asleep then
+    perform pg_advisory_unlock(pgqueue._lock_class('result_waiter'), pg_backend_pid());
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) IS 'This session no longer waits for these tasks, and for now does not sleep: nobody notifies it';
+
+CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  waiter int;
+begin
+  -- Shared until the commit: a session that begins to wait passes through this lock after it has said so, and so either
+  -- reads this result or is seen here.
+  perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
+  insert into pgqueue.task_result (task_id, state, content_type, payload, expires_at)
+  values (task_id, state, content_type, payload, coalesce(clock_timestamp() + lifetime, 'infinity'));
+  for waiter in select w.pid from pgqueue.result_waiter w where w.task_id = _store_task_result.task_id loop
+    -- Held exclusively by a session that sleeps. One that is awake looks again before it sleeps, when this has committed.
+    if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('result_waiter'), waiter) then
+      perform pg_notify('pgqueue.r.' || waiter, '');
+    end if;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) IS 'Appends a state of a task, and notifies those who wait for it and sleep. Which state counts is decided by reading';
+
 CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2055,6 +2363,16 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._swap_settings(settings jsonb) IS 'Sets settings for the rest of the transaction and returns what they were';
+
+CREATE FUNCTION pgqueue._task_group(group_id text) RETURNS bytea
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT g.payload
+    FROM pgqueue.task_group g
+   WHERE ((g.id = _task_group.group_id) AND (g.expires_at > clock_timestamp()));
+END;
+
+COMMENT ON FUNCTION pgqueue._task_group(group_id text) IS 'A group that was kept; NULL: there is none';
 
 CREATE FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) RETURNS json
     LANGUAGE plpgsql
@@ -2083,6 +2401,24 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) IS 'A task as a Celery message (protocol 2)';
+
+CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id text, state text, content_type text, stored_at timestamp with time zone, payload bytea)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select wanted.id, best.state, best.content_type, best.stored_at, best.payload
+  from (select distinct unnest(task_ids)) wanted (id)
+  cross join lateral (
+    select r.*
+    from pgqueue.task_result r
+    where r.task_id = wanted.id and r.expires_at > clock_timestamp()
+    -- The first success stays; otherwise the latest state counts.
+    order by pgqueue._state_rank(r.state) desc, case when r.state = 'SUCCESS' then r.stored_at end, r.stored_at desc
+    limit 1
+  ) best
+$$;
+
+COMMENT ON FUNCTION pgqueue._task_results(task_ids text[]) IS 'The state that counts of each of these tasks; a task of which nothing is known has no row';
 
 CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2526,6 +2862,35 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Like pgqueue.launch, but keeps no result: fire and forget. Errors are kept in pgqueue.jobs';
 
+CREATE FUNCTION pgqueue.task_result(task_id text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  found_result record;
+  document jsonb;
+  summary jsonb;
+begin
+  select * into found_result from pgqueue._task_results(array[task_result.task_id]);
+  if not found then
+    return null;
+  end if;
+  summary := jsonb_build_object('task_id', task_result.task_id, 'state', found_result.state);
+  begin
+    if found_result.content_type = 'application/json' then
+      document := convert_from(found_result.payload, 'UTF8')::jsonb - 'status';
+    end if;
+  exception when data_exception or untranslatable_character or character_not_in_repertoire then
+    null;  -- compressed, or with what jsonb cannot hold: NUL characters, infinite numbers
+  end;
+  return coalesce(document, jsonb_build_object(
+    'result', null, 'traceback', null, 'children', null, 'content_type', found_result.content_type,
+    'date_done', case when pgqueue._state_rank(found_result.state) > 0 then found_result.stored_at end)) || summary;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.task_result(task_id text) IS 'What the result backend knows of a Celery task: task_id, state, result, traceback, children, date_done. NULL: nothing. Only JSON can be read here';
+
 CREATE FUNCTION pgqueue.unenroll(role regrole) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2868,6 +3233,15 @@ CREATE TABLE pgqueue.result_default (
 
 COMMENT ON TABLE pgqueue.result_default IS 'Catches what ends on a day for which no worker made a partition';
 
+CREATE UNLOGGED TABLE pgqueue.result_waiter (
+    task_id text NOT NULL,
+    pid integer NOT NULL,
+    waits_since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    seen_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.result_waiter IS 'Which session wants to hear of which task. Unlogged: after a crash of the server nobody waits, and those who come back say so again';
+
 CREATE TABLE pgqueue.stat_fold (
     only_row boolean DEFAULT true NOT NULL,
     snapshot pg_snapshot NOT NULL,
@@ -3059,6 +3433,17 @@ CREATE VIEW pgqueue.stats_total WITH (security_barrier='true') AS
 
 COMMENT ON VIEW pgqueue.stats_total IS 'Jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. What only waits is in pgqueue.queues';
 
+CREATE TABLE pgqueue.task_result_default (
+    task_id text CONSTRAINT task_result_task_id_not_null NOT NULL,
+    stored_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT task_result_stored_at_not_null NOT NULL,
+    expires_at timestamp with time zone CONSTRAINT task_result_expires_at_not_null NOT NULL,
+    state text CONSTRAINT task_result_state_not_null NOT NULL,
+    content_type text CONSTRAINT task_result_content_type_not_null NOT NULL,
+    payload bytea CONSTRAINT task_result_payload_not_null NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.task_result_default IS 'Catches what ends on a day for which no worker made a partition';
+
 ALTER TABLE pgqueue.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.worker_id_seq
     START WITH 1
@@ -3094,11 +3479,19 @@ ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAUL
 
 ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
+
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (exchange, routing_key, queue);
+
+ALTER TABLE ONLY pgqueue.chord_part
+    ADD CONSTRAINT chord_part_pkey PRIMARY KEY (group_id, place, task_id);
+
+ALTER TABLE ONLY pgqueue.chord
+    ADD CONSTRAINT chord_pkey PRIMARY KEY (group_id);
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (name);
@@ -3118,6 +3511,9 @@ ALTER TABLE ONLY pgqueue.queue
 ALTER TABLE ONLY pgqueue.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (id, kind);
 
+ALTER TABLE ONLY pgqueue.result_waiter
+    ADD CONSTRAINT result_waiter_pkey PRIMARY KEY (task_id, pid);
+
 ALTER TABLE ONLY pgqueue.role_key
     ADD CONSTRAINT role_key_pkey PRIMARY KEY (role);
 
@@ -3130,12 +3526,19 @@ ALTER TABLE ONLY pgqueue.stat_session
 ALTER TABLE ONLY pgqueue.stat_total
     ADD CONSTRAINT stat_total_pkey PRIMARY KEY (submitter, queue);
 
+ALTER TABLE ONLY pgqueue.task_group
+    ADD CONSTRAINT task_group_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY pgqueue.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 
 CREATE INDEX binding_queue ON pgqueue.binding USING btree (queue);
 
 COMMENT ON INDEX pgqueue.binding_queue IS 'Deleting a queue deletes its bindings';
+
+CREATE INDEX chord_expires_at ON pgqueue.chord USING btree (expires_at);
+
+COMMENT ON INDEX pgqueue.chord_expires_at IS 'pgqueue._drop_partitions: what has expired';
 
 CREATE INDEX history_id ON ONLY pgqueue.history USING btree (id);
 
@@ -3175,17 +3578,36 @@ COMMENT ON INDEX pgqueue.result_id IS 'A handle finds its result, in order';
 
 CREATE INDEX result_default_id_seq_idx ON pgqueue.result_default USING btree (id, seq);
 
+CREATE INDEX result_waiter_pid ON pgqueue.result_waiter USING btree (pid);
+
+COMMENT ON INDEX pgqueue.result_waiter_pid IS 'pgqueue._collect_results: what a session waits for';
+
+CREATE INDEX task_group_expires_at ON pgqueue.task_group USING btree (expires_at);
+
+COMMENT ON INDEX pgqueue.task_group_expires_at IS 'pgqueue._drop_partitions: what has expired';
+
+CREATE INDEX task_result_task_id ON ONLY pgqueue.task_result USING btree (task_id);
+
+COMMENT ON INDEX pgqueue.task_result_task_id IS 'pgqueue._task_results: the rows of a task';
+
+CREATE INDEX task_result_default_task_id_idx ON pgqueue.task_result_default USING btree (task_id);
+
 ALTER INDEX pgqueue.history_id ATTACH PARTITION pgqueue.history_default_id_idx;
 
 ALTER INDEX pgqueue.history_xact ATTACH PARTITION pgqueue.history_default_xact_idx;
 
 ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx;
 
+ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
+
 ALTER TABLE ONLY pgqueue.binding
     ADD CONSTRAINT binding_exchange_fkey FOREIGN KEY (exchange) REFERENCES pgqueue.exchange(name) ON DELETE CASCADE;
 
 ALTER TABLE ONLY pgqueue.binding
     ADD CONSTRAINT binding_queue_fkey FOREIGN KEY (queue) REFERENCES pgqueue.queue(name) ON DELETE CASCADE;
+
+ALTER TABLE ONLY pgqueue.chord_part
+    ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
 
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_user;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_worker;
@@ -3195,6 +3617,10 @@ GRANT USAGE ON SCHEMA pgqueue TO pgqueue_gate;
 
 REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._advisory_locks(class integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_user;
@@ -3208,6 +3634,10 @@ GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq intege
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._auto_delete(queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._await_results(task_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._await_results(task_ids text[]) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._await_results(task_ids text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_user;
@@ -3231,6 +3661,10 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) TO pgqueue_worker;
 
@@ -3239,6 +3673,10 @@ GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._close_loopback() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._close_loopback() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) TO pgqueue_user;
@@ -3286,6 +3724,10 @@ GRANT ALL ON FUNCTION pgqueue._delete_exchange(name text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
@@ -3305,6 +3747,8 @@ GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._expire_queues() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._expire_task_results() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) TO pgqueue_user;
 
@@ -3314,10 +3758,22 @@ GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OU
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
+
+REVOKE ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
@@ -3434,6 +3890,10 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._sealed(own_key text, content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sealed(own_key text, content text) TO pgqueue_user;
 
@@ -3441,6 +3901,10 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._session_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_id() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._set_loopback(host text, port text) FROM PUBLIC;
 
@@ -3458,16 +3922,34 @@ GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._task_group(group_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
@@ -3542,6 +4024,10 @@ GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.task_result(task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue.unenroll(role regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.unenroll(role regrole) TO pgqueue_admin;
