@@ -64,6 +64,12 @@ class CancelGate:
             self._session = None
             return self._cause
 
+    @property
+    def cause(self) -> Cause | None:
+        """Who wants the job to stop, if anybody does."""
+        with self._lock:
+            return self._cause
+
     def leave(self) -> None:
         """End the job."""
         with self._lock:

@@ -10,6 +10,7 @@ worker dies in between, the statement runs again.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
@@ -22,6 +23,8 @@ from .result import JobResult
 from .statements import Statement, check_parameters, split
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .cancel import CancelGate
     from .claim import ClaimedJob
     from .session import Session
@@ -86,66 +89,78 @@ class JobTransaction:
             self._session.call("start_read_only")
         if is_read_only:
             self._session.call("set_read_only")
-        answer = self._run_statements(statements, result, is_top_level=False)
+        # Deferred constraints are the job's: they fail within its time and its settings.
+        end: list[tuple[str, dict[str, object]]] = [("check_constraints", {})]
         if has_savepoint:
-            self._session.call("end_read_only")
-        self._session.call("leave_job_settings")
-        self._complete(answer, result)
+            end.append(("end_read_only", {}))
+        end.append(("leave_job_settings", {}))
+        with self._cancelable():
+            answer = self._run_statements(statements, result, is_top_level=False)
+            self._complete(answer, result, *end)
         return answer
 
     def _run_at_top_level(self, statement: Statement, result: JobResult) -> _Answer:
         self._session.roll_back()
         self._apply_timeouts()
-        answer = self._run_statements([statement], result, is_top_level=True)
+        with self._cancelable():
+            answer = self._run_statements([statement], result, is_top_level=True)
         output_settings = self._output_settings()
         self._session.roll_back()
         self._session.reset()
         self._session.call("begin_transaction")
-        self._complete(answer, result, output_settings)
+        self._complete(answer, result, output_settings=output_settings)
         return answer
 
-    def _run_statements(self, statements: list[Statement], result: JobResult, *, is_top_level: bool) -> _Answer:
+    @contextmanager
+    def _cancelable(self) -> Iterator[None]:
+        """Let a cancel reach the session; one that arrives after the commit changes nothing."""
         if self._gate.open(self._session):
             self._gate.close()
             raise canceled()
-        answer = _Answer([])
         try:
-            for number, statement in enumerate(statements, 1):
-                self._arm_timeout(is_local=not is_top_level)
-                receive = result.add if number == len(statements) else None
-                tag, answer.row_count = self._session.run(statement, self._job.params, receive)
-                answer.command_tags.append(tag)
-                if not is_top_level and not self._session.is_in_transaction:
-                    raise JobFault("2D000", "a statement of the job has ended its transaction")
-            if not is_top_level:
-                # Deferred constraints are the job's: they fail here, within its time and its settings.
-                self._session.call("check_constraints")
+            yield
         finally:
-            cause = self._gate.close()
-        if cause and not is_top_level:
-            raise canceled()
+            self._gate.close()
+
+    def _run_statements(self, statements: list[Statement], result: JobResult, *, is_top_level: bool) -> _Answer:
+        answer = _Answer([])
+        for number, statement in enumerate(statements, 1):
+            self._arm_timeout(is_local=not is_top_level)
+            receive = result.add if number == len(statements) else None
+            tag, answer.row_count = self._session.run(statement, self._job.params, receive)
+            answer.command_tags.append(tag)
+            if not is_top_level and not self._session.is_in_transaction:
+                raise JobFault("2D000", "a statement of the job has ended its transaction")
+            if self._gate.cause and not is_top_level:
+                raise canceled()
         return answer
 
-    def _complete(self, answer: _Answer, result: JobResult, output_settings: dict[str, str] | None = None) -> None:
+    def _complete(
+        self,
+        answer: _Answer,
+        result: JobResult,
+        *before: tuple[str, dict[str, object]],
+        output_settings: dict[str, str] | None = None,
+    ) -> None:
+        """Store the result and remove the job, in one round trip with what goes `before` and with the commit."""
+        output_settings = output_settings or self._output_settings()
         key, has_rows = self._job.key, result.columns is not None and self._job.keep_result
         chunks = result.chunks() if has_rows else iter(())
         first = next(chunks, None)
+        calls = list(before)
         for seq, rows in enumerate(chunks, 1):
-            self._own(("append_result", {**key, "seq": seq, "rows": rows}))
-        self._own(
-            (
-                "complete_job",
-                {
-                    **key,
-                    "command_tags": answer.command_tags,
-                    "row_count": answer.row_count,
-                    "columns": json.dumps(result.columns) if has_rows else None,
-                    "rows": first,
-                    "output_settings": json.dumps(output_settings or self._output_settings()),
-                },
-            ),
-            ("commit_transaction", {}),
-        )
+            # One chunk at a time, so that a large result is never in memory as a whole.
+            self._own(*calls, ("append_result", {**key, "seq": seq, "rows": rows}))
+            calls = []
+        completion: dict[str, object] = {
+            **key,
+            "command_tags": answer.command_tags,
+            "row_count": answer.row_count,
+            "columns": json.dumps(result.columns) if has_rows else None,
+            "rows": first,
+            "output_settings": json.dumps(output_settings),
+        }
+        self._own(*calls, ("complete_job", completion), ("commit_transaction", {}))
 
     def _own(self, *calls: tuple[str, dict[str, object]]) -> None:
         try:

@@ -292,6 +292,32 @@ end
 $$;
 comment on function pgqueue._status(pgqueue.handle) is 'The state of a job as it is now, in any isolation level';
 
+create function pgqueue._wait_for_run(id bigint, max_ms bigint)
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  class int := pgqueue._lock_class('job');
+  key int := (id % 2147483647)::int;
+  old_timeout text := current_setting('lock_timeout');
+begin
+  if pg_try_advisory_lock_shared(class, key) then
+    perform pg_advisory_unlock_shared(class, key);
+    return false;
+  end if;
+  perform set_config('lock_timeout', max_ms::text, true);
+  perform pg_advisory_lock_shared(class, key);
+  perform pg_advisory_unlock_shared(class, key);
+  perform set_config('lock_timeout', old_timeout, true);
+  return true;
+exception when lock_not_available then
+  return true;  -- it runs on; the caller looks at its clock
+end
+$$;
+comment on function pgqueue._wait_for_run(bigint, bigint) is
+  'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
+
 create function pgqueue.wait(handle pgqueue.handle, timeout interval default null)
   returns boolean
   language plpgsql volatile
@@ -300,8 +326,8 @@ as $$
 declare
   started timestamptz := clock_timestamp();
   until timestamptz := started + timeout;
+  left_s float8;
   status record;
-  pause float8;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
@@ -313,12 +339,14 @@ begin
     elsif clock_timestamp() >= until then
       return false;
     end if;
-    -- Short jobs are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
-    pause := least(0.25, greatest(0.0005, extract(epoch from clock_timestamp() - started) / 20));
-    if until is not null then
-      pause := least(pause, greatest(0.0005, extract(epoch from until - clock_timestamp())));
+    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
+    if status.running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
+      -- It has just ended, or is about to be put down as failed: look soon again.
+      started := clock_timestamp();
+    else
+      -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+      perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20)));
     end if;
-    perform pg_sleep(pause);
   end loop;
 end
 $$;

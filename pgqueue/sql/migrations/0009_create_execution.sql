@@ -80,6 +80,8 @@ begin
   elsif exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
   end if;
+  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
+  perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
 end
 $$;
 comment on function pgqueue._lock_job(bigint, bigint) is 'First in the transaction of a job: while it runs nobody can take its claim';
