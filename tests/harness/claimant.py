@@ -143,10 +143,14 @@ class Claimant:
         self.name = name
         self.role = _ROLE
         db.server.admin.execute(_MAKE_ROLE)
-        self.presence = db.connect(_ROLE)
         self.session = db.connect(_ROLE)
         self._executors: dict[str, Executor] = {}
-        self.id = int(_value(self.presence, "select pgqueue._register_worker(%s, %s)", name, 1))
+        self.register()
+
+    def register(self) -> None:
+        """Open a presence session and become a worker; again after a kill, as another one."""
+        self.presence = self._db.connect(_ROLE)
+        self.id = int(_value(self.presence, "select pgqueue._register_worker(%s, %s)", self.name, 1))
 
     def claim(self, *queues: str, kind: str = "job", max_count: int = 10) -> list[Claim]:
         """Claim up to `max_count` messages; of the queue `default` when none is named."""
