@@ -247,7 +247,8 @@ begin
     elsif found or place.running then
       -- Its worker has it: prefetched (pgqueue._begin_job will see the request) or running (the worker is told).
       insert into pgqueue.request (id, kind) values (handle.id, 'cancel') on conflict do nothing;
-      perform pg_notify('pgqueue.w.' || place.worker_id, jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
+      -- The row is newer than the place: it may have been claimed between the two.
+      perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
       return true;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
