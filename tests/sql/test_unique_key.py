@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness import wait_until_blocked
+from tests.harness import eventually, wait_until_blocked
 from tests.harness.people import fetch_one, fetch_value, refused
 
 WAYS_IN = pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue"])
@@ -103,6 +103,23 @@ def test_when_the_first_session_rolls_back_the_second_has_the_key(db, alice, own
 
     assert second.result() != first
     assert [claim.job["sql"] for claim in worker.claim()] == ["select 2"]
+
+
+def test_a_launch_waits_for_what_becomes_of_another_sessions_key(db, alice, owner, in_background):
+    other = db.connect("alice")
+    alice.execute("begin")
+    first = fetch_one(alice, "select * from pgqueue.enqueue('select 1', unique_key => 'k')")
+    second = in_background(fetch_one, other, "select * from pgqueue.launch('select 2', unique_key => 'k')")
+    gate = eventually(
+        lambda: owner.execute(
+            "select pid from pg_stat_activity where usename like 'pgqueue_gate%' and datname = current_database()"
+        ).fetchone()
+    )
+    wait_until_blocked(owner, gate[0])
+
+    alice.execute("commit")
+
+    assert second.result() == first
 
 
 @pytest.mark.slow
