@@ -346,7 +346,8 @@ begin
     elsif found or place.running then
       -- Its worker has it: prefetched (pgqueue._begin_job will see the request) or running (the worker is told).
       insert into pgqueue.request (id, kind) values (handle.id, 'cancel') on conflict do nothing;
-      perform pg_notify('pgqueue.w.' || place.worker_id, jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
+      -- The row is newer than the place: it may have been claimed between the two.
+      perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
       return true;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
@@ -1446,6 +1447,8 @@ begin
   elsif exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
   end if;
+  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
+  perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
 end
 $$;
 
@@ -2513,6 +2516,31 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer) IS 'A worker ends: what it still holds is ready again';
 
+CREATE FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  class int := pgqueue._lock_class('job');
+  key int := (id % 2147483647)::int;
+  old_timeout text := current_setting('lock_timeout');
+begin
+  if pg_try_advisory_lock_shared(class, key) then
+    perform pg_advisory_unlock_shared(class, key);
+    return false;
+  end if;
+  perform set_config('lock_timeout', max_ms::text, true);
+  perform pg_advisory_lock_shared(class, key);
+  perform pg_advisory_unlock_shared(class, key);
+  perform set_config('lock_timeout', old_timeout, true);
+  return true;
+exception when lock_not_available then
+  return true;  -- it runs on; the caller looks at its clock
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
+
 CREATE FUNCTION pgqueue._wake(queue text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2910,8 +2938,8 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
 declare
   started timestamptz := clock_timestamp();
   until timestamptz := started + timeout;
+  left_s float8;
   status record;
-  pause float8;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
@@ -2923,12 +2951,14 @@ begin
     elsif clock_timestamp() >= until then
       return false;
     end if;
-    -- Short jobs are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
-    pause := least(0.25, greatest(0.0005, extract(epoch from clock_timestamp() - started) / 20));
-    if until is not null then
-      pause := least(pause, greatest(0.0005, extract(epoch from until - clock_timestamp())));
+    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
+    if status.running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
+      -- It has just ended, or is about to be put down as failed: look soon again.
+      started := clock_timestamp();
+    else
+      -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+      perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20)));
     end if;
-    perform pg_sleep(pause);
   end loop;
 end
 $$;
@@ -3965,6 +3995,9 @@ GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key tex
 
 REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wake(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake(queue text) TO pgqueue_user;
