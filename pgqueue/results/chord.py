@@ -92,9 +92,16 @@ def _send_callback(backend: PgQueueBackend, request: Any) -> None:
     except ChordError as failure:
         raise _Unsent(failure) from failure
     except Exception as failure:
-        if backend.exception_safe_to_retry(failure):
-            raise
+        if lost := _lost_session(backend, failure):
+            raise lost from lost.__cause__
         raise _Unsent(_create_chord_error_with_cause(f"{what}: {failure!r}", failure)) from failure
+
+
+def _lost_session(backend: PgQueueBackend, failure: BaseException | None) -> BaseException | None:
+    """Return the error of this database's driver that is behind one of kombu's, if a lost session is."""
+    while failure is not None and not backend.exception_safe_to_retry(failure):
+        failure = failure.__cause__
+    return failure
 
 
 def _join(backend: PgQueueBackend, group_id: str) -> Any:

@@ -427,6 +427,27 @@ def test_the_callback_and_the_decision_are_one_transaction(app: Celery, db: Data
     assert callbacks(db) == [[1]]
 
 
+@pytest.mark.parametrize("moment", ["insert on pgqueue.message", "update on pgqueue.chord"])
+def test_a_session_that_is_cut_while_the_callback_is_sent_sends_it_once(app: Celery, db: Database, moment: str) -> None:
+    app.backend.set_chord_size("g", 2)
+    return_part(app, 0)
+    db.execute(
+        f"""create sequence public.cuts;
+            create function public.cut() returns trigger language plpgsql as $$
+            begin
+              if nextval('public.cuts') = 1 then
+                perform pg_terminate_backend(pg_backend_pid());
+              end if;
+              return new;
+            end $$;
+            create trigger cut before {moment} for each row execute function public.cut()"""
+    )
+
+    return_part(app, 1)
+
+    assert callbacks(db) == [[1, 1]]
+
+
 def test_a_part_that_failed_fails_the_chord_once(app: Celery, db: Database) -> None:
     app.backend.set_chord_size("g", 2)
     return_part(app, 0, state="FAILURE", result=ValueError("no"))
