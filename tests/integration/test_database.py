@@ -123,3 +123,39 @@ def test_a_child_that_outlives_its_parent_does_not_hold_the_parents_session(db: 
     os.waitpid(child, 0)
     os.close(reading)
     os.close(writing)
+
+
+def test_what_a_thread_does_in_a_transaction_is_done_together_or_not_at_all(db: Database, sessions: Sessions) -> None:
+    def queues() -> int:
+        return db.fetch_value("select count(*) from pgqueue.queue")
+
+    def declare(queue: str) -> None:
+        sessions.fetch("declare_queue", queue=queue, durable=True, exclusive=False, auto_delete=False, arguments="{}")
+
+    with sessions.transaction():
+        declare("a")
+        declare("b")
+        sessions.check()
+        assert queues() == 0
+    assert queues() == 2
+
+    with pytest.raises(ZeroDivisionError), sessions.transaction():
+        declare("c")
+        raise ZeroDivisionError
+    assert queues() == 2
+    assert len(backends(db)) == 1
+
+
+def test_a_transaction_is_of_its_thread_alone(db: Database, sessions: Sessions) -> None:
+    seen: list[bool] = []
+
+    with sessions.transaction():
+        thread = threading.Thread(target=lambda: seen.append(sessions.is_in_transaction))
+        thread.start()
+        thread.join()
+        assert sessions.is_in_transaction
+        with pytest.raises(RuntimeError), sessions.transaction():
+            pass
+
+    assert seen == [False]
+    assert not sessions.is_in_transaction

@@ -69,10 +69,6 @@ def store(app: Celery, task_id: str, state: str = "SUCCESS", result: Any = None)
 # States, in this process alone
 
 
-def test_the_scheme_makes_the_backend(app: Celery) -> None:
-    assert isinstance(app.backend, PgQueueBackend)
-
-
 def test_a_task_of_which_nothing_is_known_is_pending(app: Celery) -> None:
     assert AsyncResult("unknown", app=app).state == "PENDING"
     assert not app.backend.task_result_exists("unknown")
@@ -148,12 +144,6 @@ def test_the_backend_is_pickled_by_its_url(app: Celery) -> None:
     assert (cls, kwargs["url"], kwargs["expires"]) == (PgQueueBackend, app.backend.url, 86400.0)
     assert callable(function)
     assert args == ()
-
-
-def test_the_url_is_shown_without_its_password(make: Callable[..., Celery]) -> None:
-    app = Celery(backend="pgqueue://alice:secret@db.example/shop?sslmode=require", set_as_current=False)
-
-    assert app.backend.as_uri() == "pgqueue://alice@db.example/shop?sslmode=require"
 
 
 def test_results_expire_and_their_days_are_dropped(make: Callable[..., Celery], db: Database) -> None:
