@@ -82,7 +82,8 @@ def to_conninfo(dsn: str) -> str:
         ) from failure
     if not str(options.get("port") or "").strip(","):
         options.pop("port", None)  # several hosts without ports: libpq reads a list of nothings
-    return make_conninfo("", **{name: value for name, value in options.items() if value})
+    # An empty password says something: take the one of the password file, not PGPASSWORD.
+    return make_conninfo("", **{name: value for name, value in options.items() if value or name == "password"})
 
 
 def to_url(conninfo: str, scheme: str = "postgresql") -> str:

@@ -1,15 +1,19 @@
 """The session of a job: whose it is, what it inherits, and that the next job finds nothing of the last."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.harness import eventually
+from tests.harness.executors import Executors
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_value
 
 
 @pytest.fixture(autouse=True)
-def _running(executors):
-    return executors
+def _running(request):
+    if "own_server" not in request.fixturenames:
+        request.getfixturevalue("executors")
 
 
 def test_a_job_runs_as_its_submitter_in_a_session_that_says_what_it_does(alice, bob):
@@ -157,3 +161,31 @@ def test_a_job_of_a_role_that_cannot_log_in_says_so_and_waits(db, owner):
 
     owner.execute("alter role carol login")
     assert job.end()["state"] == "succeeded"
+
+
+@pytest.mark.slow
+def test_the_password_file_of_the_worker_opens_the_roles_that_it_names(
+    own_server, own_server_db, tmp_path, monkeypatch
+):
+    db, passwords = own_server_db, tmp_path / "passwords"
+    hba = Path(db.fetch_value("show hba_file"))
+    owner = db.connect()
+    db.create_role("carol", options="login password 'secret'")
+    hba.write_text("local all carol scram-sha-256\n" + hba.read_text())
+    owner.execute("select pg_reload_conf()")
+    # The worker's own password is nobody else's.
+    monkeypatch.setenv("PGPASSWORD", "wrong")
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    executors = Executors(db)
+    try:
+        owner.execute("set role carol")
+        job = launch(owner, "select session_user::text")
+        owner.execute("reset role")
+        eventually(lambda: 'cannot log in as role "carol"' in (job.row["error"] or ""))
+        assert job.state == "queued"
+
+        passwords.write_text("*:*:*:carol:secret\n")
+        passwords.chmod(0o600)
+        eventually(lambda: job.state == "succeeded", 30)
+    finally:
+        executors.stop()

@@ -111,3 +111,7 @@ def test_a_shown_conninfo_has_no_password():
     shown = without_password("postgresql://bob:secret@db/jobs")
 
     assert conninfo_to_dict(shown) == {"host": "db", "user": "bob", "dbname": "jobs"}
+
+
+def test_an_empty_password_stays_so_that_libpq_does_not_take_pgpassword():
+    assert conninfo_to_dict(with_defaults("user=bob password=''"))["password"] == ""
