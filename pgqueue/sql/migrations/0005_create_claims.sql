@@ -134,13 +134,16 @@ create function pgqueue._register_worker(name text, executors int)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  worker_id int := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+  worker_id int;
 begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
-  -- The lock comes first: whoever sees the row sees the lock.
-  perform pg_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+  -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
+  loop
+    worker_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+  end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
   return worker_id;
