@@ -152,9 +152,14 @@ comment on function pgqueue._state_rank(text) is 'Which of a task''s states coun
 
 create function pgqueue._task_results(task_ids text[])
   returns table (task_id text, state text, content_type text, stored_at timestamptz, payload bytea)
-  language sql stable security definer
+  language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- planning for all the partitions takes ten times as long as looking
 as $$
+#variable_conflict use_column
+begin
+  -- Not a function in SQL: that would be planned anew, with all its partitions, at each call.
+  return query
   select wanted.id, best.state, best.content_type, best.stored_at, best.payload
   from (select distinct unnest(task_ids)) wanted (id)
   cross join lateral (
@@ -164,7 +169,8 @@ as $$
     -- The first success stays; otherwise the latest state counts.
     order by pgqueue._state_rank(r.state) desc, case when r.state = 'SUCCESS' then r.stored_at end, r.stored_at desc
     limit 1
-  ) best
+  ) best;
+end
 $$;
 comment on function pgqueue._task_results(text[]) is 'The state that counts of each of these tasks; a task of which nothing is known has no row';
 
@@ -248,6 +254,7 @@ create function pgqueue._collect_results(new_ids text[], was_asleep boolean)
   returns table (asleep boolean, task_id text, state text, payload bytea)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- planning for all the partitions takes ten times as long as looking
 as $$
 #variable_conflict use_column
 declare
