@@ -548,6 +548,7 @@ COMMENT ON FUNCTION pgqueue._close_loopback() IS 'Ends the loopback of this sess
 CREATE FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) RETURNS TABLE(asleep boolean, task_id text, state text, payload bytea)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
 declare
@@ -1856,13 +1857,16 @@ CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS i
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  worker_id int := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+  worker_id int;
 begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
-  -- The lock comes first: whoever sees the row sees the lock.
-  perform pg_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+  -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
+  loop
+    worker_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+  end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
   return worker_id;
@@ -2406,9 +2410,14 @@ $$;
 COMMENT ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) IS 'A task as a Celery message (protocol 2)';
 
 CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id text, state text, content_type text, stored_at timestamp with time zone, payload bytea)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
+#variable_conflict use_column
+begin
+  -- Not a function in SQL: that would be planned anew, with all its partitions, at each call.
+  return query
   select wanted.id, best.state, best.content_type, best.stored_at, best.payload
   from (select distinct unnest(task_ids)) wanted (id)
   cross join lateral (
@@ -2418,7 +2427,8 @@ CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id tex
     -- The first success stays; otherwise the latest state counts.
     order by pgqueue._state_rank(r.state) desc, case when r.state = 'SUCCESS' then r.stored_at end, r.stored_at desc
     limit 1
-  ) best
+  ) best;
+end
 $$;
 
 COMMENT ON FUNCTION pgqueue._task_results(task_ids text[]) IS 'The state that counts of each of these tasks; a task of which nothing is known has no row';
