@@ -2458,13 +2458,13 @@ begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
       perform set_config('lock_timeout', '50ms', true);
       perform pgqueue._make_partitions();
-      perform pgqueue._drop_partitions(pgqueue._worker_setting('result_ttl', '7 days')::interval);
+      perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
     exception when lock_not_available then
       null;  -- the next tick tries again; there are three days of partitions ahead
     end;
   end if;
-  return query select extract(epoch from pgqueue._worker_setting('naptime', '3 s')::interval)::float8,
-                      pgqueue._worker_setting('max_items', '100')::int, pgqueue._seconds_to_next_due();
+  return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
+                      pgqueue._worker_number('max_items', 100, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;
 
@@ -2606,6 +2606,35 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._wake_up(queues text[]) IS 'Gives the sleepers'' locks of these queues back, and tells who stands behind them';
+
+CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) RETURNS interval
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return least(greatest_value, greatest(least_value, pgqueue._worker_setting(name, fallback::text)::interval));
+exception when data_exception then
+  -- The server takes any text for a setting it does not know. A slip there must not stop the workers.
+  raise warning 'pgqueue.% is not an interval: "%"', name, pgqueue._worker_setting(name, null);
+  return fallback;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) IS 'A setting that is an interval, brought into a range; the fallback when it is none';
+
+CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return least(greatest_value, greatest(least_value, pgqueue._worker_setting(name, fallback::text)::int));
+exception when data_exception then
+  raise warning 'pgqueue.% is not a number: "%"', name, pgqueue._worker_setting(name, null);
+  return fallback;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) IS 'A setting that is a number, brought into a range; the fallback when it is none';
 
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE
@@ -4017,6 +4046,10 @@ GRANT ALL ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time z
 
 REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
 

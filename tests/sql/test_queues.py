@@ -1,6 +1,7 @@
 """Claiming from queues: turns, pauses, settings."""
 
 import psycopg
+import pytest
 
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value, refused
@@ -142,6 +143,34 @@ def test_settings_of_the_database_and_the_role_reach_workers_without_a_restart(d
     assert worker.tick() == (0.25, 9)
     owner.execute(psycopg.sql.SQL("alter role {} in database {} reset all").format(role, database))
     owner.execute(psycopg.sql.SQL("alter role {} reset all").format(role))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("naptime", "soon", (3.0, 100)),
+        ("naptime", "0", (0.1, 100)),
+        ("naptime", "-1 s", (0.1, 100)),
+        ("naptime", "1 year", (3600.0, 100)),
+        ("naptime", "", (3.0, 100)),
+        ("max_items", "many", (3.0, 100)),
+        ("max_items", "0", (3.0, 1)),
+        ("max_items", "1e9", (3.0, 100)),
+        ("max_items", "2000000000", (3.0, 10000)),
+        ("max_items", "20000000000", (3.0, 100)),
+        ("result_ttl", "forever", (3.0, 100)),
+        ("result_ttl", "-1 year", (3.0, 100)),
+        ("result_ttl", "infinity", (3.0, 100)),
+    ],
+)
+def test_a_setting_that_makes_no_sense_stops_no_worker(db, alice, owner, worker, setting, value, expected):
+    alice.execute("select pgqueue.launch('select 1')")
+    worker.run_all()
+    change = psycopg.sql.SQL("alter database {} set {} = {}")
+    owner.execute(change.format(psycopg.sql.Identifier(db.name), psycopg.sql.Identifier("pgqueue", setting), value))
+
+    assert worker.tick() == expected
+    assert fetch_value(owner, "select count(*) from pgqueue.history") == 1
 
 
 def test_old_days_of_history_and_results_are_dropped_by_a_tick(db, alice, owner, worker):

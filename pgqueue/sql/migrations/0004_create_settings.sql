@@ -25,6 +25,35 @@ begin atomic
 end;
 comment on function pgqueue._worker_setting(text, text) is 'A setting of this database or of the worker''s role, as it is now';
 
+create function pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval)
+  returns interval
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(greatest_value, greatest(least_value, pgqueue._worker_setting(name, fallback::text)::interval));
+exception when data_exception then
+  -- The server takes any text for a setting it does not know. A slip there must not stop the workers.
+  raise warning 'pgqueue.% is not an interval: "%"', name, pgqueue._worker_setting(name, null);
+  return fallback;
+end
+$$;
+comment on function pgqueue._worker_interval(text, interval, interval, interval) is 'A setting that is an interval, brought into a range; the fallback when it is none';
+
+create function pgqueue._worker_number(name text, fallback int, least_value int, greatest_value int)
+  returns int
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(greatest_value, greatest(least_value, pgqueue._worker_setting(name, fallback::text)::int));
+exception when data_exception then
+  raise warning 'pgqueue.% is not a number: "%"', name, pgqueue._worker_setting(name, null);
+  return fallback;
+end
+$$;
+comment on function pgqueue._worker_number(text, int, int, int) is 'A setting that is a number, brought into a range; the fallback when it is none';
+
 create function pgqueue._sealed(own_key text, content text)
   returns text
   language sql immutable

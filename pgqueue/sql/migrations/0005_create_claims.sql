@@ -445,13 +445,13 @@ begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
       perform set_config('lock_timeout', '50ms', true);
       perform pgqueue._make_partitions();
-      perform pgqueue._drop_partitions(pgqueue._worker_setting('result_ttl', '7 days')::interval);
+      perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
     exception when lock_not_available then
       null;  -- the next tick tries again; there are three days of partitions ahead
     end;
   end if;
-  return query select extract(epoch from pgqueue._worker_setting('naptime', '3 s')::interval)::float8,
-                      pgqueue._worker_setting('max_items', '100')::int, pgqueue._seconds_to_next_due();
+  return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
+                      pgqueue._worker_number('max_items', 100, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;
 comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
