@@ -7,6 +7,7 @@ a process that forks (Celery's prefork pool) must not have such threads.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import select
@@ -222,4 +223,10 @@ def _forget_parents_sessions() -> None:
         database._start_empty()
 
 
+def _close_all() -> None:
+    for database in list(Database._all):
+        database.close()
+
+
+atexit.register(_close_all)
 os.register_at_fork(after_in_child=_forget_parents_sessions)

@@ -233,7 +233,7 @@ class Channel(virtual.Channel):
         """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it."""
         message = self.Message(from_row(document, delivery_tag, redelivered), channel=self)
         if no_ack:
-            self._send_ack(delivery_tag)
+            self._send_ack(delivery_tag, makes_room=False)
         else:
             self.qos.append(message, delivery_tag)
         return message
@@ -245,16 +245,15 @@ class Channel(virtual.Channel):
         tags = self.qos.tags
         settled = tags[: tags.index(delivery_tag) + 1] if multiple and delivery_tag in tags else [delivery_tag]
         for tag in settled:
-            self.qos.ack(tag)
-            self._send_ack(tag)
+            self._send_ack(tag, makes_room=self._forget(tag))
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back to its queue, or drop it. From any thread, also when closed."""
-        self.qos.reject(delivery_tag)
+        makes_room = self._forget(delivery_tag)
         if requeue:
             self._release([delivery_tag])
         else:
-            self._send_ack(delivery_tag)
+            self._send_ack(delivery_tag, makes_room)
 
     def basic_recover(self, requeue: bool = False) -> None:
         """Give back every message of this channel that is not settled. Other ways of recovery do not exist."""
@@ -267,8 +266,7 @@ class Channel(virtual.Channel):
 
     def settle(self, delivery_tag: str) -> None:
         """Free the place of a message that its own transaction has removed. Asks nothing of the server."""
-        self.qos.ack(delivery_tag)
-        self._transport.count_settled()
+        self._transport.count_settled(self._forget(delivery_tag))
 
     def close(self) -> None:
         """Cancel all consumers.
@@ -297,10 +295,16 @@ class Channel(virtual.Channel):
             settle(self._database, "release", tags, undelivered=False)
         self._transport.wake()
 
-    def _send_ack(self, delivery_tag: str) -> None:
+    def _forget(self, delivery_tag: str) -> bool:
+        """Take a message out of the count; return whether there is room now where there was none."""
+        had_room = self.qos.can_consume()
+        self.qos.ack(delivery_tag)
+        return not had_room and self.qos.can_consume()
+
+    def _send_ack(self, delivery_tag: str, makes_room: bool) -> None:
         self._acks.add(delivery_tag)
-        self._transport.count_settled()
-        if not self._transport.is_on_hub:
+        self._transport.count_settled(makes_room)
+        if not self._transport.gathers_acks:
             self._acks.flush()
 
     def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:

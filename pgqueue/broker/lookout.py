@@ -10,8 +10,9 @@ import contextlib
 import json
 import select
 import socket
+import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -57,11 +58,20 @@ class Lookout:
         self._channels = channels
         self._on_control = on_control
         self._pace = Pace()
-        self._asleep_for: set[str] = set()
+        #: The queues whose sleepers' locks we hold, and the consumers (kind, queue) that a look since then found idle.
+        self._locked: set[str] = set()
+        self._asleep: set[tuple[str, str]] = set()
+        #: Where the last messages came from.
+        self._hot: set[str] = set()
         self._fallback_at = 0.0
-        self._is_wake_up_owed = False
-        self._is_notified = self._is_called = self._is_uncovered = False
+        self._owed_wake_ups: set[str] = set()
+        self._notified_of: set[str] = set()
+        # What other threads leave; a deque can be filled and emptied at the same time.
+        self._notified: deque[Collection[str]] = deque()
+        self._uncovered: deque[Collection[str]] = deque()
+        self._is_called = False
         self._orders: deque[Mapping[str, Any]] = deque()
+        self._thread: int | None = None
         self._waker, self._waker_end = socket.socketpair()
         self._waker.setblocking(False)
         self._waker_end.setblocking(False)
@@ -72,13 +82,13 @@ class Lookout:
     def notify(self, queues: Collection[str]) -> None:
         """Hear from the presence that messages were published."""
         if self._consumes(queues):
-            self._is_notified = True
+            self._notified.append(queues)
             self.wake()
 
     def sleep_again(self, queues: Collection[str]) -> None:
         """Hear from the presence that nobody holds the sleepers' locks for us any more."""
         if self._consumes(queues):
-            self._is_uncovered = True
+            self._uncovered.append(queues)
             self.wake()
 
     def lose(self) -> None:
@@ -97,6 +107,16 @@ class Lookout:
 
     def wake(self) -> None:
         """End the wait of the thread that drains."""
+        if not self.is_draining_thread:
+            self.interrupt()
+
+    @property
+    def is_draining_thread(self) -> bool:
+        """Whether this thread is the one that looks: it looks before it waits."""
+        return threading.get_ident() == self._thread
+
+    def interrupt(self) -> None:
+        """Make the second descriptor readable."""
         try:
             self._waker_end.send(b"\0")
         except (BlockingIOError, OSError):
@@ -123,16 +143,16 @@ class Lookout:
         Raises:
             psycopg.OperationalError, WorkerUnknown: the presence is lost, or the server away. Reconnect.
         """
+        self._thread = threading.get_ident()
         self._hear()
         while not self.backlog:
             rooms = self._rooms()
-            wanted = {queue for queues, _room in rooms.values() for queue in queues}
-            self._stop_sleeping(self._asleep_for if self._is_wake_up_owed else self._asleep_for - wanted)
-            if self._pace.asleep and not wanted <= self._asleep_for:
-                self._pace.woke()
-            next_at = min(
-                self._claims.tick_at, self._fallback_at, self._pace.look_at if wanted else time.monotonic() + 60
-            )
+            wanted = {(kind, queue) for kind, (queues, _room) in rooms.items() for queue in queues}
+            self._unlock(self._owed_wake_ups | self._locked - {queue for _kind, queue in wanted})
+            self._asleep &= wanted
+            next_at = min(self._claims.tick_at, self._fallback_at)
+            if wanted:
+                next_at = min(next_at, self._pace.due_at(is_awake=wanted != self._asleep))
             if time.monotonic() < next_at:
                 return next_at
             self._look_once(rooms, wanted)
@@ -154,7 +174,7 @@ class Lookout:
         self.backlog = deque(claimed for claimed in self.backlog if claimed not in unwanted)
         self._give_back(unwanted)
         if not any(queue in channel.queues for channel in self._channels):
-            self._stop_sleeping(self._asleep_for & {queue})
+            self._unlock(self._locked & {queue})
 
     def take(self, kind: str, queue: str) -> Claimed | None:
         """Claim one message of a queue, whatever the pace says.
@@ -182,7 +202,7 @@ class Lookout:
         try:
             if self.presence.is_alive:
                 self._give_back(list(self.backlog))
-                self._stop_sleeping(self._asleep_for)
+                self._unlock(self._locked)
         finally:
             self.backlog.clear()
             is_last = self.presence.leave(self)
@@ -198,16 +218,18 @@ class Lookout:
         with contextlib.suppress(BlockingIOError):
             self._waker.recv(4096)
         now = time.monotonic()
-        if self._is_notified:
-            self._is_notified = False
-            self._pace.notify(now)
+        while self._notified:
+            queues = self._notified.popleft()
+            if self._locked.isdisjoint(queues):
+                self._pace.overhear(now)
+            else:
+                self._pace.notify()
+                self._notified_of.update(queues)
         if self._is_called:
             self._is_called = False
             self._pace.call(now)
-        if self._is_uncovered:
-            self._is_uncovered = False
-            self._pace.woke()
-            self._fall_asleep(self._asleep_for)
+        while self._uncovered:
+            self._lock(self._locked.intersection(self._uncovered.popleft()))
         while self._orders:
             order = self._orders.popleft()
             if callback := self._on_control.get(order["op"]):
@@ -223,7 +245,7 @@ class Lookout:
                 rooms[channel.kind] = [*queues, *sorted(channel.queues.difference(queues))], min(least, room)
         return rooms
 
-    def _look_once(self, rooms: dict[str, tuple[list[str], int]], wanted: set[str]) -> None:
+    def _look_once(self, rooms: dict[str, tuple[list[str], int]], wanted: set[tuple[str, str]]) -> None:
         demand = _to_demand(rooms)
         now = time.monotonic()
         # The tick comes first, and looks too; this is for a second transport of the process.
@@ -231,37 +253,51 @@ class Lookout:
         if now >= self._claims.tick_at:
             rows, seconds_to_next_due = self._claims.tick(demand)
             self._pace.hear_next_due(now, seconds_to_next_due)
-        elif rooms:
-            rows = self._claims.claim(demand)
         else:
-            rows = []
+            rows = self._claims.claim(demand) if rooms else []
         self.backlog.extend(Claimed(*row) for row in rows)
-        if not wanted:
-            return
+        if wanted:
+            self._set_pace(rooms, wanted)
+
+    def _set_pace(self, rooms: dict[str, tuple[list[str], int]], wanted: set[tuple[str, str]]) -> None:
+        """Decide what the look means for the next one; what it found is the backlog."""
         now = time.monotonic()
-        if rows:
-            found = {kind: sum(row[0] == kind for row in rows) for kind in rooms}
-            step = self._pace.found_some(now, any(found[kind] >= room for kind, (_queues, room) in rooms.items()))
+        found = Counter(claimed.kind for claimed in self.backlog)
+        full = {kind for kind, (_queues, room) in rooms.items() if found[kind] >= room}
+        # A full look may have left messages, but not of a queue that was asleep and that nobody notified of.
+        unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
+        self._asleep = {
+            (kind, queue)
+            for kind, queue in wanted
+            if queue in self._locked and (kind not in full or (kind, queue) in unheard)
+        }
+        awake = wanted - self._asleep
+        if found:
+            self._hot = {claimed.queue for claimed in self.backlog}
+            step = self._pace.found_some(now, bool(full), bool(awake))
         else:
-            step = self._pace.found_nothing(now)
+            is_hot = any(queue in self._hot for _kind, queue in awake)
+            step = self._pace.found_nothing(now, bool(awake), is_hot)
         if step is Step.WAKE:
             # Not before the messages are delivered: they are in more of a hurry.
-            self._is_wake_up_owed = True
+            self._owed_wake_ups = self._locked & (self._notified_of | (self._hot if found else set()))
         elif step is Step.SLEEP:
-            self._fall_asleep(wanted - self._asleep_for)
+            self._lock({queue for _kind, queue in awake})
+        self._notified_of.clear()
 
-    def _fall_asleep(self, queues: set[str]) -> None:
+    def _lock(self, queues: set[str]) -> None:
+        """Take sleepers' locks, and learn when the next delayed message is due."""
         is_asleep, seconds_to_next_due = self.presence.fall_asleep(self, queues)
-        self._asleep_for = self._asleep_for | queues if is_asleep else self._asleep_for - queues
-        self._pace.fell_asleep(time.monotonic(), is_asleep, seconds_to_next_due)
+        self._locked = self._locked | queues if is_asleep else self._locked - queues
+        self._asleep = {(kind, queue) for kind, queue in self._asleep if queue not in queues}
+        self._pace.fell_asleep(time.monotonic(), is_asleep, seconds_to_next_due, must_verify=bool(queues))
 
-    def _stop_sleeping(self, queues: set[str]) -> None:
-        self._is_wake_up_owed = False
+    def _unlock(self, queues: set[str]) -> None:
+        self._owed_wake_ups = set()
         if queues:
             self.presence.wake_up(self, queues)
-            self._asleep_for = self._asleep_for - queues
-        if not self._asleep_for:
-            self._pace.woke()
+            self._locked = self._locked - queues
+            self._asleep = {(kind, queue) for kind, queue in self._asleep if queue not in queues}
 
     def _give_back(self, unwanted: list[Claimed]) -> None:
         if unwanted:

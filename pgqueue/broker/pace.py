@@ -1,9 +1,10 @@
 """When a consumer looks for messages, and when it sleeps. Pure: no clock, no session, no thread.
 
-Asleep means that the presence holds the sleepers' locks of our queues, so that publishers notify us. Taking them
-costs a statement and a look after it, so a worker that found little a moment ago looks a few times more before it
-sleeps (it lingers), and one that a notification woke for nothing, because a neighbour was faster, stays out of the
-locks for a while (it backs off): otherwise every message of a busy neighbour would cost a NOTIFY.
+Asleep for a queue means that the presence holds the queue's sleepers' lock, so that publishers notify us; awake means
+that we look by ourselves. Taking the locks costs a statement and a look after it, so a consumer that found little a
+moment ago looks a few times more before it sleeps (it lingers), and one that a notification woke for nothing, because
+a neighbour was faster, stays out of the locks for a while (it backs off): otherwise every message of a busy neighbour
+would cost a NOTIFY.
 """
 
 from __future__ import annotations
@@ -15,109 +16,118 @@ import math
 _BUSY_SECONDS = 0.1
 _LINGER_FROM, _LINGER_TO = 0.001, 0.004
 _BACKOFF_FROM, _BACKOFF_TO = 0.05, 0.4
+_BACKOFF_FORGOTTEN_AFTER = 5.0
 #: A publisher that is about to commit keeps us from sleeping; it may take its time, so look at most this seldom.
 _HURRY_FROM, _HURRY_TO = 0.01, 0.25
-_BACKOFF_FORGOTTEN_AFTER = 5.0
 
 
 class Step(enum.Enum):
     """What to do after a look."""
 
     NOTHING = enum.auto()
+    #: Give back the locks of the queues that were notified of, or found full.
     WAKE = enum.auto()
+    #: Take the locks of the queues that we are awake for; of none: only ask for the next due time.
     SLEEP = enum.auto()
 
 
 class Pace:
-    """Decides, from what each look found, when the next one is due. All instants are monotonic seconds."""
+    """Decides, from what each look found, when the next one is due. All instants are monotonic seconds.
+
+    `is_awake` says that there is room for messages of some queue whose lock is not held.
+    """
 
     def __init__(self) -> None:
-        self.asleep = False
-        #: When the next look is due; math.inf: not before somebody calls.
-        self.look_at = 0.0
+        self._look_at = 0.0
         self._next_due_at = math.inf
-        self._is_notified = False
+        self._is_notified = self._must_verify = False
         self._linger = self._backoff = self._hurry = 0.0
         self._found_at = self._fruitless_at = self._back_off_until = -math.inf
 
+    def due_at(self, is_awake: bool) -> float:
+        """Return when the next look is due; math.inf: not before something happens."""
+        if self._is_notified or self._must_verify:
+            return -math.inf
+        return min(self._look_at, self._next_due_at) if is_awake else self._next_due_at
+
     def call(self, now: float) -> None:
-        """Look now: there is room, or a queue, that was not there before."""
-        self.look_at = min(self.look_at, now)
+        """Look now for what we are awake for: there is room, or a queue, that was not there before."""
+        self._look_at = min(self._look_at, now)
 
-    def notify(self, now: float) -> None:
-        """Look now that a publisher has notified, or soon if we are leaving the work to a neighbour."""
+    def notify(self) -> None:
+        """Look now: somebody has published to a queue that we sleep for."""
         self._is_notified = True
-        self.look_at = min(self.look_at, now + _BACKOFF_FROM if now < self._back_off_until else now)
 
-    def found_some(self, now: float, is_full: bool) -> Step:
+    def overhear(self, now: float) -> None:
+        """Look soon: somebody has notified others of a queue that we are awake for."""
+        self._look_at = min(self._look_at, now + _BACKOFF_FROM)
+
+    def found_some(self, now: float, is_full: bool, is_awake: bool) -> Step:
         """Take note that a look found messages; `is_full`: as many as it had asked for."""
         is_busy = now - self._found_at < _BUSY_SECONDS
         self._found_at = now
         self._backoff = self._hurry = 0.0
         self._back_off_until = -math.inf
-        self._is_notified = False
-        if is_full:
-            self._linger = _LINGER_FROM
-            self.look_at = now
-            return self._wake()
-        if self.asleep and not is_busy:
+        self._is_notified = self._must_verify = False
+        if not (is_full or is_busy or is_awake):
             return self._sleep_on(now)
         self._linger = _LINGER_FROM
-        self.look_at = now + self._linger
-        return self._wake()
+        self._look_at = now if is_full else now + self._linger
+        self._forget_due(now)
+        return Step.WAKE if is_full or is_busy else Step.NOTHING
 
-    def found_nothing(self, now: float) -> Step:
-        """Take note that a look found nothing."""
-        was_notified, self._is_notified = self._is_notified, False
-        if self.asleep:
-            return self._back_off(now) if was_notified else self._sleep_on(now)
-        if 0 < self._linger < _LINGER_TO:
+    def found_nothing(self, now: float, is_awake: bool, is_hot: bool = True) -> Step:
+        """Take note that a look found nothing; `is_hot`: among what we are awake for is where messages came from."""
+        was_notified = self._is_notified
+        self._is_notified = self._must_verify = False
+        if was_notified:
+            return self._back_off(now)
+        if not is_awake:
+            return self._sleep_on(now)
+        self._forget_due(now)
+        if is_hot and 0 < self._linger < _LINGER_TO:
             self._linger *= 2
-            self.look_at = now + self._linger
+            self._look_at = now + self._linger
             return Step.NOTHING
-        self._linger = 0.0
+        if is_hot:
+            self._linger = 0.0
         if now < self._back_off_until:
-            self.look_at = self._back_off_until
+            self._look_at = self._back_off_until
             return Step.NOTHING
         return Step.SLEEP
 
-    def fell_asleep(self, now: float, is_asleep: bool, seconds_to_next_due: float | None) -> None:
-        """Take note that the sleepers' locks were asked for; `is_asleep`: and given."""
-        was_asleep, self.asleep = self.asleep, is_asleep
+    def fell_asleep(self, now: float, is_asleep: bool, seconds_to_next_due: float | None, must_verify: bool) -> None:
+        """Take note that locks were asked for; `is_asleep`: and given. `must_verify`: they were not held before.
+
+        What was committed before the locks were ours notified nobody, so look once more before sleeping.
+        """
         self.hear_next_due(now, seconds_to_next_due)
-        if not is_asleep:
-            self._hurry = min(max(self._hurry * 2, _HURRY_FROM), _HURRY_TO)
-            self.look_at = min(now + self._hurry, self._next_due_at)
-        elif was_asleep:
-            self.look_at = self._next_due_at
+        self._must_verify = is_asleep and must_verify
+        if is_asleep:
+            self._hurry = 0.0
         else:
-            # What was committed before the locks were ours notified nobody: look once more, then sleep.
-            self.look_at = now
+            self._hurry = min(max(self._hurry * 2, _HURRY_FROM), _HURRY_TO)
+            self._look_at = now + self._hurry
 
     def hear_next_due(self, now: float, seconds_to_next_due: float | None) -> None:
         """Take note of when the next delayed message is due; None: there is none."""
         self._next_due_at = math.inf if seconds_to_next_due is None else now + max(seconds_to_next_due, 0.0)
 
-    def woke(self) -> None:
-        """Take note that the sleepers' locks were given back."""
-        self.asleep = False
-
-    def _wake(self) -> Step:
-        return Step.WAKE if self.asleep else Step.NOTHING
-
     def _sleep_on(self, now: float) -> Step:
-        self._hurry = 0.0
-        if self._next_due_at <= now:
-            # Ask for the next due time; the locks are held already.
-            self.look_at = math.inf
-            return Step.SLEEP
-        self.look_at = self._next_due_at
-        return Step.NOTHING
+        # A message was due, so a later one is the next.
+        return Step.SLEEP if self._forget_due(now) else Step.NOTHING
+
+    def _forget_due(self, now: float) -> bool:
+        was_due = self._next_due_at <= now
+        if was_due:
+            self._next_due_at = math.inf
+        return was_due
 
     def _back_off(self, now: float) -> Step:
         if now - self._fruitless_at > _BACKOFF_FORGOTTEN_AFTER:
             self._backoff = 0.0
         self._fruitless_at = now
         self._backoff = min(max(self._backoff * 2, _BACKOFF_FROM), _BACKOFF_TO)
-        self.look_at = self._back_off_until = now + self._backoff
+        self._look_at = self._back_off_until = now + self._backoff
+        self._forget_due(now)
         return Step.WAKE

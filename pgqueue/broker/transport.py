@@ -163,9 +163,12 @@ class Transport(virtual.Transport):
         return lookout.presence if lookout is not None and lookout.presence.is_alive else None
 
     @property
-    def is_on_hub(self) -> bool:
-        """Whether an event loop drains this connection, and sends the acks that gather."""
-        return self._rounds is not None
+    def gathers_acks(self) -> bool:
+        """Whether this thread runs an event loop that sends the acks of a round together.
+
+        Other threads send theirs at once: in a warm shutdown, they go on when the loop has ended.
+        """
+        return self._rounds is not None and self._lookout is not None and self._lookout.is_draining_thread
 
     def wake(self) -> None:
         """Look for messages again, now: somebody has room. From any thread."""
@@ -176,12 +179,13 @@ class Transport(virtual.Transport):
         """Call `callback` with each order `op` that this worker is given, in the thread that drains the connection."""
         self._on_control[op] = callback
 
-    def count_settled(self) -> None:
-        """Note that a message is done: it counts for the worker, and leaves room for another."""
+    def count_settled(self, makes_room: bool) -> None:
+        """Note that a message is done: it counts for the worker, and may leave room where there was none."""
         lookout = self._lookout
         if lookout is not None:
             lookout.presence.claims.count(1)
-            lookout.call()
+            if makes_room:
+                lookout.call()
 
     def get(self, channel: OurChannel, queue: str, no_ack: bool) -> Any:
         """Claim one message of a queue for a channel; None if there is none ready."""
@@ -243,9 +247,9 @@ class Transport(virtual.Transport):
         return self._look_out().look()
 
     def interrupt(self) -> None:
-        """End the wait of the thread that drains this connection. From any thread."""
+        """Keep the event loop from waiting this time."""
         if self._lookout is not None:
-            self._lookout.wake()
+            self._lookout.interrupt()
 
     def register_with_event_loop(self, connection: Transport, loop: Any) -> None:
         """Let an event loop drain this connection. Harmless to repeat."""
