@@ -45,14 +45,21 @@ class Credentials:
         if monotonic() < until:
             raise LoginRefused(note)
         try:
-            return Session.log_in(self._database.conninfo, self._find_own_role(), role, application_name)
-        except psycopg.OperationalError as error:
-            # How a refusal reads depends on the server's language. If the worker itself gets in, it was one.
+            return self._try(role, application_name)
+        except psycopg.OperationalError:
+            # How a refusal reads depends on the server's language. If the worker itself gets in and the role still
+            # does not, it was one. (A server that is starting up refuses everybody for a moment.)
             self._database.fetch("do_nothing")
+        try:
+            return self._try(role, application_name)
+        except psycopg.OperationalError as error:
             note = self._describe(role, error)
             with self._lock:
                 self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)
             raise LoginRefused(note) from error
+
+    def _try(self, role: str, application_name: str) -> Session:
+        return Session.log_in(self._database.conninfo, self._find_own_role(), role, application_name)
 
     def _find_own_role(self) -> str:
         if self._own_role is None:

@@ -157,7 +157,8 @@ def test_looking_for_lost_claims_touches_the_claimed_ones(crowd):
     some_claimed = plan_of(plans, "select array_agg(distinct c.worker_id)")
 
     assert "message_claimed" in nothing_claimed.indexes
-    assert nothing_claimed.buffers < 20
+    # What the tests before have claimed and given back is dead in the index until a VACUUM.
+    assert nothing_claimed.buffers < 400
     assert "message_claimed" in some_claimed.indexes
     assert some_claimed.buffers < 500 * 2
 
