@@ -246,6 +246,22 @@ def test_the_one_behind_may_wake_up_without_a_word(db, alice, owner, worker):
     assert second.fall_asleep() is True
 
 
+def test_one_that_falls_asleep_while_another_wakes_up_is_not_forgotten(db, alice, owner, worker):
+    second = Claimant(db, "w2")
+    ear = Ear(second, owner)
+    worker.fall_asleep()
+
+    worker.presence.execute("begin")
+    worker.wake_up()  # it found nobody behind it, and has not committed
+    asleep = second.fall_asleep()
+    worker.presence.execute("commit")
+    alice.execute("select pgqueue.enqueue('select 1')")
+
+    assert not asleep or ear.heard()
+    second.claim()
+    assert second.fall_asleep() is True
+
+
 def test_sleeping_again_while_asleep_changes_nothing(db, alice, owner, worker):
     second = Claimant(db, "w2")
     for _ in range(3):
