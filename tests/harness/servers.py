@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,14 @@ class TestServer:
 
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is connected."""
+        # Sessions that were just closed are gone in a moment. DROP DATABASE would look again only after 100 ms.
+        deadline = time.monotonic() + 0.2
+        while self._has_sessions(name) and time.monotonic() < deadline:
+            time.sleep(0.002)
         self.admin.execute(f'drop database if exists "{name}" with (force)')
+
+    def _has_sessions(self, name: str) -> bool:
+        return bool(self.admin.execute("select from pg_stat_activity where datname = %s limit 1", [name]).fetchall())
 
     def log_size(self) -> int:
         """Return how much the server has logged, in bytes."""
