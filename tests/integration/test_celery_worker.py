@@ -147,18 +147,18 @@ def test_tasks_of_the_far_future_take_no_room_in_the_worker(
     assert inspect.stats()[worker.name]["prefetch_count"] == 4
 
 
-def test_a_running_task_of_a_killed_worker_runs_again_within_five_seconds(
+def test_a_running_task_of_a_killed_worker_runs_again(
     db: Database, app: Celery, start_worker: StartWorker
 ) -> None:
     killed = start(start_worker, db, "--concurrency=1")
-    app.send_task("sleep_then_leave_trace", ["task", 2])
+    app.send_task("sleep_then_leave_trace", ["task", 6])  # longer than the second worker takes to start
     eventually(lambda: labels(db) == ["task began"])
     start(start_worker, db, "--concurrency=1")
 
     os.killpg(killed.pid, signal.SIGKILL)  # the worker is the leader of a group of its own
 
-    eventually(lambda: traces(db)[1:2] == [("task began", True)], timeout=5)
-    eventually(lambda: labels(db)[2:] == ["task"])
+    eventually(lambda: traces(db)[1:2] == [("task began", True)], timeout=30)
+    eventually(lambda: labels(db)[2:] == ["task"], timeout=30)
 
 
 def test_the_claims_of_a_killed_parent_are_free_though_its_children_linger(
@@ -171,7 +171,7 @@ def test_the_claims_of_a_killed_parent_are_free_though_its_children_linger(
 
     killed.kill()
 
-    eventually(lambda: traces(db)[1:] == [("task began", True)], timeout=5)
+    eventually(lambda: traces(db)[1:] == [("task began", True)], timeout=30)
 
 
 def test_a_terminated_worker_finishes_what_runs_and_gives_back_the_rest(
