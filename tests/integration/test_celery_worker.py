@@ -147,9 +147,7 @@ def test_tasks_of_the_far_future_take_no_room_in_the_worker(
     assert inspect.stats()[worker.name]["prefetch_count"] == 4
 
 
-def test_a_running_task_of_a_killed_worker_runs_again(
-    db: Database, app: Celery, start_worker: StartWorker
-) -> None:
+def test_a_running_task_of_a_killed_worker_runs_again(db: Database, app: Celery, start_worker: StartWorker) -> None:
     killed = start(start_worker, db, "--concurrency=1")
     app.send_task("sleep_then_leave_trace", ["task", 6])  # longer than the second worker takes to start
     eventually(lambda: labels(db) == ["task began"])
