@@ -331,6 +331,7 @@ CREATE FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint
 declare
   place record;
   m pgqueue.message;
+  ends_at timestamptz := case when grace_ms > 0 then clock_timestamp() + grace_ms * interval '1 ms' end;
 begin
   for attempt in 1 .. 400 loop
     select * into place from pgqueue._locate(role, handle, '55000') l;
@@ -345,9 +346,16 @@ begin
       return true;
     elsif found or place.running then
       -- Its worker has it: prefetched (pgqueue._begin_job will see the request) or running (the worker is told).
-      insert into pgqueue.request (id, kind) values (handle.id, 'cancel') on conflict do nothing;
-      -- The row is newer than the place: it may have been claimed between the two.
-      perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
+      insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
+      if not found and ends_at is not null then
+        -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
+        update pgqueue.request r set terminate_at = least(r.terminate_at, ends_at)
+        where r.id = handle.id and r.kind = 'cancel'
+          and exists (select from pgqueue.request l where l.id = handle.id and l.kind = 'cancel' for update skip locked);
+      end if;
+      -- Only a hint, for anybody can notify: what to do the worker asks pgqueue._cancel_requests. The row is newer than
+      -- the place: it may have been claimed between the two.
+      perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), '');
       return true;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
@@ -357,6 +365,31 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled, or its worker was told to';
+
+CREATE TABLE pgqueue.request (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    terminate_at timestamp with time zone,
+    CONSTRAINT request_kind_is_known CHECK ((kind = ANY (ARRAY['cancel'::text, 'detach'::text])))
+);
+
+COMMENT ON TABLE pgqueue.request IS 'What is asked of a job that a worker has: the row of a running job is locked, so requests stand beside it';
+
+COMMENT ON COLUMN pgqueue.request.terminate_at IS 'Of a cancel with grace: when the session of the job is ended if it still runs';
+
+CREATE FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) RETURNS TABLE(id bigint, terminate_at timestamp with time zone, seconds_left double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT r.id,
+     r.terminate_at,
+     (EXTRACT(epoch FROM (r.terminate_at - clock_timestamp())))::double precision AS "extract"
+    FROM ((UNNEST(_cancel_requests.ids, _cancel_requests.tokens) held(id, token)
+      JOIN pgqueue.request r ON (((r.id = held.id) AND (r.kind = 'cancel'::text))))
+      JOIN pgqueue.message m ON (((m.id = held.id) AND (m.token = held.token))));
+END;
+
+COMMENT ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) IS 'Which of these claims are to be canceled, and when to end the session of the job (NULL: never). A worker believes this and no notification';
 
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3270,15 +3303,6 @@ CREATE VIEW pgqueue.queues AS
 
 COMMENT ON VIEW pgqueue.queues IS 'What waits in each queue. Counts the messages';
 
-CREATE TABLE pgqueue.request (
-    id bigint NOT NULL,
-    kind text NOT NULL,
-    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT request_kind_is_known CHECK ((kind = ANY (ARRAY['cancel'::text, 'detach'::text])))
-);
-
-COMMENT ON TABLE pgqueue.request IS 'What is asked of a job that a worker has: the row of a running job is locked, so requests stand beside it';
-
 CREATE TABLE pgqueue.result (
     id bigint NOT NULL,
     seq integer NOT NULL,
@@ -3641,6 +3665,10 @@ CREATE UNIQUE INDEX message_unique_key ON pgqueue.message USING btree (submitter
 
 COMMENT ON INDEX pgqueue.message_unique_key IS 'One unfinished job for each unique key of a role';
 
+CREATE INDEX request_cancel ON pgqueue.request USING btree (id) WHERE (kind = 'cancel'::text);
+
+COMMENT ON INDEX pgqueue.request_cancel IS 'pgqueue._cancel_requests: however many detached jobs there are';
+
 CREATE INDEX result_id ON ONLY pgqueue.result USING btree (id, seq);
 
 COMMENT ON INDEX pgqueue.result_id IS 'A handle finds its result, in order';
@@ -3723,6 +3751,9 @@ REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;

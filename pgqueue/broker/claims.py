@@ -34,6 +34,9 @@ class Owner(Protocol):
     def lose(self) -> None:
         """Take note that the server has given this worker up."""
 
+    def tell_members(self) -> None:
+        """Let the members see to what the worker was told to do."""
+
 
 class Claims:
     """Claims for one worker; threads may share it."""
@@ -79,6 +82,8 @@ class Claims:
             )
         self.naptime, self.max_items, seconds_to_next_due = rows[0][:3]
         self.tick_at = min(self.tick_at, time.monotonic() + self.naptime)
+        # A hint may have been sent to a presence that was lost.
+        self._owner.tell_members()
         return [row[3:] for row in rows if row[3] is not None], seconds_to_next_due
 
     def sort(self) -> None:

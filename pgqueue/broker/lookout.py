@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
@@ -50,7 +50,7 @@ class Lookout:
         self,
         presence: Presence,
         channels: list[Channel],
-        on_control: Mapping[str, Callable[[Mapping[str, Any]], None]],
+        on_control: Callable[[], None],
     ) -> None:
         self.presence = presence
         self.backlog: deque[Claimed] = deque()
@@ -70,7 +70,7 @@ class Lookout:
         self._notified: deque[Collection[str]] = deque()
         self._uncovered: deque[Collection[str]] = deque()
         self._is_called = False
-        self._orders: deque[Mapping[str, Any]] = deque()
+        self._is_told = False
         self._thread: int | None = None
         self._waker, self._waker_end = socket.socketpair()
         self._waker.setblocking(False)
@@ -95,9 +95,9 @@ class Lookout:
         """Hear that the presence is lost: the next look says so."""
         self.wake()
 
-    def control(self, order: Mapping[str, Any]) -> None:
-        """Hear from the presence what the worker is told to do."""
-        self._orders.append(order)
+    def control(self) -> None:
+        """Hear from the presence that the worker may have been told to do something."""
+        self._is_told = True
         self.wake()
 
     def call(self) -> None:
@@ -228,12 +228,14 @@ class Lookout:
         if self._is_called:
             self._is_called = False
             self._pace.call(now)
+        uncovered: set[str] = set()
         while self._uncovered:
-            self._lock(self._locked.intersection(self._uncovered.popleft()))
-        while self._orders:
-            order = self._orders.popleft()
-            if callback := self._on_control.get(order["op"]):
-                callback(order)
+            uncovered.update(self._uncovered.popleft())
+        if uncovered:
+            self._lock(self._locked & uncovered)
+        if self._is_told:
+            self._is_told = False
+            self._on_control()
 
     def _rooms(self) -> dict[str, tuple[list[str], int]]:
         """For each kind, the queues of the channels that have room, and the room of the fullest of them."""

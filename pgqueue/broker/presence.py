@@ -8,7 +8,6 @@ shutdown closes those while tasks still run; a lost one is never repaired, `Pres
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import threading
@@ -48,8 +47,8 @@ class Member(Protocol):
     def lose(self) -> None:
         """Hear that the presence is lost."""
 
-    def control(self, order: Mapping[str, Any]) -> None:
-        """Hear what the worker is told to do."""
+    def control(self) -> None:
+        """Hear that the worker may have been told to do something: what, the database knows."""
 
     def held_tags(self) -> Collection[str]:
         """Return the delivery tags of the messages that this member has."""
@@ -229,6 +228,11 @@ class Presence:
             kept = identity.running_tags().union(*(member.held_tags() for member in self._members))
         self._fetch("keep_claims", worker_id=self.worker_id, ids=[int(tag.split(":")[0]) for tag in kept])
 
+    def tell_members(self) -> None:
+        """Let the members see to what the worker was told to do: after a hint, and with each heartbeat."""
+        for member in self._members:
+            member.control()
+
     def lose(self) -> None:
         """Take note that the server has given this worker up: end the session, tell the members."""
         close_session(self._session)
@@ -262,24 +266,14 @@ class Presence:
         if notify.channel == _BINDINGS_CHANNEL:
             self.unbound.forget()
         elif notify.channel == f"pgqueue.w.{self.worker_id}":
-            self._give_order(notify.payload)
+            # Whatever it says: anybody who can connect can notify anything.
+            self.tell_members()
         elif queues := self._queues_of_channel.get(notify.channel):
             for member in self._members:
                 if notify.payload == _SLEEP_AGAIN:
                     member.sleep_again(queues)
                 else:
                     member.notify(queues)
-
-    def _give_order(self, payload: str) -> None:
-        try:
-            order = json.loads(payload)
-            order["op"]
-        except (ValueError, TypeError, KeyError):
-            # Anybody who can connect can notify anything.
-            logger.warning("not an order to a worker: %.100s", payload)
-            return
-        for member in self._members:
-            member.control(order)
 
     def _asleep_for(self, member: Member) -> frozenset[str]:
         return self._asleep.get(member, frozenset())

@@ -29,7 +29,7 @@ from .register import DRIVER_TYPE, join_neighbours
 from .rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .lookout import Claimed
 
@@ -77,7 +77,7 @@ class Transport(virtual.Transport):
         self._executors = int(client.transport_options.get("executors", 0))
         self._lookout: Lookout | None = None
         self._rounds: Rounds | None = None
-        self._on_control: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+        self._on_control: Callable[[], None] = _do_nothing
         self._is_closed = False
 
     # The connection
@@ -175,9 +175,12 @@ class Transport(virtual.Transport):
         if self._lookout is not None:
             self._lookout.call()
 
-    def on_control(self, op: str, callback: Callable[[Mapping[str, Any]], None]) -> None:
-        """Call `callback` with each order `op` that this worker is given, in the thread that drains the connection."""
-        self._on_control[op] = callback
+    def on_control(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when this worker may have been told to do something: on a hint, and with each heartbeat.
+
+        In the thread that drains the connection. What it was told is for the database to say.
+        """
+        self._on_control = callback
 
     def count_settled(self, makes_room: bool) -> None:
         """Note that a message is done: it counts for the worker, and may leave room where there was none."""
@@ -260,11 +263,14 @@ class Transport(virtual.Transport):
         if self._lookout is None:
             with Presence.membership:
                 presence = Presence.of(self.database, self._executors)
-                self._lookout = Lookout(presence, self.channels, self._on_control)
+                self._lookout = Lookout(presence, self.channels, self._control)
             # First what was done before a lost connection, then what was not.
             self.acks.flush()
             presence.claims.sort()
         return self._lookout
+
+    def _control(self) -> None:
+        self._on_control()
 
     def _leave_hub(self) -> None:
         rounds, self._rounds = self._rounds, None
@@ -274,3 +280,7 @@ class Transport(virtual.Transport):
     def _channel_for(self, claimed: Claimed) -> OurChannel | None:
         wanting = [c for c in self.channels if c.kind == claimed.kind and claimed.queue in c.queues]
         return next((c for c in wanting if c.qos.can_consume()), wanting[0] if wanting else None)
+
+
+def _do_nothing() -> None:
+    """See to nothing: a transport without a lane of SQL jobs is told nothing."""

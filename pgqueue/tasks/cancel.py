@@ -114,15 +114,17 @@ class Canceler(threading.Thread):
         self._pursued: set[int] = set()
         self._is_stopped = False
 
-    def cancel(self, job_id: int, cause: Cause = Cause.REQUEST, grace: float = 0.0) -> None:
-        """Cancel a job soon, if this worker has it; end its session `grace` seconds later unless that is 0."""
+    def cancel(self, job_id: int, cause: Cause = Cause.REQUEST) -> None:
+        """Cancel a job soon, if this worker has it."""
         with self._changed:
             is_new = job_id not in self._pursued
             self._pursued.add(job_id)
         if is_new:
             self.plan(0.0, lambda: self._cancel(job_id, cause, _REPEAT_FROM))
-        if grace > 0:
-            self.plan(grace, lambda: self._terminate(job_id))
+
+    def terminate(self, job_id: int, grace: float) -> None:
+        """End the session of a job `grace` seconds from now, if it still runs here."""
+        self.plan(grace, lambda: self._terminate(job_id))
 
     def stop(self) -> None:
         """End the thread."""

@@ -24,7 +24,7 @@ from .pool import ExecutorPool
 from .request import TASK_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 logger = get_logger(__name__)
 
@@ -73,7 +73,7 @@ class JobLane(bootsteps.StartStopStep):
         for tag in self._tags.values():
             # A job that runs since before the connection was lost takes one of the places.
             self._channel.qos.append(None, tag)
-        consumer.connection.transport.on_control("cancel", self._cancel_job)
+        consumer.connection.transport.on_control(self.pool.orders.look_soon)
         self._jobs = Consumer(
             self._channel, accept=["json"], auto_declare=False, on_message=self._make_handler(consumer)
         )
@@ -142,10 +142,6 @@ class JobLane(bootsteps.StartStopStep):
             handle(message, None, settle, settle, consumer.on_task_message)
 
         return on_message
-
-    def _cancel_job(self, order: Mapping[str, Any]) -> None:
-        if self.pool is not None:
-            self.pool.canceler.cancel(order["id"], grace=order.get("grace_ms", 0) / 1000)
 
     def _add_queue(self, queue: Any) -> None:
         if self._jobs is not None and not self._jobs.consuming_from(queue):

@@ -18,6 +18,7 @@ from .cancel import Canceler, Cause
 from .claim import ClaimedJob
 from .credentials import Credentials
 from .executor import Executor
+from .orders import CancelOrders
 from .progress import ProgressWriter
 from .report import to_celery
 
@@ -62,6 +63,7 @@ class ExecutorPool:
         self._is_closed = False
         self._executors = [Executor(number, self) for number in range(1, size + 1)]
         self.canceler = Canceler([executor.gate for executor in self._executors])
+        self.orders = CancelOrders(database, self.canceler, self._find_running)
 
     def start(self) -> None:
         """Start the threads. They open no session before the first job."""
@@ -143,10 +145,8 @@ class ExecutorPool:
 
     def cancel_running(self) -> None:
         """Stop what runs, because the worker stops: the jobs go back to the queue."""
-        with self._lock:
-            job_ids = [assignment.job.id for assignment in self._running.values()]
-        for job_id in job_ids:
-            self.canceler.cancel(job_id, Cause.SHUTDOWN)
+        for job in self._find_running():
+            self.canceler.cancel(job.id, Cause.SHUTDOWN)
 
     @property
     def is_busy(self) -> bool:
@@ -187,6 +187,10 @@ class ExecutorPool:
             executor.join(_JOIN_SECONDS)
         self.canceler.stop()
         self.progress.stop()
+
+    def _find_running(self) -> list[ClaimedJob]:
+        with self._lock:
+            return [assignment.job for assignment in self._running.values()]
 
     def _report(self, report: Callable[[], None]) -> None:
         self._reports.append(report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import Any
 
@@ -69,6 +68,5 @@ class Executors:
         presence = self.claimant.presence
         presence.execute(f'listen "pgqueue.w.{self.claimant.id}"')
         while not self._is_stopped.is_set():
-            for notify in presence.notifies(timeout=0.1):
-                order = json.loads(notify.payload)
-                self.pool.canceler.cancel(order["id"], grace=order["grace_ms"] / 1000)
+            for _notify in presence.notifies(timeout=0.1):
+                self.pool.orders.look_soon()

@@ -1,7 +1,9 @@
 """Canceling: it stops the job that is meant and no other, whenever it comes."""
 
+import json
 import random
 import threading
+import time
 
 import pytest
 
@@ -11,6 +13,19 @@ from tests.harness.jobs import launch
 from tests.harness.people import fetch_value
 
 CANCELED = ("canceled", "57014", "canceling statement due to user request")
+
+
+def count_looks(executors):
+    """A list that grows with each question whether a job is to be canceled."""
+    fetch, looks = executors.database.fetch, []
+
+    def count_and_fetch(name, **params):
+        if name == "cancel_requests":
+            looks.append(params)
+        return fetch(name, **params)
+
+    executors.database.fetch = count_and_fetch
+    return looks
 
 
 def ending(job):
@@ -121,6 +136,40 @@ def test_a_cold_shutdown_gives_running_jobs_back(alice, executors):
     job.wait_until("queued")
     assert (job.row["attempts"], job.row["error"]) == (0, None)
     assert executors.claimant.claim_one("elsewhere").redelivered
+
+
+def test_a_notification_that_nobody_ordered_cancels_nothing(db: Database, alice, bob, executors):
+    job = launch(alice, "select pg_sleep(1.5), 'whole'").wait_until("running")
+    looks = count_looks(executors)
+
+    for payload in ("", "noise", json.dumps({"op": "cancel", "id": job.id, "grace_ms": 1})):
+        bob.execute("select pg_notify(%s, %s)", [f"pgqueue.w.{executors.claimant.id}", payload])
+
+    eventually(lambda: looks)
+    assert job.result("slept text, said text") == [("", "whole")]
+
+
+def test_a_cancel_whose_notification_was_lost_is_heard_at_the_next_look(alice, owner, executors):
+    job = launch(alice, "select pg_sleep(60)").wait_until("running")
+    owner.execute("insert into pgqueue.request (id, kind) values (%s, 'cancel')", [job.id])
+
+    executors.pool.orders.look_soon()
+
+    assert ending(job) == CANCELED
+
+
+def test_a_flood_of_hints_is_not_a_flood_of_queries(alice, executors):
+    job = launch(alice, "select pg_sleep(60)").wait_until("running")
+    looks, started = count_looks(executors), time.monotonic()
+
+    for _ in range(100):
+        for _ in range(1000):
+            executors.pool.orders.look_soon()
+        time.sleep(0.002)
+    job.cancel()
+
+    assert ending(job) == CANCELED
+    assert 1 <= len(looks) <= (time.monotonic() - started) / 0.1 + 2
 
 
 @pytest.mark.slow

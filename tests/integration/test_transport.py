@@ -453,17 +453,29 @@ def test_settling_a_job_makes_room_for_the_next_without_removing_it(db: Database
     assert db.fetch_value("select count(*) from pgqueue.message") == 2
 
 
-def test_orders_reach_the_callback_and_noise_does_not_hurt(db: Database, connect: Connect) -> None:
+def test_notifications_to_a_worker_only_say_that_it_is_time_to_look(db: Database, connect: Connect) -> None:
     connection = connect()
-    inbox, orders = Inbox(connection, Queue("q")), []
-    connection.transport.on_control("cancel", orders.append)
+    inbox, looks = Inbox(connection, Queue("q")), []
+    connection.transport.on_control(lambda: looks.append("look"))
+    inbox.drain()
+    looks.clear()
     worker = connection.transport.presence.worker_id
-    for payload in ("not json", "[]", "7", '{"op": "unknown"}', '{"op": "cancel", "id": 5}'):
+    for payload in ("", "not json", '{"op": "cancel", "id": 5}'):
         db.execute("select pg_notify(%s, %s)", [f"pgqueue.w.{worker}", payload])
 
-    inbox.drain()
+    eventually(lambda: inbox.drain(0.05) == [] and looks)
 
-    assert orders == [{"op": "cancel", "id": 5}]
+    # One for all that came together, and one with each heartbeat.
+    assert set(looks) == {"look"}
+
+
+def test_every_heartbeat_is_a_look_at_what_the_worker_is_told(db: Database, connect: Connect) -> None:
+    connection = connect()
+    db.execute(f"alter database {db.name} set pgqueue.naptime = '100ms'")
+    inbox, looks = Inbox(connection, Queue("q")), []
+    connection.transport.on_control(lambda: looks.append("look"))
+
+    eventually(lambda: inbox.drain(0.05) == [] and len(looks) >= 3)
 
 
 def test_a_transient_message_that_nobody_listens_to_is_not_sent_until_somebody_does(

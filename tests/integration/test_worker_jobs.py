@@ -175,6 +175,20 @@ def test_a_job_outlives_the_connection_of_its_worker(db, alice, owner, start_wor
     assert fetch_value(owner, executors) <= 1
 
 
+def test_a_job_can_be_canceled_when_its_worker_has_registered_anew(db, alice, owner, start_worker):
+    worker = start_worker(db)
+    job = launch(alice, "select pg_sleep(100)").wait_until("running")
+    was = fetch_value(owner, "select worker_id from pgqueue.message")
+
+    owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pgqueue presence'")
+    eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was, 30)
+    assert job.state == "running", worker.read_log()
+    job.cancel()
+
+    assert job.end()["state"] == "canceled"
+    assert fetch_value(owner, "select array_agg(id) from pgqueue.worker") != [was]
+
+
 def test_a_job_can_be_canceled_while_its_worker_leaves(db, alice, start_worker):
     worker = start_worker(db)
     job = launch(alice, "select pg_sleep(60)").wait_until("running")

@@ -1,7 +1,5 @@
 """Cancel and detach, before, during and after a run."""
 
-import json
-
 import psycopg
 import pytest
 
@@ -66,6 +64,12 @@ def listen(db, worker):
     return session
 
 
+def orders_to(worker, *claims):
+    """What a worker with these claims is told to cancel."""
+    ids, tokens = [claim.id for claim in claims], [claim.token for claim in claims]
+    return worker.session.execute("select * from pgqueue._cancel_requests(%s, %s)", [ids, tokens]).fetchall()
+
+
 def test_canceling_a_running_job_tells_its_worker(db, alice, worker):
     handle = fetch_value(alice, "select pgqueue.launch('select 1')")
     claim = worker.claim_one()
@@ -77,7 +81,8 @@ def test_canceling_a_running_job_tells_its_worker(db, alice, worker):
     assert fetch_value(alice, CANCEL, [handle]) is True
 
     (told,) = ear.notifies(timeout=5, stop_after=1)
-    assert json.loads(told.payload) == {"op": "cancel", "id": claim.id, "grace_ms": 0}
+    assert told.payload == ""
+    assert orders_to(worker, claim) == [(claim.id, None, None)]
     error = {"sqlstate": "57014", "message": "canceling statement due to user request"}
     assert executor.fail(claim, error) == "canceled"
     assert fetch_value(alice, "select state from pgqueue.jobs") == "canceled"
@@ -93,11 +98,42 @@ def test_the_grace_is_told_and_waited_for(db, alice, owner, worker, in_backgroun
 
     canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle, '30 s')", [handle])
 
-    (told,) = ear.notifies(timeout=5, stop_after=1)
-    assert json.loads(told.payload)["grace_ms"] == 30000
+    (_told,) = ear.notifies(timeout=5, stop_after=1)
+    [(canceled_id, terminate_at, seconds_left)] = orders_to(worker, claim)
+    assert (canceled_id, terminate_at is None) == (claim.id, False)
+    assert 0 < seconds_left <= 30
     assert not canceled.done()
     executor.fail(claim, {"sqlstate": "57014", "message": "canceling statement due to user request"})
     assert canceled.result(timeout=5) is True
+
+
+def test_a_later_cancel_can_shorten_the_grace_and_not_lengthen_it(alice, owner, worker):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+    claim = worker.claim_one()
+    worker.executor("alice").begin(claim)
+    left = []
+    for grace_ms in (0, 30_000, 600_000, 10_000, 0):
+        owner.execute("select pgqueue._cancel('alice'::regrole, %s::pgqueue.handle, %s)", [handle, grace_ms])
+        left.append(orders_to(worker, claim)[0][2])
+
+    assert left[0] is None
+    assert 20 < left[2] <= left[1] <= 30
+    assert 0 < left[4] <= left[3] <= 10
+
+
+def test_a_worker_hears_of_the_cancels_of_its_claims_only(alice, owner, worker):
+    for _ in range(2):
+        alice.execute("select pgqueue.launch('select 1')")
+    one, other = worker.claim(max_count=2)
+    executor = worker.executor("alice")
+    executor.begin(one)
+    alice.execute("select pgqueue.cancel((id, cookie)::pgqueue.handle) from pgqueue.outbox where id = %s", [one.id])
+
+    assert orders_to(worker, other) == []
+    stale = "select * from pgqueue._cancel_requests(array[%s::bigint], array[%s::bigint])"
+    assert worker.session.execute(stale, [one.id, one.token ^ 1]).fetchall() == []
+    assert orders_to(worker, one, other) == [(one.id, None, None)]
+    assert refused(alice, stale, [one.id, one.token]).sqlstate == "42501"
 
 
 def test_a_canceled_job_that_ends_with_another_error_has_failed(alice, worker):

@@ -65,10 +65,14 @@ create table pgqueue.request (
   id bigint not null,
   kind text not null,
   requested_at timestamptz not null default clock_timestamp(),
+  terminate_at timestamptz,
   primary key (id, kind),
   constraint request_kind_is_known check (kind in ('cancel', 'detach'))
 );
 comment on table pgqueue.request is 'What is asked of a job that a worker has: the row of a running job is locked, so requests stand beside it';
+comment on column pgqueue.request.terminate_at is 'Of a cancel with grace: when the session of the job is ended if it still runs';
+create index request_cancel on pgqueue.request (id) where kind = 'cancel';
+comment on index pgqueue.request_cancel is 'pgqueue._cancel_requests: however many detached jobs there are';
 
 create table pgqueue.stat_total (
   submitter oid not null,

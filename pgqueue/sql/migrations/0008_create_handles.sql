@@ -232,6 +232,7 @@ as $$
 declare
   place record;
   m pgqueue.message;
+  ends_at timestamptz := case when grace_ms > 0 then clock_timestamp() + grace_ms * interval '1 ms' end;
 begin
   for attempt in 1 .. 400 loop
     select * into place from pgqueue._locate(role, handle, '55000') l;
@@ -246,9 +247,16 @@ begin
       return true;
     elsif found or place.running then
       -- Its worker has it: prefetched (pgqueue._begin_job will see the request) or running (the worker is told).
-      insert into pgqueue.request (id, kind) values (handle.id, 'cancel') on conflict do nothing;
-      -- The row is newer than the place: it may have been claimed between the two.
-      perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), jsonb_build_object('op', 'cancel', 'id', handle.id, 'grace_ms', grace_ms)::text);
+      insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
+      if not found and ends_at is not null then
+        -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
+        update pgqueue.request r set terminate_at = least(r.terminate_at, ends_at)
+        where r.id = handle.id and r.kind = 'cancel'
+          and exists (select from pgqueue.request l where l.id = handle.id and l.kind = 'cancel' for update skip locked);
+      end if;
+      -- Only a hint, for anybody can notify: what to do the worker asks pgqueue._cancel_requests. The row is newer than
+      -- the place: it may have been claimed between the two.
+      perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), '');
       return true;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit

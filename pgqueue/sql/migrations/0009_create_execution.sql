@@ -185,6 +185,19 @@ end
 $$;
 comment on function pgqueue._request_cancel(bigint, bigint) is 'A worker was told by Celery to revoke a job that it has: the job ends as canceled';
 
+create function pgqueue._cancel_requests(ids bigint[], tokens bigint[])
+  returns table (id bigint, terminate_at timestamptz, seconds_left float8)
+  language sql stable security definer
+begin atomic
+  -- By the claims and not by the worker: one that lost its presence has another number, and its jobs run on.
+  select r.id, r.terminate_at, extract(epoch from r.terminate_at - clock_timestamp())::float8
+  from unnest(_cancel_requests.ids, _cancel_requests.tokens) held (id, token)
+  join pgqueue.request r on r.id = held.id and r.kind = 'cancel'
+  join pgqueue.message m on m.id = held.id and m.token = held.token;
+end;
+comment on function pgqueue._cancel_requests(bigint[], bigint[]) is
+  'Which of these claims are to be canceled, and when to end the session of the job (NULL: never). A worker believes this and no notification';
+
 create function pgqueue._set_progress(id bigint, token bigint, pct int, msg text)
   returns void
   language plpgsql volatile security definer

@@ -70,7 +70,7 @@ grant execute on function
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._delete_queue(text, boolean, boolean),
   pgqueue._defer_job(bigint, bigint, text, interval), pgqueue._set_progress(bigint, bigint, int, text),
-  pgqueue._request_cancel(bigint, bigint)
+  pgqueue._request_cancel(bigint, bigint), pgqueue._cancel_requests(bigint[], bigint[])
   to pgqueue_worker;
 
 grant execute on function
