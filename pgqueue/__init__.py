@@ -3,10 +3,15 @@
 The public names. Everything else is reached by its module.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .client import Client, JobOptions, connect
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
 from .job import Column, Job, JobState, JobStatus, Progress, Result
+
+if TYPE_CHECKING:
+    from .broker.in_transaction import in_transaction
 
 __all__ = [
     "Client",
@@ -25,6 +30,16 @@ __all__ = [
     "Result",
     "__version__",
     "connect",
+    "in_transaction",
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Programs that send no Celery tasks need not load kombu.
+    if name == "in_transaction":
+        from .broker.in_transaction import in_transaction
+
+        return in_transaction
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,31 +1,73 @@
 """The transaction that a caller already has, found behind the object that it holds.
 
-Knows psycopg's connection and SQLAlchemy's Connection and Session. SQLAlchemy is imported only by callers who use it.
+Knows psycopg's connection, SQLAlchemy's Connection and Session, and Django's connection. SQLAlchemy and Django are
+asked only by callers who use them.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Union
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
 import psycopg
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection as SQLAlchemyConnection
     from sqlalchemy.orm import Session as SQLAlchemySession
 
-CallerConnection = Union["psycopg.Connection[Any]", "SQLAlchemyConnection", "SQLAlchemySession"]
+
+@runtime_checkable
+class DjangoConnection(Protocol):
+    """What Django's `connection` and `connections[alias]` look like."""
+
+    vendor: str
+    connection: Any
+
+    def ensure_connection(self) -> None:
+        """Connect if there is no connection."""
+
+
+CallerConnection = Union["psycopg.Connection[Any]", "SQLAlchemyConnection", "SQLAlchemySession", DjangoConnection]
+
+_current: ContextVar[CallerConnection | None] = ContextVar("pgqueue_caller", default=None)
+
+
+def current() -> CallerConnection | None:
+    """Return whose transaction the block that this runs in was given, if it runs in one."""
+    return _current.get()
+
+
+@contextmanager
+def entered(given: CallerConnection) -> Iterator[None]:
+    """Let this thread, or asyncio task, be in the transaction of `given`."""
+    token = _current.set(given)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def driver_connection(given: CallerConnection) -> psycopg.Connection[Any]:
     """Find the psycopg connection behind `given`, inside the transaction that its owner will commit.
 
     Raises:
-        TypeError: it is neither a psycopg nor a SQLAlchemy connection, or SQLAlchemy uses another driver there.
+        TypeError: it is none that is known, or one that uses another driver.
     """
     if isinstance(given, psycopg.Connection):
         return given
-    return _behind_sqlalchemy(_to_sqlalchemy_connection(given))
+    if "django" in sys.modules and isinstance(given, DjangoConnection):
+        given.ensure_connection()
+        return _of_psycopg(given.connection, f"{type(given.connection).__module__.partition('.')[0]} in Django")
+    connection = _to_sqlalchemy_connection(given)
+    found = _of_psycopg(connection.connection.driver_connection, connection.dialect.driver)
+    # Without this, SQLAlchemy would not know that there is something to commit.
+    if not connection.in_transaction():
+        connection.begin()
+    return found
 
 
 def _to_sqlalchemy_connection(given: object) -> SQLAlchemyConnection:
@@ -39,18 +81,15 @@ def _to_sqlalchemy_connection(given: object) -> SQLAlchemyConnection:
         if isinstance(given, Connection):
             return given
     raise TypeError(
-        "connection must be a psycopg.Connection, or SQLAlchemy's Connection or Session on postgresql+psycopg, "
-        f"not {type(given).__module__}.{type(given).__qualname__}"
+        "connection must be a psycopg.Connection, SQLAlchemy's Connection or Session on postgresql+psycopg, or "
+        f"Django's connection, not {type(given).__module__}.{type(given).__qualname__}"
     )
 
 
-def _behind_sqlalchemy(connection: SQLAlchemyConnection) -> psycopg.Connection[Any]:
-    found = connection.connection.driver_connection
+def _of_psycopg(found: object, driver: str) -> psycopg.Connection[Any]:
     if not isinstance(found, psycopg.Connection):
         raise TypeError(
-            f"connection uses the driver {connection.dialect.driver}: pgqueue needs postgresql+psycopg (psycopg 3)"
+            f"connection uses the driver {driver}: pgqueue needs postgresql+psycopg (psycopg 3). "
+            "With any other, execute: select pgqueue.send_task(...)"
         )
-    # Without this, SQLAlchemy would not know that there is something to commit.
-    if not connection.in_transaction():
-        connection.begin()
     return found

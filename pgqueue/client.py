@@ -15,7 +15,7 @@ import psycopg
 from kombu.utils import json as kombu_json
 
 from . import errors
-from .caller_transaction import CallerConnection, driver_connection
+from .caller_transaction import CallerConnection, current, driver_connection
 from .handle import Handle
 from .job import Column, Job, JobState, JobStatus, Progress, Result
 from .session import Session, fetch_on
@@ -127,13 +127,15 @@ class Client:
         """Queue a job inside a transaction: workers see it at its commit, and never if it rolls back.
 
         Args:
-            connection: a psycopg connection, or SQLAlchemy's connection or session, whose transaction the job
-                joins. Without one the job is committed at once.
+            connection: a psycopg connection, SQLAlchemy's connection or session, or Django's connection, whose
+                transaction the job joins. Without one, and outside of `in_transaction`, it is committed at once.
 
         Raises:
             PgQueueError: as `launch`.
         """
-        return self._hand_in("enqueue_job", sql, values, params, options, connection, keep_result=keep_result)
+        return self._hand_in(
+            "enqueue_job", sql, values, params, options, connection or current(), keep_result=keep_result
+        )
 
     def enqueue_many(
         self,
@@ -154,7 +156,7 @@ class Client:
         """
         if options.get("unique_key") is not None:
             raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs")
-        session = self._connection(connection)
+        session = self._connection(connection or current())
         arguments = _job_arguments(session, list(statements), params or (), options)
         rows = fetch_on(session, "enqueue_jobs", arguments | {"keep_result": keep_result})
         return [Job(self, Handle(*row)) for row in rows]
@@ -197,7 +199,7 @@ class Client:
             "headers": None if headers is None else _to_json(headers),
             "ignore_result": ignore_result,
         }
-        return str(fetch_on(self._connection(connection), "send_task", arguments)[0][0])
+        return str(fetch_on(self._connection(connection or current()), "send_task", arguments)[0][0])
 
     def job(self, handle: Handle | str) -> Job:
         """Take up a job by its handle, or by the handle's text `ID:COOKIE`. Asks nothing of the server.

@@ -19,8 +19,8 @@ from kombu.utils.json import dumps
 from .. import errors
 from . import identity
 from .acks import settle
-from .envelope import from_row, to_row
-from .presence import Presence
+from .envelope import from_row
+from .publish_batch import PublishBatch
 from .qos import QoS
 
 if TYPE_CHECKING:
@@ -168,27 +168,13 @@ class Channel(virtual.Channel):
     # Publishing
 
     def basic_publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, **_kwargs: Any) -> int:
-        """Publish; return how many queues that reached.
+        """Publish, in the caller's transaction or one of its own; return how many queues that reached."""
+        priority = self._get_message_priority(message)
+        return self._transport.publisher.publish(message, exchange, routing_key, priority)
 
-        A transient message for which nobody listens (events, before Flower comes) is not sent to the server at all.
-        """
-        row = to_row(message, exchange, routing_key)
-        presence = Presence.find(self._database) if row.is_transient and exchange else None
-        if presence is not None and (exchange, routing_key) in presence.unbound:
-            return 0
-        as_of = 0 if presence is None else presence.unbound.age
-        [(reached,)] = self._fetch(
-            "publish",
-            exchange=exchange,
-            routing_key=routing_key,
-            message=row.message,
-            priority=self._get_message_priority(message),
-            eta=row.eta,
-            ttl_seconds=row.ttl_seconds,
-        )
-        if presence is not None and not reached:
-            presence.unbound.add(exchange, routing_key, as_of)
-        return int(reached)
+    def create_publish_batch(self, max_size: int) -> PublishBatch:
+        """Gather what a `Producer.batch` publishes."""
+        return PublishBatch(self, self._transport.publisher, max_size)
 
     # Consuming
 

@@ -25,6 +25,7 @@ from .channel import Channel as OurChannel
 from .channel import Subscription
 from .lookout import Lookout
 from .presence import Presence
+from .publisher import Publisher
 from .register import DRIVER_TYPE, join_neighbours
 from .rounds import Rounds
 
@@ -63,7 +64,7 @@ class Transport(virtual.Transport):
     recoverable_channel_errors = ()
 
     implements = virtual.Transport.implements.extend(
-        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
+        asynchronous=True, batch_publish=True, exchange_type=frozenset(["direct", "topic", "fanout"])
     )
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
@@ -74,6 +75,8 @@ class Transport(virtual.Transport):
         self.database = Database.for_dsn(conninfo_of(client))
         self.database.application_name = f"pgqueue broker {identity.name()}"[:63]
         self.acks = Acks.of(self.database)
+        self._caller = client.transport_options.get("in_transaction_of")
+        self.publisher = Publisher(self.database, self._caller)
         self._executors = int(client.transport_options.get("executors", 0))
         self._lookout: Lookout | None = None
         self._rounds: Rounds | None = None
@@ -90,7 +93,8 @@ class Transport(virtual.Transport):
         """
         if self._lookout is not None and not self._lookout.presence.is_alive:
             self._abandon()
-        self.database.check()
+        if self._caller is None:
+            self.database.check()
         self._is_closed = False
         super().establish_connection()
         return self

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # The worker that an example names, where pgqueue's own will not do.
-WORKERS = {"trigger_to_celery.py": ("-A", "examples.trigger_to_celery")}
+WORKERS = {
+    "trigger_to_celery.py": ("-A", "examples.trigger_to_celery"),
+    "celery_in_transaction.py": ("-A", "examples.celery_in_transaction"),
+}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

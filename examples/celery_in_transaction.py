@@ -1,0 +1,59 @@
+"""A row and the Celery task that looks at it in one SQLAlchemy transaction: the task never runs too early or in vain.
+
+`app` is an ordinary Celery app. Run its worker with:  pgqueue worker -A examples.celery_in_transaction
+"""
+
+import os
+
+from celery import Celery
+from sqlalchemy import create_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+import pgqueue
+from pgqueue.config import to_conninfo, to_url
+
+CONNINFO = to_conninfo(os.environ.get("PGQUEUE_DSN", ""))
+
+app = Celery("shop", broker=to_url(CONNINFO, "pgqueue"), backend=to_url(CONNINFO, "pgqueue"))
+engine = create_engine(to_url(CONNINFO, "postgresql+psycopg"))
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Parcel(Base):
+    __tablename__ = "posted_parcel"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[str]
+
+
+@app.task(name="shop.print_label")
+def print_label(parcel_id: int) -> str:
+    """Finds the row, for it was sent by the commit that made the row visible."""
+    with Session(engine) as session:
+        return f"To: {session.get_one(Parcel, parcel_id).address}"
+
+
+def main() -> None:
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+
+    with Session(engine) as session:
+        session.add(Parcel(id=1, address="nowhere"))
+        never = print_label.apply_async([1], connection=pgqueue.in_transaction(session))
+        session.rollback()
+
+    with Session(engine) as session, pgqueue.in_transaction(session):
+        session.add(Parcel(id=2, address="12 St James's Square"))
+        label = print_label.delay(2)
+        session.commit()
+
+    print(label.get(timeout=30))
+    assert label.get() == "To: 12 St James's Square"
+    assert not never.ready()
+    engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

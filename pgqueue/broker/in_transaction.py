@@ -1,0 +1,59 @@
+"""A caller's own transaction, as a block and as Celery's `connection=`: rolled back means never sent."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from kombu.connection import Connection
+from psycopg.conninfo import make_conninfo
+
+from ..caller_transaction import driver_connection, entered
+from ..config import to_url
+from .register import DRIVER_TYPE
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ..caller_transaction import CallerConnection
+
+#: What was declared on each database: these connections live too briefly to remember it themselves.
+_declared: dict[str, set[int]] = {}
+
+
+class in_transaction(Connection):  # noqa: N801 - it is written as a block
+    """Let tasks be sent in the transaction of `connection`, and so only if that commits.
+
+    As a block: all that this thread publishes or enqueues inside. As Celery's `connection=`: that one call.
+    The messages go to the database of `connection`. Queues that a task needs are declared at once, in a session apart.
+
+    Args:
+        connection: a psycopg connection; SQLAlchemy's Connection or Session on psycopg 3; Django's `connection`.
+
+    Raises:
+        TypeError: it is none of these, or is one on another driver.
+    """
+
+    def __init__(self, connection: CallerConnection, **_options: Any) -> None:
+        info = driver_connection(connection).info
+        url = to_url(make_conninfo(info.dsn, **({"password": info.password} if info.password else {})), DRIVER_TYPE)
+        super().__init__(url, transport_options={"in_transaction_of": connection})
+        self._given = connection
+        self._blocks = contextlib.ExitStack()
+        self.connect()
+        self.declared_entities = _declared.setdefault(url, set())
+
+    def clone(self, **_kwargs: Any) -> in_transaction:
+        """Return another one of the same transaction."""
+        return in_transaction(self._given)
+
+    def __enter__(self) -> Self:
+        self._blocks.enter_context(entered(self._given))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._blocks.close()

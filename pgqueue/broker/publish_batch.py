@@ -1,0 +1,71 @@
+"""What kombu's `Producer.batch` gathers: messages that are sent together, in one statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import BatchPublishError
+
+from ..caller_transaction import current
+from .envelope import to_row
+from .publisher import to_letter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .channel import Channel
+    from .publisher import Letter, Publisher
+
+
+class PublishBatch:
+    """Keeps messages until it is flushed. A flush sends all that was kept, or nothing."""
+
+    def __init__(self, channel: Channel, publisher: Publisher, max_size: int) -> None:
+        self.channel = channel
+        self._publisher = publisher
+        self._max_size = max_size
+        self._letters: list[Letter] = []
+        self._failure: BaseException | None = None
+
+    def publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, **_kwargs: Any) -> None:
+        """Keep a message for the next flush; flush when there are `max_size`.
+
+        Raises:
+            BatchPublishError: as `flush`.
+        """
+        self._check()
+        if current() is not None:
+            # The block of a caller's transaction, which may be over at the next flush.
+            self.channel.basic_publish(message, exchange, routing_key)
+            return
+        priority = self.channel._get_message_priority(message)
+        self._letters.append(to_letter(to_row(message, exchange, routing_key), exchange, routing_key, priority))
+        if len(self._letters) >= self._max_size:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was kept.
+
+        Raises:
+            BatchPublishError: nothing was sent; or the session was lost on the way, and all of it was, or nothing.
+        """
+        self._check()
+        letters, self._letters = self._letters, []
+        if letters:
+            try:
+                self._publisher.publish_many(letters)
+            except Exception as failure:
+                self._failure = failure
+                raise BatchPublishError(f"a batch of {len(letters)} messages was not published: {failure}") from failure
+
+    def discard(self) -> None:
+        """Forget what was not sent."""
+        self._letters.clear()
+
+    def close(self) -> None:
+        """End. There is nothing to be let go."""
+        self.discard()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise BatchPublishError("a batch that has failed cannot be used again") from self._failure

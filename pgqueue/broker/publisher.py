@@ -1,0 +1,95 @@
+"""Sends messages to the server: one by one, many in one statement, or inside a transaction that the caller has.
+
+Where a message goes is decided in SQL. What is here knows only over which session it is asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from .. import errors
+from ..caller_transaction import current, driver_connection
+from ..sql import query
+from .envelope import to_row
+from .presence import Presence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ..caller_transaction import CallerConnection
+    from ..database import Database
+    from .envelope import Row
+
+
+class Letter(NamedTuple):
+    """A message on its way: the parameters of the query."""
+
+    exchange: str
+    routing_key: str
+    message: str
+    priority: int
+    eta: datetime | None
+    ttl_seconds: float | None
+
+
+def to_letter(row: Row, exchange: str, routing_key: str, priority: int) -> Letter:
+    """Address a message."""
+    return Letter(exchange, routing_key, row.message, priority, row.eta, row.ttl_seconds)
+
+
+class Publisher:
+    """Publishes for the channels of one connection.
+
+    Args:
+        caller: whose transaction all of it belongs to; None: that of the block it is called in, or else its own.
+    """
+
+    def __init__(self, database: Database, caller: CallerConnection | None) -> None:
+        self._database = database
+        self._caller = caller
+
+    def publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, priority: int) -> int:
+        """Publish; return how many queues that reached.
+
+        A transient message for which nobody listens (events, before Flower comes) is not sent to the server at all.
+
+        Raises:
+            psycopg.Error: as the server or the connection said it.
+            PgQueueError: the same, in a caller's transaction: kombu must not try again there.
+        """
+        row = to_row(message, exchange, routing_key)
+        presence = Presence.find(self._database) if row.is_transient and exchange else None
+        if presence is not None and (exchange, routing_key) in presence.unbound:
+            return 0
+        as_of = 0 if presence is None else presence.unbound.age
+        reached = self._ask("publish", to_letter(row, exchange, routing_key, priority)._asdict())
+        if presence is not None and not reached:
+            presence.unbound.add(exchange, routing_key, as_of)
+        return reached
+
+    def publish_many(self, letters: list[Letter]) -> int:
+        """Publish all of them, in this order and in one statement, or none; return how many copies that made.
+
+        Raises:
+            psycopg.Error, PgQueueError: as `publish`.
+        """
+        columns = zip(*letters, strict=True)
+        return self._ask("publish_many", dict(zip(Letter._fields, map(list, columns), strict=True)))
+
+    def _ask(self, query_name: str, params: Mapping[str, object]) -> int:
+        caller = self._caller or current()
+        if caller is None:
+            [(reached,)] = self._database.fetch(query_name, **params)
+            return int(reached)
+        connection = driver_connection(caller)
+        try:
+            # A cursor of our own: the caller's connection may have another class, and other rows.
+            with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+                [(reached,)] = cursor.execute(query(query_name), params, prepare=False).fetchall()
+        except psycopg.Error as failure:
+            raise errors.from_driver(failure) from failure
+        return int(reached)
