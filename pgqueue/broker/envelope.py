@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kombu.utils.json import dumps, loads
 
-#: Where a task finds the due time that it was published with.
+#: Where a message has the due time that it was published with. A Celery task finds it in `request.eta`: published_eta.py.
 ETA_HEADER = "published_eta"
 
 

@@ -18,7 +18,7 @@ from kombu.transport import virtual
 from .. import errors
 from ..config import to_conninfo, to_url, without_password
 from ..database import Database
-from . import identity
+from . import identity, published_eta
 from .acks import Acks
 from .address import conninfo_of, move_password_out
 from .channel import Channel as OurChannel
@@ -71,6 +71,7 @@ class Transport(virtual.Transport):
         super().__init__(client, **kwargs)
         move_password_out(client)
         identity.listen_to_celery()
+        published_eta.listen_to_celery()
         join_neighbours(with_gossip=bool(client.transport_options.get("gossip")))
         self.database = Database.for_dsn(conninfo_of(client))
         self.database.application_name = f"pgqueue broker {identity.name()}"[:63]

@@ -89,6 +89,7 @@ class EmbeddedServer:
         pg_bin: str | os.PathLike[str] | None = None,
         settings: Mapping[str, str] | None = None,
         parent: str | os.PathLike[str] | None = None,
+        port: int | None = None,
     ) -> Iterator[EmbeddedServer]:
         """Run a server whose data is removed at the end, and which dies with the calling thread.
 
@@ -96,6 +97,7 @@ class EmbeddedServer:
             pg_bin: as for the class.
             settings: as for the class.
             parent: where to put it; the system's place for temporary files when None.
+            port: as for the class.
 
         Raises:
             EmbeddedError: as `start`.
@@ -105,7 +107,7 @@ class EmbeddedServer:
         place = Path(tempfile.mkdtemp(prefix="pgqueue-", dir=parent or usual))
         place.chmod(0o711)
         try:
-            with cls(place / "data", pg_bin=pg_bin, settings=settings, dies_with_us=True) as server:
+            with cls(place / "data", pg_bin=pg_bin, port=port, settings=settings, dies_with_us=True) as server:
                 yield server
         finally:
             data_directory.remove_socket_directory(place / "data")

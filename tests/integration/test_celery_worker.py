@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -145,6 +146,16 @@ def test_tasks_of_the_far_future_take_no_room_in_the_worker(
     inspect = app.control.inspect([worker.name], timeout=5)
     assert inspect.scheduled() == {worker.name: []}
     assert inspect.stats()[worker.name]["prefetch_count"] == 4
+
+
+def test_a_task_sees_its_eta(db: Database, app: Celery, start_worker: StartWorker) -> None:
+    start(start_worker, db, "--concurrency=1")
+    eta = datetime.now(timezone.utc) + timedelta(seconds=0.3)
+
+    app.send_task("leave_eta", eta=eta)
+    db.execute("select pgqueue.send_task('leave_eta', eta => %s)", [eta])
+
+    eventually(lambda: labels(db) == [f"{eta.isoformat()} None"] * 2)
 
 
 def test_a_running_task_of_a_killed_worker_runs_again(db: Database, app: Celery, start_worker: StartWorker) -> None:

@@ -1,0 +1,27 @@
+"""Shows a task the eta that it was published with, as `request.eta`.
+
+The worker itself sees no eta, or it would take the task through its timer (see `envelope.to_row`). Celery tells that
+it has received a task before it hands the request's headers to the pool: there the eta is put back.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .envelope import ETA_HEADER
+
+
+def listen_to_celery() -> None:
+    """Put etas back in this process, if it uses Celery at all. Harmless to repeat."""
+    if "celery" in sys.modules:
+        from celery.signals import task_received
+
+        task_received.connect(_put_back, weak=False, dispatch_uid=__name__)
+
+
+def _put_back(request: Any, **_kwargs: object) -> None:
+    headers = request.request_dict
+    # Taken away, not copied: Celery passes headers that it does not know on to a retry.
+    if ETA_HEADER in headers:
+        headers["eta"] = headers.pop(ETA_HEADER)
