@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kombu.utils.json import dumps, loads
 
-#: Where a message has the due time that it was published with. A Celery task finds it in `request.eta`: published_eta.py.
+#: Where a message has the due time that it was published with. A Celery task finds it in `request.eta` (published_eta).
 ETA_HEADER = "published_eta"
 
 
