@@ -176,11 +176,15 @@ class Client:
         task_id: str | None = None,
         headers: dict[str, object] | None = None,
         ignore_result: bool = False,
+        link: str | None = None,
+        errback: str | None = None,
         connection: CallerConnection | None = None,
     ) -> str:
         """Send a Celery task inside a transaction and return its id: workers see it at the commit.
 
         Args:
+            link: the task to call with the result of this one.
+            errback: the task to call when this one fails.
             connection: as for `enqueue`.
 
         Raises:
@@ -198,6 +202,8 @@ class Client:
             "task_id": task_id,
             "headers": None if headers is None else _to_json(headers),
             "ignore_result": ignore_result,
+            "link": link,
+            "errback": errback,
         }
         return str(fetch_on(self._connection(connection or current()), "send_task", arguments)[0][0])
 

@@ -324,6 +324,18 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._call(op text, request jsonb) IS 'Asks the gate, as the role that runs, apart from the caller''s transaction';
 
+CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (task IS NULL) THEN 'null'::jsonb
+             ELSE jsonb_build_array(jsonb_build_object('task', task, 'args', '[]'::jsonb, 'kwargs', '{}'::jsonb, 'options', '{}'::jsonb, 'subtask_type', NULL::unknown, 'immutable', false))
+         END AS jsonb_build_array;
+END;
+
+COMMENT ON FUNCTION pgqueue._callback(task text) IS 'A task by its name as a list of one Celery signature, JSON null for none';
+
 CREATE FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1705,10 +1717,15 @@ declare
   plain text;
 begin
   if kind = 'number' then
-    return value::text;
+    plain := value::text;
+    -- A fraction is a float to Python. One too long to be a float is not worth an error.
+    if strpos(plain, '.') = 0 or length(plain) > 300 then
+      return plain;
+    end if;
+    plain := plain::float8::text;
+    return case when plain ~ '[.e]' then plain else plain || '.0' end;
   elsif kind = 'string' then
-    plain := replace(replace(value #>> '{}', '\', '\\'), E'\n', '\n');
-    return case when strpos(plain, '''') > 0 and strpos(plain, '"') = 0 then '"' || plain || '"' else '''' || replace(plain, '''', '\''') || '''' end;
+    return pgqueue._python_string_repr(value #>> '{}');
   elsif kind = 'null' then
     return 'None';
   elsif kind = 'boolean' then
@@ -1718,12 +1735,35 @@ begin
   elsif kind = 'array' then
     return (select '[' || string_agg(pgqueue._python_repr(v), ', ' order by n) || ']' from jsonb_array_elements(value) with ordinality e (v, n));
   else
-    return (select '{' || string_agg(pgqueue._python_repr(to_jsonb(k)) || ': ' || pgqueue._python_repr(v), ', ') || '}' from jsonb_each(value) e (k, v));
+    return (select '{' || string_agg(pgqueue._python_string_repr(k) || ': ' || pgqueue._python_repr(v), ', ') || '}' from jsonb_each(value) e (k, v));
   end if;
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._python_repr(value jsonb) IS 'A value as Python would print it, for argsrepr and kwargsrepr';
+
+CREATE FUNCTION pgqueue._python_string_repr(value text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  quote text := case when strpos(value, '''') > 0 and strpos(value, '"') = 0 then '"' else '''' end;
+begin
+  value := replace(value, '\', '\\');
+  if quote = '''' then
+    value := replace(value, '''', '\''');
+  end if;
+  if value ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then
+    value := (select string_agg(
+                case when char = E'\n' then '\n' when char = E'\t' then '\t' when char = E'\r' then '\r'
+                  when char ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then '\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
+              from string_to_table(value, null) with ordinality c (char, n));
+  end if;
+  return quote || value || quote;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._python_string_repr(value text) IS 'A string as Python would print it';
 
 CREATE TABLE pgqueue.queue (
     name text NOT NULL,
@@ -2293,6 +2333,30 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._settings() IS 'The settings that a job of the caller inherits';
 
+CREATE FUNCTION pgqueue._shown(repr text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (length(repr) > 1024) THEN ("left"(repr, 1021) || '...'::text)
+             ELSE repr
+         END AS repr;
+END;
+
+COMMENT ON FUNCTION pgqueue._shown(repr text) IS 'What Celery shows of arguments: 1024 characters';
+
+CREATE FUNCTION pgqueue._somebody_listens(exchange text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- Not a function in SQL: that would be planned at each call, and this is asked for each task.
+  return exists (select from pgqueue.binding b where b.exchange = _somebody_listens.exchange);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._somebody_listens(exchange text) IS 'Whether any queue is bound to an exchange';
+
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -2414,33 +2478,36 @@ END;
 
 COMMENT ON FUNCTION pgqueue._task_group(group_id text) IS 'A group that was kept; NULL: there is none';
 
-CREATE FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) RETURNS json
+CREATE FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   argsrepr text := pgqueue._python_repr(args);
+  callbacks jsonb := pgqueue._callback(link);
+  errbacks jsonb := pgqueue._callback(errback);
 begin
   -- A list becomes a tuple: (), (1,), (1, 2).
   argsrepr := '(' || substr(argsrepr, 2, length(argsrepr) - 2) || case jsonb_array_length(args) when 1 then ',)' else ')' end;
-  -- Celery's message protocol, version 2. The due time is the queue's business, so the worker is told no eta.
+  -- Celery's message protocol, version 2. The due time is the queue's business: the worker is told no eta, the task is.
   return json_build_object(
-    'body', json_build_array(args, kwargs, '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
+    'body', json_build_array(args, kwargs, json_build_object('callbacks', callbacks, 'errbacks', errbacks, 'chain', null, 'chord', null))::text,
     'content-type', 'application/json',
     'content-encoding', 'utf-8',
     'headers', jsonb_build_object(
-      'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null,
-      'expires', to_char(expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+      'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null, 'expires', pgqueue._utc_text(expires),
       'group', null, 'group_index', null, 'retries', 0, 'timelimit', '[null, null]'::jsonb, 'root_id', task_id, 'parent_id', null,
-      'argsrepr', argsrepr, 'kwargsrepr', pgqueue._python_repr(kwargs), 'origin', concat(pg_backend_pid(), '@', current_database()),
-      'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb) || coalesce(headers, '{}'),
+      'argsrepr', pgqueue._shown(argsrepr), 'kwargsrepr', pgqueue._shown(pgqueue._python_repr(kwargs)),
+      'origin', concat(pg_backend_pid(), '@', current_database()),
+      'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb)
+      || case when due_at is null then '{}' else jsonb_build_object('published_eta', pgqueue._utc_text(due_at)) end || coalesce(headers, '{}'),
     'properties', json_build_object(
       'correlation_id', task_id, 'reply_to', '', 'delivery_mode', 2, 'priority', priority,
       'delivery_info', json_build_object('exchange', '', 'routing_key', queue)));
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) IS 'A task as a Celery message (protocol 2)';
+COMMENT ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) IS 'A task as a Celery message (protocol 2)';
 
 CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id text, state text, content_type text, stored_at timestamp with time zone, payload bytea)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2465,6 +2532,28 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._task_results(task_ids text[]) IS 'The state that counts of each of these tasks; a task of which nothing is known has no row';
+
+CREATE FUNCTION pgqueue._tell_sent(headers json, queue text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._publish('celeryev', 'task.sent', json_build_object(
+    'body', json_build_object(
+      'type', 'task-sent', 'timestamp', extract(epoch from clock_timestamp()), 'hostname', headers ->> 'origin', 'pid', pg_backend_pid(),
+      'uuid', headers ->> 'id', 'root_id', headers ->> 'root_id', 'parent_id', null, 'name', headers ->> 'task', 'args', headers ->> 'argsrepr',
+      'kwargs', headers ->> 'kwargsrepr', 'retries', 0, 'eta', headers ->> 'published_eta', 'expires', headers ->> 'expires',
+      'queue', queue, 'exchange', '', 'routing_key', queue)::text,
+    'content-type', 'application/json',
+    'content-encoding', 'utf-8',
+    'headers', json_build_object('hostname', headers ->> 'origin'),
+    'properties', json_build_object(
+      'delivery_mode', 1, 'priority', 0, 'delivery_info', json_build_object('exchange', 'celeryev', 'routing_key', 'task.sent'))),
+    0, null, null);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._tell_sent(headers json, queue text) IS 'Tells Celery''s monitors of a task that was sent: Flower, celery events';
 
 CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2558,6 +2647,14 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer) IS 'A worker ends: what it still holds is ready again';
+
+CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT to_char((instant AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'::text) AS to_char;
+END;
+
+COMMENT ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) IS 'An instant in ISO 8601, whatever the session''s settings';
 
 CREATE FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) RETURNS boolean
     LANGUAGE plpgsql
@@ -2910,13 +3007,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue.resume(queue text) IS 'Ends a pause. False: the queue was not paused';
 
-CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false) RETURNS text
+CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   id text := coalesce(task_id, gen_random_uuid()::text);
   due_at timestamptz;
+  message json;
 begin
   if task is null or trim(task) = '' then
     raise exception 'task cannot be NULL or empty' using errcode = case when task is null then '22004' else '22023' end;
@@ -2926,18 +3024,25 @@ begin
     raise exception 'kwargs must be a JSON object' using errcode = '22023', hint = 'For example jsonb_build_object(''name'', ''a'').';
   elsif headers is not null and jsonb_typeof(headers) <> 'object' then
     raise exception 'headers must be a JSON object' using errcode = '22023';
+  elsif trim(link) = '' or trim(errback) = '' then
+    raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
+      using errcode = '22023', hint = 'Name a task, or leave it out.';
   end if;
   due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
   perform pgqueue._require_enrolled();
+  message := pgqueue._task_message(task, args, kwargs, queue, priority, due_at, expires, id, headers, coalesce(ignore_result, false), link, errback);
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
   values (send_task.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, send_task.priority, due_at,
-          send_task.expires, pgqueue._task_message(task, args, kwargs, queue, priority, expires, id, headers, coalesce(ignore_result, false)));
+          send_task.expires, message);
   perform pgqueue._wake_for(queue, due_at);
+  if pgqueue._somebody_listens('celeryev') then
+    perform pgqueue._tell_sent(message -> 'headers', queue);
+  end if;
   return id;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) IS 'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
+COMMENT ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) IS 'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
 
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
@@ -3750,6 +3855,9 @@ GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) FROM PUBLIC;
@@ -3933,6 +4041,9 @@ GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, 
 REVOKE ALL ON FUNCTION pgqueue._python_repr(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._python_repr(value jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._python_string_repr(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._python_string_repr(value text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._queue_exists(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_worker;
@@ -4022,6 +4133,12 @@ GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._somebody_listens(exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._somebody_listens(exchange text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
@@ -4044,12 +4161,15 @@ REVOKE ALL ON FUNCTION pgqueue._task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._tell_sent(headers json, queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_sent(headers json, queue text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
@@ -4065,6 +4185,9 @@ GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key tex
 
 REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) TO pgqueue_user;
@@ -4123,8 +4246,8 @@ GRANT ALL ON FUNCTION pgqueue.result(handle pgqueue.handle) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue.resume(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;

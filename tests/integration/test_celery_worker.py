@@ -152,9 +152,24 @@ def test_a_task_sees_its_eta(db: Database, app: Celery, start_worker: StartWorke
     start(start_worker, db, "--concurrency=1")
     eta = datetime.now(timezone.utc) + timedelta(seconds=0.3)
 
-    app.send_task("leave_eta", eta=eta)
+    db.execute("select pgqueue.enroll('postgres')")
 
-    eventually(lambda: labels(db) == [f"{eta.isoformat()} None"])
+    app.send_task("leave_eta", eta=eta)
+    db.execute("select pgqueue.send_task('leave_eta', eta => %s)", [eta])
+
+    eventually(lambda: labels(db) == [f"{eta.isoformat()} None"] * 2)
+
+
+def test_a_task_from_sql_calls_its_link_and_its_errback(db: Database, app: Celery, start_worker: StartWorker) -> None:
+    start(start_worker, db, "--concurrency=1")
+    db.execute("select pgqueue.enroll('postgres')")
+
+    db.execute("""select pgqueue.send_task('celery.accumulate', '["linked"]', link => 'leave_first')""")
+    failing = db.fetch_value(
+        "select pgqueue.send_task('send_traces', '[\"a\", \"no number\"]', link => 'leave_first', errback => 'leave_trace')"
+    )
+
+    eventually(lambda: sorted(labels(db)) == sorted(["linked", failing]))
 
 
 def test_a_running_task_of_a_killed_worker_runs_again(db: Database, app: Celery, start_worker: StartWorker) -> None:

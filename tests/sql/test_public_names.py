@@ -45,7 +45,7 @@ SIGNATURES = {
     "task_result": "task_id text",
     "send_task": "task text, args jsonb = '[]', kwargs jsonb = '{}', queue text = 'celery', priority int = 0, "
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
-    "ignore_result boolean = false",
+    "ignore_result boolean = false, link text = null, errback text = null",
 }
 SIGNATURES["submit"] = SIGNATURES["launch"]
 SIGNATURES["enqueue"] = SIGNATURES["launch"] + ", keep_result boolean = false"

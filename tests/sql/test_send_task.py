@@ -99,6 +99,8 @@ def test_it_looks_like_what_celery_itself_sends(app, alice, worker):
         ([1, 2.5, -3], {"a": 1, "b": "two"}),
         ([None, True, False], {"none": None}),
         (["it's", 'say "hi"', "both ' and \"", "back\\slash", "new\nline"], {}),
+        (["tab\tand\rreturn", "\x01\x1f\x7f\xa0\xad", "ä €", ""], {"it's": 'a "key"'}),
+        ([1.0, -0.25, 1e-7, 10**20, 1234.5678, 0], {}),
         ([["nested", [1]], {"deep": {"er": []}}], {"empty": {}}),
     ],
 )
@@ -109,6 +111,65 @@ def test_arguments_are_shown_as_python_shows_them(app, alice, worker, args, kwar
 
     assert headers["argsrepr"] == repr(tuple(args))
     assert headers["kwargsrepr"] == repr(kwargs)
+
+
+def test_long_arguments_are_shown_cut_off_and_passed_whole(app, alice, worker):
+    alice.execute("select pgqueue.send_task('shop.place', jsonb_build_array(repeat('x', 5000)))")
+
+    request, args, *_ = receive(app, worker)
+
+    assert args == ["x" * 5000]
+    assert (len(request.argsrepr), request.argsrepr[-5:]) == (1024, "xx...")
+
+
+def test_a_number_that_is_no_float_is_shown_as_it_is(alice, worker):
+    alice.execute("select pgqueue.send_task('shop.place', '[1e-400]')")
+
+    assert worker.claim_one("celery", kind="task").message["headers"]["argsrepr"].startswith("(0.000")
+
+
+def test_what_is_to_be_called_afterwards_is_named(app, alice, worker):
+    alice.execute("select pgqueue.send_task('shop.place', link => 'shop.thank', errback => 'shop.regret')")
+
+    *_, embed = receive(app, worker)
+
+    assert embed["callbacks"] == [json.loads(json.dumps(app.signature("shop.thank", args=[])))]
+    assert embed["errbacks"] == [json.loads(json.dumps(app.signature("shop.regret", args=[])))]
+
+
+def test_whoever_listens_to_events_is_told_that_a_task_was_sent(app, alice, owner, worker):
+    alice.execute("select pgqueue.send_task('shop.place')")
+    owner.execute(
+        "select pgqueue._declare_exchange('celeryev', 'topic', true, false, null), "
+        "pgqueue._declare_queue('monitor', false, true, true, null)"
+    )
+    owner.execute("select pgqueue._bind('monitor', 'celeryev', '#')")
+    task_id = fetch_value(
+        alice,
+        "select pgqueue.send_task('shop.place', '[1]', '{\"a\": null}', queue => 'mail', eta => '2100-01-01 00:00+00')",
+    )
+
+    [claim] = worker.claim("monitor", kind="task")
+    event = json.loads(claim.message["body"])
+
+    sent_at = event.pop("timestamp")
+    assert abs(dt.datetime.now(dt.timezone.utc).timestamp() - sent_at) < 60
+    assert event.pop("hostname").startswith(f"{event.pop('pid')}@")
+    assert event == {
+        "type": "task-sent",
+        "uuid": task_id,
+        "root_id": task_id,
+        "parent_id": None,
+        "name": "shop.place",
+        "args": "(1,)",
+        "kwargs": "{'a': None}",
+        "retries": 0,
+        "eta": "2100-01-01T00:00:00.000000+00:00",
+        "expires": None,
+        "queue": "mail",
+        "exchange": "",
+        "routing_key": "mail",
+    }
 
 
 def test_the_task_id_is_the_callers_or_a_new_uuid(alice):
@@ -174,7 +235,9 @@ def test_a_delayed_task_waits_in_the_queue_and_needs_no_waiting_worker(app, alic
 
     request, *_ = receive(app, worker)
 
+    # Or the worker would take it through its timer. The task reads request.eta: see the tests of the worker.
     assert request.eta is None
+    assert request.request_dict["published_eta"].endswith("+00:00")
 
 
 def test_a_task_is_sent_when_the_caller_commits_and_never_if_it_rolls_back(alice, worker):
@@ -199,6 +262,8 @@ BAD = [
     ("'a.b', kwargs => '[]'", "22023", "jsonb_build_object"),
     ("'a.b', kwargs => null", "22023", "jsonb_build_object"),
     ("'a.b', headers => '[]'", "22023", ""),
+    ("'a.b', link => ' '", "22023", "Name a task"),
+    ("'a.b', errback => ''", "22023", "Name a task"),
     ("'a.b', queue => ''", "22023", ""),
     ("'a.b', priority => 10", "22023", "0 to 9"),
     ("'a.b', delay => '-1 s'", "22023", ""),

@@ -198,6 +198,29 @@ $$;
 comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) is
   'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' is straight to the queue named by the routing key';
 
+create function pgqueue._python_string_repr(value text)
+  returns text
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  quote text := case when strpos(value, '''') > 0 and strpos(value, '"') = 0 then '"' else '''' end;
+begin
+  value := replace(value, '\', '\\');
+  if quote = '''' then
+    value := replace(value, '''', '\''');
+  end if;
+  if value ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then
+    value := (select string_agg(
+                case when char = E'\n' then '\n' when char = E'\t' then '\t' when char = E'\r' then '\r'
+                  when char ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then '\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
+              from string_to_table(value, null) with ordinality c (char, n));
+  end if;
+  return quote || value || quote;
+end
+$$;
+comment on function pgqueue._python_string_repr(text) is 'A string as Python would print it';
+
 create function pgqueue._python_repr(value jsonb)
   returns text
   language plpgsql immutable
@@ -208,10 +231,15 @@ declare
   plain text;
 begin
   if kind = 'number' then
-    return value::text;
+    plain := value::text;
+    -- A fraction is a float to Python. One too long to be a float is not worth an error.
+    if strpos(plain, '.') = 0 or length(plain) > 300 then
+      return plain;
+    end if;
+    plain := plain::float8::text;
+    return case when plain ~ '[.e]' then plain else plain || '.0' end;
   elsif kind = 'string' then
-    plain := replace(replace(value #>> '{}', '\', '\\'), E'\n', '\n');
-    return case when strpos(plain, '''') > 0 and strpos(plain, '"') = 0 then '"' || plain || '"' else '''' || replace(plain, '''', '\''') || '''' end;
+    return pgqueue._python_string_repr(value #>> '{}');
   elsif kind = 'null' then
     return 'None';
   elsif kind = 'boolean' then
@@ -221,45 +249,108 @@ begin
   elsif kind = 'array' then
     return (select '[' || string_agg(pgqueue._python_repr(v), ', ' order by n) || ']' from jsonb_array_elements(value) with ordinality e (v, n));
   else
-    return (select '{' || string_agg(pgqueue._python_repr(to_jsonb(k)) || ': ' || pgqueue._python_repr(v), ', ') || '}' from jsonb_each(value) e (k, v));
+    return (select '{' || string_agg(pgqueue._python_string_repr(k) || ': ' || pgqueue._python_repr(v), ', ') || '}' from jsonb_each(value) e (k, v));
   end if;
 end
 $$;
 comment on function pgqueue._python_repr(jsonb) is 'A value as Python would print it, for argsrepr and kwargsrepr';
 
-create function pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority int, expires timestamptz, task_id text,
-                                      headers jsonb, ignore_result boolean)
+create function pgqueue._shown(repr text)
+  returns text
+  language sql immutable
+begin atomic
+  select case when length(repr) > 1024 then left(repr, 1021) || '...' else repr end;
+end;
+comment on function pgqueue._shown(text) is 'What Celery shows of arguments: 1024 characters';
+
+create function pgqueue._utc_text(instant timestamptz)
+  returns text
+  language sql stable
+begin atomic
+  select to_char(instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"');
+end;
+comment on function pgqueue._utc_text(timestamptz) is 'An instant in ISO 8601, whatever the session''s settings';
+
+create function pgqueue._callback(task text)
+  returns jsonb
+  language sql immutable
+begin atomic
+  select case when task is null then 'null' else jsonb_build_array(jsonb_build_object(
+    'task', task, 'args', '[]'::jsonb, 'kwargs', '{}'::jsonb, 'options', '{}'::jsonb, 'subtask_type', null, 'immutable', false)) end;
+end;
+comment on function pgqueue._callback(text) is 'A task by its name as a list of one Celery signature, JSON null for none';
+
+create function pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority int, due_at timestamptz, expires timestamptz,
+                                      task_id text, headers jsonb, ignore_result boolean, link text, errback text)
   returns json
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   argsrepr text := pgqueue._python_repr(args);
+  callbacks jsonb := pgqueue._callback(link);
+  errbacks jsonb := pgqueue._callback(errback);
 begin
   -- A list becomes a tuple: (), (1,), (1, 2).
   argsrepr := '(' || substr(argsrepr, 2, length(argsrepr) - 2) || case jsonb_array_length(args) when 1 then ',)' else ')' end;
-  -- Celery's message protocol, version 2. The due time is the queue's business, so the worker is told no eta.
+  -- Celery's message protocol, version 2. The due time is the queue's business: the worker is told no eta, the task is.
   return json_build_object(
-    'body', json_build_array(args, kwargs, '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
+    'body', json_build_array(args, kwargs, json_build_object('callbacks', callbacks, 'errbacks', errbacks, 'chain', null, 'chord', null))::text,
     'content-type', 'application/json',
     'content-encoding', 'utf-8',
     'headers', jsonb_build_object(
-      'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null,
-      'expires', to_char(expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+      'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null, 'expires', pgqueue._utc_text(expires),
       'group', null, 'group_index', null, 'retries', 0, 'timelimit', '[null, null]'::jsonb, 'root_id', task_id, 'parent_id', null,
-      'argsrepr', argsrepr, 'kwargsrepr', pgqueue._python_repr(kwargs), 'origin', concat(pg_backend_pid(), '@', current_database()),
-      'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb) || coalesce(headers, '{}'),
+      'argsrepr', pgqueue._shown(argsrepr), 'kwargsrepr', pgqueue._shown(pgqueue._python_repr(kwargs)),
+      'origin', concat(pg_backend_pid(), '@', current_database()),
+      'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb)
+      || case when due_at is null then '{}' else jsonb_build_object('published_eta', pgqueue._utc_text(due_at)) end || coalesce(headers, '{}'),
     'properties', json_build_object(
       'correlation_id', task_id, 'reply_to', '', 'delivery_mode', 2, 'priority', priority,
       'delivery_info', json_build_object('exchange', '', 'routing_key', queue)));
 end
 $$;
-comment on function pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, text, jsonb, boolean) is 'A task as a Celery message (protocol 2)';
+comment on function pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
+  'A task as a Celery message (protocol 2)';
+
+create function pgqueue._somebody_listens(exchange text)
+  returns boolean
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not a function in SQL: that would be planned at each call, and this is asked for each task.
+  return exists (select from pgqueue.binding b where b.exchange = _somebody_listens.exchange);
+end
+$$;
+comment on function pgqueue._somebody_listens(text) is 'Whether any queue is bound to an exchange';
+
+create function pgqueue._tell_sent(headers json, queue text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._publish('celeryev', 'task.sent', json_build_object(
+    'body', json_build_object(
+      'type', 'task-sent', 'timestamp', extract(epoch from clock_timestamp()), 'hostname', headers ->> 'origin', 'pid', pg_backend_pid(),
+      'uuid', headers ->> 'id', 'root_id', headers ->> 'root_id', 'parent_id', null, 'name', headers ->> 'task', 'args', headers ->> 'argsrepr',
+      'kwargs', headers ->> 'kwargsrepr', 'retries', 0, 'eta', headers ->> 'published_eta', 'expires', headers ->> 'expires',
+      'queue', queue, 'exchange', '', 'routing_key', queue)::text,
+    'content-type', 'application/json',
+    'content-encoding', 'utf-8',
+    'headers', json_build_object('hostname', headers ->> 'origin'),
+    'properties', json_build_object(
+      'delivery_mode', 1, 'priority', 0, 'delivery_info', json_build_object('exchange', 'celeryev', 'routing_key', 'task.sent'))),
+    0, null, null);
+end
+$$;
+comment on function pgqueue._tell_sent(json, text) is 'Tells Celery''s monitors of a task that was sent: Flower, celery events';
 
 create function pgqueue.send_task(task text, args jsonb default '[]', kwargs jsonb default '{}', queue text default 'celery',
                                   priority int default 0, delay interval default null, eta timestamptz default null,
                                   expires timestamptz default null, task_id text default null, headers jsonb default null,
-                                  ignore_result boolean default false)
+                                  ignore_result boolean default false, link text default null, errback text default null)
   returns text
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -267,6 +358,7 @@ as $$
 declare
   id text := coalesce(task_id, gen_random_uuid()::text);
   due_at timestamptz;
+  message json;
 begin
   if task is null or trim(task) = '' then
     raise exception 'task cannot be NULL or empty' using errcode = case when task is null then '22004' else '22023' end;
@@ -276,15 +368,22 @@ begin
     raise exception 'kwargs must be a JSON object' using errcode = '22023', hint = 'For example jsonb_build_object(''name'', ''a'').';
   elsif headers is not null and jsonb_typeof(headers) <> 'object' then
     raise exception 'headers must be a JSON object' using errcode = '22023';
+  elsif trim(link) = '' or trim(errback) = '' then
+    raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
+      using errcode = '22023', hint = 'Name a task, or leave it out.';
   end if;
   due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
   perform pgqueue._require_enrolled();
+  message := pgqueue._task_message(task, args, kwargs, queue, priority, due_at, expires, id, headers, coalesce(ignore_result, false), link, errback);
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
   values (send_task.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, send_task.priority, due_at,
-          send_task.expires, pgqueue._task_message(task, args, kwargs, queue, priority, expires, id, headers, coalesce(ignore_result, false)));
+          send_task.expires, message);
   perform pgqueue._wake_for(queue, due_at);
+  if pgqueue._somebody_listens('celeryev') then
+    perform pgqueue._tell_sent(message -> 'headers', queue);
+  end if;
   return id;
 end
 $$;
-comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean) is
+comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
   'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';

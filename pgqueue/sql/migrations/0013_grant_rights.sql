@@ -25,7 +25,7 @@ grant execute on function
   pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean),
   pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, boolean),
-  pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean),
+  pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text),
   pgqueue.result(pgqueue.handle), pgqueue.wait(pgqueue.handle, interval), pgqueue.cancel(pgqueue.handle, interval),
   pgqueue.detach(pgqueue.handle), pgqueue.statement(pgqueue.handle), pgqueue.progress(int, text), pgqueue.get_progress(pgqueue.handle),
   pgqueue.enqueue_trigger()
@@ -43,7 +43,9 @@ grant execute on function
   pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text),
-  pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, text, jsonb, boolean),
+  pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, timestamptz, text, jsonb, boolean, text, text),
+  pgqueue._python_string_repr(text), pgqueue._shown(text), pgqueue._utc_text(timestamptz), pgqueue._callback(text),
+  pgqueue._somebody_listens(text), pgqueue._tell_sent(json, text),
   pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[])
   to pgqueue_user;
 

@@ -9,5 +9,7 @@ select pgqueue.send_task(
     expires => %(expires)s::timestamptz,
     task_id => %(task_id)s,
     headers => %(headers)s::jsonb,
-    ignore_result => %(ignore_result)s::boolean
+    ignore_result => %(ignore_result)s::boolean,
+    link => %(link)s,
+    errback => %(errback)s
 )
