@@ -7,6 +7,10 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python
 # Debian's server binaries, where they are installed: the suites that speak to a server run on them as well.
 OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin=%,$(wildcard /usr/lib/postgresql/1[4-9]/bin/postgres))
 
+# Tests mostly wait, so there are two processes for a core; each starts servers of its own. TEST_PROCESSES=0: one after the other.
+TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
+SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES) --dist=loadgroup
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-fast lint typecheck format schema clean
 
@@ -30,10 +34,10 @@ demo: $(VENV)/.ready  ## Start PostgreSQL, a worker and Flower, run real jobs, p
 	@$(BIN)/pgqueue demo
 
 test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and on Debian's where it is installed
-	@$(BIN)/python -m pytest tests $(OTHER_SERVERS)
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS)
 
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
-	@$(BIN)/python -m pytest -q -m 'not slow' tests/unit tests/sql
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
 
 lint: $(VENV)/.ready-dev  ## Check style and which module may import which
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ as well.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -17,6 +18,7 @@ import pytest
 
 from pgqueue.embedded import find_binaries
 from tests.harness import Database, TestServer, Worker
+from tests.harness.place import place_of_this_run
 from tests.harness.servers import Servers, temporary_server
 
 # How long an example takes says nothing on a busy machine; the tests have time limits of their own.
@@ -24,6 +26,9 @@ hypothesis.settings.register_profile("pgqueue", deadline=None)
 hypothesis.settings.load_profile("pgqueue")
 
 ON_EVERY_SERVER = ("sql", "integration", "isolation")
+
+# Made once for a whole file, which is worth keeping in one process.
+EXPENSIVE = {"crowd", "site"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +39,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         help=f"run the suites {', '.join(ON_EVERY_SERVER)} on these binaries as well; may be repeated",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that starts those that run tests (pytest-xdist)
+        place = contextlib.ExitStack()
+        place.enter_context(place_of_this_run())
+        config.add_cleanup(place.close)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if EXPENSIVE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    # The long ones first: then all processes end at about the same time.
+    items.sort(
+        key=lambda item: (item.get_closest_marker("xdist_group") is None, item.get_closest_marker("slow") is None)
     )
 
 

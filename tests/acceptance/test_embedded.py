@@ -16,7 +16,7 @@ from pgqueue import errors
 from pgqueue.embedded import EmbeddedServer, binaries, data_directory, find_binaries, running_server
 from pgqueue.embedded.account import account_for
 from tests.harness import eventually
-from tests.harness.servers import fast_place
+from tests.harness.place import fast_place
 
 pytestmark = pytest.mark.slow
 

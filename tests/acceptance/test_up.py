@@ -123,6 +123,13 @@ def embedded(place: Path) -> list[str]:
     return [f"--data={place / 'data'}", f"--flower-port={find_free_port('127.0.0.1')}", "--concurrency=1"]
 
 
+def command_of(process: psutil.Process) -> str:
+    """Its command line; nothing when it has just ended, as initdb does."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def is_gone(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() == psutil.STATUS_ZOMBIE
@@ -166,7 +173,7 @@ def test_told_to_stop_while_it_starts_it_leaves_nothing(
     start_up: Callable[..., Up], embedded: list[str], child: str
 ) -> None:
     up = start_up(*embedded)
-    eventually(lambda: [p for p in up.processes()[1:] if child in " ".join(p.cmdline())], 30, what=f"{child} starting")
+    eventually(lambda: any(child in command_of(p) for p in up.processes()[1:]), 30, what=f"{child} starting")
     processes = up.processes()
 
     up.send(signal.SIGTERM)

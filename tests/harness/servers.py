@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +17,9 @@ from psycopg.conninfo import make_conninfo
 
 from pgqueue import migrate
 from pgqueue.embedded import EmbeddedServer
+from tests.harness.place import fast_place
 
 TEMPLATE = "pgqueue_template"
-
-# A database for each test is hundreds of small files, which memory makes twenty times faster than a disk.
-_MEMORY = Path("/dev/shm")
-_ENOUGH_MEMORY_BYTES = 4_000_000_000
 
 # A test's server is thrown away, so it need not survive the machine. It does survive its own crashes.
 _SETTINGS = {
@@ -145,9 +140,3 @@ def _answers(connection: psycopg.Connection[Any]) -> bool:
     except psycopg.OperationalError:
         return False
     return True
-
-
-def fast_place() -> Path | None:
-    """Return where a short-lived server is best put; None means the system's place for temporary files."""
-    has_room = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK | os.X_OK)
-    return _MEMORY if has_room and shutil.disk_usage(_MEMORY).free > _ENOUGH_MEMORY_BYTES else None

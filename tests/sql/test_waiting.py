@@ -20,7 +20,7 @@ def test_waiting_ends_with_false_when_the_timeout_comes_first(alice):
 
     started = time.monotonic()
     assert fetch_value(alice, "select pgqueue.wait(%s::pgqueue.handle, '100 ms')", [handle]) is False
-    assert 0.1 <= time.monotonic() - started < 2
+    assert 0.1 <= time.monotonic() - started < 20
     assert fetch_value(alice, "select pgqueue.wait(%s::pgqueue.handle, '0')", [handle]) is False
 
 
@@ -74,7 +74,7 @@ def test_waiting_for_what_the_open_transaction_enqueued_raises_at_once(alice, le
         assert "Commit first" in error.diag.message_hint, call
         alice.execute("rollback to b")
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def test_waiting_within_the_statement_that_enqueues_raises_at_once(alice):
