@@ -12,7 +12,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES) --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast lint typecheck format schema clean
+.PHONY: help venv demo test test-fast bench lint typecheck format schema clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and o
 
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
+
+bench: $(VENV)/.ready-dev  ## Measure our figures on a durable server of its own, beside bare INSERTs, in under 10 minutes
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(VENV)/.ready-dev  ## Check style and which module may import which
 	@$(BIN)/ruff check .

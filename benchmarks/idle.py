@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.setting import database_and_worker
+from benchmarks.setting import setting
 
 SECONDS = 60
 COUNT = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
 
 
 def main() -> None:
-    with database_and_worker() as db:
+    with setting() as place, place.database() as db, place.worker(db):
         time.sleep(10)
         session = db.connect()
         before, started = session.execute(COUNT).fetchone(), time.monotonic()

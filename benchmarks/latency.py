@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 
-from benchmarks.setting import database_and_worker
+from benchmarks.setting import setting
 
 ROUNDS = 300
 
 
 def main() -> None:
-    with database_and_worker() as db:
+    with setting() as place, place.database() as db, place.worker(db):
         session = db.connect(prepare_threshold=None)
         session.execute("create table plain (n int)")
         times: dict[str, list[float]] = {}

@@ -1,38 +1,121 @@
-"""The server and the worker that a benchmark runs on."""
+"""The server that benchmarks run on: durable, on a disk, with a database for each; and real workers."""
 
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from tests.harness.database import Database
+from tests.harness.eventually import eventually
 from tests.harness.servers import TestServer, temporary_server
 from tests.harness.worker import Worker
 
-SETTINGS = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+# Durable, and with memory as an operator of a small server would give it. The rest are PostgreSQL's defaults.
+SETTINGS = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "shared_buffers": "1GB",
+    "max_wal_size": "4GB",
+    "max_connections": "200",
+}
+# /dev/shm would make fsync free.
+DISK = Path("/var/tmp")
 
 
-@contextlib.contextmanager
-def database_and_worker(*arguments: str) -> Iterator[Database]:
-    """Run a durable server with one idle worker on it."""
-    with tempfile.TemporaryDirectory() as folder, temporary_server(parent=Path("/var/tmp"), **SETTINGS) as server:
-        db = Database(server)
+@dataclass(frozen=True)
+class Setting:
+    """What a benchmark is given: a server, how often to repeat, how much smaller than usual to be."""
+
+    server: TestServer
+    repeat: int
+    scale: float
+    worker_options: tuple[str, ...]
+
+    def count(self, usual: int) -> int:
+        """Return how much work to do, where `usual` is what a whole run does."""
+        return max(10, int(usual * self.scale))
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Database]:
+        """A new database with pgqueue; its superuser is enrolled."""
+        db = Database(self.server)
         try:
             db.execute("select pgqueue.enroll('postgres')")
-            with Worker(
-                db, Path(folder) / "worker.log", arguments=arguments or ("--concurrency=2", "--executors=2")
-            ) as worker:
-                worker.wait_online()
-                _say(server, db)
-                yield db
+            yield db
         finally:
             db.close()
 
+    @contextlib.contextmanager
+    def worker(self, db: Database, *arguments: str) -> Iterator[Worker]:
+        """One worker, online; its log is shown when the benchmark fails."""
+        with tempfile.TemporaryDirectory() as folder:
+            worker = Worker(db, Path(folder) / "worker.log", arguments=arguments or self.worker_options)
+            try:
+                yield worker.wait_online()
+            except BaseException:
+                print(worker.read_log()[-4000:])
+                raise
+            finally:
+                worker.end()
 
-def _say(server: TestServer, db: Database) -> None:
-    settings = ", ".join(
-        f"{name} = {db.fetch_value('select current_setting(%s)', [name])}" for name in ("fsync", "synchronous_commit")
-    )
-    print(f"PostgreSQL {server.major}, {settings}, one worker")
+    def pgbench(
+        self, db: Database, script: str, *, clients: int, transactions: int, options: Sequence[str] = ()
+    ) -> float:
+        """Run a script with pgbench; return its transactions a second, without the time to connect."""
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            done = subprocess.run(
+                [
+                    self.server.embedded.binaries.program("pgbench"),
+                    *("--no-vacuum", f"--file={file.name}", f"--client={clients}", f"--jobs={min(clients, 2)}"),
+                    *(f"--transactions={max(1, transactions // clients)}", *options, db.dsn),
+                ],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("tps = "))
+        return float(line.split()[2])
+
+
+@contextlib.contextmanager
+def setting(*, repeat: int = 3, scale: float = 1.0, worker_options: Sequence[str] = ()) -> Iterator[Setting]:
+    """Start the server."""
+    with temporary_server(parent=DISK, **SETTINGS) as server:
+        yield Setting(server, repeat, scale, tuple(worker_options) or ("--concurrency=1", "--executors=8"))
+
+
+def wait_until_done(db: Database, *, timeout: float = 3600) -> None:
+    """Return when no message is left."""
+    with db.connect() as session:
+
+        def is_done() -> bool:
+            row = session.execute("select not exists(select from pgqueue.message)").fetchone()
+            assert row is not None
+            return bool(row[0])
+
+        eventually(is_done, timeout, what="all jobs done")
+
+
+def memory_of(worker: Worker) -> int:
+    """Return the bytes that a worker and its children hold for themselves."""
+    me = psutil.Process(worker.pid)
+    total = 0
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().uss
+    return total
+
+
+def one_row(db: Database, statement: str, params: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Return the first row."""
+    return db.execute(statement, params)[0]
