@@ -48,6 +48,7 @@ for command in (
     queues.stats,
     queues.pause,
     queues.resume,
+    queues.redrive,
     doctor.doctor,
 ):
     cli.add_command(command)

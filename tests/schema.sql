@@ -523,6 +523,9 @@ begin
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   perform pgqueue._promote(1000);
+  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
+    perform pgqueue._expire_messages(_claim.queues, 1000);
+  end if;
   return query
   with wanted as materialized (
     -- First of all: nothing of a paused queue is to be locked.
@@ -545,10 +548,12 @@ begin
   ), stale as (
     delete from pgqueue.message m using picked p
     where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+      -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
+      and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
     returning m.id
   ), claimed as (
     update pgqueue.message m
-    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = m.deliveries + 1
+    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
     from picked p
     where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
     returning m.*, p.place
@@ -775,6 +780,55 @@ END;
 
 COMMENT ON FUNCTION pgqueue._dblink_query(name text, query text) IS 'dblink, wherever dblink is installed, for answers of one jsonb column';
 
+CREATE FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  exchange text := (select q.dead_letter_exchange from pgqueue.queue q where q.name = held.queue);
+  routing_key text := coalesce((select q.dead_letter_routing_key from pgqueue.queue q where q.name = held.queue),
+                               pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
+  targets text[];
+  target text;
+  letter json;
+begin
+  delete from pgqueue.message d where d.id = held.id and d.token is not distinct from held.token;
+  if not found then
+    return false;  -- somebody else did it
+  end if;
+  if exchange is null and reason <> 'delivery_limit' or held.kind <> 'task' then
+    return true;
+  end if;
+  targets := case when exchange is not null then array(select r.queue from pgqueue._route(exchange, routing_key) r) end;
+  if coalesce(targets, '{}') = '{}' then
+    -- There is no exchange for them, or it leads nowhere.
+    exchange := '';
+    routing_key := pgqueue._cut(held.queue, 250) || '.dead';
+    targets := array[routing_key];
+  end if;
+  begin
+    letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key);
+    if reason = 'expired' and not exists (
+         select from json_array_elements(letter #> '{headers,x-death}') d where d ->> 'reason' <> 'expired') then
+      -- As in RabbitMQ: what goes round by itself, with nobody rejecting it, ends.
+      targets := array(select t from unnest(targets) t
+                       except select d ->> 'queue' from json_array_elements(letter #> '{headers,x-death}') d);
+    end if;
+  exception when data_exception then
+    letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
+  end;
+  foreach target in array targets loop
+    insert into pgqueue.message (queue, kind, priority, submitter, payload, expires_at)
+    values (target, 'task', held.priority, held.submitter, letter,
+            clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
+    perform pgqueue._wake(target);
+  end loop;
+  return true;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) IS 'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or if it came back too often, in the queue "<queue>.dead"';
+
 CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -800,12 +854,19 @@ CREATE FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive bo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl)
+  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
+                                 dead_letter_exchange, dead_letter_routing_key)
   values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, coalesce(_declare_queue.arguments, '{}'),
-          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms')
+          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms',
+          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+          case when (_declare_queue.arguments ->> 'x-delivery-limit')::bigint between 0 and 1000000 then (_declare_queue.arguments ->> 'x-delivery-limit')::int + 1
+               when _declare_queue.arguments ? 'x-delivery-limit' then 2147483647 end,
+          _declare_queue.arguments ->> 'x-dead-letter-exchange', _declare_queue.arguments ->> 'x-dead-letter-routing-key')
   on conflict (name) do update
   set durable = excluded.durable, exclusive = excluded.exclusive, auto_delete = excluded.auto_delete, arguments = excluded.arguments,
-      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, used_at = excluded.used_at
+      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, max_deliveries = excluded.max_deliveries,
+      dead_letter_exchange = excluded.dead_letter_exchange, dead_letter_routing_key = excluded.dead_letter_routing_key,
+      used_at = excluded.used_at
   -- Every publisher declares its queues: a declaration that changes nothing writes nothing.
   where (q.durable, q.exclusive, q.auto_delete, q.arguments) is distinct from (excluded.durable, excluded.exclusive, excluded.auto_delete, excluded.arguments)
      or q.expires_after is not null;
@@ -1033,6 +1094,31 @@ CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._exchange_exists(name text) IS 'Whether an exchange was declared';
+
+CREATE FUNCTION pgqueue._expire_messages(queues text[], max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  expired_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the index can stop there
+  held pgqueue.message;
+  expired int := 0;
+begin
+  for held in
+    select * from pgqueue.message m
+    where m.kind = 'task' and m.state <> 'claimed' and m.expires_at <= expired_until and (queues is null or m.queue = any (queues))
+    order by m.expires_at
+    limit max_count
+    for update skip locked
+  loop
+    perform pgqueue._dead_letter(held, 'expired');
+    expired := expired + 1;
+  end loop;
+  return expired;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) IS 'Removes tasks that nobody took in time, or makes dead letters of them. queues NULL: of all queues';
 
 CREATE FUNCTION pgqueue._expire_queues() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1536,6 +1622,50 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._make_partitions() IS 'Makes the partitions of today and the next three days';
 
+CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return least(greatest_value, greatest(least_value, pgqueue._worker_setting(name, fallback::text)::int));
+exception when data_exception then
+  raise warning 'pgqueue.% is not a number: "%"', name, pgqueue._worker_setting(name, null);
+  return fallback;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) IS 'A setting that is a number, brought into a range; the fallback when it is none';
+
+CREATE TABLE pgqueue.queue (
+    name text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    durable boolean DEFAULT true NOT NULL,
+    exclusive boolean DEFAULT false NOT NULL,
+    auto_delete boolean DEFAULT false NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    expires_after interval,
+    message_ttl interval,
+    max_deliveries integer,
+    dead_letter_exchange text,
+    dead_letter_routing_key text,
+    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
+);
+
+COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
+
+COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+
+CREATE FUNCTION pgqueue._max_deliveries(queue text) RETURNS integer
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT q.max_deliveries
+            FROM pgqueue.queue q
+           WHERE (q.name = _max_deliveries.queue)), pgqueue._worker_number('max_deliveries'::text, 20, 1, 32767)) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._max_deliveries(queue text) IS 'How often a task of a queue may be handed out';
+
 CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
     LANGUAGE sql
     BEGIN ATOMIC
@@ -1765,21 +1895,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._python_string_repr(value text) IS 'A string as Python would print it';
 
-CREATE TABLE pgqueue.queue (
-    name text NOT NULL,
-    paused boolean DEFAULT false NOT NULL,
-    durable boolean DEFAULT true NOT NULL,
-    exclusive boolean DEFAULT false NOT NULL,
-    auto_delete boolean DEFAULT false NOT NULL,
-    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
-    expires_after interval,
-    message_ttl interval,
-    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
-);
-
-COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
-
 CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     BEGIN ATOMIC
@@ -1869,6 +1984,16 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._read_result(handle pgqueue.handle) IS 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
 
+CREATE FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) RETURNS json
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select jsonb_set(payload::jsonb, '{properties,delivery_info}',
+                   coalesce(payload::jsonb #> '{properties,delivery_info}', '{}') || jsonb_build_object('exchange', exchange, 'routing_key', routing_key))::json
+$$;
+
+COMMENT ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) IS 'A kombu message as if it had been published there';
+
 CREATE FUNCTION pgqueue._reclaim(max_deliveries integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1903,6 +2028,8 @@ begin
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
         'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
+    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
+      perform pgqueue._dead_letter(held, 'delivery_limit');
     else
       update pgqueue.message r set state = 'ready', token = null, worker_id = null where r.id = held.id;
       perform pgqueue._wake(held.queue);
@@ -1923,7 +2050,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails';
+COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
 
 CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1948,13 +2075,29 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer) IS 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
 
+CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) RETURNS integer
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select count(*) filter (where pgqueue._dead_letter(m, 'rejected'))::int
+  from pgqueue.message m, unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token
+$$;
+
+COMMENT ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) IS 'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them';
+
 CREATE FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   released text[];
+  dead_letters int;
 begin
+  select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
+  from pgqueue.message m, unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token
+    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue);
   with back as (
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
@@ -1965,11 +2108,11 @@ begin
   )
   select array_agg(queue) into released from back;
   perform pgqueue._wake(q) from (select distinct unnest(released)) r (q);
-  return coalesce(cardinality(released), 0);
+  return coalesce(cardinality(released), 0) + dead_letters;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) IS 'Makes claimed messages ready again. undelivered: nobody began them, so they are not flagged as redelivered';
+COMMENT ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) IS 'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
 
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
@@ -2555,6 +2698,19 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._tell_sent(headers json, queue text) IS 'Tells Celery''s monitors of a task that was sent: Flower, celery events';
 
+CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return payload #>> path;
+exception when data_exception then
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._text_in(payload json, path text[]) IS 'A part of a message, if PostgreSQL can read it: JSON may hold characters that no text can';
+
 CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2570,7 +2726,8 @@ begin
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
   perform pgqueue._promote(10000);
   if pg_try_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0) then
-    perform pgqueue._reclaim(20);
+    perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+    perform pgqueue._expire_messages(null, 1000);
     perform pgqueue._expire_queues();
     perform pgqueue._fold_stats();
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
@@ -2737,6 +2894,33 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._wake_up(queues text[]) IS 'Gives the sleepers'' locks of these queues back, and tells who stands behind them';
 
+CREATE FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  message jsonb := pgqueue._readdressed(payload, exchange, routing_key);
+  headers jsonb := coalesce(message -> 'headers', '{}');
+  deaths jsonb := coalesce(headers -> 'x-death', '[]');
+begin
+  -- RabbitMQ's x-death: one entry for each queue and reason, the latest first.
+  deaths := jsonb_build_array(jsonb_build_object(
+      'queue', queue, 'reason', reason, 'time', clock_timestamp(),
+      'exchange', payload #>> '{properties,delivery_info,exchange}',
+      'routing-keys', jsonb_build_array(payload #>> '{properties,delivery_info,routing_key}'),
+      'count', 1 + coalesce((select (d ->> 'count')::int from jsonb_array_elements(deaths) d
+                             where d ->> 'queue' = queue and d ->> 'reason' = reason limit 1), 0)))
+    || coalesce((select jsonb_agg(d order by n) from jsonb_array_elements(deaths) with ordinality e (d, n)
+                 where (d ->> 'queue', d ->> 'reason') is distinct from (queue, reason)), '[]');
+  headers := jsonb_build_object('x-first-death-queue', queue, 'x-first-death-reason', reason,
+                                'x-first-death-exchange', payload #>> '{properties,delivery_info,exchange}')
+    || headers || jsonb_build_object('x-death', deaths);
+  return (message #- '{properties,expiration}') || jsonb_build_object('headers', headers);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) IS 'A kombu message that says where and why it died';
+
 CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2751,20 +2935,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) IS 'A setting that is an interval, brought into a range; the fallback when it is none';
-
-CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  return least(greatest_value, greatest(least_value, pgqueue._worker_setting(name, fallback::text)::int));
-exception when data_exception then
-  raise warning 'pgqueue.% is not a number: "%"', name, pgqueue._worker_setting(name, null);
-  return fallback;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) IS 'A setting that is a number, brought into a range; the fallback when it is none';
 
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE
@@ -2942,6 +3112,39 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue.progress(pct integer, msg text) IS 'Inside a job: says how far it is, 0 to 100. Others see it at once, before the job commits';
+
+CREATE FUNCTION pgqueue.redrive(queue text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  target text;
+  redriven bigint;
+  total bigint := 0;
+begin
+  for target, redriven in
+    with letter as materialized (
+      select m.id, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') as origin
+      from pgqueue.message m
+      where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready'
+      for update skip locked
+    ), back as (
+      update pgqueue.message m
+      set queue = l.origin, deliveries = 0, expires_at = null, launched_at = clock_timestamp(), payload = pgqueue._readdressed(m.payload, '', l.origin)
+      from letter l
+      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255
+      returning m.queue
+    )
+    select b.queue, count(*) from back b group by b.queue
+  loop
+    perform pgqueue._wake(target);
+    total := total + redriven;
+  end loop;
+  return total;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.redrive(queue text) IS 'Sends the dead letters that a queue has back to the queues that they come from. Returns how many';
 
 CREATE FUNCTION pgqueue.reset_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3758,6 +3961,10 @@ CREATE INDEX message_delayed ON pgqueue.message USING btree (due_at) WHERE (stat
 
 COMMENT ON INDEX pgqueue.message_delayed IS 'pgqueue._promote: what has become due';
 
+CREATE INDEX message_expiry ON pgqueue.message USING btree (expires_at) WHERE ((kind = 'task'::pgqueue.message_kind) AND (state <> 'claimed'::pgqueue.message_state) AND (expires_at IS NOT NULL));
+
+COMMENT ON INDEX pgqueue.message_expiry IS 'pgqueue._expire_messages: tasks that nobody took in time';
+
 CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, priority DESC, id) WHERE (state = 'ready'::pgqueue.message_state);
 
 COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
@@ -3914,6 +4121,8 @@ REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect(name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
@@ -3952,6 +4161,8 @@ GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings j
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._expire_queues() FROM PUBLIC;
 
@@ -4017,6 +4228,10 @@ GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._over_loopback(query text) FROM PUBLIC;
@@ -4064,10 +4279,15 @@ GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
@@ -4171,6 +4391,8 @@ GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(headers json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(headers json, queue text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
 
@@ -4201,9 +4423,9 @@ GRANT ALL ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time z
 REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
 
@@ -4236,6 +4458,9 @@ GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.progress(pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.progress(pct integer, msg text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.redrive(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.redrive(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.reset_stats() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.reset_stats() TO pgqueue_admin;

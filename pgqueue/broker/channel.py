@@ -234,12 +234,13 @@ class Channel(virtual.Channel):
             self._send_ack(tag, makes_room=self._forget(tag))
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a message back to its queue, or drop it. From any thread, also when closed."""
+        """Give a message back to its queue, or to the queue's dead letters. From any thread, also when closed."""
         makes_room = self._forget(delivery_tag)
         if requeue:
             self._release([delivery_tag])
         else:
-            self._send_ack(delivery_tag, makes_room)
+            settle(self._database, "reject", [delivery_tag])
+            self._transport.count_settled(makes_room)
 
     def basic_recover(self, requeue: bool = False) -> None:
         """Give back every message of this channel that is not settled. Other ways of recovery do not exist."""

@@ -1,4 +1,4 @@
-"""`pgqueue stats`, `pause`, `resume`: queues and what went through them."""
+"""`pgqueue stats`, `pause`, `resume`, `redrive`: queues and what went through them."""
 
 from __future__ import annotations
 
@@ -71,6 +71,18 @@ def pause(queue: str, dsn: str | None, as_json: bool) -> None:
 def resume(queue: str, dsn: str | None, as_json: bool) -> None:
     """Hand out what is in QUEUE again."""
     _switch("resume_queue", queue, dsn, as_json=as_json, done="resumed", already="was not paused")
+
+
+@click.command()
+@click.argument("queue")
+@on_database
+def redrive(queue: str, dsn: str | None, as_json: bool) -> None:
+    """Send the dead letters in QUEUE back to the queues that they come from."""
+    redriven = int(ask(dsn, "redrive_queue", queue=queue)[0][0])
+    if as_json:
+        print_json({"queue": queue, "redriven": redriven})
+    else:
+        click.echo(f"{redriven} sent back from queue {queue}")
 
 
 def _switch(name: str, queue: str, dsn: str | None, *, as_json: bool, done: str, already: str) -> None:

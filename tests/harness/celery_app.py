@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from typing import Any
 
@@ -29,6 +30,7 @@ def make_app(dsn: str) -> Celery:
     )
     for task in (leave_trace, leave_first, leave_eta, sleep_then_leave_trace, send_traces):
         app.task(bind=True, name=task.__name__, acks_late=task is not leave_trace)(task)
+    app.task(bind=True, name="kill_own_process", acks_late=True, reject_on_worker_lost=True)(kill_own_process)
     return app
 
 
@@ -64,6 +66,12 @@ def sleep_then_leave_trace(task: Any, label: str, seconds: float) -> None:
     leave_trace(task, f"{label} began")
     time.sleep(seconds)
     leave_trace(task, label)
+
+
+def kill_own_process(task: Any, label: str) -> None:
+    """Write a row and take the process down, as a lack of memory would."""
+    leave_trace(task, label)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def send_traces(task: Any, label: str, count: int) -> None:

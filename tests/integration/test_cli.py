@@ -196,6 +196,16 @@ class TestLooking:
         assert json.loads(command("resume", "default", "--json")) == {"queue": "default", "changed": True}
         assert len(worker.claim()) == 1
 
+    def test_dead_letters_are_sent_back(self, db: Database, command: Command, worker: Claimant) -> None:
+        db.execute("select pgqueue._declare_queue('q', true, false, false, '{\"x-delivery-limit\": 0}')")
+        db.execute("select pgqueue.enroll('postgres')")
+        db.execute("select pgqueue.send_task('shop.weigh', queue => 'q')")
+        worker.release(worker.claim_one("q", kind="task"))
+
+        assert command("redrive", "q.dead") == "1 sent back from queue q.dead\n"
+        assert json.loads(command("redrive", "q.dead", "--json")) == {"queue": "q.dead", "redriven": 0}
+        assert len(worker.claim("q", kind="task")) == 1
+
 
 class TestSchema:
     def test_a_database_is_installed_looked_at_and_uninstalled(

@@ -26,7 +26,7 @@ USER_FUNCTIONS = [
     "enqueue_trigger",
     "task_result",
 ]
-ADMIN_FUNCTIONS = ["pause", "resume", "enroll", "unenroll", "reset_stats"]
+ADMIN_FUNCTIONS = ["pause", "resume", "redrive", "enroll", "unenroll", "reset_stats"]
 VIEWS = ["jobs", "stats", "stats_total", "workers", "queues"]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
@@ -40,6 +40,7 @@ SIGNATURES = {
     "get_progress": "handle pgqueue.handle, out progress_pct int, out progress_msg text",
     "pause": "queue text",
     "resume": "queue text",
+    "redrive": "queue text",
     "enroll": "role regrole",
     "unenroll": "role regrole",
     "task_result": "task_id text",
@@ -63,6 +64,7 @@ RETURNS = {
     "get_progress": "record",
     "pause": "boolean",
     "resume": "boolean",
+    "redrive": "bigint",
     "enroll": "void",
     "unenroll": "void",
     "statement": "text",

@@ -9,7 +9,8 @@ from pgqueue.errors import JobFailed
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
-    "wait", "cancel", "stats", "pause", "resume", "doctor", "enroll", "unenroll",
+    "wait", "cancel", "stats", "pause", "resume",
+        "redrive", "doctor", "enroll", "unenroll",
 }  # fmt: skip
 WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"}
 

@@ -9,10 +9,14 @@ create table pgqueue.queue (
   arguments jsonb not null default '{}',
   expires_after interval,
   message_ttl interval,
+  max_deliveries int,
+  dead_letter_exchange text,
+  dead_letter_routing_key text,
   used_at timestamptz not null default clock_timestamp(),
   constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255)
 );
 comment on table pgqueue.queue is 'Queues that were declared or paused; a queue that merely has messages needs no row';
+comment on column pgqueue.queue.max_deliveries is 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
 
 create table pgqueue.exchange (
   name text primary key,
@@ -102,6 +106,8 @@ create index message_ready on pgqueue.message (queue, kind, priority desc, id) w
 comment on index pgqueue.message_ready is 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
 create index message_delayed on pgqueue.message (due_at) where state = 'delayed';
 comment on index pgqueue.message_delayed is 'pgqueue._promote: what has become due';
+create index message_expiry on pgqueue.message (expires_at) where kind = 'task' and state <> 'claimed' and expires_at is not null;
+comment on index pgqueue.message_expiry is 'pgqueue._expire_messages: tasks that nobody took in time';
 create index message_claimed on pgqueue.message (worker_id) where state = 'claimed';
 comment on index pgqueue.message_claimed is 'pgqueue._reclaim: what lost workers hold';
 create unique index message_unique_key on pgqueue.message (submitter, unique_key) where unique_key is not null;

@@ -219,6 +219,9 @@ begin
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   perform pgqueue._promote(1000);
+  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
+    perform pgqueue._expire_messages(_claim.queues, 1000);
+  end if;
   return query
   with wanted as materialized (
     -- First of all: nothing of a paused queue is to be locked.
@@ -241,10 +244,12 @@ begin
   ), stale as (
     delete from pgqueue.message m using picked p
     where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+      -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
+      and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
     returning m.id
   ), claimed as (
     update pgqueue.message m
-    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = m.deliveries + 1
+    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
     from picked p
     where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
     returning m.*, p.place
@@ -310,7 +315,12 @@ create function pgqueue._release(ids bigint[], tokens bigint[], undelivered bool
 as $$
 declare
   released text[];
+  dead_letters int;
 begin
+  select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
+  from pgqueue.message m, unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token
+    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue);
   with back as (
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
@@ -321,10 +331,11 @@ begin
   )
   select array_agg(queue) into released from back;
   perform pgqueue._wake(q) from (select distinct unnest(released)) r (q);
-  return coalesce(cardinality(released), 0);
+  return coalesce(cardinality(released), 0) + dead_letters;
 end
 $$;
-comment on function pgqueue._release(bigint[], bigint[], boolean) is 'Makes claimed messages ready again. undelivered: nobody began them, so they are not flagged as redelivered';
+comment on function pgqueue._release(bigint[], bigint[], boolean) is
+  'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
 
 create function pgqueue._keep_claims(worker_id int, ids bigint[])
   returns int
@@ -398,6 +409,8 @@ begin
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
         'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
+    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
+      perform pgqueue._dead_letter(held, 'delivery_limit');
     else
       update pgqueue.message r set state = 'ready', token = null, worker_id = null where r.id = held.id;
       perform pgqueue._wake(held.queue);
@@ -417,7 +430,8 @@ begin
   return reclaimed;
 end
 $$;
-comment on function pgqueue._reclaim(int) is 'Makes the messages of workers that are gone ready again; a job that was lost too often fails';
+comment on function pgqueue._reclaim(int) is
+  'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
 
 create function pgqueue._tick(worker_id int, items_processed bigint, last_run_at timestamptz)
   returns table (naptime float8, max_items int, seconds_to_next_due float8)
@@ -435,7 +449,8 @@ begin
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
   perform pgqueue._promote(10000);
   if pg_try_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0) then
-    perform pgqueue._reclaim(20);
+    perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+    perform pgqueue._expire_messages(null, 1000);
     perform pgqueue._expire_queues();
     perform pgqueue._fold_stats();
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';

@@ -42,12 +42,19 @@ create function pgqueue._declare_queue(queue text, durable boolean, exclusive bo
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl)
+  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
+                                 dead_letter_exchange, dead_letter_routing_key)
   values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, coalesce(_declare_queue.arguments, '{}'),
-          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms')
+          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms',
+          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+          case when (_declare_queue.arguments ->> 'x-delivery-limit')::bigint between 0 and 1000000 then (_declare_queue.arguments ->> 'x-delivery-limit')::int + 1
+               when _declare_queue.arguments ? 'x-delivery-limit' then 2147483647 end,
+          _declare_queue.arguments ->> 'x-dead-letter-exchange', _declare_queue.arguments ->> 'x-dead-letter-routing-key')
   on conflict (name) do update
   set durable = excluded.durable, exclusive = excluded.exclusive, auto_delete = excluded.auto_delete, arguments = excluded.arguments,
-      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, used_at = excluded.used_at
+      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, max_deliveries = excluded.max_deliveries,
+      dead_letter_exchange = excluded.dead_letter_exchange, dead_letter_routing_key = excluded.dead_letter_routing_key,
+      used_at = excluded.used_at
   -- Every publisher declares its queues: a declaration that changes nothing writes nothing.
   where (q.durable, q.exclusive, q.auto_delete, q.arguments) is distinct from (excluded.durable, excluded.exclusive, excluded.auto_delete, excluded.arguments)
      or q.expires_after is not null;
@@ -197,6 +204,186 @@ end
 $$;
 comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) is
   'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' is straight to the queue named by the routing key';
+
+-- Dead letters: tasks that expired or were rejected in a queue that has an exchange for them, and tasks that came back too often.
+
+create function pgqueue._max_deliveries(queue text)
+  returns int
+  language sql stable security definer
+begin atomic
+  select coalesce((select q.max_deliveries from pgqueue.queue q where q.name = queue),
+                  pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+end;
+comment on function pgqueue._max_deliveries(text) is 'How often a task of a queue may be handed out';
+
+create function pgqueue._text_in(payload json, path text[])
+  returns text
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return payload #>> path;
+exception when data_exception then
+  return null;
+end
+$$;
+comment on function pgqueue._text_in(json, text[]) is 'A part of a message, if PostgreSQL can read it: JSON may hold characters that no text can';
+
+create function pgqueue._readdressed(payload json, exchange text, routing_key text)
+  returns json
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_set(payload::jsonb, '{properties,delivery_info}',
+                   coalesce(payload::jsonb #> '{properties,delivery_info}', '{}') || jsonb_build_object('exchange', exchange, 'routing_key', routing_key))::json
+$$;
+comment on function pgqueue._readdressed(json, text, text) is 'A kombu message as if it had been published there';
+
+create function pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text)
+  returns json
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  message jsonb := pgqueue._readdressed(payload, exchange, routing_key);
+  headers jsonb := coalesce(message -> 'headers', '{}');
+  deaths jsonb := coalesce(headers -> 'x-death', '[]');
+begin
+  -- RabbitMQ's x-death: one entry for each queue and reason, the latest first.
+  deaths := jsonb_build_array(jsonb_build_object(
+      'queue', queue, 'reason', reason, 'time', clock_timestamp(),
+      'exchange', payload #>> '{properties,delivery_info,exchange}',
+      'routing-keys', jsonb_build_array(payload #>> '{properties,delivery_info,routing_key}'),
+      'count', 1 + coalesce((select (d ->> 'count')::int from jsonb_array_elements(deaths) d
+                             where d ->> 'queue' = queue and d ->> 'reason' = reason limit 1), 0)))
+    || coalesce((select jsonb_agg(d order by n) from jsonb_array_elements(deaths) with ordinality e (d, n)
+                 where (d ->> 'queue', d ->> 'reason') is distinct from (queue, reason)), '[]');
+  headers := jsonb_build_object('x-first-death-queue', queue, 'x-first-death-reason', reason,
+                                'x-first-death-exchange', payload #>> '{properties,delivery_info,exchange}')
+    || headers || jsonb_build_object('x-death', deaths);
+  return (message #- '{properties,expiration}') || jsonb_build_object('headers', headers);
+end
+$$;
+comment on function pgqueue._with_death(json, text, text, text, text) is 'A kombu message that says where and why it died';
+
+create function pgqueue._dead_letter(held pgqueue.message, reason text)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  exchange text := (select q.dead_letter_exchange from pgqueue.queue q where q.name = held.queue);
+  routing_key text := coalesce((select q.dead_letter_routing_key from pgqueue.queue q where q.name = held.queue),
+                               pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
+  targets text[];
+  target text;
+  letter json;
+begin
+  delete from pgqueue.message d where d.id = held.id and d.token is not distinct from held.token;
+  if not found then
+    return false;  -- somebody else did it
+  end if;
+  if exchange is null and reason <> 'delivery_limit' or held.kind <> 'task' then
+    return true;
+  end if;
+  targets := case when exchange is not null then array(select r.queue from pgqueue._route(exchange, routing_key) r) end;
+  if coalesce(targets, '{}') = '{}' then
+    -- There is no exchange for them, or it leads nowhere.
+    exchange := '';
+    routing_key := pgqueue._cut(held.queue, 250) || '.dead';
+    targets := array[routing_key];
+  end if;
+  begin
+    letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key);
+    if reason = 'expired' and not exists (
+         select from json_array_elements(letter #> '{headers,x-death}') d where d ->> 'reason' <> 'expired') then
+      -- As in RabbitMQ: what goes round by itself, with nobody rejecting it, ends.
+      targets := array(select t from unnest(targets) t
+                       except select d ->> 'queue' from json_array_elements(letter #> '{headers,x-death}') d);
+    end if;
+  exception when data_exception then
+    letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
+  end;
+  foreach target in array targets loop
+    insert into pgqueue.message (queue, kind, priority, submitter, payload, expires_at)
+    values (target, 'task', held.priority, held.submitter, letter,
+            clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
+    perform pgqueue._wake(target);
+  end loop;
+  return true;
+end
+$$;
+comment on function pgqueue._dead_letter(pgqueue.message, text) is
+  'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or if it came back too often, in the queue "<queue>.dead"';
+
+create function pgqueue._reject(ids bigint[], tokens bigint[])
+  returns int
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) filter (where pgqueue._dead_letter(m, 'rejected'))::int
+  from pgqueue.message m, unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token
+$$;
+comment on function pgqueue._reject(bigint[], bigint[]) is 'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them';
+
+create function pgqueue._expire_messages(queues text[], max_count int)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  expired_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the index can stop there
+  held pgqueue.message;
+  expired int := 0;
+begin
+  for held in
+    select * from pgqueue.message m
+    where m.kind = 'task' and m.state <> 'claimed' and m.expires_at <= expired_until and (queues is null or m.queue = any (queues))
+    order by m.expires_at
+    limit max_count
+    for update skip locked
+  loop
+    perform pgqueue._dead_letter(held, 'expired');
+    expired := expired + 1;
+  end loop;
+  return expired;
+end
+$$;
+comment on function pgqueue._expire_messages(text[], int) is 'Removes tasks that nobody took in time, or makes dead letters of them. queues NULL: of all queues';
+
+create function pgqueue.redrive(queue text)
+  returns bigint
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  target text;
+  redriven bigint;
+  total bigint := 0;
+begin
+  for target, redriven in
+    with letter as materialized (
+      select m.id, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') as origin
+      from pgqueue.message m
+      where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready'
+      for update skip locked
+    ), back as (
+      update pgqueue.message m
+      set queue = l.origin, deliveries = 0, expires_at = null, launched_at = clock_timestamp(), payload = pgqueue._readdressed(m.payload, '', l.origin)
+      from letter l
+      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255
+      returning m.queue
+    )
+    select b.queue, count(*) from back b group by b.queue
+  loop
+    perform pgqueue._wake(target);
+    total := total + redriven;
+  end loop;
+  return total;
+end
+$$;
+comment on function pgqueue.redrive(text) is 'Sends the dead letters that a queue has back to the queues that they come from. Returns how many';
 
 create function pgqueue._python_string_repr(value text)
   returns text

@@ -68,6 +68,7 @@ grant pgqueue_user to pgqueue_worker;
 grant execute on function
   pgqueue._register_worker(text, int), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]),
   pgqueue._claim(int, text, text[], int), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
+  pgqueue._reject(bigint[], bigint[]),
   pgqueue._keep_claims(int, bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._delete_queue(text, boolean, boolean),
@@ -76,5 +77,5 @@ grant execute on function
   to pgqueue_worker;
 
 grant execute on function
-  pgqueue.pause(text), pgqueue.resume(text), pgqueue.enroll(regrole), pgqueue.unenroll(regrole), pgqueue.reset_stats()
+  pgqueue.pause(text), pgqueue.resume(text), pgqueue.redrive(text), pgqueue.enroll(regrole), pgqueue.unenroll(regrole), pgqueue.reset_stats()
   to pgqueue_admin;

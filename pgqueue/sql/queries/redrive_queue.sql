@@ -1,0 +1,1 @@
+select pgqueue.redrive(%(queue)s)
