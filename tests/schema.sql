@@ -104,10 +104,14 @@ CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, row
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  submitter oid;
 begin
-  if not exists (select from pgqueue.message q where q.id = _append_result.id and q.token = _append_result.token) then
+  select q.submitter into submitter from pgqueue.message q where q.id = _append_result.id and q.token = _append_result.token;
+  if not found then
     perform pgqueue._claim_lost(id);
   end if;
+  perform pgqueue._check_runner(id, submitter);
   insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
 end
 $$;
@@ -231,6 +235,7 @@ begin
   if not found then
     return 'gone';
   end if;
+  perform pgqueue._check_runner(m.id, m.submitter);
   if exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
     delete from pgqueue.message q where q.id = m.id;
     perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
@@ -488,6 +493,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
+CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- session_user, which nobody but a superuser changes. A job was given to a name, and the name may be another role's by now.
+  if submitter <> quote_ident(session_user)::regrole::oid and not pg_has_role(session_user, 'pgqueue_worker', 'member') then
+    raise exception 'permission denied for job %', id using errcode = '42501', hint = 'It belongs to another role.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) IS 'A token is no key for strangers: only a session of the submitter or of a worker may act on a claim';
+
 CREATE TABLE pgqueue.chord_part (
     group_id text NOT NULL,
     place integer NOT NULL,
@@ -677,6 +696,7 @@ begin
   if not found then
     perform pgqueue._claim_lost(id);
   end if;
+  perform pgqueue._check_runner(m.id, m.submitter);
   if m.kept <> 'none' then
     insert into pgqueue.result (id, seq, columns, rows, output_settings)
     values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
@@ -879,7 +899,16 @@ CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay int
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  m pgqueue.message;
 begin
+  select * into m from pgqueue.message q where q.id = _defer_job.id and q.token = _defer_job.token for update;
+  if found and not exists (select from pg_roles r where r.oid = m.submitter) then
+    -- Nobody can ever run it. A role that is given the name of the dropped one is another role.
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'failed', jsonb_build_object('sqlstate', '42704', 'message', format('role %s, which handed the job in, does not exist any more', m.submitter)), null, null);
+    return true;
+  end if;
   update pgqueue.message q
   set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), due_at = clock_timestamp() + delay,
       last_error = jsonb_build_object('sqlstate', '28000', 'message', note)
@@ -1171,6 +1200,7 @@ begin
   if not found then
     return 'gone';
   end if;
+  perform pgqueue._check_runner(m.id, m.submitter);
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') and sqlstate_ in ('57014', '57P01');
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
   retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
@@ -1572,11 +1602,15 @@ CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  submitter oid;
 begin
-  perform from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
+  select q.submitter into submitter from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
   if not found then
     perform pgqueue._claim_lost(id);
-  elsif exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
+  end if;
+  perform pgqueue._check_runner(id, submitter);
+  if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
   end if;
   -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
@@ -2433,7 +2467,7 @@ CREATE FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg 
 begin
   perform set_config('synchronous_commit', 'off', true);
   update pgqueue.activity a
-  set progress_pct = pct, progress_msg = msg
+  set progress_pct = greatest(0, least(100, pct)), progress_msg = pgqueue._cut(msg, 63)
   where a.id = _set_progress.id and exists (select from pgqueue.message q where q.id = a.id and q.token = _set_progress.token);
 end
 $$;
@@ -4075,6 +4109,8 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;

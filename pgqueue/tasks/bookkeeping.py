@@ -6,7 +6,7 @@ A run that the job's own session can report is reported there, the rest over the
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 
@@ -15,6 +15,7 @@ from .claim import Ending, Outcome
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
+    from datetime import datetime
 
     from ..database import Database
     from .claim import ClaimedJob
@@ -70,6 +71,13 @@ class Bookkeeping:
     def request_cancel(self, job: ClaimedJob) -> None:
         """Note that the job is to be canceled: then it ends so, whether it runs or waits."""
         self._fetch("request_cancel", **job.key)
+
+    def find_server_start(self) -> datetime | None:
+        """Return when the server started; None: it is away."""
+        try:
+            return cast("datetime", self._database.fetch("server_started_at")[0][0])
+        except psycopg.OperationalError:
+            return None
 
     def cancel(self, job: ClaimedJob) -> Outcome:
         """Cancel a job that has not begun."""

@@ -54,9 +54,25 @@ class Credentials:
             return self._try(role, application_name)
         except psycopg.OperationalError as error:
             note = self._describe(role, error)
-            with self._lock:
-                self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)
+            self._remember(role, note)
             raise LoginRefused(note) from error
+
+    def blame(self, role: str, error: Exception) -> str:
+        """Take note that sessions of a role do not last, and return that as a note.
+
+        A role may set what it likes for its own logins (ALTER ROLE ... SET transaction_timeout, say).
+
+        Raises:
+            psycopg.OperationalError: the role is not to blame; the server is away for the worker's own login too.
+        """
+        self._database.fetch("do_nothing")
+        note = f'a session of role "{role}" did not last until its job began: {" ".join(str(error).split())}'
+        self._remember(role, note)
+        return note
+
+    def _remember(self, role: str, note: str) -> None:
+        with self._lock:
+            self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)
 
     def _try(self, role: str, application_name: str) -> Session:
         return Session.log_in(self._database.conninfo, self._find_own_role(), role, application_name)

@@ -83,7 +83,7 @@ class Executor(threading.Thread):
         except LoginRefused as refusal:
             return self._pool.books.defer(job, str(refusal))
         except (psycopg.OperationalError, ConnectionLost) as error:
-            return self._pool.books.release(job, f"the server is away: {error}", is_undelivered=True)
+            return self._put_back(job, error)
         except psycopg.Error as error:
             return self._pool.books.fail(job, fields_of(error), None)
         if verdict != "run":
@@ -97,7 +97,9 @@ class Executor(threading.Thread):
             return Outcome(Ending.GONE, "the claim is lost")
         except ConnectionLost as lost:
             return self._settle_lost_run(session, lost.fields, self.gate.close())
-        except (JobFault, psycopg.Error, OSError) as error:
+        except Exception as error:
+            if not isinstance(error, (JobFault, psycopg.Error, OSError)):
+                logger.exception("job %s could not be run", job.id)
             return self._fail(session, fields_of(error), self.gate.close())
 
     def _begin(self, job: ClaimedJob) -> str:
@@ -112,6 +114,14 @@ class Executor(threading.Thread):
         # The server had ended the kept session meanwhile. Beginning twice does no harm.
         return str(self._get_session(job.submitter).call("begin_job", **params)[1])
 
+    def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
+        """Give back a job that did not begin: at once if the server is away, else its role is to blame."""
+        books, credentials = self._pool.books, self._pool.credentials
+        try:
+            return books.defer(job, credentials.blame(job.submitter, error))
+        except psycopg.OperationalError:
+            return books.release(job, f"the server is away: {error}", is_undelivered=True)
+
     def _fail(self, session: Session, fields: Fields, cause: Cause | None) -> Outcome:
         job = self._running
         try:
@@ -122,6 +132,10 @@ class Executor(threading.Thread):
             return self._pool.books.fail(job, fields, session)
         except ConnectionLost:
             return self._settle_lost_run(session, fields, cause)
+        except (psycopg.NotSupportedError, UnicodeError):
+            # The job has set a client_encoding that Python does not know.
+            self.close_session()
+            return self._pool.books.fail(job, fields, None)
 
     def _settle_lost_run(self, session: Session, fields: Fields, cause: Cause | None) -> Outcome:
         job = self._running

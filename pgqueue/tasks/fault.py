@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Fields = dict[str, "str | None"]
 
+_MAX_CHARACTERS = 65_536
+
 #: Our names for what psycopg's Diagnostic calls differently.
 _DIAGNOSTICS = {
     "sqlstate": "sqlstate",
@@ -68,6 +70,7 @@ def timed_out() -> JobFault:
 
 def fields_of(error: BaseException) -> Fields:
     """Return every field of an error that has a value; one that is not PostgreSQL's is an internal error, XX000."""
+    found: Fields
     if isinstance(error, (JobFault, ConnectionLost)):
         found = error.fields
     elif isinstance(error, psycopg.Error) and error.diag.sqlstate:
@@ -76,9 +79,12 @@ def fields_of(error: BaseException) -> Fields:
         found = {"sqlstate": "08006", "message": _one_line(str(error))}
     elif isinstance(error, OSError):
         found = {"sqlstate": "58030", "message": f"could not keep the result of the job: {error}"}
+    elif isinstance(error, UnicodeError):
+        found = {"sqlstate": "22021", "message": f"a text of the job does not fit its client_encoding: {error}"}
     else:
         found = {"sqlstate": "XX000", "message": f"pgqueue worker: {type(error).__name__}: {error}"}
-    return {name: value for name, value in found.items() if value is not None}
+    # A job may raise what it likes, also what no row could keep.
+    return {name: value[:_MAX_CHARACTERS] for name, value in found.items() if value is not None}
 
 
 def print_error(fields: Mapping[str, str | None]) -> str:

@@ -43,9 +43,10 @@ class ProgressWriter(threading.Thread):
             return
         try:
             said = json.loads(text)
-            progress = {"pct": int(said["pct"]), "msg": said["msg"]}
-        except (ValueError, TypeError, KeyError):
-            logger.debug("job %s: %s is no progress: %s", job.id, PROGRESS_SQLSTATE, text)
+            msg = said["msg"]
+            progress = {"pct": max(0, min(100, int(said["pct"]))), "msg": msg if isinstance(msg, str) else None}
+        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+            logger.debug("job %s: %s is no progress: %.100s", job.id, PROGRESS_SQLSTATE, text)
             return
         with self._changed:
             self._said[job.id] = {**job.key, **progress}

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CRASH_SHUTDOWN = "57P02"
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
+#: After so many the fault is the role's, unless the server is away for the worker's own sessions too.
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -52,26 +54,31 @@ class LostRun:
         """
         if self.fields.get("sqlstate") == _CRASH_SHUTDOWN:
             return Outcome(Ending.GONE, "the server crashed; the job runs again")
-        pause = _PAUSE_FROM
+        pause, tries = _PAUSE_FROM, 0
         while True:
             try:
                 return self._settle(books, log_in)
             except (psycopg.OperationalError, ConnectionLost):  # noqa: PERF203 - a retry
+                tries += 1
+                if tries >= _TRIES and (started_at := books.find_server_start()):
+                    return self._report(books, started_at, None)
                 if is_stopped.wait(pause):
                     return Outcome(Ending.GONE, "the server is away")
                 pause = min(pause * 2, _PAUSE_TO)
 
     def _settle(self, books: Bookkeeping, log_in: Callable[[], Session]) -> Outcome:
-        session: Session | None
         try:
             session = log_in()
         except LoginRefused:
-            session = None
-        else:
-            if session.server_started_at != self.server_started_at:
-                return Outcome(Ending.GONE, "the server restarted; the job runs again")
+            return self._report(books, books.find_server_start() or self.server_started_at, None)
+        if session.server_started_at == self.server_started_at:
             # After a cut cable the old session may still be there, and holds the row of the job.
             session.call("terminate_session", pid=self.backend_pid, application_name=self.application_name)
+        return self._report(books, session.server_started_at, session)
+
+    def _report(self, books: Bookkeeping, server_started_at: datetime, session: Session | None) -> Outcome:
+        if server_started_at != self.server_started_at:
+            return Outcome(Ending.GONE, "the server restarted; the job runs again")
         if self.cause is Cause.SHUTDOWN:
             return books.release(self.job, "the worker shuts down", is_undelivered=False)
         fields = canceled().fields if self.cause is Cause.REQUEST else self.fields

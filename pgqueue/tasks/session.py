@@ -32,6 +32,8 @@ _SYNTAX_ERROR = b"42601"
 _CHUNK_ROWS = 32
 _WAIT_INTERVAL = 1.0
 _CANCEL_TIMEOUT = 10.0
+#: A role may have set a statement_timeout so short that no query survives it.
+_ROLL_BACKS = 100
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 
@@ -148,7 +150,7 @@ class Session:
             elif result.status in HAS_ROWS and receive is not None and failure is None:
                 try:
                     receive(result, self.encoding)
-                except (JobFault, OSError) as error:
+                except (JobFault, OSError, ValueError, MemoryError) as error:
                     # The rest of the answer must still be read; let it be short.
                     failure = error
                     self.cancel()
@@ -202,14 +204,17 @@ class Session:
         Raises:
             ConnectionLost: the session has ended.
         """
-        while True:
+        for _ in range(_ROLL_BACKS):
             try:
                 if self.is_in_transaction:
                     self.call("roll_back_transaction")
                 self.call("do_nothing")
-            except psycopg.errors.QueryCanceled:
+            except psycopg.errors.QueryCanceled as error:
+                failure = error
                 continue
             return
+        self.close()
+        raise ConnectionLost(failure) from failure
 
     def reset(self) -> None:
         """Forget everything that a job left in the session: settings, temporary tables, locks, cursors.

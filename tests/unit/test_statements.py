@@ -147,3 +147,41 @@ def test_what_changes_the_transaction_is_known(sql, expected):
     [statement] = split(sql, never)
 
     assert statement.sets_transaction is expected
+
+
+DEEP = {
+    "operators": "select 1" + "+1" * 200_000,
+    "parentheses": "select " + "(" * 200_000 + "1" + ")" * 200_000,
+    "unions": "select 1" + " union select 1" * 100_000,
+    "cases": "select " + "case when true then " * 100_000 + "1" + " end" * 100_000,
+    "comments": "/*" * 500_000,
+    "signs": "select " + "+-" * 500_000 + "1",
+}
+
+
+@pytest.mark.parametrize("what", DEEP)
+def test_text_that_would_overflow_the_parser_or_keep_it_for_minutes_stays_whole(what):
+    assert texts(DEEP[what], lambda _text: True) == [DEEP[what]]
+
+
+def test_nesting_that_the_parser_cannot_report_stays_whole():
+    sql = "select 1" + " + 1" * 500
+
+    assert texts(sql) == [sql]
+
+
+def test_a_long_script_is_cut_and_its_statements_are_known():
+    sql = "select 1; /* ; */ vacuum; select ';' /* ; */;" * 5000
+
+    statements = split(sql, lambda _text: True)
+
+    assert len(statements) == 15_000
+    assert [statement.may_need_top_level for statement in statements[:3]] == [False, True, False]
+    assert "vacuum" in statements[1].text
+
+
+@pytest.mark.parametrize("comment", ["/*" + "x" * 20_000 + "*/", "-- x\n" * 5000, "/* /* */ */" * 2000, " " * 20_000])
+def test_transaction_control_is_refused_behind_any_comment(comment):
+    for sql in (f"{comment} commit", f"select 1; {comment}prepare transaction 'x'"):
+        with pytest.raises(JobFault, match="transaction control"):
+            split(sql, lambda _text: True)

@@ -1,0 +1,44 @@
+"""The people who take part, and the lanes on which an attack is tried: whatever runs jobs has to withstand it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.harness import Database
+from tests.harness.database import Connection
+from tests.harness.executors import Executors
+from tests.harness.jobs import LaunchedJob, launch
+from tests.harness.people import alice, bob, owner, worker
+
+__all__ = ["alice", "bob", "owner", "worker"]
+
+LANES = ("top-level",)
+
+
+class Lane:
+    """Real executors that run jobs in one way."""
+
+    def __init__(self, name: str, executors: Executors) -> None:
+        self.name = name
+        self.executors = executors
+
+    def launch(self, session: Connection, statement: str, **options: object) -> LaunchedJob:
+        """Launch a job that runs on this lane."""
+        return launch(session, statement, **options)
+
+    def run(self, session: Connection, statement: str, **options: object) -> dict[str, Any]:
+        """Launch a job and return what pgqueue.jobs shows of it when it has ended."""
+        return self.launch(session, statement, **options).end()
+
+
+@pytest.fixture(params=LANES)
+def lane(request: pytest.FixtureRequest, db: Database) -> Iterator[Lane]:
+    """Two executors that run what is in the queue `default`, on each lane."""
+    executors = Executors(db)
+    try:
+        yield Lane(request.param, executors)
+    finally:
+        executors.stop()

@@ -1,0 +1,299 @@
+"""What a hostile job tries: to become somebody else, to leave something behind, to hold or to mislead the worker."""
+
+import pytest
+
+from tests.harness import eventually
+from tests.harness.people import fetch_one, fetch_value
+
+LARGE = "repeat('x', 5000000)"
+STRANGE_PROGRESS = [
+    '{"pct": 1e400, "msg": "x"}',
+    '{"pct": 5, "msg": {"a": 1}}',
+    '{"pct": 50000000000000, "msg": "' + "x" * 1000 + '"}',
+    '{"pct": 50, "msg": "a\\u0000b"}',
+    "[" * 100_000,
+    "null",
+    "",
+]
+
+
+def still_works(lane, session):
+    """The executors run other jobs, whatever the last one did."""
+    assert lane.launch(session, "select 'well'").result("said text") == [("well",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "set role {victim}",
+        "set session authorization {victim}",
+        "select set_config('role', '{victim}', false)",
+        "select set_config('session_authorization', '{victim}', false)",
+        "do $$ begin execute 'set role {victim}'; end $$",
+        "reset role; set local role {victim}",
+        "alter role {victim} login",
+        "alter role current_user superuser",
+        "grant {victim} to current_user",
+    ],
+)
+@pytest.mark.parametrize("victim", ["bob", "postgres", "test_worker", "pgqueue_worker", "pgqueue_admin"])
+def test_a_job_cannot_become_another_role(lane, alice, bob, statement, victim):
+    row = lane.run(alice, statement.format(victim=victim))
+
+    assert (row["state"], row["sqlstate"]) == ("failed", "42501"), row["error"]
+
+
+def test_resetting_the_role_leads_back_to_the_submitter(lane, alice):
+    row = "select current_user::text"
+    for before in ("reset role", "set role none", "reset session authorization", "set session authorization default"):
+        job = lane.launch(alice, f"{before}; {row}")
+        assert job.result("who text") == [("alice",)], before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "copy (select 1) to program 'true'",
+        "copy pg_class to '/tmp/attack'",
+        "do $$ begin execute 'copy (select 1) to program ''true'''; end $$",
+        "select pg_read_file('PG_VERSION')",
+        "select lo_import('/etc/passwd')",
+        "load '/tmp/attack.so'",
+        "alter system set log_statement = 'all'",
+        "create extension pageinspect",
+    ],
+)
+def test_a_job_does_not_reach_the_servers_machine(lane, alice, statement):
+    row = lane.run(alice, statement)
+
+    assert (row["state"], row["sqlstate"]) == ("failed", "42501"), row["error"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from pgqueue.message",
+        "select * from pgqueue.role_key",
+        "delete from pgqueue.history",
+        "update pgqueue.outbox set sql = 'select 2'",
+        "select pgqueue._launch(10, '{}')",
+        "select pgqueue._claim(1, 'job', array['default'], 1)",
+        "select pgqueue._ack(array[1::bigint], array[1::bigint])",
+        "select pgqueue._archive(null, 'succeeded', null, null, null)",
+        "select pgqueue._drop_partitions('0')",
+        "select pgqueue.enroll('alice')",
+    ],
+)
+def test_a_job_has_no_more_rights_in_the_queue_than_its_submitter(lane, alice, statement):
+    assert lane.run(alice, statement)["sqlstate"] == "42501"
+
+
+def test_a_deferred_trigger_runs_as_the_submitter_and_as_nobody_else(lane, alice, owner):
+    owner.execute(
+        """create table trail (who text, login text); grant all on trail to alice;
+           grant create on schema public to alice"""
+    )
+    alice.execute(
+        """create function note() returns trigger language plpgsql as
+             $$ begin insert into trail values (current_user, session_user); return null; end $$;
+           create table source (n int);
+           create constraint trigger late after insert on source deferrable initially deferred
+             for each row execute function note()"""
+    )
+
+    assert lane.run(alice, "insert into source values (1)")["state"] == "succeeded"
+
+    assert fetch_value(owner, "select array_agg(who) from trail") == ["alice"]
+
+
+def test_the_error_of_a_deferred_trigger_is_the_jobs_and_undoes_it(lane, alice, owner):
+    owner.execute("grant create on schema public to alice")
+    alice.execute("create table item (n int unique deferrable initially deferred)")
+
+    row = lane.run(alice, "set constraints all deferred; insert into item values (1), (1)")
+
+    assert (row["state"], row["sqlstate"]) == ("failed", "23505")
+    assert fetch_value(alice, "select count(*) from item") == 0
+
+
+def test_a_holdable_cursor_does_not_run_as_somebody_else(lane, alice, owner):
+    # What a holdable cursor has not fetched yet is computed at the commit.
+    owner.execute("create table trail (who text); grant all on trail to alice; grant create on schema public to alice")
+    alice.execute(
+        """create function note() returns int language plpgsql as
+             $$ begin insert into trail values (current_user); return 1; end $$"""
+    )
+
+    lane.run(alice, "declare c cursor with hold for select note() from generate_series(1, 3)")
+
+    assert fetch_value(owner, "select count(*) from trail where who <> 'alice'") == 0
+    still_works(lane, alice)
+
+
+LEFT = {
+    "a setting": ("set work_mem = '77MB'", "select current_setting('work_mem') = '77MB'"),
+    "a custom setting": ("set app.tenant = 'evil'", "select coalesce(current_setting('app.tenant', true), '') <> ''"),
+    "a search path": ("set search_path = evil", "select current_setting('search_path') = 'evil'"),
+    "a temporary table": ("create temp table left_behind ()", "select to_regclass('left_behind') is not null"),
+    "a temporary function": (
+        "create function pg_temp.f() returns int return 1",
+        "select exists (select from pg_proc where proname = 'f' and pronamespace = pg_my_temp_schema())",
+    ),
+    "a prepared statement": (
+        "prepare p as select 1",
+        "select exists (select from pg_prepared_statements where name = 'p')",
+    ),
+    "an advisory lock": (
+        "select pg_advisory_lock(4711)",
+        "select exists (select from pg_locks where locktype = 'advisory' and objid = 4711 and pid = pg_backend_pid())",
+    ),
+    "a listener": (
+        "listen gossip",
+        "select exists (select from pg_listening_channels() where pg_listening_channels = 'gossip')",
+    ),
+    "a cursor": ("declare c cursor with hold for select 1", "select exists (select from pg_cursors where name = 'c')"),
+    "a role": ("set role helper", "select current_user = 'helper'"),
+    "a read-only session": (
+        "set session characteristics as transaction read only",
+        "select current_setting('transaction_read_only') = 'on'",
+    ),
+    "an encoding": ("set client_encoding = 'LATIN1'", "select current_setting('client_encoding') <> 'UTF8'"),
+    "the number of a job": ("set pgqueue.job_id = '1'", "select current_setting('pgqueue.job_id') = '1'"),
+    "a sequence's state": ("create temp sequence s; select nextval('s')", "select to_regclass('s') is not null"),
+}
+
+
+@pytest.mark.parametrize("what", LEFT)
+def test_a_job_leaves_no_session_state_for_the_next_one(db, lane, alice, owner, what):
+    db.create_role("helper", enrolled=False, options="nologin")
+    owner.execute("grant helper to alice")
+    leave, is_left = LEFT[what]
+    assert lane.run(alice, leave)["state"] == "succeeded", what
+
+    # As many as there are executors: one of them has the session.
+    jobs = [lane.launch(alice, f"select pg_sleep(0.1), ({is_left})") for _ in range(4)]
+
+    assert [job.result("slept text, found boolean")[0][1] for job in jobs] == [False] * 4
+
+
+def test_the_session_of_one_role_never_runs_the_job_of_another(lane, alice, bob):
+    for session, name in ((alice, "alice"), (bob, "bob"), (alice, "alice")):
+        rows = lane.launch(session, "select current_user::text from generate_series(1, 2)").result("who text")
+        assert rows == [(name,), (name,)]
+
+
+def test_a_job_cannot_cancel_or_end_what_another_role_runs(lane, alice, bob):
+    victim = lane.launch(bob, "select pg_sleep(2), 'whole'").wait_until("running")
+
+    pid = victim.row["backend_pid"]
+    for function in ("pg_cancel_backend", "pg_terminate_backend"):
+        row = lane.run(alice, f"select {function}({pid})")
+        assert row["sqlstate"] == "42501", row
+
+    assert victim.result("slept text, said text") == [("", "whole")]
+
+
+def test_a_job_that_ends_its_own_session_fails_and_stops_nobody(lane, alice, bob):
+    row = lane.run(alice, "select pg_terminate_backend(pg_backend_pid())")
+
+    assert (row["state"], row["sqlstate"]) == ("failed", "57P01")
+    still_works(lane, bob)
+
+
+@pytest.mark.parametrize("statement", ["commit", "rollback", "begin", "savepoint s", "prepare transaction 'x'"])
+def test_a_job_cannot_end_the_transaction_that_removes_it(lane, alice, statement):
+    for sql in (statement, f"select 1; {statement}; select 2", f"/* {'x' * 20_000} */ {statement}"):
+        assert lane.run(alice, sql)["sqlstate"] == "0A000", sql[:50]
+
+
+def test_a_job_that_nests_too_deeply_does_not_crash_the_worker(lane, alice):
+    deep = lane.run(alice, "select 1" + "+1" * 100_000)
+    assert (deep["state"], deep["sqlstate"]) == ("failed", "54001")
+
+    assert lane.launch(alice, "select 1" + "+1" * 300).result("n int") == [(301,)]
+
+
+def test_progress_that_is_none_misleads_nobody(lane, alice, bob):
+    for message in STRANGE_PROGRESS:
+        quoted = message.replace("'", "''")
+        row = lane.run(alice, f"do $$ begin raise info using errcode = 'PQ001', message = '{quoted}'; end $$")
+        assert row["state"] == "succeeded", message[:50]
+        assert row["progress_pct"] is None or 0 <= row["progress_pct"] <= 100
+    still_works(lane, bob)
+
+
+def test_progress_is_noted_for_the_job_that_runs_and_for_no_other(lane, alice, bob):
+    victim = lane.launch(bob, "select pgqueue.progress(10, 'mine'), pg_sleep(1)").wait_until("running")
+
+    lane.run(
+        alice,
+        f"set pgqueue.job_id = '{victim.id}'; select pgqueue.progress(99, 'forged')",
+    )
+
+    assert (victim.end()["progress_pct"], victim.row["progress_msg"]) == (10, "mine")
+
+
+def test_an_error_too_large_to_keep_is_cut_and_the_job_fails_once(lane, alice, bob):
+    row = lane.run(alice, f"do $$ begin raise exception '%', {LARGE}; end $$")
+
+    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", "P0001", 1)
+    assert len(row["error"]) == 65_536
+    still_works(lane, bob)
+
+
+def test_an_encoding_that_the_worker_cannot_read_fails_the_job_only(lane, alice, bob):
+    for encoding in ("SQL_ASCII", "MULE_INTERNAL", "EUC_TW"):
+        row = lane.run(alice, f"set client_encoding = '{encoding}'; select 'ä'")
+        assert row["state"] in ("failed", "succeeded"), (encoding, row)
+    still_works(lane, alice)
+    still_works(lane, bob)
+
+
+def test_hostile_names_of_columns_are_only_names(lane, alice):
+    name = 'a"") as x(y int); drop table q; --'
+    job = lane.launch(alice, 'select 1 as "' + name.replace('"', '""') + '"')
+    job.end()
+
+    assert job.result("n int") == [(1,)]
+
+
+def test_results_of_json_that_nests_deeply_are_read_as_they_are(lane, alice):
+    text = "[" * 5000 + "]" * 5000
+
+    assert lane.launch(alice, f"select '{text}'").result("v text") == [(text,)]
+
+
+ROLE_SETTINGS = [
+    "statement_timeout = '1ms'",
+    "lock_timeout = '1ms'",
+    "idle_session_timeout = '1ms'",
+    "idle_in_transaction_session_timeout = '1ms'",
+    "transaction_timeout = '1ms'",
+    "default_transaction_read_only = on",
+    "default_transaction_isolation = serializable",
+    "client_encoding = 'SQL_ASCII'",
+    "local_preload_libraries = 'nothing_there'",
+    "standard_conforming_strings = off",
+    "client_min_messages = debug5",
+    "search_path = evil",
+]
+
+
+@pytest.mark.parametrize("setting", ROLE_SETTINGS)
+def test_what_a_role_sets_for_its_own_logins_does_not_hold_up_others(db, lane, alice, bob, owner, setting):
+    if setting.startswith("transaction_timeout") and db.server.major < 17:
+        pytest.skip("PostgreSQL 17 has transaction_timeout")
+    owner.execute(f"alter role alice set {setting}")
+
+    jobs = [lane.launch(alice, "select 1") for _ in range(4)]
+    for _ in range(3):
+        still_works(lane, bob)
+
+    eventually(lambda: all(is_ended_or_waits(job) for job in jobs), 20)
+    assert fetch_one(owner, "select coalesce(max(deliveries), 0) <= 2 from pgqueue.message") == (True,)
+
+
+def is_ended_or_waits(job):
+    """It ran, or it is left alone for a while and says why."""
+    row = job.row
+    return row["ended_at"] is not None or (row["state"] == "queued" and row["error"])
