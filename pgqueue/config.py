@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from .errors import InvalidDsn
 
 DSN_VARIABLE = "PGQUEUE_DSN"
+LISTEN_DSN_VARIABLE = "PGQUEUE_LISTEN_DSN"
 PG_BIN_VARIABLE = "PGQUEUE_PG_BIN"
 DATA_VARIABLE = "PGQUEUE_DATA"
 

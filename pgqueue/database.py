@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import psycopg
 from psycopg import pq
 
-from .config import to_conninfo, with_defaults
+from .config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
 from .sql import query
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Database:
 
     def __init__(self, conninfo: str, max_sessions: int = 2) -> None:
         self.conninfo = conninfo
+        #: Where a session is one of the server's, and nobody else's between two transactions: past any pooler.
+        self.listen_conninfo = to_conninfo(os.environ.get(LISTEN_DSN_VARIABLE) or conninfo)
         self.application_name = "pgqueue"
         self._max_sessions = max_sessions
         self._lock: threading.Lock

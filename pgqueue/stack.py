@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .child import Child
-from .config import to_url, without_password
+from .config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, to_url, without_password
 from .embedded import EmbeddedServer
 from .errors import PortInUse, ServiceFailed
 from .prepare import prepare_database
@@ -36,6 +36,8 @@ class Plan:
     log_dir: Path
     conninfo: str | None = None
     """Use this server."""
+    listen_conninfo: str | None = None
+    """The same past any pooler."""
     server: EmbeddedServer | None = None
     """Or start this one."""
     flower_port: int | None = None
@@ -152,7 +154,8 @@ class Stack:
 
     def _make_child(self, name: str, arguments: list[str]) -> Child:
         # The DSN may hold a password: every user of the machine can read a command line.
-        return Child(name, arguments, {"PGQUEUE_DSN": self.dsn}, self._plan.log_dir / f"{name}.log")
+        environment = {DSN_VARIABLE: self.dsn, LISTEN_DSN_VARIABLE: self._plan.listen_conninfo or ""}
+        return Child(name, arguments, environment, self._plan.log_dir / f"{name}.log")
 
     def _require_free_flower_port(self) -> None:
         port = self._plan.flower_port

@@ -74,6 +74,8 @@ class Transport(virtual.Transport):
         published_eta.listen_to_celery()
         join_neighbours(with_gossip=bool(client.transport_options.get("gossip")))
         self.database = Database.for_dsn(conninfo_of(client))
+        if listen_dsn := client.transport_options.get("listen_dsn"):
+            self.database.listen_conninfo = to_conninfo(listen_dsn)
         self.database.application_name = f"pgqueue broker {identity.name()}"[:63]
         self.acks = Acks.of(self.database)
         self._caller = client.transport_options.get("in_transaction_of")

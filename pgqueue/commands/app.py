@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import DSN_VARIABLE, Settings, to_url
+from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, Settings, to_url
 
 if TYPE_CHECKING:
     from celery import Celery
 
 
-def find_app(app_name: str | None, dsn: str | None) -> Celery:
+def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = None) -> Celery:
     """Return the app to run, on the database that is given; an app that names a broker keeps it.
 
     Raises:
@@ -22,6 +22,8 @@ def find_app(app_name: str | None, dsn: str | None) -> Celery:
     if dsn is not None:
         # Where the app, and every process that it forks, looks.
         os.environ[DSN_VARIABLE] = dsn
+    if listen_dsn is not None:
+        os.environ[LISTEN_DSN_VARIABLE] = listen_dsn
     # These take a second to import, which the other commands need not wait for.
     from celery.app.utils import find_app as find_celery_app
 

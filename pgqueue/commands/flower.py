@@ -10,7 +10,7 @@ from ..database import Database
 from ..errors import PortInUse
 from ..readiness import is_port_free
 from .app import find_app
-from .options import dsn_option
+from .options import dsn_option, listen_dsn_option
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -23,15 +23,23 @@ from .options import dsn_option
 )
 @click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app.")
 @dsn_option
+@listen_dsn_option
 @click.argument("flower_options", nargs=-1, type=click.UNPROCESSED)
-def flower(port: int, address: str, app_name: str | None, dsn: str | None, flower_options: tuple[str, ...]) -> None:
+def flower(
+    port: int,
+    address: str,
+    app_name: str | None,
+    dsn: str | None,
+    listen_dsn: str | None,
+    flower_options: tuple[str, ...],
+) -> None:
     """Show workers, jobs and tasks in a browser until SIGTERM. Options not listed here go to Flower."""
     die_with_parent()
     if not is_port_free(address, port):
         raise PortInUse(
             f"cannot listen on port {port} of {address}: it is in use", hint="Choose another one with --port."
         )
-    app = find_app(app_name, dsn)
+    app = find_app(app_name, dsn, listen_dsn)
     # Flower may not be installed: it is an extra.
     from ..dashboard.run import run_flower
 

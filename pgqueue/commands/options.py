@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..config import LISTEN_DSN_VARIABLE
 from ..handle import Handle
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -62,6 +63,13 @@ dsn_option = click.option(
     show_envvar=True,
     metavar="DSN",
     help="The database: a postgresql:// URL or key=value pairs.",
+)
+listen_dsn_option = click.option(
+    "--listen-dsn",
+    envvar=LISTEN_DSN_VARIABLE,
+    show_envvar=True,
+    metavar="DSN",
+    help="The same database past any pooler, where --dsn leads to PgBouncer.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 

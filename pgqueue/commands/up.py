@@ -12,7 +12,7 @@ from ..embedded import EmbeddedServer
 from ..server_watch import ServerWatch
 from ..stack import Plan, Stack
 from ..up import Up
-from .options import dsn_option
+from .options import dsn_option, listen_dsn_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -28,6 +28,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--pg-bin", envvar="PGQUEUE_PG_BIN", type=_PATH, help="The programs of the embedded server to use.")
 @click.option("--ready-file", type=_PATH, help="Write dsn, flower_url and pids there as JSON once everything answers.")
 @dsn_option
+@listen_dsn_option
 def up(
     data: Path | None,
     port: int | None,
@@ -39,6 +40,7 @@ def up(
     pg_bin: Path | None,
     ready_file: Path | None,
     dsn: str | None,
+    listen_dsn: str | None,
 ) -> None:
     """Run PostgreSQL, a worker and Flower until Ctrl-C. With --dsn, use that server instead of an embedded one."""
     if ready_file is not None and not ready_file.absolute().parent.is_dir():
@@ -52,6 +54,7 @@ def up(
     plan = Plan(
         log_dir=_log_dir(server, data),
         conninfo=settings.conninfo if server is None else None,
+        listen_conninfo=listen_dsn if server is None else None,
         server=server,
         flower_port=None if no_flower else flower_port,
         concurrency=concurrency,

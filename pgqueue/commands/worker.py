@@ -6,7 +6,7 @@ import click
 
 from ..child import die_with_parent
 from .app import find_app
-from .options import dsn_option
+from .options import dsn_option, listen_dsn_option
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -18,6 +18,7 @@ from .options import dsn_option
 @click.option("--loglevel", default="INFO", show_default=True, help="How much to log.")
 @click.option("--hostname", metavar="NAME", help="The worker's name; %h is the host [default: celery@%h].")
 @dsn_option
+@listen_dsn_option
 @click.argument("celery_options", nargs=-1, type=click.UNPROCESSED)
 def worker(
     queues: str,
@@ -28,11 +29,12 @@ def worker(
     loglevel: str,
     hostname: str | None,
     dsn: str | None,
+    listen_dsn: str | None,
     celery_options: tuple[str, ...],
 ) -> None:
     """Run a worker until SIGTERM. Options not listed here go to `celery worker`."""
     die_with_parent()
-    app = find_app(app_name, dsn)
+    app = find_app(app_name, dsn, listen_dsn)
     arguments = ["worker", f"--queues={queues}", f"--loglevel={loglevel}"]
     if concurrency is not None:
         arguments.append(f"--concurrency={concurrency}")

@@ -19,7 +19,7 @@ from celery.result import GroupResult, result_from_tuple
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.functional import retry_over_time
 
-from ..config import Settings, to_url, without_password
+from ..config import Settings, to_conninfo, to_url, without_password
 from ..database import Database
 from .chord import apply_chord, return_chord_part
 from .consumer import ResultConsumer
@@ -44,6 +44,8 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
     def __init__(self, app: Any, url: str | None = None, **kwargs: Any) -> None:
         super().__init__(app, url=url, expires_type=float, **kwargs)
         self.database = Database.for_dsn(Settings.load(url).conninfo)
+        if listen_dsn := self._transport_options.get("listen_dsn"):
+            self.database.listen_conninfo = to_conninfo(listen_dsn)
         # One for all threads: it is what keeps a process at one session that listens.
         self.thread_safe = True
         failure_expires = self.app.conf.result_failure_expires

@@ -138,7 +138,7 @@ class ResultConsumer(BaseResultConsumer):
                     self._rest()
 
     def _begin(self) -> None:
-        self._watch = ResultWatch(self.backend.database.conninfo)
+        self._watch = ResultWatch(self.backend.database.listen_conninfo)
         self._turns = threading.Condition()
         self._is_taken = False
         self._waiting = 0

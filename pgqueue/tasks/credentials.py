@@ -75,7 +75,7 @@ class Credentials:
             self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)
 
     def _try(self, role: str, application_name: str) -> Session:
-        return Session.log_in(self._database.conninfo, self._find_own_role(), role, application_name)
+        return Session.log_in(self._database.listen_conninfo, self._find_own_role(), role, application_name)
 
     def _find_own_role(self) -> str:
         if self._own_role is None:

@@ -122,10 +122,12 @@ class Servers:
 
 
 @contextlib.contextmanager
-def temporary_server(pg_bin: str | None = None, *, parent: Path | None = None, **settings: str) -> Iterator[TestServer]:
+def temporary_server(
+    pg_bin: str | None = None, *, parent: Path | None = None, port: int | None = None, **settings: str
+) -> Iterator[TestServer]:
     """Run a server of its own for one test or one session, its data below `parent` or where it is fast."""
     with EmbeddedServer.temporary(
-        pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or fast_place()
+        pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or fast_place(), port=port
     ) as embedded:
         server = TestServer(embedded)
         try:

@@ -1,0 +1,143 @@
+"""Everything through PgBouncer in transaction mode, but for the sessions that must be sessions of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from celery import Celery, chord, group
+from kombu import Connection
+
+import pgqueue
+from pgqueue.broker.presence import Presence
+from pgqueue.config import to_url
+from pgqueue.database import Database as Sessions
+from tests.harness import Database, Worker, eventually
+from tests.harness.celery_app import TRACES
+from tests.harness.pgbouncer import PROGRAM, pooled
+from tests.harness.result_app import make_app
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed (Debian: apt-get install pgbouncer)"),
+]
+
+
+@pytest.fixture
+def pooled_dsn(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A way through the pooler; the way past it is in the environment."""
+    monkeypatch.setenv("PGQUEUE_LISTEN_DSN", db.dsn)
+    with pooled(db) as dsn:
+        yield dsn
+        Presence.close_all()
+        Sessions.for_dsn(dsn).close()
+
+
+@pytest.fixture
+def app(pooled_dsn: str) -> Iterator[Celery]:
+    application = make_app(pooled_dsn)
+    yield application
+    application.backend.result_consumer.stop()
+    application.close()
+
+
+@pytest.fixture
+def start_pooled_worker(db: Database, pooled_dsn: str, start_worker: Callable[..., Worker]) -> Callable[..., Worker]:
+    def start(*arguments: str) -> Worker:
+        return start_worker(
+            db,
+            arguments=("--concurrency=2", "-A", "tests.harness.result_app", f"--listen-dsn={db.dsn}", *arguments),
+            environment={"PGQUEUE_DSN": pooled_dsn, "PGQUEUE_LISTEN_DSN": ""},
+        )
+
+    return start
+
+
+def test_tasks_results_canvas_jobs_and_remote_control_work(
+    db: Database, pooled_dsn: str, app: Celery, start_pooled_worker: Callable[..., Worker]
+) -> None:
+    worker = start_pooled_worker()
+    db.execute("select pgqueue.enroll('postgres')")
+    add, total = app.tasks["add"], app.tasks["total"]
+
+    results = [add.delay(n, 1) for n in range(50)]
+    assert [result.get(timeout=30) for result in results] == list(range(1, 51))
+    assert add.apply_async((1, 1), countdown=0.5).get(timeout=30) == 2
+    assert group(add.s(n) for n in range(10)).delay().get(timeout=30) == list(range(10))
+    assert chord([add.s(n) for n in range(10)], total.s()).delay().get(timeout=30) == 45
+    assert app.control.ping(destination=[worker.name], timeout=10) == [{worker.name: {"ok": "pong"}}]
+    assert app.control.inspect(destination=[worker.name], timeout=10).stats()
+
+    with pgqueue.connect(pooled_dsn) as client:
+        jobs = [client.launch("select $1::int", n) for n in range(20)]
+        assert [job.result(timeout=30) for job in jobs] == [[(n,)] for n in range(20)]
+        assert client.launch("create temp table t as select 1").result(timeout=30)
+        slow = client.launch("select pg_sleep(60)")
+        eventually(lambda: slow.status().state.value == "running", 20)
+        assert slow.cancel()
+
+    with psycopg.connect(pooled_dsn) as connection, pgqueue.in_transaction(connection):
+        never = add.delay(1)
+        connection.rollback()
+        committed = add.delay(2)
+        connection.commit()
+    assert committed.get(timeout=30) == 2
+    assert not never.ready()
+
+
+def test_only_sessions_of_their_own_go_past_the_pooler(
+    db: Database, app: Celery, start_pooled_worker: Callable[..., Worker]
+) -> None:
+    start_pooled_worker("--executors=1")
+    assert app.tasks["add"].delay(1).get(timeout=30) == 1
+
+    past = [
+        row[0].split()[1]
+        for row in db.execute(
+            "select application_name from pg_stat_activity where datname = current_database()"
+            " and application_name like 'pgqueue %' and client_addr is null and query <> '' and"
+            " application_name not like 'pgqueue broker%'"
+        )
+    ]
+
+    assert set(past) <= {"presence", "results", "executor"}
+    assert past.count("presence") == 1
+
+
+def test_a_worker_that_is_killed_loses_its_tasks_at_once(
+    db: Database, pooled_dsn: str, start_pooled_worker: Callable[..., Worker]
+) -> None:
+    db.execute(TRACES)
+    doomed = start_pooled_worker("-A", "tests.harness.celery_app")
+    with Connection(to_url(pooled_dsn, "pgqueue")) as connection:
+        Celery(broker=to_url(pooled_dsn, "pgqueue"), set_as_current=False).send_task(
+            "sleep_then_leave_trace", ["slow", 1.0], connection=connection
+        )
+    eventually(lambda: db.fetch_value("select count(*) from trace") == 1, 20, what="the task began")
+
+    doomed.end()
+    start_pooled_worker("-A", "tests.harness.celery_app")
+
+    eventually(lambda: db.fetch_value("select count(*) from trace where label = 'slow'") == 1, 30)
+    assert db.execute("select label, redelivered from trace order by at") == [
+        ("slow began", False),
+        ("slow began", True),
+        ("slow", True),
+    ]
+
+
+def test_an_idle_connection_is_woken_through_the_listening_session(db: Database, pooled_dsn: str) -> None:
+    db.execute(f"alter database {db.name} set pgqueue.naptime = '1 h'")
+    with Connection(to_url(pooled_dsn, "pgqueue"), transport_options={"listen_dsn": db.dsn}) as connection:
+        queue = connection.SimpleQueue("q")
+        with pytest.raises(queue.Empty):
+            queue.get(timeout=0.5)
+        with Connection(to_url(pooled_dsn, "pgqueue")) as publisher:
+            publisher.Producer().publish("awake", routing_key="q", serializer="json")
+        published_at = time.monotonic()
+
+        assert queue.get(timeout=30).payload == "awake"
+        print(f"after {time.monotonic() - published_at:.3f} s")
+        queue.close()
