@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 from . import __version__
-from .commands import database, doctor, flower, jobs, launch, outcome, queues, up, worker
+from .commands import compat, database, doctor, flower, jobs, launch, outcome, queues, up, worker
 from .commands import demo as demo_command
 from .commands.failure import show_failure
 from .errors import PgQueueError
@@ -37,6 +37,8 @@ for command in (
     database.status,
     database.enroll,
     database.unenroll,
+    compat.install_compat,
+    compat.uninstall_compat,
     worker.worker,
     flower.flower,
     launch.launch,

@@ -25,7 +25,7 @@ from tests.harness.servers import Servers, temporary_server
 hypothesis.settings.register_profile("pgqueue", deadline=None)
 hypothesis.settings.load_profile("pgqueue")
 
-ON_EVERY_SERVER = ("sql", "security", "integration", "isolation")
+ON_EVERY_SERVER = ("sql", "security", "integration", "isolation", "compat")
 
 # Made once for a whole file, which is worth keeping in one process.
 EXPENSIVE = {"crowd", "site"}

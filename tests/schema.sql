@@ -181,7 +181,16 @@ declare
   ran pgqueue.activity;
   detached boolean;
 begin
-  delete from pgqueue.activity a where a.id = m.id returning * into ran;
+  if current_setting('transaction_isolation') like 'read %' then
+    delete from pgqueue.activity a where a.id = m.id returning * into ran;
+  else
+    begin
+      delete from pgqueue.activity a where a.id = m.id returning * into ran;
+    exception when serialization_failure then
+      -- It has told its progress since its snapshot: the row is newer than what this transaction may delete, and left to pgqueue._tick.
+      select a.* into ran from pgqueue.activity a where a.id = m.id;
+    end;
+  end if;
   with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
   select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
@@ -198,6 +207,73 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) IS 'The end of a job: from the queue, whose row the caller has deleted, to the history';
+
+CREATE FUNCTION pgqueue._call(op text, request jsonb) RETURNS SETOF jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  me pgqueue.own_key;
+  nonce bigint := pgqueue._random_bigint();
+  state text;
+  message text;
+  detail text;
+  hint text;
+begin
+  select * into me from pgqueue.own_key;
+  if not found then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+  end if;
+  begin
+    return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
+      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
+  exception when others then
+    -- The same error without the context of the other session, which says nothing to the caller.
+    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
+  end;
+  if pgqueue._setting('loopback', 'session') = 'call' then
+    perform pgqueue._close_loopback();
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._call(op text, request jsonb) IS 'Asks the gate, as the role that runs, apart from the caller''s transaction';
+
+CREATE FUNCTION pgqueue._session_id() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  id bigint := nullif(current_setting('pgqueue.session_id', true), '')::bigint;
+begin
+  if id is null then
+    id := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
+    perform set_config('pgqueue.session_id', id::text, false);
+  end if;
+  return id;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._session_id() IS 'The number of this session, for pgqueue.stats';
+
+CREATE FUNCTION pgqueue._tracker() RETURNS bigint
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT COALESCE((- (NULLIF(current_setting('pgqueue.job_id'::text, true), ''::text))::bigint), pgqueue._session_id()) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._tracker() IS 'By which number this session, or the job that runs in it, tracks jobs';
+
+CREATE FUNCTION pgqueue._ask_tracked(want_pid integer, want_cookie bigint, mismatch text, sql_length integer DEFAULT 0) RETURNS jsonb
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT c.c
+    FROM pgqueue._call('tracked'::text, jsonb_build_object('session_id', pgqueue._tracker(), 'pid', _ask_tracked.want_pid, 'cookie', _ask_tracked.want_cookie, 'mismatch', _ask_tracked.mismatch, 'sql_length', _ask_tracked.sql_length)) c(c);
+END;
+
+COMMENT ON FUNCTION pgqueue._ask_tracked(want_pid integer, want_cookie bigint, mismatch text, sql_length integer) IS 'A tracked job as it is now. mismatch: the SQLSTATE for a wrong cookie; NULL: nothing is raised for what is not tracked, and NULL is returned';
 
 CREATE FUNCTION pgqueue._auto_delete(queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -223,6 +299,51 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._await_results(task_ids text[]) IS 'Says, once it has committed, that this session waits for these tasks';
+
+CREATE FUNCTION pgqueue._background_error(pid integer, error jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (jsonb_typeof(error) IS DISTINCT FROM 'object'::text) THEN NULL::jsonb
+             WHEN (((error ->> 'sqlstate'::text) = '0A000'::text) AND ((error ->> 'message'::text) ~~ '% in a pgqueue job'::text)) THEN (error || jsonb_build_object('message', replace((error ->> 'message'::text), 'in a pgqueue job'::text, 'in pg_background'::text)))
+             WHEN (((error ->> 'sqlstate'::text) = '08006'::text) AND ((error ->> 'message'::text) ~~ 'lost connection to the worker of job %'::text)) THEN (error || jsonb_build_object('message', format('lost connection to worker process with PID %s'::text, pid), 'detail', (error ->> 'message'::text)))
+             ELSE error
+         END AS error;
+END;
+
+COMMENT ON FUNCTION pgqueue._background_error(pid integer, error jsonb) IS 'The error of a job as pg_background words it';
+
+CREATE FUNCTION pgqueue._background_setting(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  full_name text := 'pg_background.' || name;
+  given text := nullif(current_setting(full_name, true), '');
+  value numeric;
+begin
+  if given is null then
+    perform set_config(full_name, fallback::text, false);  -- for SHOW
+    return fallback;
+  end if;
+  begin
+    value := case
+      when given ~ '^\s*[-+]?\d+\s*$' then given::numeric
+      when name = 'worker_timeout' then extract(epoch from given::interval)::numeric * 1000
+      when name = 'default_queue_size' then pg_size_bytes(given)::numeric
+      else given::numeric end;
+  exception when data_exception then
+    raise exception 'invalid value for parameter "%": "%"', full_name, given using errcode = '22023';
+  end;
+  if value not between least_value and greatest_value then
+    raise exception '% is outside the valid range for parameter "%" (% .. %)', given, full_name, least_value, greatest_value using errcode = '22023';
+  end if;
+  return round(value);
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._background_setting(name text, fallback integer, least_value integer, greatest_value integer) IS 'One of pg_background''s settings. The server takes any text for a setting it does not know, so it is checked where it is used';
 
 CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -296,39 +417,6 @@ END;
 
 COMMENT ON FUNCTION pgqueue._bindings(exchange text) IS 'The bindings of an exchange';
 
-CREATE FUNCTION pgqueue._call(op text, request jsonb) RETURNS SETOF jsonb
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  me pgqueue.own_key;
-  nonce bigint := pgqueue._random_bigint();
-  state text;
-  message text;
-  detail text;
-  hint text;
-begin
-  select * into me from pgqueue.own_key;
-  if not found then
-    raise exception 'role "%" is not enrolled in pgqueue', current_user
-      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
-  end if;
-  begin
-    return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
-      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
-  exception when others then
-    -- The same error without the context of the other session, which says nothing to the caller.
-    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
-    perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
-  end;
-  if pgqueue._setting('loopback', 'session') = 'call' then
-    perform pgqueue._close_loopback();
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._call(op text, request jsonb) IS 'Asks the gate, as the role that runs, apart from the caller''s transaction';
-
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -383,6 +471,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled, or its worker was told to';
 
+CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  until timestamptz := clock_timestamp() + greatest(0, least(3600000, grace_ms)) * interval '1 ms';
+  canceled jsonb;
+begin
+  select c into canceled from pgqueue._call('cancel_tracked', criteria || jsonb_build_object('session_id', pgqueue._tracker(), 'grace_ms', 0)) c;
+  if grace_ms > 0 then
+    perform pgqueue.wait(pgqueue._handle_of(j), greatest(interval '0', until - clock_timestamp())) from jsonb_array_elements(canceled) j;
+  end if;
+  return jsonb_array_length(canceled);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) IS 'pg_background_cancel_all and cancel_by_label';
+
 CREATE TABLE pgqueue.request (
     id bigint NOT NULL,
     kind text NOT NULL,
@@ -407,6 +513,55 @@ CREATE FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) RETURNS 
 END;
 
 COMMENT ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) IS 'Which of these claims are to be canceled, and when to end the session of the job (NULL: never). A worker believes this and no notification';
+
+CREATE FUNCTION pgqueue._cancel_tracked(role oid, args jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  job pgqueue.tracked_job;
+  canceled jsonb := '[]';
+begin
+  for job in
+    select * from pgqueue._find_tracked(role, args) t where args ? 'pid' and t.id is not null
+    union all
+    select * from pgqueue._tracked_jobs(role, args) where not args ? 'pid'
+  loop
+    if exists (select from pgqueue.message m where m.id = job.id) then
+      perform pgqueue._cancel(role, (job.id, job.cookie), (args ->> 'grace_ms')::bigint);
+    end if;
+    canceled := canceled || jsonb_build_object('id', job.id, 'cookie', job.cookie);
+  end loop;
+  if (args ->> 'is_timeout')::boolean then
+    insert into pgqueue.tracked_timeout as t (session_id, timeouts) values ((args ->> 'session_id')::bigint, 1)
+    on conflict (session_id) do update set timeouts = t.timeouts + 1, counted_at = clock_timestamp();
+  end if;
+  return canceled;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._cancel_tracked(role oid, args jsonb) IS 'Cancels one tracked job, or those of pgqueue._tracked_jobs. Returns their handles, also of those that had ended';
+
+CREATE FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  grace int := greatest(0, least(3600000, grace_ms));
+  job jsonb;
+begin
+  select a into job from pgqueue._call('cancel_tracked', jsonb_build_object(
+    'session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '55000',
+    'grace_ms', case when is_hard then grace else 0 end)) c (canceled), jsonb_array_elements(c.canceled) a;
+  if grace > 0 then
+    -- After a hard grace the worker ends the session of the job. That takes a moment.
+    perform pgqueue._wait_on(pgqueue._handle_of(job), s.live, s.running, (grace + case when is_hard then 2000 else 0 end) * interval '1 ms')
+    from pgqueue._status(pgqueue._handle_of(job)) s;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) IS 'pg_background_cancel. Hard: what outlasts the grace is stopped by ending its session';
 
 CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -719,6 +874,7 @@ begin
     return true;
   end if;
   perform set_config('synchronous_commit', 'off', true);
+  delete from pgqueue.tracked_job t where t.id = handle.id;
   delete from pgqueue.result r where r.id = handle.id;
   return found;
 end
@@ -739,6 +895,306 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) IS 'Ends a read of a result';
+
+CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+begin
+  create type pg_background_handle as (pid int, cookie bigint);
+  create type pg_background_stats as (
+    workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active int,
+    avg_execution_ms float8, max_workers int);
+  create type pg_background_progress as (progress_pct int, progress_msg text);
+
+  create function pg_background_launch(sql text, queue_size int default 0) returns int language plpgsql volatile strict as $$
+  begin
+    return (select t.pid from pgqueue._track('once', pgqueue._settings(), sql, queue_size, null) t);
+  end $$;
+  create function pg_background_detach(pid int) returns void language plpgsql volatile strict as $$
+  begin
+    perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'mismatch', '55000'));
+  end $$;
+
+  create function pg_background_launch_v2(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
+  begin
+    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, null);
+  end $$;
+  create function pg_background_submit_v2(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
+  begin
+    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, null);
+  end $$;
+  create function pg_background_detach_v2(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
+  begin
+    perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'cookie', cookie, 'mismatch', '55000'));
+  end $$;
+  create function pg_background_cancel_v2(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
+  begin
+    perform pgqueue._cancel_tracked_now(pid, cookie, 0, false);
+  end $$;
+  create function pg_background_cancel_v2_grace(pid int, cookie bigint, grace_ms int) returns void language plpgsql volatile strict as $$
+  begin
+    perform pgqueue._cancel_tracked_now(pid, cookie, grace_ms, true);
+  end $$;
+  create function pg_background_wait_v2(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
+  begin
+    perform pgqueue._wait_tracked(pid, cookie, null);
+  end $$;
+  create function pg_background_wait_v2_timeout(pid int, cookie bigint, timeout_ms int) returns boolean language plpgsql volatile strict as $$
+  begin
+    return pgqueue._wait_tracked(pid, cookie, timeout_ms);
+  end $$;
+  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null)');
+  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+
+  create function pg_background_list_v2() returns setof record language plpgsql volatile as $$
+  begin
+    return query
+    select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed from pgqueue._list_tracked() l;
+  end $$;
+  create function pg_background_stats_v2() returns pg_background_stats language plpgsql volatile as $$
+  begin
+    return (select (s.workers_launched, s.workers_completed, s.workers_failed, s.workers_canceled, s.workers_active, s.avg_execution_ms,
+                    s.max_workers)::pg_catalog.record from pgqueue._tracked_stats() s);
+  end $$;
+  create function pg_background_progress(pct int, msg text default null) returns void language plpgsql volatile as $$
+  begin
+    perform pgqueue._report_progress('pg_background_progress', pct, msg);
+  end $$;
+  create function pg_background_get_progress_v2(pid int, cookie bigint) returns pg_background_progress language plpgsql volatile as $$
+  begin
+    return pgqueue._progress_of_tracked(pid, cookie);
+  end $$;
+
+  create function grant_pg_background_privileges(role_name text, print_commands boolean default false) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  begin
+    return pgqueue._grant_background(role_name, true, print_commands);
+  end $$;
+  create function revoke_pg_background_privileges(role_name text, print_commands boolean default false) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  begin
+    return pgqueue._grant_background(role_name, false, print_commands);
+  end $$;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._create_pg_background_1_8() IS 'Makes the names of pg_background 1.8 in the first schema of search_path';
+
+CREATE FUNCTION pgqueue._create_pg_background_2_0() RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+begin
+  create type pg_background_handle as (pid int, cookie bigint);
+  create type pg_background_stats as (
+    workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_timed_out bigint,
+    workers_active int, avg_execution_ms float8, max_workers int);
+  create type pg_background_progress_info as (progress_pct int, progress_msg text);
+  create type pg_background_result_info as (
+    row_count bigint, command_tag text, completed boolean, has_error boolean, started_at timestamptz, finished_at timestamptz);
+  create type pg_background_error as (
+    sqlstate text, message text, detail text, hint text, context text, schema_name text, table_name text, column_name text, constraint_name text);
+  create type pg_background_outcome as (
+    pid int, cookie bigint, state text, consumed boolean, completed boolean, has_error boolean, row_count bigint, command_tag text,
+    sqlstate text, error_message text, label text, launched_at timestamptz);
+  create type pg_background_run_result as (
+    pid int, cookie bigint, state text, consumed boolean, completed boolean, has_error boolean, row_count bigint, command_tag text,
+    sqlstate text, error_message text, label text, launched_at timestamptz, timed_out boolean, elapsed_ms bigint);
+
+  create function pg_background_launch(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
+  begin
+    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, null);
+  end $$;
+  create function pg_background_launch(sql text, queue_size int, label text) returns pg_background_handle language plpgsql volatile as $$
+  begin
+    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, label);
+  end $$;
+  create function pg_background_submit(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
+  begin
+    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, null);
+  end $$;
+  create function pg_background_submit(sql text, queue_size int, label text) returns pg_background_handle language plpgsql volatile as $$
+  begin
+    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, label);
+  end $$;
+  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
+  begin
+    perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'cookie', cookie, 'mismatch', '55000'));
+  end $$;
+  create function pg_background_cancel(pid int, cookie bigint, grace_ms int default 0) returns void language plpgsql volatile strict as $$
+  begin
+    perform pgqueue._cancel_tracked_now(pid, cookie, grace_ms, false);
+  end $$;
+  create function pg_background_wait(pid int, cookie bigint, timeout_ms int default 0) returns boolean language plpgsql volatile strict as $$
+  begin
+    return pgqueue._wait_tracked(pid, cookie, nullif(greatest(timeout_ms, 0), 0));
+  end $$;
+
+  create function pg_background_list() returns setof record language plpgsql volatile as $$
+  begin
+    return query
+    select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label from pgqueue._list_tracked() l;
+  exception when datatype_mismatch then
+    -- The caller's column definition list is that of the versions before labels.
+    return query
+    select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed from pgqueue._list_tracked() l;
+  end $$;
+  create function pg_background_stats() returns pg_background_stats language plpgsql volatile as $$
+  begin
+    return pgqueue._tracked_stats();
+  end $$;
+  create function pg_background_report_progress(pct int, msg text default null) returns void language plpgsql volatile as $$
+  begin
+    perform pgqueue._report_progress('pg_background_report_progress', pct, msg);
+  end $$;
+  create function pg_background_get_progress(pid int, cookie bigint) returns pg_background_progress_info language plpgsql volatile as $$
+  begin
+    return pgqueue._progress_of_tracked(pid, cookie);
+  end $$;
+  create function pg_background_result_info(pid int, cookie bigint) returns pg_background_result_info language plpgsql volatile strict as $$
+  begin
+    return pgqueue._result_info(pid, cookie);
+  end $$;
+  create function pg_background_error_info(pid int, cookie bigint) returns pg_background_error language plpgsql volatile strict as $$
+  begin
+    return pgqueue._error_info(pid, cookie);
+  end $$;
+  create function pg_background_outcome(p_pid int, p_cookie bigint) returns pg_background_outcome language plpgsql volatile as $$
+  begin
+    return pgqueue._outcome(p_pid, p_cookie);
+  end $$;
+  create function pg_background_full_sql(pid int, cookie bigint) returns text language plpgsql volatile strict as $$
+  begin
+    return pgqueue._full_sql(pid, cookie);
+  end $$;
+
+  create function pg_background_run(sql text, queue_size int default 0, timeout_ms int default 0, label text default null)
+    returns pg_background_run_result language plpgsql volatile as $$
+  begin
+    return pgqueue._run_tracked(pgqueue._settings(), sql, queue_size, timeout_ms, label);
+  end $$;
+  create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
+    returns setof record language plpgsql volatile as $$
+  declare
+    run record;
+  begin
+    select * into run from pgqueue._run_query(pgqueue._settings(), sql, queue_size, timeout_ms, label, col_def);
+    if run.reader is not null then
+      return query execute run.reader using run.pid, run.cookie;
+    end if;
+  end $$;
+  create function pg_background_drain(handles pg_background_handle[], timeout_ms int default 0) returns setof pg_background_outcome language plpgsql volatile as $$
+  begin
+    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+  end $$;
+  create function pg_background_wait_any(handles pg_background_handle[], timeout_ms int default 0) returns pg_background_handle language plpgsql volatile as $$
+  declare
+    first record;
+  begin
+    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    if first.pid is null then
+      return null;
+    end if;
+    return first;
+  end $$;
+  create function pg_background_cancel_by_label(pattern text, grace_ms int default 0) returns int language plpgsql volatile as $$
+  begin
+    return case when pattern is null then 0 else pgqueue._cancel_many(pg_catalog.jsonb_build_object('label', pattern), grace_ms) end;
+  end $$;
+  create function pg_background_cancel_all() returns int language plpgsql volatile as $$
+  begin
+    return pgqueue._cancel_many('{"ended": false}', 0);
+  end $$;
+  create function pg_background_detach_all() returns int language plpgsql volatile as $$
+  begin
+    return pgqueue._untrack_now('{}');
+  end $$;
+  create function pg_background_purge() returns int language plpgsql volatile as $$
+  begin
+    return pgqueue._untrack_now('{"ended": true}');
+  end $$;
+  perform pgqueue._create_v2_aliases();
+
+  create view pg_background_list as
+    select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label
+    from pgqueue._list_tracked() l;
+  create view pg_background_activity as
+    select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state as pgbg_state, l.sql_preview, l.last_error, l.consumed, l.label,
+           s.state as backend_state, s.wait_event_type, s.wait_event, s.xact_start, s.query_start, s.backend_start, s.query
+    from pgqueue._list_tracked() l
+    left join pg_catalog.pg_stat_activity s on s.pid = l.backend_pid;
+
+  create function pg_background_grant_privileges(role_name text, print_commands boolean default false) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  begin
+    return pgqueue._grant_background(role_name, true, print_commands);
+  end $$;
+  create function pg_background_revoke_privileges(role_name text, print_commands boolean default false) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  begin
+    return pgqueue._grant_background(role_name, false, print_commands);
+  end $$;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._create_pg_background_2_0() IS 'Makes the names of pg_background 2.0 in the first schema of search_path';
+
+CREATE FUNCTION pgqueue._create_reader(signature text, call text) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+begin
+  -- Only the function that the user calls knows the column definition list, so each must be the one that returns the rows.
+  execute pg_catalog.format($sql$
+    create function %s returns setof record language plpgsql volatile strict as $body$
+    declare
+      part record;
+      job pg_catalog.jsonb;
+      old_settings pg_catalog.jsonb;
+    begin
+      for part in select * from %s loop
+        if part.is_first then
+          job := part.job;
+          old_settings := part.old_settings;
+          begin
+            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+          exception when datatype_mismatch then
+            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
+          end;
+        end if;
+        return query execute part.reader using part.rows, part.tags;
+      end loop;
+      perform pgqueue._end_of_reading(job, old_settings);
+    end
+    $body$ $sql$, signature, call);
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._create_reader(signature text, call text) IS 'Creates a function that returns the result of a tracked job';
+
+CREATE FUNCTION pgqueue._create_v2_aliases() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  original record;
+  made text;
+begin
+  for original in
+    select p.oid, p.proname, p.prokind, pg_catalog.format('CREATE OR REPLACE FUNCTION %I.%I(', current_schema(), p.proname) as head
+    from pg_catalog.pg_proc p
+    where p.pronamespace = quote_ident(current_schema())::regnamespace and p.proname in (
+      'pg_background_launch', 'pg_background_submit', 'pg_background_result', 'pg_background_detach', 'pg_background_cancel', 'pg_background_wait',
+      'pg_background_list', 'pg_background_stats', 'pg_background_get_progress', 'pg_background_result_info', 'pg_background_error_info',
+      'pg_background_detach_all', 'pg_background_cancel_all', 'pg_background_outcome', 'pg_background_run', 'pg_background_run_query',
+      'pg_background_drain', 'pg_background_wait_any', 'pg_background_cancel_by_label', 'pg_background_purge', 'pg_background_full_sql')
+      and p.prosrc ~ 'pgqueue[.]_'  -- and not a function of the user's with such a name
+  loop
+    made := pg_catalog.pg_get_functiondef(original.oid);
+    execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._create_v2_aliases() IS 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2';
 
 CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
     LANGUAGE plpgsql
@@ -976,6 +1432,112 @@ END;
 
 COMMENT ON FUNCTION pgqueue._delete_task_group(group_id text) IS 'Forgets a group';
 
+CREATE UNLOGGED TABLE pgqueue.activity (
+    id bigint NOT NULL,
+    worker_id integer NOT NULL,
+    backend_pid integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    progress_pct integer,
+    progress_msg text
+);
+
+COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Unlogged: after a crash of the server none does';
+
+CREATE TABLE pgqueue.history (
+    id bigint NOT NULL,
+    cookie bigint NOT NULL,
+    session_id bigint,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    launched_at timestamp with time zone NOT NULL,
+    eta timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    submitter oid NOT NULL,
+    state pgqueue.job_state NOT NULL,
+    kept pgqueue.result_kept NOT NULL,
+    backend_pid integer,
+    progress_pct integer,
+    row_count bigint,
+    priority smallint NOT NULL,
+    attempts smallint NOT NULL,
+    max_attempts smallint,
+    queue text NOT NULL,
+    sql text NOT NULL,
+    label text,
+    worker text,
+    progress_msg text,
+    command_tags text[],
+    error jsonb
+)
+PARTITION BY RANGE (ended_at);
+
+COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
+
+COMMENT ON COLUMN pgqueue.history.xact IS 'Which transaction ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+
+CREATE UNLOGGED TABLE pgqueue.tracked_job (
+    session_id bigint NOT NULL,
+    pid integer NOT NULL,
+    id bigint NOT NULL,
+    cookie bigint NOT NULL,
+    submitter oid NOT NULL,
+    kept pgqueue.result_kept NOT NULL,
+    queue_size integer NOT NULL,
+    tracked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.tracked_job IS 'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
+
+CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) RETURNS jsonb
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('id', (_describe_tracked.job).id, 'pid', (_describe_tracked.job).pid, 'cookie', (_describe_tracked.job).cookie, 'user_id', (_describe_tracked.job).submitter, 'kept', (_describe_tracked.job).kept, 'queue_size', (_describe_tracked.job).queue_size, 'live', COALESCE(((j.ended_at IS NULL) AND (j.id IS NOT NULL)), false), 'running', COALESCE(j.is_running, false), 'state',
+         CASE
+             WHEN ((j.ended_at IS NOT NULL) OR (j.id IS NULL)) THEN 'stopped'::text
+             WHEN j.is_running THEN 'running'::text
+             ELSE 'starting'::text
+         END, 'known', (j.id IS NOT NULL), 'launched_at', COALESCE(j.launched_at, (_describe_tracked.job).tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at, 'label', j.label, 'sql', "left"(j.sql, COALESCE(_describe_tracked.sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg, 'row_count', j.row_count, 'command_tags', j.command_tags, 'error',
+         CASE
+             WHEN (j.ended_at IS NOT NULL) THEN j.error
+             ELSE NULL::jsonb
+         END) AS jsonb_build_object
+    FROM (( SELECT) one_row
+      LEFT JOIN ( SELECT m.id,
+             m.launched_at,
+             a.started_at,
+             NULL::timestamp with time zone AS ended_at,
+             (a.id IS NOT NULL) AS is_running,
+             m.label,
+             m.sql,
+             a.backend_pid,
+             a.progress_pct,
+             a.progress_msg,
+             NULL::bigint AS row_count,
+             NULL::text[] AS command_tags,
+             NULL::jsonb AS error
+            FROM (pgqueue.message m
+              LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (m.state = 'claimed'::pgqueue.message_state))))
+           WHERE (m.id = (_describe_tracked.job).id)
+         UNION ALL
+          SELECT h.id,
+             h.launched_at,
+             h.started_at,
+             h.ended_at,
+             false,
+             h.label,
+             h.sql,
+             h.backend_pid,
+             h.progress_pct,
+             h.progress_msg,
+             h.row_count,
+             h.command_tags,
+             h.error
+            FROM pgqueue.history h
+           WHERE (h.id = (_describe_tracked.job).id)) j ON (true));
+END;
+
+COMMENT ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) IS 'All there is to say about a tracked job, with so many characters of its text';
+
 CREATE FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -983,12 +1545,72 @@ CREATE FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) RETURNS boolean
 begin
   perform pgqueue._locate(role, handle, '55000');
   insert into pgqueue.request (id, kind) values (handle.id, 'detach') on conflict do nothing;
+  delete from pgqueue.tracked_job t where t.id = handle.id;
   delete from pgqueue.result r where r.id = handle.id;
   return true;
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) IS 'The gate''s half of detach';
+
+CREATE FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  until timestamptz := case when timeout_ms > 0 then clock_timestamp() + timeout_ms * interval '1 ms' end;
+  handle record;
+begin
+  for handle in select h.id::int as pid, h.cookie from unnest(handles) with ordinality h (id, cookie, n) where h.id is not null order by h.n loop
+    begin
+      perform pgqueue._wait_tracked(handle.pid, handle.cookie, case when until is not null then greatest(0, extract(epoch from until - clock_timestamp()) * 1000)::int end);
+    exception when undefined_object or insufficient_privilege or object_not_in_prerequisite_state then
+      null;  -- its outcome says that nothing is known
+    end;
+    select o.* into pid, cookie, state, consumed, completed, has_error, row_count, command_tag, sqlstate, error_message, label, launched_at
+    from pgqueue._outcome(handle.pid, handle.cookie) o;
+    return next;
+    if state is not null then
+      perform pgqueue._untrack_now(jsonb_build_object('pid', handle.pid));
+    end if;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) IS 'pg_background_drain: one deadline for all. The id of a handle is its pid';
+
+CREATE FUNCTION pgqueue._drop_compat(schema text, behavior text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  surface pgqueue.compat;
+  signature text;
+begin
+  delete from pgqueue.compat c where c.schema_name = schema returning * into surface;
+  if not found then
+    raise exception 'schema "%" has no names of pg_background that pgqueue made', schema using errcode = '42704',
+      hint = coalesce((select 'They are in ' || string_agg(quote_ident(c.schema_name), ', ') || '.' from pgqueue.compat c), 'Nothing is to be removed.');
+  end if;
+  foreach signature in array surface.objects loop
+    execute format('drop %s %s', regexp_replace(signature, '^(\w+) ', '\1 if exists '), behavior);
+  end loop;
+  if surface.grants_usage and to_regnamespace(quote_ident(schema)) is not null then
+    execute format('revoke usage on schema %I from pgbackground_role', schema);
+  end if;
+  if not exists (select from pgqueue.compat) then
+    perform pgqueue._set_background_defaults(false);
+    begin
+      drop role pgbackground_role;
+    exception when dependent_objects_still_exist or insufficient_privilege then
+      null;  -- somebody else granted it something, perhaps in another database
+    end;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._drop_compat(schema text, behavior text) IS 'Drops what pgqueue.install_compat has made in a schema; restrict or cascade';
 
 CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1013,11 +1635,25 @@ begin
   delete from pgqueue.result_default where ended_at < keep_from;
   delete from pgqueue.task_result_default where stored_at < keep_from;
   delete from pgqueue.stat_session where folded_at < keep_from;
+  delete from pgqueue.tracked_job where tracked_at < keep_from;
+  delete from pgqueue.tracked_timeout where counted_at < keep_from;
   perform pgqueue._expire_task_results();
 end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the days of history and results that are wholly older than this, and what else has expired';
+
+CREATE FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._swap_settings(old_settings);
+  perform pgqueue._consume_result(pgqueue._handle_of(job));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) IS 'The result of a tracked job was read to its end: now it is consumed, and the job no longer tracked';
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -1113,6 +1749,51 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) IS 'Inserts many jobs in the caller''s transaction, in one statement';
+
+CREATE FUNCTION pgqueue._enroll_member(role oid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  may boolean;
+begin
+  -- Anybody can ask for anybody here, so it must do no harm: the key is of no use without the rights of pgbackground_role. Superusers are
+  -- members of every role and are enrolled on purpose only.
+  with recursive membership (oid) as (
+    select r.oid from pg_roles r where r.rolname = 'pgbackground_role'
+    union
+    select m.member from pg_auth_members m join membership on m.roleid = membership.oid
+  )
+  select exists (select from membership m join pg_roles r on r.oid = m.oid where r.oid = _enroll_member.role and not r.rolsuper) into may;
+  if may then
+    insert into pgqueue.role_key (role) values (_enroll_member.role) on conflict do nothing;
+  end if;
+  return may;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._enroll_member(role oid) IS 'Gives a member of pgbackground_role its key. Asked for over the loopback, apart from the caller''s transaction, by a role that has none';
+
+CREATE FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  error jsonb := pgqueue._background_error(want_pid, pgqueue._ask_tracked(want_pid, want_cookie, '55000') -> 'error');
+begin
+  sqlstate := error ->> 'sqlstate';
+  message := error ->> 'message';
+  detail := error ->> 'detail';
+  hint := error ->> 'hint';
+  context := error ->> 'context';
+  schema_name := error ->> 'schema';
+  table_name := error ->> 'table';
+  column_name := error ->> 'column';
+  constraint_name := error ->> 'constraint';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) IS 'pg_background_error_info';
 
 CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1268,6 +1949,37 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) IS 'Waits, then reads the result without consuming it: what it is (seq 0), then chunks of rows';
 
+CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.tracked_job
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  wanted int := args ->> 'pid';
+  job pgqueue.tracked_job;
+  is_quiet boolean := args ->> 'mismatch' is null;
+begin
+  select * into job from pgqueue.tracked_job t where t.session_id = (args ->> 'session_id')::bigint and t.pid = wanted;
+  if not found then
+    if not is_quiet then
+      raise exception 'PID % is not attached to this session', wanted using errcode = '42704';
+    end if;
+  elsif not pg_has_role(role, job.submitter, 'member') then
+    raise exception 'permission denied for background worker with PID "%"', wanted using errcode = '42501';
+  elsif job.cookie <> (args ->> 'cookie')::bigint then
+    if args ->> 'mismatch' = '42704' then
+      raise exception 'PID % is not attached to this session (cookie mismatch)', wanted using errcode = '42704';
+    elsif not is_quiet then
+      raise exception 'cookie mismatch for PID %', wanted
+        using errcode = '55000', hint = 'The worker may have been restarted or the handle is stale.';
+    end if;
+    job := null;
+  end if;
+  return job;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) IS 'A job by its pid, after the checks: 42704 unknown, 42501 another role''s, then the cookie. Without mismatch (an SQLSTATE) NULL instead, but for 42501. Without a cookie none is needed';
+
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1354,6 +2066,42 @@ END;
 
 COMMENT ON FUNCTION pgqueue._forget_task_result(task_id text) IS 'Deletes what is known of a task';
 
+CREATE FUNCTION pgqueue._forward_notices(notices jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  notice jsonb;
+  option record;
+  options text;
+begin
+  for notice in select value from jsonb_array_elements(case when jsonb_typeof(notices) = 'array' then notices else '[]' end) loop
+    options := '';
+    for option in select key, value from jsonb_each_text(notice - 'severity') loop
+      options := options || format(', %s = %L', case option.key when 'sqlstate' then 'errcode' else option.key end, option.value);
+    end loop;
+    -- The level and the options of RAISE are part of its text.
+    execute format('do %L', format('begin raise %s using %s; end',
+      case when notice ->> 'severity' in ('LOG', 'INFO', 'NOTICE', 'WARNING') then lower(notice ->> 'severity') else 'debug' end, substr(options, 3)));
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._forward_notices(notices jsonb) IS 'Raises what a job said, for its reader';
+
+CREATE FUNCTION pgqueue._full_sql(want_pid integer, want_cookie bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  statement text := pgqueue._ask_tracked(want_pid, want_cookie, '55000', 65537) ->> 'sql';
+begin
+  return case when octet_length(statement) > 65536 then pgqueue._cut(statement, 65536 - 5) || '[...]' else statement end;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._full_sql(want_pid integer, want_cookie bigint) IS 'pg_background_full_sql: up to 64 KiB';
+
 CREATE FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1366,7 +2114,11 @@ begin
     -- Somebody has sent a BEGIN over the loopback: what is done here would not be committed.
     raise exception 'the loopback is inside a transaction' using errcode = '25001';
   end if;
-  if not exists (
+  if op = 'enroll_member' then
+    -- Without proof: who asks has no key yet.
+    return query select to_jsonb(pgqueue._enroll_member(role));
+    return;
+  elsif not exists (
     select from pgqueue.role_key k, generate_series(0, 1) minutes_ago
     where k.role = _gate.role
       and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
@@ -1381,17 +2133,20 @@ begin
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
+  elsif op = 'tracked' then
+    return query select * from pgqueue._tracked(role, args);
+    return;
   end if;
-  if op not in ('launch', 'cancel') then
+  if op not in ('launch', 'launch_tracked', 'cancel', 'cancel_tracked') then
     -- What a crash could undo here is a read of a result, which then can be read again: no need to wait for the disk.
     perform set_config('synchronous_commit', 'off', true);
   end if;
   insert into pgqueue.nonce (nonce) values (_gate.nonce) on conflict do nothing;
   if not found then
     -- The answer to this request was lost with the caller's connection, and it was sent again. (Or somebody replays it.)
-    if op = 'launch' then
+    if op in ('launch', 'launch_tracked') then
       return query
-      select jsonb_build_object('id', d.id, 'cookie', d.cookie)
+      select jsonb_strip_nulls(jsonb_build_object('id', d.id, 'cookie', d.cookie, 'pid', (select t.pid from pgqueue.tracked_job t where t.id = d.id)))
       from (select m.id, m.cookie from pgqueue.message m where m.submitter = _gate.role and m.cookie = handle.cookie
             union all
             select h.id, h.cookie from pgqueue.history h where h.submitter = _gate.role and h.cookie = handle.cookie) d
@@ -1409,11 +2164,40 @@ begin
     when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
+    when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
+    when 'cancel_tracked' then return query select pgqueue._cancel_tracked(role, args);
+    when 'untrack' then return query select to_jsonb(pgqueue._untrack(role, args));
   end case;
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) IS 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
+
+CREATE FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  command text := case when is_grant then format('grant pgbackground_role to %I', member) else format('revoke pgbackground_role from %I', member) end;
+begin
+  if to_regrole(quote_ident(member)) is null then
+    raise exception 'role "%" does not exist', member using errcode = '42704';
+  end if;
+  execute command;
+  if print_commands then
+    raise info '%', command;
+  end if;
+  if is_grant and not pgqueue._enroll_member(quote_ident(member)::regrole::oid) then
+    perform pgqueue.enroll(quote_ident(member)::regrole);  -- a superuser, whom only superusers enroll
+  end if;
+  return true;
+exception when others then
+  raise notice '%', sqlerrm;
+  return false;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) IS 'pg_background_grant_privileges and revoke. False: it could not be done, and a notice says why';
 
 CREATE TABLE pgqueue.chord (
     group_id text NOT NULL,
@@ -1474,6 +2258,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._hand_over(queue text) IS 'Tells the sleepers of a queue that the session that covered them is awake or gone';
 
+CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ROW(((job ->> 'id'::text))::bigint, ((job ->> 'cookie'::text))::bigint)::pgqueue.handle AS "row";
+END;
+
+COMMENT ON FUNCTION pgqueue._handle_of(job jsonb) IS 'The handle of a job that was described';
+
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1515,6 +2307,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) IS 'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
 
+CREATE FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  m pgqueue.message;
+begin
+  select * into m from pgqueue.message q where q.id = _keep_notices.id and q.token = _keep_notices.token;
+  if not found then
+    return;  -- what ends the run will say so
+  end if;
+  perform pgqueue._check_runner(id, m.submitter);
+  if m.kept <> 'none' then
+    -- Those of an earlier attempt are not the job's.
+    delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
+    insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) IS 'What the job has said, for the reader of its result: chunk -1';
+
 CREATE FUNCTION pgqueue._launch(role oid, args jsonb) RETURNS pgqueue.handle
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1545,6 +2359,75 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._launch(role oid, args jsonb) IS 'The gate''s half of launch and submit';
+
+CREATE FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT finished boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  select t.pid, t.cookie into pid, cookie from pgqueue._track('once', settings, sql, queue_size, label) t;
+  finished := pgqueue._wait_tracked(pid, cookie, case when timeout_ms > 0 then timeout_ms end);
+  if not finished then
+    perform pgqueue._call('cancel_tracked', jsonb_build_object(
+      'session_id', pgqueue._tracker(), 'pid', pid, 'cookie', cookie, 'mismatch', '55000', 'grace_ms', 0, 'is_timeout', true));
+    perform pgqueue._wait_tracked(pid, cookie, 1000);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT finished boolean) IS 'Launches a job and waits. If it outlasts the timeout, it is canceled, and given a second to end';
+
+CREATE FUNCTION pgqueue._launch_tracked(role oid, args jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  session bigint := args ->> 'session_id';
+  max_tracked int := args ->> 'max_tracked';
+  handle pgqueue.handle;
+  pid int;
+begin
+  if (select count(*) from pgqueue.tracked_job t where t.session_id = session) >= max_tracked then
+    raise exception 'too many background workers'
+      using errcode = '53400', detail = format('Current limit is %s concurrent workers per session.', max_tracked),
+            hint = 'Wait for existing workers to complete, or increase pg_background.max_workers.';
+  end if;
+  handle := pgqueue._launch(role, args);
+  pid := (handle.id - 1) % 2147483647 + 1;
+  loop
+    insert into pgqueue.tracked_job (session_id, pid, id, cookie, submitter, kept, queue_size)
+    values (session, pid, handle.id, handle.cookie, role, (args ->> 'kept')::pgqueue.result_kept, (args ->> 'queue_size')::int)
+    on conflict on constraint tracked_job_pkey do nothing;
+    exit when found;
+    pid := pid % 2147483647 + 1;  -- the session still tracks the job from two thousand million jobs ago
+  end loop;
+  return jsonb_build_object('id', handle.id, 'cookie', handle.cookie, 'pid', pid);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) IS 'The gate''s half of pg_background_launch and submit';
+
+CREATE FUNCTION pgqueue._list_tracked(criteria jsonb DEFAULT '{}'::jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) RETURNS SETOF record
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT ((j.j ->> 'pid'::text))::integer AS int4,
+     ((j.j ->> 'cookie'::text))::bigint AS int8,
+     ((j.j ->> 'launched_at'::text))::timestamp with time zone AS timestamptz,
+     ((j.j ->> 'user_id'::text))::oid AS oid,
+     ((j.j ->> 'queue_size'::text))::integer AS int4,
+     (j.j ->> 'state'::text),
+     pgqueue._cut((j.j ->> 'sql'::text), 120) AS _cut,
+     pgqueue._cut((pgqueue._background_error(((j.j ->> 'pid'::text))::integer, (j.j -> 'error'::text)) ->> 'message'::text), 512) AS _cut,
+     false,
+     (j.j ->> 'label'::text),
+         CASE
+             WHEN ((j.j ->> 'running'::text))::boolean THEN ((j.j ->> 'backend_pid'::text))::integer
+             ELSE NULL::integer
+         END AS "case"
+    FROM pgqueue._call('tracked'::text, (_list_tracked.criteria || jsonb_build_object('session_id', pgqueue._tracker(), 'sql_length', 120))) j(j);
+END;
+
+COMMENT ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) IS 'pg_background_list: the jobs that this session tracks and the role may see. A job that was read is tracked no more, so none is consumed';
 
 CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1630,6 +2513,26 @@ END;
 
 COMMENT ON FUNCTION pgqueue._loopback_name() IS 'The open loopback of this session. Its name ends with the session''s number';
 
+CREATE FUNCTION pgqueue._make_background_role() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  begin
+    if to_regrole('pgbackground_role') is null then
+      create role pgbackground_role nologin;
+    end if;
+  exception when duplicate_object or unique_violation then
+    null;  -- another database's installer was faster: roles belong to the whole cluster
+  end;
+  if not exists (select from pg_auth_members m where m.roleid = 'pgqueue_user'::regrole and m.member = 'pgbackground_role'::regrole) then
+    grant pgqueue_user to pgbackground_role;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._make_background_role() IS 'Makes the role whose members may call pg_background''s names';
+
 CREATE FUNCTION pgqueue._make_partitions() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1708,6 +2611,61 @@ END;
 
 COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role for one minute of this server process';
 
+CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TABLE(kind text, oid oid, signature text, is_helper boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select 'function', p.oid, format('function %s', p.oid::regprocedure), p.proname ~ '(grant|revoke)_'
+  from pg_proc p
+  where p.pronamespace = to_regnamespace(quote_ident(schema_name)) and p.proname ~ '^(pg_background_|(grant|revoke)_pg_background_)'
+  union all
+  select case c.relkind when 'v' then 'view' else 'type' end, c.oid,
+         format('%s %s', case c.relkind when 'v' then 'view' else 'type' end, c.oid::regclass), false
+  from pg_class c
+  where c.relnamespace = to_regnamespace(quote_ident(schema_name)) and c.relname ~ '^pg_background_' and c.relkind in ('v', 'c')
+$$;
+
+COMMENT ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) IS 'What in a schema has a name of pg_background';
+
+CREATE FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  begin
+    select o.* into pid, cookie, state, consumed, completed, has_error, row_count, command_tag, sqlstate, error_message, label, launched_at
+    from pgqueue._outcome_of(pgqueue._ask_tracked(want_pid, want_cookie, null)) o;
+  exception when insufficient_privilege then
+    null;  -- it never raises
+  end;
+  pid := want_pid;
+  cookie := want_cookie;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) IS 'pg_background_outcome: never raises';
+
+CREATE FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS record
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((_outcome_of.job ->> 'pid'::text))::integer AS int4,
+     ((_outcome_of.job ->> 'cookie'::text))::bigint AS int8,
+     (_outcome_of.job ->> 'state'::text),
+     false,
+     (NOT ((_outcome_of.job ->> 'live'::text))::boolean),
+     COALESCE((jsonb_typeof((_outcome_of.job -> 'error'::text)) = 'object'::text), false) AS "coalesce",
+     ((_outcome_of.job ->> 'row_count'::text))::bigint AS int8,
+     ((_outcome_of.job -> 'command_tags'::text) ->> '-1'::integer),
+     (e.error ->> 'sqlstate'::text),
+     (e.error ->> 'message'::text),
+     (_outcome_of.job ->> 'label'::text),
+     ((_outcome_of.job ->> 'launched_at'::text))::timestamp with time zone AS timestamptz
+    FROM ( SELECT pgqueue._background_error(((_outcome_of.job ->> 'pid'::text))::integer, (_outcome_of.job -> 'error'::text)) AS _background_error) e(error)
+   WHERE (_outcome_of.job IS NOT NULL);
+END;
+
+COMMENT ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) IS 'What became of a job that was described';
+
 CREATE FUNCTION pgqueue._over_loopback(query text) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1760,6 +2718,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) IS 'The last progress of a job';
+
+CREATE FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, null);
+begin
+  progress_pct := job ->> 'progress_pct';
+  progress_msg := job ->> 'progress_msg';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) IS 'pg_background_get_progress';
 
 CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1992,6 +2964,20 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) IS 'Raises the error of a job; its context becomes part of the CONTEXT';
 
+CREATE FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
+  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
+      concat_ws(E'\n', error ->> 'context', format('background worker, pid %s', pid)), '/*', '/ *'), '*/', '* /'))
+    using pgqueue._background_error(pid, error);
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
+
 CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2017,6 +3003,54 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._read_result(handle pgqueue.handle) IS 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
+
+CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  answer jsonb;
+  has_rows boolean;
+begin
+  job := pgqueue._ask_tracked(want_pid, want_cookie, '42704');
+  if job ->> 'kept' = 'none' then
+    raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
+  elsif not (job ->> 'known')::boolean then
+    perform pgqueue._untrack_now(jsonb_build_object('pid', want_pid));
+    raise exception 'lost connection to worker process with PID %', want_pid
+      using errcode = '08006', detail = 'Retention has removed its result (pgqueue.result_ttl).';
+  end if;
+  perform pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean, null);
+  is_first := true;
+  for rows in select c from pgqueue._call('result', pgqueue._request(pgqueue._handle_of(job))) c loop
+    if answer is null then
+      answer := rows;
+      perform pgqueue._forward_notices(answer -> 'notices');
+      if answer ->> 'state' <> 'succeeded' then
+        perform pgqueue._consume_result(pgqueue._handle_of(job));
+        perform pgqueue._raise_tracked(want_pid, answer -> 'error');
+      end if;
+      reader := pgqueue._result_reader(answer);
+      hint := pgqueue._result_hint(answer);
+      has_rows := jsonb_typeof(answer -> 'columns') = 'array';
+      mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
+                       else 'remote query did not return a result set, but result rowtype is not a single text column' end;
+      tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
+      -- Values are read back under the settings under which they were printed.
+      old_settings := pgqueue._swap_settings(answer -> 'output_settings');
+    else
+      return next;
+      is_first := false;
+    end if;
+  end loop;
+  if is_first then
+    rows := case when has_rows then '[]'::jsonb end;
+    return next;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) IS 'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
 
 CREATE FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) RETURNS json
     LANGUAGE sql IMMUTABLE
@@ -2203,6 +3237,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._repair_loopback() IS 'Points the loopback at this database and tries it. Returns where it connects. For the installer, and after a database was copied or renamed';
 
+CREATE FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if nullif(current_setting('pgqueue.job_id', true), '') is null then
+    raise exception '% can only be called from a background worker', caller using errcode = '0A000';
+  end if;
+  perform pgqueue.progress(pct, msg);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) IS 'pg_background_progress and pg_background_report_progress';
+
 CREATE FUNCTION pgqueue._request(handle pgqueue.handle) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -2251,6 +3299,21 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._result_hint(answer jsonb) IS 'Which column definition list fits a result';
 
+CREATE FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean, OUT has_error boolean, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, '55000');
+begin
+  select o.row_count, o.command_tag, o.completed, o.has_error into row_count, command_tag, completed, has_error from pgqueue._outcome_of(job) o;
+  started_at := job ->> 'started_at';
+  finished_at := job ->> 'ended_at';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean, OUT has_error boolean, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone) IS 'pg_background_result_info';
+
 CREATE FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2274,6 +3337,7 @@ begin
   select jsonb_build_object(
     'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
     'row_count', ended.row_count, 'output_settings', r.output_settings,
+    'notices', (select n.rows from pgqueue.result n where n.id = handle.id and n.seq = -1),
     'columns', (select jsonb_agg(c || jsonb_build_object('type',
                   -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
                   case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
@@ -2281,7 +3345,7 @@ begin
                 left join pg_type t on t.oid = (c ->> 'oid')::oid))
   from pgqueue.result r where r.id = handle.id and r.seq = 0;
   return query
-  select r.rows from pgqueue.result r where r.id = handle.id and r.rows is not null order by r.seq;
+  select r.rows from pgqueue.result r where r.id = handle.id and r.seq >= 0 and r.rows is not null order by r.seq;
 end
 $$;
 
@@ -2364,6 +3428,52 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
 
+CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  is_finished boolean;
+  job jsonb;
+begin
+  select h.pid, h.cookie, h.finished into pid, cookie, is_finished
+  from pgqueue._launch_and_wait(settings, sql, queue_size, timeout_ms, label) h;
+  if not is_finished then
+    perform pgqueue._untrack_now(jsonb_build_object('pid', pid));
+    raise exception 'pg_background_run_query: worker did not complete within % ms', timeout_ms using errcode = '57014';
+  elsif col_def is null then
+    job := pgqueue._ask_tracked(pid, cookie, '42704');
+    perform pgqueue._untrack_now(jsonb_build_object('pid', pid));
+    if jsonb_typeof(job -> 'error') = 'object' then
+      perform pgqueue._raise_tracked(pid, job -> 'error');
+    end if;
+  else
+    reader := format('select * from pgqueue._tracked_result($1, $2) as r (%s)', col_def);
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) IS 'pg_background_run_query but for the rows: the query that returns them, NULL without a column definition';
+
+CREATE FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  started timestamptz := clock_timestamp();
+begin
+  select h.pid, h.cookie, not h.finished into pid, cookie, timed_out
+  from pgqueue._launch_and_wait(settings, sql, queue_size, timeout_ms, label) h;
+  select o.state, o.consumed, o.completed, o.has_error, o.row_count, o.command_tag, o.sqlstate, o.error_message, o.label, o.launched_at
+  into state, consumed, completed, has_error, row_count, command_tag, sqlstate, error_message, run_label, launched_at
+  from pgqueue._outcome(pid, cookie) o;
+  perform pgqueue._untrack_now(jsonb_build_object('pid', pid));
+  elapsed_ms := extract(epoch from clock_timestamp() - started) * 1000;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) IS 'pg_background_run';
+
 CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -2394,22 +3504,33 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._seconds_to_next_due() IS 'How long until a delayed message of any queue is due; NULL: there is none';
 
-CREATE FUNCTION pgqueue._session_id() RETURNS bigint
+CREATE FUNCTION pgqueue._set_background_defaults(is_set boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  id bigint := nullif(current_setting('pgqueue.session_id', true), '')::bigint;
+  setting record;
+  given text;
 begin
-  if id is null then
-    id := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
-    perform set_config('pgqueue.session_id', id::text, false);
-  end if;
-  return id;
+  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '65536'), ('pg_background.worker_timeout', '0') loop
+    select substr(entry, strpos(entry, '=') + 1) into given
+    from pg_db_role_setting s, unnest(s.setconfig) entry
+    where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()) and s.setrole = 0
+      and split_part(entry, '=', 1) = setting.column1;
+    if is_set and given is null then
+      execute format('alter database %I set %s = %L', current_database(), setting.column1, setting.column2);
+    elsif not is_set and given = setting.column2 then
+      execute format('alter database %I reset %s', current_database(), setting.column1);
+    end if;
+  end loop;
+exception when insufficient_privilege then
+  -- A setting that the server does not know is a superuser's to set for a database.
+  raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
+    using hint = format('To have them in every session, let a superuser run: alter database %I set pg_background.max_workers = 16', current_database());
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._session_id() IS 'The number of this session, for pgqueue.stats';
+COMMENT ON FUNCTION pgqueue._set_background_defaults(is_set boolean) IS 'Sets the defaults of pg_background''s settings for the database, where nothing is set, or takes them back, so that SHOW works in every session';
 
 CREATE FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -2767,6 +3888,7 @@ begin
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     delete from pgqueue.request r
     where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
+    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id);
     begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
       perform set_config('lock_timeout', '50ms', true);
@@ -2794,6 +3916,127 @@ CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
 $_$;
 
 COMMENT ON FUNCTION pgqueue._topic_pattern(routing_key text) IS 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
+
+CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  timeout_ms int := pgqueue._background_setting('worker_timeout', 0, 0, 2147483647);
+  answer jsonb;
+begin
+  if sql is null then
+    raise exception 'sql parameter cannot be NULL' using errcode = '22004';
+  elsif octet_length(label) > 64 then
+    raise exception 'label too long' using errcode = '22001', detail = format('It has %s bytes.', octet_length(label)), hint = 'Labels have up to 64 bytes.';
+  elsif queue_size is null or queue_size <= 0 then
+    queue_size := pgqueue._background_setting('default_queue_size', 65536, 4096, 268435456);
+  elsif queue_size < 4096 then
+    raise exception 'queue size must be at least 4096 bytes' using errcode = '22023';
+  elsif queue_size > 268435456 then
+    raise exception 'queue size must not exceed 268435456 bytes'
+      using errcode = '22023', hint = 'Large result sets should be written to a table instead.';
+  end if;
+  perform pgqueue._check_options(sql, 'default', 0, null, null, null, null, 1, null, null);
+  if not exists (select from pgqueue.own_key) then
+    perform pgqueue._over_loopback(format('select * from pgqueue._gate(''enroll_member'', %s, 0, ''{}'', '''')', quote_ident(current_user)::regrole::oid));
+  end if;
+  select * into answer from pgqueue._call('launch_tracked', jsonb_build_object(
+    'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql, 'queue', 'default', 'priority', 0,
+    'timeout', case when timeout_ms > 0 then timeout_ms * interval '1 ms' end,
+    -- pg_background runs a statement once. Its callers see a serialization failure themselves.
+    'max_attempts', 1, 'label', label, 'cookie', pgqueue._random_bigint(), 'queue_size', queue_size,
+    'max_tracked', pgqueue._background_setting('max_workers', 16, 1, 1000)));
+  pid := answer ->> 'pid';
+  cookie := answer ->> 'cookie';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) IS 'pg_background_launch and submit';
+
+CREATE FUNCTION pgqueue._tracked(role oid, args jsonb) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if args ? 'pid' then
+    return query select pgqueue._describe_tracked(t, (args ->> 'sql_length')::int) from pgqueue._find_tracked(role, args) t where t.id is not null;
+  elsif args ? 'stats' then
+    -- The view is about the session that looks. This one looks for another.
+    perform set_config('pgqueue.session_id', args ->> 'session_id', true);
+    return query
+    select to_jsonb(s) || jsonb_build_object('workers_timed_out', coalesce(
+      (select t.timeouts from pgqueue.tracked_timeout t where t.session_id = (args ->> 'session_id')::bigint), 0))
+    from pgqueue.stats s;
+  else
+    return query select pgqueue._describe_tracked(t, (args ->> 'sql_length')::int) from pgqueue._tracked_jobs(role, args) t;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._tracked(role oid, args jsonb) IS 'What a session asks about the jobs it tracks: one of them, all of them, or how many there were';
+
+CREATE FUNCTION pgqueue._tracked_jobs(role oid, args jsonb) RETURNS SETOF pgqueue.tracked_job
+    LANGUAGE sql SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT t.session_id,
+     t.pid,
+     t.id,
+     t.cookie,
+     t.submitter,
+     t.kept,
+     t.queue_size,
+     t.tracked_at
+    FROM (pgqueue.tracked_job t
+      LEFT JOIN pgqueue.message m ON ((m.id = t.id)))
+   WHERE ((t.session_id = ((_tracked_jobs.args ->> 'session_id'::text))::bigint) AND pg_has_role(_tracked_jobs.role, t.submitter, 'member'::text) AND (((_tracked_jobs.args ->> 'label'::text) IS NULL) OR (COALESCE(m.label, ( SELECT h.label
+            FROM pgqueue.history h
+           WHERE ((h.id = t.id) AND (m.id IS NULL)))) ~~ (_tracked_jobs.args ->> 'label'::text))) AND (((_tracked_jobs.args ->> 'ended'::text) IS NULL) OR ((m.id IS NULL) = ((_tracked_jobs.args ->> 'ended'::text))::boolean)))
+   ORDER BY t.tracked_at, t.pid;
+END;
+
+COMMENT ON FUNCTION pgqueue._tracked_jobs(role oid, args jsonb) IS 'The jobs that a session tracks and the role may see; those with a label like this; those that have ended or have not';
+
+CREATE FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) RETURNS SETOF record
+    LANGUAGE plpgsql STRICT
+    AS $$
+    declare
+      part record;
+      job pg_catalog.jsonb;
+      old_settings pg_catalog.jsonb;
+    begin
+      for part in select * from pgqueue._read_tracked(pid, cookie) loop
+        if part.is_first then
+          job := part.job;
+          old_settings := part.old_settings;
+          begin
+            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+          exception when datatype_mismatch then
+            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
+          end;
+        end if;
+        return query execute part.reader using part.rows, part.tags;
+      end loop;
+      perform pgqueue._end_of_reading(job, old_settings);
+    end
+    $$;
+
+COMMENT ON FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) IS 'pg_background_result';
+
+CREATE FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_completed bigint, OUT workers_failed bigint, OUT workers_canceled bigint, OUT workers_timed_out bigint, OUT workers_active integer, OUT avg_execution_ms double precision, OUT max_workers integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  select (s ->> 'workers_launched')::bigint, (s ->> 'workers_completed')::bigint, (s ->> 'workers_failed')::bigint, (s ->> 'workers_canceled')::bigint,
+         (s ->> 'workers_timed_out')::bigint, (s ->> 'workers_active')::int, (s ->> 'avg_execution_ms')::float8
+  into workers_launched, workers_completed, workers_failed, workers_canceled, workers_timed_out, workers_active, avg_execution_ms
+  from pgqueue._call('tracked', jsonb_build_object('session_id', pgqueue._tracker(), 'stats', true)) s;
+  max_workers := pgqueue._background_setting('max_workers', 16, 1, 1000);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_completed bigint, OUT workers_failed bigint, OUT workers_canceled bigint, OUT workers_timed_out bigint, OUT workers_active integer, OUT avg_execution_ms double precision, OUT max_workers integer) IS 'pg_background_stats: the jobs that this session handed in';
 
 CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE
@@ -2839,6 +4082,44 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer) IS 'A worker ends: what it still holds is ready again';
 
+CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  job pgqueue.tracked_job;
+  untracked int := 0;
+begin
+  for job in
+    select * from pgqueue._find_tracked(role, args) t where args ? 'pid' and t.id is not null
+    union all
+    select * from pgqueue._tracked_jobs(role, args) where not args ? 'pid'
+  loop
+    delete from pgqueue.tracked_job t where t.session_id = job.session_id and t.pid = job.pid;
+    if job.kept <> 'none' then
+      begin
+        perform pgqueue._detach(role, (job.id, job.cookie));
+      exception when undefined_object then
+        null;  -- retention has removed it
+      end;
+    end if;
+    untracked := untracked + 1;
+  end loop;
+  return untracked;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._untrack(role oid, args jsonb) IS 'Forgets one tracked job, or those of pgqueue._tracked_jobs, and gives up their results. They run on. Returns how many';
+
+CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT (c.c)::integer AS c
+    FROM pgqueue._call('untrack'::text, (_untrack_now.request || jsonb_build_object('session_id', pgqueue._tracker()))) c(c);
+END;
+
+COMMENT ON FUNCTION pgqueue._untrack_now(request jsonb) IS 'pg_background_detach, detach_all and purge: the request says which';
+
 CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -2846,6 +4127,37 @@ CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) IS 'An instant in ISO 8601, whatever the session''s settings';
+
+CREATE FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  started timestamptz := clock_timestamp();
+  until timestamptz := case when timeout_ms > 0 then started + timeout_ms * interval '1 ms' end;
+  has_stopped boolean;
+begin
+  loop
+    select h.id, h.cookie, l.state = 'stopped' into pid, cookie, has_stopped
+    from unnest(handles) with ordinality h (id, cookie, n)
+    join pgqueue._list_tracked() l on l.pid = h.id and l.cookie = h.cookie
+    order by l.state <> 'stopped', h.n
+    limit 1;
+    if not found or has_stopped then
+      return;  -- none of them can end any more, or this one has
+    end if;
+    pid := null;
+    cookie := null;
+    if clock_timestamp() >= until then
+      return;
+    end if;
+    perform pg_sleep(least(0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20),
+                           greatest(0.001, extract(epoch from until - clock_timestamp()))));
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) IS 'pg_background_wait_any. The id of a handle is its pid';
 
 CREATE FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) RETURNS boolean
     LANGUAGE plpgsql
@@ -2871,6 +4183,50 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
+
+CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  started timestamptz := clock_timestamp();
+  until timestamptz := started + timeout;
+  left_s float8;
+begin
+  loop
+    if not live then
+      return true;
+    elsif clock_timestamp() >= until then
+      return false;
+    end if;
+    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
+    if running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
+      -- It has just ended, or is about to be put down as failed: look soon again.
+      started := clock_timestamp();
+    else
+      -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+      perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20)));
+    end if;
+    select s.live, s.running into live, running from pgqueue._status(handle) s;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) IS 'Waits until a job has ended of which is known whether it is live and running. False: the timeout came first';
+
+CREATE FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, '55000');
+begin
+  return pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean,
+                          greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) IS 'pg_background_wait. NULL waits for ever';
 
 CREATE FUNCTION pgqueue._wake(queue text) RETURNS void
     LANGUAGE plpgsql
@@ -3111,6 +4467,65 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) IS 'What a job said last with pgqueue.progress; NULLs when nothing or unknown';
 
+CREATE FUNCTION pgqueue.install_compat(version text DEFAULT '2.0'::text, schema text DEFAULT 'public'::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  installed text := (select c.version from pgqueue.compat c where c.schema_name = schema);
+  before oid[];
+  made record;
+  target text;
+  can_use boolean;
+begin
+  if version is null or version not in ('1.8', '2.0') then
+    raise exception 'version "%" of pg_background is not known', coalesce(version, 'NULL') using errcode = '22023', hint = 'It is 1.8 or 2.0.';
+  elsif to_regnamespace(quote_ident(schema)) is null then
+    raise exception 'schema "%" does not exist', schema using errcode = '3F000', hint = format('create schema %I', schema);
+  elsif schema = 'pgqueue' then
+    raise exception 'the schema pgqueue is pgqueue''s own' using errcode = '22023', hint = 'Choose another schema, for example public.';
+  elsif installed = version then
+    return;
+  elsif installed is not null then
+    raise exception 'schema "%" has the names of pg_background %', schema, installed
+      using errcode = '42710', hint = format('select pgqueue.uninstall_compat(schema => %L)', schema);
+  end if;
+  perform pgqueue._make_background_role();
+  before := array(select o.oid from pgqueue._objects_like_pg_background(schema) o);
+  begin
+    perform set_config('search_path', quote_ident(schema) || ', pg_catalog, pg_temp', true);
+    if version = '1.8' then
+      perform pgqueue._create_pg_background_1_8();
+    else
+      perform pgqueue._create_pg_background_2_0();
+    end if;
+  exception when duplicate_object or duplicate_function or duplicate_table then
+    raise exception 'schema "%" has a pg_background already', schema
+      using errcode = '42710', detail = sqlerrm, hint = 'Choose another schema, or drop the extension: drop extension pg_background.';
+  end;
+  perform set_config('search_path', 'pg_catalog, pg_temp', true);
+  for made in select o.* from pgqueue._objects_like_pg_background(schema) o where o.oid <> all (before) loop
+    target := regexp_replace(made.signature, '^view ', 'table ');
+    execute format('comment on %s is %L', made.signature, 'pg_background ' || version || ', by pgqueue');
+    execute format('revoke all on %s from public', target);
+    if not made.is_helper then
+      execute format('grant %s on %s to pgbackground_role', case made.kind when 'function' then 'execute' when 'type' then 'usage' else 'select' end, target);
+    end if;
+  end loop;
+  can_use := has_schema_privilege('pgbackground_role', schema, 'usage');
+  if not can_use then
+    execute format('grant usage on schema %I to pgbackground_role', schema);
+  end if;
+  insert into pgqueue.compat (schema_name, version, objects, grants_usage)
+  select schema, version, array_agg(o.signature order by o.kind = 'type', o.kind = 'function', o.oid), not can_use
+  from pgqueue._objects_like_pg_background(schema) o where o.oid <> all (before);
+  perform pgqueue._set_background_defaults(true);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.install_compat(version text, schema text) IS 'Makes the names of pg_background 1.8 or 2.0 in a schema: programs written for the extension then run on pgqueue';
+
 CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     AS $$
@@ -3205,6 +4620,7 @@ begin
   for chunk in select * from pgqueue._fetch_result(handle) f loop
     if chunk.seq operator(pg_catalog.=) 0 then
       answer := chunk.answer;
+      perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
       if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
         perform pgqueue._consume_result(handle);
         perform pgqueue._raise_error_of(handle, answer);
@@ -3345,82 +4761,45 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.unenroll(role regrole) IS 'Takes the right to hand in jobs from a role. Jobs it handed in before still run';
 
+CREATE FUNCTION pgqueue.uninstall_compat(schema text DEFAULT 'public'::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._drop_compat(schema, 'restrict');
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.uninstall_compat(schema text) IS 'Removes what pgqueue.install_compat has made in a schema, and nothing else. Jobs stay';
+
 CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NULL::interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  started timestamptz := clock_timestamp();
-  until timestamptz := started + timeout;
-  left_s float8;
-  status record;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  loop
-    select * into status from pgqueue._status(handle);
-    if not status.live then
-      return true;
-    elsif clock_timestamp() >= until then
-      return false;
-    end if;
-    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    if status.running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
-      -- It has just ended, or is about to be put down as failed: look soon again.
-      started := clock_timestamp();
-    else
-      -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
-      perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20)));
-    end if;
-  end loop;
+  return (select pgqueue._wait_on(handle, s.live, s.running, timeout) from pgqueue._status(handle) s);
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) IS 'Waits until a job has ended. False: the timeout came first';
 
-CREATE UNLOGGED TABLE pgqueue.activity (
-    id bigint NOT NULL,
-    worker_id integer NOT NULL,
-    backend_pid integer NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    progress_pct integer,
-    progress_msg text
+CREATE TABLE pgqueue.compat (
+    schema_name text NOT NULL,
+    version text NOT NULL,
+    objects text[] NOT NULL,
+    grants_usage boolean NOT NULL,
+    installed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT compat_version_is_known CHECK ((version = ANY (ARRAY['1.8'::text, '2.0'::text])))
 );
 
-COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Unlogged: after a crash of the server none does';
+COMMENT ON TABLE pgqueue.compat IS 'Where pgqueue.install_compat has made pg_background''s names';
 
-CREATE TABLE pgqueue.history (
-    id bigint NOT NULL,
-    cookie bigint NOT NULL,
-    session_id bigint,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    launched_at timestamp with time zone NOT NULL,
-    eta timestamp with time zone,
-    started_at timestamp with time zone,
-    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    submitter oid NOT NULL,
-    state pgqueue.job_state NOT NULL,
-    kept pgqueue.result_kept NOT NULL,
-    backend_pid integer,
-    progress_pct integer,
-    row_count bigint,
-    priority smallint NOT NULL,
-    attempts smallint NOT NULL,
-    max_attempts smallint,
-    queue text NOT NULL,
-    sql text NOT NULL,
-    label text,
-    worker text,
-    progress_msg text,
-    command_tags text[],
-    error jsonb
-)
-PARTITION BY RANGE (ended_at);
+COMMENT ON COLUMN pgqueue.compat.objects IS 'What was made there, to be dropped in this order';
 
-COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
-
-COMMENT ON COLUMN pgqueue.history.xact IS 'Which transaction ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema';
 
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
@@ -3655,7 +5034,7 @@ CREATE TABLE pgqueue.result (
 )
 PARTITION BY RANGE (ended_at);
 
-COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns. Reading a launched job''s result deletes it';
+COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
 
 CREATE TABLE pgqueue.result_default (
     id bigint CONSTRAINT result_id_not_null NOT NULL,
@@ -3879,6 +5258,14 @@ CREATE TABLE pgqueue.task_result_default (
 
 COMMENT ON TABLE pgqueue.task_result_default IS 'Catches what ends on a day for which no worker made a partition';
 
+CREATE UNLOGGED TABLE pgqueue.tracked_timeout (
+    session_id bigint NOT NULL,
+    timeouts bigint NOT NULL,
+    counted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.tracked_timeout IS 'How often pg_background_run and pg_background_run_query gave up in a session';
+
 ALTER TABLE pgqueue.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.worker_id_seq
     START WITH 1
@@ -3928,6 +5315,9 @@ ALTER TABLE ONLY pgqueue.chord_part
 ALTER TABLE ONLY pgqueue.chord
     ADD CONSTRAINT chord_pkey PRIMARY KEY (group_id);
 
+ALTER TABLE ONLY pgqueue.compat
+    ADD CONSTRAINT compat_pkey PRIMARY KEY (schema_name);
+
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (name);
 
@@ -3963,6 +5353,12 @@ ALTER TABLE ONLY pgqueue.stat_total
 
 ALTER TABLE ONLY pgqueue.task_group
     ADD CONSTRAINT task_group_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.tracked_job
+    ADD CONSTRAINT tracked_job_pkey PRIMARY KEY (session_id, pid);
+
+ALTER TABLE ONLY pgqueue.tracked_timeout
+    ADD CONSTRAINT tracked_timeout_pkey PRIMARY KEY (session_id);
 
 ALTER TABLE ONLY pgqueue.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
@@ -4035,6 +5431,14 @@ COMMENT ON INDEX pgqueue.task_result_task_id IS 'pgqueue._task_results: the rows
 
 CREATE INDEX task_result_default_task_id_idx ON pgqueue.task_result_default USING btree (task_id);
 
+CREATE UNIQUE INDEX tracked_job_id ON pgqueue.tracked_job USING btree (id);
+
+COMMENT ON INDEX pgqueue.tracked_job_id IS 'Reading or detaching a job ends the tracking';
+
+CREATE INDEX tracked_job_tracked_at ON pgqueue.tracked_job USING btree (tracked_at);
+
+COMMENT ON INDEX pgqueue.tracked_job_tracked_at IS 'pgqueue._drop_partitions: what sessions have left behind';
+
 ALTER INDEX pgqueue.history_id ATTACH PARTITION pgqueue.history_default_id_idx;
 
 ALTER INDEX pgqueue.history_xact ATTACH PARTITION pgqueue.history_default_xact_idx;
@@ -4076,11 +5480,29 @@ GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq intege
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._session_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._session_id() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._tracker() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tracker() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._ask_tracked(want_pid integer, want_cookie bigint, mismatch text, sql_length integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ask_tracked(want_pid integer, want_cookie bigint, mismatch text, sql_length integer) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._auto_delete(queues text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._await_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._await_results(task_ids text[]) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._await_results(task_ids text[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._background_error(pid integer, error jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._background_error(pid integer, error jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._background_setting(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._background_setting(name text, fallback integer, least_value integer, greatest_value integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_user;
@@ -4093,16 +5515,21 @@ REVOKE ALL ON FUNCTION pgqueue._bindings(exchange text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._cancel_tracked(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie bigint, grace_ms integer, is_hard boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
@@ -4136,6 +5563,14 @@ REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._create_reader(signature text, call text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
@@ -4181,9 +5616,19 @@ REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, behavior text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
@@ -4193,6 +5638,11 @@ GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, 
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
@@ -4213,6 +5663,8 @@ GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OU
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
@@ -4223,8 +5675,16 @@ REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._forward_notices(notices jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._forward_notices(notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._full_sql(want_pid integer, want_cookie bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._full_sql(want_pid integer, want_cookie bigint) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
+
+REVOKE ALL ON FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_user;
@@ -4238,12 +5698,26 @@ GRANT ALL ON FUNCTION pgqueue._queue_channel(queue text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._launch(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT finished boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT finished boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) FROM PUBLIC;
 
@@ -4262,6 +5736,8 @@ GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
@@ -4270,12 +5746,23 @@ REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._over_loopback(query text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._over_loopback(query text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
 
@@ -4309,11 +5796,17 @@ GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
@@ -4330,6 +5823,9 @@ GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivere
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._request(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._request(handle pgqueue.handle) TO pgqueue_user;
 
@@ -4341,6 +5837,9 @@ GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._result_hint(answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._result_hint(answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean, OUT has_error boolean, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean, OUT has_error boolean, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
@@ -4357,6 +5856,12 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_worker;
@@ -4366,8 +5871,7 @@ GRANT ALL ON FUNCTION pgqueue._sealed(own_key text, content text) TO pgqueue_use
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._session_id() FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._session_id() TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._set_background_defaults(is_set boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) TO pgqueue_user;
@@ -4434,6 +5938,19 @@ GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, l
 
 REVOKE ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._tracked(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._tracked_jobs(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_completed bigint, OUT workers_failed bigint, OUT workers_canceled bigint, OUT workers_timed_out bigint, OUT workers_active integer, OUT avg_execution_ms double precision, OUT max_workers integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_completed bigint, OUT workers_failed bigint, OUT workers_canceled bigint, OUT workers_timed_out bigint, OUT workers_active integer, OUT avg_execution_ms double precision, OUT max_workers integer) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
 
@@ -4444,11 +5961,25 @@ GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key tex
 REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wake(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake(queue text) TO pgqueue_user;
@@ -4486,6 +6017,8 @@ GRANT ALL ON FUNCTION pgqueue.enroll(role regrole) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
 
@@ -4522,6 +6055,8 @@ GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue.unenroll(role regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.unenroll(role regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.uninstall_compat(schema text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;

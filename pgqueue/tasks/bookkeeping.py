@@ -39,14 +39,17 @@ class Bookkeeping:
         self._database = database
         self._is_stopped = is_stopped
 
-    def fail(self, job: ClaimedJob, fields: Fields, session: Session | None) -> Outcome:
+    def fail(self, job: ClaimedJob, fields: Fields, session: Session | None, notices: str | None = None) -> Outcome:
         """Report a run that was rolled back: the job is retried later, failed, or canceled if somebody asked for it."""
         params = {**job.key, "error": json.dumps(fields)}
         try:
             if session is None:
                 ((verdict,),) = self._fetch("fail_job", **params)
-            else:
+            elif notices is None:
                 (verdict,) = session.call("fail_job", **params)
+            else:
+                keeping = ("keep_notices", {**job.key, "notices": notices})
+                (verdict,) = session.call_together(keeping, ("fail_job", {**params}))
         except psycopg.errors.InsufficientPrivilege:
             # The submitter was unenrolled since. Only the worker can still report.
             ((verdict,),) = self._fetch("fail_job", **params)

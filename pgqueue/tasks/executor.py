@@ -17,6 +17,8 @@ from .cancel import CancelGate, Cause
 from .claim import Ending, Outcome
 from .credentials import LoginRefused
 from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of
+from .notices import Notices
+from .progress import PROGRESS_SQLSTATE
 from .recovery import LostRun
 from .transaction import ClaimLost, JobTransaction
 
@@ -41,11 +43,12 @@ class Executor(threading.Thread):
         self._session: Session | None = None
         self._needs_reset = False
         self._job: ClaimedJob | None = None
+        self._notices = Notices()
 
     def run(self) -> None:
         """Take jobs from the pool until it stops."""
         while (assignment := self._pool.take(self)) is not None:
-            started, self._job = monotonic(), assignment.job
+            started, self._job, self._notices = monotonic(), assignment.job, Notices()
             self.gate.enter(assignment.job.id)
             outcome = self._run_guarded(assignment)
             self.gate.leave()
@@ -91,7 +94,8 @@ class Executor(threading.Thread):
         session = self._get_session(job.submitter)
         self._pool.accept(assignment, session.backend_pid)
         try:
-            return Outcome(Ending.SUCCEEDED, JobTransaction(session, job, self.gate).run())
+            transaction = JobTransaction(session, job, self.gate, self._notices, lambda: self._pool.progress.flush(job))
+            return Outcome(Ending.SUCCEEDED, transaction.run())
         except ClaimLost:
             session.roll_back()
             return Outcome(Ending.GONE, "the claim is lost")
@@ -129,7 +133,8 @@ class Executor(threading.Thread):
             self._reset_session()
             if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
                 return self._pool.books.release(job, "the worker shuts down", is_undelivered=False)
-            return self._pool.books.fail(job, fields, session)
+            self._pool.progress.flush(job)
+            return self._pool.books.fail(job, fields, session, self._notices.to_json() if job.keep_result else None)
         except ConnectionLost:
             return self._settle_lost_run(session, fields, cause)
         except (psycopg.NotSupportedError, UnicodeError):
@@ -161,8 +166,12 @@ class Executor(threading.Thread):
         self._needs_reset = False
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
-        if self._job is not None:
+        if self._job is None:
+            return
+        if notice.sqlstate == PROGRESS_SQLSTATE:
             self._pool.progress.hear(self._job, notice)
+        else:
+            self._notices.add(notice)
 
     def _application_name(self, job: ClaimedJob) -> str:
         return f"{self._label}: job {job.id}"

@@ -74,7 +74,7 @@ def fields_of(error: BaseException) -> Fields:
     if isinstance(error, (JobFault, ConnectionLost)):
         found = error.fields
     elif isinstance(error, psycopg.Error) and error.diag.sqlstate:
-        found = {name: getattr(error.diag, attribute) for name, attribute in _DIAGNOSTICS.items()}
+        found = fields_of_diagnostic(error.diag)
     elif isinstance(error, psycopg.OperationalError):
         found = {"sqlstate": "08006", "message": _one_line(str(error))}
     elif isinstance(error, OSError):
@@ -85,6 +85,11 @@ def fields_of(error: BaseException) -> Fields:
         found = {"sqlstate": "XX000", "message": f"pgqueue worker: {type(error).__name__}: {error}"}
     # A job may raise what it likes, also what no row could keep.
     return {name: value[:_MAX_CHARACTERS] for name, value in found.items() if value is not None}
+
+
+def fields_of_diagnostic(diagnostic: psycopg.errors.Diagnostic) -> Fields:
+    """Return the fields of an error or a notice."""
+    return {name: getattr(diagnostic, attribute) for name, attribute in _DIAGNOSTICS.items()}
 
 
 def print_error(fields: Mapping[str, str | None]) -> str:

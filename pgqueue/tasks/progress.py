@@ -34,13 +34,12 @@ class ProgressWriter(threading.Thread):
         self._said: dict[int, dict[str, Any]] = {}
         self._not_before: dict[int, float] = {}
         self._is_stopped = False
+        #: The job of which the thread is just writing.
+        self._writing: int | None = None
 
     def hear(self, job: ClaimedJob, notice: psycopg.errors.Diagnostic) -> None:
-        """Take a notice of a job: its progress is written soon, anything else goes to the log."""
+        """Take what a job says of its progress: it is written soon."""
         text = notice.message_primary or ""
-        if notice.sqlstate != PROGRESS_SQLSTATE:
-            logger.debug("job %s: %s: %s", job.id, notice.severity, text)
-            return
         try:
             said = json.loads(text)
             msg = said["msg"]
@@ -50,7 +49,15 @@ class ProgressWriter(threading.Thread):
             return
         with self._changed:
             self._said[job.id] = {**job.key, **progress}
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def flush(self, job: ClaimedJob) -> None:
+        """Write what the job said last, if that was not done, before the job ends."""
+        with self._changed:
+            said = self._said.pop(job.id, None)
+            self._changed.wait_for(lambda: self._writing != job.id)
+        if said is not None:
+            self._write(said)
 
     def forget(self, job: ClaimedJob) -> None:
         """Drop what a job said last: it has ended."""
@@ -62,15 +69,21 @@ class ProgressWriter(threading.Thread):
         """End the thread."""
         with self._changed:
             self._is_stopped = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def run(self) -> None:
         """Write what is due until `stop`."""
         while (said := self._next_due()) is not None:
-            try:
-                self._database.fetch("set_progress", **said)
-            except psycopg.Error as error:  # noqa: PERF203 - the thread must live on
-                logger.warning("the progress of job %s could not be written: %s", said["id"], error)
+            self._write(said)
+            with self._changed:
+                self._writing = None
+                self._changed.notify_all()
+
+    def _write(self, said: dict[str, Any]) -> None:
+        try:
+            self._database.fetch("set_progress", **said)
+        except psycopg.Error as error:
+            logger.warning("the progress of job %s could not be written: %s", said["id"], error)
 
     def _next_due(self) -> dict[str, Any] | None:
         with self._changed:
@@ -80,6 +93,7 @@ class ProgressWriter(threading.Thread):
                 for job_id, wait in waits.items():
                     if wait <= 0:
                         self._not_before[job_id] = now + _PAUSE
+                        self._writing = job_id
                         return self._said.pop(job_id)
                 self._changed.wait(min(waits.values(), default=None))
             return None

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from .fault import JobFault, canceled, timed_out
+from .notices import Notices
 from .result import JobResult
 from .statements import Statement, check_parameters, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .cancel import CancelGate
     from .claim import ClaimedJob
@@ -52,10 +53,19 @@ class _Answer:
 class JobTransaction:
     """One run of one job in a session in which nothing else happens meanwhile."""
 
-    def __init__(self, session: Session, job: ClaimedJob, gate: CancelGate) -> None:
+    def __init__(
+        self,
+        session: Session,
+        job: ClaimedJob,
+        gate: CancelGate,
+        notices: Notices | None = None,
+        flush_progress: Callable[[], None] | None = None,
+    ) -> None:
         self._session = session
         self._job = job
         self._gate = gate
+        self._notices = notices or Notices()
+        self._flush_progress = flush_progress
         self._deadline = None if job.timeout_ms is None else monotonic() + job.timeout_ms / 1000
 
     def run(self) -> str:
@@ -101,6 +111,7 @@ class JobTransaction:
 
     def _run_at_top_level(self, statement: Statement, result: JobResult) -> _Answer:
         self._session.roll_back()
+        self._notices.forget()
         self._apply_timeouts()
         with self._cancelable():
             answer = self._run_statements([statement], result, is_top_level=True)
@@ -148,6 +159,11 @@ class JobTransaction:
         chunks = result.chunks() if has_rows else iter(())
         first = next(chunks, None)
         calls = list(before)
+        if self._flush_progress is not None:
+            self._flush_progress()
+        notices = self._notices.to_json() if self._job.keep_result else None
+        if notices is not None:
+            calls.append(("keep_notices", {**key, "notices": notices}))
         for seq, rows in enumerate(chunks, 1):
             # One chunk at a time, so that a large result is never in memory as a whole.
             self._own(*calls, ("append_result", {**key, "seq": seq, "rows": rows}))

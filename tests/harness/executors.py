@@ -25,6 +25,9 @@ class Executors:
         self.pool = ExecutorPool(self.database, size, lambda: None)
         self._queue = queue
         self._is_stopped = threading.Event()
+        #: Cleared while nobody launches anything, it spares the others the cost of looking.
+        self.awake = threading.Event()
+        self.awake.set()
         self._threads = [threading.Thread(target=self._claim), threading.Thread(target=self._listen)]
         self.pool.start()
         for thread in self._threads:
@@ -42,6 +45,7 @@ class Executors:
     def stop(self) -> None:
         """Finish what runs and end all threads and sessions."""
         self._is_stopped.set()
+        self.awake.set()
         for thread in self._threads:
             thread.join()
         self.pool.wait_until_idle(10)
@@ -51,6 +55,7 @@ class Executors:
 
     def _claim(self) -> None:
         while not self._is_stopped.wait(_IDLE_SECONDS):
+            self.awake.wait()
             self.pool.deliver()
             room = self.pool.size * 2 - self.pool.info["waiting"] - len(self.pool.info["running"])
             if room <= 0:

@@ -61,3 +61,18 @@ def test_what_only_looks_like_progress_is_ignored(alice, executors):
 
     assert job.end()["state"] == "succeeded"
     assert progress_of(job) == (None, None)
+
+
+def test_a_repeatable_read_job_may_tell_its_progress(alice, owner, executors):
+    alice.execute("set default_transaction_isolation = 'repeatable read'")
+    job = launch(alice, "select 1; select pgqueue.progress(1); select pg_sleep(0.3)")
+
+    assert job.end()["state"] == "succeeded"
+    executors.claimant.tick()
+    assert fetch_value(owner, "select count(*) from pgqueue.activity") == 0
+
+
+def test_the_last_progress_stays_however_fast_it_came(alice, executors):
+    job = launch(alice, "do $$ begin for i in 1..100 loop perform pgqueue.progress(i); end loop; end $$")
+
+    assert job.end()["progress_pct"] == 100

@@ -42,7 +42,7 @@ create table pgqueue.result (
   rows jsonb
 ) partition by range (ended_at);
 comment on table pgqueue.result is
-  'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns. Reading a launched job''s result deletes it';
+  'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
 create index result_id on pgqueue.result (id, seq);
 comment on index pgqueue.result_id is 'A handle finds its result, in order';
 

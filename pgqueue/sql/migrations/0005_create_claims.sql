@@ -456,6 +456,7 @@ begin
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     delete from pgqueue.request r
     where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
+    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id);
     begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
       perform set_config('lock_timeout', '50ms', true);

@@ -48,7 +48,11 @@ begin
     -- Somebody has sent a BEGIN over the loopback: what is done here would not be committed.
     raise exception 'the loopback is inside a transaction' using errcode = '25001';
   end if;
-  if not exists (
+  if op = 'enroll_member' then
+    -- Without proof: who asks has no key yet.
+    return query select to_jsonb(pgqueue._enroll_member(role));
+    return;
+  elsif not exists (
     select from pgqueue.role_key k, generate_series(0, 1) minutes_ago
     where k.role = _gate.role
       and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
@@ -63,17 +67,20 @@ begin
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
+  elsif op = 'tracked' then
+    return query select * from pgqueue._tracked(role, args);
+    return;
   end if;
-  if op not in ('launch', 'cancel') then
+  if op not in ('launch', 'launch_tracked', 'cancel', 'cancel_tracked') then
     -- What a crash could undo here is a read of a result, which then can be read again: no need to wait for the disk.
     perform set_config('synchronous_commit', 'off', true);
   end if;
   insert into pgqueue.nonce (nonce) values (_gate.nonce) on conflict do nothing;
   if not found then
     -- The answer to this request was lost with the caller's connection, and it was sent again. (Or somebody replays it.)
-    if op = 'launch' then
+    if op in ('launch', 'launch_tracked') then
       return query
-      select jsonb_build_object('id', d.id, 'cookie', d.cookie)
+      select jsonb_strip_nulls(jsonb_build_object('id', d.id, 'cookie', d.cookie, 'pid', (select t.pid from pgqueue.tracked_job t where t.id = d.id)))
       from (select m.id, m.cookie from pgqueue.message m where m.submitter = _gate.role and m.cookie = handle.cookie
             union all
             select h.id, h.cookie from pgqueue.history h where h.submitter = _gate.role and h.cookie = handle.cookie) d
@@ -91,6 +98,9 @@ begin
     when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
+    when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
+    when 'cancel_tracked' then return query select pgqueue._cancel_tracked(role, args);
+    when 'untrack' then return query select to_jsonb(pgqueue._untrack(role, args));
   end case;
 end
 $$;
@@ -151,6 +161,7 @@ begin
   select jsonb_build_object(
     'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
     'row_count', ended.row_count, 'output_settings', r.output_settings,
+    'notices', (select n.rows from pgqueue.result n where n.id = handle.id and n.seq = -1),
     'columns', (select jsonb_agg(c || jsonb_build_object('type',
                   -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
                   case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
@@ -158,7 +169,7 @@ begin
                 left join pg_type t on t.oid = (c ->> 'oid')::oid))
   from pgqueue.result r where r.id = handle.id and r.seq = 0;
   return query
-  select r.rows from pgqueue.result r where r.id = handle.id and r.rows is not null order by r.seq;
+  select r.rows from pgqueue.result r where r.id = handle.id and r.seq >= 0 and r.rows is not null order by r.seq;
 end
 $$;
 comment on function pgqueue._result_of(oid, pgqueue.handle) is 'The result of an ended job: what it is, then its rows in chunks';
@@ -176,6 +187,7 @@ begin
     return true;
   end if;
   perform set_config('synchronous_commit', 'off', true);
+  delete from pgqueue.tracked_job t where t.id = handle.id;
   delete from pgqueue.result r where r.id = handle.id;
   return found;
 end
@@ -190,6 +202,7 @@ as $$
 begin
   perform pgqueue._locate(role, handle, '55000');
   insert into pgqueue.request (id, kind) values (handle.id, 'detach') on conflict do nothing;
+  delete from pgqueue.tracked_job t where t.id = handle.id;
   delete from pgqueue.result r where r.id = handle.id;
   return true;
 end
@@ -327,7 +340,7 @@ $$;
 comment on function pgqueue._wait_for_run(bigint, bigint) is
   'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
 
-create function pgqueue.wait(handle pgqueue.handle, timeout interval default null)
+create function pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval)
   returns boolean
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -336,30 +349,64 @@ declare
   started timestamptz := clock_timestamp();
   until timestamptz := started + timeout;
   left_s float8;
-  status record;
 begin
-  if timeout < interval '0' then
-    raise exception 'timeout is negative' using errcode = '22023';
-  end if;
   loop
-    select * into status from pgqueue._status(handle);
-    if not status.live then
+    if not live then
       return true;
     elsif clock_timestamp() >= until then
       return false;
     end if;
     left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    if status.running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
+    if running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
       -- It has just ended, or is about to be put down as failed: look soon again.
       started := clock_timestamp();
     else
       -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
       perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20)));
     end if;
+    select s.live, s.running into live, running from pgqueue._status(handle) s;
   end loop;
 end
 $$;
+comment on function pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval) is
+  'Waits until a job has ended of which is known whether it is live and running. False: the timeout came first';
+
+create function pgqueue.wait(handle pgqueue.handle, timeout interval default null)
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if timeout < interval '0' then
+    raise exception 'timeout is negative' using errcode = '22023';
+  end if;
+  return (select pgqueue._wait_on(handle, s.live, s.running, timeout) from pgqueue._status(handle) s);
+end
+$$;
 comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
+
+create function pgqueue._forward_notices(notices jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  notice jsonb;
+  option record;
+  options text;
+begin
+  for notice in select value from jsonb_array_elements(case when jsonb_typeof(notices) = 'array' then notices else '[]' end) loop
+    options := '';
+    for option in select key, value from jsonb_each_text(notice - 'severity') loop
+      options := options || format(', %s = %L', case option.key when 'sqlstate' then 'errcode' else option.key end, option.value);
+    end loop;
+    -- The level and the options of RAISE are part of its text.
+    execute format('do %L', format('begin raise %s using %s; end',
+      case when notice ->> 'severity' in ('LOG', 'INFO', 'NOTICE', 'WARNING') then lower(notice ->> 'severity') else 'debug' end, substr(options, 3)));
+  end loop;
+end
+$$;
+comment on function pgqueue._forward_notices(jsonb) is 'Raises what a job said, for its reader';
 
 create function pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb)
   returns void
@@ -415,6 +462,7 @@ begin
   for chunk in select * from pgqueue._fetch_result(handle) f loop
     if chunk.seq operator(pg_catalog.=) 0 then
       answer := chunk.answer;
+      perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
       if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
         perform pgqueue._consume_result(handle);
         perform pgqueue._raise_error_of(handle, answer);

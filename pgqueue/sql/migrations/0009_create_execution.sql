@@ -10,7 +10,16 @@ declare
   ran pgqueue.activity;
   detached boolean;
 begin
-  delete from pgqueue.activity a where a.id = m.id returning * into ran;
+  if current_setting('transaction_isolation') like 'read %' then
+    delete from pgqueue.activity a where a.id = m.id returning * into ran;
+  else
+    begin
+      delete from pgqueue.activity a where a.id = m.id returning * into ran;
+    exception when serialization_failure then
+      -- It has told its progress since its snapshot: the row is newer than what this transaction may delete, and left to pgqueue._tick.
+      select a.* into ran from pgqueue.activity a where a.id = m.id;
+    end;
+  end if;
   with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
   select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
@@ -123,6 +132,28 @@ begin
 end
 $$;
 comment on function pgqueue._append_result(bigint, bigint, int, jsonb) is 'Adds a chunk of rows, numbered from 1, to the result of the job that runs';
+
+create function pgqueue._keep_notices(id bigint, token bigint, notices jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  select * into m from pgqueue.message q where q.id = _keep_notices.id and q.token = _keep_notices.token;
+  if not found then
+    return;  -- what ends the run will say so
+  end if;
+  perform pgqueue._check_runner(id, m.submitter);
+  if m.kept <> 'none' then
+    -- Those of an earlier attempt are not the job's.
+    delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
+    insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
+  end if;
+end
+$$;
+comment on function pgqueue._keep_notices(bigint, bigint, jsonb) is 'What the job has said, for the reader of its result: chunk -1';
 
 create function pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb)
   returns void

@@ -122,6 +122,8 @@ begin
   delete from pgqueue.result_default where ended_at < keep_from;
   delete from pgqueue.task_result_default where stored_at < keep_from;
   delete from pgqueue.stat_session where folded_at < keep_from;
+  delete from pgqueue.tracked_job where tracked_at < keep_from;
+  delete from pgqueue.tracked_timeout where counted_at < keep_from;
   perform pgqueue._expire_task_results();
 end
 $$;

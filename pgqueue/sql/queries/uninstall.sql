@@ -3,6 +3,7 @@ declare
   gate text := (select 'pgqueue_gate_' || oid from pg_database where datname = current_database());
   name text;
 begin
+  perform pgqueue._drop_compat(c.schema_name, 'cascade') from pgqueue.compat c;
   drop server if exists pgqueue_loopback cascade;
   drop schema pgqueue cascade;
   -- Roles belong to the whole cluster. One that another database still grants something to cannot be dropped, and stays.

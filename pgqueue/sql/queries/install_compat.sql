@@ -1,0 +1,1 @@
+select pgqueue.install_compat(version => %(version)s, schema => %(schema)s)

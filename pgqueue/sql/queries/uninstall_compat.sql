@@ -1,0 +1,1 @@
+select pgqueue.uninstall_compat(schema => %(schema)s)
