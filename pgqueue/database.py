@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
 from .sql import query
@@ -37,25 +38,50 @@ _NETWORK: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 
+#: What the server is told, so that it notices a cut cable as soon as we do; and in the middle of a statement, a client
+#: that is gone. It gives a worker up when it has lost the worker's session.
+_SERVERS_NETWORK = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3 -c tcp_user_timeout=20s"
+    " -c client_connection_check_interval=5s"
+)
+
 _sessions: set[Session] = set()
 
 
-def open_session(conninfo: str, application_name: str) -> Session:
+def open_session(conninfo: str, application_name: str, *, is_watched: bool = False) -> Session:
     """Open an autocommit session that no pool owns; end it with `close_session`.
+
+    Args:
+        is_watched: let the server notice soon when the network is cut. What the conninfo's own `options` say wins.
 
     Raises:
         psycopg.OperationalError: the server is away, refuses the login, or is in recovery and cannot be written to.
     """
-    session = psycopg.connect(
-        with_defaults(conninfo, fallback_application_name=application_name, **_NETWORK),
-        autocommit=True,
-        prepare_threshold=None,
-    )
+    session = _connect_watched(conninfo, application_name) if is_watched else _connect(conninfo, application_name)
     _sessions.add(session)
     if session.info.parameter_status("in_hot_standby") == "on":
         close_session(session)
         raise psycopg.errors.CannotConnectNow("the server is in recovery and accepts no writes yet")
     return session
+
+
+def _connect(conninfo: str, application_name: str) -> Session:
+    return psycopg.connect(
+        with_defaults(conninfo, fallback_application_name=application_name, **_NETWORK),
+        autocommit=True,
+        prepare_threshold=None,
+    )
+
+
+def _connect_watched(conninfo: str, application_name: str) -> Session:
+    own = conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", "")
+    try:
+        return _connect(make_conninfo(conninfo, options=f"{_SERVERS_NETWORK} {own}".strip()), application_name)
+    except psycopg.OperationalError as failure:
+        # A pooler in session mode: what it does not know, it refuses.
+        if "startup parameter" not in str(failure):
+            raise
+        return _connect(conninfo, application_name)
 
 
 def close_session(session: Session) -> None:

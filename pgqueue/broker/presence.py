@@ -71,7 +71,7 @@ class Presence:
         self._consumers: Counter[str] = Counter()
         self._asleep: dict[Member, frozenset[str]] = {}
         self._queues_of_channel: dict[str, set[str]] = defaultdict(set)
-        self._session = open_session(database.listen_conninfo, f"pgqueue presence {self.name}"[:63])
+        self._session = open_session(database.listen_conninfo, f"pgqueue presence {self.name}"[:63], is_watched=True)
         self._session.add_notify_handler(self._on_notify)
         try:
             self.worker_id = self._register(executors)

@@ -150,7 +150,7 @@ class ResultWatch:
         self._is_asleep = False
 
     def _open(self) -> Session:
-        session = open_session(self._conninfo, "pgqueue results")
+        session = open_session(self._conninfo, "pgqueue results", is_watched=True)
         try:
             session.add_notify_handler(self._on_notify)
             channel = f"pgqueue.r.{session.info.backend_pid}"

@@ -60,7 +60,7 @@ class Session:
             overrides |= {"user": role, "password": ""}
         given = {key: value for key, value in conninfo_to_dict(conninfo).items() if key not in overrides}
         as_role = make_conninfo("", **given, **overrides)
-        return cls(open_session(as_role, application_name), as_role)
+        return cls(open_session(as_role, application_name, is_watched=True), as_role)
 
     @property
     def is_lost(self) -> bool:

@@ -26,6 +26,7 @@ class Worker:
         command: `pgqueue` or `celery`.
         app: which Celery application `celery` runs.
         role: who the worker logs in as; the superuser when None.
+        prefix: a command that becomes the one that is given to it, as `ip netns exec` does.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Worker:
         app: str = "pgqueue.tasks",
         role: str | None = None,
         environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.name = f"{name}@{socket.gethostname()}"
         self.log = log
@@ -50,7 +52,7 @@ class Worker:
         variables = {"PGQUEUE_DSN": db.dsn_for(role), "PYTHONUNBUFFERED": "1", **(environment or {})}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *start, f"--hostname={self.name}", *arguments],
+                [*prefix, sys.executable, *start, f"--hostname={self.name}", *arguments],
                 env={**os.environ, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
