@@ -1553,6 +1553,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) IS 'The gate''s half of detach';
 
+CREATE FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 60) * 1000)::bigint) then
+    -- It has just ended, or is about to be put down as failed: look soon again.
+    return clock_timestamp();
+  end if;
+  -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+  perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - since) / 20)));
+  return since;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) IS 'Sleeps until a job may have ended, which has been waited for since an instant. Returns that instant, a newer one if it has just stopped running';
+
 CREATE FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS SETOF record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1941,9 +1958,27 @@ CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  since timestamptz := clock_timestamp();
+  live jsonb;
 begin
-  perform pgqueue.wait(handle);
-  return query select c.n - 1, c.answer from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n);
+  loop
+    live := null;
+    begin
+      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n) loop
+        if seq = 0 and answer ? 'live' then
+          live := answer;
+        else
+          return next;
+        end if;
+      end loop;
+    exception when undefined_object then
+      perform pgqueue._status(handle);  -- says it better of a job that this transaction has enqueued
+      raise;
+    end;
+    exit when live is null;
+    since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
+  end loop;
 end
 $$;
 
@@ -3009,39 +3044,41 @@ CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
+  since timestamptz := clock_timestamp();
   answer jsonb;
   has_rows boolean;
 begin
-  job := pgqueue._ask_tracked(want_pid, want_cookie, '42704');
-  if job ->> 'kept' = 'none' then
-    raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
-  elsif not (job ->> 'known')::boolean then
-    perform pgqueue._untrack_now(jsonb_build_object('pid', want_pid));
-    raise exception 'lost connection to worker process with PID %', want_pid
-      using errcode = '08006', detail = 'Retention has removed its result (pgqueue.result_ttl).';
-  end if;
-  perform pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean, null);
-  is_first := true;
-  for rows in select c from pgqueue._call('result', pgqueue._request(pgqueue._handle_of(job))) c loop
-    if answer is null then
-      answer := rows;
-      perform pgqueue._forward_notices(answer -> 'notices');
-      if answer ->> 'state' <> 'succeeded' then
-        perform pgqueue._consume_result(pgqueue._handle_of(job));
-        perform pgqueue._raise_tracked(want_pid, answer -> 'error');
+  loop
+    job := null;
+    answer := null;
+    is_first := true;
+    for rows in select c from pgqueue._call('tracked', request) c loop
+      if job is null then
+        job := rows;
+        perform pgqueue._require_readable(want_pid, job);
+      elsif answer is null then
+        answer := rows;
+        perform pgqueue._forward_notices(answer -> 'notices');
+        if answer ->> 'state' <> 'succeeded' then
+          perform pgqueue._consume_result(pgqueue._handle_of(job));
+          perform pgqueue._raise_tracked(want_pid, answer -> 'error');
+        end if;
+        reader := pgqueue._result_reader(answer);
+        hint := pgqueue._result_hint(answer);
+        has_rows := jsonb_typeof(answer -> 'columns') = 'array';
+        mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
+                         else 'remote query did not return a result set, but result rowtype is not a single text column' end;
+        tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
+        -- Values are read back under the settings under which they were printed.
+        old_settings := pgqueue._swap_settings(answer -> 'output_settings');
+      else
+        return next;
+        is_first := false;
       end if;
-      reader := pgqueue._result_reader(answer);
-      hint := pgqueue._result_hint(answer);
-      has_rows := jsonb_typeof(answer -> 'columns') = 'array';
-      mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
-                       else 'remote query did not return a result set, but result rowtype is not a single text column' end;
-      tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
-      -- Values are read back under the settings under which they were printed.
-      old_settings := pgqueue._swap_settings(answer -> 'output_settings');
-    else
-      return next;
-      is_first := false;
-    end if;
+    end loop;
+    exit when answer is not null;
+    since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
   end loop;
   if is_first then
     rows := case when has_rows then '[]'::jsonb end;
@@ -3287,6 +3324,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._require_enrolled() IS 'Raises 42501 unless the role that runs is enrolled';
 
+CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if job ->> 'kept' = 'none' then
+    raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
+  elsif not (job ->> 'known')::boolean then
+    perform pgqueue._untrack_now(jsonb_build_object('pid', want_pid));
+    raise exception 'lost connection to worker process with PID %', want_pid
+      using errcode = '08006', detail = 'Retention has removed its result (pgqueue.result_ttl).';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) IS 'Refuses to wait for a result that will not come';
+
 CREATE FUNCTION pgqueue._result_hint(answer jsonb) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3327,7 +3381,8 @@ begin
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
   elsif place.live then
-    raise exception 'job % has not ended', handle.id using errcode = '55000';
+    return query select jsonb_build_object('live', true, 'running', place.running);
+    return;
   elsif not exists (select from pgqueue.result r where r.id = handle.id and r.seq = 0) then
     raise exception 'the result of job % is gone', handle.id
       using errcode = '42704', hint = 'It was read or detached before. The result of a launched job can be read once.';
@@ -3349,7 +3404,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) IS 'The result of an ended job: what it is, then its rows in chunks';
+COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}';
 
 CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
     LANGUAGE sql STABLE
@@ -3958,9 +4013,19 @@ CREATE FUNCTION pgqueue._tracked(role oid, args jsonb) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  job pgqueue.tracked_job;
+  described jsonb;
 begin
   if args ? 'pid' then
-    return query select pgqueue._describe_tracked(t, (args ->> 'sql_length')::int) from pgqueue._find_tracked(role, args) t where t.id is not null;
+    job := pgqueue._find_tracked(role, args);
+    if job.id is not null then
+      described := pgqueue._describe_tracked(job, (args ->> 'sql_length')::int);
+      return next described;
+      if args ? 'read' and (described ->> 'ended_at') is not null and job.kept <> 'none' then
+        return query select * from pgqueue._result_of(role, (job.id, job.cookie));
+      end if;
+    end if;
   elsif args ? 'stats' then
     -- The view is about the session that looks. This one looks for another.
     perform set_config('pgqueue.session_id', args ->> 'session_id', true);
@@ -3974,7 +4039,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._tracked(role oid, args jsonb) IS 'What a session asks about the jobs it tracks: one of them, all of them, or how many there were';
+COMMENT ON FUNCTION pgqueue._tracked(role oid, args jsonb) IS 'What a session asks about the jobs it tracks: one of them, with its result if it has ended; all of them; or how many there were';
 
 CREATE FUNCTION pgqueue._tracked_jobs(role oid, args jsonb) RETURNS SETOF pgqueue.tracked_job
     LANGUAGE sql SECURITY DEFINER
@@ -4189,9 +4254,8 @@ CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running bo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  started timestamptz := clock_timestamp();
-  until timestamptz := started + timeout;
-  left_s float8;
+  since timestamptz := clock_timestamp();
+  until timestamptz := since + timeout;
 begin
   loop
     if not live then
@@ -4199,14 +4263,7 @@ begin
     elsif clock_timestamp() >= until then
       return false;
     end if;
-    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    if running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
-      -- It has just ended, or is about to be put down as failed: look soon again.
-      started := clock_timestamp();
-    else
-      -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
-      perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20)));
-    end if;
+    since := pgqueue._doze(handle.id, running, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
     select s.live, s.running into live, running from pgqueue._status(handle) s;
   end loop;
 end
@@ -5620,6 +5677,9 @@ REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_le
 
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
 
@@ -5834,6 +5894,9 @@ GRANT ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) TO pgqueu
 
 REVOKE ALL ON FUNCTION pgqueue._require_enrolled() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._result_hint(answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._result_hint(answer jsonb) TO pgqueue_user;

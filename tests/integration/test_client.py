@@ -194,7 +194,7 @@ class TestErrors:
 
     def test_a_job_that_expired_says_so(self, client: pgqueue.Client, db: Database) -> None:
         db.execute("select pgqueue.pause('default')")
-        job = client.launch("select 1", expires=datetime.now(timezone.utc) + timedelta(milliseconds=200))
+        job = client.launch("select 1", expires=datetime.now(timezone.utc) + timedelta(seconds=2))
         eventually(lambda: db.fetch_value("select max(expires_at) < clock_timestamp() from pgqueue.message"))
         db.execute("select pgqueue.resume('default')")
 

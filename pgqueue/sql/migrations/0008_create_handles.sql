@@ -151,7 +151,8 @@ begin
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
   elsif place.live then
-    raise exception 'job % has not ended', handle.id using errcode = '55000';
+    return query select jsonb_build_object('live', true, 'running', place.running);
+    return;
   elsif not exists (select from pgqueue.result r where r.id = handle.id and r.seq = 0) then
     raise exception 'the result of job % is gone', handle.id
       using errcode = '42704', hint = 'It was read or detached before. The result of a launched job can be read once.';
@@ -172,7 +173,7 @@ begin
   select r.rows from pgqueue.result r where r.id = handle.id and r.seq >= 0 and r.rows is not null order by r.seq;
 end
 $$;
-comment on function pgqueue._result_of(oid, pgqueue.handle) is 'The result of an ended job: what it is, then its rows in chunks';
+comment on function pgqueue._result_of(oid, pgqueue.handle) is 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}';
 
 create function pgqueue._consume(role oid, handle pgqueue.handle)
   returns boolean
@@ -340,15 +341,32 @@ $$;
 comment on function pgqueue._wait_for_run(bigint, bigint) is
   'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
 
+create function pgqueue._doze(id bigint, running boolean, since timestamptz, left_s float8)
+  returns timestamptz
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 60) * 1000)::bigint) then
+    -- It has just ended, or is about to be put down as failed: look soon again.
+    return clock_timestamp();
+  end if;
+  -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+  perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - since) / 20)));
+  return since;
+end
+$$;
+comment on function pgqueue._doze(bigint, boolean, timestamptz, float8) is
+  'Sleeps until a job may have ended, which has been waited for since an instant. Returns that instant, a newer one if it has just stopped running';
+
 create function pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval)
   returns boolean
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  started timestamptz := clock_timestamp();
-  until timestamptz := started + timeout;
-  left_s float8;
+  since timestamptz := clock_timestamp();
+  until timestamptz := since + timeout;
 begin
   loop
     if not live then
@@ -356,14 +374,7 @@ begin
     elsif clock_timestamp() >= until then
       return false;
     end if;
-    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    if running and pgqueue._wait_for_run(handle.id, ceil(least(left_s, 60) * 1000)::bigint) then
-      -- It has just ended, or is about to be put down as failed: look soon again.
-      started := clock_timestamp();
-    else
-      -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
-      perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - started) / 20)));
-    end if;
+    since := pgqueue._doze(handle.id, running, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
     select s.live, s.running into live, running from pgqueue._status(handle) s;
   end loop;
 end
@@ -428,9 +439,27 @@ create function pgqueue._fetch_result(handle pgqueue.handle, out seq bigint, out
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  since timestamptz := clock_timestamp();
+  live jsonb;
 begin
-  perform pgqueue.wait(handle);
-  return query select c.n - 1, c.answer from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n);
+  loop
+    live := null;
+    begin
+      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n) loop
+        if seq = 0 and answer ? 'live' then
+          live := answer;
+        else
+          return next;
+        end if;
+      end loop;
+    exception when undefined_object then
+      perform pgqueue._status(handle);  -- says it better of a job that this transaction has enqueued
+      raise;
+    end;
+    exit when live is null;
+    since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
+  end loop;
 end
 $$;
 comment on function pgqueue._fetch_result(pgqueue.handle) is 'Waits, then reads the result without consuming it: what it is (seq 0), then chunks of rows';

@@ -110,9 +110,19 @@ create function pgqueue._tracked(role oid, args jsonb)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  job pgqueue.tracked_job;
+  described jsonb;
 begin
   if args ? 'pid' then
-    return query select pgqueue._describe_tracked(t, (args ->> 'sql_length')::int) from pgqueue._find_tracked(role, args) t where t.id is not null;
+    job := pgqueue._find_tracked(role, args);
+    if job.id is not null then
+      described := pgqueue._describe_tracked(job, (args ->> 'sql_length')::int);
+      return next described;
+      if args ? 'read' and (described ->> 'ended_at') is not null and job.kept <> 'none' then
+        return query select * from pgqueue._result_of(role, (job.id, job.cookie));
+      end if;
+    end if;
   elsif args ? 'stats' then
     -- The view is about the session that looks. This one looks for another.
     perform set_config('pgqueue.session_id', args ->> 'session_id', true);
@@ -125,7 +135,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._tracked(oid, jsonb) is 'What a session asks about the jobs it tracks: one of them, all of them, or how many there were';
+comment on function pgqueue._tracked(oid, jsonb) is 'What a session asks about the jobs it tracks: one of them, with its result if it has ended; all of them; or how many there were';
 
 create function pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length int)
   returns jsonb

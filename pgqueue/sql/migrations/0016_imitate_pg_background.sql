@@ -169,17 +169,12 @@ end
 $$;
 comment on function pgqueue._raise_tracked(int, jsonb) is 'Raises the error of a tracked job';
 
-create function pgqueue._read_tracked(want_pid int, want_cookie bigint, out is_first boolean, out reader text, out rows jsonb, out tags text[],
-                                      out mismatch text, out hint text, out job jsonb, out old_settings jsonb)
-  returns setof record
+create function pgqueue._require_readable(want_pid int, job jsonb)
+  returns void
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  answer jsonb;
-  has_rows boolean;
 begin
-  job := pgqueue._ask_tracked(want_pid, want_cookie, '42704');
   if job ->> 'kept' = 'none' then
     raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
   elsif not (job ->> 'known')::boolean then
@@ -187,28 +182,52 @@ begin
     raise exception 'lost connection to worker process with PID %', want_pid
       using errcode = '08006', detail = 'Retention has removed its result (pgqueue.result_ttl).';
   end if;
-  perform pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean, null);
-  is_first := true;
-  for rows in select c from pgqueue._call('result', pgqueue._request(pgqueue._handle_of(job))) c loop
-    if answer is null then
-      answer := rows;
-      perform pgqueue._forward_notices(answer -> 'notices');
-      if answer ->> 'state' <> 'succeeded' then
-        perform pgqueue._consume_result(pgqueue._handle_of(job));
-        perform pgqueue._raise_tracked(want_pid, answer -> 'error');
+end
+$$;
+comment on function pgqueue._require_readable(int, jsonb) is 'Refuses to wait for a result that will not come';
+
+create function pgqueue._read_tracked(want_pid int, want_cookie bigint, out is_first boolean, out reader text, out rows jsonb, out tags text[],
+                                      out mismatch text, out hint text, out job jsonb, out old_settings jsonb)
+  returns setof record
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
+  since timestamptz := clock_timestamp();
+  answer jsonb;
+  has_rows boolean;
+begin
+  loop
+    job := null;
+    answer := null;
+    is_first := true;
+    for rows in select c from pgqueue._call('tracked', request) c loop
+      if job is null then
+        job := rows;
+        perform pgqueue._require_readable(want_pid, job);
+      elsif answer is null then
+        answer := rows;
+        perform pgqueue._forward_notices(answer -> 'notices');
+        if answer ->> 'state' <> 'succeeded' then
+          perform pgqueue._consume_result(pgqueue._handle_of(job));
+          perform pgqueue._raise_tracked(want_pid, answer -> 'error');
+        end if;
+        reader := pgqueue._result_reader(answer);
+        hint := pgqueue._result_hint(answer);
+        has_rows := jsonb_typeof(answer -> 'columns') = 'array';
+        mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
+                         else 'remote query did not return a result set, but result rowtype is not a single text column' end;
+        tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
+        -- Values are read back under the settings under which they were printed.
+        old_settings := pgqueue._swap_settings(answer -> 'output_settings');
+      else
+        return next;
+        is_first := false;
       end if;
-      reader := pgqueue._result_reader(answer);
-      hint := pgqueue._result_hint(answer);
-      has_rows := jsonb_typeof(answer -> 'columns') = 'array';
-      mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
-                       else 'remote query did not return a result set, but result rowtype is not a single text column' end;
-      tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
-      -- Values are read back under the settings under which they were printed.
-      old_settings := pgqueue._swap_settings(answer -> 'output_settings');
-    else
-      return next;
-      is_first := false;
-    end if;
+    end loop;
+    exit when answer is not null;
+    since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
   end loop;
   if is_first then
     rows := case when has_rows then '[]'::jsonb end;

@@ -188,7 +188,7 @@ grant execute on function
   pgqueue._tracker(), pgqueue._background_setting(text, int, int, int), pgqueue._track(pgqueue.result_kept, jsonb, text, int, text),
   pgqueue._ask_tracked(int, bigint, text, int), pgqueue._handle_of(jsonb), pgqueue._wait_tracked(int, bigint, int),
   pgqueue._cancel_tracked_now(int, bigint, int, boolean), pgqueue._untrack_now(jsonb), pgqueue._background_error(int, jsonb),
-  pgqueue._raise_tracked(int, jsonb), pgqueue._read_tracked(int, bigint), pgqueue._end_of_reading(jsonb, jsonb),
+  pgqueue._raise_tracked(int, jsonb), pgqueue._require_readable(int, jsonb), pgqueue._read_tracked(int, bigint), pgqueue._end_of_reading(jsonb, jsonb),
   pgqueue._tracked_result(int, bigint), pgqueue._list_tracked(jsonb), pgqueue._progress_of_tracked(int, bigint),
   pgqueue._report_progress(text, int, text), pgqueue._tracked_stats(), pgqueue._outcome_of(jsonb), pgqueue._outcome(int, bigint),
   pgqueue._run_tracked(jsonb, text, int, int, text), pgqueue._launch_and_wait(jsonb, text, int, int, text),
