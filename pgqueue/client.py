@@ -143,22 +143,25 @@ class Client:
         /,
         *,
         params: Sequence[object] | None = None,
+        unique_keys: Sequence[str | None] | None = None,
         keep_result: bool = False,
         connection: CallerConnection | None = None,
         **options: Unpack[JobOptions],
     ) -> list[Job]:
         """Queue many jobs in one round trip, all with the same parameters and options. Otherwise as `enqueue`.
 
-        There is no `unique_key`: it would be the same for all.
+        Args:
+            unique_keys: one for each statement, None for none. There is no `unique_key`: it would be the same for all.
 
         Raises:
             PgQueueError: as `launch`; none of them was queued then.
         """
         if options.get("unique_key") is not None:
-            raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs")
+            raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
         session = self._connection(connection or current())
         arguments = _job_arguments(session, list(statements), params or (), options)
-        rows = fetch_on(session, "enqueue_jobs", arguments | {"keep_result": keep_result})
+        keys = None if unique_keys is None else list(unique_keys)
+        rows = fetch_on(session, "enqueue_jobs", arguments | {"unique_keys": keys, "keep_result": keep_result})
         return [Job(self, Handle(*row)) for row in rows]
 
     def send_task(

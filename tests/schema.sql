@@ -148,16 +148,7 @@ CREATE TABLE pgqueue.message (
     label text,
     unique_key text,
     payload json,
-    last_error jsonb,
-    CONSTRAINT message_claimed_has_an_owner CHECK (((state = 'claimed'::pgqueue.message_state) = ((token IS NOT NULL) AND (worker_id IS NOT NULL)))),
-    CONSTRAINT message_delayed_has_a_due_time CHECK (((state <> 'delayed'::pgqueue.message_state) OR (due_at IS NOT NULL))),
-    CONSTRAINT message_due_at_is_finite CHECK (isfinite(due_at)),
-    CONSTRAINT message_is_a_job_or_a_task CHECK ((((kind = 'job'::pgqueue.message_kind) AND (sql IS NOT NULL) AND (cookie IS NOT NULL) AND (payload IS NULL)) OR ((kind = 'task'::pgqueue.message_kind) AND (payload IS NOT NULL) AND (sql IS NULL)))),
-    CONSTRAINT message_params_are_one_list CHECK ((array_ndims(params) = 1)),
-    CONSTRAINT message_priority_is_0_to_9 CHECK (((priority >= 0) AND (priority <= 9))),
-    CONSTRAINT message_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
-    CONSTRAINT message_settings_are_an_object CHECK (((kind = 'task'::pgqueue.message_kind) OR COALESCE((jsonb_typeof(settings) = 'object'::text), false))),
-    CONSTRAINT message_timeout_is_positive_and_finite CHECK (((timeout > '00:00:00'::interval) AND isfinite(timeout)))
+    last_error jsonb
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -568,42 +559,34 @@ CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  -- pg_settings costs 0.4 ms, too much for each row of a trigger. Within one statement of the client it is read again
-  -- only when the role or one of these changed.
-  fingerprint text := concat_ws(chr(31), statement_timestamp(), current_user, caller_search_path, current_setting('TimeZone'),
-    current_setting('DateStyle'), current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
-    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
-    current_setting('pgqueue.worker_timeout', true));
-  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
-  -- digest that only the role that runs can make (pgqueue.own_key).
-  own_key text := (select k.key from pgqueue.own_key k);
-  cached text := current_setting('pgqueue.captured_settings', true);
+  fingerprint text := pgqueue._fingerprint(caller_search_path);
+  kept text := current_setting('pgqueue.captured_settings', true);
+  digest bytea;
   captured jsonb;
   custom text;
 begin
-  if starts_with(cached, fingerprint || chr(30)) and cached = pgqueue._sealed(own_key, split_part(cached, chr(29), 1)) then
-    captured := split_part(substr(cached, length(fingerprint) + 2), chr(29), 1);
+  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
+  -- digest that only the role that runs can make (pgqueue.own_seal): the first half of it.
+  if starts_with(kept, fingerprint) then
+    select s.digest into digest from pgqueue.own_seal s;
+  end if;
+  if encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
+    captured := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
   else
-    select coalesce(jsonb_object_agg(s.name, current_setting(s.name)), '{}')
-    into captured
-    from pg_settings s
-    where s.source in ('session', 'client')
-      and (s.context = 'user' or s.context = 'superuser' and (select rolsuper from pg_roles where rolname = current_user))
-      and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
-                         'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
-      and s.name not like 'pgqueue.%';
-    captured := captured || jsonb_build_object('search_path', caller_search_path);
+    captured := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path);
     if pgqueue._setting('worker_timeout', null) is not null then
       captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
     end if;
-    perform set_config('pgqueue.captured_settings', coalesce(pgqueue._sealed(own_key, fingerprint || chr(30) || captured::text), ''), true);
+    perform pgqueue._keep_captured(concat(fingerprint, chr(30), captured, chr(30)));
   end if;
   -- The server does not list custom settings: those that jobs need are named in pgqueue.inherit.
-  for custom in select distinct trim(n) from string_to_table(pgqueue._setting('inherit', ''), ',') n where trim(n) <> '' loop
-    if current_setting(custom, true) is not null then
-      captured := captured || jsonb_build_object(custom, current_setting(custom, true));
-    end if;
-  end loop;
+  if current_setting('pgqueue.inherit', true) <> '' then
+    for custom in select distinct trim(n) from string_to_table(current_setting('pgqueue.inherit'), ',') n where trim(n) <> '' loop
+      if current_setting(custom, true) is not null then
+        captured := captured || jsonb_build_object(custom, current_setting(custom, true));
+      end if;
+    end loop;
+  end if;
   return captured;
 end
 $$;
@@ -647,6 +630,19 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
+
+CREATE FUNCTION pgqueue._check_params(params text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  if array_ndims(params) > 1 then
+    raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._check_params(params text[]) IS 'Refuses parameters that have more than one dimension';
 
 CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -1294,7 +1290,7 @@ begin
     letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
   end;
   foreach target in array targets loop
-    insert into pgqueue.message (queue, kind, priority, submitter, payload, expires_at)
+    insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
     values (target, 'task', held.priority, held.submitter, letter,
             clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
     perform pgqueue._wake(target);
@@ -1688,28 +1684,17 @@ COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, s
 CREATE FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 declare
   columns text[] := pgqueue._trigger_columns(argv);
   name text;
   args jsonb := '[]';
-  options jsonb := '{}';
+  options jsonb := pgqueue._trigger_options(argv);
 begin
-  if argv[0] is null or argv[0] not in ('sql', 'task') or coalesce(argv[1], '') = '' then
-    raise exception 'pgqueue.enqueue_trigger needs ''sql'' and a statement, or ''task'' and the name of a Celery task' using errcode = '22023',
-      hint = 'For example: execute function pgqueue.enqueue_trigger(''sql'', ''insert into audit (id) values ($1)'', ''id'').';
-  elsif columns <> '{}' and new_row is null and old_row is null then
+  if columns <> '{}' and new_row is null and old_row is null then
     raise exception 'a statement trigger has no row, so it can name no columns' using errcode = '22023',
-      hint = 'Use "for each row", or call pgqueue.enqueue_many over a transition table in a trigger function of your own.';
+      hint = 'Use "for each row", or name a transition table: "referencing new table as ...". Or call pgqueue.enqueue_many in a trigger function of your own.';
   end if;
-  for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
-    name := split_part(argv[i], '=', 1);
-    if name not in ('queue', 'priority', 'delay', 'label', 'timeout', 'max_attempts') or strpos(argv[i], '=') = 0 then
-      raise exception 'option "%" of pgqueue.enqueue_trigger is not known', argv[i]
-        using errcode = '22023', hint = 'Options are queue, priority, delay, label, timeout and max_attempts, each as name=value.';
-    end if;
-    options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
-  end loop;
   if argv[0] = 'sql' then
     perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'), coalesce(options ->> 'queue', 'default'), coalesce((options ->> 'priority')::int, 0),
                              (options ->> 'delay')::interval, null, null, (options ->> 'timeout')::interval, (options ->> 'max_attempts')::int,
@@ -1727,11 +1712,11 @@ begin
     case when columns <> '{}' then '{}' else jsonb_build_object('op', op, 'schema', table_schema, 'table', table_name, 'new', new_row, 'old', old_row) end,
     queue => coalesce(options ->> 'queue', 'celery'), priority => coalesce((options ->> 'priority')::int, 0), delay => (options ->> 'delay')::interval);
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) IS 'Enqueues the job or the task that a trigger asks for';
 
-CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1744,6 +1729,20 @@ begin
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
   from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
+  perform pgqueue._check_params(params);
+  if unique_keys is not null then
+    if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
+      raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
+    end if;
+    -- One after the other: a key may be taken by a job that is ending, and twice in the list.
+    return query
+    select j.id, j.cookie
+    from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n),
+         pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout, max_attempts,
+                          backoff, s.unique_key, label, durability, pgqueue._random_bigint()) j
+    order by s.n;
+    return;
+  end if;
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -1765,7 +1764,68 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) IS 'Inserts many jobs in the caller''s transaction, in one statement';
+COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) IS 'Inserts many jobs in the caller''s transaction, in one statement';
+
+CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  fingerprint text := pgqueue._fingerprint(caller_search_path);
+  kept text := current_setting('pgqueue.captured_settings', true);
+  digest bytea;
+  settings jsonb;
+  columns text[];
+  params text[];
+  name text;
+  seen text;
+  cookie bigint;
+begin
+  -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of
+  -- JSON, is one INSERT. All else takes the longer way.
+  if argv[0] <> 'sql' or argv[3] is not null or coalesce(argv[1], '') = '' or strpos(argv[2], '"') > 0
+     or current_setting('pgqueue.inherit', true) <> '' then
+    return false;
+  end if;
+  -- As in _capture_settings, for all rows but the first.
+  select s.digest into digest from pgqueue.own_seal s;
+  if starts_with(kept, fingerprint) and encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
+    settings := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
+  else
+    settings := pgqueue._capture_settings(caller_search_path);
+    kept := current_setting('pgqueue.captured_settings', true);
+    select s.digest into digest from pgqueue.own_seal s;
+    if digest is null then
+      perform pgqueue._require_enrolled();
+    end if;
+  end if;
+  columns := string_to_array(nullif(argv[2], ''), ',');
+  if columns is not null then
+    -- Types are looked up once in a statement; what was seen is kept under the seal.
+    seen := concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
+    if strpos(kept, seen) = 0 then
+      if not pgqueue._is_plain(relation, columns) then
+        return false;
+      end if;
+      perform pgqueue._keep_captured(kept || seen);
+    end if;
+    foreach name in array columns loop
+      params := params || (row_json ->> btrim(name));
+    end loop;
+  end if;
+  -- Nobody is given the handle of such a job: the half of the digest that is kept nowhere does for its cookie.
+  cookie := ('x' || encode(substr(digest, 17, 8), 'hex'))::bit(64)::bigint;
+  insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
+  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, settings - 'pgqueue.worker_timeout',
+          nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext('default')) then
+    perform pgqueue._wake('default');
+  end if;
+  return true;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) IS 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
 
 CREATE FUNCTION pgqueue._enroll_member(role oid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2014,6 +2074,14 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) IS 'A job by its pid, after the checks: 42704 unknown, 42501 another role''s, then the cookie. Without mismatch (an SQLSTATE) NULL instead, but for 42501. Without a cookie none is needed';
+
+CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (ARRAY[(statement_timestamp())::text, (CURRENT_USER)::text, caller_search_path, current_setting('TimeZone'::text), current_setting('DateStyle'::text), current_setting('statement_timeout'::text), current_setting('lock_timeout'::text), current_setting('work_mem'::text), current_setting('session_replication_role'::text), current_setting('synchronous_commit'::text), current_setting('pgqueue.inherit'::text, true), current_setting('pgqueue.worker_timeout'::text, true)])::text AS "array";
+END;
+
+COMMENT ON FUNCTION pgqueue._fingerprint(caller_search_path text) IS 'What must be as it was for captured settings to be used again';
 
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2266,6 +2334,7 @@ declare
   answer jsonb;
 begin
   perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  perform pgqueue._check_params(params);
   select * into answer from pgqueue._call('launch', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
@@ -2301,6 +2370,20 @@ END;
 
 COMMENT ON FUNCTION pgqueue._handle_of(job jsonb) IS 'The handle of a job that was described';
 
+CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select count(*) = cardinality(columns)
+  from unnest(columns) c
+  join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
+  join pg_type t on t.oid = a.atttypid
+  where t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
+    and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) IS 'Whether these columns exist and are of types whose text is what JSON shows';
+
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2324,6 +2407,18 @@ CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priori
 $$;
 
 COMMENT ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as a Celery message (protocol 2) for the task pgqueue.job';
+
+CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform set_config('pgqueue.captured_settings', content, true);
+  perform set_config('pgqueue.captured_seal', coalesce((select encode(substr(s.digest, 1, 16), 'hex') from pgqueue.own_seal s), ''), true);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._keep_captured(content text) IS 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
 
 CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2839,6 +2934,7 @@ declare
   due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   handle pgqueue.handle;
 begin
+  perform pgqueue._check_params(params);
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -2853,12 +2949,12 @@ begin
       on conflict do nothing
       returning outbox.id, outbox.cookie into handle.id, handle.cookie;
     else
-      insert into pgqueue.message (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
+      insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
                                    params, settings, timeout, backoff, label, unique_key)
       values (submitter, cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
               kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
       on conflict do nothing
-      returning message.id, message.cookie into handle.id, handle.cookie;
+      returning inbox.id, inbox.cookie into handle.id, handle.cookie;
     end if;
     if handle.id is not null then
       perform pgqueue._wake_for(queue, due_at);
@@ -3014,16 +3110,10 @@ $_$;
 COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
 
 CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  uuid text := gen_random_uuid();
-begin
-  -- A version 4 UUID is random but for its 13th and 17th digit, which this leaves out.
-  return ('x' || left(uuid, 8) || right(uuid, 8))::bit(64)::bigint;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT uuid_hash_extended(gen_random_uuid(), (0)::bigint) AS uuid_hash_extended;
+END;
 
 COMMENT ON FUNCTION pgqueue._random_bigint() IS '64 unpredictable bits, for cookies and fencing tokens';
 
@@ -3541,10 +3631,10 @@ COMMENT ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifet
 CREATE FUNCTION pgqueue._sealed(own_key text, content text) RETURNS text
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
- SELECT ((content || chr(29)) || encode(sha256(convert_to((own_key || content), 'UTF8'::name)), 'hex'::text));
+ SELECT encode(sha256(convert_to((own_key || content), 'UTF8'::name)), 'hex'::text) AS encode;
 END;
 
-COMMENT ON FUNCTION pgqueue._sealed(own_key text, content text) IS 'A text with a digest that only the role with this key can make';
+COMMENT ON FUNCTION pgqueue._sealed(own_key text, content text) IS 'A digest of a text that only the role with this key can make';
 
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
@@ -3558,6 +3648,36 @@ CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
 $$;
 
 COMMENT ON FUNCTION pgqueue._seconds_to_next_due() IS 'How long until a delayed message of any queue is due; NULL: there is none';
+
+CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction. It is read again only when one of the settings that
+  -- jobs inherit has another value than then: asking for the values alone costs a tenth.
+  own_key text := (select k.key from pgqueue.own_key k);
+  kept text := current_setting('pgqueue.session_settings', true);
+  names text := split_part(kept, chr(30), 1);
+  captured text := split_part(kept, chr(30), 2);
+begin
+  if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
+    return captured;
+  end if;
+  select string_agg(s.name, ','), coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}')
+  into names, captured
+  from pg_settings s
+  where (s.context = 'user' or s.context = 'superuser' and (select rolsuper from pg_roles where rolname = current_user))
+    and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
+                       'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
+    and strpos(s.name, '.') = 0;
+  perform set_config('pgqueue.session_settings', coalesce(concat_ws(chr(30), names, captured,
+    pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names)))), ''), false);
+  return captured;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._session_settings() IS 'The settings of PostgreSQL that were made in this session, but for search_path';
 
 CREATE FUNCTION pgqueue._set_background_defaults(is_set boolean) RETURNS void
     LANGUAGE plpgsql
@@ -4103,6 +4223,33 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_completed bigint, OUT workers_failed bigint, OUT workers_canceled bigint, OUT workers_timed_out bigint, OUT workers_active integer, OUT avg_execution_ms double precision, OUT max_workers integer) IS 'pg_background_stats: the jobs that this session handed in';
 
+CREATE FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  columns text[] := pgqueue._trigger_columns(argv);
+  transition text := (select case when op = 'DELETE' then t.tgoldtable else coalesce(t.tgnewtable, t.tgoldtable) end
+                      from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_name);
+  unknown text := (select min(c) from unnest(columns) c
+                   where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = c and a.attnum > 0 and not a.attisdropped));
+begin
+  if columns = '{}' or transition is null then
+    return null;
+  elsif unknown is not null then
+    raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
+  elsif argv[0] = 'task' then
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(r), null, null)::pg_catalog.text) from %I r',
+                  transition);
+  end if;
+  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
+                       select pgqueue._random_bigint(), $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
+                (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)), transition);
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) IS 'The query by which a statement trigger enqueues for each row of its transition table. NULL: it has none or names no columns';
+
 CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4118,6 +4265,94 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._trigger_columns(argv text[]) IS 'The columns that a trigger names; none means the whole row, for a task';
+
+CREATE VIEW pgqueue.inbox AS
+ SELECT id,
+    cookie,
+    token,
+    session_id,
+    due_at,
+    expires_at,
+    launched_at,
+    submitter,
+    kind,
+    state,
+    kept,
+    worker_id,
+    priority,
+    deliveries,
+    attempts,
+    max_attempts,
+    queue,
+    sql,
+    params,
+    settings,
+    timeout,
+    backoff,
+    label,
+    unique_key,
+    payload,
+    last_error
+   FROM pgqueue.message
+  WHERE (((kind = 'job'::pgqueue.message_kind) = (payload IS NULL)) AND (((payload IS NOT NULL) AND (sql IS NULL)) OR ((sql IS NOT NULL) AND (cookie IS NOT NULL) AND (settings IS NOT NULL) AND (jsonb_typeof(settings) = 'object'::text))) AND ((state = 'ready'::pgqueue.message_state) OR ((due_at IS NOT NULL) AND (state = 'delayed'::pgqueue.message_state)) OR ((token IS NOT NULL) AND (worker_id IS NOT NULL) AND (state = 'claimed'::pgqueue.message_state))) AND ((priority >= 0) AND (priority <= 9)) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ((due_at IS NULL) OR isfinite(due_at)) AND ((timeout IS NULL) OR ((timeout > '00:00:00'::interval) AND isfinite(timeout))) AND ((params IS NULL) OR (COALESCE(array_ndims(params), 1) = 1)))
+  WITH CASCADED CHECK OPTION;
+
+COMMENT ON VIEW pgqueue.inbox IS 'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused (44000)';
+
+CREATE FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) RETURNS pgqueue.inbox
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  options jsonb := pgqueue._trigger_options(argv);
+  job pgqueue.inbox;
+begin
+  if argv[0] = 'task' then
+    return job;
+  end if;
+  job.session_id := pgqueue._session_id();
+  job.queue := coalesce(options ->> 'queue', 'default');
+  job.priority := coalesce((options ->> 'priority')::int, 0);
+  job.max_attempts := (options ->> 'max_attempts')::int;
+  job.label := options ->> 'label';
+  job.due_at := pgqueue._check_options(argv[1], job.queue, job.priority, (options ->> 'delay')::interval, null, null,
+                                       (options ->> 'timeout')::interval, job.max_attempts, null, null);
+  job.state := case when job.due_at is null then 'ready' else 'delayed' end;
+  job.sql := argv[1];
+  job.settings := settings - 'pgqueue.worker_timeout';
+  job.timeout := coalesce((options ->> 'timeout')::interval, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  perform pgqueue._wake_for(job.queue, job.due_at);
+  return job;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) IS 'What the jobs of one firing of a statement trigger have in common; wakes a worker for them';
+
+CREATE FUNCTION pgqueue._trigger_options(argv text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  name text;
+  options jsonb := '{}';
+begin
+  if argv[0] is null or argv[0] not in ('sql', 'task') or coalesce(argv[1], '') = '' then
+    raise exception 'pgqueue.enqueue_trigger needs ''sql'' and a statement, or ''task'' and the name of a Celery task' using errcode = '22023',
+      hint = 'For example: execute function pgqueue.enqueue_trigger(''sql'', ''insert into audit (id) values ($1)'', ''id'').';
+  end if;
+  for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
+    name := split_part(argv[i], '=', 1);
+    if name not in ('queue', 'priority', 'delay', 'label', 'timeout', 'max_attempts') or strpos(argv[i], '=') = 0 then
+      raise exception 'option "%" of pgqueue.enqueue_trigger is not known', argv[i]
+        using errcode = '22023', hint = 'Options are queue, priority, delay, label, timeout and max_attempts, each as name=value.';
+    end if;
+    options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
+  end loop;
+  return options;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._trigger_options(argv text[]) IS 'The options of a trigger, once its arguments are found to make sense';
 
 CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -4192,6 +4427,15 @@ CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) IS 'An instant in ISO 8601, whatever the session''s settings';
+
+CREATE FUNCTION pgqueue._values_of(names text) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT string_agg(current_setting(n.n, true), chr(31)) AS string_agg
+    FROM unnest(string_to_array(_values_of.names, ','::text)) n(n);
+END;
+
+COMMENT ON FUNCTION pgqueue._values_of(names text) IS 'The values of settings as they are now';
 
 CREATE FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -4444,17 +4688,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) IS 'Runs SQL after the caller has committed, never if it rolls back. keep_result: its result can be read until retention';
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql
     AS $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
-    expires, timeout, max_attempts, backoff, label, durability);
+    expires, timeout, max_attempts, backoff, unique_keys, label, durability);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text, keep_result boolean) IS 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options';
+COMMENT ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) IS 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options; unique_keys has a key for each, NULL for none';
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
     LANGUAGE plpgsql
@@ -4462,27 +4706,42 @@ CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
 declare
   fired pg_catalog.jsonb;
   params text[];
+  per_row text;
+  job pgqueue.inbox;
 begin
   -- No SET clause here: it would hide the search_path that the job inherits.
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
-    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, null, null);
+    per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
+    if per_row is null then
+      perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, null, null);
+    else
+      -- Only a function that was called as the trigger sees the transition table.
+      job := pgqueue._trigger_job(tg_argv, pgqueue._settings());
+      execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
+        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name;
+    end if;
     return null;
   elsif tg_op operator(pg_catalog.=) 'DELETE' then
-    params := pgqueue._row_params(tg_argv, pg_catalog.to_jsonb(old), tg_relid);
-    if params is null then
-      execute pgqueue._row_params_query(tg_argv) into params using old;
-    end if;
-    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, pg_catalog.to_jsonb(old), params);
-    return old;
+    fired := pg_catalog.to_jsonb(old);
   else
-    params := pgqueue._row_params(tg_argv, pg_catalog.to_jsonb(new), tg_relid);
-    if params is null then
+    fired := pg_catalog.to_jsonb(new);
+  end if;
+  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired, pg_catalog.current_setting('search_path')) then
+    params := pgqueue._row_params(tg_argv, fired, tg_relid);
+    if params is null and tg_op operator(pg_catalog.=) 'DELETE' then
+      execute pgqueue._row_params_query(tg_argv) into params using old;
+    elsif params is null then
       execute pgqueue._row_params_query(tg_argv) into params using new;
     end if;
-    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, pg_catalog.to_jsonb(new),
-                                         case when tg_op operator(pg_catalog.=) 'UPDATE' then pg_catalog.to_jsonb(old) end, params);
-    return new;
+    perform pgqueue._enqueue_for_trigger(
+      tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name,
+      case when tg_op operator(pg_catalog.<>) 'DELETE' then fired end,
+      case when tg_op operator(pg_catalog.<>) 'INSERT' then pg_catalog.to_jsonb(old) end, params);
   end if;
+  if tg_op operator(pg_catalog.=) 'DELETE' then
+    return old;
+  end if;
+  return new;
 end
 $$;
 
@@ -5034,7 +5293,7 @@ CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
     unique_key,
     payload,
     launched_at
-   FROM pgqueue.message
+   FROM pgqueue.inbox
   WHERE (submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
 
 COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
@@ -5042,10 +5301,11 @@ COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The ta
 CREATE TABLE pgqueue.role_key (
     role oid NOT NULL,
     key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secret from which their proofs are made. Only the owner reads it';
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
 
 CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
  SELECT role,
@@ -5054,6 +5314,14 @@ CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
   WHERE (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
 
 COMMENT ON VIEW pgqueue.own_key IS 'Proves who runs: a view does not change current_user, so each role sees the key of itself only. Good for a minute';
+
+CREATE VIEW pgqueue.own_seal WITH (security_barrier='true') AS
+ SELECT role,
+    sha256(convert_to((seal_key || current_setting('pgqueue.captured_settings'::text, true)), 'UTF8'::name)) AS digest
+   FROM pgqueue.role_key k
+  WHERE (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
+
+COMMENT ON VIEW pgqueue.own_seal IS 'A digest of the setting pgqueue.captured_settings that only the role that runs can make';
 
 CREATE VIEW pgqueue.queues AS
  SELECT n.queue,
@@ -5594,6 +5862,9 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._check_params(params text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_params(params text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
@@ -5696,8 +5967,11 @@ GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb,
 REVOKE ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
 
@@ -5724,6 +5998,9 @@ REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigi
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
@@ -5761,7 +6038,13 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO pgqueue_worker;
@@ -5934,6 +6217,9 @@ GRANT ALL ON FUNCTION pgqueue._sealed(own_key text, content text) TO pgqueue_use
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._set_background_defaults(is_set boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) FROM PUBLIC;
@@ -6014,8 +6300,17 @@ GRANT ALL ON FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) TO pgq
 REVOKE ALL ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_completed bigint, OUT workers_failed bigint, OUT workers_canceled bigint, OUT workers_timed_out bigint, OUT workers_active integer, OUT avg_execution_ms double precision, OUT max_workers integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tracked_stats(OUT workers_launched bigint, OUT workers_completed bigint, OUT workers_failed bigint, OUT workers_canceled bigint, OUT workers_timed_out bigint, OUT workers_active integer, OUT avg_execution_ms double precision, OUT max_workers integer) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_options(argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_options(argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_user;
@@ -6031,6 +6326,9 @@ GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._values_of(names text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._values_of(names text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -6068,8 +6366,8 @@ GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text, keep_result boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text, durability text, keep_result boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;
@@ -6173,6 +6471,8 @@ GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_u
 GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.own_key TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.own_seal TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_worker;

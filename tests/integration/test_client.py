@@ -388,6 +388,11 @@ class TestTransactions:
         assert {job.label for job in client.list_jobs(limit=200)} == {"bulk"}
         assert jobs[7].statement() == "select 7"
 
+    def test_many_jobs_take_a_unique_key_each(self, client: pgqueue.Client) -> None:
+        first, second, third = client.enqueue_many(["select 1"] * 3, unique_keys=["a", None, "a"])
+
+        assert first.handle == third.handle != second.handle
+
     def test_many_jobs_take_no_unique_key(self, client: pgqueue.Client) -> None:
         with pytest.raises(TypeError, match="no unique_key"):
             client.enqueue_many(["select 1"], unique_key="k")

@@ -155,13 +155,171 @@ def test_the_caller_of_a_definer_function_cannot_choose_its_jobs_search_path(ali
     )
     names = ("TimeZone", "DateStyle", "statement_timeout", "lock_timeout", "work_mem", "session_replication_role")
     current = ", ".join(f"current_setting('{name}')" for name in names)
+    settings = f"""array[statement_timestamp()::text, 'bob', 'pg_catalog', {current}, current_setting('synchronous_commit'),
+      current_setting('pgqueue.inherit', true), current_setting('pgqueue.worker_timeout', true)]::text"""
 
     # What pgqueue._capture_settings would have left behind, had bob's search_path been alice's.
     alice.execute(
-        f"""select set_config('pgqueue.captured_settings', concat_ws(chr(31), statement_timestamp(), 'bob', 'pg_catalog',
-              {current}, current_setting('synchronous_commit')) || chr(30) || '{{"search_path": "evil"}}' || tail, false),
-              public.note()
-            from (values (''), (chr(29) || 'digest')) t (tail)"""
+        f"""select set_config('pgqueue.captured_settings', concat({settings}, chr(30), '{{"search_path": "evil"}}', chr(30)), false),
+              set_config('pgqueue.captured_seal', seal, false), public.note()
+            from (values (''), ((select encode(substr(digest, 1, 16), 'hex') from pgqueue.own_seal))) t (seal)"""
     )
 
     assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ["pg_catalog", "pg_catalog"]
+
+
+DEFINER = """create function public.note() returns void language plpgsql security definer set search_path = pg_catalog as
+             $$ begin {body}; end $$;
+             alter function public.note() owner to bob"""
+
+
+def test_a_seal_of_one_role_is_worth_nothing_to_another(alice, bob, owner, worker):
+    owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1')"))
+
+    # What alice captured for herself in this statement, given out as what bob captured.
+    alice.execute(
+        """do $$ declare kept text; begin
+             set search_path = pg_catalog;
+             perform pgqueue.enqueue('select 1');
+             kept := replace(current_setting('pgqueue.captured_settings'), ',alice,', ',bob,');
+             perform pgqueue._keep_captured(replace(kept, '"search_path": "pg_catalog"', '"search_path": "evil"'));
+             perform public.note();
+           end $$"""
+    )
+
+    assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ["pg_catalog", "pg_catalog"]
+
+
+def test_no_setting_of_the_caller_passes_for_what_was_captured(alice, bob, owner, worker):
+    # bob seals what alice's own settings are part of; she then takes a piece of hers for what he captured.
+    owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1')"))
+    forged = """E'x,NULL}\x1e{"search_path": "evil"}\x1e'"""
+    alice.execute(
+        f"""do $$ begin
+             perform set_config('pgqueue.inherit', {forged}, true); perform public.note();
+             perform set_config('pgqueue.inherit', 'x', true); perform public.note();
+             perform set_config('pgqueue.inherit', '', true); perform public.note();
+           end $$"""
+    )
+
+    assert {claim.job["settings"]["search_path"] for claim in worker.claim()} == {"pg_catalog"}
+
+
+def test_what_a_session_has_captured_cannot_be_given_to_a_definer_function(alice, bob, owner, worker):
+    owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1')"))
+    alice.execute("set work_mem = '5MB'")
+    alice.execute("select pgqueue.enqueue('select 1')")
+    alice.execute(
+        """select set_config('pgqueue.session_settings', replace(current_setting('pgqueue.session_settings'), '5MB', '1GB'), false)"""
+    )
+
+    alice.execute("select pgqueue.enqueue('select 1'), public.note()")
+
+    assert [claim.job["settings"]["work_mem"] for claim in worker.claim()] == ["5MB", "5MB", "5MB"]
+
+
+def test_the_row_trigger_of_a_definer_function_takes_no_forged_settings(alice, bob, owner, worker):
+    owner.execute(
+        """create table public.item (id int); alter table public.item owner to bob;
+           create trigger fire after insert on public.item for each row
+             execute function pgqueue.enqueue_trigger('sql', 'select $1', 'id')"""
+    )
+    owner.execute(DEFINER.format(body="insert into public.item values (1), (2)"))
+    alice.execute(
+        """do $$ begin
+             perform public.note();
+             perform set_config('pgqueue.captured_settings', replace(current_setting('pgqueue.captured_settings'), '"pg_catalog"', '"evil"'), true);
+             perform public.note();
+           end $$"""
+    )
+
+    claims = worker.claim()
+    assert [claim.job["submitter"] for claim in claims] == ["bob"] * 4
+    assert {claim.job["settings"]["search_path"] for claim in claims} == {"pg_catalog"}
+
+
+def test_a_role_taken_between_two_calls_of_one_statement_counts(db, alice, owner, worker):
+    db.create_role("carol")
+    owner.execute("grant carol to alice")
+
+    alice.execute(
+        """do $$ begin
+             set work_mem = '5MB'; perform pgqueue.enqueue('select 1');
+             set role carol; perform pgqueue.enqueue('select 1');
+             reset role; perform pgqueue.enqueue('select 1');
+           end $$"""
+    )
+
+    claims = worker.claim()
+    assert [claim.job["submitter"] for claim in claims] == ["alice", "carol", "alice"]
+    assert [claim.job["settings"]["work_mem"] for claim in claims] == ["5MB"] * 3
+
+
+def test_a_rolled_back_savepoint_takes_its_settings_with_it(alice, worker):
+    alice.execute("begin")
+    alice.execute("set local work_mem = '5MB'")
+    alice.execute("select pgqueue.enqueue('select 1')")
+    alice.execute("savepoint a")
+    alice.execute("set local work_mem = '6MB'; set local search_path = gone")
+    alice.execute("select pgqueue.enqueue('select 2')")
+    alice.execute("rollback to a")
+    alice.execute("select pgqueue.enqueue('select 3')")
+    alice.execute("commit")
+
+    settings = [claim.job["settings"] for claim in worker.claim()]
+    assert [one["work_mem"] for one in settings] == ["5MB", "5MB"]
+    assert [one["search_path"] for one in settings] == ['"$user", public'] * 2
+
+
+def test_a_subtransaction_within_a_statement_takes_its_settings_with_it(alice, worker):
+    alice.execute(
+        """do $$ begin
+             begin
+               set work_mem = '6MB'; perform pgqueue.enqueue('select 1'); raise division_by_zero;
+             exception when division_by_zero then null;
+             end;
+             perform pgqueue.enqueue('select 2');
+           end $$"""
+    )
+
+    assert "work_mem" not in settings_of_next(worker)
+
+
+def test_each_statement_sees_what_changed_since_the_last_one(alice, worker):
+    for change in ("set enable_seqscan = off", "select 1", "reset enable_seqscan", "set bytea_output = 'escape'"):
+        alice.execute(change)
+        alice.execute("select pgqueue.enqueue('select 1')")
+
+    settings = [claim.job["settings"] for claim in worker.claim()]
+    assert [one.get("enable_seqscan") for one in settings] == ["off", "off", None, None]
+    assert [one.get("bytea_output") for one in settings] == [None, None, None, "escape"]
+
+
+def test_settings_of_extensions_are_inherited_when_they_are_named(alice, worker):
+    alice.execute("set plpgsql.extra_warnings = 'all'")
+    alice.execute("select pgqueue.enqueue('select 1')")
+    alice.execute("set pgqueue.inherit = 'plpgsql.extra_warnings'")
+    alice.execute("select pgqueue.enqueue('select 1')")
+
+    first, second = (claim.job["settings"] for claim in worker.claim())
+    assert "plpgsql.extra_warnings" not in first
+    assert second["plpgsql.extra_warnings"] == "all"
+
+
+def test_a_hostile_search_path_changes_nothing_of_what_is_called(alice, owner, worker):
+    alice.execute(
+        """create temp table own_seal (digest bytea); create temp table outbox (id int);
+           create function pg_temp.starts_with(text, text) returns boolean language sql as 'select true';
+           set search_path = pg_temp, pgqueue"""
+    )
+    owner.execute("create table public.item (id int); grant insert on public.item to alice")
+    owner.execute(
+        """create trigger fire after insert on public.item for each row execute function pgqueue.enqueue_trigger('sql', 'select $1', 'id');
+           create trigger fire2 after insert on public.item referencing new table as n for each statement
+             execute function pgqueue.enqueue_trigger('sql', 'select $1', 'id')"""
+    )
+
+    alice.execute("insert into public.item values (1)")
+    alice.execute("select pgqueue.enqueue('select 1')")
+
+    assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ["pg_temp, pgqueue"] * 3

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from tests.harness.people import fetch_one, fetch_value
+from tests.harness.people import fetch_one, fetch_value, refused
 
 EVERY_WAY_IN = pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue"])
 
@@ -183,6 +183,26 @@ def test_enqueue_many_shares_parameters_and_options_and_keeps_results(alice, wor
     ]
 
     assert answers == [7, 70]
+
+
+def test_enqueue_many_takes_a_unique_key_for_each(alice, worker):
+    enqueue = (
+        "select id from pgqueue.enqueue_many(array['select 1', 'select 2', 'select 3', 'select 4'], unique_keys => %s)"
+    )
+    taken = fetch_value(alice, "select (pgqueue.enqueue('select 0', unique_key => 'b')).id")
+
+    (first,), (second,), (third,), (fourth,) = alice.execute(enqueue, [["a", "b", None, "a"]]).fetchall()
+
+    assert (second, fourth) == (taken, first)
+    assert [claim.job["sql"] for claim in worker.claim()] == ["select 0", "select 1", "select 3"]
+    assert [row[0] for row in alice.execute(enqueue, [["a", "b", None, "a"]])][:2] == [first, second]
+    assert third not in (first, second)
+
+
+def test_enqueue_many_refuses_keys_that_do_not_match_the_statements(alice):
+    for keys in ("array['a']", "'{}'", "array[['a', 'b']]"):
+        call = f"select pgqueue.enqueue_many(array['select 1', 'select 2'], unique_keys => {keys})"
+        assert refused(alice, call).sqlstate == "22023", keys
 
 
 def test_enqueue_many_of_nothing_is_nothing(alice):

@@ -254,7 +254,74 @@ def test_columns_in_a_statement_trigger_are_refused_with_a_way_out(alice, item):
 
     error = refused(alice, "insert into shop.item (id) values (1)")
 
-    assert (error.sqlstate, "enqueue_many" in error.diag.message_hint) == ("22023", True)
+    assert (error.sqlstate, "transition table" in error.diag.message_hint) == ("22023", True)
+
+
+TRANSITIONS = {
+    "insert": ("new", [["1", "one"], ["2", None]]),
+    "update": ("new", [["1", "uno"], ["2", "uno"]]),
+    "delete": ("old", [["1", "uno"], ["2", "uno"]]),
+}
+
+
+def test_a_statement_trigger_with_a_transition_table_enqueues_for_each_of_its_rows(alice, worker, item):
+    for event, (which, _) in TRANSITIONS.items():
+        alice.execute(
+            f"""create trigger {event} after {event} on shop.item referencing {which} table as "Some rows" for each statement
+                execute function pgqueue.enqueue_trigger('sql', 'select $1::int, $2', 'id, name', 'queue={event}', 'priority=3')"""
+        )
+
+    alice.execute("insert into shop.item (id, name) values (1, 'one'), (2, null)")
+    alice.execute("update shop.item set name = 'uno'")
+    alice.execute("delete from shop.item where false")
+    alice.execute("delete from shop.item")
+
+    for event, (_, expected) in TRANSITIONS.items():
+        assert [claim.job["params"] for claim in worker.claim(event)] == expected
+
+
+def test_values_of_every_kind_come_out_of_a_transition_table_as_their_text(alice, worker, item):
+    alice.execute("create table shop.copy (like shop.item)")
+    alice.execute(
+        """create trigger fire after insert on shop.item referencing new table as new_rows for each statement execute function
+           pgqueue.enqueue_trigger('sql', 'insert into shop.copy values ($1, $2, $3, $4, $5, $6)', 'id,name,tags,doc,"Odd, Name",at')"""
+    )
+    alice.execute(
+        """insert into shop.item values (1, E'it''s "x"', array['a', null, 'b,c'], '"text"', 7, '2024-02-03 04:05:06.789+00')"""
+    )
+
+    assert worker.run_all() == ["succeeded"]
+    assert alice.execute("table shop.copy").fetchall() == alice.execute("table shop.item").fetchall()
+
+
+def test_a_task_is_sent_for_each_row_of_a_transition_table(alice, worker, item):
+    alice.execute(
+        """create trigger fire after insert on shop.item referencing new table as new_rows for each statement
+           execute function pgqueue.enqueue_trigger('task', 'shop.changed', 'id, tags')"""
+    )
+
+    alice.execute("insert into shop.item (id, tags) values (1, '{a}'), (2, null)")
+
+    assert tasks_of(worker) == [[[1, ["a"]], {}], [[2, None], {}]]
+
+
+def test_a_column_that_a_transition_table_lacks_is_refused(alice, item):
+    alice.execute(
+        """create trigger fire after insert on shop.item referencing new table as new_rows for each statement
+           execute function pgqueue.enqueue_trigger('sql', 'select $1', 'nothing_here')"""
+    )
+
+    assert refused(alice, "insert into shop.item (id) values (1)").sqlstate == "42703"
+
+
+def test_a_column_added_between_two_statements_is_known(alice, worker, item):
+    make_trigger(alice, "'sql', 'select $1', 'id'")
+    alice.execute("insert into shop.item (id) values (1)")
+    alice.execute("alter table shop.item alter id type jsonb using to_jsonb('a'::text)")
+
+    alice.execute("""insert into shop.item (id) values ('"b"')""")
+
+    assert params_of(worker) == [["1"], ['"b"']]
 
 
 def test_jobs_of_a_rolled_back_insert_never_exist(alice, owner, worker, item):

@@ -47,14 +47,9 @@ comment on type pgqueue.result_kept is 'How often the result of a job may be rea
 
 create function pgqueue._random_bigint()
   returns bigint
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  uuid text := gen_random_uuid();
-begin
-  -- A version 4 UUID is random but for its 13th and 17th digit, which this leaves out.
-  return ('x' || left(uuid, 8) || right(uuid, 8))::bit(64)::bigint;
-end
-$$;
+  language sql volatile
+begin atomic
+  -- A version 4 UUID has 122 random bits.
+  select uuid_hash_extended(gen_random_uuid(), 0);
+end;
 comment on function pgqueue._random_bigint() is '64 unpredictable bits, for cookies and fencing tokens';

@@ -58,9 +58,60 @@ create function pgqueue._sealed(own_key text, content text)
   returns text
   language sql immutable
 begin atomic
-  select content || chr(29) || encode(sha256(convert_to(own_key || content, 'UTF8')), 'hex');
+  select encode(sha256(convert_to(own_key || content, 'UTF8')), 'hex');
 end;
-comment on function pgqueue._sealed(text, text) is 'A text with a digest that only the role with this key can make';
+comment on function pgqueue._sealed(text, text) is 'A digest of a text that only the role with this key can make';
+
+create function pgqueue._session_settings()
+  returns jsonb
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction. It is read again only when one of the settings that
+  -- jobs inherit has another value than then: asking for the values alone costs a tenth.
+  own_key text := (select k.key from pgqueue.own_key k);
+  kept text := current_setting('pgqueue.session_settings', true);
+  names text := split_part(kept, chr(30), 1);
+  captured text := split_part(kept, chr(30), 2);
+begin
+  if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
+    return captured;
+  end if;
+  select string_agg(s.name, ','), coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}')
+  into names, captured
+  from pg_settings s
+  where (s.context = 'user' or s.context = 'superuser' and (select rolsuper from pg_roles where rolname = current_user))
+    and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
+                       'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
+    and strpos(s.name, '.') = 0;
+  perform set_config('pgqueue.session_settings', coalesce(concat_ws(chr(30), names, captured,
+    pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names)))), ''), false);
+  return captured;
+end
+$$;
+comment on function pgqueue._session_settings() is 'The settings of PostgreSQL that were made in this session, but for search_path';
+
+create function pgqueue._values_of(names text)
+  returns text
+  language sql stable
+begin atomic
+  select string_agg(current_setting(n, true), chr(31)) from unnest(string_to_array(names, ',')) n;
+end;
+comment on function pgqueue._values_of(text) is 'The values of settings as they are now';
+
+create function pgqueue._fingerprint(caller_search_path text)
+  returns text
+  language sql stable
+begin atomic
+  -- Within one statement of the client what was captured is captured again only when one of these changed: the row trigger
+  -- of a large statement has no time for more. As an array's text no value can pass for another one, nor for what follows.
+  select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
+    current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
+    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
+    current_setting('pgqueue.worker_timeout', true)]::text;
+end;
+comment on function pgqueue._fingerprint(text) is 'What must be as it was for captured settings to be used again';
 
 create function pgqueue._capture_settings(caller_search_path text)
   returns jsonb
@@ -68,46 +119,50 @@ create function pgqueue._capture_settings(caller_search_path text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- pg_settings costs 0.4 ms, too much for each row of a trigger. Within one statement of the client it is read again
-  -- only when the role or one of these changed.
-  fingerprint text := concat_ws(chr(31), statement_timestamp(), current_user, caller_search_path, current_setting('TimeZone'),
-    current_setting('DateStyle'), current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
-    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
-    current_setting('pgqueue.worker_timeout', true));
-  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
-  -- digest that only the role that runs can make (pgqueue.own_key).
-  own_key text := (select k.key from pgqueue.own_key k);
-  cached text := current_setting('pgqueue.captured_settings', true);
+  fingerprint text := pgqueue._fingerprint(caller_search_path);
+  kept text := current_setting('pgqueue.captured_settings', true);
+  digest bytea;
   captured jsonb;
   custom text;
 begin
-  if starts_with(cached, fingerprint || chr(30)) and cached = pgqueue._sealed(own_key, split_part(cached, chr(29), 1)) then
-    captured := split_part(substr(cached, length(fingerprint) + 2), chr(29), 1);
+  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
+  -- digest that only the role that runs can make (pgqueue.own_seal): the first half of it.
+  if starts_with(kept, fingerprint) then
+    select s.digest into digest from pgqueue.own_seal s;
+  end if;
+  if encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
+    captured := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
   else
-    select coalesce(jsonb_object_agg(s.name, current_setting(s.name)), '{}')
-    into captured
-    from pg_settings s
-    where s.source in ('session', 'client')
-      and (s.context = 'user' or s.context = 'superuser' and (select rolsuper from pg_roles where rolname = current_user))
-      and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
-                         'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
-      and s.name not like 'pgqueue.%';
-    captured := captured || jsonb_build_object('search_path', caller_search_path);
+    captured := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path);
     if pgqueue._setting('worker_timeout', null) is not null then
       captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
     end if;
-    perform set_config('pgqueue.captured_settings', coalesce(pgqueue._sealed(own_key, fingerprint || chr(30) || captured::text), ''), true);
+    perform pgqueue._keep_captured(concat(fingerprint, chr(30), captured, chr(30)));
   end if;
   -- The server does not list custom settings: those that jobs need are named in pgqueue.inherit.
-  for custom in select distinct trim(n) from string_to_table(pgqueue._setting('inherit', ''), ',') n where trim(n) <> '' loop
-    if current_setting(custom, true) is not null then
-      captured := captured || jsonb_build_object(custom, current_setting(custom, true));
-    end if;
-  end loop;
+  if current_setting('pgqueue.inherit', true) <> '' then
+    for custom in select distinct trim(n) from string_to_table(current_setting('pgqueue.inherit'), ',') n where trim(n) <> '' loop
+      if current_setting(custom, true) is not null then
+        captured := captured || jsonb_build_object(custom, current_setting(custom, true));
+      end if;
+    end loop;
+  end if;
   return captured;
 end
 $$;
 comment on function pgqueue._capture_settings(text) is 'The settings made in this session, which its jobs inherit';
+
+create function pgqueue._keep_captured(content text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('pgqueue.captured_settings', content, true);
+  perform set_config('pgqueue.captured_seal', coalesce((select encode(substr(s.digest, 1, 16), 'hex') from pgqueue.own_seal s), ''), true);
+end
+$$;
+comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
 
 create function pgqueue._settings()
   returns jsonb

@@ -7,9 +7,10 @@
 create table pgqueue.role_key (
   role oid primary key,
   key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+  seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
   enrolled_at timestamptz not null default clock_timestamp()
 );
-comment on table pgqueue.role_key is 'Enrolled roles, and the secret from which their proofs are made. Only the owner reads it';
+comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
 
 create unlogged table pgqueue.nonce (
   nonce bigint primary key,
@@ -32,6 +33,12 @@ create view pgqueue.own_key with (security_barrier) as
   from pgqueue.role_key k
   where k.role = quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.own_key is 'Proves who runs: a view does not change current_user, so each role sees the key of itself only. Good for a minute';
+
+create view pgqueue.own_seal with (security_barrier) as
+  select k.role, sha256(convert_to(k.seal_key || current_setting('pgqueue.captured_settings', true), 'UTF8')) as digest
+  from pgqueue.role_key k
+  where k.role = quote_ident(current_user)::regrole::oid;
+comment on view pgqueue.own_seal is 'A digest of the setting pgqueue.captured_settings that only the role that runs can make';
 
 create function pgqueue.enroll(role regrole)
   returns void

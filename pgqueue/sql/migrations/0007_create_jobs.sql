@@ -40,6 +40,19 @@ $$;
 comment on function pgqueue._check_options(text, text, int, interval, timestamptz, timestamptz, interval, int, interval, text)
   is 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
+create function pgqueue._check_params(params text[])
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if array_ndims(params) > 1 then
+    raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
+  end if;
+end
+$$;
+comment on function pgqueue._check_params(text[]) is 'Refuses parameters that have more than one dimension';
+
 create function pgqueue._wake_for(queue text, due_at timestamptz)
   returns void
   language plpgsql volatile
@@ -66,6 +79,7 @@ declare
   due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   handle pgqueue.handle;
 begin
+  perform pgqueue._check_params(params);
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -80,12 +94,12 @@ begin
       on conflict do nothing
       returning outbox.id, outbox.cookie into handle.id, handle.cookie;
     else
-      insert into pgqueue.message (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
+      insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
                                    params, settings, timeout, backoff, label, unique_key)
       values (submitter, cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
               kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
       on conflict do nothing
-      returning message.id, message.cookie into handle.id, handle.cookie;
+      returning inbox.id, inbox.cookie into handle.id, handle.cookie;
     end if;
     if handle.id is not null then
       perform pgqueue._wake_for(queue, due_at);
@@ -117,6 +131,7 @@ declare
   answer jsonb;
 begin
   perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  perform pgqueue._check_params(params);
   select * into answer from pgqueue._call('launch', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
@@ -207,22 +222,23 @@ comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamp
 create function pgqueue.enqueue_many(sql text[], params text[] default null, queue text default 'default', priority int default 0,
                                      delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                      timeout interval default null, max_attempts int default null, backoff interval default null,
-                                     label text default null, durability text default null, keep_result boolean default false)
+                                     unique_keys text[] default null, label text default null, durability text default null,
+                                     keep_result boolean default false)
   returns setof pgqueue.handle
   language plpgsql volatile
 as $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
-    expires, timeout, max_attempts, backoff, label, durability);
+    expires, timeout, max_attempts, backoff, unique_keys, label, durability);
 end
 $$;
-comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, boolean)
-  is 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options';
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean)
+  is 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options; unique_keys has a key for each, NULL for none';
 
 create function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority int,
                                       delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
-                                      backoff interval, label text, durability text)
+                                      backoff interval, unique_keys text[], label text, durability text)
   returns setof pgqueue.handle
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -236,6 +252,20 @@ begin
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
   from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
+  perform pgqueue._check_params(params);
+  if unique_keys is not null then
+    if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
+      raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
+    end if;
+    -- One after the other: a key may be taken by a job that is ending, and twice in the list.
+    return query
+    select j.id, j.cookie
+    from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n),
+         pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout, max_attempts,
+                          backoff, s.unique_key, label, durability, pgqueue._random_bigint()) j
+    order by s.n;
+    return;
+  end if;
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -256,5 +286,5 @@ begin
   perform pgqueue._wake_for(queue, due_at);
 end
 $$;
-comment on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text)
+comment on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text)
   is 'Inserts many jobs in the caller''s transaction, in one statement';

@@ -305,7 +305,7 @@ begin
     letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
   end;
   foreach target in array targets loop
-    insert into pgqueue.message (queue, kind, priority, submitter, payload, expires_at)
+    insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
     values (target, 'task', held.priority, held.submitter, letter,
             clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
     perform pgqueue._wake(target);

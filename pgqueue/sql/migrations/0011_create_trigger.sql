@@ -7,31 +7,149 @@ as $$
 declare
   fired pg_catalog.jsonb;
   params text[];
+  per_row text;
+  job pgqueue.inbox;
 begin
   -- No SET clause here: it would hide the search_path that the job inherits.
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
-    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, null, null);
+    per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
+    if per_row is null then
+      perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, null, null);
+    else
+      -- Only a function that was called as the trigger sees the transition table.
+      job := pgqueue._trigger_job(tg_argv, pgqueue._settings());
+      execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
+        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name;
+    end if;
     return null;
   elsif tg_op operator(pg_catalog.=) 'DELETE' then
-    params := pgqueue._row_params(tg_argv, pg_catalog.to_jsonb(old), tg_relid);
-    if params is null then
-      execute pgqueue._row_params_query(tg_argv) into params using old;
-    end if;
-    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, pg_catalog.to_jsonb(old), params);
-    return old;
+    fired := pg_catalog.to_jsonb(old);
   else
-    params := pgqueue._row_params(tg_argv, pg_catalog.to_jsonb(new), tg_relid);
-    if params is null then
+    fired := pg_catalog.to_jsonb(new);
+  end if;
+  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired, pg_catalog.current_setting('search_path')) then
+    params := pgqueue._row_params(tg_argv, fired, tg_relid);
+    if params is null and tg_op operator(pg_catalog.=) 'DELETE' then
+      execute pgqueue._row_params_query(tg_argv) into params using old;
+    elsif params is null then
       execute pgqueue._row_params_query(tg_argv) into params using new;
     end if;
-    perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, pg_catalog.to_jsonb(new),
-                                         case when tg_op operator(pg_catalog.=) 'UPDATE' then pg_catalog.to_jsonb(old) end, params);
-    return new;
+    perform pgqueue._enqueue_for_trigger(
+      tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name,
+      case when tg_op operator(pg_catalog.<>) 'DELETE' then fired end,
+      case when tg_op operator(pg_catalog.<>) 'INSERT' then pg_catalog.to_jsonb(old) end, params);
   end if;
+  if tg_op operator(pg_catalog.=) 'DELETE' then
+    return old;
+  end if;
+  return new;
 end
 $$;
 comment on function pgqueue.enqueue_trigger() is
   'A trigger that enqueues: (''sql'', statement [, columns [, option=value ...]]) a job whose $1, $2 ... are the columns, (''task'', name [, columns [, option=value ...]]) a Celery task. Options: queue, priority, delay, label, timeout, max_attempts';
+
+create function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text)
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fingerprint text := pgqueue._fingerprint(caller_search_path);
+  kept text := current_setting('pgqueue.captured_settings', true);
+  digest bytea;
+  settings jsonb;
+  columns text[];
+  params text[];
+  name text;
+  seen text;
+  cookie bigint;
+begin
+  -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of
+  -- JSON, is one INSERT. All else takes the longer way.
+  if argv[0] <> 'sql' or argv[3] is not null or coalesce(argv[1], '') = '' or strpos(argv[2], '"') > 0
+     or current_setting('pgqueue.inherit', true) <> '' then
+    return false;
+  end if;
+  -- As in _capture_settings, for all rows but the first.
+  select s.digest into digest from pgqueue.own_seal s;
+  if starts_with(kept, fingerprint) and encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
+    settings := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
+  else
+    settings := pgqueue._capture_settings(caller_search_path);
+    kept := current_setting('pgqueue.captured_settings', true);
+    select s.digest into digest from pgqueue.own_seal s;
+    if digest is null then
+      perform pgqueue._require_enrolled();
+    end if;
+  end if;
+  columns := string_to_array(nullif(argv[2], ''), ',');
+  if columns is not null then
+    -- Types are looked up once in a statement; what was seen is kept under the seal.
+    seen := concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
+    if strpos(kept, seen) = 0 then
+      if not pgqueue._is_plain(relation, columns) then
+        return false;
+      end if;
+      perform pgqueue._keep_captured(kept || seen);
+    end if;
+    foreach name in array columns loop
+      params := params || (row_json ->> btrim(name));
+    end loop;
+  end if;
+  -- Nobody is given the handle of such a job: the half of the digest that is kept nowhere does for its cookie.
+  cookie := ('x' || encode(substr(digest, 17, 8), 'hex'))::bit(64)::bigint;
+  insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
+  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, settings - 'pgqueue.worker_timeout',
+          nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext('default')) then
+    perform pgqueue._wake('default');
+  end if;
+  return true;
+end
+$$;
+comment on function pgqueue._enqueue_row(text[], oid, jsonb, text) is 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
+
+create function pgqueue._is_plain(relation oid, columns text[])
+  returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) = cardinality(columns)
+  from unnest(columns) c
+  join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
+  join pg_type t on t.oid = a.atttypid
+  where t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
+    and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
+$$;
+comment on function pgqueue._is_plain(oid, text[]) is 'Whether these columns exist and are of types whose text is what JSON shows';
+
+create function pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text)
+  returns text
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  columns text[] := pgqueue._trigger_columns(argv);
+  transition text := (select case when op = 'DELETE' then t.tgoldtable else coalesce(t.tgnewtable, t.tgoldtable) end
+                      from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_name);
+  unknown text := (select min(c) from unnest(columns) c
+                   where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = c and a.attnum > 0 and not a.attisdropped));
+begin
+  if columns = '{}' or transition is null then
+    return null;
+  elsif unknown is not null then
+    raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
+  elsif argv[0] = 'task' then
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(r), null, null)::pg_catalog.text) from %I r',
+                  transition);
+  end if;
+  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
+                       select pgqueue._random_bigint(), $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
+                (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)), transition);
+end
+$$;
+comment on function pgqueue._transition_query(text[], text, oid, text) is
+  'The query by which a statement trigger enqueues for each row of its transition table. NULL: it has none or names no columns';
 
 create function pgqueue._trigger_columns(argv text[])
   returns text[]
@@ -90,23 +208,18 @@ as $$
 $$;
 comment on function pgqueue._row_params_query(text[]) is 'The query that turns a row into text parameters, for types whose text is not that of JSON';
 
-create function pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[])
-  returns void
-  language plpgsql volatile
+create function pgqueue._trigger_options(argv text[])
+  returns jsonb
+  language plpgsql immutable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  columns text[] := pgqueue._trigger_columns(argv);
   name text;
-  args jsonb := '[]';
   options jsonb := '{}';
 begin
   if argv[0] is null or argv[0] not in ('sql', 'task') or coalesce(argv[1], '') = '' then
     raise exception 'pgqueue.enqueue_trigger needs ''sql'' and a statement, or ''task'' and the name of a Celery task' using errcode = '22023',
       hint = 'For example: execute function pgqueue.enqueue_trigger(''sql'', ''insert into audit (id) values ($1)'', ''id'').';
-  elsif columns <> '{}' and new_row is null and old_row is null then
-    raise exception 'a statement trigger has no row, so it can name no columns' using errcode = '22023',
-      hint = 'Use "for each row", or call pgqueue.enqueue_many over a transition table in a trigger function of your own.';
   end if;
   for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
     name := split_part(argv[i], '=', 1);
@@ -116,6 +229,55 @@ begin
     end if;
     options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
   end loop;
+  return options;
+end
+$$;
+comment on function pgqueue._trigger_options(text[]) is 'The options of a trigger, once its arguments are found to make sense';
+
+create function pgqueue._trigger_job(argv text[], settings jsonb)
+  returns pgqueue.inbox
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  options jsonb := pgqueue._trigger_options(argv);
+  job pgqueue.inbox;
+begin
+  if argv[0] = 'task' then
+    return job;
+  end if;
+  job.session_id := pgqueue._session_id();
+  job.queue := coalesce(options ->> 'queue', 'default');
+  job.priority := coalesce((options ->> 'priority')::int, 0);
+  job.max_attempts := (options ->> 'max_attempts')::int;
+  job.label := options ->> 'label';
+  job.due_at := pgqueue._check_options(argv[1], job.queue, job.priority, (options ->> 'delay')::interval, null, null,
+                                       (options ->> 'timeout')::interval, job.max_attempts, null, null);
+  job.state := case when job.due_at is null then 'ready' else 'delayed' end;
+  job.sql := argv[1];
+  job.settings := settings - 'pgqueue.worker_timeout';
+  job.timeout := coalesce((options ->> 'timeout')::interval, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  perform pgqueue._wake_for(job.queue, job.due_at);
+  return job;
+end
+$$;
+comment on function pgqueue._trigger_job(text[], jsonb) is 'What the jobs of one firing of a statement trigger have in common; wakes a worker for them';
+
+create function pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[])
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  columns text[] := pgqueue._trigger_columns(argv);
+  name text;
+  args jsonb := '[]';
+  options jsonb := pgqueue._trigger_options(argv);
+begin
+  if columns <> '{}' and new_row is null and old_row is null then
+    raise exception 'a statement trigger has no row, so it can name no columns' using errcode = '22023',
+      hint = 'Use "for each row", or name a transition table: "referencing new table as ...". Or call pgqueue.enqueue_many in a trigger function of your own.';
+  end if;
   if argv[0] = 'sql' then
     perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'), coalesce(options ->> 'queue', 'default'), coalesce((options ->> 'priority')::int, 0),
                              (options ->> 'delay')::interval, null, null, (options ->> 'timeout')::interval, (options ->> 'max_attempts')::int,

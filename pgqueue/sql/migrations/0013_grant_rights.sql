@@ -15,7 +15,7 @@ grant execute on function pgqueue._cut(text, int), pgqueue._advisory_locks(int),
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 -- Users: the public functions, and the parts of them that run as the caller.
-grant select on pgqueue.own_key to pgqueue_user;
+grant select on pgqueue.own_key, pgqueue.own_seal to pgqueue_user;
 grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff,
               label, unique_key, payload)
   on pgqueue.outbox to pgqueue_user;
@@ -24,14 +24,15 @@ grant execute on function
   pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean),
-  pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, boolean),
+  pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean),
   pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text),
   pgqueue.result(pgqueue.handle), pgqueue.wait(pgqueue.handle, interval), pgqueue.cancel(pgqueue.handle, interval),
   pgqueue.detach(pgqueue.handle), pgqueue.statement(pgqueue.handle), pgqueue.progress(int, text), pgqueue.get_progress(pgqueue.handle),
   pgqueue.enqueue_trigger()
   to pgqueue_user;
 grant execute on function
-  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._sealed(text, text), pgqueue._settings(), pgqueue._session_id(),
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._sealed(text, text), pgqueue._session_settings(), pgqueue._values_of(text),
+  pgqueue._keep_captured(text), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._check_params(text[]), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text), pgqueue._close_loopback(),
   pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle), pgqueue._wait_for_run(bigint, bigint),
   pgqueue._doze(bigint, boolean, timestamptz, float8), pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval), pgqueue._forward_notices(jsonb),
@@ -39,11 +40,13 @@ grant execute on function
   pgqueue._consume_result(pgqueue.handle), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),
   pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb),
   pgqueue._trigger_columns(text[]), pgqueue._row_params(text[], jsonb, oid), pgqueue._row_params_query(text[]),
+  pgqueue._enqueue_row(text[], oid, jsonb, text), pgqueue._is_plain(oid, text[]), pgqueue._transition_query(text[], text, oid, text),
+  pgqueue._trigger_options(text[]), pgqueue._trigger_job(text[], jsonb),
   pgqueue._check_options(text, text, int, interval, timestamptz, timestamptz, interval, int, interval, text),
   pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, bigint),
   pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
-  pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text),
+  pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text),
   pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, timestamptz, text, jsonb, boolean, text, text),
   pgqueue._python_string_repr(text), pgqueue._shown(text), pgqueue._utc_text(timestamptz), pgqueue._callback(text),
   pgqueue._somebody_listens(text), pgqueue._tell_sent(json, text),

@@ -10,6 +10,7 @@ from pgqueue.enqueue_many(
     timeout => %(timeout)s::interval,
     max_attempts => %(max_attempts)s::int,
     backoff => %(backoff)s::interval,
+    unique_keys => %(unique_keys)s::text[],
     label => %(label)s,
     durability => %(durability)s,
     keep_result => %(keep_result)s::boolean
