@@ -5,8 +5,10 @@ Whoever stores a result notifies only those who wait for it and sleep (docs/deci
 
 from __future__ import annotations
 
+import os
 import select
 import socket
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 #: How soon to look again while somebody stores a result.
 _SOON_SECONDS = 0.01
+
+
+#: A session for each conninfo on which nobody waits at the moment: applications come and go, and take turns on it.
+_resting: dict[str, Session] = {}
+_resting_lock = threading.Lock()
 
 
 class News(NamedTuple):
@@ -101,13 +108,21 @@ class ResultWatch:
         return not ready and self._is_asleep
 
     def rest(self) -> None:
-        """Nobody waits any more for now: let nobody notify.
+        """Nobody waits any more for now: let nobody notify, and leave the session to whoever waits next.
 
         Raises:
             psycopg.OperationalError: the session is lost.
         """
-        if self._session is not None and self._is_asleep:
-            self._stop_awaiting(set())
+        session = self._session
+        if session is not None:
+            if self._is_asleep or self._told:
+                self._stop_awaiting(set(self._told))
+            self._session = None
+            session.remove_notify_handler(self._on_notify)
+            with _resting_lock:
+                other = _resting.setdefault(self._conninfo, session)
+            if other is not session:
+                close_session(session)
 
     def close(self) -> None:
         """End the session."""
@@ -150,6 +165,11 @@ class ResultWatch:
         self._is_asleep = False
 
     def _open(self) -> Session:
+        with _resting_lock:
+            resting = _resting.pop(self._conninfo, None)
+        if resting is not None and _is_alive(resting):
+            resting.add_notify_handler(self._on_notify)
+            return resting
         session = open_session(self._conninfo, "pgqueue results", is_watched=True)
         try:
             session.add_notify_handler(self._on_notify)
@@ -176,3 +196,22 @@ class ResultWatch:
         if self._session is None:
             raise psycopg.OperationalError("the session is lost")
         return self._session.execute(query(query_name), params).fetchall()
+
+
+def _is_alive(session: Session) -> bool:
+    """Tell whether nothing has arrived that says otherwise; a session that the server has ended is closed."""
+    if not session.closed:
+        try:
+            session.pgconn.consume_input()
+        except psycopg.OperationalError:
+            close_session(session)
+    return not session.closed
+
+
+def _forget_parents() -> None:
+    global _resting_lock  # noqa: PLW0603 - somebody may have held it when the process was forked
+    _resting_lock = threading.Lock()
+    _resting.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parents)

@@ -300,6 +300,18 @@ def test_threads_wait_side_by_side_over_one_session(app: Celery, db: Database, i
     assert db.fetch_value("select count(*) from pg_stat_activity where application_name = 'pgqueue results'") == 1
 
 
+def test_applications_that_wait_in_turn_share_one_session(make: Callable[..., Celery], db: Database) -> None:
+    for number in range(5):
+        app = make()
+        store(app, f"t{number}", "SUCCESS", number)
+        assert AsyncResult(f"t{number}", app=app).get(timeout=20) == number
+        with pytest.raises(TimeoutError):
+            AsyncResult("never", app=app).get(timeout=0.1)
+
+    assert db.fetch_value("select count(*) from pg_stat_activity where application_name = 'pgqueue results'") == 1
+    assert db.execute("select task_id from pgqueue.result_waiter") == []
+
+
 def test_a_result_reaches_those_who_waited_when_their_session_was_cut(
     app: Celery, db: Database, in_background: Background
 ) -> None:
