@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import pgqueue
 from pgqueue.child import Child
 from pgqueue.job import JobState
 from pgqueue.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness import Database, Worker, eventually
+from tests.harness.browser import save_screenshot
 from tests.harness.servers import Servers
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# Where to keep the screenshots, for whoever wants to look at them.
-SCREENSHOTS = os.environ.get("PGQUEUE_SCREENSHOTS")
 
 
 @dataclass(frozen=True)
@@ -65,23 +50,6 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         yield Site(f"http://127.0.0.1:{port}", client, worker)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1500, "height": 760})
-    yield opened
-    opened.close()
-
-
 def read_task(site: Site, job: pgqueue.Job) -> dict[str, object]:
     """What Flower knows of a job, {} when it has not heard of it."""
     tasks = json.loads(fetch_page(f"{site.url}/api/tasks"))
@@ -101,11 +69,6 @@ def launch_sleeper(site: Site) -> pgqueue.Job:
     eventually(lambda: job.status().state is JobState.RUNNING, what="the job running")
     wait_for_task(site, job, "STARTED")
     return job
-
-
-def save_screenshot(page: Page, name: str) -> None:
-    if SCREENSHOTS is not None:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
 def test_the_workers_page_shows_the_worker_online(site: Site, page: Page) -> None:
