@@ -60,6 +60,31 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) IS 'Deletes claimed messages. One whose token is no longer current is left alone';
 
+CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind text, id bigint, token bigint, queue text, redelivered boolean, message text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  of_session text := current_setting('synchronous_commit');
+  wish record;
+begin
+  acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
+  return next;
+  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int) loop
+    return query
+    select null::int, wish.kind, c.id, c.token, c.queue, c.redelivered, c.message::text
+    from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
+  end loop;
+  if ids <> '{}' then
+    -- A claim need not wait for the disk, an ack does: a task must not run again because the server crashed after it.
+    perform set_config('synchronous_commit', of_session, true);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) IS 'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the others are claims';
+
 CREATE FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4999,7 +5024,7 @@ begin
   end if;
   due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
   perform pgqueue._require_enrolled();
-  message := pgqueue._task_message(task, args, kwargs, queue, priority, due_at, expires, id, headers, coalesce(ignore_result, false), link, errback);
+  message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
   values (send_task.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, send_task.priority, due_at,
           send_task.expires, message);
@@ -5789,6 +5814,9 @@ GRANT USAGE ON SCHEMA pgqueue TO pgqueue_gate;
 
 REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_user;

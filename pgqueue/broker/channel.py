@@ -283,10 +283,10 @@ class Channel(virtual.Channel):
         self._transport.wake()
 
     def _forget(self, delivery_tag: str) -> bool:
-        """Take a message out of the count; return whether there is room now where there was none."""
-        had_room = self.qos.can_consume()
+        """Take a message out of the count; return whether there is room now, or much room, where there was none."""
+        had_room, was_roomy = self.qos.can_consume(), self.qos.is_roomy
         self.qos.ack(delivery_tag)
-        return not had_room and self.qos.can_consume()
+        return (not had_room and self.qos.can_consume()) or (not was_roomy and self.qos.is_roomy)
 
     def _send_ack(self, delivery_tag: str, makes_room: bool) -> None:
         self._acks.add(delivery_tag)

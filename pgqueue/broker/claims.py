@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 
 from .. import errors
+from .acks import to_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..database import Database
+    from .acks import Acks
 
 #: Until the first tick says what they are.
 _NAPTIME, _MAX_ITEMS = 3.0, 100
@@ -61,6 +63,20 @@ class Claims:
         """
         with self._or_unsorted():
             return self._database.fetch("claim", worker_id=self._owner.worker_id, demand=demand)
+
+    def ack_and_claim(self, acks: Acks, demand: str) -> list[tuple[Any, ...]]:
+        """Send the acks that have gathered, and claim as `claim` does, in one transaction.
+
+        Raises:
+            psycopg.Error, WorkerUnknown: as `claim`; the acks are kept.
+        """
+        with acks.taken() as tags, self._or_unsorted():
+            ids, tokens = to_arrays(tags)
+            rows = self._database.fetch(
+                "ack_and_claim", worker_id=self._owner.worker_id, ids=ids, tokens=tokens, demand=demand
+            )
+        acks.check(tags, rows[0][0])
+        return [row[1:] for row in rows[1:]]
 
     def tick(self, demand: str) -> tuple[list[tuple[Any, ...]], float | None]:
         """Do the upkeep and the heartbeat, and claim in the same transaction.

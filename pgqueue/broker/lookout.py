@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import select
 import socket
 import threading
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
-from .acks import settle
+from .acks import GATHER_SECONDS, Acks, settle
 from .pace import Pace, Step
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Lookout:
         self.presence = presence
         self.backlog: deque[Claimed] = deque()
         self._claims = presence.claims
+        self._acks = Acks.of(presence.database)
         self._channels = channels
         self._on_control = on_control
         self._pace = Pace()
@@ -63,6 +65,7 @@ class Lookout:
         self._asleep: set[tuple[str, str]] = set()
         #: Where the last messages came from.
         self._hot: set[str] = set()
+        self._found_at = -math.inf
         self._fallback_at = 0.0
         self._owed_wake_ups: set[str] = set()
         self._notified_of: set[str] = set()
@@ -138,7 +141,7 @@ class Lookout:
         poll.poll(max(seconds, 0.0) * 1000)
 
     def look(self) -> float:
-        """Do whatever is due, but stop as soon as there is a backlog; return when to come back (monotonic).
+        """Send acks and do whatever is due, until there is a backlog; return when to come back (monotonic).
 
         Raises:
             psycopg.OperationalError, WorkerUnknown: the presence is lost, or the server away. Reconnect.
@@ -152,9 +155,12 @@ class Lookout:
             self._asleep &= wanted
             next_at = min(self._claims.tick_at, self._fallback_at)
             if wanted:
-                next_at = min(next_at, self._pace.due_at(is_awake=wanted != self._asleep))
+                due_at = self._pace.due_at(is_awake=wanted != self._asleep)
+                next_at = min(next_at, due_at if self._is_roomy() else max(due_at, self._found_at + GATHER_SECONDS))
             if time.monotonic() < next_at:
-                return next_at
+                if self._acks.due_at <= time.monotonic():
+                    self._acks.flush()
+                return min(next_at, self._acks.due_at)
             self._look_once(rooms, wanted)
         return time.monotonic()
 
@@ -247,17 +253,24 @@ class Lookout:
                 rooms[channel.kind] = [*queues, *sorted(channel.queues.difference(queues))], min(least, room)
         return rooms
 
+    def _is_roomy(self) -> bool:
+        """Whether it is worth looking at once. Little room becomes more in a moment, while tasks end one by one."""
+        return any(channel.queues and channel.qos.is_roomy for channel in self._channels)
+
     def _look_once(self, rooms: dict[str, tuple[list[str], int]], wanted: set[tuple[str, str]]) -> None:
         demand = _to_demand(rooms)
         now = time.monotonic()
         # The tick comes first, and looks too; this is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
         if now >= self._claims.tick_at:
+            self._acks.flush()
             rows, seconds_to_next_due = self._claims.tick(demand)
             self._pace.hear_next_due(now, seconds_to_next_due)
         else:
-            rows = self._claims.claim(demand) if rooms else []
+            rows = self._claims.ack_and_claim(self._acks, demand) if rooms else []
         self.backlog.extend(Claimed(*row) for row in rows)
+        if rows:
+            self._found_at = now
         if wanted:
             self._set_pace(rooms, wanted)
 

@@ -36,6 +36,11 @@ class QoS(virtual.QoS):
         """How many more messages the application may be handed; None: any number."""
         return max(self.prefetch_count - len(self._delivered), 0) if self.prefetch_count else None
 
+    @property
+    def is_roomy(self) -> bool:
+        """Whether it is worth asking for messages at once: there is room for half of the prefetch count."""
+        return not self.prefetch_count or 2 * len(self._delivered) <= self.prefetch_count
+
     def append(self, message: Any, delivery_tag: str) -> None:
         """Count a message as delivered. Its tag is kept, the message is not."""
         self._delivered[delivery_tag] = None

@@ -171,7 +171,7 @@ class Transport(virtual.Transport):
 
     @property
     def gathers_acks(self) -> bool:
-        """Whether this thread runs an event loop that sends the acks of a round together.
+        """Whether this thread runs an event loop that gathers acks.
 
         Other threads send theirs at once: in a warm shutdown, they go on when the loop has ended.
         """
@@ -248,12 +248,11 @@ class Transport(virtual.Transport):
         return channel.deliver(claimed.queue, claimed.document, claimed.delivery_tag, claimed.redelivered)
 
     def look(self) -> float:
-        """Send the acks that have gathered and look for messages if it is time to; return when to come back.
+        """Send acks and look for messages if it is time to; return when to come back.
 
         Raises:
             psycopg.OperationalError, WorkerUnknown: the server is lost. Reconnect.
         """
-        self.acks.flush()
         return self._look_out().look()
 
     def interrupt(self) -> None:

@@ -561,7 +561,7 @@ begin
   end if;
   due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
   perform pgqueue._require_enrolled();
-  message := pgqueue._task_message(task, args, kwargs, queue, priority, due_at, expires, id, headers, coalesce(ignore_result, false), link, errback);
+  message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
   values (send_task.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, send_task.priority, due_at,
           send_task.expires, message);
@@ -574,3 +574,29 @@ end
 $$;
 comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
   'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
+
+create function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb)
+  returns table (acked int, kind text, id bigint, token bigint, queue text, redelivered boolean, message text)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  of_session text := current_setting('synchronous_commit');
+  wish record;
+begin
+  acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
+  return next;
+  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int) loop
+    return query
+    select null::int, wish.kind, c.id, c.token, c.queue, c.redelivered, c.message::text
+    from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
+  end loop;
+  if ids <> '{}' then
+    -- A claim need not wait for the disk, an ack does: a task must not run again because the server crashed after it.
+    perform set_config('synchronous_commit', of_session, true);
+  end if;
+end
+$$;
+comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) is
+  'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the others are claims';
