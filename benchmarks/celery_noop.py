@@ -1,0 +1,127 @@
+"""How many tasks a second a Celery worker runs that do nothing: on pgqueue, Redis and RabbitMQ, side by side in one run.
+
+The queue is filled first; the rate is that from the first completion on, so that starting up does not count. PostgreSQL is durable
+(fsync, synchronous_commit), RabbitMQ's queue and messages too; Redis has its defaults, and forgets what it had not saved.
+
+    .venv/bin/python -m benchmarks.celery_noop [--tasks 5000] [--rounds 3] [--pool prefork] [--broker pgqueue] [--results ignored]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.brokers import running_rabbitmq, running_redis
+from benchmarks.noop_app import SLOTS, read_counts
+from benchmarks.setting import SETTINGS
+from pgqueue.config import to_url
+from tests.harness.servers import temporary_server
+
+POOLS = {
+    "prefork": ["--pool=prefork", "--concurrency=2"],
+    "threads": ["--pool=threads", "--concurrency=2"],
+    "solo": ["--pool=solo"],
+}
+GIVE_UP_AFTER = 300
+
+
+@contextlib.contextmanager
+def running_brokers(folder: Path, names: list[str]) -> Iterator[dict[str, tuple[str, str]]]:
+    """Run these brokers, and yield the broker's and the result backend's URL of each."""
+    with contextlib.ExitStack() as stack:
+        urls = {}
+        if "pgqueue" in names:
+            server = stack.enter_context(temporary_server(parent=Path("/var/tmp"), **SETTINGS))
+            url = to_url(server.conninfo(server.create_database()), "pgqueue")
+            urls["pgqueue"] = (url, url)
+        if "redis" in names:
+            port = stack.enter_context(running_redis(folder / "redis"))
+            urls["redis"] = (f"redis://127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/1")
+        if "rabbitmq" in names:
+            port = stack.enter_context(running_rabbitmq(folder / "rabbitmq"))
+            urls["rabbitmq"] = (f"amqp://guest:guest@127.0.0.1:{port}//", "rpc://")
+        yield {name: urls[name] for name in names}
+
+
+def measure(folder: Path, broker: str, backend: str, pool: list[str], tasks: int) -> tuple[float, float]:
+    """Return the tasks a second that one process publishes, and those that a worker runs."""
+    count = folder / "count"
+    count.write_bytes(bytes(SLOTS * 16))
+    environment = {**os.environ, "BENCH_BROKER": broker, "BENCH_BACKEND": backend, "BENCH_COUNT": str(count)}
+    publishing = subprocess.run(
+        [sys.executable, "-m", "benchmarks.celery_publisher", str(tasks)],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    with (folder / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "benchmarks.noop_app", "worker", "--loglevel=WARNING", *pool],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        first, started_at = _wait_for(count, 1, folder)
+        done, ended_at = _wait_for(count, tasks, folder)
+        return float(publishing.stdout), (done - first) / (ended_at - started_at)
+    finally:
+        worker.terminate()
+        worker.wait(60)
+
+
+def _wait_for(count: Path, tasks: int, folder: Path) -> tuple[int, float]:
+    deadline = time.monotonic() + GIVE_UP_AFTER
+    while True:
+        done, at = read_counts(count)
+        if done >= tasks:
+            return done, at
+        if time.monotonic() > deadline:
+            sys.exit(f"{done} of {tasks} tasks ran in {GIVE_UP_AFTER} seconds:\n{(folder / 'worker.log').read_text()}")
+        time.sleep(0.05)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pool", choices=POOLS, action="append")
+    parser.add_argument("--broker", choices=["pgqueue", "redis", "rabbitmq"], action="append")
+    parser.add_argument("--results", choices=["ignored", "stored"], action="append")
+    arguments = parser.parse_args()
+    brokers = arguments.broker or ["pgqueue", "redis", "rabbitmq"]
+    with tempfile.TemporaryDirectory() as place, running_brokers(Path(place), brokers) as urls:
+        print(f"{arguments.tasks} tasks, medians of {arguments.rounds} rounds, tasks a second")
+        for pool in arguments.pool or POOLS:
+            for results in arguments.results or ["ignored", "stored"]:
+                rates: dict[str, list[tuple[float, float]]] = {name: [] for name in brokers}
+                for _ in range(arguments.rounds):
+                    for name, (broker, backend) in urls.items():
+                        rates[name].append(
+                            measure(
+                                Path(place),
+                                broker,
+                                backend if results == "stored" else "",
+                                POOLS[pool],
+                                arguments.tasks,
+                            )
+                        )
+                for name in brokers:
+                    published, ran = (statistics.median(column) for column in zip(*rates[name], strict=True))
+                    each = " ".join(f"{rate:.0f}" for _published, rate in rates[name])
+                    print(
+                        f"{pool:8} results {results:8} {name:9} {ran:6.0f}   ({each}; published {published:.0f})",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()
