@@ -2261,7 +2261,7 @@ begin
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
-  elsif op = 'tracked' then
+  elsif op = 'tracked' and not args ? 'read' then
     return query select * from pgqueue._tracked(role, args);
     return;
   end if;
@@ -2293,6 +2293,7 @@ begin
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
     when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
+    when 'tracked' then return query select * from pgqueue._tracked(role, args);
     when 'cancel_tracked' then return query select pgqueue._cancel_tracked(role, args);
     when 'untrack' then return query select to_jsonb(pgqueue._untrack(role, args));
   end case;
@@ -2539,10 +2540,14 @@ CREATE FUNCTION pgqueue._launch_tracked(role oid, args jsonb) RETURNS jsonb
 declare
   session bigint := args ->> 'session_id';
   max_tracked int := args ->> 'max_tracked';
+  lowest int := pgqueue._lowest_tracked(session);
+  tracked bigint;
+  first int;
   handle pgqueue.handle;
   pid int;
 begin
-  if (select count(*) from pgqueue.tracked_job t where t.session_id = session) >= max_tracked then
+  select count(*), min(t.pid) into tracked, first from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
+  if tracked >= max_tracked then
     raise exception 'too many background workers'
       using errcode = '53400', detail = format('Current limit is %s concurrent workers per session.', max_tracked),
             hint = 'Wait for existing workers to complete, or increase pg_background.max_workers.';
@@ -2556,6 +2561,8 @@ begin
     exit when found;
     pid := pid % 2147483647 + 1;  -- the session still tracks the job from two thousand million jobs ago
   end loop;
+  -- Numbers begin anew after two thousand million: then the bound is of no use any more.
+  perform set_config('pgqueue.lowest_tracked', session || ' ' || case when pid < lowest then 0 else coalesce(first, pid) end, false);
   return jsonb_build_object('id', handle.id, 'cookie', handle.cookie, 'pid', pid);
 end
 $$;
@@ -2667,6 +2674,19 @@ CREATE FUNCTION pgqueue._loopback_name() RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._loopback_name() IS 'The open loopback of this session. Its name ends with the session''s number';
+
+CREATE FUNCTION pgqueue._lowest_tracked(session bigint) RETURNS integer
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN ((known.s ~ '^-?[0-9]+ [0-9]{1,9}$'::text) AND (split_part(known.s, ' '::text, 1) = (_lowest_tracked.session)::text)) THEN (split_part(known.s, ' '::text, 2))::integer
+             ELSE 0
+         END AS "case"
+    FROM ( SELECT current_setting('pgqueue.lowest_tracked'::text, true) AS current_setting) known(s);
+END;
+
+COMMENT ON FUNCTION pgqueue._lowest_tracked(session bigint) IS 'A pid below which the session whose loopback this is tracks nothing, as its last launch has seen. What it tracked once and nobody has vacuumed is below';
 
 CREATE FUNCTION pgqueue._make_background_role() RETURNS void
     LANGUAGE plpgsql
@@ -6106,6 +6126,8 @@ GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 

@@ -144,10 +144,7 @@ class Caller:
 
     def stats(self) -> dict[str, Any]:
         """Return this session's statistics."""
-        cursor = self.session.execute(f"select * from pg_background_stats{self.names.suffix}()")  # type: ignore[arg-type]
-        assert cursor.description is not None
-        (row,) = cursor.fetchall()
-        return dict(zip([column.name for column in cursor.description], row, strict=True))
+        return fetch_row(self, f"select * from pg_background_stats{self.names.suffix}()")
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         # The driver's object is good for the moment only.
@@ -166,3 +163,11 @@ class Caller:
 def sqlstate_and_message(error: psycopg.Error) -> tuple[str | None, str | None]:
     """What most rows of the reference give."""
     return error.sqlstate, error.diag.message_primary
+
+
+def fetch_row(caller: Caller, statement: str, *params: object) -> dict[str, Any]:
+    """Return the only row of a statement, by column."""
+    cursor = caller.session.execute(statement, params or None)  # type: ignore[arg-type]
+    assert cursor.description is not None
+    (found,) = cursor.fetchall()
+    return dict(zip([column.name for column in cursor.description], found, strict=True))

@@ -236,3 +236,11 @@ def test_a_job_launches_jobs_of_its_own_and_tracks_them_itself(caller):
     for _ in range(3):
         # The same executor runs the next job: it tracks nothing of the last one.
         assert caller.result(caller.launch(left), "launched boolean, tracked bigint") == [(True, 1)]
+
+
+def test_where_the_loopback_is_closed_after_each_call_the_session_still_knows_its_jobs(caller):
+    caller.execute("set pgqueue.loopback = 'call'")
+    handles = [caller.launch(f"select {n}") for n in range(3)]
+
+    assert list(caller.list()) == [handle.pid for handle in handles]
+    assert [caller.result(handle, "n int") for handle in handles] == [[(n,)] for n in range(3)]

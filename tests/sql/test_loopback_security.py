@@ -125,6 +125,32 @@ def test_a_replayed_launch_adds_no_job(alice, owner):
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
 
 
+def test_a_replayed_launch_with_pg_backgrounds_names_adds_no_job_and_answers_the_same(alice, owner):
+    request = json.dumps(json.loads(REQUEST) | {"session_id": 5, "max_tracked": 16, "queue_size": 65536})
+    role, right = oid_of(alice, "alice"), proof(alice, "launch_tracked", 5, request)
+    first = send(alice, op="launch_tracked", role=role, nonce=5, request=request, proven=right)
+
+    assert send(alice, op="launch_tracked", role=role, nonce=5, request=request, proven=right) == first
+    assert set(first[0][0]) == {"id", "cookie", "pid"}
+    assert fetch_value(owner, "select count(*) from pgqueue.tracked_job") == 1
+
+
+def test_a_replayed_read_of_a_result_with_pg_backgrounds_names_is_refused(alice):
+    request = json.dumps({"session_id": 5, "pid": 1, "read": True})
+    role, right = oid_of(alice, "alice"), proof(alice, "tracked", 5, request)
+    assert send(alice, op="tracked", role=role, nonce=5, request=request, proven=right) == []
+
+    error = refusal(alice, op="tracked", role=role, nonce=5, request=request, proven=right)
+
+    assert (error.sqlstate, error.diag.message_primary) == ("42501", "request was handed in before")
+
+
+def test_requests_of_pg_backgrounds_names_need_a_proof(alice, bob):
+    for op in ("launch_tracked", "tracked", "cancel_tracked", "untrack"):
+        error = refusal(alice, op=op, role=oid_of(alice, "bob"), request='{"session_id": 5, "pid": 1}')
+        assert (error.sqlstate, error.diag.message_primary) == ("42501", "request is not proven"), op
+
+
 def test_a_replayed_cancel_is_refused(alice, worker):
     handle = fetch_one(alice, "select * from pgqueue.launch('select 1')")
     request = json.dumps({"id": handle[0], "cookie": handle[1], "grace_ms": 0})

@@ -67,7 +67,7 @@ begin
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
-  elsif op = 'tracked' then
+  elsif op = 'tracked' and not args ? 'read' then
     return query select * from pgqueue._tracked(role, args);
     return;
   end if;
@@ -99,6 +99,7 @@ begin
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
     when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
+    when 'tracked' then return query select * from pgqueue._tracked(role, args);
     when 'cancel_tracked' then return query select pgqueue._cancel_tracked(role, args);
     when 'untrack' then return query select to_jsonb(pgqueue._untrack(role, args));
   end case;

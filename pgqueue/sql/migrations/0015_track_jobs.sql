@@ -28,6 +28,16 @@ create unlogged table pgqueue.tracked_timeout (
 );
 comment on table pgqueue.tracked_timeout is 'How often pg_background_run and pg_background_run_query gave up in a session';
 
+create function pgqueue._lowest_tracked(session bigint)
+  returns int
+  language sql stable
+begin atomic
+  select case when s ~ '^-?[0-9]+ [0-9]{1,9}$' and split_part(s, ' ', 1) = session::text then split_part(s, ' ', 2)::int else 0 end
+  from (select current_setting('pgqueue.lowest_tracked', true)) as known (s);
+end;
+comment on function pgqueue._lowest_tracked(bigint) is
+  'A pid below which the session whose loopback this is tracks nothing, as its last launch has seen. What it tracked once and nobody has vacuumed is below';
+
 create function pgqueue._launch_tracked(role oid, args jsonb)
   returns jsonb
   language plpgsql volatile security definer
@@ -36,10 +46,14 @@ as $$
 declare
   session bigint := args ->> 'session_id';
   max_tracked int := args ->> 'max_tracked';
+  lowest int := pgqueue._lowest_tracked(session);
+  tracked bigint;
+  first int;
   handle pgqueue.handle;
   pid int;
 begin
-  if (select count(*) from pgqueue.tracked_job t where t.session_id = session) >= max_tracked then
+  select count(*), min(t.pid) into tracked, first from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
+  if tracked >= max_tracked then
     raise exception 'too many background workers'
       using errcode = '53400', detail = format('Current limit is %s concurrent workers per session.', max_tracked),
             hint = 'Wait for existing workers to complete, or increase pg_background.max_workers.';
@@ -53,6 +67,8 @@ begin
     exit when found;
     pid := pid % 2147483647 + 1;  -- the session still tracks the job from two thousand million jobs ago
   end loop;
+  -- Numbers begin anew after two thousand million: then the bound is of no use any more.
+  perform set_config('pgqueue.lowest_tracked', session || ' ' || case when pid < lowest then 0 else coalesce(first, pid) end, false);
   return jsonb_build_object('id', handle.id, 'cookie', handle.cookie, 'pid', pid);
 end
 $$;
@@ -246,6 +262,6 @@ comment on function pgqueue._enroll_member(oid) is 'Gives a member of pgbackgrou
 
 revoke all on pgqueue.tracked_job, pgqueue.tracked_timeout from public;
 revoke all on function
-  pgqueue._launch_tracked(oid, jsonb), pgqueue._find_tracked(oid, jsonb), pgqueue._tracked_jobs(oid, jsonb), pgqueue._tracked(oid, jsonb),
+  pgqueue._lowest_tracked(bigint), pgqueue._launch_tracked(oid, jsonb), pgqueue._find_tracked(oid, jsonb), pgqueue._tracked_jobs(oid, jsonb), pgqueue._tracked(oid, jsonb),
   pgqueue._describe_tracked(pgqueue.tracked_job, int), pgqueue._cancel_tracked(oid, jsonb), pgqueue._untrack(oid, jsonb), pgqueue._enroll_member(oid)
   from public;

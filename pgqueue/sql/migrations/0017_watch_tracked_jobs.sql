@@ -227,32 +227,6 @@ end
 $$;
 comment on function pgqueue._cancel_many(jsonb, int) is 'pg_background_cancel_all and cancel_by_label';
 
-create function pgqueue._grant_background(member text, is_grant boolean, print_commands boolean)
-  returns boolean
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  command text := case when is_grant then format('grant pgbackground_role to %I', member) else format('revoke pgbackground_role from %I', member) end;
-begin
-  if to_regrole(quote_ident(member)) is null then
-    raise exception 'role "%" does not exist', member using errcode = '42704';
-  end if;
-  execute command;
-  if print_commands then
-    raise info '%', command;
-  end if;
-  if is_grant and not pgqueue._enroll_member(quote_ident(member)::regrole::oid) then
-    perform pgqueue.enroll(quote_ident(member)::regrole);  -- a superuser, whom only superusers enroll
-  end if;
-  return true;
-exception when others then
-  raise notice '%', sqlerrm;
-  return false;
-end
-$$;
-comment on function pgqueue._grant_background(text, boolean, boolean) is 'pg_background_grant_privileges and revoke. False: it could not be done, and a notice says why';
-
 create function pgqueue._result_info(want_pid int, want_cookie bigint, out row_count bigint, out command_tag text, out completed boolean,
                                      out has_error boolean, out started_at timestamptz, out finished_at timestamptz)
   language plpgsql volatile
