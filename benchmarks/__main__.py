@@ -17,7 +17,9 @@ from benchmarks.figure import Figure
 from benchmarks.setting import Setting, setting
 
 # In the order of the table; each is a module with run(setting) -> figures.
-NAMES = ("drain",)
+NAMES = (
+    *("drain", "backlog", "snapshot", "ballast", "latency", "enqueueing", "triggers", "round_trips", "idle", "memory"),
+)
 
 
 def main() -> None:
@@ -40,7 +42,10 @@ def main() -> None:
         text = json.dumps({"setting": told, "figures": written}, indent=1)
         sys.stdout.write(text + "\n") if options.json == "-" else Path(options.json).write_text(text + "\n")
     if options.json != "-":
-        Console().print(table(told, [figure for each in figures.values() for figure in each]))
+        out = Console()
+        if not out.is_terminal:
+            out.width = 140
+        out.print(table(told, [figure for each in figures.values() for figure in each]))
 
 
 def parse(arguments: list[str]) -> Any:

@@ -1,25 +1,27 @@
-"""How many transactions an idle worker causes; with --flower, one that Flower watches.
-
-.venv/bin/python -m benchmarks.idle [--flower]
-"""
+"""What an idle worker costs, by itself and watched by Flower: transactions, and CPU of its processes."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.setting import setting
+import psutil
+
+from benchmarks.figure import Figure
+from benchmarks.setting import Setting
 from pgqueue.child import Child
 from pgqueue.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness.database import Database
 from tests.harness.eventually import eventually
+from tests.harness.worker import Worker
 
-SECONDS = 60
+SECONDS = 30
 COUNT = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
+# Sessions tell what they did when they have been idle for a while.
+SETTLE_SECONDS = 12
 
 
 @contextlib.contextmanager
@@ -38,24 +40,31 @@ def flower(db: Database) -> Iterator[None]:
             child.stop(patience=10)
 
 
-def main(watched: bool) -> None:
-    with (
-        setting() as place,
-        place.database() as db,
-        place.worker(db),
-        flower(db) if watched else contextlib.nullcontext(),
-    ):
-        time.sleep(15)
-        session = db.connect()
-        before, started = session.execute(COUNT).fetchone(), time.monotonic()
-        time.sleep(SECONDS)
-        after, took = session.execute(COUNT).fetchone(), time.monotonic() - started
-        assert before is not None
-        assert after is not None
-        # One of them is this program's own.
-        rate = (after[0] - before[0] - 1) / took
-        print(f"idle worker{' and Flower' if watched else ''}: {rate:.2f} transactions a second over {took:.0f} s")
+def cpu_seconds(worker: Worker) -> float:
+    """Return the CPU time of a worker and its children."""
+    me = psutil.Process(worker.pid)
+    return sum(sum(process.cpu_times()[:2]) for process in [me, *me.children(recursive=True)])
 
 
-if __name__ == "__main__":
-    main("--flower" in sys.argv[1:])
+def watch(db: Database, worker: Worker, seconds: int) -> tuple[float, float]:
+    """Return the transactions a second, and the worker's share of a core in per cent."""
+    time.sleep(SETTLE_SECONDS)
+    before, cpu, began = db.fetch_value(COUNT), cpu_seconds(worker), time.monotonic()
+    time.sleep(seconds)
+    transactions = db.fetch_value(COUNT) - before - 1  # one of them is this program's own
+    took = time.monotonic() - began
+    return transactions / took, (cpu_seconds(worker) - cpu) / took * 100
+
+
+def run(setting: Setting) -> list[Figure]:
+    """By itself, then watched by Flower."""
+    with setting.database() as db, setting.worker(db) as worker:
+        seconds = setting.count(SECONDS)
+        transactions, share = watch(db, worker, seconds)
+        with flower(db):
+            watched, _ = watch(db, worker, seconds)
+    return [
+        Figure("idle worker", transactions, "tx/s", "<= 0.5"),
+        Figure("idle worker", share, "% of a core", "<= 0.3"),
+        Figure("idle worker and Flower", watched, "tx/s"),
+    ]

@@ -1,41 +1,36 @@
-"""From launch to result in one statement, one at a time, on an idle worker; and a plain committed insert beside it."""
+"""From launch to result in one statement, and from submit to started: one at a time, on an idle worker."""
 
 from __future__ import annotations
 
-import statistics
 import time
 
-from benchmarks.setting import setting
+from benchmarks.figure import Figure, percentile
+from benchmarks.setting import Setting
 
 ROUNDS = 300
+WARM_UP = 20
+PAUSE_SECONDS = 0.02
+STARTED = "select extract(epoch from started_at - launched_at)::float8 * 1000 from pgqueue.jobs where label = 'timed'"
 
 
-def main() -> None:
-    with setting() as place, place.database() as db, place.worker(db):
+def run(setting: Setting) -> list[Figure]:
+    """Percentiles in milliseconds."""
+    rounds = setting.count(ROUNDS)
+    took = []
+    with setting.database() as db, setting.worker(db):
         session = db.connect(prepare_threshold=None)
-        session.execute("create table plain (n int)")
-        times: dict[str, list[float]] = {}
-        for name, statement in (
-            ("committed insert", "insert into plain values (1)"),
-            ("launch", "select pgqueue.submit('select 42')"),
-            ("launch to result", "select * from pgqueue.result(pgqueue.launch('select 42')) as (answer int)"),
-        ):
-            times[name] = []
-            for n in range(-20, ROUNDS):
-                time.sleep(0.02)  # the worker is idle again
-                started = time.perf_counter()
-                session.execute(statement)
-                if n >= 0:
-                    times[name].append((time.perf_counter() - started) * 1000)
-        for name, took in times.items():
-            cuts = statistics.quantiles(took, n=100)
-            print(
-                f"{name:18} p50 {cuts[49]:6.2f} ms   p95 {cuts[94]:6.2f} ms   p99 {cuts[98]:6.2f} ms   ({len(took)} rounds)"
-            )
-        print(
-            f"ratio launch / committed insert: {statistics.median(times['launch']) / statistics.median(times['committed insert']):.2f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        for n in range(-WARM_UP, rounds):
+            time.sleep(PAUSE_SECONDS)  # the worker is idle again
+            began = time.perf_counter()
+            session.execute("select * from pgqueue.result(pgqueue.launch('select 42')) as (answer int)")
+            if n >= 0:
+                took.append((time.perf_counter() - began) * 1000)
+        for _ in range(rounds):
+            time.sleep(PAUSE_SECONDS)
+            session.execute("select pgqueue.wait(pgqueue.submit('select 42', label => 'timed'))")
+        started = [float(row[0]) for row in db.execute(STARTED)]
+    return [
+        Figure("launch to result, p50", percentile(took, 0.5), "ms", "<= 3", runs={"ms": took}),
+        Figure("launch to result, p99", percentile(took, 0.99), "ms", "<= 8"),
+        Figure("submit to started, p50", percentile(started, 0.5), "ms", "<= 2", runs={"ms": started}),
+    ]
