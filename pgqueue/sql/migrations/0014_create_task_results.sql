@@ -134,9 +134,11 @@ create function pgqueue._expire_task_results()
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  expired_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the indexes can be used
 begin
-  delete from pgqueue.task_group g where g.expires_at < clock_timestamp();
-  delete from pgqueue.chord c where c.expires_at < clock_timestamp();
+  delete from pgqueue.task_group g where g.expires_at < expired_until;
+  delete from pgqueue.chord c where c.expires_at < expired_until;
   -- Sessions that waited and are gone. One with the same number may have begun since.
   delete from pgqueue.result_waiter w
   where not exists (select from pg_stat_activity a where a.pid = w.pid and coalesce(a.backend_start <= w.waits_since, true));
@@ -287,9 +289,14 @@ begin
     with news as materialized (
       select r.task_id, r.state, r.payload, r.stored_at
       from pgqueue.result_waiter w
-      join pgqueue.task_result r on r.task_id = w.task_id
-      where w.pid = pg_backend_pid() and (r.stored_at > w.seen_until or pgqueue._state_rank(r.state) > 0)
-        and r.expires_at > clock_timestamp()
+      cross join lateral (
+        select r.*
+        from pgqueue.task_result r
+        where r.task_id = w.task_id and (r.stored_at > w.seen_until or pgqueue._state_rank(r.state) > 0)
+          and r.expires_at > clock_timestamp()
+        offset 0  -- task by task: a join would go through all results once there are many waits
+      ) r
+      where w.pid = pg_backend_pid()
     ), seen as (
       update pgqueue.result_waiter w set seen_until = n.latest
       from (select n.task_id, max(n.stored_at) as latest from news n group by n.task_id
