@@ -197,7 +197,7 @@ class Database:
                     generation = self._generation
                     break
                 session, generation = self._idle.pop()
-            if _is_quiet(session):
+            if is_quiet(session):
                 self._lent[session] = generation
                 return session
             close_session(session)
@@ -224,7 +224,7 @@ class Database:
         self._own = threading.local()
 
 
-def _is_quiet(session: Session) -> bool:
+def is_quiet(session: Session) -> bool:
     """Tell whether nothing has arrived on an idle session: what arrives there is the news of its end."""
     if session.closed:
         return False

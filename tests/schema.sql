@@ -159,8 +159,10 @@ CREATE TABLE pgqueue.message (
     kind pgqueue.message_kind NOT NULL,
     state pgqueue.message_state DEFAULT 'ready'::pgqueue.message_state NOT NULL,
     kept pgqueue.result_kept DEFAULT 'none'::pgqueue.result_kept NOT NULL,
+    top_level boolean DEFAULT false NOT NULL,
     worker_id integer,
     priority smallint DEFAULT 0 NOT NULL,
+    rank bigint GENERATED ALWAYS AS (((((9 - priority))::bigint << 58) | id)) STORED NOT NULL,
     deliveries smallint DEFAULT 0 NOT NULL,
     attempts smallint DEFAULT 0 NOT NULL,
     max_attempts smallint,
@@ -184,6 +186,10 @@ COMMENT ON COLUMN pgqueue.message.token IS 'The fencing token of the current cla
 COMMENT ON COLUMN pgqueue.message.session_id IS 'The session that handed the job in, for pgqueue.stats';
 
 COMMENT ON COLUMN pgqueue.message.submitter IS 'Set by the server, never by the submitter: roles insert through pgqueue.outbox, which lacks this column';
+
+COMMENT ON COLUMN pgqueue.message.top_level IS 'A job that cannot run in the batch lane, as its first try has shown';
+
+COMMENT ON COLUMN pgqueue.message.rank IS 'The order within a queue: high priority first, then by id. One column, so that no other index has this order';
 
 COMMENT ON COLUMN pgqueue.message.deliveries IS 'How often it was handed to a worker';
 
@@ -711,6 +717,14 @@ CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_
 #variable_conflict use_column
 declare
   claim_token bigint := pgqueue._random_bigint();
+  wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
+  -- What this session remembers while claims are dear: {kind: {full_at, bounds: {queue: {level: rank}}}}.
+  memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
+  memory jsonb := memories -> kind;
+  bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
+  begun_at timestamptz;
+  seconds float8;
+  ids bigint[] := '{}';
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
   perform set_config('synchronous_commit', 'off', true);
@@ -721,22 +735,17 @@ begin
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
-  return query
+  begun_at := clock_timestamp();
+  for id, token, queue, redelivered, message in
   with wanted as materialized (
     -- First of all: nothing of a paused queue is to be locked.
     select distinct u.name from unnest(_claim.queues) u (name)
     where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
   ), candidate as materialized (
-    select c.id, row_number() over (partition by wanted.name order by c.priority desc, c.id) as place
+    select c.id, row_number() over (partition by wanted.name order by c.rank) as place
     from wanted
-    cross join lateral (
-      select m.id, m.priority
-      from pgqueue.message m
-      where m.queue = wanted.name and m.kind = _claim.kind::pgqueue.message_kind and m.state = 'ready'
-      order by m.priority desc, m.id
-      limit max_count
-      for update skip locked
-    ) c
+    cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count,
+                                           case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
   ), picked as materialized (
     -- A turn for each queue, the first messages of each before the second.
     select c.id, c.place from candidate c order by c.place limit max_count
@@ -754,15 +763,41 @@ begin
     returning m.*, p.place
   )
   select c.id, c.token, c.queue, c.deliveries > 1,
-         case c.kind when 'task' then c.payload
+         case when c.kind = 'task' then c.payload
+         when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
+              -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
+              and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+              and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+           then null
          else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
                                    c.timeout, c.kept, c.label) end
   from claimed c
-  order by c.place, c.priority desc, c.id;
+  left join pgqueue.role_key k on k.role = c.submitter
+  order by c.place, c.rank
+  loop
+    ids := ids || id;
+    return next;
+  end loop;
+  seconds := extract(epoch from clock_timestamp() - begun_at);
+  if bounds is not null then
+    memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
+  elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
+    -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
+    -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
+    -- a fiftieth of the time.
+    memory := jsonb_build_object(
+      'full_at', extract(epoch from clock_timestamp()) + 50 * seconds,
+      'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));
+  elsif memory is null then
+    return;
+  else
+    memory := null;
+  end if;
+  perform set_config('pgqueue.claim_memory', (case when memory is null then memories - kind else jsonb_set(memories, array[kind], memory) end)::text, false);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) IS 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue';
+COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) IS 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and no message for those that the batch lane can run';
 
 CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -865,6 +900,32 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) IS 'News of the tasks that this session waits for. None: one row without a task, which says whether this session may sleep now until it is notified; if not, look again soon';
+
+CREATE FUNCTION pgqueue._command_tag(sql text, row_count bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE lower(w.word)
+             WHEN 'select'::text THEN ('SELECT '::text || _command_tag.row_count)
+             WHEN 'insert'::text THEN ('INSERT 0 '::text || _command_tag.row_count)
+             WHEN 'update'::text THEN ('UPDATE '::text || _command_tag.row_count)
+             WHEN 'delete'::text THEN ('DELETE '::text || _command_tag.row_count)
+             WHEN 'merge'::text THEN ('MERGE '::text || _command_tag.row_count)
+             WHEN 'refresh'::text THEN 'REFRESH MATERIALIZED VIEW'::text
+             WHEN 'truncate'::text THEN 'TRUNCATE TABLE'::text
+             WHEN 'notify'::text THEN 'NOTIFY'::text
+             WHEN 'call'::text THEN 'CALL'::text
+             WHEN 'do'::text THEN 'DO'::text
+             ELSE NULL::text
+         END AS "case"
+    FROM ( SELECT "substring"(_command_tag.sql, '^(?:\s|--[^
+]*
+|/[*].*?[*]/)*([A-Za-z]+)'::text) AS "substring") w(word)
+   WHERE ((_command_tag.row_count IS NOT NULL) AND (strpos(rtrim(_command_tag.sql, '; 	
+'::text), ';'::text) = 0));
+END;
+
+COMMENT ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) IS 'The command tag of a statement that the batch lane has run; NULL when its text does not say it plainly';
 
 CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1686,6 +1747,18 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the days of history and results that are wholly older than this, and what else has expired';
 
+CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- The owner of a schema may drop what is in it.
+  execute format('drop function if exists pgqueue_run.%I(bigint)', role::text);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._drop_runner(role oid) IS 'Drops the runner of a role';
+
 CREATE FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1697,6 +1770,18 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) IS 'The result of a tracked job was read to its end: now it is consumed, and the job no longer tracked';
+
+CREATE FUNCTION pgqueue._ended_jobs(ids bigint[]) RETURNS TABLE(id bigint, label text, preview text, attempts integer, state text, started_at double precision, ended_at double precision, command_tag text, error jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select h.id, h.label, left(h.sql, 200), h.attempts::int, h.state::text, extract(epoch from coalesce(h.started_at, h.ended_at))::float8,
+         extract(epoch from h.ended_at)::float8, pgqueue._command_tag(h.sql, h.row_count), h.error
+  from pgqueue.history h
+  where h.id = any (ids)
+$$;
+
+COMMENT ON FUNCTION pgqueue._ended_jobs(ids bigint[]) IS 'What monitors are told of ended jobs';
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -2133,6 +2218,32 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._finish_chord(group_id text) IS 'The callback of a chord was sent, or its errors were; parts that return later are ignored';
+
+CREATE FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  said pgqueue.activity;
+begin
+  -- Only jobs that took a while have been noted as running.
+  delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
+  with gone as (
+    delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token returning *
+  )
+  insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
+  select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
+         _finish_job.row_count, m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg,
+         (select w.name from pgqueue.worker w where w.id = m.worker_id)
+  from gone m;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint) IS 'Last in the transaction of a job in the batch lane: its effects and its removal commit together';
 
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2672,6 +2783,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._lock_job(id bigint, token bigint) IS 'First in the transaction of a job: while it runs nobody can take its claim';
 
+CREATE FUNCTION pgqueue._locked_keys(pids integer[]) RETURNS TABLE(pid integer, key bigint)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select l.pid, (l.classid::bigint << 32) | l.objid::bigint
+  from pg_locks l
+  where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid = any (pids)
+$$;
+
+COMMENT ON FUNCTION pgqueue._locked_keys(pids integer[]) IS 'The advisory locks with keys of 64 bits that these sessions hold';
+
 CREATE FUNCTION pgqueue._loopback_name() RETURNS text
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -2741,6 +2863,66 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._make_partitions() IS 'Makes the partitions of today and the next three days';
 
+CREATE FUNCTION pgqueue._make_runner(role oid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  is_ours boolean := pg_has_role(current_user, role, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end);
+begin
+  perform pgqueue._drop_runner(role);
+  execute format($body$
+    create function pgqueue_run.%1$I(id bigint)
+      returns bigint
+      language plpgsql volatile security definer
+    as $run$
+    declare
+      job record;
+      setting record;
+      row_count bigint;
+    begin
+      select o.sql, o.params, o.settings into job from pgqueue.own_claim o where o.id operator(pg_catalog.=) $1;
+      if not found then
+        raise exception using errcode = '42501', message = pg_catalog.concat('job ', $1, ' is not a claimed job of role ', current_user);
+      end if;
+      perform pg_catalog.set_config('pgqueue.job_id', $1::pg_catalog.text, true);
+      for setting in select s.key, s.value from pg_catalog.jsonb_each_text(job.settings) s loop
+        perform pg_catalog.set_config(setting.key, setting.value, true);
+      end loop;
+      if job.params is null then
+        execute job.sql;
+        get diagnostics row_count = row_count;
+      else
+        -- Prepared, so that the server finds out the types of the parameters.
+        execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
+        execute pg_catalog.concat('execute pgqueue_job(',
+          (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
+      end if;
+      -- What a job leaves for the commit would run as the worker.
+      set constraints all immediate;
+      execute 'close all';
+      return row_count;
+    end
+    $run$
+  $body$, role::text);
+  execute format('revoke all on function pgqueue_run.%I(bigint) from public', role::text);
+  execute format('grant execute on function pgqueue_run.%I(bigint) to pgqueue_worker', role::text);
+  -- To hand the function over one must be able to become the role, and the role to create functions here: for a moment.
+  if not is_ours then
+    execute format('grant %s to %I', role::regrole, current_user);
+  end if;
+  execute format('grant create on schema pgqueue_run to %s', role::regrole);
+  execute format('alter function pgqueue_run.%I(bigint) owner to %s', role::text, role::regrole);
+  execute format('revoke create on schema pgqueue_run from %s', role::regrole);
+  if not is_ours then
+    execute format('revoke %s from %I', role::regrole, current_user);
+  end if;
+  update pgqueue.role_key k set has_runner = true where k.role = _make_runner.role;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._make_runner(role oid) IS 'Makes the runner of a role, if this role may hand a function over to it (else 42501)';
+
 CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2792,6 +2974,82 @@ CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role for one minute of this server process';
+
+CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select case error ->> 'sqlstate'
+    when '25001' then true  -- VACUUM and the like
+    when '2D000' then true  -- a CALL or DO that commits
+    when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'  -- SET ROLE: the login of the submitter may
+    when '42601' then params is not null  -- not a statement that can be prepared
+    when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
+    when '42P18' then params is not null  -- a parameter that it does not name
+    else false end
+$$;
+
+COMMENT ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) IS 'Whether an error says that a statement cannot run inside a function';
+
+CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint, rank bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  if bounds is null then
+    return query
+    select m.id, m.rank
+    from pgqueue.message m
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+    order by m.rank
+    limit max_count
+    for update skip locked;
+  else
+    -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
+    return query
+    select m.id, m.rank
+    from generate_series(0, 9) p (level)
+    cross join lateral (
+      select r.id, r.rank
+      from pgqueue.message r
+      where r.queue = _next_ready.queue and r.kind = _next_ready.kind and r.state = 'ready'
+        and r.rank > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58) and r.rank < (p.level + 1)::bigint << 58
+      order by r.rank
+      limit max_count
+      for update skip locked
+    ) m
+    limit max_count;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+
+CREATE FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
+  select m.id, m.worker_id, r.pid, r.started_at
+  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.state = 'claimed'
+  on conflict do nothing;
+  return query
+  select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
+         exists (select from pgqueue.request q where q.id = m.id and q.kind = 'cancel'),
+         coalesce(r.started_at + least(m.timeout, nullif(m.settings ->> 'statement_timeout', '0')::interval) < clock_timestamp(), false),
+         (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
+  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.state = 'claimed';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) IS 'Makes jobs of the batch lane visible as running, and says which are to be stopped: canceled, or past their timeout';
 
 CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TABLE(kind text, oid oid, signature text, is_helper boolean)
     LANGUAGE sql STABLE
@@ -2875,6 +3133,25 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._over_loopback(query text) IS 'Runs a query over the loopback of this session, and connects it first if need be';
+
+CREATE FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- As the worker: it sees since when its own sessions are in a transaction.
+  select n.*
+  from (
+    select array_agg(r.id) as ids, array_agg(a.pid) as pids, array_agg(a.xact_start) as started_at
+    from unnest(ids, pids, secrets) r (id, pid, secret)
+    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = hashint8extended(r.id, r.secret)
+    join pg_stat_activity a on a.pid = r.pid
+    where a.xact_start < clock_timestamp() - least_ms * interval '1 ms'
+  ) running
+  cross join lateral pgqueue._note_running(running.ids, running.pids, running.started_at) n
+  where running.ids is not null
+$$;
+
+COMMENT ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) IS 'Which of these jobs run, and since when';
 
 CREATE FUNCTION pgqueue._partition_name(parent text, day date) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -3132,6 +3409,21 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise(error jsonb) IS 'Raises the error of a job with its fields';
 
+CREATE FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(jsonb_object_agg(q.queue, coalesce(bounds -> q.queue, '{}') || q.raised), '{}')
+  from (
+    select c.queue, jsonb_object_agg(c.level, case when must_lower then c.last_rank
+                                              else greatest(c.last_rank, (bounds -> c.queue ->> c.level::text)::bigint) end) as raised
+    from (select m.queue, 9 - m.priority as level, max(m.rank) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
+    group by c.queue
+  ) q
+$$;
+
+COMMENT ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) IS 'The bounds of these queues after these messages were claimed';
+
 CREATE FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3247,6 +3539,7 @@ CREATE FUNCTION pgqueue._reclaim(max_deliveries integer) RETURNS integer
     AS $$
 declare
   lost int[];
+  is_thorough boolean := random() < 0.02;
   held pgqueue.message;
   queues text[];
   reclaimed int := 0;
@@ -3255,9 +3548,11 @@ begin
   -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
   select array_agg(distinct c.worker_id) into lost
   from (
-    select m.worker_id from pgqueue.message m where m.state = 'claimed'
-    union
     select w.id from pgqueue.worker w
+    union
+    -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
+    -- many that are done and that a held snapshot keeps.
+    select m.worker_id from pgqueue.message m where m.state = 'claimed' and is_thorough
   ) c (worker_id)
   where not exists (
     select from pgqueue.worker w
@@ -3360,6 +3655,23 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) IS 'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
+
+CREATE FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  free bigint[];
+begin
+  select array_agg(m.id) into free
+  from (select q.id from unnest(ids, tokens) c (id, token) join pgqueue.message q on q.id = c.id and q.token = c.token
+        for update of q skip locked) m;
+  perform pgqueue._release(array_agg(c.id), array_agg(c.token), true) from unnest(ids, tokens) c (id, token) where c.id = any (free);
+  return free;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) IS 'Gives back those of these jobs that do not run: they wait behind a long one. Returns them';
 
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
@@ -3625,6 +3937,49 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
 
+CREATE PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secret bigint)
+    LANGUAGE plpgsql
+    AS $$
+declare
+  gate_key bigint := pg_catalog.hashint8extended(0, secret);
+  job record;
+  row_count bigint;
+begin
+  for n in 1 .. pg_catalog.cardinality(ids) loop
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job. Any
+    -- role can take it if it finds out the key: so it is not waited for longer than a cancel takes.
+    for attempt in 1 .. 50 loop
+      if pg_catalog.pg_try_advisory_lock(gate_key) then
+        perform pg_catalog.pg_advisory_unlock(gate_key);
+        exit;
+      end if;
+      perform pg_catalog.pg_sleep(0.005);
+    end loop;
+    select * into job from pgqueue._start_job(ids[n], tokens[n], pg_catalog.hashint8extended(ids[n], secret));
+    if job.runner is not null then
+      execute job.runner into row_count using ids[n];
+      -- First of all the search_path: the job may have set it. Then whatever else it left in the session.
+      reset all;
+      discard temp;
+      discard sequences;
+      deallocate all;
+      unlisten *;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('statement_timeout', '0', false),
+              pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
+              pg_catalog.pg_advisory_unlock_all();
+      perform pgqueue._finish_job(ids[n], tokens[n], row_count);
+      if job.is_async then
+        perform pg_catalog.set_config('synchronous_commit', 'off', true);
+      end if;
+    end if;
+    commit;
+  end loop;
+end
+$$;
+
+COMMENT ON PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secret bigint) IS 'Runs claimed jobs, each in a transaction of its own. An error ends it; pgqueue._settle_run then says what is left to run';
+
 CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3670,6 +4025,18 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) IS 'pg_background_run';
+
+CREATE FUNCTION pgqueue._running_message(id bigint, token bigint) RETURNS json
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select pgqueue._job_message(m.id, m.token, m.queue, m.priority, m.deliveries, m.attempts, m.submitter, m.sql, m.params, m.settings,
+                              m.timeout, m.kept, m.label)
+  from pgqueue.message m
+  where m.id = _running_message.id and m.token = _running_message.token
+$$;
+
+COMMENT ON FUNCTION pgqueue._running_message(id bigint, token bigint) IS 'A job of the batch lane that takes long, as a message for Celery';
 
 CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -3822,6 +4189,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) IS 'Writes the progress of a running job, from another session than its own';
 
+CREATE FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- What a session says of a job is believed while that job runs in it.
+  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = hashint8extended(_set_run_progress.id, secret)) then
+    perform set_config('synchronous_commit', 'off', true);
+    insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
+    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.state = 'claimed'
+    on conflict on constraint activity_pkey do update set progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) IS 'Writes the progress of a job that runs in the batch lane, from another session than its own';
+
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3858,6 +4242,48 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._settings() IS 'The settings that a job of the caller inherits';
 
+CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  m pgqueue.message;
+  called_at timestamptz := clock_timestamp() - run_seconds * interval '1 s';
+begin
+  -- They run in this order, and one that has ended is gone: the first that is left is the one that ran.
+  if is_jobs then
+    select q.* into m
+    from unnest(ids, tokens) with ordinality c (id, token, n)
+    join pgqueue.message q on q.id = c.id and q.token = c.token
+    order by c.n
+    limit 1
+    for update of q;
+    if m.id is not null and pgqueue._needs_top_level(error, m.params) then
+      update pgqueue.message q
+      set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
+      where q.id = m.id;
+      delete from pgqueue.activity a where a.id = m.id;
+      perform pgqueue._wake(m.queue);
+      return query select m.id, m.token, 'handed over';
+    elsif m.id is not null then
+      insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
+      values (m.id, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
+      on conflict do nothing;
+      return query select m.id, m.token, pgqueue._fail_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
+    end if;
+  end if;
+  return query
+  select c.id, c.token, null::text
+  from unnest(ids, tokens) with ordinality c (id, token, n)
+  join pgqueue.message q on q.id = c.id and q.token = c.token
+  where q.id is distinct from m.id
+  order by c.n;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) IS 'After pgqueue._run_jobs ended with an error: what became of the job that raised it, and the jobs that are still to be run (verdict NULL)';
+
 CREATE FUNCTION pgqueue._shown(repr text) RETURNS text
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -3881,6 +4307,34 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._somebody_listens(exchange text) IS 'Whether any queue is bound to an exchange';
+
+CREATE FUNCTION pgqueue._start_job(id bigint, token bigint, lock_key bigint, OUT runner text, OUT is_async boolean) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  m pgqueue.message;
+begin
+  select * into m from pgqueue.message q where q.id = _start_job.id and q.token = _start_job.token for update;
+  if not found then
+    return;
+  elsif exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
+    return;
+  elsif m.expires_at <= clock_timestamp() then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', m.expires_at)), null, null);
+    return;
+  end if;
+  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
+  perform pg_try_advisory_xact_lock(lock_key), pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (m.id % 2147483647)::int);
+  runner := 'select pgqueue_run."' || m.submitter || '"($1)';
+  is_async := m.settings ->> 'synchronous_commit' = 'off';
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._start_job(id bigint, token bigint, lock_key bigint, OUT runner text, OUT is_async boolean) IS 'First in the transaction of a job in the batch lane: how to run it; NULL: it has ended, or the claim is lost';
 
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE
@@ -3949,6 +4403,29 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) IS 'This session no longer waits for these tasks, and for now does not sleep: nobody notifies it';
+
+CREATE FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  run_key bigint := hashint8extended(id, secret);
+begin
+  -- While this is held the session begins no other job.
+  perform pg_advisory_xact_lock(hashint8extended(0, secret));
+  if not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
+    return false;
+  end if;
+  perform case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
+  for attempt in 1 .. 20 loop
+    exit when not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key);
+    perform pg_sleep(0.005);
+  end loop;
+  return true;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) IS 'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run';
 
 CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4330,8 +4807,10 @@ CREATE VIEW pgqueue.inbox AS
     kind,
     state,
     kept,
+    top_level,
     worker_id,
     priority,
+    rank,
     deliveries,
     attempts,
     max_attempts,
@@ -4664,6 +5143,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) IS 'A kombu message that says where and why it died';
 
+CREATE FUNCTION pgqueue._without_runner(error jsonb, sql text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  -- The context says, from the inside out: what the job called, the statement of the job, its runner, ...
+  context text := regexp_replace(error ->> 'context', E'(^|\n)[^\n]*pgqueue_run[.].*', '');
+  statement text := '"' || sql || '"';
+begin
+  if right(context, length(statement)) = statement then
+    context := regexp_replace(left(context, -length(statement)), E'(^|\n)[^\n]*$', '');
+  end if;
+  return case when context = '' then error - 'context' when context is null then error else error || jsonb_build_object('context', context) end;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._without_runner(error jsonb, sql text) IS 'The error of a job, its context as it would be at the top level';
+
 CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4815,6 +5312,12 @@ begin
   end if;
   insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
   execute format('grant pgqueue_user to %s', role);
+  begin
+    perform pgqueue._make_runner(role);
+  exception when insufficient_privilege then
+    raise notice 'jobs of role % run only where a worker can log in as it', role
+      using detail = sqlerrm, hint = format('To let any worker run them, grant the role to the owner of pgqueue (grant %s to %I) and enroll it again.', role, current_user);
+  end;
 end
 $$;
 
@@ -4924,7 +5427,7 @@ begin
     raise exception 'pct must not be NULL' using errcode = '22004';
   end if;
   -- An INFO reaches the client in the middle of a statement, whatever client_min_messages says. The client is the worker.
-  raise info using errcode = 'PQ001', message = jsonb_build_object('pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
+  raise info using errcode = 'PQ001', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
 end
 $$;
 
@@ -5123,6 +5626,7 @@ CREATE FUNCTION pgqueue.unenroll(role regrole) RETURNS void
     AS $$
 begin
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
+  perform pgqueue._drop_runner(role);
   execute format('revoke pgqueue_user from %s', role);
 end
 $$;
@@ -5239,7 +5743,7 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
     progress_pct,
     progress_msg,
     row_count AS rows,
-    command_tags[cardinality(command_tags)] AS command_tag,
+    COALESCE(command_tags[cardinality(command_tags)], pgqueue._command_tag(sql, row_count)) AS command_tag,
     (error ->> 'sqlstate'::text) AS sqlstate,
     (error ->> 'message'::text) AS error,
     (error ->> 'detail'::text) AS error_detail,
@@ -5350,14 +5854,27 @@ CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
 
 COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 
+CREATE VIEW pgqueue.own_claim WITH (security_barrier='true') AS
+ SELECT id,
+    sql,
+    params,
+    settings
+   FROM pgqueue.message
+  WHERE ((submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) AND (kind = 'job'::pgqueue.message_kind) AND (state = 'claimed'::pgqueue.message_state));
+
+COMMENT ON VIEW pgqueue.own_claim IS 'What a runner may run: the claimed jobs of the role that runs';
+
 CREATE TABLE pgqueue.role_key (
     role oid NOT NULL,
     key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    has_runner boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
+
+COMMENT ON COLUMN pgqueue.role_key.has_runner IS 'Whether the batch lane can run its jobs (pgqueue._make_runner)';
 
 CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
  SELECT role,
@@ -5772,7 +6289,7 @@ CREATE INDEX message_expiry ON pgqueue.message USING btree (expires_at) WHERE ((
 
 COMMENT ON INDEX pgqueue.message_expiry IS 'pgqueue._expire_messages: tasks that nobody took in time';
 
-CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, priority DESC, id) WHERE (state = 'ready'::pgqueue.message_state);
+CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, rank) WHERE (state = 'ready'::pgqueue.message_state);
 
 COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
 
@@ -5939,6 +6456,12 @@ REVOKE ALL ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boole
 GRANT ALL ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) TO pgqueue_user;
 
@@ -6013,8 +6536,13 @@ REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, behavior text) FROM PUB
 
 REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
@@ -6060,6 +6588,9 @@ GRANT ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) TO pgqueue_u
 REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
@@ -6128,6 +6659,9 @@ GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._locked_keys(pids integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._locked_keys(pids integer[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._loopback_name() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
@@ -6140,11 +6674,20 @@ REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
 
@@ -6156,6 +6699,9 @@ GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie
 
 REVOKE ALL ON FUNCTION pgqueue._over_loopback(query text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._over_loopback(query text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
 
@@ -6193,6 +6739,8 @@ GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
 
@@ -6220,6 +6768,9 @@ GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
 
@@ -6259,11 +6810,17 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secret bigint) FROM PUBLIC;
+GRANT ALL ON PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secret bigint) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT run_label text, OUT launched_at timestamp with time zone, OUT timed_out boolean, OUT elapsed_ms bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
@@ -6290,6 +6847,9 @@ REVOKE ALL ON FUNCTION pgqueue._set_paused(queue text, paused boolean) FROM PUBL
 REVOKE ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
 
@@ -6299,11 +6859,17 @@ GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._somebody_listens(exchange text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._somebody_listens(exchange text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._start_job(id bigint, token bigint, lock_key bigint, OUT runner text, OUT is_async boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._start_job(id bigint, token bigint, lock_key bigint, OUT runner text, OUT is_async boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
@@ -6315,6 +6881,9 @@ GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.j
 REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_user;
@@ -6409,6 +6978,8 @@ REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._without_runner(error jsonb, sql text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
 
@@ -6526,6 +7097,8 @@ GRANT INSERT(label) ON TABLE pgqueue.outbox TO pgqueue_user;
 GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.own_claim TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.own_key TO pgqueue_user;
 

@@ -1,7 +1,8 @@
 """kombu's channel: each hook is one query.
 
 Exchanges, queues and bindings are shared tables, so kombu's in-process tables are not used. A channel consumes one kind
-of message: Celery's channels take tasks; one whose `kind` was set to 'job' takes SQL jobs from the same queues.
+of message: Celery's channels take tasks; one whose `kind` was set to 'job' or 'batch' takes SQL jobs from the
+same queues.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .qos import QoS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .lookout import Claimed
     from .transport import Transport
 
 
@@ -43,8 +45,10 @@ class Channel(virtual.Channel):
     QoS = QoS
     supports_fanout = True
     do_restore = False
-    #: The kind of message that consumers of this channel take: 'task' or 'job'. Set it before consuming.
+    #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
     kind = "task"
+    #: Takes the number, the token and the delivery tag of jobs that come without a message (kind 'batch').
+    on_bare: Callable[[int, int, str], None] | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
@@ -208,10 +212,15 @@ class Channel(virtual.Channel):
         """Claim one message of a queue and return it, or None."""
         return self._transport.get(self, queue, no_ack)
 
-    def deliver(self, queue: str, document: str, delivery_tag: str, redelivered: bool) -> Subscription:
+    def deliver(self, claimed: Claimed) -> Subscription:
         """Hand a claimed message to the consumer of its queue, and return that."""
-        subscription = next(s for s in self._subscriptions.values() if s.queue == queue)
-        message = self.receive(document, delivery_tag, redelivered, subscription.no_ack)
+        subscription = next(s for s in self._subscriptions.values() if s.queue == claimed.queue)
+        if claimed.document is None:
+            self.qos.append(None, claimed.delivery_tag)
+            if self.on_bare is not None:
+                self.on_bare(claimed.id, claimed.token, claimed.delivery_tag)
+            return subscription
+        message = self.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, subscription.no_ack)
         subscription.callback(message)
         return subscription
 
@@ -254,6 +263,11 @@ class Channel(virtual.Channel):
     def settle(self, delivery_tag: str) -> None:
         """Free the place of a message that its own transaction has removed. Asks nothing of the server."""
         self._transport.count_settled(self._forget(delivery_tag))
+
+    def forget(self, delivery_tag: str) -> None:
+        """Free the place of a message that was given back otherwise. Asks nothing of the server."""
+        self._forget(delivery_tag)
+        self._transport.wake()
 
     def close(self) -> None:
         """Cancel all consumers.

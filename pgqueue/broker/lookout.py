@@ -36,7 +36,7 @@ class Claimed(NamedTuple):
     token: int
     queue: str
     redelivered: bool
-    document: str
+    document: str | None
 
     @property
     def delivery_tag(self) -> str:

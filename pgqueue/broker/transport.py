@@ -189,6 +189,11 @@ class Transport(virtual.Transport):
         """
         self._on_control = callback
 
+    def is_heard(self, exchange: str, routing_key: str) -> bool:
+        """Tell whether a queue may be bound there: False if a publish has reached none and none was bound since."""
+        lookout = self._lookout
+        return lookout is None or (exchange, routing_key) not in lookout.presence.unbound
+
     def count_settled(self, makes_room: bool) -> None:
         """Note that a message is done: it counts for the worker, and may leave room where there was none."""
         lookout = self._lookout
@@ -202,6 +207,7 @@ class Transport(virtual.Transport):
         claimed = self._look_out().take(channel.kind, queue)
         if claimed is None:
             return None
+        assert claimed.document is not None, "only the batch lane takes jobs without a message"
         return channel.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, no_ack)
 
     def stop_consuming(self, channel: OurChannel, queue: str) -> None:
@@ -245,7 +251,7 @@ class Transport(virtual.Transport):
         if found is None:
             return None
         claimed, channel = found
-        return channel.deliver(claimed.queue, claimed.document, claimed.delivery_tag, claimed.redelivered)
+        return channel.deliver(claimed)
 
     def look(self) -> float:
         """Send acks and look for messages if it is time to; return when to come back.

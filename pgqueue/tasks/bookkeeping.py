@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..database import Database
+    from .batch import BatchJob
     from .claim import ClaimedJob
     from .fault import Fields
     from .session import Session
@@ -60,7 +61,7 @@ class Bookkeeping:
         ((count,),) = self._fetch("release", ids=[job.id], tokens=[job.token], undelivered=is_undelivered)
         return Outcome(Ending.RELEASED if count else Ending.GONE, reason)
 
-    def release_all(self, jobs: Sequence[ClaimedJob]) -> None:
+    def release_all(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
         """Give jobs back that never began. Tries once."""
         if jobs:
             ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
@@ -71,9 +72,34 @@ class Bookkeeping:
         ((was_ours,),) = self._fetch("defer_job", **job.key, note=note, delay=_DEFERRED_SECONDS)
         return Outcome(Ending.DEFERRED if was_ours else Ending.GONE, note)
 
-    def request_cancel(self, job: ClaimedJob) -> None:
+    def request_cancel(self, job: ClaimedJob | BatchJob) -> None:
         """Note that the job is to be canceled: then it ends so, whether it runs or waits."""
-        self._fetch("request_cancel", **job.key)
+        self._fetch("request_cancel", id=job.id, token=job.token)
+
+    def settle_run(
+        self, jobs: Sequence[BatchJob], fields: Fields, run_seconds: float, pid: int, *, is_jobs: bool
+    ) -> list[tuple[int, int, str | None]]:
+        """Report the error that ended a run of the batch lane.
+
+        Args:
+            jobs: those that it was to run, in order.
+            fields: the error; `is_jobs` tells whether the job raised it that ran.
+            run_seconds: how long the run took.
+            pid: of the session that ran them.
+
+        Returns:
+            The number, the token and the verdict of the job that raised it, and of those still to be run, verdict None.
+        """
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        return self._fetch(
+            "settle_run",
+            ids=ids,
+            tokens=tokens,
+            error=json.dumps(fields),
+            is_jobs=is_jobs,
+            run_seconds=run_seconds,
+            pid=pid,
+        )
 
     def find_server_start(self) -> datetime | None:
         """Return when the server started; None: it is away."""

@@ -13,6 +13,7 @@ import psycopg
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from .batch import BatchRunner, Chunk
 from .cancel import CancelGate, Cause
 from .claim import Ending, Outcome
 from .credentials import LoginRefused
@@ -39,6 +40,7 @@ class Executor(threading.Thread):
         #: The role whose session it keeps.
         self.role: str | None = None
         self._label = f"pgqueue executor {number}"
+        self._batch = BatchRunner(self._label, pool)
         self._pool = pool
         self._session: Session | None = None
         self._needs_reset = False
@@ -47,22 +49,41 @@ class Executor(threading.Thread):
 
     def run(self) -> None:
         """Take jobs from the pool until it stops."""
-        while (assignment := self._pool.take(self)) is not None:
+        while (work := self._pool.take(self)) is not None:
+            if isinstance(work, Chunk):
+                self._run_chunk(work)
+                continue
+            assignment = work
             started, self._job, self._notices = monotonic(), assignment.job, Notices()
             self.gate.enter(assignment.job.id)
             outcome = self._run_guarded(assignment)
             self.gate.leave()
-            self._pool.progress.forget(assignment.job)
+            self._pool.progress.forget(assignment.job.id)
             self._job = None
             self._pool.end(assignment, outcome, monotonic() - started)
             self._reset_session()
-        self.close_session()
+        self.close_sessions()
 
-    def close_session(self) -> None:
-        """End the session; the next job opens another."""
+    def close_sessions(self) -> None:
+        """End the sessions; the next job opens another."""
+        self._batch.close_session()
+        self._close_session()
+
+    def _close_session(self) -> None:
         if self._session is not None:
             self._session.close()
         self._session, self.role = None, None
+
+    def _run_chunk(self, chunk: Chunk) -> None:
+        begun_at = monotonic()
+        try:
+            self._batch.run(chunk)
+        except Exception:  # the edge of the lane: whatever happens, the executor lives on
+            logger.exception("%s: jobs could not be run; they stay claimed until the worker ends", self._label)
+            self._batch.close_session()
+        chunk.seconds = monotonic() - begun_at
+        self._pool.progress.forget(*(job.id for job in chunk.jobs))
+        self._pool.end_chunk(chunk)
 
     def _run_guarded(self, assignment: Assignment) -> Outcome:
         job = assignment.job
@@ -70,7 +91,7 @@ class Executor(threading.Thread):
             return self._run(assignment)
         except Exception as error:  # the edge of the lane: whatever happens, the executor lives on
             logger.exception("job %s could not be run, or its end not be reported", job.id)
-            self.close_session()
+            self._close_session()
             try:
                 return self._pool.books.defer(job, f"the worker failed: {type(error).__name__}: {error}")
             except psycopg.Error as next_error:
@@ -139,7 +160,7 @@ class Executor(threading.Thread):
             return self._settle_lost_run(session, fields, cause)
         except (psycopg.NotSupportedError, UnicodeError):
             # The job has set a client_encoding that Python does not know.
-            self.close_session()
+            self._close_session()
             return self._pool.books.fail(job, fields, None)
 
     def _settle_lost_run(self, session: Session, fields: Fields, cause: Cause | None) -> Outcome:
@@ -149,7 +170,7 @@ class Executor(threading.Thread):
 
     def _get_session(self, role: str) -> Session:
         if self._session is not None and (self.role != role or self._session.is_lost):
-            self.close_session()
+            self._close_session()
         if self._session is None:
             self._session = self._pool.credentials.log_in(role, f"{self._label}: idle")
             self._session.add_notice_handler(self._hear)
@@ -162,7 +183,7 @@ class Executor(threading.Thread):
                 self._session.reset()
             except (psycopg.Error, ConnectionLost) as error:
                 logger.info("%s: its session has ended: %s", self._label, error)
-                self.close_session()
+                self._close_session()
         self._needs_reset = False
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:

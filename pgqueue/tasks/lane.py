@@ -19,18 +19,26 @@ from kombu.messaging import Consumer
 
 from ..config import to_conninfo
 from ..database import Database
+from .announce import Announcer
+from .batch import BatchJob
 from .consumer import LaneConsumer, follow_queues
+from .long_runs import LongRuns
 from .pool import ExecutorPool
 from .request import TASK_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from .batch import Chunk
 
 logger = get_logger(__name__)
 
 _DRIVER_TYPE = "pgqueue"
-_PREFETCH_MULTIPLIER = 2
 _BEGINNING_SECONDS = 1.0
+_JOIN_SECONDS = 5.0
+_EVENTS_IN_A_MESSAGE = 1000
+#: Verdicts about jobs that go on elsewhere or later.
+_NOT_ENDED = frozenset({"handed over", "retried", "gone"})
 
 
 class JobLane(bootsteps.StartStopStep):
@@ -53,6 +61,9 @@ class JobLane(bootsteps.StartStopStep):
         self._is_draining = False
         #: The delivery tags of the jobs that this worker has, by the ids that Celery knows.
         self._tags: dict[str, str] = {}
+        self._bare_tags: set[str] = set()
+        self._announcer: Announcer | None = None
+        self._long_runs: LongRuns | None = None
 
     def include_if(self, consumer: Any) -> bool:
         """Only a worker whose broker is pgqueue runs jobs."""
@@ -68,9 +79,10 @@ class JobLane(bootsteps.StartStopStep):
             self.pool.start()
             follow_queues(consumer, self._add_queue, self._cancel_queue)
         self._channel = consumer.connection.channel()
-        self._channel.kind = "job"
-        self._channel.basic_qos(0, self._size * _PREFETCH_MULTIPLIER, False)
-        for tag in self._tags.values():
+        self._channel.kind = "batch"
+        self._channel.on_bare = self._take_bare
+        self._channel.basic_qos(0, self.pool.wanted, False)
+        for tag in (*self._tags.values(), *self._bare_tags):
             # A job that runs since before the connection was lost takes one of the places.
             self._channel.qos.append(None, tag)
         consumer.connection.transport.on_control(self.pool.orders.look_soon)
@@ -87,9 +99,10 @@ class JobLane(bootsteps.StartStopStep):
         if self.pool is None:
             return
         is_shutdown = consumer.blueprint.state in (bootsteps.CLOSE, bootsteps.TERMINATE)
-        withdrawn = [assignment.job for assignment in self.pool.withdraw()]
-        for job in withdrawn:
-            self._tags.pop(job.task_id, None)
+        assignments, bare = self.pool.withdraw()
+        for assignment in assignments:
+            self._tags.pop(assignment.job.task_id, None)
+        self._bare_tags.difference_update(job.delivery_tag for job in bare)
         if not is_shutdown:
             # What waited is lost with the connection. Celery must know of all that began, before it reconnects.
             self.pool.wait_for_beginnings(_BEGINNING_SECONDS)
@@ -98,11 +111,14 @@ class JobLane(bootsteps.StartStopStep):
         try:
             if jobs is not None:
                 jobs.cancel()
-            self.pool.books.release_all(withdrawn)
+            self.pool.books.release_all([*(assignment.job for assignment in assignments), *bare])
         except psycopg.Error as error:
             logger.warning("jobs that wait could not be given back, their claims end with this process: %s", error)
         self._drain(consumer, self.pool)
         self.pool.stop()
+        if self._announcer is not None:
+            self._announcer.stop()
+            self._announcer.join(_JOIN_SECONDS)
 
     def info(self, consumer: Any) -> dict[str, Any]:
         """Return what `inspect stats` shows of the lane."""
@@ -110,7 +126,17 @@ class JobLane(bootsteps.StartStopStep):
 
     def _make_pool(self, consumer: Any) -> ExecutorPool:
         database = Database.for_dsn(to_conninfo(consumer.connection.as_uri(include_password=True)))
-        pool = ExecutorPool(database, self._size, lambda: self._on_report(consumer))
+        announcer = Announcer(database, lambda: _make_dispatcher(consumer), lambda: _is_heard(consumer))
+        runs = LongRuns(consumer.app, announcer)
+        pool = ExecutorPool(
+            database,
+            self._size,
+            lambda: self._on_report(consumer),
+            self._settle_batch,
+            lambda *told: runs.begin(consumer, *told),
+        )
+        self._announcer, self._long_runs = announcer, runs
+        announcer.start()
         consumer.app.tasks[TASK_NAME].executors = pool
         return pool
 
@@ -125,6 +151,27 @@ class JobLane(bootsteps.StartStopStep):
     def _deliver(self) -> None:
         if self.pool is not None:
             self.pool.deliver()
+            if self._channel is not None:
+                # As many as the executors can do with: short jobs are run by the hundred.
+                self._channel.qos.prefetch_count = self.pool.wanted
+
+    def _take_bare(self, job_id: int, token: int, delivery_tag: str) -> None:
+        self._bare_tags.add(delivery_tag)
+        if self.pool is not None:
+            self.pool.submit_to_batch(BatchJob(job_id, token, delivery_tag))
+
+    def _settle_batch(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
+        """Free the places of jobs that are done with their chunk, or (None) that were given back before their turn."""
+        for job in jobs:
+            if job.delivery_tag in self._bare_tags:
+                self._bare_tags.discard(job.delivery_tag)
+                if self._channel is not None:
+                    (self._channel.forget if chunk is None else self._channel.settle)(job.delivery_tag)
+        if chunk is not None and self._announcer is not None and self._long_runs is not None:
+            state.total_count[TASK_NAME] += len(jobs)
+            state.all_total_count[0] += len(jobs)
+            self._long_runs.end(jobs)
+            self._announcer.tell_ended(job.id for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
 
     def _make_handler(self, consumer: Any) -> Callable[[Any], None]:
         task = consumer.app.tasks[TASK_NAME]
@@ -171,3 +218,19 @@ class JobLane(bootsteps.StartStopStep):
                 pool.is_stopped.set()
                 pool.wait_until_idle(0.5)
         pool.deliver()
+
+
+def _make_dispatcher(consumer: Any) -> Any:
+    """Return a dispatcher of events for another thread than Celery's."""
+    connection = consumer.app.connection_for_write()
+    return consumer.app.events.Dispatcher(
+        connection, hostname=consumer.hostname, buffer_group=["task"], buffer_limit=_EVENTS_IN_A_MESSAGE
+    )
+
+
+def _is_heard(consumer: Any) -> bool:
+    """Tell whether events of tasks are on, and a monitor may be listening."""
+    dispatcher = consumer.event_dispatcher
+    if dispatcher is None or not dispatcher.enabled or (dispatcher.groups and "task" not in dispatcher.groups):
+        return False
+    return bool(consumer.connection.transport.is_heard(dispatcher.exchange.name, "task.multi"))

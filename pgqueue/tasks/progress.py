@@ -16,6 +16,7 @@ from celery.utils.log import get_logger
 
 if TYPE_CHECKING:
     from ..database import Database
+    from .batch import Chunk
     from .claim import ClaimedJob
 
 logger = get_logger(__name__)
@@ -31,25 +32,16 @@ class ProgressWriter(threading.Thread):
         super().__init__(name="pgqueue-progress", daemon=True)
         self._database = database
         self._changed = threading.Condition()
-        self._said: dict[int, dict[str, Any]] = {}
+        self._said: dict[int, tuple[str, dict[str, Any]]] = {}
         self._not_before: dict[int, float] = {}
         self._is_stopped = False
         #: The job of which the thread is just writing.
         self._writing: int | None = None
 
     def hear(self, job: ClaimedJob, notice: psycopg.errors.Diagnostic) -> None:
-        """Take what a job says of its progress: it is written soon."""
-        text = notice.message_primary or ""
-        try:
-            said = json.loads(text)
-            msg = said["msg"]
-            progress = {"pct": max(0, min(100, int(said["pct"]))), "msg": msg if isinstance(msg, str) else None}
-        except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-            logger.debug("job %s: %s is no progress: %.100s", job.id, PROGRESS_SQLSTATE, text)
-            return
-        with self._changed:
-            self._said[job.id] = {**job.key, **progress}
-            self._changed.notify_all()
+        """Take a notice of a job: its progress is written soon, anything else goes to the log."""
+        if progress := _read_progress(notice):
+            self._plan(job.id, "set_progress", {**job.key, "pct": progress["pct"], "msg": progress["msg"]})
 
     def flush(self, job: ClaimedJob) -> None:
         """Write what the job said last, if that was not done, before the job ends."""
@@ -59,11 +51,19 @@ class ProgressWriter(threading.Thread):
         if said is not None:
             self._write(said)
 
-    def forget(self, job: ClaimedJob) -> None:
-        """Drop what a job said last: it has ended."""
-        with self._changed:
-            self._said.pop(job.id, None)
-            self._not_before.pop(job.id, None)
+    def hear_from_chunk(self, chunk: Chunk, notice: psycopg.errors.Diagnostic) -> None:
+        """Take a notice of some job of a chunk, which says itself which it is; the database checks that."""
+        progress = _read_progress(notice)
+        if progress and any(job.id == progress["id"] for job in chunk.jobs):
+            self._plan(progress["id"], "set_run_progress", {**progress, "pid": chunk.pid, "secret": chunk.secret})
+
+    def forget(self, *job_ids: int) -> None:
+        """Drop what jobs said last: they have ended."""
+        if self._said or self._not_before:
+            with self._changed:
+                for job_id in job_ids:
+                    self._said.pop(job_id, None)
+                    self._not_before.pop(job_id, None)
 
     def stop(self) -> None:
         """End the thread."""
@@ -79,13 +79,18 @@ class ProgressWriter(threading.Thread):
                 self._writing = None
                 self._changed.notify_all()
 
-    def _write(self, said: dict[str, Any]) -> None:
+    def _write(self, said: tuple[str, dict[str, Any]]) -> None:
         try:
-            self._database.fetch("set_progress", **said)
+            self._database.fetch(said[0], **said[1])
         except psycopg.Error as error:
-            logger.warning("the progress of job %s could not be written: %s", said["id"], error)
+            logger.warning("the progress of job %s could not be written: %s", said[1]["id"], error)
 
-    def _next_due(self) -> dict[str, Any] | None:
+    def _plan(self, job_id: int, query_name: str, params: dict[str, Any]) -> None:
+        with self._changed:
+            self._said[job_id] = query_name, params
+            self._changed.notify_all()
+
+    def _next_due(self) -> tuple[str, dict[str, Any]] | None:
         with self._changed:
             while not self._is_stopped:
                 now = monotonic()
@@ -97,3 +102,17 @@ class ProgressWriter(threading.Thread):
                         return self._said.pop(job_id)
                 self._changed.wait(min(waits.values(), default=None))
             return None
+
+
+def _read_progress(notice: psycopg.errors.Diagnostic) -> dict[str, Any] | None:
+    text = notice.message_primary or ""
+    if notice.sqlstate != PROGRESS_SQLSTATE:
+        logger.debug("a job says: %s: %s", notice.severity, text)
+        return None
+    try:
+        said = json.loads(text)
+        job_id, pct, msg = int(said["job"]), int(said["pct"]), said["msg"]
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        logger.debug("%s is no progress: %.100s", PROGRESS_SQLSTATE, text)
+        return None
+    return {"id": job_id, "pct": max(0, min(100, pct)), "msg": msg if isinstance(msg, str) else None}

@@ -28,10 +28,23 @@ if TYPE_CHECKING:
     from .fault import Fields
     from .session import Session
 
-_CRASH_SHUTDOWN = "57P02"
+#: Another backend crashed, and the server ends them all.
+CRASH_SHUTDOWN = "57P02"
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 #: After so many the fault is the role's, unless the server is away for the worker's own sessions too.
 _TRIES = 3
+
+
+def wait_for_server(log_in: Callable[[], Session], is_stopped: threading.Event) -> Session | None:
+    """Log in as soon as the server lets us; return None if the worker stops before."""
+    pause = _PAUSE_FROM
+    while True:
+        try:
+            return log_in()
+        except (psycopg.OperationalError, ConnectionLost):  # noqa: PERF203 - a retry
+            if is_stopped.wait(pause):
+                return None
+            pause = min(pause * 2, _PAUSE_TO)
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class LostRun:
         Raises:
             psycopg.Error: the job could not be reported, though the server is there.
         """
-        if self.fields.get("sqlstate") == _CRASH_SHUTDOWN:
+        if self.fields.get("sqlstate") == CRASH_SHUTDOWN:
             return Outcome(Ending.GONE, "the server crashed; the job runs again")
         pause, tries = _PAUSE_FROM, 0
         while True:

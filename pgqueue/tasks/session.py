@@ -12,7 +12,7 @@ import psycopg
 from psycopg import capabilities, generators, pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..database import close_session, open_session
+from ..database import close_session, is_quiet, open_session
 from ..sql import query
 from .fault import ConnectionLost, JobFault
 from .result import HAS_ROWS
@@ -66,6 +66,11 @@ class Session:
     def is_lost(self) -> bool:
         """Tell whether the session has ended."""
         return self._connection.closed
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the session is open and the server has said nothing: what it says of itself is that it ends."""
+        return is_quiet(self._connection)
 
     @property
     def is_in_transaction(self) -> bool:

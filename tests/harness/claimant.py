@@ -46,6 +46,7 @@ class Claim:
     token: int
     queue: str
     redelivered: bool
+    #: None: a job that the batch lane can run, claimed with kind 'batch'.
     message: dict[str, Any]
 
     @property

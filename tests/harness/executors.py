@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from pgqueue import database
+from pgqueue.tasks.batch import BatchJob
 from pgqueue.tasks.claim import ClaimedJob
 from pgqueue.tasks.pool import Assignment, ExecutorPool
 from tests.harness.claimant import Claim, Claimant
@@ -34,7 +35,10 @@ class Executors:
             thread.start()
 
     def submit(self, claim: Claim) -> None:
-        """Let an executor run a claimed job."""
+        """Let an executor run a claimed job, in the lane that the claim says."""
+        if claim.message is None:
+            self.pool.submit_to_batch(BatchJob(claim.id, claim.token, f"{claim.id}:{claim.token}"))
+            return
         job = ClaimedJob.from_headers(claim.message["headers"])
         self.pool.submit(Assignment(job, self._accept(job), self._end(job)))
 
@@ -57,10 +61,10 @@ class Executors:
         while not self._is_stopped.wait(_IDLE_SECONDS):
             self.awake.wait()
             self.pool.deliver()
-            room = self.pool.size * 2 - self.pool.info["waiting"] - len(self.pool.info["running"])
+            room = self.pool.wanted - self.pool.info["waiting"] - len(self.pool.info["running"])
             if room <= 0:
                 continue
-            for claim in self.claimant.claim(self._queue, max_count=room):
+            for claim in self.claimant.claim(self._queue, kind="batch", max_count=room):
                 self.submit(claim)
 
     def _accept(self, job: ClaimedJob) -> Any:

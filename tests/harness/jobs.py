@@ -74,9 +74,19 @@ class LaunchedJob:
 
 def launch(session: Connection, statement: str, **options: object) -> LaunchedJob:
     """Launch a job with the given options."""
+    return hand_in(session, "launch", statement, **options)
+
+
+def submit(session: Connection, statement: str, **options: object) -> LaunchedJob:
+    """Submit a job with the given options: the batch lane tries it first."""
+    return hand_in(session, "submit", statement, **options)
+
+
+def hand_in(session: Connection, function: str, statement: str, **options: object) -> LaunchedJob:
+    """Call launch, submit or enqueue."""
     given = [sql.SQL("{} => {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in options.items()]
-    call = sql.SQL("select (h).id, (h).cookie from pgqueue.launch({}) h").format(
-        sql.SQL(", ").join([sql.Literal(statement), *given])
+    call = sql.SQL("select (h).id, (h).cookie from pgqueue.{}({}) h").format(
+        sql.Identifier(function), sql.SQL(", ").join([sql.Literal(statement), *given])
     )
     row = session.execute(call).fetchone()
     assert row is not None

@@ -12,7 +12,7 @@ import pytest
 from pgqueue.errors import PgQueueError
 from pgqueue.tasks import make_app
 from tests.harness import Database, eventually
-from tests.harness.jobs import launch
+from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_value
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -118,7 +118,7 @@ def test_inspect_shows_what_runs_and_what_waits(db, alice, start_worker, celery)
     )
     assert active["worker_pid"] == runs.row["backend_pid"]
     lane = inspect.stats()[worker.name]["pgqueue"]
-    assert (lane["executors"], lane["running"], lane["waiting"]) == (1, {"pgqueue-executor-1": runs.id}, 1)
+    assert (lane["executors"], lane["running"], lane["waiting"]) == (1, {"pgqueue-executor-1": [runs.id]}, 1)
     assert fetch_value(alice, "select executors from pgqueue.workers") == 1
     runs.cancel()
 
@@ -140,6 +140,43 @@ def test_celery_can_revoke_and_terminate_jobs(db, alice, start_worker, celery, e
     eventually(lambda: [events.types_of(job)[-1] for job in (runs, waits, later)] == ["task-revoked"] * 3)
     assert worker.exit_code is None
     assert launch(alice, "select 1").result("n int") == [(1,)]
+
+
+def test_jobs_of_the_batch_lane_are_tasks_to_those_who_listen(db, alice, start_worker, events):
+    worker = start_worker(db)
+
+    good = submit(alice, "create temp table t as select 1; select 2", label="my label")
+    bad = submit(alice, "select 1 / 0")
+    for job in (good, bad):
+        job.end()
+
+    eventually(lambda: events.types_of(good) == ["task-received", "task-started", "task-succeeded"])
+    received, started, succeeded = events.of(good)
+    assert (received["name"], received["hostname"]) == ("my label", worker.name)
+    assert started["timestamp"] <= succeeded["timestamp"]
+    eventually(lambda: events.types_of(bad) == ["task-received", "task-started", "task-failed"])
+    *_, failed = events.of(bad)
+    assert (failed["exception"], failed["traceback"]) == (
+        "DivisionByZero('division by zero')",
+        "ERROR:  22012: division by zero",
+    )
+
+
+def test_celery_sees_a_long_job_of_the_batch_lane_and_can_terminate_it(db, alice, start_worker, celery, events):
+    worker = start_worker(db, arguments=ONE_EXECUTOR)
+    runs = submit(alice, "select pg_sleep(60) /* long */").wait_until("running")
+    inspect = celery.control.inspect([worker.name], timeout=20)
+
+    eventually(lambda: [task["id"] for task in inspect.active()[worker.name]] == [f"job-{runs.id}"], 20)
+    [active] = inspect.active()[worker.name]
+    assert (active["args"], active["worker_pid"]) == (["select pg_sleep(60) /* long */"], runs.row["backend_pid"])
+    waits = submit(alice, "select 1")
+    celery.control.revoke(f"job-{waits.id}", destination=[worker.name], reply=True, timeout=20)
+    celery.control.terminate(f"job-{runs.id}", destination=[worker.name], reply=True, timeout=20)
+
+    assert [job.end()["state"] for job in (runs, waits)] == ["canceled", "canceled"]
+    eventually(lambda: events.types_of(runs) == ["task-received", "task-started", "task-revoked"])
+    assert inspect.active()[worker.name] == []
 
 
 def test_the_lane_follows_the_queues_of_the_worker(db, alice, start_worker, celery):

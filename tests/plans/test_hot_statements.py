@@ -11,6 +11,8 @@ from tests.plans.explained import plan_of
 
 CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
 CLAIM_STATEMENT = "with wanted as"
+# Of a session whose claims are dear it is the second of two, which looks above its bounds.
+READY_STATEMENT = "select m.id, m.rank from"
 
 # A claimed row is found, locked and written: its page, and a new entry in each of the table's full indexes.
 PAGES_PER_CLAIM = 30
@@ -35,8 +37,9 @@ def test_a_claim_touches_about_its_batch(crowd, count):
 
     plan = plan_of(plans, CLAIM_STATEMENT)
     assert len(rows) == count
-    assert plan.indexes >= {"message_ready", "message_pkey"}
-    assert "message" not in plan.scanned
+    assert "message_pkey" in plan.indexes
+    assert plan_of(plans, READY_STATEMENT).indexes == {"message_ready"}
+    assert not any("message" in plan.scanned for plan in plans)
     assert plan.buffers < PAGES_PER_CLAIM * count + 30
 
 
@@ -59,6 +62,8 @@ def test_a_claim_from_an_empty_or_a_paused_queue_touches_next_to_nothing(crowd, 
 
 
 def test_the_delayed_cost_a_claim_nothing(crowd):
+    claim(crowd, ["nothing"], 1)  # marks what the tests before have undone
+
     rows, plans = claim(crowd, ["nothing"], 100)
 
     assert rows == []
@@ -80,6 +85,8 @@ def test_promoting_touches_what_is_due_up_to_its_limit(crowd):
 
 
 def test_how_long_until_the_next_is_due_is_one_look(crowd):
+    crowd.explained.run("select pgqueue._seconds_to_next_due()")  # marks what the tests before have undone
+
     _, plans = crowd.explained.run("select pgqueue._seconds_to_next_due()")
 
     plan = plan_of(plans, "select extract(epoch from m.due_at")
@@ -161,10 +168,10 @@ def test_looking_for_lost_claims_touches_the_claimed_ones(crowd):
     _, plans = crowd.explained.run("select pgqueue._reclaim(20)")
     some_claimed = plan_of(plans, "select array_agg(distinct c.worker_id)")
 
-    assert "message_claimed" in nothing_claimed.indexes
+    # Most looks ask for the workers only; one in fifty for all claims, by their index.
+    assert "message" not in nothing_claimed.scanned | some_claimed.scanned
     # What the tests before have claimed and given back is dead in the index until a VACUUM.
     assert nothing_claimed.buffers < 400
-    assert "message_claimed" in some_claimed.indexes
     assert some_claimed.buffers < 500 * 2
 
 

@@ -204,6 +204,57 @@ end
 $$;
 comment on function pgqueue._promote(int) is 'Makes delayed messages that are due ready';
 
+create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb)
+  returns table (id bigint, rank bigint)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if bounds is null then
+    return query
+    select m.id, m.rank
+    from pgqueue.message m
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+    order by m.rank
+    limit max_count
+    for update skip locked;
+  else
+    -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
+    return query
+    select m.id, m.rank
+    from generate_series(0, 9) p (level)
+    cross join lateral (
+      select r.id, r.rank
+      from pgqueue.message r
+      where r.queue = _next_ready.queue and r.kind = _next_ready.kind and r.state = 'ready'
+        and r.rank > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58) and r.rank < (p.level + 1)::bigint << 58
+      order by r.rank
+      limit max_count
+      for update skip locked
+    ) m
+    limit max_count;
+  end if;
+end
+$$;
+comment on function pgqueue._next_ready(pgqueue.message_kind, text, int, jsonb) is
+  'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+
+create function pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean)
+  returns jsonb
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_object_agg(q.queue, coalesce(bounds -> q.queue, '{}') || q.raised), '{}')
+  from (
+    select c.queue, jsonb_object_agg(c.level, case when must_lower then c.last_rank
+                                              else greatest(c.last_rank, (bounds -> c.queue ->> c.level::text)::bigint) end) as raised
+    from (select m.queue, 9 - m.priority as level, max(m.rank) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
+    group by c.queue
+  ) q
+$$;
+comment on function pgqueue._raise_bounds(jsonb, bigint[], boolean) is 'The bounds of these queues after these messages were claimed';
+
 create function pgqueue._claim(worker_id int, kind text, queues text[], max_count int)
   returns table (id bigint, token bigint, queue text, redelivered boolean, message json)
   language plpgsql volatile security definer
@@ -212,6 +263,14 @@ as $$
 #variable_conflict use_column
 declare
   claim_token bigint := pgqueue._random_bigint();
+  wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
+  -- What this session remembers while claims are dear: {kind: {full_at, bounds: {queue: {level: rank}}}}.
+  memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
+  memory jsonb := memories -> kind;
+  bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
+  begun_at timestamptz;
+  seconds float8;
+  ids bigint[] := '{}';
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
   perform set_config('synchronous_commit', 'off', true);
@@ -222,22 +281,17 @@ begin
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
-  return query
+  begun_at := clock_timestamp();
+  for id, token, queue, redelivered, message in
   with wanted as materialized (
     -- First of all: nothing of a paused queue is to be locked.
     select distinct u.name from unnest(_claim.queues) u (name)
     where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
   ), candidate as materialized (
-    select c.id, row_number() over (partition by wanted.name order by c.priority desc, c.id) as place
+    select c.id, row_number() over (partition by wanted.name order by c.rank) as place
     from wanted
-    cross join lateral (
-      select m.id, m.priority
-      from pgqueue.message m
-      where m.queue = wanted.name and m.kind = _claim.kind::pgqueue.message_kind and m.state = 'ready'
-      order by m.priority desc, m.id
-      limit max_count
-      for update skip locked
-    ) c
+    cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count,
+                                           case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
   ), picked as materialized (
     -- A turn for each queue, the first messages of each before the second.
     select c.id, c.place from candidate c order by c.place limit max_count
@@ -255,14 +309,41 @@ begin
     returning m.*, p.place
   )
   select c.id, c.token, c.queue, c.deliveries > 1,
-         case c.kind when 'task' then c.payload
+         case when c.kind = 'task' then c.payload
+         when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
+              -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
+              and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+              and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+           then null
          else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
                                    c.timeout, c.kept, c.label) end
   from claimed c
-  order by c.place, c.priority desc, c.id;
+  left join pgqueue.role_key k on k.role = c.submitter
+  order by c.place, c.rank
+  loop
+    ids := ids || id;
+    return next;
+  end loop;
+  seconds := extract(epoch from clock_timestamp() - begun_at);
+  if bounds is not null then
+    memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
+  elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
+    -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
+    -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
+    -- a fiftieth of the time.
+    memory := jsonb_build_object(
+      'full_at', extract(epoch from clock_timestamp()) + 50 * seconds,
+      'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));
+  elsif memory is null then
+    return;
+  else
+    memory := null;
+  end if;
+  perform set_config('pgqueue.claim_memory', (case when memory is null then memories - kind else jsonb_set(memories, array[kind], memory) end)::text, false);
 end
 $$;
-comment on function pgqueue._claim(int, text, text[], int) is 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue';
+comment on function pgqueue._claim(int, text, text[], int) is
+  'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and no message for those that the batch lane can run';
 
 create function pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint,
                                      submitter oid, sql text, params text[], settings jsonb, timeout interval,
@@ -381,6 +462,7 @@ create function pgqueue._reclaim(max_deliveries int)
 as $$
 declare
   lost int[];
+  is_thorough boolean := random() < 0.02;
   held pgqueue.message;
   queues text[];
   reclaimed int := 0;
@@ -389,9 +471,11 @@ begin
   -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
   select array_agg(distinct c.worker_id) into lost
   from (
-    select m.worker_id from pgqueue.message m where m.state = 'claimed'
-    union
     select w.id from pgqueue.worker w
+    union
+    -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
+    -- many that are done and that a held snapshot keeps.
+    select m.worker_id from pgqueue.message m where m.state = 'claimed' and is_thorough
   ) c (worker_id)
   where not exists (
     select from pgqueue.worker w

@@ -8,9 +8,11 @@ create table pgqueue.role_key (
   role oid primary key,
   key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
   seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
-  enrolled_at timestamptz not null default clock_timestamp()
+  enrolled_at timestamptz not null default clock_timestamp(),
+  has_runner boolean not null default false
 );
 comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
+comment on column pgqueue.role_key.has_runner is 'Whether the batch lane can run its jobs (pgqueue._make_runner)';
 
 create unlogged table pgqueue.nonce (
   nonce bigint primary key,
@@ -57,6 +59,12 @@ begin
   end if;
   insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
   execute format('grant pgqueue_user to %s', role);
+  begin
+    perform pgqueue._make_runner(role);
+  exception when insufficient_privilege then
+    raise notice 'jobs of role % run only where a worker can log in as it', role
+      using detail = sqlerrm, hint = format('To let any worker run them, grant the role to the owner of pgqueue (grant %s to %I) and enroll it again.', role, current_user);
+  end;
 end
 $$;
 comment on function pgqueue.enroll(regrole) is 'Lets a role hand in jobs and tasks. Its jobs run with its rights';
@@ -68,6 +76,7 @@ create function pgqueue.unenroll(role regrole)
 as $$
 begin
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
+  perform pgqueue._drop_runner(role);
   execute format('revoke pgqueue_user from %s', role);
 end
 $$;

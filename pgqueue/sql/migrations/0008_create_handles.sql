@@ -655,7 +655,7 @@ begin
     raise exception 'pct must not be NULL' using errcode = '22004';
   end if;
   -- An INFO reaches the client in the middle of a statement, whatever client_min_messages says. The client is the worker.
-  raise info using errcode = 'PQ001', message = jsonb_build_object('pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
+  raise info using errcode = 'PQ001', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
 end
 $$;
 comment on function pgqueue.progress(int, text) is 'Inside a job: says how far it is, 0 to 100. Others see it at once, before the job commits';

@@ -1,12 +1,33 @@
 -- What users and operators look at, and the switches they have.
 
+create function pgqueue._command_tag(sql text, row_count bigint)
+  returns text
+  language sql immutable
+begin atomic
+  -- In the batch lane the server tells how many rows, but not the tag. The first word, behind comments, says it for these.
+  select case lower(w.word)
+    when 'select' then 'SELECT ' || row_count
+    when 'insert' then 'INSERT 0 ' || row_count
+    when 'update' then 'UPDATE ' || row_count
+    when 'delete' then 'DELETE ' || row_count
+    when 'merge' then 'MERGE ' || row_count
+    when 'refresh' then 'REFRESH MATERIALIZED VIEW'
+    when 'truncate' then 'TRUNCATE TABLE'
+    when 'notify' then 'NOTIFY'
+    when 'call' then 'CALL'
+    when 'do' then 'DO' end
+  from (select substring(sql from E'^(?:\\s|--[^\n]*\n|/[*].*?[*]/)*([A-Za-z]+)')) w (word)
+  where row_count is not null and strpos(rtrim(sql, E'; \t\r\n'), ';') = 0;
+end;
+comment on function pgqueue._command_tag(text, bigint) is 'The command tag of a statement that the batch lane has run; NULL when its text does not say it plainly';
+
 create view pgqueue.jobs with (security_barrier) as
   select j.id, j.state, j.queue, j.priority::int as priority, j.label,
          case when pg_has_role(j.submitter, 'member') then pgqueue._cut(j.sql, 120) end as statement,
          pg_get_userbyid(j.submitter) as submitter, j.launched_at, j.eta, j.started_at, j.ended_at,
          extract(epoch from coalesce(j.ended_at, case when j.state = 'running' then clock_timestamp() end) - j.started_at)::float8 * 1000 as duration_ms,
          j.attempts::int as attempts, j.max_attempts::int as max_attempts, j.worker, j.backend_pid, j.progress_pct, j.progress_msg,
-         j.row_count as rows, j.command_tags[cardinality(j.command_tags)] as command_tag,
+         j.row_count as rows, coalesce(j.command_tags[cardinality(j.command_tags)], pgqueue._command_tag(j.sql, j.row_count)) as command_tag,
          j.error ->> 'sqlstate' as sqlstate, j.error ->> 'message' as error, j.error ->> 'detail' as error_detail,
          j.error ->> 'hint' as error_hint, j.error ->> 'context' as error_context
   from (

@@ -5,6 +5,7 @@ declare
 begin
   perform pgqueue._drop_compat(c.schema_name, 'cascade') from pgqueue.compat c;
   drop server if exists pgqueue_loopback cascade;
+  drop schema if exists pgqueue_run cascade;
   drop schema pgqueue cascade;
   -- Roles belong to the whole cluster. One that another database still grants something to cannot be dropped, and stays.
   foreach name in array array[gate, 'pgqueue_gate', 'pgqueue_admin', 'pgqueue_monitor', 'pgqueue_worker', 'pgqueue_user'] loop

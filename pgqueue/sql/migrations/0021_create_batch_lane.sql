@@ -1,0 +1,413 @@
+-- The batch lane: jobs run inside the server, one session for all roles, one commit each, and no round trip between them.
+--
+-- The boundary is a function for each enrolled role, its runner: owned by that role, SECURITY DEFINER, it takes the number of a
+-- job and runs the job if its own role submitted it. Inside it SET ROLE and SET SESSION AUTHORIZATION fail, so no job can climb.
+
+create schema pgqueue_run;
+comment on schema pgqueue_run is 'The runners: for each enrolled role a function that it owns and that runs its jobs';
+
+create view pgqueue.own_claim with (security_barrier) as
+  select id, sql, params, settings
+  from pgqueue.message
+  where submitter = quote_ident(current_user)::regrole::oid and kind = 'job' and state = 'claimed';
+comment on view pgqueue.own_claim is 'What a runner may run: the claimed jobs of the role that runs';
+
+create function pgqueue._drop_runner(role oid)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The owner of a schema may drop what is in it.
+  execute format('drop function if exists pgqueue_run.%I(bigint)', role::text);
+end
+$$;
+comment on function pgqueue._drop_runner(oid) is 'Drops the runner of a role';
+
+create function pgqueue._make_runner(role oid)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $make$
+declare
+  is_ours boolean := pg_has_role(current_user, role, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end);
+begin
+  perform pgqueue._drop_runner(role);
+  execute format($body$
+    create function pgqueue_run.%1$I(id bigint)
+      returns bigint
+      language plpgsql volatile security definer
+    as $run$
+    declare
+      job record;
+      setting record;
+      row_count bigint;
+    begin
+      select o.sql, o.params, o.settings into job from pgqueue.own_claim o where o.id operator(pg_catalog.=) $1;
+      if not found then
+        raise exception using errcode = '42501', message = pg_catalog.concat('job ', $1, ' is not a claimed job of role ', current_user);
+      end if;
+      perform pg_catalog.set_config('pgqueue.job_id', $1::pg_catalog.text, true);
+      for setting in select s.key, s.value from pg_catalog.jsonb_each_text(job.settings) s loop
+        perform pg_catalog.set_config(setting.key, setting.value, true);
+      end loop;
+      if job.params is null then
+        execute job.sql;
+        get diagnostics row_count = row_count;
+      else
+        -- Prepared, so that the server finds out the types of the parameters.
+        execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
+        execute pg_catalog.concat('execute pgqueue_job(',
+          (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
+      end if;
+      -- What a job leaves for the commit would run as the worker.
+      set constraints all immediate;
+      execute 'close all';
+      return row_count;
+    end
+    $run$
+  $body$, role::text);
+  execute format('revoke all on function pgqueue_run.%I(bigint) from public', role::text);
+  execute format('grant execute on function pgqueue_run.%I(bigint) to pgqueue_worker', role::text);
+  -- To hand the function over one must be able to become the role, and the role to create functions here: for a moment.
+  if not is_ours then
+    execute format('grant %s to %I', role::regrole, current_user);
+  end if;
+  execute format('grant create on schema pgqueue_run to %s', role::regrole);
+  execute format('alter function pgqueue_run.%I(bigint) owner to %s', role::text, role::regrole);
+  execute format('revoke create on schema pgqueue_run from %s', role::regrole);
+  if not is_ours then
+    execute format('revoke %s from %I', role::regrole, current_user);
+  end if;
+  update pgqueue.role_key k set has_runner = true where k.role = _make_runner.role;
+end
+$make$;
+comment on function pgqueue._make_runner(oid) is 'Makes the runner of a role, if this role may hand a function over to it (else 42501)';
+
+create function pgqueue._start_job(id bigint, token bigint, lock_key bigint, out runner text, out is_async boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  select * into m from pgqueue.message q where q.id = _start_job.id and q.token = _start_job.token for update;
+  if not found then
+    return;
+  elsif exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
+    return;
+  elsif m.expires_at <= clock_timestamp() then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', m.expires_at)), null, null);
+    return;
+  end if;
+  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
+  perform pg_try_advisory_xact_lock(lock_key), pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (m.id % 2147483647)::int);
+  runner := 'select pgqueue_run."' || m.submitter || '"($1)';
+  is_async := m.settings ->> 'synchronous_commit' = 'off';
+end
+$$;
+comment on function pgqueue._start_job(bigint, bigint, bigint) is
+  'First in the transaction of a job in the batch lane: how to run it; NULL: it has ended, or the claim is lost';
+
+create function pgqueue._finish_job(id bigint, token bigint, row_count bigint)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  said pgqueue.activity;
+begin
+  -- Only jobs that took a while have been noted as running.
+  delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
+  with gone as (
+    delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token returning *
+  )
+  insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
+  select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
+         _finish_job.row_count, m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg,
+         (select w.name from pgqueue.worker w where w.id = m.worker_id)
+  from gone m;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  end if;
+end
+$$;
+comment on function pgqueue._finish_job(bigint, bigint, bigint) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together';
+
+create procedure pgqueue._run_jobs(ids bigint[], tokens bigint[], secret bigint)
+  language plpgsql
+as $$
+declare
+  gate_key bigint := pg_catalog.hashint8extended(0, secret);
+  job record;
+  row_count bigint;
+begin
+  for n in 1 .. pg_catalog.cardinality(ids) loop
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job. Any
+    -- role can take it if it finds out the key: so it is not waited for longer than a cancel takes.
+    for attempt in 1 .. 50 loop
+      if pg_catalog.pg_try_advisory_lock(gate_key) then
+        perform pg_catalog.pg_advisory_unlock(gate_key);
+        exit;
+      end if;
+      perform pg_catalog.pg_sleep(0.005);
+    end loop;
+    select * into job from pgqueue._start_job(ids[n], tokens[n], pg_catalog.hashint8extended(ids[n], secret));
+    if job.runner is not null then
+      execute job.runner into row_count using ids[n];
+      -- First of all the search_path: the job may have set it. Then whatever else it left in the session.
+      reset all;
+      discard temp;
+      discard sequences;
+      deallocate all;
+      unlisten *;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('statement_timeout', '0', false),
+              pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
+              pg_catalog.pg_advisory_unlock_all();
+      perform pgqueue._finish_job(ids[n], tokens[n], row_count);
+      if job.is_async then
+        perform pg_catalog.set_config('synchronous_commit', 'off', true);
+      end if;
+    end if;
+    commit;
+  end loop;
+end
+$$;
+comment on procedure pgqueue._run_jobs(bigint[], bigint[], bigint) is
+  'Runs claimed jobs, each in a transaction of its own. An error ends it; pgqueue._settle_run then says what is left to run';
+
+create function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
+  returns table (id bigint, token bigint, verdict text)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  m pgqueue.message;
+  called_at timestamptz := clock_timestamp() - run_seconds * interval '1 s';
+begin
+  -- They run in this order, and one that has ended is gone: the first that is left is the one that ran.
+  if is_jobs then
+    select q.* into m
+    from unnest(ids, tokens) with ordinality c (id, token, n)
+    join pgqueue.message q on q.id = c.id and q.token = c.token
+    order by c.n
+    limit 1
+    for update of q;
+    if m.id is not null and pgqueue._needs_top_level(error, m.params) then
+      update pgqueue.message q
+      set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
+      where q.id = m.id;
+      delete from pgqueue.activity a where a.id = m.id;
+      perform pgqueue._wake(m.queue);
+      return query select m.id, m.token, 'handed over';
+    elsif m.id is not null then
+      insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
+      values (m.id, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
+      on conflict do nothing;
+      return query select m.id, m.token, pgqueue._fail_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
+    end if;
+  end if;
+  return query
+  select c.id, c.token, null::text
+  from unnest(ids, tokens) with ordinality c (id, token, n)
+  join pgqueue.message q on q.id = c.id and q.token = c.token
+  where q.id is distinct from m.id
+  order by c.n;
+end
+$$;
+comment on function pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int) is
+  'After pgqueue._run_jobs ended with an error: what became of the job that raised it, and the jobs that are still to be run (verdict NULL)';
+
+create function pgqueue._without_runner(error jsonb, sql text)
+  returns jsonb
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- The context says, from the inside out: what the job called, the statement of the job, its runner, ...
+  context text := regexp_replace(error ->> 'context', E'(^|\n)[^\n]*pgqueue_run[.].*', '');
+  statement text := '"' || sql || '"';
+begin
+  if right(context, length(statement)) = statement then
+    context := regexp_replace(left(context, -length(statement)), E'(^|\n)[^\n]*$', '');
+  end if;
+  return case when context = '' then error - 'context' when context is null then error else error || jsonb_build_object('context', context) end;
+end
+$$;
+comment on function pgqueue._without_runner(jsonb, text) is 'The error of a job, its context as it would be at the top level';
+
+create function pgqueue._needs_top_level(error jsonb, params text[])
+  returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case error ->> 'sqlstate'
+    when '25001' then true  -- VACUUM and the like
+    when '2D000' then true  -- a CALL or DO that commits
+    when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'  -- SET ROLE: the login of the submitter may
+    when '42601' then params is not null  -- not a statement that can be prepared
+    when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
+    when '42P18' then params is not null  -- a parameter that it does not name
+    else false end
+$$;
+comment on function pgqueue._needs_top_level(jsonb, text[]) is 'Whether an error says that a statement cannot run inside a function';
+
+create function pgqueue._locked_keys(pids int[])
+  returns table (pid int, key bigint)
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  select l.pid, (l.classid::bigint << 32) | l.objid::bigint
+  from pg_locks l
+  where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid = any (pids)
+$$;
+comment on function pgqueue._locked_keys(int[]) is 'The advisory locks with keys of 64 bits that these sessions hold';
+
+create function pgqueue._note_running(ids bigint[], pids int[], started_at timestamptz[])
+  returns table (id bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
+  select m.id, m.worker_id, r.pid, r.started_at
+  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.state = 'claimed'
+  on conflict do nothing;
+  return query
+  select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
+         exists (select from pgqueue.request q where q.id = m.id and q.kind = 'cancel'),
+         coalesce(r.started_at + least(m.timeout, nullif(m.settings ->> 'statement_timeout', '0')::interval) < clock_timestamp(), false),
+         (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
+  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.state = 'claimed';
+end
+$$;
+comment on function pgqueue._note_running(bigint[], int[], timestamptz[]) is
+  'Makes jobs of the batch lane visible as running, and says which are to be stopped: canceled, or past their timeout';
+
+create function pgqueue._oversee(ids bigint[], pids int[], secrets bigint[], least_ms int)
+  returns table (id bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean)
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- As the worker: it sees since when its own sessions are in a transaction.
+  select n.*
+  from (
+    select array_agg(r.id) as ids, array_agg(a.pid) as pids, array_agg(a.xact_start) as started_at
+    from unnest(ids, pids, secrets) r (id, pid, secret)
+    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = hashint8extended(r.id, r.secret)
+    join pg_stat_activity a on a.pid = r.pid
+    where a.xact_start < clock_timestamp() - least_ms * interval '1 ms'
+  ) running
+  cross join lateral pgqueue._note_running(running.ids, running.pids, running.started_at) n
+  where running.ids is not null
+$$;
+comment on function pgqueue._oversee(bigint[], int[], bigint[], int) is 'Which of these jobs run, and since when';
+
+create function pgqueue._stop_run(id bigint, pid int, secret bigint, is_final boolean)
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  run_key bigint := hashint8extended(id, secret);
+begin
+  -- While this is held the session begins no other job.
+  perform pg_advisory_xact_lock(hashint8extended(0, secret));
+  if not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
+    return false;
+  end if;
+  perform case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
+  for attempt in 1 .. 20 loop
+    exit when not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key);
+    perform pg_sleep(0.005);
+  end loop;
+  return true;
+end
+$$;
+comment on function pgqueue._stop_run(bigint, int, bigint, boolean) is
+  'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run';
+
+create function pgqueue._set_run_progress(id bigint, pid int, secret bigint, pct int, msg text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What a session says of a job is believed while that job runs in it.
+  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = hashint8extended(_set_run_progress.id, secret)) then
+    perform set_config('synchronous_commit', 'off', true);
+    insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
+    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.state = 'claimed'
+    on conflict on constraint activity_pkey do update set progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
+  end if;
+end
+$$;
+comment on function pgqueue._set_run_progress(bigint, int, bigint, int, text) is 'Writes the progress of a job that runs in the batch lane, from another session than its own';
+
+create function pgqueue._release_waiting(ids bigint[], tokens bigint[])
+  returns bigint[]
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  free bigint[];
+begin
+  select array_agg(m.id) into free
+  from (select q.id from unnest(ids, tokens) c (id, token) join pgqueue.message q on q.id = c.id and q.token = c.token
+        for update of q skip locked) m;
+  perform pgqueue._release(array_agg(c.id), array_agg(c.token), true) from unnest(ids, tokens) c (id, token) where c.id = any (free);
+  return free;
+end
+$$;
+comment on function pgqueue._release_waiting(bigint[], bigint[]) is 'Gives back those of these jobs that do not run: they wait behind a long one. Returns them';
+
+create function pgqueue._ended_jobs(ids bigint[])
+  returns table (id bigint, label text, preview text, attempts int, state text, started_at float8, ended_at float8, command_tag text, error jsonb)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select h.id, h.label, left(h.sql, 200), h.attempts::int, h.state::text, extract(epoch from coalesce(h.started_at, h.ended_at))::float8,
+         extract(epoch from h.ended_at)::float8, pgqueue._command_tag(h.sql, h.row_count), h.error
+  from pgqueue.history h
+  where h.id = any (ids)
+$$;
+comment on function pgqueue._ended_jobs(bigint[]) is 'What monitors are told of ended jobs';
+
+create function pgqueue._running_message(id bigint, token bigint)
+  returns json
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select pgqueue._job_message(m.id, m.token, m.queue, m.priority, m.deliveries, m.attempts, m.submitter, m.sql, m.params, m.settings,
+                              m.timeout, m.kept, m.label)
+  from pgqueue.message m
+  where m.id = _running_message.id and m.token = _running_message.token
+$$;
+comment on function pgqueue._running_message(bigint, bigint) is 'A job of the batch lane that takes long, as a message for Celery';
+
+-- Roles that were enrolled before this lane existed.
+select pgqueue._make_runner(k.role) from pgqueue.role_key k;
+
+revoke all on all functions in schema pgqueue from public;
+revoke all on all procedures in schema pgqueue from public;
+grant usage on schema pgqueue_run to pgqueue_worker;
+grant select on pgqueue.own_claim to pgqueue_user;
+grant execute on function
+  pgqueue._start_job(bigint, bigint, bigint), pgqueue._finish_job(bigint, bigint, bigint),
+  pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
+  pgqueue._locked_keys(int[]), pgqueue._note_running(bigint[], int[], timestamptz[]), pgqueue._oversee(bigint[], int[], bigint[], int),
+  pgqueue._stop_run(bigint, int, bigint, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, int, bigint, int, text),
+  pgqueue._ended_jobs(bigint[]), pgqueue._running_message(bigint, bigint)
+  to pgqueue_worker;
+grant execute on procedure pgqueue._run_jobs(bigint[], bigint[], bigint) to pgqueue_worker;

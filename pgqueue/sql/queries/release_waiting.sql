@@ -1,0 +1,1 @@
+select unnest(pgqueue._release_waiting(%(ids)s, %(tokens)s))

@@ -1,0 +1,1 @@
+call pgqueue._run_jobs(%(ids)s, %(tokens)s, %(secret)s)

@@ -1,0 +1,1 @@
+select message::text from pgqueue._running_message(%(id)s, %(token)s) as m (message) where message is not null

@@ -1,0 +1,187 @@
+"""The batch lane as one executor sees it: a chunk of jobs, and the session that the server runs them in.
+
+The server runs the jobs of a chunk one after another, each in a transaction of its own, in one call. An error ends the
+call; the database then says what became of the job that raised it, and the rest is called again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+from celery.utils.log import get_logger
+from celery.worker import state
+
+from .fault import ConnectionLost, fields_of, timed_out
+from .recovery import CRASH_SHUTDOWN, wait_for_server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .fault import Fields
+    from .pool import ExecutorPool
+    from .session import Session
+
+logger = get_logger(__name__)
+
+_RUNNER = "pgqueue_run."
+_CANCELED = "57014"
+
+
+class BatchJob(NamedTuple):
+    """A job that this worker has claimed, and that the server knows how to run."""
+
+    id: int
+    token: int
+    delivery_tag: str
+
+
+@dataclass(eq=False)
+class Chunk:
+    """Jobs that one executor runs in one call, in this order."""
+
+    jobs: Sequence[BatchJob]
+    #: Makes the keys of the locks by which the worker finds out which of them runs.
+    secret: int = field(default_factory=lambda: secrets.randbits(63))
+    #: The session that runs them, while it does.
+    pid: int | None = None
+    begun_at: float = field(default_factory=monotonic)
+    #: The last that Celery was told of while it ran.
+    announced_id: int | None = None
+    #: Given back to the queue, because they waited behind a long one.
+    released: set[int] = field(default_factory=set)
+    #: The job whose time is up: it has been canceled for that.
+    overdue_id: int | None = None
+    #: The worker stops: what is left goes back to the queue.
+    is_stopping: bool = False
+    #: What became of those that did not succeed.
+    verdicts: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether Celery knows all that it must of these jobs: it knows nothing of them."""
+        return True
+
+
+class BatchRunner:
+    """Runs chunks in a session of the worker's own role, which it keeps."""
+
+    def __init__(self, label: str, pool: ExecutorPool) -> None:
+        self._label = label
+        self._pool = pool
+        self._session: Session | None = None
+        self._chunk: Chunk | None = None
+
+    def run(self, chunk: Chunk) -> None:
+        """Run the jobs of a chunk to their ends, or give them back.
+
+        Raises:
+            psycopg.Error: the end of one could not be reported, though the server is there.
+        """
+        self._chunk = chunk
+        left: list[BatchJob] = self._without_revoked(chunk)
+        stalled_at = 0
+        while left:
+            if chunk.is_stopping:
+                self._release(left)
+                return
+            try:
+                session = self._get_session()
+            except (psycopg.OperationalError, ConnectionLost) as error:
+                logger.warning("%s: the server is away, jobs that wait are given back: %s", self._label, error)
+                self._release(left)
+                return
+            called_at = monotonic()
+            ids, tokens = [job.id for job in left], [job.token for job in left]
+            try:
+                chunk.pid = session.backend_pid
+                session.call("run_jobs", ids=ids, tokens=tokens, secret=chunk.secret)
+                return
+            except ConnectionLost as lost:
+                chunk.pid = None
+                left = self._settle_lost(chunk, left, lost.fields, called_at, session)
+            except psycopg.Error as error:
+                chunk.pid = None
+                fields = fields_of(error)
+                # An error between two jobs is nobody's, unless it comes again.
+                is_jobs = _RUNNER in (fields.get("context") or "") or stalled_at == ids[0]
+                stalled_at = 0 if is_jobs else ids[0]
+                if fields.get("sqlstate") != _CANCELED or not self._is_stopping(chunk):
+                    left = self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
+            finally:
+                chunk.pid = None
+                self._chunk = chunk
+
+    def close_session(self) -> None:
+        """End the session; the next chunk opens another."""
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+
+    def _get_session(self) -> Session:
+        if self._session is not None and not self._session.is_alive:
+            self.close_session()
+        if self._session is None:
+            self._session = self._pool.credentials.log_in_as_worker(f"{self._label}: batches")
+            # The time of a call is that of all its jobs; the overseer minds the time of each.
+            self._session.call("prepare_batch")
+            self._session.add_notice_handler(self._hear)
+        return self._session
+
+    def _settle(
+        self, chunk: Chunk, left: list[BatchJob], fields: Fields, called_at: float, pid: int, *, is_jobs: bool
+    ) -> list[BatchJob]:
+        """Let the database decide about the job that raised an error; return what is still to be run."""
+        if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None:
+            fields = timed_out().fields
+        chunk.overdue_id = None
+        rows = self._pool.books.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
+        for job_id, _token, verdict in rows:
+            if verdict is not None:
+                chunk.verdicts[job_id] = verdict
+                say = logger.warning if verdict == "failed" else logger.info
+                say("job %s %s: %s %s", job_id, verdict, fields.get("sqlstate"), fields.get("message"))
+        open_ids = {job_id for job_id, _token, verdict in rows if verdict is None}
+        return [job for job in left if job.id in open_ids]
+
+    def _settle_lost(
+        self, chunk: Chunk, left: list[BatchJob], fields: Fields, called_at: float, session: Session
+    ) -> list[BatchJob]:
+        """Go on after the session has ended: the job that ran fails, unless the server has ended them all."""
+        self.close_session()
+        if fields.get("sqlstate") == CRASH_SHUTDOWN:
+            return []  # the worker is unknown to the server: all that it held is handed out again
+        if wait_for_server(self._get_session, self._pool.is_stopped) is None:
+            return []
+        again = self._get_session()
+        if again.server_started_at != session.server_started_at:
+            return []
+        # After a cut cable the old session may still be there, and holds the row of the job.
+        again.call("terminate_session", pid=session.backend_pid)
+        if chunk.is_stopping:
+            return left
+        return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=True)
+
+    @staticmethod
+    def _is_stopping(chunk: Chunk) -> bool:
+        return chunk.is_stopping  # another thread may have said so meanwhile
+
+    def _release(self, jobs: Sequence[BatchJob]) -> None:
+        self._pool.books.release_all(jobs)
+
+    def _without_revoked(self, chunk: Chunk) -> list[BatchJob]:
+        """Cancel the jobs that Celery was told to revoke; return the others."""
+        if not state.revoked:
+            return list(chunk.jobs)
+        revoked = [job for job in chunk.jobs if f"job-{job.id}" in state.revoked]
+        for job in revoked:
+            self._pool.books.request_cancel(job)
+        return list(chunk.jobs)  # the server sees the requests, and ends these as canceled
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        if self._chunk is not None:
+            self._pool.progress.hear_from_chunk(self._chunk, notice)
