@@ -55,7 +55,8 @@ class Publisher:
     def publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, priority: int) -> int:
         """Publish; return how many queues that reached.
 
-        A transient message for which nobody listens (events, before Flower comes) is not sent to the server at all.
+        A transient message (an event, a remote control command) for which nobody listens is not sent to the server at
+        all; another one does not wait for the disk, unless it is part of a larger transaction.
 
         Raises:
             psycopg.Error: as the server or the connection said it.
@@ -66,7 +67,9 @@ class Publisher:
         if presence is not None and (exchange, routing_key) in presence.unbound:
             return 0
         as_of = 0 if presence is None else presence.unbound.age
-        reached = self._ask("publish", to_letter(row, exchange, routing_key, priority)._asdict())
+        is_alone = (self._caller or current()) is None and not self._database.is_in_transaction
+        query_name = "publish_transient" if row.is_transient and is_alone else "publish"
+        reached = self._ask(query_name, to_letter(row, exchange, routing_key, priority)._asdict())
         if presence is not None and not reached:
             presence.unbound.add(exchange, routing_key, as_of)
         return reached
