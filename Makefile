@@ -12,10 +12,10 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES) --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast bench lint typecheck format schema clean
+.PHONY: help venv demo test test-fast bench bench-peers lint typecheck format schema clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: pyproject.toml scripts/make_venv.sh
 	@echo "setting up $(VENV)"
@@ -41,6 +41,14 @@ test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in
 
 bench: $(VENV)/.ready-dev  ## Measure our figures on a durable server of its own, beside bare INSERTs, in under 10 minutes
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+build/peers/node_modules:
+	@mkdir -p build/peers
+	@cd build/peers && npm install --no-audit --no-fund --silent graphile-worker@0.17 pg-boss@10 pg@8
+
+bench-peers: $(VENV)/.ready-dev build/peers/node_modules  ## The same work on other queues; needs npm, redis-server, rabbitmq-server
+	@$(PIP) --editable '.[peers]'
+	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
 lint: $(VENV)/.ready-dev  ## Check style and which module may import which
 	@$(BIN)/ruff check .

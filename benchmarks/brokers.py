@@ -70,7 +70,7 @@ def running_rabbitmq(folder: Path) -> Iterator[int]:
     with _running(["epmd"], folder, environment):
         _wait_for(epmd_port, 10)
         with _running([str(program)], folder, environment):
-            _wait_for(port, 60)
+            _wait_for(port, 180)
             yield port
 
 
