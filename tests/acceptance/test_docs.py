@@ -99,7 +99,8 @@ def test_a_reader_of_the_readme_can_paste_it_from_top_to_bottom(running_up: dict
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/sql-api.md", "docs/python-api.md", "docs/operations.md", "docs/pg_background.md"]
+    "page",
+    ["docs/sql-api.md", "docs/python-api.md", "docs/celery.md", "docs/operations.md", "docs/pg_background.md"],
 )
 def test_the_examples_of_a_page_run(db: Database, start_worker: Callable[..., Worker], page: str) -> None:
     db.execute("select pgqueue.enroll('postgres')")
