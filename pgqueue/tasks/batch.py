@@ -104,7 +104,7 @@ class BatchRunner:
             except ConnectionLost as lost:
                 chunk.pid = None
                 left = self._settle_lost(chunk, left, lost.fields, called_at, session)
-            except psycopg.Error as error:
+            except (psycopg.Error, UnicodeError) as error:
                 chunk.pid = None
                 fields = fields_of(error)
                 # An error between two jobs is nobody's, unless it comes again.

@@ -67,9 +67,9 @@ class Bookkeeping:
             ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
             self._database.fetch("release", ids=ids, tokens=tokens, undelivered=True)
 
-    def defer(self, job: ClaimedJob, note: str) -> Outcome:
+    def defer(self, job: ClaimedJob | BatchJob, note: str) -> Outcome:
         """Leave a job in the queue for a while, with a note that says what it waits for."""
-        ((was_ours,),) = self._fetch("defer_job", **job.key, note=note, delay=_DEFERRED_SECONDS)
+        ((was_ours,),) = self._fetch("defer_job", id=job.id, token=job.token, note=note, delay=_DEFERRED_SECONDS)
         return Outcome(Ending.DEFERRED if was_ours else Ending.GONE, note)
 
     def request_cancel(self, job: ClaimedJob | BatchJob) -> None:

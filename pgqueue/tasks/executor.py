@@ -78,12 +78,20 @@ class Executor(threading.Thread):
         begun_at = monotonic()
         try:
             self._batch.run(chunk)
-        except Exception:  # the edge of the lane: whatever happens, the executor lives on
-            logger.exception("%s: jobs could not be run; they stay claimed until the worker ends", self._label)
+        except Exception as error:  # the edge of the lane: whatever happens, the executor lives on
+            logger.exception("%s: jobs could not be run, or their end not be reported", self._label)
             self._batch.close_session()
+            self._defer_all(chunk, f"the worker failed: {type(error).__name__}: {error}")
         chunk.seconds = monotonic() - begun_at
         self._pool.progress.forget(*(job.id for job in chunk.jobs))
         self._pool.end_chunk(chunk)
+
+    def _defer_all(self, chunk: Chunk, note: str) -> None:
+        try:
+            for job in chunk.jobs:
+                self._pool.books.defer(job, note)
+        except psycopg.Error as error:
+            logger.error("jobs stay claimed until the worker ends: %s", error)
 
     def _run_guarded(self, assignment: Assignment) -> Outcome:
         job = assignment.job

@@ -233,4 +233,5 @@ def _is_heard(consumer: Any) -> bool:
     dispatcher = consumer.event_dispatcher
     if dispatcher is None or not dispatcher.enabled or (dispatcher.groups and "task" not in dispatcher.groups):
         return False
-    return bool(consumer.connection.transport.is_heard(dispatcher.exchange.name, "task.multi"))
+    connection = consumer.connection
+    return connection is not None and connection.transport.is_heard(dispatcher.exchange.name, "task.multi")
