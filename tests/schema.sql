@@ -662,19 +662,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
-CREATE FUNCTION pgqueue._check_params(params text[]) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-begin
-  if array_ndims(params) > 1 then
-    raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
-  end if;
-end
-$_$;
-
-COMMENT ON FUNCTION pgqueue._check_params(params text[]) IS 'Refuses parameters that have more than one dimension';
-
 CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1788,13 +1775,12 @@ CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pgqueue._require_enrolled();
   return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
                           max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Inserts a job in the caller''s transaction';
+COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Inserts a job in the caller''s transaction. That the role is enrolled was seen when its settings were captured';
 
 CREATE FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) RETURNS void
     LANGUAGE plpgsql
@@ -1840,11 +1826,12 @@ declare
   due_at timestamptz;
   my_session bigint := pgqueue._session_id();
 begin
-  perform pgqueue._require_enrolled();
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
   from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   if unique_keys is not null then
     if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
       raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
@@ -1910,9 +1897,6 @@ begin
     settings := pgqueue._capture_settings(caller_search_path);
     kept := current_setting('pgqueue.captured_settings', true);
     select s.digest into digest from pgqueue.own_seal s;
-    if digest is null then
-      perform pgqueue._require_enrolled();
-    end if;
   end if;
   columns := string_to_array(nullif(argv[2], ''), ',');
   if columns is not null then
@@ -2478,7 +2462,9 @@ declare
   answer jsonb;
 begin
   perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   select * into answer from pgqueue._call('launch', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
@@ -3263,7 +3249,9 @@ declare
   due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   handle pgqueue.handle;
 begin
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -3286,7 +3274,11 @@ begin
       returning inbox.id, inbox.cookie into handle.id, handle.cookie;
     end if;
     if handle.id is not null then
-      perform pgqueue._wake_for(queue, due_at);
+      if due_at is null then
+        perform pgqueue._wake(queue);
+      else
+        perform pgqueue._wake_for(queue, due_at);
+      end if;
       return handle;
     end if;
     -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
@@ -3593,6 +3585,17 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
+
+CREATE FUNCTION pgqueue._refuse_params() RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
 
 CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4080,6 +4083,9 @@ declare
   names text := split_part(kept, chr(30), 1);
   captured text := split_part(kept, chr(30), 2);
 begin
+  if own_key is null then
+    perform pgqueue._require_enrolled();
+  end if;
   if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
     return captured;
   end if;
@@ -6434,9 +6440,6 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._check_params(params text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._check_params(params text[]) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
@@ -6759,6 +6762,9 @@ GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;

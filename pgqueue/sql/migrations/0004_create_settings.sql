@@ -75,6 +75,9 @@ declare
   names text := split_part(kept, chr(30), 1);
   captured text := split_part(kept, chr(30), 2);
 begin
+  if own_key is null then
+    perform pgqueue._require_enrolled();
+  end if;
   if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
     return captured;
   end if;

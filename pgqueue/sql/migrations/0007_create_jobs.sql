@@ -40,18 +40,16 @@ $$;
 comment on function pgqueue._check_options(text, text, int, interval, timestamptz, timestamptz, interval, int, interval, text)
   is 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
-create function pgqueue._check_params(params text[])
+create function pgqueue._refuse_params()
   returns void
   language plpgsql immutable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if array_ndims(params) > 1 then
-    raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
-  end if;
+  raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
 end
 $$;
-comment on function pgqueue._check_params(text[]) is 'Refuses parameters that have more than one dimension';
+comment on function pgqueue._refuse_params() is 'Says that parameters may not have more than one dimension';
 
 create function pgqueue._wake_for(queue text, due_at timestamptz)
   returns void
@@ -79,7 +77,9 @@ declare
   due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   handle pgqueue.handle;
 begin
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -102,7 +102,11 @@ begin
       returning inbox.id, inbox.cookie into handle.id, handle.cookie;
     end if;
     if handle.id is not null then
-      perform pgqueue._wake_for(queue, due_at);
+      if due_at is null then
+        perform pgqueue._wake(queue);
+      else
+        perform pgqueue._wake_for(queue, due_at);
+      end if;
       return handle;
     end if;
     -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
@@ -131,7 +135,9 @@ declare
   answer jsonb;
 begin
   perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   select * into answer from pgqueue._call('launch', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
@@ -181,13 +187,12 @@ create function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql t
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgqueue._require_enrolled();
   return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
                           max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
 end
 $$;
 comment on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
-  is 'Inserts a job in the caller''s transaction';
+  is 'Inserts a job in the caller''s transaction. That the role is enrolled was seen when its settings were captured';
 
 create function pgqueue._require_enrolled()
   returns void
@@ -248,11 +253,12 @@ declare
   due_at timestamptz;
   my_session bigint := pgqueue._session_id();
 begin
-  perform pgqueue._require_enrolled();
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
   from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   if unique_keys is not null then
     if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
       raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';

@@ -78,9 +78,6 @@ begin
     settings := pgqueue._capture_settings(caller_search_path);
     kept := current_setting('pgqueue.captured_settings', true);
     select s.digest into digest from pgqueue.own_seal s;
-    if digest is null then
-      perform pgqueue._require_enrolled();
-    end if;
   end if;
   columns := string_to_array(nullif(argv[2], ''), ',');
   if columns is not null then

@@ -32,7 +32,7 @@ grant execute on function
   to pgqueue_user;
 grant execute on function
   pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._sealed(text, text), pgqueue._session_settings(), pgqueue._values_of(text),
-  pgqueue._keep_captured(text), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._check_params(text[]), pgqueue._session_id(),
+  pgqueue._keep_captured(text), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text), pgqueue._close_loopback(),
   pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle), pgqueue._wait_for_run(bigint, bigint),
   pgqueue._doze(bigint, boolean, timestamptz, float8), pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval), pgqueue._forward_notices(jsonb),
