@@ -145,6 +145,25 @@ def test_a_replayed_read_of_a_result_with_pg_backgrounds_names_is_refused(alice)
     assert (error.sqlstate, error.diag.message_primary) == ("42501", "request was handed in before")
 
 
+def test_nobody_fills_the_quota_of_another_roles_session(alice, bob):
+    def launch(session, role, nonce):
+        request = json.dumps(
+            json.loads(REQUEST) | {"session_id": -5, "max_tracked": 2, "queue_size": 65536, "cookie": nonce}
+        )
+        right = proof(session, "launch_tracked", nonce, request)
+        return send(
+            session, op="launch_tracked", role=oid_of(session, role), nonce=nonce, request=request, proven=right
+        )
+
+    for nonce in (1, 2):
+        launch(bob, "bob", nonce)
+
+    for nonce in (3, 4):
+        launch(alice, "alice", nonce)
+    with pytest.raises(psycopg.errors.ConfigurationLimitExceeded):
+        launch(alice, "alice", 5)
+
+
 def test_requests_of_pg_backgrounds_names_need_a_proof(alice, bob):
     for op in ("launch_tracked", "tracked", "cancel_tracked", "untrack"):
         error = refusal(alice, op=op, role=oid_of(alice, "bob"), request='{"session_id": 5, "pid": 1}')

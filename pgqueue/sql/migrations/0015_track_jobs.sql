@@ -52,7 +52,9 @@ declare
   handle pgqueue.handle;
   pid int;
 begin
-  select count(*), min(t.pid) into tracked, first from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
+  -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
+  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
+  from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
       using errcode = '53400', detail = format('Current limit is %s concurrent workers per session.', max_tracked),
