@@ -722,48 +722,53 @@ begin
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
-  begun_at := clock_timestamp();
-  for id, token, queue, redelivered, message in
-  with wanted as materialized (
-    -- First of all: nothing of a paused queue is to be locked.
-    select distinct u.name from unnest(_claim.queues) u (name)
-    where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
-  ), candidate as materialized (
-    select c.id, row_number() over (partition by wanted.name order by c.rank) as place
-    from wanted
-    cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count,
-                                           case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
-  ), picked as materialized (
-    -- A turn for each queue, the first messages of each before the second.
-    select c.id, c.place from candidate c order by c.place limit max_count
-  ), stale as (
-    delete from pgqueue.message m using picked p
-    where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
-      -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
-      and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
-    returning m.id
-  ), claimed as (
-    update pgqueue.message m
-    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
-    from picked p
-    where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
-    returning m.*, p.place
-  )
-  select c.id, c.token, c.queue, c.deliveries > 1,
-         case when c.kind = 'task' then c.payload
-         when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
-              -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
-              and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
-              and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
-           then null
-         else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
-                                   c.timeout, c.kept, c.label) end
-  from claimed c
-  left join pgqueue.role_key k on k.role = c.submitter
-  order by c.place, c.rank
   loop
-    ids := ids || id;
-    return next;
+    begun_at := clock_timestamp();
+    for id, token, queue, redelivered, message in
+    with wanted as materialized (
+      -- First of all: nothing of a paused queue is to be locked.
+      select distinct u.name from unnest(_claim.queues) u (name)
+      where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+    ), candidate as materialized (
+      select c.id, row_number() over (partition by wanted.name order by c.rank) as place
+      from wanted
+      cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
+                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+    ), picked as materialized (
+      -- A turn for each queue, the first messages of each before the second.
+      select c.id, c.place from candidate c order by c.place limit max_count - cardinality(ids)
+    ), stale as (
+      delete from pgqueue.message m using picked p
+      where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+        -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
+        and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
+      returning m.id
+    ), claimed as (
+      update pgqueue.message m
+      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
+      from picked p
+      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+      returning m.*, p.place
+    )
+    select c.id, c.token, c.queue, c.deliveries > 1,
+           case when c.kind = 'task' then c.payload
+           when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
+                -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
+                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+             then null
+           else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
+                                     c.timeout, c.kept, c.label) end
+    from claimed c
+    left join pgqueue.role_key k on k.role = c.submitter
+    order by c.place, c.rank
+    loop
+      ids := ids || id;
+      return next;
+    end loop;
+    exit when bounds is null or cardinality(ids) >= max_count;
+    -- There is room for more than what is above the bounds. The caller may sleep now: it must not miss what came back below.
+    bounds := null;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
@@ -771,7 +776,7 @@ begin
   elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
-    -- a fiftieth of the time.
+    -- a fiftieth of the time while there is enough above them.
     memory := jsonb_build_object(
       'full_at', extract(epoch from clock_timestamp()) + 50 * seconds,
       'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));

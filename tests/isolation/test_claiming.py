@@ -4,6 +4,8 @@ Who acts between two lines of a test: claiming workers (one statement each, so a
 cancels (the gate's own transaction), and the upkeep tick of another worker.
 """
 
+import json
+
 from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_one, fetch_value
@@ -172,3 +174,15 @@ def test_a_deleted_queue_and_a_claim_at_once_lose_no_claim(alice, worker, owner,
 
     assert deleted.result() == 1
     assert worker.ack(claim) == 0
+
+
+def test_what_comes_back_below_the_bounds_is_found_by_a_claim_with_room(alice, owner, worker):
+    for number in range(3):
+        alice.execute("select pgqueue.enqueue(%s, queue => 'q')", [f"select {number}"])
+    highest = owner.execute("select max(rank) from pgqueue.message").fetchone()[0]
+    memory = {"job": {"full_at": 9_999_999_999, "bounds": {"q": {"9": highest - 1}}}}
+    worker.session.execute("select set_config('pgqueue.claim_memory', %s, false)", [json.dumps(memory)])
+
+    # As many as there are above the bounds; then the worker could sleep, so nothing may be left below.
+    assert [claim.job["sql"] for claim in worker.claim("q", max_count=1)] == ["select 2"]
+    assert [claim.job["sql"] for claim in worker.claim("q", max_count=5)] == ["select 0", "select 1"]
