@@ -45,7 +45,7 @@ class Bookkeeping:
         params = {**job.key, "error": json.dumps(fields)}
         try:
             if session is None:
-                ((verdict,),) = self._fetch("fail_job", **params)
+                ((verdict,),) = self._fetch("fail_any_job", **params)
             elif notices is None:
                 (verdict,) = session.call("fail_job", **params)
             else:
@@ -53,7 +53,7 @@ class Bookkeeping:
                 (verdict,) = session.call_together(keeping, ("fail_job", {**params}))
         except psycopg.errors.InsufficientPrivilege:
             # The submitter was unenrolled since. Only the worker can still report.
-            ((verdict,),) = self._fetch("fail_job", **params)
+            ((verdict,),) = self._fetch("fail_any_job", **params)
         return Outcome(Ending(verdict), fields=fields)
 
     def release(self, job: ClaimedJob, reason: str, *, is_undelivered: bool) -> Outcome:
@@ -111,7 +111,7 @@ class Bookkeeping:
     def cancel(self, job: ClaimedJob) -> Outcome:
         """Cancel a job that has not begun."""
         self.request_cancel(job)
-        ((_, verdict),) = self._fetch("begin_job", **job.key, application_name=self._database.application_name)
+        ((verdict,),) = self._fetch("begin_any_job", **job.key)
         return Outcome(Ending(verdict))
 
     def _fetch(self, name: str, **params: object) -> list[tuple[Any, ...]]:

@@ -109,14 +109,15 @@ def test_ending_a_batch_touches_its_rows(crowd, call):
 RUN_OF_A_JOB = (
     "_begin_job(%s, %s)",
     "_lock_job(%s, %s)",
-    "_set_progress(%s, %s, 1, 'x')",
     "_append_result(%s, %s, 1, '[]')",
     "_complete_job(%s, %s, '{SELECT 1}', 1, '[]', '[]', '{}')",
 )
 
 
-def test_running_a_job_touches_its_own_rows(crowd):
+def test_running_a_job_touches_its_own_rows(crowd, request):
     (first, second), _ = claim(crowd, ["busy"], 2)
+    crowd.explained.session.execute("set session authorization alice")
+    request.addfinalizer(lambda: crowd.explained.session.execute("set session authorization default"))
     for call in RUN_OF_A_JOB:  # a session that is new reads the catalog, too
         crowd.explained.run(f"select pgqueue.{call}", first)
 
@@ -127,10 +128,18 @@ def test_running_a_job_touches_its_own_rows(crowd):
         assert max(nested, default=0) < 60, (call, nested)
 
 
+def test_progress_touches_its_own_rows(crowd):
+    (claimed,), _ = claim(crowd, ["busy"], 1)
+
+    _, plans = crowd.explained.run("select pgqueue._set_progress(%s, %s, 1, 'x')", claimed)
+
+    assert not [plan.scanned for plan in plans if "message" in plan.scanned]
+
+
 def test_a_failure_touches_its_own_rows(crowd):
     ((job_id, token),), _ = claim(crowd, ["busy"], 1)
 
-    _, plans = crowd.explained.run("select pgqueue._fail_job(%s, %s, %s)", [job_id, token, '{"sqlstate": "22012"}'])
+    _, plans = crowd.explained.run("select pgqueue._fail_any_job(%s, %s, %s)", [job_id, token, '{"sqlstate": "22012"}'])
 
     assert not [plan.scanned for plan in plans if "message" in plan.scanned]
     assert plan_of(plans, "delete from pgqueue.message").indexes == {"message_pkey"}

@@ -10,7 +10,6 @@ from tests.harness.people import fetch_one, fetch_value, refused
 REQUEST = json.dumps(
     {"kept": "once", "settings": {}, "sql": "select 1", "queue": "default", "priority": 0, "cookie": 77}
 )
-GATE = "select * from pgqueue._gate('{op}', {role}, {nonce}, '{request}', '{proof}')"
 
 
 def proof(session, op, nonce, request):
@@ -28,8 +27,8 @@ def oid_of(session, role):
 
 def send(session, op="launch", role=0, nonce=1, request=REQUEST, proven="x"):
     """Send a request over the session's loopback, as any code in it may."""
-    query = GATE.format(op=op, role=role, nonce=nonce, request=request, proof=proven)
-    return session.execute("select pgqueue._over_loopback(%s)", [query]).fetchall()
+    call = "select pgqueue._over_loopback(%s, %s::oid, %s, %s, %s)"
+    return session.execute(call, [op, role, nonce, request, proven]).fetchall()
 
 
 def refusal(session, **arguments):
@@ -109,12 +108,8 @@ def test_a_forged_request_is_refused(alice, bob, owner):
 
 
 def test_null_arguments_prove_nothing(alice):
-    for query in (
-        "select * from pgqueue._gate('launch', null, 1, '{}', 'x')",
-        "select * from pgqueue._gate('launch', 10, 1, '{}', null)",
-        "select * from pgqueue._gate(null, null, null, null, null)",
-    ):
-        assert refused(alice, "select pgqueue._over_loopback(%s)", [query]).sqlstate == "42501", query
+    for arguments in ("'launch', null, 1, '{}', 'x'", "'launch', 10, 1, '{}', null", "null, null, null, null, null"):
+        assert refused(alice, f"select pgqueue._over_loopback({arguments})").sqlstate == "42501", arguments
 
 
 def test_a_replayed_launch_adds_no_job(alice, owner):
@@ -228,7 +223,7 @@ FORBIDDEN_TO_THE_GATE = [
     "select pgqueue._cancel(10, row(1, 1), 0)",
     "select pgqueue._tick(1, 0, null)",
     "select pgqueue._minute_key('', 0)",
-    "select pgqueue._over_loopback('select 1')",
+    "select pgqueue._over_loopback('launch', 10, 1, '{}', 'x')",
     "select pgqueue.pause('default')",
     "select pgqueue.enroll('alice')",
     "create table pgqueue.mine ()",

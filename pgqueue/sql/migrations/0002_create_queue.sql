@@ -13,9 +13,16 @@ create table pgqueue.queue (
   dead_letter_exchange text,
   dead_letter_routing_key text,
   used_at timestamptz not null default clock_timestamp(),
-  constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255)
+  declared_by oid default quote_ident(current_user)::regrole::oid,
+  constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255),
+  -- Roles declare queues themselves, and workers count with these: one value out of range would stop every upkeep.
+  constraint queue_expires_in_range check (expires_after between interval '0' and interval '1000 years'),
+  constraint queue_ttl_in_range check (message_ttl between interval '0' and interval '1000 years'),
+  constraint queue_dead_letters_have_an_address check (octet_length(dead_letter_exchange) <= 255 and coalesce(octet_length(dead_letter_routing_key), 1) between 1 and 255),
+  constraint queue_arguments_are_small check (octet_length(arguments::text) <= 10000)
 );
 comment on table pgqueue.queue is 'Queues that were declared or paused; a queue that merely has messages needs no row';
+comment on column pgqueue.queue.declared_by is 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
 comment on column pgqueue.queue.max_deliveries is 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
 
 create table pgqueue.exchange (
@@ -24,16 +31,33 @@ create table pgqueue.exchange (
   durable boolean not null,
   auto_delete boolean not null,
   arguments jsonb not null default '{}',
-  constraint exchange_type_is_known check (type in ('direct', 'topic', 'fanout'))
+  declared_by oid default quote_ident(current_user)::regrole::oid,
+  constraint exchange_type_is_known check (type in ('direct', 'topic', 'fanout')),
+  constraint exchange_name_is_at_most_255_bytes check (octet_length(name) <= 255),
+  constraint exchange_arguments_are_small check (octet_length(arguments::text) <= 10000)
 );
 comment on table pgqueue.exchange is 'AMQP exchanges, shared by all processes';
+
+create function pgqueue._topic_pattern(routing_key text)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
+  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
+                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  from string_to_table(routing_key, '.') with ordinality w (word, n)
+$$;
+comment on function pgqueue._topic_pattern(text) is 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
+
 
 create table pgqueue.binding (
   exchange text not null references pgqueue.exchange on delete cascade,
   routing_key text not null,
   queue text not null references pgqueue.queue on delete cascade,
-  pattern text not null,
-  primary key (exchange, routing_key, queue)
+  pattern text not null generated always as (coalesce(pgqueue._topic_pattern(routing_key), '^\.$')) stored,
+  primary key (exchange, routing_key, queue),
+  constraint binding_key_is_at_most_255_bytes check (octet_length(routing_key) <= 255)
 );
 comment on table pgqueue.binding is 'Which queues an exchange feeds';
 comment on column pgqueue.binding.pattern is 'The routing key of a topic binding as a regular expression';
@@ -119,7 +143,15 @@ create view pgqueue.inbox as
     -- Workers count with these: one infinite value would stop every claim of the queue.
     and (due_at is null or isfinite(due_at))
     and (timeout is null or timeout > interval '0' and isfinite(timeout))
-    and (params is null or coalesce(array_ndims(params), 1) = 1)
+    and (params is null or coalesce(array_ndims(params), 1) = 1 and cardinality(params) <= 65535 and octet_length(array_to_string(params, '')) <= 16777216)
+    -- One message that is too large to be handed out, or that cannot be retried, would hold up its whole queue.
+    and (sql is null or octet_length(sql) <= 16777216)
+    and (payload is null or octet_length(payload::text) <= 67108864)
+    and (settings is null or octet_length(settings::text) <= 1000000 and not jsonb_path_exists(settings, 'strict $.* ? (@.type() <> "string")'))
+    and (label is null or octet_length(label) <= 10000)
+    and (backoff is null or backoff between interval '0' and interval '1 year')
+    -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
+    and (queue not like '%.pidbox' or pg_has_role(submitter, 'pgqueue_worker', 'member') or pg_has_role(submitter, 'pgqueue_admin', 'member'))
   with check option;
 comment on view pgqueue.inbox is
   'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused (44000)';
@@ -131,3 +163,25 @@ create view pgqueue.outbox with (security_barrier) as
   where submitter = quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.outbox is
   'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
+
+-- What roles declare of exchanges, queues and bindings goes through views, for these do not change current_user.
+
+create view pgqueue.own_exchange with (security_barrier) as
+  select name, type, durable, auto_delete, arguments, pg_has_role(declared_by, 'pgqueue_worker', 'member') as is_workers
+  from pgqueue.exchange
+  where declared_by is null or pg_has_role(declared_by, 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
+comment on view pgqueue.own_exchange is 'Exchanges that the role that runs may change: its own, and all if it is a worker or an administrator';
+
+create view pgqueue.own_queue with (security_barrier) as
+  select name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange,
+         dead_letter_routing_key, used_at
+  from pgqueue.queue
+  where declared_by is null or pg_has_role(declared_by, 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
+comment on view pgqueue.own_queue is 'Queues that the role that runs may change: its own, and all if it is a worker or an administrator';
+
+create view pgqueue.own_binding with (security_barrier) as
+  select exchange, routing_key, queue
+  from pgqueue.binding b
+  where exists (select from pgqueue.own_queue q where q.name = b.queue)
+  with local check option;
+comment on view pgqueue.own_binding is 'Bindings of queues that the role that runs may change';

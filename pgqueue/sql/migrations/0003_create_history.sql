@@ -107,14 +107,14 @@ create table pgqueue.stat_fold (
 comment on table pgqueue.stat_fold is 'The snapshot up to which stat_total and stat_session have counted the history';
 insert into pgqueue.stat_fold (snapshot) values (pg_current_snapshot());
 
-create view pgqueue.unfolded as
+create view pgqueue.unfolded with (security_barrier) as
   -- What the last snapshot did not see: the transactions that began after it, and those it saw running.
   -- (The way PgQ cuts batches. Old long transactions do not make the range longer.)
   -- Scalar subqueries, so that both are conditions of the index history_xact.
-  select h.* from pgqueue.history h
+  select h.submitter, h.queue, h.session_id, h.state, h.started_at, h.ended_at, h.xact from pgqueue.history h
   where h.xact >= (select pg_snapshot_xmax(f.snapshot) from pgqueue.stat_fold f)
   union all
-  select h.* from pgqueue.history h
+  select h.submitter, h.queue, h.session_id, h.state, h.started_at, h.ended_at, h.xact from pgqueue.history h
   where h.xact = any (array(select pg_snapshot_xip(f.snapshot) from pgqueue.stat_fold f));
 comment on view pgqueue.unfolded is 'Ended jobs that the totals do not count yet';
 
@@ -186,6 +186,8 @@ begin
         begin
           execute format('create table pgqueue.%I partition of pgqueue.%I for values from (%L) to (%L)',
                          pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
+          -- A partition has row security of its own.
+          execute format('alter table pgqueue.%I enable row level security', pgqueue._partition_name(parent, day));
         exception when check_violation then
           null;  -- the default partition has rows of that day already, and keeps them
         end;

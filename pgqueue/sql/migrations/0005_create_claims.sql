@@ -162,7 +162,8 @@ begin
   select array(select unnest(w.queues) except select unnest(_set_worker_queues.queues)) into dropped
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
-  update pgqueue.queue q set used_at = clock_timestamp() where q.name = any (_set_worker_queues.queues);
+  update pgqueue.queue q set used_at = clock_timestamp()
+  where q.name = any (array(select u.name from pgqueue.queue u where u.name = any (_set_worker_queues.queues) for update skip locked));
   perform pgqueue._auto_delete(dropped);
 end
 $$;
@@ -537,18 +538,25 @@ begin
   where w.id = worker_id
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
   perform pgqueue._promote(10000);
-  if pg_try_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0) then
+  -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
+  perform from pgqueue.stat_fold for update skip locked;
+  if found then
     perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
     perform pgqueue._expire_messages(null, 1000);
-    perform pgqueue._expire_queues();
     perform pgqueue._fold_stats();
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
+    delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
     delete from pgqueue.request r
     where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
     delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id);
+    perform set_config('lock_timeout', '50ms', true);
+    begin
+      perform pgqueue._expire_queues();
+    exception when lock_not_available then
+      null;  -- somebody is about to change or to use one of them
+    end;
     begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
-      perform set_config('lock_timeout', '50ms', true);
       perform pgqueue._make_partitions();
       perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
     exception when lock_not_available then
@@ -570,8 +578,11 @@ declare
   name text;
 begin
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after / 2
-    and exists (select from pgqueue.worker w where q.name = any (w.queues));
+  where q.name = any (array(
+    select u.name from pgqueue.queue u
+    where u.expires_after is not null and u.used_at < clock_timestamp() - u.expires_after / 2
+      and exists (select from pgqueue.worker w where u.name = any (w.queues))
+    for update of u skip locked));
   for name in
     select q.name from pgqueue.queue q
     where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after

@@ -85,7 +85,10 @@ comment on function pgqueue.unenroll(regrole) is 'Takes the right to hand in job
 do $$
 begin
   if not exists (select from pg_extension where extname = 'dblink') then
-    create extension dblink with schema pgqueue;
+    -- In a schema that nobody may use: its functions are everybody's, and with them any code could send what it likes over
+    -- the loopback of its session.
+    create schema pgqueue_dblink;
+    create extension dblink with schema pgqueue_dblink;
   end if;
   -- dblink may live in any schema: these three functions are all that name it.
   execute replace($body$
@@ -236,14 +239,15 @@ end
 $$;
 comment on function pgqueue._session_id() is 'The number of this session, for pgqueue.stats';
 
-create function pgqueue._over_loopback(query text)
+create function pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text)
   returns setof jsonb
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
-  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int) || query;
+  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
+    || format('select * from pgqueue._gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
   name text := pgqueue._loopback_name();
 begin
   if name is not null then
@@ -262,7 +266,7 @@ begin
   return query select * from pgqueue._dblink_query(name, padded);
 end
 $$;
-comment on function pgqueue._over_loopback(text) is 'Runs a query over the loopback of this session, and connects it first if need be';
+comment on function pgqueue._over_loopback(text, oid, bigint, text, text) is 'Asks the gate over the loopback of this session, and connects it first if need be';
 
 create function pgqueue._close_loopback()
   returns void
@@ -326,8 +330,8 @@ begin
       using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
   end if;
   begin
-    return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
-      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
+    return query select * from pgqueue._over_loopback(op, me.role, nonce, request::text,
+      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex'));
   exception when others then
     -- The same error without the context of the other session, which says nothing to the caller.
     get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;

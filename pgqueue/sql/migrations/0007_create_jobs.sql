@@ -11,6 +11,8 @@ begin
     raise exception 'sql parameter cannot be NULL' using errcode = '22004';
   elsif trim(sql, E' \t\r\n') = '' then
     raise exception 'sql parameter cannot be empty' using errcode = '22023', hint = 'Give one or more SQL statements.';
+  elsif octet_length(sql) > 16777216 then
+    raise exception 'sql has more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
   elsif queue is null or octet_length(queue) not between 1 and 255 then
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   elsif priority is null or priority not between 0 and 9 then
@@ -28,6 +30,8 @@ begin
     raise exception 'timeout must be positive and finite' using errcode = '22023', hint = 'Leave timeout out for none.';
   elsif max_attempts not between 1 and 1000 then
     raise exception 'max_attempts % is out of range', max_attempts using errcode = '22023', hint = 'Attempts are 1 to 1000; 1 never retries.';
+  elsif backoff > interval '1 year' then
+    raise exception 'backoff is more than a year' using errcode = '22023', hint = 'No wait is longer than an hour.';
   elsif backoff < interval '0' then
     raise exception 'backoff is negative' using errcode = '22023', hint = 'The wait before the second attempt; it doubles with each.';
   elsif durability not in ('sync', 'async') then

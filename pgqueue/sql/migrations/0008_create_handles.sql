@@ -26,9 +26,9 @@ begin
   if submitter is null then
     raise exception 'job % is not known', handle.id
       using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
-  elsif not pg_has_role(role, submitter, 'member') and not pg_has_role(role, 'pgqueue_admin', 'member') then
+  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
-  elsif cookie is distinct from handle.cookie then
+  elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
   end if;
 end
@@ -162,7 +162,9 @@ begin
   return query
   select jsonb_build_object(
     'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
-    'row_count', ended.row_count, 'output_settings', r.output_settings,
+    -- Who reads it sets these for the read: only what bends the text of values.
+    'row_count', ended.row_count, 'output_settings', jsonb_strip_nulls(jsonb_build_object(
+      'DateStyle', r.output_settings -> 'DateStyle', 'IntervalStyle', r.output_settings -> 'IntervalStyle', 'TimeZone', r.output_settings -> 'TimeZone')),
     'notices', (select n.rows from pgqueue.result n where n.id = handle.id and n.seq = -1),
     'columns', (select jsonb_agg(c || jsonb_build_object('type',
                   -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
@@ -217,7 +219,7 @@ create function pgqueue._statement_of(role oid, handle pgqueue.handle)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgqueue._locate(role, handle, '55000');
+  perform pgqueue._locate(role, handle, '42704');
   return coalesce((select m.sql from pgqueue.message m where m.id = handle.id), (select h.sql from pgqueue.history h where h.id = handle.id));
 end
 $$;
@@ -348,7 +350,8 @@ create function pgqueue._doze(id bigint, running boolean, since timestamptz, lef
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 60) * 1000)::bigint) then
+  -- Any role can take that lock, and keep it: never rely on it for long.
+  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 5) * 1000)::bigint) then
     -- It has just ended, or is about to be put down as failed: look soon again.
     return clock_timestamp();
   end if;

@@ -54,15 +54,15 @@ create function pgqueue._check_runner(id bigint, submitter oid)
 as $$
 begin
   -- session_user, which nobody but a superuser changes. A job was given to a name, and the name may be another role's by now.
-  if submitter <> quote_ident(session_user)::regrole::oid and not pg_has_role(session_user, 'pgqueue_worker', 'member') then
+  if submitter <> quote_ident(session_user)::regrole::oid then
     raise exception 'permission denied for job %', id using errcode = '42501', hint = 'It belongs to another role.';
   end if;
 end
 $$;
 comment on function pgqueue._check_runner(bigint, oid) is
-  'A token is no key for strangers: only a session of the submitter or of a worker may act on a claim';
+  'A token is no key for strangers: only a session that is logged in as the submitter may act on its claim. Workers have functions of their own';
 
-create function pgqueue._begin_job(id bigint, token bigint)
+create function pgqueue._begin_any_job(id bigint, token bigint)
   returns text
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -70,11 +70,10 @@ as $$
 declare
   m pgqueue.message;
 begin
-  select * into m from pgqueue.message q where q.id = _begin_job.id and q.token = _begin_job.token for update;
+  select * into m from pgqueue.message q where q.id = _begin_any_job.id and q.token = _begin_any_job.token for update;
   if not found then
     return 'gone';
   end if;
-  perform pgqueue._check_runner(m.id, m.submitter);
   if exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
     delete from pgqueue.message q where q.id = m.id;
     perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
@@ -91,7 +90,24 @@ begin
   return 'run';
 end
 $$;
-comment on function pgqueue._begin_job(bigint, bigint) is 'Makes a claimed job visible as running. run: go on; gone: forget it; canceled, expired: it has ended so';
+comment on function pgqueue._begin_any_job(bigint, bigint) is 'Makes a claimed job visible as running. run: go on; gone: forget it; canceled, expired: it has ended so. For workers';
+
+create function pgqueue._begin_job(id bigint, token bigint)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  submitter oid := (select q.submitter from pgqueue.message q where q.id = _begin_job.id and q.token = _begin_job.token);
+begin
+  if submitter is null then
+    return 'gone';
+  end if;
+  perform pgqueue._check_runner(id, submitter);
+  return pgqueue._begin_any_job(id, token);
+end
+$$;
+comment on function pgqueue._begin_job(bigint, bigint) is 'pgqueue._begin_any_job for a session that is logged in as the submitter';
 
 create function pgqueue._lock_job(id bigint, token bigint)
   returns void
@@ -177,7 +193,7 @@ end
 $$;
 comment on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb) is 'Last in the transaction of a job: its effects, its result and its removal commit together';
 
-create function pgqueue._fail_job(id bigint, token bigint, error jsonb)
+create function pgqueue._fail_any_job(id bigint, token bigint, error jsonb)
   returns text
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -188,11 +204,10 @@ declare
   canceled boolean;
   retry boolean;
 begin
-  select * into m from pgqueue.message q where q.id = _fail_job.id and q.token = _fail_job.token for update;
+  select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
     return 'gone';
   end if;
-  perform pgqueue._check_runner(m.id, m.submitter);
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') and sqlstate_ in ('57014', '57P01');
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
   retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
@@ -211,7 +226,24 @@ begin
   return case when canceled then 'canceled' else 'failed' end;
 end
 $$;
-comment on function pgqueue._fail_job(bigint, bigint, jsonb) is 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost';
+comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost. For workers';
+
+create function pgqueue._fail_job(id bigint, token bigint, error jsonb)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  submitter oid := (select q.submitter from pgqueue.message q where q.id = _fail_job.id and q.token = _fail_job.token);
+begin
+  if submitter is null then
+    return 'gone';
+  end if;
+  perform pgqueue._check_runner(id, submitter);
+  return pgqueue._fail_any_job(id, token, error);
+end
+$$;
+comment on function pgqueue._fail_job(bigint, bigint, jsonb) is 'pgqueue._fail_any_job for a session that is logged in as the submitter';
 
 create function pgqueue._defer_job(id bigint, token bigint, note text, delay interval)
   returns boolean

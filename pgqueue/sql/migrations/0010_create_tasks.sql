@@ -1,19 +1,35 @@
 -- Celery messages: exchanges, queues and bindings that all processes share, publishing, and sending a task from SQL.
 
+create function pgqueue._exchange_type(name text)
+  returns text
+  language sql stable security definer
+begin atomic
+  select e.type from pgqueue.exchange e where e.name = _exchange_type.name;
+end;
+comment on function pgqueue._exchange_type(text) is 'The type of an exchange; NULL: there is none';
+
 create function pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb)
   returns void
-  language plpgsql volatile security definer
+  language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  present pgqueue.exchange;
+  present text := pgqueue._exchange_type(name);
 begin
-  insert into pgqueue.exchange as e (name, type, durable, auto_delete, arguments)
-  values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
-  on conflict do nothing;
-  select * into present from pgqueue.exchange e where e.name = _declare_exchange.name;
-  if present.type <> _declare_exchange.type then
-    raise exception 'exchange "%" exists as % and not as %', name, present.type, type
+  if present is null then
+    insert into pgqueue.own_exchange as e (name, type, durable, auto_delete, arguments)
+    values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
+    on conflict do nothing;
+    present := pgqueue._exchange_type(name);
+  end if;
+  if present <> type and pg_has_role('pgqueue_worker', 'member') then
+    -- Nobody keeps workers from starting by declaring their exchanges ahead.
+    update pgqueue.own_exchange e set type = _declare_exchange.type where e.name = _declare_exchange.name and e.is_workers is not true
+    returning e.type into present;
+    present := coalesce(present, pgqueue._exchange_type(name));
+  end if;
+  if present <> type then
+    raise exception 'exchange "%" exists as % and not as %', name, present, type
       using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
   end if;
 end
@@ -28,39 +44,114 @@ begin atomic
 end;
 comment on function pgqueue._exchange_exists(text) is 'Whether an exchange was declared';
 
-create function pgqueue._delete_exchange(name text)
+create function pgqueue._refuse_change(what text, name text)
   returns void
-  language sql volatile security definer
-begin atomic
-  delete from pgqueue.exchange e where e.name = _delete_exchange.name;
-end;
-comment on function pgqueue._delete_exchange(text) is 'Deletes an exchange and its bindings';
-
-create function pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
-  returns void
-  language plpgsql volatile security definer
+  language plpgsql immutable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
-                                 dead_letter_exchange, dead_letter_routing_key)
-  values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, coalesce(_declare_queue.arguments, '{}'),
-          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms',
-          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
-          case when (_declare_queue.arguments ->> 'x-delivery-limit')::bigint between 0 and 1000000 then (_declare_queue.arguments ->> 'x-delivery-limit')::int + 1
-               when _declare_queue.arguments ? 'x-delivery-limit' then 2147483647 end,
-          _declare_queue.arguments ->> 'x-dead-letter-exchange', _declare_queue.arguments ->> 'x-dead-letter-routing-key')
-  on conflict (name) do update
-  set durable = excluded.durable, exclusive = excluded.exclusive, auto_delete = excluded.auto_delete, arguments = excluded.arguments,
-      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, max_deliveries = excluded.max_deliveries,
-      dead_letter_exchange = excluded.dead_letter_exchange, dead_letter_routing_key = excluded.dead_letter_routing_key,
-      used_at = excluded.used_at
-  -- Every publisher declares its queues: a declaration that changes nothing writes nothing.
-  where (q.durable, q.exclusive, q.auto_delete, q.arguments) is distinct from (excluded.durable, excluded.exclusive, excluded.auto_delete, excluded.arguments)
-     or q.expires_after is not null;
+  raise exception 'permission denied for % "%"', what, name
+    using errcode = '42501', hint = 'Whoever declared it, workers and administrators may change it.';
 end
 $$;
-comment on function pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb) is 'Makes a queue, or changes its attributes';
+comment on function pgqueue._refuse_change(text, text) is 'Raises 42501';
+
+create function pgqueue._delete_exchange(name text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from pgqueue.own_exchange e where e.name = _delete_exchange.name;
+  if not found and pgqueue._exchange_exists(name) then
+    perform pgqueue._refuse_change('exchange', name);
+  end if;
+end
+$$;
+comment on function pgqueue._delete_exchange(text) is 'Deletes an exchange and its bindings';
+
+create function pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  present pgqueue.queue;
+begin
+  select * into present from pgqueue.queue q where q.name = _is_declared_so.queue;
+  if not found then
+    return null;
+  elsif (present.durable, present.exclusive, present.auto_delete, present.arguments)
+        is distinct from (_is_declared_so.durable, _is_declared_so.exclusive, _is_declared_so.auto_delete, _is_declared_so.arguments) then
+    return false;
+  end if;
+  -- Every publisher declares its queues: a declaration that changes nothing writes nothing, and waits for nobody.
+  if present.expires_after is not null then
+    update pgqueue.queue q set used_at = clock_timestamp()
+    where q.name = (select u.name from pgqueue.queue u where u.name = _is_declared_so.queue for update skip locked);
+  end if;
+  return true;
+end
+$$;
+comment on function pgqueue._is_declared_so(text, boolean, boolean, boolean, jsonb) is 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
+
+create function pgqueue._interval_argument(arguments jsonb, name text)
+  returns interval
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  milliseconds float8 := arguments ->> name;
+begin
+  if not milliseconds between 0 and 3e13 then
+    raise exception 'argument % is out of range', name using errcode = '22023', hint = 'It counts milliseconds.';
+  end if;
+  return milliseconds * interval '1 ms';
+end
+$$;
+comment on function pgqueue._interval_argument(jsonb, text) is 'x-expires or x-message-ttl of a queue';
+
+create function pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  given jsonb := coalesce(arguments, '{}');
+  limit_ numeric := given ->> 'x-delivery-limit';
+  is_so boolean := pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given);
+  wanted record;
+begin
+  if is_so then
+    return;
+  end if;
+  select pgqueue._interval_argument(given, 'x-expires') as expires_after, pgqueue._interval_argument(given, 'x-message-ttl') as message_ttl,
+         -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+         case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end as max_deliveries,
+         given ->> 'x-dead-letter-exchange' as dead_letter_exchange, given ->> 'x-dead-letter-routing-key' as dead_letter_routing_key
+  into wanted;
+  if is_so is null then
+    insert into pgqueue.own_queue (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
+                                   dead_letter_exchange, dead_letter_routing_key)
+    values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, given, wanted.expires_after,
+            wanted.message_ttl, wanted.max_deliveries, wanted.dead_letter_exchange, wanted.dead_letter_routing_key)
+    on conflict do nothing;
+    if found or pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given) then
+      return;
+    end if;
+  end if;
+  update pgqueue.own_queue q
+  set durable = _declare_queue.durable, exclusive = _declare_queue.exclusive, auto_delete = _declare_queue.auto_delete, arguments = given,
+      expires_after = wanted.expires_after, message_ttl = wanted.message_ttl, max_deliveries = wanted.max_deliveries,
+      dead_letter_exchange = wanted.dead_letter_exchange, dead_letter_routing_key = wanted.dead_letter_routing_key, used_at = clock_timestamp()
+  where q.name = _declare_queue.queue;
+  if not found then
+    perform pgqueue._refuse_change('queue', queue);
+  end if;
+end
+$$;
+comment on function pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb) is
+  'Makes a queue, or changes its attributes: whoever declared it, workers and administrators may';
 
 create function pgqueue._queue_exists(queue text)
   returns boolean
@@ -113,26 +204,21 @@ end
 $$;
 comment on function pgqueue._delete_queue(text, boolean, boolean) is 'Deletes a queue, its bindings and its tasks. SQL jobs stay: cancel those';
 
-create function pgqueue._topic_pattern(routing_key text)
-  returns text
-  language sql immutable
-  set search_path = pg_catalog, pg_temp
-as $$
-  -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
-  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
-                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
-  from string_to_table(routing_key, '.') with ordinality w (word, n)
-$$;
-comment on function pgqueue._topic_pattern(text) is 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
-
 create function pgqueue._bind(queue text, exchange text, routing_key text)
   returns void
-  language plpgsql volatile security definer
+  language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into pgqueue.binding (exchange, routing_key, queue, pattern)
-  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue, coalesce(pgqueue._topic_pattern(_bind.routing_key), '^\.$'))
+  if exists (select from pgqueue._bindings(exchange) b where b.queue = _bind.queue and b.routing_key = coalesce(_bind.routing_key, '')) then
+    return;
+  elsif pgqueue._queue_exists(queue) and not exists (select from pgqueue.own_queue q where q.name = _bind.queue) then
+    perform pgqueue._refuse_change('queue', queue);
+  elsif not pgqueue._queue_exists(queue) then
+    raise exception 'queue "%" does not exist', queue using errcode = '23503', hint = 'Declare it first.';
+  end if;
+  insert into pgqueue.own_binding (exchange, routing_key, queue)
+  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue)
   on conflict do nothing;
   if found then
     -- Publishers remember where nobody listens: events cost nothing then.
@@ -144,11 +230,17 @@ comment on function pgqueue._bind(text, text, text) is 'Feeds a queue from an ex
 
 create function pgqueue._unbind(queue text, exchange text, routing_key text)
   returns void
-  language sql volatile security definer
-begin atomic
-  delete from pgqueue.binding b
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from pgqueue.own_binding b
   where b.queue = _unbind.queue and b.exchange = _unbind.exchange and b.routing_key = coalesce(_unbind.routing_key, '');
-end;
+  if not found and exists (select from pgqueue._bindings(exchange) b where b.queue = _unbind.queue and b.routing_key = coalesce(_unbind.routing_key, '')) then
+    perform pgqueue._refuse_change('queue', queue);
+  end if;
+end
+$$;
 comment on function pgqueue._unbind(text, text, text) is 'Undoes pgqueue._bind';
 
 create function pgqueue._bindings(exchange text)
@@ -193,6 +285,10 @@ declare
   due_at timestamptz := case when eta > clock_timestamp() then eta end;
 begin
   for target in select * from pgqueue._route(exchange, routing_key) loop
+    if target.queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
+      raise exception 'permission denied to control workers'
+        using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
+    end if;
     insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
     values (target.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
             least(greatest(coalesce(_publish.priority, 0), 0), 9), due_at, least(expires, clock_timestamp() + target.message_ttl), message);
@@ -223,7 +319,7 @@ create function pgqueue._text_in(payload json, path text[])
 as $$
 begin
   return payload #>> path;
-exception when data_exception then
+exception when data_exception or program_limit_exceeded then
   return null;
 end
 $$;
@@ -301,10 +397,13 @@ begin
       targets := array(select t from unnest(targets) t
                        except select d ->> 'queue' from json_array_elements(letter #> '{headers,x-death}') d);
     end if;
-  exception when data_exception then
+  exception when data_exception or program_limit_exceeded then
     letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
   end;
   foreach target in array targets loop
+    -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
+    continue when octet_length(target) not between 1 and 255
+      or target like '%.pidbox' and pg_has_role(held.submitter, 'pgqueue_worker', 'member') is not true;
     insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
     values (target, 'task', held.priority, held.submitter, letter,
             clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));

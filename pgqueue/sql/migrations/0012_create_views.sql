@@ -28,8 +28,10 @@ create view pgqueue.jobs with (security_barrier) as
          extract(epoch from coalesce(j.ended_at, case when j.state = 'running' then clock_timestamp() end) - j.started_at)::float8 * 1000 as duration_ms,
          j.attempts::int as attempts, j.max_attempts::int as max_attempts, j.worker, j.backend_pid, j.progress_pct, j.progress_msg,
          j.row_count as rows, coalesce(j.command_tags[cardinality(j.command_tags)], pgqueue._command_tag(j.sql, j.row_count)) as command_tag,
-         j.error ->> 'sqlstate' as sqlstate, j.error ->> 'message' as error, j.error ->> 'detail' as error_detail,
-         j.error ->> 'hint' as error_hint, j.error ->> 'context' as error_context
+         j.error ->> 'sqlstate' as sqlstate, j.error ->> 'message' as error,
+         -- Where rows and statements are shown.
+         case when pg_has_role(j.submitter, 'member') then j.error ->> 'detail' end as error_detail, j.error ->> 'hint' as error_hint,
+         case when pg_has_role(j.submitter, 'member') then j.error ->> 'context' end as error_context
   from (
     select m.id, case when a.id is not null then 'running' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
            m.submitter, m.launched_at, m.due_at as eta, a.started_at, null::timestamptz as ended_at, m.attempts + (a.id is not null)::int as attempts,
@@ -94,12 +96,16 @@ create view pgqueue.stats_total with (security_barrier) as
   group by e.submitter, e.queue;
 comment on view pgqueue.stats_total is 'Jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. What only waits is in pgqueue.queues';
 
-create view pgqueue.workers as
+create view pgqueue.workers with (security_barrier) as
   select w.name as worker, w.started_at, w.last_seen_at,
          case when exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)
               then 'online' else 'lost' end as status,
          w.items_processed, w.last_run_at, w.executors,
-         array(select a.id from pgqueue.activity a where a.worker_id = w.id order by a.started_at) as running, w.queues
+         array(select a.id from pgqueue.activity a join pgqueue.message m on m.id = a.id
+               where a.worker_id = w.id
+                 and (pg_has_role(m.submitter, 'member')
+                      or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')))
+               order by a.started_at) as running, w.queues
   from pgqueue.worker w;
 comment on view pgqueue.workers is 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now';
 
@@ -132,7 +138,7 @@ begin
   if queue is null or octet_length(queue) not between 1 and 255 then
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   end if;
-  insert into pgqueue.queue as q (name, paused) values (_set_paused.queue, _set_paused.paused)
+  insert into pgqueue.queue as q (name, paused, declared_by) values (_set_paused.queue, _set_paused.paused, null)
   on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
   changed := found;
   if not paused then
@@ -165,7 +171,7 @@ create function pgqueue.reset_stats()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0);
+  perform from pgqueue.stat_fold for update;
   perform pgqueue._fold_stats();
   delete from pgqueue.stat_total;
 end

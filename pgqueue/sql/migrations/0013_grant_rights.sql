@@ -33,7 +33,7 @@ grant execute on function
 grant execute on function
   pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._sealed(text, text), pgqueue._session_settings(), pgqueue._values_of(text),
   pgqueue._keep_captured(text), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
-  pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text), pgqueue._close_loopback(),
+  pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text, oid, bigint, text, text), pgqueue._close_loopback(),
   pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle), pgqueue._wait_for_run(bigint, bigint),
   pgqueue._doze(bigint, boolean, timestamptz, float8), pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval), pgqueue._forward_notices(jsonb),
   pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle),
@@ -63,10 +63,19 @@ grant execute on function
 -- Celery programs publish with the rights of a user.
 grant execute on function
   pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._route(text, text),
-  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._delete_exchange(text),
+  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._exchange_type(text),
+  pgqueue._delete_exchange(text), pgqueue._is_declared_so(text, boolean, boolean, boolean, jsonb), pgqueue._interval_argument(jsonb, text),
+  pgqueue._refuse_change(text, text), pgqueue._topic_pattern(text),
   pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb), pgqueue._queue_exists(text), pgqueue._queue_size(text),
   pgqueue._bind(text, text, text), pgqueue._unbind(text, text, text), pgqueue._bindings(text)
   to pgqueue_user, pgqueue_worker;
+
+grant select on pgqueue.own_exchange, pgqueue.own_queue, pgqueue.own_binding to pgqueue_user;
+grant insert (name, type, durable, auto_delete, arguments), update (type), delete on pgqueue.own_exchange to pgqueue_user;
+grant insert (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key),
+      update (durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key, used_at)
+  on pgqueue.own_queue to pgqueue_user;
+grant insert, delete on pgqueue.own_binding to pgqueue_user;
 
 -- Workers consume, and keep the queue in order. They publish too: events and replies.
 grant pgqueue_user to pgqueue_worker;
@@ -77,7 +86,7 @@ grant execute on function
   pgqueue._keep_claims(int, bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._delete_queue(text, boolean, boolean),
-  pgqueue._defer_job(bigint, bigint, text, interval), pgqueue._set_progress(bigint, bigint, int, text),
+  pgqueue._begin_any_job(bigint, bigint), pgqueue._fail_any_job(bigint, bigint, jsonb), pgqueue._defer_job(bigint, bigint, text, interval), pgqueue._set_progress(bigint, bigint, int, text),
   pgqueue._request_cancel(bigint, bigint), pgqueue._cancel_requests(bigint[], bigint[])
   to pgqueue_worker;
 

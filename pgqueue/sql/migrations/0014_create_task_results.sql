@@ -89,6 +89,8 @@ begin
         begin
           execute format('create table pgqueue.%I partition of pgqueue.%I for values from (%L) to (%L)',
                          pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
+          -- A partition has row security of its own.
+          execute format('alter table pgqueue.%I enable row level security', pgqueue._partition_name(parent, day));
         exception when check_violation then
           null;  -- the default partition has rows of that day already, and keeps them
         end;
@@ -137,8 +139,11 @@ as $$
 declare
   expired_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the indexes can be used
 begin
-  delete from pgqueue.task_group g where g.expires_at < expired_until;
-  delete from pgqueue.chord c where c.expires_at < expired_until;
+  -- Whoever holds one of them in an open transaction does not hold up the others.
+  delete from pgqueue.task_group g
+  where g.id = any (array(select e.id from pgqueue.task_group e where e.expires_at < expired_until for update skip locked));
+  delete from pgqueue.chord c
+  where c.group_id = any (array(select e.group_id from pgqueue.chord e where e.expires_at < expired_until for update skip locked));
   -- Sessions that waited and are gone. One with the same number may have begun since.
   delete from pgqueue.result_waiter w
   where not exists (select from pg_stat_activity a where a.pid = w.pid and coalesce(a.backend_start <= w.waits_since, true));
@@ -215,10 +220,19 @@ create function pgqueue._store_task_result(task_id text, state text, content_typ
 as $$
 declare
   waiter int;
+  old_timeout text := current_setting('lock_timeout');
 begin
   -- Shared until the commit: a session that begins to wait passes through this lock after it has said so, and so either
   -- reads this result or is seen here.
-  perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63) then
+    begin
+      perform set_config('lock_timeout', '200ms', true);
+      perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
+    exception when lock_not_available then
+      null;  -- any role can take it and keep it; who waits finds the result at the next look
+    end;
+    perform set_config('lock_timeout', old_timeout, true);
+  end if;
   insert into pgqueue.task_result (task_id, state, content_type, payload, expires_at)
   values (task_id, state, content_type, payload, coalesce(clock_timestamp() + lifetime, 'infinity'));
   for waiter in select w.pid from pgqueue.result_waiter w where w.task_id = _store_task_result.task_id loop
@@ -471,3 +485,39 @@ grant execute on function
   pgqueue._task_group(text), pgqueue._delete_task_group(text), pgqueue._set_chord_size(text, int, interval), pgqueue._grow_chord(text, interval),
   pgqueue._add_chord_part(text, int, text, bytea, interval), pgqueue._chord_parts(text), pgqueue._finish_chord(text)
   to pgqueue_user, pgqueue_worker;
+
+do $$
+declare
+  name text;
+begin
+  -- Rows are for the owner, whose functions and views show each role what it may see. Not for those who may read or write all
+  -- tables (pg_read_all_data, pg_write_all_data, default privileges): in these tables stands who may do what.
+  for name in select c.relname from pg_class c where c.relnamespace = 'pgqueue'::regnamespace and c.relkind in ('r', 'p') loop
+    execute format('alter table pgqueue.%I enable row level security', name);
+  end loop;
+end
+$$;
+create policy everybody_may_read on pgqueue.migration for select using (true);
+
+do $$
+declare
+  stranger record;
+begin
+  -- What the owner's default privileges gave to others.
+  for stranger in
+    select case when p.prokind = 'p' then 'procedure' else 'function' end as kind, p.oid::regprocedure::text as name, a.grantee
+    from pg_proc p, aclexplode(p.proacl) a
+    where p.pronamespace = 'pgqueue'::regnamespace and a.grantee <> p.proowner
+    union all
+    select case when c.relkind = 'S' then 'sequence' else 'table' end, c.oid::regclass::text, a.grantee
+    from pg_class c, aclexplode(c.relacl) a
+    where c.relnamespace = 'pgqueue'::regnamespace and a.grantee <> c.relowner
+  loop
+    if stranger.grantee = 0 then
+      execute format('revoke all on %s %s from public', stranger.kind, stranger.name);
+    elsif pg_get_userbyid(stranger.grantee) not in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate') then
+      execute format('revoke all on %s %s from %I', stranger.kind, stranger.name, pg_get_userbyid(stranger.grantee));
+    end if;
+  end loop;
+end
+$$;

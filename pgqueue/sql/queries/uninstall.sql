@@ -7,6 +7,7 @@ begin
   drop server if exists pgqueue_loopback cascade;
   drop schema if exists pgqueue_run cascade;
   drop schema pgqueue cascade;
+  drop schema if exists pgqueue_dblink cascade;
   -- Roles belong to the whole cluster. One that another database still grants something to cannot be dropped, and stays.
   foreach name in array array[gate, 'pgqueue_gate', 'pgqueue_admin', 'pgqueue_monitor', 'pgqueue_worker', 'pgqueue_user'] loop
     begin

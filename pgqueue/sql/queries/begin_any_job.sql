@@ -1,0 +1,1 @@
+select pgqueue._begin_any_job(%(id)s, %(token)s)

@@ -1,0 +1,227 @@
+"""What the catalog says of every object of pgqueue, so that nothing that is added later is forgotten."""
+
+import pytest
+
+from tests.harness import Database
+from tests.harness.people import fetch_value, refused
+
+GROUPS = ("pgqueue_user", "pgqueue_worker", "pgqueue_monitor", "pgqueue_admin", "pgqueue_gate")
+# What the loopback's login may call, and what monitors and administrators may.
+GATE = {"_gate"}
+LOOKING = {"_cut", "_advisory_locks", "_lock_class", "_current_session_id", "_loopback_name"}
+ADMINISTRATION = {"pause", "resume", "redrive", "enroll", "unenroll", "reset_stats"}
+# These act on what is not the caller's, so no user may call them.
+WORKERS_ONLY = {
+    "_register_worker", "_unregister_worker", "_set_worker_queues", "_claim", "_ack", "_release", "_reject", "_keep_claims",
+    "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
+    "_set_progress", "_request_cancel", "_cancel_requests",
+}  # fmt: skip
+NOBODYS = {
+    "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_cancel", "_locate", "_archive",
+    "_promote", "_reclaim", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
+    "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
+    "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete",
+}  # fmt: skip
+
+
+def may_execute(owner, role):
+    return {
+        name
+        for (name,) in owner.execute(
+            """select distinct p.proname::text from pg_proc p
+               where p.pronamespace = 'pgqueue'::regnamespace and has_function_privilege(%s, p.oid, 'execute')""",
+            [role],
+        )
+    }
+
+
+def test_nobody_may_call_a_function_without_a_role_of_pgqueue(db, owner):
+    db.create_role("stranger", enrolled=False)
+
+    assert may_execute(owner, "stranger") == set()
+
+
+def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
+    user, worker = may_execute(owner, "pgqueue_user"), may_execute(owner, "pgqueue_worker")
+
+    assert may_execute(owner, "pgqueue_gate") == GATE
+    assert may_execute(owner, "pgqueue_monitor") == LOOKING
+    assert may_execute(owner, "pgqueue_admin") == LOOKING | ADMINISTRATION
+    assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)
+    assert not worker & (GATE | ADMINISTRATION | NOBODYS)
+    assert worker >= WORKERS_ONLY
+
+
+def test_internal_functions_called_directly_are_refused(alice, owner):
+    functions = owner.execute(
+        """select p.oid::regproc::text, array(select format('null::%%s', format_type(t, null)) from unnest(p.proargtypes) t)
+           from pg_proc p where p.pronamespace = 'pgqueue'::regnamespace and p.proname = any (%s)""",
+        [sorted(GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)],
+    ).fetchall()
+    assert len(functions) >= 40
+
+    for name, arguments in functions:
+        assert refused(alice, f"select {name}({', '.join(arguments)})").sqlstate == "42501", name
+
+
+def test_every_definer_function_is_deaf_to_the_callers_search_path(owner):
+    loose = owner.execute(
+        """select p.oid::regprocedure::text from pg_proc p
+           where p.pronamespace = 'pgqueue'::regnamespace and p.prosecdef and p.prosqlbody is null
+             and coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false) is false"""
+    ).fetchall()
+
+    assert loose == []
+
+
+def test_every_table_and_every_partition_has_row_security(owner, worker):
+    worker.tick()
+
+    bare = owner.execute(
+        """select oid::regclass::text from pg_class
+           where relnamespace = 'pgqueue'::regnamespace and relkind in ('r', 'p') and not relrowsecurity"""
+    ).fetchall()
+    assert bare == []
+    policies = owner.execute("select tablename, policyname from pg_policies where schemaname = 'pgqueue'").fetchall()
+    assert policies == [("migration", "everybody_may_read")]
+
+
+def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
+    open_views = owner.execute(
+        """select relname::text from pg_class
+           where relnamespace = 'pgqueue'::regnamespace and relkind = 'v'
+             and not coalesce('security_barrier=true' = any (reloptions), false) order by 1"""
+    ).fetchall()
+
+    # Counts without names, and what this session handed in.
+    assert open_views == [("queues",), ("stats",)]
+
+
+def test_nothing_is_granted_beyond_the_group_roles(owner):
+    strangers = owner.execute(
+        """select g.object, case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end
+           from (
+             select p.oid::regprocedure::text as object, a.grantee from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+             where p.pronamespace = 'pgqueue'::regnamespace and a.grantee <> p.proowner
+             union all
+             select c.oid::regclass::text, a.grantee from pg_class c, aclexplode(c.relacl) a
+             where c.relnamespace = 'pgqueue'::regnamespace and a.grantee <> c.relowner
+             union all
+             select 'schema', a.grantee from pg_namespace n, aclexplode(n.nspacl) a
+             where n.nspname in ('pgqueue', 'pgqueue_dblink') and a.grantee <> n.nspowner
+           ) g
+           where g.grantee = 0 or pg_get_userbyid(g.grantee) <> all (%s)""",
+        [list(GROUPS)],
+    ).fetchall()
+
+    assert strangers == []
+
+
+def test_default_privileges_of_the_owner_give_nothing_away(empty_db: Database):
+    from pgqueue import migrate
+
+    empty_db.create_role("reporting", enrolled=False)
+    owner = empty_db.connect()
+    for what in ("select on tables", "execute on functions", "usage on sequences"):
+        owner.execute(f"alter default privileges grant {what} to reporting")
+    migrate.install(owner)
+    owner.execute("alter default privileges grant select on tables to reporting")
+    owner.execute("select pgqueue._make_partitions()")
+
+    reporting = empty_db.connect("reporting")
+    assert may_execute(owner, "reporting") == set()
+    assert refused(reporting, "select * from pgqueue.role_key").sqlstate == "42501"
+    owner.execute("alter default privileges revoke select on tables from reporting")
+    owner.execute("alter default privileges revoke execute on functions from reporting")
+    owner.execute("alter default privileges revoke usage on sequences from reporting")
+
+
+def test_what_lies_in_a_public_schema_is_not_run_by_the_installer(empty_db: Database):
+    # PostgreSQL 14 lets everybody create in public; a better match there wins over a function of pg_catalog.
+    from pgqueue import migrate
+
+    owner = empty_db.connect()
+    empty_db.create_role("mallory", enrolled=False)
+    owner.execute("grant create on schema public to mallory; create table public.caught (who text); grant insert on caught to mallory")
+    mallory = empty_db.connect("mallory")
+    for signature, result in {
+        "quote_ident(name)": "text",
+        "hashtextextended(text, int)": "bigint",
+        "to_char(date, text)": "text",
+        "format(text, name)": "text",
+        "format(text, name, name)": "text",
+        "pg_get_userbyid(oid)": "name",
+        "pg_has_role(oid, text)": "boolean",
+        "hashtext(varchar)": "int",
+    }.items():
+        mallory.execute(
+            f"create function public.{signature} returns {result} language plpgsql as "
+            "$$ begin if current_user <> 'mallory' then insert into public.caught values (current_user); end if; return null; end $$;"
+        )
+
+    migrate.install(owner)
+    migrate.status(owner)
+    migrate.uninstall(owner)
+
+    assert owner.execute("select who from public.caught").fetchall() == []
+
+
+OBJECTS_THAT_SHADOW = """
+  create temp table message (id bigint, token bigint, queue text, submitter oid, sql text);
+  create temp table role_key (role oid, key text);
+  create temp table request (id bigint, kind text);
+  create temp table pg_roles (oid oid, rolname name, rolsuper boolean);
+  create temp table pg_locks (locktype text);
+  create type pg_temp.jsonb as (a text);
+  create type pg_temp.handle as (id bigint, cookie bigint);
+  create domain pg_temp.text as pg_catalog.text check (value <> value);
+  create function pg_temp.sha256(bytea) returns bytea language sql as $$ select ''::bytea $$;
+  create function pg_temp.quote_ident(text) returns text language sql as $$ select 'postgres'::text $$;
+  create function pg_temp.pg_has_role(oid, text) returns boolean language sql as $$ select true $$;
+  create schema evil;
+  create function evil.eq(bigint, bigint) returns boolean language sql as $$ select true $$;
+  create operator evil.= (leftarg = bigint, rightarg = bigint, function = evil.eq);
+  create function evil.concat(text, text) returns text language sql as $$ select 'evil' $$;
+  create operator evil.|| (leftarg = text, rightarg = text, function = evil.concat);
+  create function evil.pg_has_role(oid, text) returns boolean language sql as $$ select true $$;
+  create function evil.current_setting(text, boolean) returns text language sql as $$ select 'evil' $$;
+  create function evil.gen_random_uuid() returns uuid language sql as $$ select '00000000-0000-4000-8000-000000000000'::uuid $$
+"""
+
+
+@pytest.mark.parametrize("path", ["pg_temp, evil, pg_catalog, public", "evil, pg_catalog", "evil"])
+def test_temporary_and_hostile_objects_shadow_nothing(alice, bob, owner, worker, path):
+    owner.execute(f'grant create on database "{alice.info.dbname}" to alice')
+    theirs = fetch_value(bob, "select pgqueue.launch('select ''secret''')")
+    alice.execute(OBJECTS_THAT_SHADOW)
+    alice.execute(f"set search_path = {path}")
+
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+    alice.execute("select pgqueue.submit('select 2'), pgqueue.enqueue('select 3'), pgqueue.send_task('a.b')")
+    alice.execute("select pgqueue._declare_queue('mine', true, false, false, '{\"x-expires\": 60000}')")
+
+    rows = owner.execute("select pg_get_userbyid(submitter), cookie is null or cookie <> 0 from pgqueue.message").fetchall()
+    assert sorted(rows) == [("alice", True)] * 4 + [("bob", True)]
+    assert refused(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [theirs]).sqlstate == "42501"
+    assert fetch_value(alice, "select pg_catalog.array_agg(distinct j.submitter) from pgqueue.jobs j") == ["alice"]
+    assert fetch_value(alice, "select pg_catalog.count(*) from pgqueue.own_key") == 1
+    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
+
+
+@pytest.mark.parametrize("text", ["'; drop schema pgqueue cascade; --", '"; select 1', "$$", "\\'; x", "%s %(x)s {x}", "<script>alert(1)</script>", "\U0001f4a3" * 50])
+def test_hostile_text_in_labels_queues_keys_and_settings_is_only_text(alice, owner, worker, text):
+    alice.execute("select set_config('app.tenant', %s, false), set_config('pgqueue.inherit', 'app.tenant, ' || %s, false)", [text, text])
+    handle = fetch_value(
+        alice,
+        "select pgqueue.launch('select current_setting(''app.tenant'')', queue => %s, label => %s, unique_key => %s)",
+        [text, text, text],
+    )
+    alice.execute("select pgqueue._declare_queue(%s, true, false, false, null)", [text])
+    worker.set_queues(text)
+    worker.fall_asleep(text)
+    worker.wake_up(text)
+
+    assert worker.run_next(text) == "succeeded"
+    assert fetch_value(alice, "select x from pgqueue.result(%s::pgqueue.handle) as (x text)", [handle]) == text
+    assert fetch_value(alice, "select label from pgqueue.jobs") == text
+    assert fetch_value(owner, "select count(*) from pgqueue.queues where queue = %s", [text]) == 1
