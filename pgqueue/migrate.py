@@ -80,7 +80,7 @@ def upgrade(connection: Connection, steps: Sequence[Migration] | None = None) ->
         NotInstalled: there is nothing to upgrade.
         InstallationError: as `install`.
     """
-    with _reported():
+    with _reported(connection):
         if not _facts(connection).has_schema:
             raise _not_installed()
     return install(connection, steps)
@@ -118,7 +118,7 @@ def status(connection: Connection, steps: Sequence[Migration] | None = None) -> 
         NotPermitted: the role may not look.
     """
     available = migrations() if steps is None else steps
-    with _reported():
+    with _reported(connection):
         facts = _facts(connection)
         installed = _installed(connection) if facts.has_migrations else set()
     return Status(
@@ -212,7 +212,7 @@ def _drop(connection: Connection) -> None:
 def _installer(connection: Connection) -> Iterator[None]:
     if not connection.autocommit or connection.info.transaction_status != TransactionStatus.IDLE:
         raise ValueError("installing needs an autocommit connection outside a transaction")
-    with _reported():
+    with _reported(connection):
         if _facts(connection).in_recovery:
             raise _in_recovery()
         connection.execute(query("lock_installation"))
@@ -224,9 +224,17 @@ def _installer(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def _reported(connection: Connection) -> Iterator[None]:
+    # An installer has great rights, and in a schema that others write to, a function may lie that fits better than
+    # the one that is meant.
+    ((search_path,),) = _rows(connection, "read_search_path")
     try:
-        yield
+        connection.execute(query("set_search_path"), {"search_path": "pg_catalog, pg_temp"})
+        try:
+            yield
+        finally:
+            if not connection.closed:
+                connection.execute(query("set_search_path"), {"search_path": search_path})
     except psycopg.Error as failure:
         raise errors.from_driver(failure) from failure
 

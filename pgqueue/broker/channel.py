@@ -7,6 +7,7 @@ same queues.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from kombu.utils.json import dumps
 from .. import errors
 from . import identity
 from .acks import settle
-from .envelope import from_row
+from .envelope import MALFORMED, from_row
 from .publish_batch import PublishBatch
 from .qos import QoS
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from .lookout import Claimed
     from .transport import Transport
+
+
+logger = logging.getLogger(__name__)
 
 
 class Subscription(NamedTuple):
@@ -221,12 +225,26 @@ class Channel(virtual.Channel):
                 self.on_bare(claimed.id, claimed.token, claimed.delivery_tag)
             return subscription
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, subscription.no_ack)
-        subscription.callback(message)
+        if message is None:
+            return subscription
+        try:
+            subscription.callback(message)
+        except MALFORMED:
+            if not identity.is_worker():
+                raise
+            # Celery looks into the headers, and would end the worker over what it finds.
+            logger.exception("message %s of the queue %s was rejected: Celery cannot take it", claimed.delivery_tag, claimed.queue)
+            self._refuse(claimed.delivery_tag)
         return subscription
 
     def receive(self, document: str, delivery_tag: str, redelivered: bool, no_ack: bool) -> Any:
-        """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it."""
-        message = self.Message(from_row(document, delivery_tag, redelivered), channel=self)
+        """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it; None if it is none."""
+        try:
+            message = self.Message(from_row(document, delivery_tag, redelivered), channel=self)
+        except MALFORMED as error:
+            logger.error("message %s is none of kombu's, and was rejected: %.200s", delivery_tag, repr(error))
+            self._refuse(delivery_tag)
+            return None
         if no_ack:
             self._send_ack(delivery_tag, makes_room=False)
         else:
@@ -295,6 +313,12 @@ class Channel(virtual.Channel):
         if tags:
             settle(self._database, "release", tags, undelivered=False)
         self._transport.wake()
+
+    def _refuse(self, delivery_tag: str) -> None:
+        """Reject a message that every worker would refuse."""
+        makes_room = self._forget(delivery_tag)
+        settle(self._database, "reject", [delivery_tag])
+        self._transport.count_settled(makes_room)
 
     def _forget(self, delivery_tag: str) -> bool:
         """Take a message out of the count; return whether there is room now, or much room, where there was none."""

@@ -17,6 +17,10 @@ from kombu.utils.json import dumps, loads
 ETA_HEADER = "published_eta"
 
 
+#: What reading a message raises that is none, from whichever layer finds out.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
 class Row(NamedTuple):
     """What publishing hands to the server."""
 
@@ -56,11 +60,19 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
 
 
 def from_row(document: str, delivery_tag: str, redelivered: bool) -> dict[str, Any]:
-    """Read a claimed message, as kombu's virtual transports want it."""
+    """Read a claimed message, as kombu's virtual transports want it.
+
+    Raises:
+        MALFORMED: whoever may publish can write any JSON, and this is no message of kombu's.
+    """
     message: dict[str, Any] = loads(document)
     properties = message["properties"]
     properties["delivery_tag"] = delivery_tag
     properties["delivery_info"] = {**(properties.get("delivery_info") or {}), "redelivered": redelivered}
+    for name in ("id", "task"):
+        # Celery takes it for granted, and looks tasks up by these.
+        if not isinstance((message.get("headers") or {}).get(name, ""), str):
+            raise ValueError(f"the header {name} is not a string")
     return message
 
 

@@ -142,7 +142,9 @@ def test_what_lies_in_a_public_schema_is_not_run_by_the_installer(empty_db: Data
 
     owner = empty_db.connect()
     empty_db.create_role("mallory", enrolled=False)
-    owner.execute("grant create on schema public to mallory; create table public.caught (who text); grant insert on caught to mallory")
+    owner.execute(
+        "grant create on schema public to mallory; create table public.caught (who text); grant insert on caught to mallory"
+    )
     mallory = empty_db.connect("mallory")
     for signature, result in {
         "quote_ident(name)": "text",
@@ -200,7 +202,9 @@ def test_temporary_and_hostile_objects_shadow_nothing(alice, bob, owner, worker,
     alice.execute("select pgqueue.submit('select 2'), pgqueue.enqueue('select 3'), pgqueue.send_task('a.b')")
     alice.execute("select pgqueue._declare_queue('mine', true, false, false, '{\"x-expires\": 60000}')")
 
-    rows = owner.execute("select pg_get_userbyid(submitter), cookie is null or cookie <> 0 from pgqueue.message").fetchall()
+    rows = owner.execute(
+        "select pg_get_userbyid(submitter), cookie is null or cookie <> 0 from pgqueue.message"
+    ).fetchall()
     assert sorted(rows) == [("alice", True)] * 4 + [("bob", True)]
     assert refused(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [theirs]).sqlstate == "42501"
     assert fetch_value(alice, "select pg_catalog.array_agg(distinct j.submitter) from pgqueue.jobs j") == ["alice"]
@@ -208,9 +212,23 @@ def test_temporary_and_hostile_objects_shadow_nothing(alice, bob, owner, worker,
     assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
 
 
-@pytest.mark.parametrize("text", ["'; drop schema pgqueue cascade; --", '"; select 1', "$$", "\\'; x", "%s %(x)s {x}", "<script>alert(1)</script>", "\U0001f4a3" * 50])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'; drop schema pgqueue cascade; --",
+        '"; select 1',
+        "$$",
+        "\\'; x",
+        "%s %(x)s {x}",
+        "<script>alert(1)</script>",
+        "\U0001f4a3" * 50,
+    ],
+)
 def test_hostile_text_in_labels_queues_keys_and_settings_is_only_text(alice, owner, worker, text):
-    alice.execute("select set_config('app.tenant', %s, false), set_config('pgqueue.inherit', 'app.tenant, ' || %s, false)", [text, text])
+    alice.execute(
+        "select set_config('app.tenant', %s, false), set_config('pgqueue.inherit', 'app.tenant, ' || %s, false)",
+        [text, text],
+    )
     handle = fetch_value(
         alice,
         "select pgqueue.launch('select current_setting(''app.tenant'')', queue => %s, label => %s, unique_key => %s)",

@@ -12,7 +12,7 @@ LAUNCH = "select pgqueue.launch('select 1')"
 
 
 def submitters(owner):
-    return fetch_value(owner, "select array_agg(distinct pg_get_userbyid(submitter)::text order by 1) from pgqueue.message")
+    return fetch_value(owner, "select array_agg(distinct pg_get_userbyid(submitter)::text) from pgqueue.message")
 
 
 def test_a_role_named_like_sql_is_only_a_name(db, owner, worker):
@@ -57,7 +57,11 @@ def test_settings_of_the_session_forge_no_identity(alice, bob, owner):
 def test_an_open_loopback_takes_no_sql_from_the_session_it_belongs_to(alice, owner):
     alice.execute(LAUNCH)
     name = fetch_value(alice, "select pgqueue._loopback_name()")
-    for call in ("dblink_exec(%s, 'alter role current_user password ''x''')", "dblink_send_query(%s, 'select 1')", "dblink_disconnect(%s)"):
+    for call in (
+        "dblink_exec(%s, 'alter role current_user password ''x''')",
+        "dblink_send_query(%s, 'select 1')",
+        "dblink_disconnect(%s)",
+    ):
         for schema in ("pgqueue_dblink.", "pgqueue.", ""):
             assert refused(alice, f"select {schema}{call}", [name]).sqlstate in ("42501", "42883"), call
 
@@ -133,7 +137,9 @@ def test_a_handle_of_another_role_opens_nothing_even_with_its_cookie(alice, bob,
 def test_a_guessed_cookie_opens_nothing(db, alice, owner, function):
     job_id, cookie = fetch_one(alice, "select * from pgqueue.launch('select 1')")
     owner.execute("grant pgqueue_monitor to alice")
-    call = f"select * from pgqueue.{function}((%s, %s)::pgqueue.handle)" + (" as (x text)" if function == "result" else "")
+    call = f"select * from pgqueue.{function}((%s, %s)::pgqueue.handle)" + (
+        " as (x text)" if function == "result" else ""
+    )
 
     for guess in (cookie ^ 1, 0, None):
         assert refused(alice, call, [job_id, guess]).sqlstate in ("55000", "42704"), guess
@@ -164,7 +170,9 @@ def test_the_secret_of_a_dropped_role_goes_with_it(db, owner, worker):
 
     worker.tick()
 
-    assert fetch_value(owner, "select count(*) from pgqueue.role_key k where pg_get_userbyid(k.role) like 'unknown%'") == 0
+    assert (
+        fetch_value(owner, "select count(*) from pgqueue.role_key k where pg_get_userbyid(k.role) like 'unknown%'") == 0
+    )
 
 
 def test_a_renamed_role_keeps_its_jobs_and_its_old_name_gets_none_of_them(db, owner, worker):
@@ -228,12 +236,16 @@ def test_members_of_all_data_roles_read_no_secret_and_hand_in_for_nobody(db, ali
         if table != "pgqueue.migration":
             assert reader.execute(f"select * from {table}").fetchall() == [], table
     assert reader.execute("select * from pgqueue.own_key").fetchall() == []
-    assert reader.execute("select * from pgqueue.jobs").fetchall() == []
+    assert refused(reader, "select * from pgqueue.jobs").sqlstate == "42501"
     assert "secret" not in str(reader.execute("select * from pgqueue.unfolded").fetchall())
     as_alice = "(submitter, cookie, kind, queue, sql, settings) select oid, 1, 'job', 'q', 'select 1', '{}' from pg_roles where rolname = 'alice'"
     assert refused(writer, f"insert into pgqueue.message {as_alice}").sqlstate == "42501"
     assert refused(writer, "insert into pgqueue.role_key (role, key) values (10, 'x')").sqlstate == "42501"
-    for change in ("delete from pgqueue.message", "update pgqueue.message set submitter = 10", "delete from pgqueue.request"):
+    for change in (
+        "delete from pgqueue.message",
+        "update pgqueue.message set submitter = 10",
+        "delete from pgqueue.request",
+    ):
         assert writer.execute(change).rowcount == 0
 
 

@@ -210,7 +210,7 @@ begin
       insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
       values (m.id, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
       on conflict do nothing;
-      return query select m.id, m.token, pgqueue._fail_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
+      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
     end if;
   end if;
   return query

@@ -1,0 +1,161 @@
+"""Who sees what: its own, that of roles it is a member of, and for monitors everything but what was said."""
+
+import contextlib
+
+import psycopg
+import pytest
+
+from tests.harness.people import fetch_one, fetch_value, refused
+
+
+def numbers(session):
+    return [row[0] for row in session.execute("select id from pgqueue.jobs order by id")]
+
+
+@pytest.fixture
+def jobs(alice, bob, owner, worker):
+    """A job of alice's and one of bob's in each state."""
+    made = {}
+    for name, session in (("alice", alice), ("bob", bob)):
+        failed = fetch_value(session, "select (pgqueue.launch('select 1 / 0 /* secret */', label => 'l')).id")
+        worker.run_next()
+        running = fetch_value(session, "select (pgqueue.launch('select ''secret''')).id")
+        worker.executor(name).begin(worker.claim_one())
+        queued = fetch_value(session, "select (pgqueue.enqueue('select ''secret''', delay => '1 h')).id")
+        made[name] = [failed, running, queued]
+    return made
+
+
+def test_a_role_sees_its_own_jobs_in_every_state_and_no_other(alice, bob, jobs):
+    assert numbers(alice) == sorted(jobs["alice"])
+    assert numbers(bob) == sorted(jobs["bob"])
+
+
+def test_a_member_of_a_role_sees_that_roles_jobs(db, owner, jobs):
+    db.create_role("carol")
+    carol = db.connect("carol")
+    assert numbers(carol) == []
+    owner.execute("grant bob to carol")
+
+    assert numbers(carol) == sorted(jobs["bob"])
+    assert {row[0] for row in carol.execute("select statement is null from pgqueue.jobs")} == {False}
+
+
+def test_a_monitor_sees_every_job_and_no_word_of_it(db, owner, jobs):
+    db.create_role("monitor", enrolled=False)
+    owner.execute("grant pgqueue_monitor to monitor")
+    monitor = db.connect("monitor")
+
+    assert numbers(monitor) == sorted(jobs["alice"] + jobs["bob"])
+    rows = monitor.execute("select statement, error_detail, error_context from pgqueue.jobs").fetchall()
+    assert set(rows) == {(None, None, None)}
+    assert "secret" not in str(monitor.execute("select * from pgqueue.jobs").fetchall())
+    for statement in (
+        "delete from pgqueue.history",
+        "select pgqueue.pause('default')",
+        "select pgqueue.launch('select 1')",
+    ):
+        assert refused(monitor, statement).sqlstate == "42501"
+
+
+def test_an_administrator_cancels_by_number_and_reads_neither_statement_nor_result(db, alice, owner):
+    job_id = fetch_value(alice, "select (pgqueue.launch('select ''secret''')).id")
+    db.create_role("boss")
+    owner.execute("grant pgqueue_admin to boss")
+    boss = db.connect("boss")
+
+    assert fetch_value(boss, "select pgqueue.cancel((%s, null)::pgqueue.handle)", [job_id]) is True
+    for call in ("statement((%s, null))", "result((%s, null)) as (x text)"):
+        assert refused(boss, f"select * from pgqueue.{call}", [job_id]).sqlstate == "42501"
+    assert fetch_one(boss, "select state, statement from pgqueue.jobs where id = %s", [job_id]) == ("canceled", None)
+
+
+def test_a_leaky_function_sees_no_hidden_row(alice, bob, jobs):
+    alice.execute(
+        """create function pg_temp.leak(id bigint, statement text) returns boolean language plpgsql cost 0.0001 as
+           $$ begin raise warning 'leak %', id; return true; end $$"""
+    )
+    seen = []
+    alice.add_notice_handler(lambda notice: seen.append(notice.message_primary))
+
+    alice.execute("select id from pgqueue.jobs where pg_temp.leak(id, statement)").fetchall()
+
+    assert sorted(seen) == sorted(f"leak {job_id}" for job_id in jobs["alice"])
+
+
+def test_the_view_of_workers_shows_whose_jobs_run_to_those_who_may_see_them(db, alice, owner, jobs):
+    db.create_role("monitor", enrolled=False)
+    owner.execute("grant pgqueue_monitor to monitor")
+
+    assert fetch_value(alice, "select running from pgqueue.workers") == [jobs["alice"][1]]
+    assert fetch_value(db.connect("monitor"), "select cardinality(running) from pgqueue.workers") == 2
+
+
+def test_statistics_are_shown_by_submitter_as_jobs_are(alice, jobs):
+    assert alice.execute("select distinct submitter from pgqueue.stats_total").fetchall() == [("alice",)]
+
+
+def test_the_statistics_of_a_session_are_its_own(alice, bob, jobs):
+    bob.execute("set pgqueue.session_id = '12345'")
+
+    assert fetch_value(bob, "select workers_launched from pgqueue.stats") <= 3
+    assert fetch_value(alice, "select workers_launched from pgqueue.stats") == 3
+
+
+def test_other_sessions_see_no_statement_in_the_server_activity(db, alice, bob, owner):
+    bob.execute("select pgqueue.launch('select ''secret''')")
+
+    assert "secret" not in str(alice.execute("select query from pg_stat_activity").fetchall())
+
+
+def test_the_outbox_shows_nobody_elses_messages(alice, bob, jobs):
+    bobs = {row[0] for row in bob.execute("select id from pgqueue.outbox")}
+
+    assert bobs
+    assert not bobs & {row[0] for row in alice.execute("select id from pgqueue.outbox")}
+
+
+def test_results_of_another_role_stay_after_a_read_is_refused(alice, bob, worker):
+    handle = fetch_value(bob, "select pgqueue.launch('select 7')")
+    worker.run_next()
+
+    assert refused(alice, "select * from pgqueue.result(%s::pgqueue.handle) as (x int)", [handle]).sqlstate == "42501"
+
+    assert fetch_value(bob, "select x from pgqueue.result(%s::pgqueue.handle) as (x int)", [handle]) == 7
+
+
+def test_settings_smuggled_into_a_result_are_not_set_for_its_reader(alice, owner, worker):
+    handle = fetch_value(alice, "select pgqueue.launch('select 1')")
+    worker.run_next()
+    owner.execute(
+        """update pgqueue.result set output_settings = output_settings
+           || '{"search_path": "evil", "role": "bob", "work_mem": "77MB", "session_replication_role": "replica"}'"""
+    )
+    alice.execute(
+        "create function pg_temp.path() returns text language sql as $$ select current_setting('search_path') $$"
+    )
+
+    alice.execute("begin")
+    assert fetch_value(alice, "select x from pgqueue.result(%s::pgqueue.handle) as (x int)", [handle]) == 1
+    assert fetch_value(alice, "select current_setting('search_path') || current_setting('work_mem')") != "evil77MB"
+    alice.execute("commit")
+
+
+def test_neither_a_role_nor_a_monitor_shortens_or_lengthens_retention(db, alice, owner, worker):
+    alice.execute("select pgqueue.submit('select 1')")
+    worker.run_next()
+    for statement in (
+        "select pgqueue._drop_partitions('0')",
+        "delete from pgqueue.history",
+        "truncate pgqueue.history",
+        "drop table pgqueue.history_default",
+        f"alter database {db.name} set pgqueue.result_ttl = '0'",
+    ):
+        assert refused(alice, statement).sqlstate == "42501", statement
+    alice.execute("set pgqueue.result_ttl = '0'")
+    with contextlib.suppress(psycopg.Error):  # PostgreSQL 15 and newer know who may set it
+        alice.execute("alter role alice set pgqueue.result_ttl = '0'")
+
+    worker.tick()
+
+    assert fetch_value(alice, "select count(*) from pgqueue.jobs") == 1
