@@ -174,6 +174,7 @@ def _apply(
             for step in pending:
                 connection.execute(step.text)
                 connection.execute(query("record_migration"), {"version": step.version, "name": step.name})
+            connection.execute(query("seal_schema"))
             if loopback is not None:
                 connection.execute(query("set_loopback"), {"host": loopback[0], "port": str(loopback[1])})
     except psycopg.errors.InsufficientPrivilege as refused:

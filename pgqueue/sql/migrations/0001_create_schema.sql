@@ -28,6 +28,7 @@ create table pgqueue.migration (
   applied_at timestamptz not null default now()
 );
 comment on table pgqueue.migration is 'The migrations that this database has, written by the installer';
+create policy everybody_may_read on pgqueue.migration for select using (true);
 grant select on pgqueue.migration to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create type pgqueue.handle as (id bigint, cookie bigint);

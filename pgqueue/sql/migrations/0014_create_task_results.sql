@@ -485,39 +485,3 @@ grant execute on function
   pgqueue._task_group(text), pgqueue._delete_task_group(text), pgqueue._set_chord_size(text, int, interval), pgqueue._grow_chord(text, interval),
   pgqueue._add_chord_part(text, int, text, bytea, interval), pgqueue._chord_parts(text), pgqueue._finish_chord(text)
   to pgqueue_user, pgqueue_worker;
-
-do $$
-declare
-  name text;
-begin
-  -- Rows are for the owner, whose functions and views show each role what it may see. Not for those who may read or write all
-  -- tables (pg_read_all_data, pg_write_all_data, default privileges): in these tables stands who may do what.
-  for name in select c.relname from pg_class c where c.relnamespace = 'pgqueue'::regnamespace and c.relkind in ('r', 'p') loop
-    execute format('alter table pgqueue.%I enable row level security', name);
-  end loop;
-end
-$$;
-create policy everybody_may_read on pgqueue.migration for select using (true);
-
-do $$
-declare
-  stranger record;
-begin
-  -- What the owner's default privileges gave to others.
-  for stranger in
-    select case when p.prokind = 'p' then 'procedure' else 'function' end as kind, p.oid::regprocedure::text as name, a.grantee
-    from pg_proc p, aclexplode(p.proacl) a
-    where p.pronamespace = 'pgqueue'::regnamespace and a.grantee <> p.proowner
-    union all
-    select case when c.relkind = 'S' then 'sequence' else 'table' end, c.oid::regclass::text, a.grantee
-    from pg_class c, aclexplode(c.relacl) a
-    where c.relnamespace = 'pgqueue'::regnamespace and a.grantee <> c.relowner
-  loop
-    if stranger.grantee = 0 then
-      execute format('revoke all on %s %s from public', stranger.kind, stranger.name);
-    elsif pg_get_userbyid(stranger.grantee) not in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate') then
-      execute format('revoke all on %s %s from %I', stranger.kind, stranger.name, pg_get_userbyid(stranger.grantee));
-    end if;
-  end loop;
-end
-$$;

@@ -64,7 +64,7 @@ begin
   end if;
   perform pgqueue._check_options(sql, 'default', 0, null, null, null, null, 1, null, null);
   if not exists (select from pgqueue.own_key) then
-    perform pgqueue._over_loopback(format('select * from pgqueue._gate(''enroll_member'', %s, 0, ''{}'', '''')', quote_ident(current_user)::regrole::oid));
+    perform pgqueue._over_loopback('enroll_member', quote_ident(current_user)::regrole::oid, 0, '{}', '');
   end if;
   select * into answer from pgqueue._call('launch_tracked', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql, 'queue', 'default', 'priority', 0,
