@@ -99,7 +99,7 @@ def test_the_loopback_enrolls_members_only(alice, db, owner):
     def ask(role):
         return fetch_value(
             alice,
-            "select pgqueue._over_loopback(format('select * from pgqueue._gate(''enroll_member'', %%s, 0, ''{}'', '''')', %s::regrole::oid))",
+            "select pgqueue._over_loopback('enroll_member', %s::regrole, 0, '{}', '')",
             [role],
         )
 
