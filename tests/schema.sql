@@ -248,8 +248,8 @@ begin
       using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
   end if;
   begin
-    return query select * from pgqueue._over_loopback(format('select * from pgqueue._gate(%L, %s, %s, %L, %L)', op, me.role, nonce, request,
-      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex')));
+    return query select * from pgqueue._over_loopback(op, me.role, nonce, request::text,
+      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex'));
   exception when others then
     -- The same error without the context of the other session, which says nothing to the caller.
     get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
@@ -367,18 +367,17 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._background_setting(name text, fallback integer, least_value integer, greatest_value integer) IS 'One of pg_background''s settings. The server takes any text for a setting it does not know, so it is checked where it is used';
 
-CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS text
+CREATE FUNCTION pgqueue._begin_any_job(id bigint, token bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   m pgqueue.message;
 begin
-  select * into m from pgqueue.message q where q.id = _begin_job.id and q.token = _begin_job.token for update;
+  select * into m from pgqueue.message q where q.id = _begin_any_job.id and q.token = _begin_any_job.token for update;
   if not found then
     return 'gone';
   end if;
-  perform pgqueue._check_runner(m.id, m.submitter);
   if exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
     delete from pgqueue.message q where q.id = m.id;
     perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
@@ -396,30 +395,67 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._begin_job(id bigint, token bigint) IS 'Makes a claimed job visible as running. run: go on; gone: forget it; canceled, expired: it has ended so';
+COMMENT ON FUNCTION pgqueue._begin_any_job(id bigint, token bigint) IS 'Makes a claimed job visible as running. run: go on; gone: forget it; canceled, expired: it has ended so. For workers';
 
-CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
+CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
+declare
+  submitter oid := (select q.submitter from pgqueue.message q where q.id = _begin_job.id and q.token = _begin_job.token);
 begin
-  insert into pgqueue.binding (exchange, routing_key, queue, pattern)
-  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue, coalesce(pgqueue._topic_pattern(_bind.routing_key), '^\.$'))
+  if submitter is null then
+    return 'gone';
+  end if;
+  perform pgqueue._check_runner(id, submitter);
+  return pgqueue._begin_any_job(id, token);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._begin_job(id bigint, token bigint) IS 'pgqueue._begin_any_job for a session that is logged in as the submitter';
+
+CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if exists (select from pgqueue._bindings(exchange) b where b.queue = _bind.queue and b.routing_key = coalesce(_bind.routing_key, '')) then
+    return;
+  elsif pgqueue._queue_exists(queue) and not exists (select from pgqueue.own_queue q where q.name = _bind.queue) then
+    perform pgqueue._refuse_change('queue', queue);
+  elsif not pgqueue._queue_exists(queue) then
+    raise exception 'queue "%" does not exist', queue using errcode = '23503', hint = 'Declare it first.';
+  end if;
+  insert into pgqueue.own_binding (exchange, routing_key, queue)
+  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue)
   on conflict do nothing;
   if found then
     -- Publishers remember where nobody listens: events cost nothing then.
     notify "pgqueue.bindings";
   end if;
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) IS 'Feeds a queue from an exchange';
+
+CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
+  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
+                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  from string_to_table(routing_key, '.') with ordinality w (word, n)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._topic_pattern(routing_key text) IS 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
 
 CREATE TABLE pgqueue.binding (
     exchange text NOT NULL,
     routing_key text NOT NULL,
     queue text NOT NULL,
-    pattern text NOT NULL
+    pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^\.$'::text)) STORED NOT NULL,
+    CONSTRAINT binding_key_is_at_most_255_bytes CHECK ((octet_length(routing_key) <= 255))
 );
 
 COMMENT ON TABLE pgqueue.binding IS 'Which queues an exchange feeds';
@@ -633,6 +669,8 @@ begin
     raise exception 'sql parameter cannot be NULL' using errcode = '22004';
   elsif trim(sql, E' \t\r\n') = '' then
     raise exception 'sql parameter cannot be empty' using errcode = '22023', hint = 'Give one or more SQL statements.';
+  elsif octet_length(sql) > 16777216 then
+    raise exception 'sql has more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
   elsif queue is null or octet_length(queue) not between 1 and 255 then
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   elsif priority is null or priority not between 0 and 9 then
@@ -650,6 +688,8 @@ begin
     raise exception 'timeout must be positive and finite' using errcode = '22023', hint = 'Leave timeout out for none.';
   elsif max_attempts not between 1 and 1000 then
     raise exception 'max_attempts % is out of range', max_attempts using errcode = '22023', hint = 'Attempts are 1 to 1000; 1 never retries.';
+  elsif backoff > interval '1 year' then
+    raise exception 'backoff is more than a year' using errcode = '22023', hint = 'No wait is longer than an hour.';
   elsif backoff < interval '0' then
     raise exception 'backoff is negative' using errcode = '22023', hint = 'The wait before the second attempt; it doubles with each.';
   elsif durability not in ('sync', 'async') then
@@ -662,19 +702,32 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
+CREATE FUNCTION pgqueue._check_params(params text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  if array_ndims(params) > 1 then
+    raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._check_params(params text[]) IS 'Refuses parameters that have more than one dimension';
+
 CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   -- session_user, which nobody but a superuser changes. A job was given to a name, and the name may be another role's by now.
-  if submitter <> quote_ident(session_user)::regrole::oid and not pg_has_role(session_user, 'pgqueue_worker', 'member') then
+  if submitter <> quote_ident(session_user)::regrole::oid then
     raise exception 'permission denied for job %', id using errcode = '42501', hint = 'It belongs to another role.';
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) IS 'A token is no key for strangers: only a session of the submitter or of a worker may act on a claim';
+COMMENT ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) IS 'A token is no key for strangers: only a session that is logged in as the submitter may act on its claim. Workers have functions of their own';
 
 CREATE TABLE pgqueue.chord_part (
     group_id text NOT NULL,
@@ -722,53 +775,48 @@ begin
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
+  begun_at := clock_timestamp();
+  for id, token, queue, redelivered, message in
+  with wanted as materialized (
+    -- First of all: nothing of a paused queue is to be locked.
+    select distinct u.name from unnest(_claim.queues) u (name)
+    where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+  ), candidate as materialized (
+    select c.id, row_number() over (partition by wanted.name order by c.rank) as place
+    from wanted
+    cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count,
+                                           case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+  ), picked as materialized (
+    -- A turn for each queue, the first messages of each before the second.
+    select c.id, c.place from candidate c order by c.place limit max_count
+  ), stale as (
+    delete from pgqueue.message m using picked p
+    where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+      -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
+      and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
+    returning m.id
+  ), claimed as (
+    update pgqueue.message m
+    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
+    from picked p
+    where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+    returning m.*, p.place
+  )
+  select c.id, c.token, c.queue, c.deliveries > 1,
+         case when c.kind = 'task' then c.payload
+         when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
+              -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
+              and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+              and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+           then null
+         else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
+                                   c.timeout, c.kept, c.label) end
+  from claimed c
+  left join pgqueue.role_key k on k.role = c.submitter
+  order by c.place, c.rank
   loop
-    begun_at := clock_timestamp();
-    for id, token, queue, redelivered, message in
-    with wanted as materialized (
-      -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name from unnest(_claim.queues) u (name)
-      where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
-    ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.rank) as place
-      from wanted
-      cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
-                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
-    ), picked as materialized (
-      -- A turn for each queue, the first messages of each before the second.
-      select c.id, c.place from candidate c order by c.place limit max_count - cardinality(ids)
-    ), stale as (
-      delete from pgqueue.message m using picked p
-      where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
-        -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
-        and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
-      returning m.id
-    ), claimed as (
-      update pgqueue.message m
-      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
-      from picked p
-      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
-      returning m.*, p.place
-    )
-    select c.id, c.token, c.queue, c.deliveries > 1,
-           case when c.kind = 'task' then c.payload
-           when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
-                -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
-                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
-                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
-             then null
-           else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
-                                     c.timeout, c.kept, c.label) end
-    from claimed c
-    left join pgqueue.role_key k on k.role = c.submitter
-    order by c.place, c.rank
-    loop
-      ids := ids || id;
-      return next;
-    end loop;
-    exit when bounds is null or cardinality(ids) >= max_count;
-    -- There is room for more than what is above the bounds. The caller may sleep now: it must not miss what came back below.
-    bounds := null;
+    ids := ids || id;
+    return next;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
@@ -776,7 +824,7 @@ begin
   elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
-    -- a fiftieth of the time while there is enough above them.
+    -- a fiftieth of the time.
     memory := jsonb_build_object(
       'full_at', extract(epoch from clock_timestamp()) + 50 * seconds,
       'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));
@@ -1305,7 +1353,7 @@ COMMENT ON FUNCTION pgqueue._cut(value text, max_bytes integer) IS 'The beginnin
 CREATE FUNCTION pgqueue._dblink_connect(name text, server text) RETURNS text
     LANGUAGE sql
     BEGIN ATOMIC
- SELECT pgqueue.dblink_connect(name, server) AS dblink_connect;
+ SELECT pgqueue_dblink.dblink_connect(name, server) AS dblink_connect;
 END;
 
 COMMENT ON FUNCTION pgqueue._dblink_connect(name text, server text) IS 'dblink_connect, wherever dblink is installed';
@@ -1313,7 +1361,7 @@ COMMENT ON FUNCTION pgqueue._dblink_connect(name text, server text) IS 'dblink_c
 CREATE FUNCTION pgqueue._dblink_connections() RETURNS text[]
     LANGUAGE sql
     BEGIN ATOMIC
- SELECT pgqueue.dblink_get_connections() AS dblink_get_connections;
+ SELECT pgqueue_dblink.dblink_get_connections() AS dblink_get_connections;
 END;
 
 COMMENT ON FUNCTION pgqueue._dblink_connections() IS 'dblink_get_connections, wherever dblink is installed';
@@ -1321,7 +1369,7 @@ COMMENT ON FUNCTION pgqueue._dblink_connections() IS 'dblink_get_connections, wh
 CREATE FUNCTION pgqueue._dblink_disconnect(name text) RETURNS text
     LANGUAGE sql
     BEGIN ATOMIC
- SELECT pgqueue.dblink_disconnect(name) AS dblink_disconnect;
+ SELECT pgqueue_dblink.dblink_disconnect(name) AS dblink_disconnect;
 END;
 
 COMMENT ON FUNCTION pgqueue._dblink_disconnect(name text) IS 'dblink_disconnect, wherever dblink is installed';
@@ -1330,7 +1378,7 @@ CREATE FUNCTION pgqueue._dblink_query(name text, query text) RETURNS SETOF jsonb
     LANGUAGE sql
     BEGIN ATOMIC
  SELECT t.answer
-    FROM pgqueue.dblink(_dblink_query.name, _dblink_query.query) t(answer jsonb);
+    FROM pgqueue_dblink.dblink(_dblink_query.name, _dblink_query.query) t(answer jsonb);
 END;
 
 COMMENT ON FUNCTION pgqueue._dblink_query(name text, query text) IS 'dblink, wherever dblink is installed, for answers of one jsonb column';
@@ -1369,10 +1417,13 @@ begin
       targets := array(select t from unnest(targets) t
                        except select d ->> 'queue' from json_array_elements(letter #> '{headers,x-death}') d);
     end if;
-  exception when data_exception then
+  exception when data_exception or program_limit_exceeded then
     letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
   end;
   foreach target in array targets loop
+    -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
+    continue when octet_length(target) not between 1 and 255
+      or target like '%.pidbox' and pg_has_role(held.submitter, 'pgqueue_worker', 'member') is not true;
     insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
     values (target, 'task', held.priority, held.submitter, letter,
             clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
@@ -1385,18 +1436,26 @@ $$;
 COMMENT ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) IS 'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or if it came back too often, in the queue "<queue>.dead"';
 
 CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  present pgqueue.exchange;
+  present text := pgqueue._exchange_type(name);
 begin
-  insert into pgqueue.exchange as e (name, type, durable, auto_delete, arguments)
-  values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
-  on conflict do nothing;
-  select * into present from pgqueue.exchange e where e.name = _declare_exchange.name;
-  if present.type <> _declare_exchange.type then
-    raise exception 'exchange "%" exists as % and not as %', name, present.type, type
+  if present is null then
+    insert into pgqueue.own_exchange as e (name, type, durable, auto_delete, arguments)
+    values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
+    on conflict do nothing;
+    present := pgqueue._exchange_type(name);
+  end if;
+  if present <> type and pg_has_role('pgqueue_worker', 'member') then
+    -- Nobody keeps workers from starting by declaring their exchanges ahead.
+    update pgqueue.own_exchange e set type = _declare_exchange.type where e.name = _declare_exchange.name and e.is_workers is not true
+    returning e.type into present;
+    present := coalesce(present, pgqueue._exchange_type(name));
+  end if;
+  if present <> type then
+    raise exception 'exchange "%" exists as % and not as %', name, present, type
       using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
   end if;
 end
@@ -1405,30 +1464,45 @@ $$;
 COMMENT ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) IS 'Makes an exchange; PQ004 when it exists with another type';
 
 CREATE FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  given jsonb := coalesce(arguments, '{}');
+  limit_ numeric := given ->> 'x-delivery-limit';
+  is_so boolean := pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given);
+  wanted record;
 begin
-  insert into pgqueue.queue as q (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
-                                 dead_letter_exchange, dead_letter_routing_key)
-  values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, coalesce(_declare_queue.arguments, '{}'),
-          (_declare_queue.arguments ->> 'x-expires')::float8 * interval '1 ms', (_declare_queue.arguments ->> 'x-message-ttl')::float8 * interval '1 ms',
-          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
-          case when (_declare_queue.arguments ->> 'x-delivery-limit')::bigint between 0 and 1000000 then (_declare_queue.arguments ->> 'x-delivery-limit')::int + 1
-               when _declare_queue.arguments ? 'x-delivery-limit' then 2147483647 end,
-          _declare_queue.arguments ->> 'x-dead-letter-exchange', _declare_queue.arguments ->> 'x-dead-letter-routing-key')
-  on conflict (name) do update
-  set durable = excluded.durable, exclusive = excluded.exclusive, auto_delete = excluded.auto_delete, arguments = excluded.arguments,
-      expires_after = excluded.expires_after, message_ttl = excluded.message_ttl, max_deliveries = excluded.max_deliveries,
-      dead_letter_exchange = excluded.dead_letter_exchange, dead_letter_routing_key = excluded.dead_letter_routing_key,
-      used_at = excluded.used_at
-  -- Every publisher declares its queues: a declaration that changes nothing writes nothing.
-  where (q.durable, q.exclusive, q.auto_delete, q.arguments) is distinct from (excluded.durable, excluded.exclusive, excluded.auto_delete, excluded.arguments)
-     or q.expires_after is not null;
+  if is_so then
+    return;
+  end if;
+  select pgqueue._interval_argument(given, 'x-expires') as expires_after, pgqueue._interval_argument(given, 'x-message-ttl') as message_ttl,
+         -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+         case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end as max_deliveries,
+         given ->> 'x-dead-letter-exchange' as dead_letter_exchange, given ->> 'x-dead-letter-routing-key' as dead_letter_routing_key
+  into wanted;
+  if is_so is null then
+    insert into pgqueue.own_queue (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
+                                   dead_letter_exchange, dead_letter_routing_key)
+    values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, given, wanted.expires_after,
+            wanted.message_ttl, wanted.max_deliveries, wanted.dead_letter_exchange, wanted.dead_letter_routing_key)
+    on conflict do nothing;
+    if found or pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given) then
+      return;
+    end if;
+  end if;
+  update pgqueue.own_queue q
+  set durable = _declare_queue.durable, exclusive = _declare_queue.exclusive, auto_delete = _declare_queue.auto_delete, arguments = given,
+      expires_after = wanted.expires_after, message_ttl = wanted.message_ttl, max_deliveries = wanted.max_deliveries,
+      dead_letter_exchange = wanted.dead_letter_exchange, dead_letter_routing_key = wanted.dead_letter_routing_key, used_at = clock_timestamp()
+  where q.name = _declare_queue.queue;
+  if not found then
+    perform pgqueue._refuse_change('queue', queue);
+  end if;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes';
+COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes: whoever declared it, workers and administrators may';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1454,23 +1528,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) IS 'A job that cannot run here now stays queued, and says why';
 
-CREATE TABLE pgqueue.exchange (
-    name text NOT NULL,
-    type text NOT NULL,
-    durable boolean NOT NULL,
-    auto_delete boolean NOT NULL,
-    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT exchange_type_is_known CHECK ((type = ANY (ARRAY['direct'::text, 'topic'::text, 'fanout'::text])))
-);
-
-COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges, shared by all processes';
-
 CREATE FUNCTION pgqueue._delete_exchange(name text) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
-    BEGIN ATOMIC
- DELETE FROM pgqueue.exchange e
-   WHERE (e.name = _delete_exchange.name);
-END;
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.own_exchange e where e.name = _delete_exchange.name;
+  if not found and pgqueue._exchange_exists(name) then
+    perform pgqueue._refuse_change('exchange', name);
+  end if;
+end
+$$;
 
 COMMENT ON FUNCTION pgqueue._delete_exchange(name text) IS 'Deletes an exchange and its bindings';
 
@@ -1637,7 +1705,8 @@ CREATE FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 60) * 1000)::bigint) then
+  -- Any role can take that lock, and keep it: never rely on it for long.
+  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 5) * 1000)::bigint) then
     -- It has just ended, or is about to be put down as failed: look soon again.
     return clock_timestamp();
   end if;
@@ -1780,12 +1849,13 @@ CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  perform pgqueue._require_enrolled();
   return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
                           max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Inserts a job in the caller''s transaction. That the role is enrolled was seen when its settings were captured';
+COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Inserts a job in the caller''s transaction';
 
 CREATE FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) RETURNS void
     LANGUAGE plpgsql
@@ -1831,12 +1901,11 @@ declare
   due_at timestamptz;
   my_session bigint := pgqueue._session_id();
 begin
+  perform pgqueue._require_enrolled();
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
   from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
-  if array_ndims(params) > 1 then
-    perform pgqueue._refuse_params();
-  end if;
+  perform pgqueue._check_params(params);
   if unique_keys is not null then
     if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
       raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
@@ -1902,6 +1971,9 @@ begin
     settings := pgqueue._capture_settings(caller_search_path);
     kept := current_setting('pgqueue.captured_settings', true);
     select s.digest into digest from pgqueue.own_seal s;
+    if digest is null then
+      perform pgqueue._require_enrolled();
+    end if;
   end if;
   columns := string_to_array(nullif(argv[2], ''), ',');
   if columns is not null then
@@ -1976,6 +2048,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) IS 'pg_background_error_info';
 
+CREATE TABLE pgqueue.exchange (
+    name text NOT NULL,
+    type text NOT NULL,
+    durable boolean NOT NULL,
+    auto_delete boolean NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
+    CONSTRAINT exchange_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
+    CONSTRAINT exchange_name_is_at_most_255_bytes CHECK ((octet_length(name) <= 255)),
+    CONSTRAINT exchange_type_is_known CHECK ((type = ANY (ARRAY['direct'::text, 'topic'::text, 'fanout'::text])))
+);
+
+COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges, shared by all processes';
+
 CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     BEGIN ATOMIC
@@ -1985,6 +2071,16 @@ CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._exchange_exists(name text) IS 'Whether an exchange was declared';
+
+CREATE FUNCTION pgqueue._exchange_type(name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT e.type
+    FROM pgqueue.exchange e
+   WHERE (e.name = _exchange_type.name);
+END;
+
+COMMENT ON FUNCTION pgqueue._exchange_type(name text) IS 'The type of an exchange; NULL: there is none';
 
 CREATE FUNCTION pgqueue._expire_messages(queues text[], max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2019,8 +2115,11 @@ declare
   name text;
 begin
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after / 2
-    and exists (select from pgqueue.worker w where q.name = any (w.queues));
+  where q.name = any (array(
+    select u.name from pgqueue.queue u
+    where u.expires_after is not null and u.used_at < clock_timestamp() - u.expires_after / 2
+      and exists (select from pgqueue.worker w where u.name = any (w.queues))
+    for update of u skip locked));
   for name in
     select q.name from pgqueue.queue q
     where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
@@ -2040,8 +2139,11 @@ CREATE FUNCTION pgqueue._expire_task_results() RETURNS void
 declare
   expired_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the indexes can be used
 begin
-  delete from pgqueue.task_group g where g.expires_at < expired_until;
-  delete from pgqueue.chord c where c.expires_at < expired_until;
+  -- Whoever holds one of them in an open transaction does not hold up the others.
+  delete from pgqueue.task_group g
+  where g.id = any (array(select e.id from pgqueue.task_group e where e.expires_at < expired_until for update skip locked));
+  delete from pgqueue.chord c
+  where c.group_id = any (array(select e.group_id from pgqueue.chord e where e.expires_at < expired_until for update skip locked));
   -- Sessions that waited and are gone. One with the same number may have begun since.
   delete from pgqueue.result_waiter w
   where not exists (select from pg_stat_activity a where a.pid = w.pid and coalesce(a.backend_start <= w.waits_since, true));
@@ -2050,7 +2152,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._expire_task_results() IS 'Deletes groups and chords that have expired, and what lost sessions waited for';
 
-CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) RETURNS text
+CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2060,11 +2162,10 @@ declare
   canceled boolean;
   retry boolean;
 begin
-  select * into m from pgqueue.message q where q.id = _fail_job.id and q.token = _fail_job.token for update;
+  select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
     return 'gone';
   end if;
-  perform pgqueue._check_runner(m.id, m.submitter);
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') and sqlstate_ in ('57014', '57P01');
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
   retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
@@ -2084,7 +2185,24 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost';
+COMMENT ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost. For workers';
+
+CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  submitter oid := (select q.submitter from pgqueue.message q where q.id = _fail_job.id and q.token = _fail_job.token);
+begin
+  if submitter is null then
+    return 'gone';
+  end if;
+  perform pgqueue._check_runner(id, submitter);
+  return pgqueue._fail_any_job(id, token, error);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) IS 'pgqueue._fail_any_job for a session that is logged in as the submitter';
 
 CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2467,9 +2585,7 @@ declare
   answer jsonb;
 begin
   perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  if array_ndims(params) > 1 then
-    perform pgqueue._refuse_params();
-  end if;
+  perform pgqueue._check_params(params);
   select * into answer from pgqueue._call('launch', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
@@ -2504,6 +2620,47 @@ CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
 END;
 
 COMMENT ON FUNCTION pgqueue._handle_of(job jsonb) IS 'The handle of a job that was described';
+
+CREATE FUNCTION pgqueue._interval_argument(arguments jsonb, name text) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  milliseconds float8 := arguments ->> name;
+begin
+  if not milliseconds between 0 and 3e13 then
+    raise exception 'argument % is out of range', name using errcode = '22023', hint = 'It counts milliseconds.';
+  end if;
+  return milliseconds * interval '1 ms';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) IS 'x-expires or x-message-ttl of a queue';
+
+CREATE FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  present pgqueue.queue;
+begin
+  select * into present from pgqueue.queue q where q.name = _is_declared_so.queue;
+  if not found then
+    return null;
+  elsif (present.durable, present.exclusive, present.auto_delete, present.arguments)
+        is distinct from (_is_declared_so.durable, _is_declared_so.exclusive, _is_declared_so.auto_delete, _is_declared_so.arguments) then
+    return false;
+  end if;
+  -- Every publisher declares its queues: a declaration that changes nothing writes nothing, and waits for nobody.
+  if present.expires_after is not null then
+    update pgqueue.queue q set used_at = clock_timestamp()
+    where q.name = (select u.name from pgqueue.queue u where u.name = _is_declared_so.queue for update skip locked);
+  end if;
+  return true;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
 
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE
@@ -2655,9 +2812,7 @@ declare
   handle pgqueue.handle;
   pid int;
 begin
-  -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
-  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
-  from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
+  select count(*), min(t.pid) into tracked, first from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
       using errcode = '53400', detail = format('Current limit is %s concurrent workers per session.', max_tracked),
@@ -2726,9 +2881,9 @@ begin
   if submitter is null then
     raise exception 'job % is not known', handle.id
       using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
-  elsif not pg_has_role(role, submitter, 'member') and not pg_has_role(role, 'pgqueue_admin', 'member') then
+  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
-  elsif cookie is distinct from handle.cookie then
+  elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
   end if;
 end
@@ -2845,6 +3000,8 @@ begin
         begin
           execute format('create table pgqueue.%I partition of pgqueue.%I for values from (%L) to (%L)',
                          pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
+          -- A partition has row security of its own.
+          execute format('alter table pgqueue.%I enable row level security', pgqueue._partition_name(parent, day));
         exception when check_violation then
           null;  -- the default partition has rows of that day already, and keeps them
         end;
@@ -2943,12 +3100,19 @@ CREATE TABLE pgqueue.queue (
     dead_letter_exchange text,
     dead_letter_routing_key text,
     used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
+    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
+    CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
+    CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
+    CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
+    CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
 );
 
 COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
 
 COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+
+COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
 
 CREATE FUNCTION pgqueue._max_deliveries(queue text) RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3099,13 +3263,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) IS 'What became of a job that was described';
 
-CREATE FUNCTION pgqueue._over_loopback(query text) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
-  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int) || query;
+  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
+    || format('select * from pgqueue._gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
   name text := pgqueue._loopback_name();
 begin
   if name is not null then
@@ -3125,7 +3290,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._over_loopback(query text) IS 'Runs a query over the loopback of this session, and connects it first if need be';
+COMMENT ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) IS 'Asks the gate over the loopback of this session, and connects it first if need be';
 
 CREATE FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
     LANGUAGE sql
@@ -3220,6 +3385,10 @@ declare
   due_at timestamptz := case when eta > clock_timestamp() then eta end;
 begin
   for target in select * from pgqueue._route(exchange, routing_key) loop
+    if target.queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
+      raise exception 'permission denied to control workers'
+        using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
+    end if;
     insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
     values (target.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
             least(greatest(coalesce(_publish.priority, 0), 0), 9), due_at, least(expires, clock_timestamp() + target.message_ttl), message);
@@ -3256,9 +3425,7 @@ declare
   due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   handle pgqueue.handle;
 begin
-  if array_ndims(params) > 1 then
-    perform pgqueue._refuse_params();
-  end if;
+  perform pgqueue._check_params(params);
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -3281,11 +3448,7 @@ begin
       returning inbox.id, inbox.cookie into handle.id, handle.cookie;
     end if;
     if handle.id is not null then
-      if due_at is null then
-        perform pgqueue._wake(queue);
-      else
-        perform pgqueue._wake_for(queue, due_at);
-      end if;
+      perform pgqueue._wake_for(queue, due_at);
       return handle;
     end if;
     -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
@@ -3593,16 +3756,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
 
-CREATE FUNCTION pgqueue._refuse_params() RETURNS void
+CREATE FUNCTION pgqueue._refuse_change(what text, name text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 begin
-  raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
+  raise exception 'permission denied for % "%"', what, name
+    using errcode = '42501', hint = 'Whoever declared it, workers and administrators may change it.';
 end
-$_$;
+$$;
 
-COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
+COMMENT ON FUNCTION pgqueue._refuse_change(what text, name text) IS 'Raises 42501';
 
 CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3855,7 +4019,9 @@ begin
   return query
   select jsonb_build_object(
     'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
-    'row_count', ended.row_count, 'output_settings', r.output_settings,
+    -- Who reads it sets these for the read: only what bends the text of values.
+    'row_count', ended.row_count, 'output_settings', jsonb_strip_nulls(jsonb_build_object(
+      'DateStyle', r.output_settings -> 'DateStyle', 'IntervalStyle', r.output_settings -> 'IntervalStyle', 'TimeZone', r.output_settings -> 'TimeZone')),
     'notices', (select n.rows from pgqueue.result n where n.id = handle.id and n.seq = -1),
     'columns', (select jsonb_agg(c || jsonb_build_object('type',
                   -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
@@ -4090,9 +4256,6 @@ declare
   names text := split_part(kept, chr(30), 1);
   captured text := split_part(kept, chr(30), 2);
 begin
-  if own_key is null then
-    perform pgqueue._require_enrolled();
-  end if;
   if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
     return captured;
   end if;
@@ -4176,7 +4339,7 @@ begin
   if queue is null or octet_length(queue) not between 1 and 255 then
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   end if;
-  insert into pgqueue.queue as q (name, paused) values (_set_paused.queue, _set_paused.paused)
+  insert into pgqueue.queue as q (name, paused, declared_by) values (_set_paused.queue, _set_paused.paused, null)
   on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
   changed := found;
   if not paused then
@@ -4229,7 +4392,8 @@ begin
   select array(select unnest(w.queues) except select unnest(_set_worker_queues.queues)) into dropped
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
-  update pgqueue.queue q set used_at = clock_timestamp() where q.name = any (_set_worker_queues.queues);
+  update pgqueue.queue q set used_at = clock_timestamp()
+  where q.name = any (array(select u.name from pgqueue.queue u where u.name = any (_set_worker_queues.queues) for update skip locked));
   perform pgqueue._auto_delete(dropped);
 end
 $$;
@@ -4283,7 +4447,7 @@ begin
       insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
       values (m.id, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
       on conflict do nothing;
-      return query select m.id, m.token, pgqueue._fail_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
+      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
     end if;
   end if;
   return query
@@ -4367,7 +4531,7 @@ CREATE FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) RETURNS t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pgqueue._locate(role, handle, '55000');
+  perform pgqueue._locate(role, handle, '42704');
   return coalesce((select m.sql from pgqueue.message m where m.id = handle.id), (select h.sql from pgqueue.history h where h.id = handle.id));
 end
 $$;
@@ -4446,10 +4610,19 @@ CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_typ
     AS $$
 declare
   waiter int;
+  old_timeout text := current_setting('lock_timeout');
 begin
   -- Shared until the commit: a session that begins to wait passes through this lock after it has said so, and so either
   -- reads this result or is seen here.
-  perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63) then
+    begin
+      perform set_config('lock_timeout', '200ms', true);
+      perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
+    exception when lock_not_available then
+      null;  -- any role can take it and keep it; who waits finds the result at the next look
+    end;
+    perform set_config('lock_timeout', old_timeout, true);
+  end if;
   insert into pgqueue.task_result (task_id, state, content_type, payload, expires_at)
   values (task_id, state, content_type, payload, coalesce(clock_timestamp() + lifetime, 'infinity'));
   for waiter in select w.pid from pgqueue.result_waiter w where w.task_id = _store_task_result.task_id loop
@@ -4576,7 +4749,7 @@ CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     AS $$
 begin
   return payload #>> path;
-exception when data_exception then
+exception when data_exception or program_limit_exceeded then
   return null;
 end
 $$;
@@ -4597,18 +4770,25 @@ begin
   where w.id = worker_id
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
   perform pgqueue._promote(10000);
-  if pg_try_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0) then
+  -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
+  perform from pgqueue.stat_fold for update skip locked;
+  if found then
     perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
     perform pgqueue._expire_messages(null, 1000);
-    perform pgqueue._expire_queues();
     perform pgqueue._fold_stats();
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
+    delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
     delete from pgqueue.request r
     where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
     delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id);
+    perform set_config('lock_timeout', '50ms', true);
+    begin
+      perform pgqueue._expire_queues();
+    exception when lock_not_available then
+      null;  -- somebody is about to change or to use one of them
+    end;
     begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
-      perform set_config('lock_timeout', '50ms', true);
       perform pgqueue._make_partitions();
       perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
     exception when lock_not_available then
@@ -4621,18 +4801,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) IS 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
-
-CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-  -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
-  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
-                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
-  from string_to_table(routing_key, '.') with ordinality w (word, n)
-$_$;
-
-COMMENT ON FUNCTION pgqueue._topic_pattern(routing_key text) IS 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
 
 CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -4656,7 +4824,7 @@ begin
   end if;
   perform pgqueue._check_options(sql, 'default', 0, null, null, null, null, 1, null, null);
   if not exists (select from pgqueue.own_key) then
-    perform pgqueue._over_loopback(format('select * from pgqueue._gate(''enroll_member'', %s, 0, ''{}'', '''')', quote_ident(current_user)::regrole::oid));
+    perform pgqueue._over_loopback('enroll_member', quote_ident(current_user)::regrole::oid, 0, '{}', '');
   end if;
   select * into answer from pgqueue._call('launch_tracked', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql, 'queue', 'default', 'priority', 0,
@@ -4838,7 +5006,7 @@ CREATE VIEW pgqueue.inbox AS
     payload,
     last_error
    FROM pgqueue.message
-  WHERE (((kind = 'job'::pgqueue.message_kind) = (payload IS NULL)) AND (((payload IS NOT NULL) AND (sql IS NULL)) OR ((sql IS NOT NULL) AND (cookie IS NOT NULL) AND (settings IS NOT NULL) AND (jsonb_typeof(settings) = 'object'::text))) AND ((state = 'ready'::pgqueue.message_state) OR ((due_at IS NOT NULL) AND (state = 'delayed'::pgqueue.message_state)) OR ((token IS NOT NULL) AND (worker_id IS NOT NULL) AND (state = 'claimed'::pgqueue.message_state))) AND ((priority >= 0) AND (priority <= 9)) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ((due_at IS NULL) OR isfinite(due_at)) AND ((timeout IS NULL) OR ((timeout > '00:00:00'::interval) AND isfinite(timeout))) AND ((params IS NULL) OR (COALESCE(array_ndims(params), 1) = 1)))
+  WHERE (((kind = 'job'::pgqueue.message_kind) = (payload IS NULL)) AND (((payload IS NOT NULL) AND (sql IS NULL)) OR ((sql IS NOT NULL) AND (cookie IS NOT NULL) AND (settings IS NOT NULL) AND (jsonb_typeof(settings) = 'object'::text))) AND ((state = 'ready'::pgqueue.message_state) OR ((due_at IS NOT NULL) AND (state = 'delayed'::pgqueue.message_state)) OR ((token IS NOT NULL) AND (worker_id IS NOT NULL) AND (state = 'claimed'::pgqueue.message_state))) AND ((priority >= 0) AND (priority <= 9)) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ((due_at IS NULL) OR isfinite(due_at)) AND ((timeout IS NULL) OR ((timeout > '00:00:00'::interval) AND isfinite(timeout))) AND ((params IS NULL) OR ((COALESCE(array_ndims(params), 1) = 1) AND (cardinality(params) <= 65535) AND (octet_length(array_to_string(params, ''::text)) <= 16777216))) AND ((sql IS NULL) OR (octet_length(sql) <= 16777216)) AND ((payload IS NULL) OR (octet_length((payload)::text) <= 67108864)) AND ((settings IS NULL) OR ((octet_length((settings)::text) <= 1000000) AND (NOT jsonb_path_exists(settings, 'strict $.*?(@.type() != "string")'::jsonpath)))) AND ((label IS NULL) OR (octet_length(label) <= 10000)) AND ((backoff IS NULL) OR ((backoff >= '00:00:00'::interval) AND (backoff <= '1 year'::interval))) AND ((queue !~~ '%.pidbox'::text) OR pg_has_role(submitter, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(submitter, 'pgqueue_admin'::name, 'member'::text)))
   WITH CASCADED CHECK OPTION;
 
 COMMENT ON VIEW pgqueue.inbox IS 'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused (44000)';
@@ -4899,11 +5067,17 @@ $_$;
 COMMENT ON FUNCTION pgqueue._trigger_options(argv text[]) IS 'The options of a trigger, once its arguments are found to make sense';
 
 CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
-    BEGIN ATOMIC
- DELETE FROM pgqueue.binding b
-   WHERE ((b.queue = _unbind.queue) AND (b.exchange = _unbind.exchange) AND (b.routing_key = COALESCE(_unbind.routing_key, ''::text)));
-END;
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.own_binding b
+  where b.queue = _unbind.queue and b.exchange = _unbind.exchange and b.routing_key = coalesce(_unbind.routing_key, '');
+  if not found and exists (select from pgqueue._bindings(exchange) b where b.queue = _unbind.queue and b.routing_key = coalesce(_unbind.routing_key, '')) then
+    perform pgqueue._refuse_change('queue', queue);
+  end if;
+end
+$$;
 
 COMMENT ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) IS 'Undoes pgqueue._bind';
 
@@ -5484,7 +5658,7 @@ CREATE FUNCTION pgqueue.reset_stats() RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pg_advisory_xact_lock(pgqueue._lock_class('upkeep'), 0);
+  perform from pgqueue.stat_fold for update;
   perform pgqueue._fold_stats();
   delete from pgqueue.stat_total;
 end
@@ -5759,9 +5933,15 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
     COALESCE(command_tags[cardinality(command_tags)], pgqueue._command_tag(sql, row_count)) AS command_tag,
     (error ->> 'sqlstate'::text) AS sqlstate,
     (error ->> 'message'::text) AS error,
-    (error ->> 'detail'::text) AS error_detail,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'detail'::text)
+            ELSE NULL::text
+        END AS error_detail,
     (error ->> 'hint'::text) AS error_hint,
-    (error ->> 'context'::text) AS error_context
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'context'::text)
+            ELSE NULL::text
+        END AS error_context
    FROM ( SELECT m.id,
             (
                 CASE
@@ -5867,6 +6047,35 @@ CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
 
 COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 
+CREATE VIEW pgqueue.own_queue WITH (security_barrier='true') AS
+ SELECT name,
+    durable,
+    exclusive,
+    auto_delete,
+    arguments,
+    expires_after,
+    message_ttl,
+    max_deliveries,
+    dead_letter_exchange,
+    dead_letter_routing_key,
+    used_at
+   FROM pgqueue.queue
+  WHERE ((declared_by IS NULL) OR pg_has_role(declared_by, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text));
+
+COMMENT ON VIEW pgqueue.own_queue IS 'Queues that the role that runs may change: its own, and all if it is a worker or an administrator';
+
+CREATE VIEW pgqueue.own_binding WITH (security_barrier='true') AS
+ SELECT exchange,
+    routing_key,
+    queue
+   FROM pgqueue.binding b
+  WHERE (EXISTS ( SELECT
+           FROM pgqueue.own_queue q
+          WHERE (q.name = b.queue)))
+  WITH LOCAL CHECK OPTION;
+
+COMMENT ON VIEW pgqueue.own_binding IS 'Bindings of queues that the role that runs may change';
+
 CREATE VIEW pgqueue.own_claim WITH (security_barrier='true') AS
  SELECT id,
     sql,
@@ -5876,6 +6085,18 @@ CREATE VIEW pgqueue.own_claim WITH (security_barrier='true') AS
   WHERE ((submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) AND (kind = 'job'::pgqueue.message_kind) AND (state = 'claimed'::pgqueue.message_state));
 
 COMMENT ON VIEW pgqueue.own_claim IS 'What a runner may run: the claimed jobs of the role that runs';
+
+CREATE VIEW pgqueue.own_exchange WITH (security_barrier='true') AS
+ SELECT name,
+    type,
+    durable,
+    auto_delete,
+    arguments,
+    pg_has_role(declared_by, 'pgqueue_worker'::name, 'member'::text) AS is_workers
+   FROM pgqueue.exchange
+  WHERE ((declared_by IS NULL) OR pg_has_role(declared_by, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text));
+
+COMMENT ON VIEW pgqueue.own_exchange IS 'Exchanges that the role that runs may change: its own, and all if it is a worker or an administrator';
 
 CREATE TABLE pgqueue.role_key (
     role oid NOT NULL,
@@ -5997,59 +6218,25 @@ CREATE TABLE pgqueue.stat_total (
 
 COMMENT ON TABLE pgqueue.stat_total IS 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
 
-CREATE VIEW pgqueue.unfolded AS
- SELECT h.id,
-    h.cookie,
+CREATE VIEW pgqueue.unfolded WITH (security_barrier='true') AS
+ SELECT h.submitter,
+    h.queue,
     h.session_id,
-    h.xact,
-    h.launched_at,
-    h.eta,
+    h.state,
     h.started_at,
     h.ended_at,
-    h.submitter,
-    h.state,
-    h.kept,
-    h.backend_pid,
-    h.progress_pct,
-    h.row_count,
-    h.priority,
-    h.attempts,
-    h.max_attempts,
-    h.queue,
-    h.sql,
-    h.label,
-    h.worker,
-    h.progress_msg,
-    h.command_tags,
-    h.error
+    h.xact
    FROM pgqueue.history h
   WHERE (h.xact >= ( SELECT pg_snapshot_xmax(f.snapshot) AS pg_snapshot_xmax
            FROM pgqueue.stat_fold f))
 UNION ALL
- SELECT h.id,
-    h.cookie,
+ SELECT h.submitter,
+    h.queue,
     h.session_id,
-    h.xact,
-    h.launched_at,
-    h.eta,
+    h.state,
     h.started_at,
     h.ended_at,
-    h.submitter,
-    h.state,
-    h.kept,
-    h.backend_pid,
-    h.progress_pct,
-    h.row_count,
-    h.priority,
-    h.attempts,
-    h.max_attempts,
-    h.queue,
-    h.sql,
-    h.label,
-    h.worker,
-    h.progress_msg,
-    h.command_tags,
-    h.error
+    h.xact
    FROM pgqueue.history h
   WHERE (h.xact = ANY (ARRAY( SELECT pg_snapshot_xip(f.snapshot) AS pg_snapshot_xip
            FROM pgqueue.stat_fold f)));
@@ -6182,7 +6369,7 @@ ALTER TABLE pgqueue.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE VIEW pgqueue.workers AS
+CREATE VIEW pgqueue.workers WITH (security_barrier='true') AS
  SELECT name AS worker,
     started_at,
     last_seen_at,
@@ -6196,8 +6383,9 @@ CREATE VIEW pgqueue.workers AS
     last_run_at,
     executors,
     ARRAY( SELECT a.id
-           FROM pgqueue.activity a
-          WHERE (a.worker_id = w.id)
+           FROM (pgqueue.activity a
+             JOIN pgqueue.message m ON ((m.id = a.id)))
+          WHERE ((a.worker_id = w.id) AND (pg_has_role(m.submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)))))
           ORDER BY a.started_at) AS running,
     queues
    FROM pgqueue.worker w;
@@ -6363,6 +6551,60 @@ ALTER TABLE ONLY pgqueue.binding
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
 
+ALTER TABLE pgqueue.activity ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.binding ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.chord ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.chord_part ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.compat ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY everybody_may_read ON pgqueue.migration FOR SELECT USING (true);
+
+ALTER TABLE pgqueue.exchange ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.message ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.migration ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.nonce ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.queue ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.request ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.result ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.result_default ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.result_waiter ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.role_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.stat_fold ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.stat_session ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.stat_total ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.task_group ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.task_result ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.task_result_default ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.tracked_job ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.tracked_timeout ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.worker ENABLE ROW LEVEL SECURITY;
+
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_user;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_worker;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_monitor;
@@ -6414,12 +6656,19 @@ GRANT ALL ON FUNCTION pgqueue._background_error(pid integer, error jsonb) TO pgq
 REVOKE ALL ON FUNCTION pgqueue._background_setting(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._background_setting(name text, fallback integer, least_value integer, greatest_value integer) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._begin_any_job(id bigint, token bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._begin_any_job(id bigint, token bigint) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._bindings(exchange text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_user;
@@ -6446,6 +6695,9 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_params(params text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_params(params text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
 
@@ -6575,11 +6827,18 @@ REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._exchange_type(name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._expire_queues() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._expire_task_results() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) TO pgqueue_user;
@@ -6633,6 +6892,14 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
@@ -6707,8 +6974,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT
 REVOKE ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._over_loopback(query text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._over_loopback(query text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) TO pgqueue_worker;
@@ -6770,8 +7037,9 @@ REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
@@ -6923,8 +7191,6 @@ REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -7111,7 +7377,45 @@ GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_u
 
 GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
 
+GRANT SELECT ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(name) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(durable),UPDATE(durable) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(exclusive),UPDATE(exclusive) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(auto_delete),UPDATE(auto_delete) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(arguments),UPDATE(arguments) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(expires_after),UPDATE(expires_after) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(message_ttl),UPDATE(message_ttl) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(max_deliveries),UPDATE(max_deliveries) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(dead_letter_exchange),UPDATE(dead_letter_exchange) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT INSERT(dead_letter_routing_key),UPDATE(dead_letter_routing_key) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT UPDATE(used_at) ON TABLE pgqueue.own_queue TO pgqueue_user;
+
+GRANT SELECT,INSERT,DELETE ON TABLE pgqueue.own_binding TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.own_claim TO pgqueue_user;
+
+GRANT SELECT,DELETE ON TABLE pgqueue.own_exchange TO pgqueue_user;
+
+GRANT INSERT(name) ON TABLE pgqueue.own_exchange TO pgqueue_user;
+
+GRANT INSERT(type),UPDATE(type) ON TABLE pgqueue.own_exchange TO pgqueue_user;
+
+GRANT INSERT(durable) ON TABLE pgqueue.own_exchange TO pgqueue_user;
+
+GRANT INSERT(auto_delete) ON TABLE pgqueue.own_exchange TO pgqueue_user;
+
+GRANT INSERT(arguments) ON TABLE pgqueue.own_exchange TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.own_key TO pgqueue_user;
 

@@ -233,7 +233,9 @@ class Channel(virtual.Channel):
             if not identity.is_worker():
                 raise
             # Celery looks into the headers, and would end the worker over what it finds.
-            logger.exception("message %s of the queue %s was rejected: Celery cannot take it", claimed.delivery_tag, claimed.queue)
+            logger.exception(
+                "message %s of the queue %s was rejected: Celery cannot take it", claimed.delivery_tag, claimed.queue
+            )
             self._refuse(claimed.delivery_tag)
         return subscription
 

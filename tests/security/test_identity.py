@@ -190,7 +190,7 @@ def test_a_renamed_role_keeps_its_jobs_and_its_old_name_gets_none_of_them(db, ow
     caroline = db.connect("caroline")
     assert fetch_value(caroline, "select pgqueue._begin_job(%s, %s)", [claim.id, claim.token]) == "run"
     caroline.close()
-    owner.execute("drop role carol; alter role caroline rename to carol")
+    owner.execute("drop owned by carol; drop role carol; alter role caroline rename to carol")
 
 
 def test_a_trigger_hands_in_as_whoever_changes_the_row_as_triggers_do(alice, bob, owner):
