@@ -702,19 +702,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
-CREATE FUNCTION pgqueue._check_params(params text[]) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-begin
-  if array_ndims(params) > 1 then
-    raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
-  end if;
-end
-$_$;
-
-COMMENT ON FUNCTION pgqueue._check_params(params text[]) IS 'Refuses parameters that have more than one dimension';
-
 CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -775,48 +762,53 @@ begin
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
-  begun_at := clock_timestamp();
-  for id, token, queue, redelivered, message in
-  with wanted as materialized (
-    -- First of all: nothing of a paused queue is to be locked.
-    select distinct u.name from unnest(_claim.queues) u (name)
-    where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
-  ), candidate as materialized (
-    select c.id, row_number() over (partition by wanted.name order by c.rank) as place
-    from wanted
-    cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count,
-                                           case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
-  ), picked as materialized (
-    -- A turn for each queue, the first messages of each before the second.
-    select c.id, c.place from candidate c order by c.place limit max_count
-  ), stale as (
-    delete from pgqueue.message m using picked p
-    where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
-      -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
-      and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
-    returning m.id
-  ), claimed as (
-    update pgqueue.message m
-    set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
-    from picked p
-    where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
-    returning m.*, p.place
-  )
-  select c.id, c.token, c.queue, c.deliveries > 1,
-         case when c.kind = 'task' then c.payload
-         when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
-              -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
-              and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
-              and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
-           then null
-         else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
-                                   c.timeout, c.kept, c.label) end
-  from claimed c
-  left join pgqueue.role_key k on k.role = c.submitter
-  order by c.place, c.rank
   loop
-    ids := ids || id;
-    return next;
+    begun_at := clock_timestamp();
+    for id, token, queue, redelivered, message in
+    with wanted as materialized (
+      -- First of all: nothing of a paused queue is to be locked.
+      select distinct u.name from unnest(_claim.queues) u (name)
+      where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+    ), candidate as materialized (
+      select c.id, row_number() over (partition by wanted.name order by c.rank) as place
+      from wanted
+      cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
+                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+    ), picked as materialized (
+      -- A turn for each queue, the first messages of each before the second.
+      select c.id, c.place from candidate c order by c.place limit max_count - cardinality(ids)
+    ), stale as (
+      delete from pgqueue.message m using picked p
+      where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+        -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
+        and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
+      returning m.id
+    ), claimed as (
+      update pgqueue.message m
+      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
+      from picked p
+      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+      returning m.*, p.place
+    )
+    select c.id, c.token, c.queue, c.deliveries > 1,
+           case when c.kind = 'task' then c.payload
+           when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
+                -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
+                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+             then null
+           else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
+                                     c.timeout, c.kept, c.label) end
+    from claimed c
+    left join pgqueue.role_key k on k.role = c.submitter
+    order by c.place, c.rank
+    loop
+      ids := ids || id;
+      return next;
+    end loop;
+    exit when bounds is null or cardinality(ids) >= max_count;
+    -- There is room for more than what is above the bounds. The caller may sleep now: it must not miss what came back below.
+    bounds := null;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
@@ -824,7 +816,7 @@ begin
   elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
-    -- a fiftieth of the time.
+    -- a fiftieth of the time while there is enough above them.
     memory := jsonb_build_object(
       'full_at', extract(epoch from clock_timestamp()) + 50 * seconds,
       'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));
@@ -1849,13 +1841,12 @@ CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pgqueue._require_enrolled();
   return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
                           max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Inserts a job in the caller''s transaction';
+COMMENT ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Inserts a job in the caller''s transaction. That the role is enrolled was seen when its settings were captured';
 
 CREATE FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) RETURNS void
     LANGUAGE plpgsql
@@ -1901,11 +1892,12 @@ declare
   due_at timestamptz;
   my_session bigint := pgqueue._session_id();
 begin
-  perform pgqueue._require_enrolled();
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
   from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   if unique_keys is not null then
     if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
       raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
@@ -1971,9 +1963,6 @@ begin
     settings := pgqueue._capture_settings(caller_search_path);
     kept := current_setting('pgqueue.captured_settings', true);
     select s.digest into digest from pgqueue.own_seal s;
-    if digest is null then
-      perform pgqueue._require_enrolled();
-    end if;
   end if;
   columns := string_to_array(nullif(argv[2], ''), ',');
   if columns is not null then
@@ -2585,7 +2574,9 @@ declare
   answer jsonb;
 begin
   perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   select * into answer from pgqueue._call('launch', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
@@ -2812,7 +2803,9 @@ declare
   handle pgqueue.handle;
   pid int;
 begin
-  select count(*), min(t.pid) into tracked, first from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
+  -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
+  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
+  from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
       using errcode = '53400', detail = format('Current limit is %s concurrent workers per session.', max_tracked),
@@ -3425,7 +3418,9 @@ declare
   due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   handle pgqueue.handle;
 begin
-  perform pgqueue._check_params(params);
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
   timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
   settings := settings - 'pgqueue.worker_timeout';
   if durability = 'async' then
@@ -3448,7 +3443,11 @@ begin
       returning inbox.id, inbox.cookie into handle.id, handle.cookie;
     end if;
     if handle.id is not null then
-      perform pgqueue._wake_for(queue, due_at);
+      if due_at is null then
+        perform pgqueue._wake(queue);
+      else
+        perform pgqueue._wake_for(queue, due_at);
+      end if;
       return handle;
     end if;
     -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
@@ -3767,6 +3766,17 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_change(what text, name text) IS 'Raises 42501';
+
+CREATE FUNCTION pgqueue._refuse_params() RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  raise exception 'params must be one list' using errcode = '22023', hint = 'Give $1, $2 and so on as array[''a'', ''b''].';
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
 
 CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4256,6 +4266,9 @@ declare
   names text := split_part(kept, chr(30), 1);
   captured text := split_part(kept, chr(30), 2);
 begin
+  if own_key is null then
+    perform pgqueue._require_enrolled();
+  end if;
   if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
     return captured;
   end if;
@@ -6696,9 +6709,6 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._check_params(params text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._check_params(params text[]) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
@@ -7040,6 +7050,9 @@ REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
