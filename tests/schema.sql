@@ -1027,7 +1027,7 @@ begin
 
   create function pg_background_launch(sql text, queue_size int default 0) returns int language plpgsql volatile strict as $$
   begin
-    return (select t.pid from pgqueue._track('once', pgqueue._settings(), sql, queue_size, null) t);
+    return (select t.pid from pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, null) t);
   end $$;
   create function pg_background_detach(pid int) returns void language plpgsql volatile strict as $$
   begin
@@ -1036,11 +1036,11 @@ begin
 
   create function pg_background_launch_v2(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_submit_v2(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_detach_v2(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
   begin
@@ -1121,19 +1121,19 @@ begin
 
   create function pg_background_launch(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_launch(sql text, queue_size int, label text) returns pg_background_handle language plpgsql volatile as $$
   begin
-    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, label);
+    return pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
   create function pg_background_submit(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_submit(sql text, queue_size int, label text) returns pg_background_handle language plpgsql volatile as $$
   begin
-    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, label);
+    return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
   perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
   create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
@@ -1190,14 +1190,14 @@ begin
   create function pg_background_run(sql text, queue_size int default 0, timeout_ms int default 0, label text default null)
     returns pg_background_run_result language plpgsql volatile as $$
   begin
-    return pgqueue._run_tracked(pgqueue._settings(), sql, queue_size, timeout_ms, label);
+    return pgqueue._run_tracked(pgqueue._member_settings(), sql, queue_size, timeout_ms, label);
   end $$;
   create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
     returns setof record language plpgsql volatile as $$
   declare
     run record;
   begin
-    select * into run from pgqueue._run_query(pgqueue._settings(), sql, queue_size, timeout_ms, label, col_def);
+    select * into run from pgqueue._run_query(pgqueue._member_settings(), sql, queue_size, timeout_ms, label, col_def);
     if run.reader is not null then
       return query execute run.reader using run.pid, run.cookie;
     end if;
@@ -2015,6 +2015,17 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._enroll_member(role oid) IS 'Gives a member of pgbackground_role its key. Asked for over the loopback, apart from the caller''s transaction, by a role that has none';
+
+CREATE FUNCTION pgqueue._enroll_self() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pgqueue._over_loopback('enroll_member', quote_ident(current_user)::regrole::oid, 0, '{}', '');
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._enroll_self() IS 'Enrolls the role that runs, apart from its transaction, if it is a member of pgbackground_role';
 
 CREATE FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) RETURNS record
     LANGUAGE plpgsql
@@ -3116,6 +3127,20 @@ CREATE FUNCTION pgqueue._max_deliveries(queue text) RETURNS integer
 END;
 
 COMMENT ON FUNCTION pgqueue._max_deliveries(queue text) IS 'How often a task of a queue may be handed out';
+
+CREATE FUNCTION pgqueue._member_settings() RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- No SET clause here: it would hide the caller's search_path.
+  return pgqueue._settings();
+exception when insufficient_privilege then
+  perform pgqueue._enroll_self();
+  return pgqueue._settings();
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._member_settings() IS 'pgqueue._settings for the first launch of a member of pgbackground_role as well';
 
 CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
     LANGUAGE sql
@@ -4836,9 +4861,6 @@ begin
       using errcode = '22023', hint = 'Large result sets should be written to a table instead.';
   end if;
   perform pgqueue._check_options(sql, 'default', 0, null, null, null, null, 1, null, null);
-  if not exists (select from pgqueue.own_key) then
-    perform pgqueue._over_loopback('enroll_member', quote_ident(current_user)::regrole::oid, 0, '{}', '');
-  end if;
   select * into answer from pgqueue._call('launch_tracked', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql, 'queue', 'default', 'priority', 0,
     'timeout', case when timeout_ms > 0 then timeout_ms * interval '1 ms' end,
@@ -6830,6 +6852,9 @@ GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json j
 
 REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._enroll_self() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enroll_self() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) TO pgqueue_user;
 
@@ -6966,6 +6991,9 @@ REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 

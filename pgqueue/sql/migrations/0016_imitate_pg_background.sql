@@ -42,6 +42,31 @@ $$;
 comment on function pgqueue._background_setting(text, int, int, int) is
   'One of pg_background''s settings. The server takes any text for a setting it does not know, so it is checked where it is used';
 
+create function pgqueue._enroll_self()
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._over_loopback('enroll_member', quote_ident(current_user)::regrole::oid, 0, '{}', '');
+end
+$$;
+comment on function pgqueue._enroll_self() is 'Enrolls the role that runs, apart from its transaction, if it is a member of pgbackground_role';
+
+create function pgqueue._member_settings()
+  returns jsonb
+  language plpgsql volatile
+as $$
+begin
+  -- No SET clause here: it would hide the caller's search_path.
+  return pgqueue._settings();
+exception when insufficient_privilege then
+  perform pgqueue._enroll_self();
+  return pgqueue._settings();
+end
+$$;
+comment on function pgqueue._member_settings() is 'pgqueue._settings for the first launch of a member of pgbackground_role as well';
+
 create function pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size int, label text, out pid int, out cookie bigint)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -63,9 +88,6 @@ begin
       using errcode = '22023', hint = 'Large result sets should be written to a table instead.';
   end if;
   perform pgqueue._check_options(sql, 'default', 0, null, null, null, null, 1, null, null);
-  if not exists (select from pgqueue.own_key) then
-    perform pgqueue._over_loopback('enroll_member', quote_ident(current_user)::regrole::oid, 0, '{}', '');
-  end if;
   select * into answer from pgqueue._call('launch_tracked', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql, 'queue', 'default', 'priority', 0,
     'timeout', case when timeout_ms > 0 then timeout_ms * interval '1 ms' end,

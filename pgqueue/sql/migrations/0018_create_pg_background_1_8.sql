@@ -14,7 +14,7 @@ begin
 
   create function pg_background_launch(sql text, queue_size int default 0) returns int language plpgsql volatile strict as $$
   begin
-    return (select t.pid from pgqueue._track('once', pgqueue._settings(), sql, queue_size, null) t);
+    return (select t.pid from pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, null) t);
   end $$;
   create function pg_background_detach(pid int) returns void language plpgsql volatile strict as $$
   begin
@@ -23,11 +23,11 @@ begin
 
   create function pg_background_launch_v2(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_submit_v2(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_detach_v2(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
   begin

@@ -23,19 +23,19 @@ begin
 
   create function pg_background_launch(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_launch(sql text, queue_size int, label text) returns pg_background_handle language plpgsql volatile as $$
   begin
-    return pgqueue._track('once', pgqueue._settings(), sql, queue_size, label);
+    return pgqueue._track('once', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
   create function pg_background_submit(sql text, queue_size int default 0) returns pg_background_handle language plpgsql volatile strict as $$
   begin
-    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, null);
+    return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, null);
   end $$;
   create function pg_background_submit(sql text, queue_size int, label text) returns pg_background_handle language plpgsql volatile as $$
   begin
-    return pgqueue._track('none', pgqueue._settings(), sql, queue_size, label);
+    return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
   perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
   create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
@@ -92,14 +92,14 @@ begin
   create function pg_background_run(sql text, queue_size int default 0, timeout_ms int default 0, label text default null)
     returns pg_background_run_result language plpgsql volatile as $$
   begin
-    return pgqueue._run_tracked(pgqueue._settings(), sql, queue_size, timeout_ms, label);
+    return pgqueue._run_tracked(pgqueue._member_settings(), sql, queue_size, timeout_ms, label);
   end $$;
   create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
     returns setof record language plpgsql volatile as $$
   declare
     run record;
   begin
-    select * into run from pgqueue._run_query(pgqueue._settings(), sql, queue_size, timeout_ms, label, col_def);
+    select * into run from pgqueue._run_query(pgqueue._member_settings(), sql, queue_size, timeout_ms, label, col_def);
     if run.reader is not null then
       return query execute run.reader using run.pid, run.cookie;
     end if;

@@ -211,7 +211,7 @@ revoke all on all functions in schema pgqueue from public;
 
 -- Members of pgbackground_role are members of pgqueue_user, so what runs as the caller is granted there.
 grant execute on function
-  pgqueue._tracker(), pgqueue._background_setting(text, int, int, int), pgqueue._track(pgqueue.result_kept, jsonb, text, int, text),
+  pgqueue._tracker(), pgqueue._enroll_self(), pgqueue._member_settings(), pgqueue._background_setting(text, int, int, int), pgqueue._track(pgqueue.result_kept, jsonb, text, int, text),
   pgqueue._ask_tracked(int, bigint, text, int), pgqueue._handle_of(jsonb), pgqueue._wait_tracked(int, bigint, int),
   pgqueue._cancel_tracked_now(int, bigint, int, boolean), pgqueue._untrack_now(jsonb), pgqueue._background_error(int, jsonb),
   pgqueue._raise_tracked(int, jsonb), pgqueue._require_readable(int, jsonb), pgqueue._read_tracked(int, bigint), pgqueue._end_of_reading(jsonb, jsonb),
