@@ -159,5 +159,6 @@ def test_expiring_looks_at_what_has_expired(results: Results) -> None:
 
     for table in ("chord", "task_group"):
         plan = plan_of(plans, f"delete from pgqueue.{table}")
-        assert plan.indexes == {f"{table}_expires_at"}
-        assert plan.buffers < 10
+        assert f"{table}_expires_at" in plan.indexes
+        assert not read_from_end_to_end([plan])
+        assert plan.buffers < 30
