@@ -3212,7 +3212,7 @@ begin
   insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
   select m.id, m.worker_id, r.pid, r.started_at
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.state = 'claimed'
+  join pgqueue.message m on m.id = r.id and m.token is not null
   on conflict do nothing;
   return query
   select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
@@ -3220,7 +3220,7 @@ begin
          coalesce(r.started_at + least(m.timeout, nullif(m.settings ->> 'statement_timeout', '0')::interval) < clock_timestamp(), false),
          (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.state = 'claimed';
+  join pgqueue.message m on m.id = r.id and m.token is not null;
 end
 $$;
 
@@ -4412,7 +4412,7 @@ begin
   if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = hashint8extended(_set_run_progress.id, secret)) then
     perform set_config('synchronous_commit', 'off', true);
     insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
-    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.state = 'claimed'
+    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
     on conflict on constraint activity_pkey do update set progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
   end if;
 end
@@ -6117,7 +6117,7 @@ CREATE VIEW pgqueue.own_claim WITH (security_barrier='true') AS
     params,
     settings
    FROM pgqueue.message
-  WHERE ((submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) AND (kind = 'job'::pgqueue.message_kind) AND (state = 'claimed'::pgqueue.message_state));
+  WHERE ((submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) AND (kind = 'job'::pgqueue.message_kind) AND (token IS NOT NULL));
 
 COMMENT ON VIEW pgqueue.own_claim IS 'What a runner may run: the claimed jobs of the role that runs';
 

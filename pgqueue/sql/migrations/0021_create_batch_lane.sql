@@ -9,7 +9,8 @@ comment on schema pgqueue_run is 'The runners: for each enrolled role a function
 create view pgqueue.own_claim with (security_barrier) as
   select id, sql, params, settings
   from pgqueue.message
-  where submitter = quote_ident(current_user)::regrole::oid and kind = 'job' and state = 'claimed';
+  -- Only claimed messages have a token. Not said with the state, lest the planner goes through all claimed ones.
+  where submitter = quote_ident(current_user)::regrole::oid and kind = 'job' and token is not null;
 comment on view pgqueue.own_claim is 'What a runner may run: the claimed jobs of the role that runs';
 
 create function pgqueue._drop_runner(role oid)
@@ -281,7 +282,7 @@ begin
   insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
   select m.id, m.worker_id, r.pid, r.started_at
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.state = 'claimed'
+  join pgqueue.message m on m.id = r.id and m.token is not null
   on conflict do nothing;
   return query
   select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
@@ -289,7 +290,7 @@ begin
          coalesce(r.started_at + least(m.timeout, nullif(m.settings ->> 'statement_timeout', '0')::interval) < clock_timestamp(), false),
          (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.state = 'claimed';
+  join pgqueue.message m on m.id = r.id and m.token is not null;
 end
 $$;
 comment on function pgqueue._note_running(bigint[], int[], timestamptz[]) is
@@ -348,7 +349,7 @@ begin
   if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = hashint8extended(_set_run_progress.id, secret)) then
     perform set_config('synchronous_commit', 'off', true);
     insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
-    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.state = 'claimed'
+    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
     on conflict on constraint activity_pkey do update set progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
   end if;
 end
