@@ -745,7 +745,7 @@ CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_
 declare
   claim_token bigint := pgqueue._random_bigint();
   wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
-  -- What this session remembers while claims are dear: {kind: {full_at, bounds: {queue: {level: rank}}}}.
+  -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {level: rank}}}}.
   memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
   memory jsonb := memories -> kind;
   bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
@@ -806,8 +806,9 @@ begin
       ids := ids || id;
       return next;
     end loop;
-    exit when bounds is null or cardinality(ids) >= max_count;
-    -- There is room for more than what is above the bounds. The caller may sleep now: it must not miss what came back below.
+    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
+    -- There is room for more than what is above the bounds, and the caller may sleep now: what came back below is looked for
+    -- at once, unless that takes so long that it has to keep to its fiftieth of the time.
     bounds := null;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
@@ -818,7 +819,7 @@ begin
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
     -- a fiftieth of the time while there is enough above them.
     memory := jsonb_build_object(
-      'full_at', extract(epoch from clock_timestamp()) + 50 * seconds,
+      'full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds,
       'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));
   elsif memory is null then
     return;
