@@ -2840,6 +2840,21 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) IS 'The gate''s half of pg_background_launch and submit';
 
+CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select m.queue, pgqueue._utc_text(m.due_at), m.priority::int,
+         case m.kind when 'task' then m.payload
+         else pgqueue._job_message(m.id, 0, m.queue, m.priority, m.deliveries, m.attempts, m.submitter, m.sql, null, null, m.timeout, m.kept, m.label) end
+  from pgqueue.message m
+  where m.state = 'delayed' and m.queue = any (queues)
+  order by m.due_at
+  limit max_count
+$$;
+
+COMMENT ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) IS 'What waits in these queues until it is due, the next first';
+
 CREATE FUNCTION pgqueue._list_tracked(criteria jsonb DEFAULT '{}'::jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) RETURNS SETOF record
     LANGUAGE sql
     BEGIN ATOMIC
@@ -6957,6 +6972,9 @@ REVOKE ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_
 GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, OUT pid integer, OUT cookie bigint, OUT finished boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;

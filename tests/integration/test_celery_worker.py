@@ -144,8 +144,31 @@ def test_tasks_of_the_far_future_take_no_room_in_the_worker(
 
     eventually(lambda: labels(db) == ["now", "soon"])
     inspect = app.control.inspect([worker.name], timeout=20)
-    assert inspect.scheduled() == {worker.name: []}
+    assert len(inspect.scheduled()[worker.name]) == 50
+    assert inspect.reserved() == {worker.name: []}
     assert inspect.stats()[worker.name]["prefetch_count"] == 4
+
+
+def test_inspect_shows_what_is_scheduled_in_the_queues_of_a_worker(
+    db: Database, app: Celery, start_worker: StartWorker
+) -> None:
+    worker = start(start_worker, db, "--concurrency=1")
+    eta = datetime.now(timezone.utc) + timedelta(hours=1)
+    db.execute("select pgqueue.enroll('postgres')")
+    task = app.send_task("leave", args=["x"], kwargs={"y": [1]}, eta=eta, priority=3)
+    elsewhere = app.send_task("leave", queue="elsewhere", countdown=60)
+    db.execute("select pgqueue.submit('select 1', delay => '2 hours')")
+    db.execute("select pgqueue.send_task('leave', queue => 'default', delay => '3 hours')")
+
+    inspect = app.control.inspect([worker.name], timeout=20)
+    first, job, _ = inspect.scheduled()[worker.name]
+
+    assert first["eta"] == eta.isoformat()
+    request = first["request"]
+    assert (request["id"], request["name"], request["args"], request["kwargs"]) == (task.id, "leave", ["x"], {"y": [1]})
+    assert request["delivery_info"]["priority"] == 3
+    assert (job["request"]["name"], job["request"]["args"]) == ("pgqueue.job", ["select 1"])
+    assert elsewhere.id not in str(inspect.scheduled())
 
 
 def test_a_task_sees_its_eta(db: Database, app: Celery, start_worker: StartWorker) -> None:

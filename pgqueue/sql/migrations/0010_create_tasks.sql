@@ -557,6 +557,21 @@ begin atomic
 end;
 comment on function pgqueue._utc_text(timestamptz) is 'An instant in ISO 8601, whatever the session''s settings';
 
+create function pgqueue._list_scheduled(queues text[], max_count int)
+  returns table (queue text, eta text, priority int, message json)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select m.queue, pgqueue._utc_text(m.due_at), m.priority::int,
+         case m.kind when 'task' then m.payload
+         else pgqueue._job_message(m.id, 0, m.queue, m.priority, m.deliveries, m.attempts, m.submitter, m.sql, null, null, m.timeout, m.kept, m.label) end
+  from pgqueue.message m
+  where m.state = 'delayed' and m.queue = any (queues)
+  order by m.due_at
+  limit max_count
+$$;
+comment on function pgqueue._list_scheduled(text[], int) is 'What waits in these queues until it is due, the next first';
+
 create function pgqueue._callback(task text)
   returns jsonb
   language sql immutable
