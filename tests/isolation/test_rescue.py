@@ -127,9 +127,13 @@ def test_claims_of_a_worker_whose_row_is_gone_come_back(db, alice, owner, worker
     owner.execute("delete from pgqueue.worker")
     rescuer = Claimant(db, "w2")
 
-    rescuer.tick()
+    # A claim without a worker's row should not be: one tick in fifty looks for it.
+    for _ in range(1000):
+        rescuer.tick()
+        if claims := rescuer.claim():
+            break
 
-    assert len(rescuer.claim()) == 1
+    assert len(claims) == 1
 
 
 def test_two_ticks_at_once_bring_each_message_back_once(db, alice, owner, worker, in_background):

@@ -194,6 +194,12 @@ class Queue(RuleBasedStateMachine):
             if message.state == "claimed" and message.holder in self.dead:
                 message.state, message.holder, message.token = "ready", None, None
         self.dead.clear()
+        present = self._present()
+        for number, message in self.model.items():
+            # Upkeep removes expired tasks from any queue; jobs say that they have expired when their turn comes.
+            if message.kind == "task" and message.is_expired and message.state == "ready":
+                assert number not in present
+                self._end(number, "dropped")
 
     # What must always hold
 
