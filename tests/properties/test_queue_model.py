@@ -197,7 +197,7 @@ class Queue(RuleBasedStateMachine):
         present = self._present()
         for number, message in self.model.items():
             # Upkeep removes expired tasks from any queue; jobs say that they have expired when their turn comes.
-            if message.kind == "task" and message.is_expired and message.state == "ready":
+            if message.kind == "task" and message.is_expired and message.state in ("ready", "delayed"):
                 assert number not in present
                 self._end(number, "dropped")
 

@@ -208,6 +208,7 @@ comment on function pgqueue._promote(int) is 'Makes delayed messages that are du
 create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb)
   returns table (id bigint, rank bigint)
   language plpgsql volatile security definer
+  rows 100
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -260,6 +261,11 @@ create function pgqueue._claim(worker_id int, kind text, queues text[], max_coun
   returns table (id bigint, token bigint, queue text, redelivered boolean, message json)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  -- Planned once, and whatever the statistics say: by index, row by row. Planning it for each claim took two thirds of the time of one.
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
