@@ -1,7 +1,7 @@
 """Fixtures: a server for the session, a database for each test, workers on it.
 
 `--pg-bin DIR` runs everything on other binaries; `--also-pg-bin DIR` runs the suites that speak to a server on those
-as well.
+as well; `--managed` makes servers like those of managed services (tests/harness/managed.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 
 from pgqueue.embedded import find_binaries
 from tests.harness import Database, TestServer, Worker
+from tests.harness.managed import password_file
 from tests.harness.place import place_of_this_run
 from tests.harness.servers import Servers, temporary_server
 
@@ -34,6 +35,11 @@ EXPENSIVE = {"crowd", "site"}
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pg-bin", metavar="DIR", help="run on the PostgreSQL server binaries in DIR")
     parser.addoption(
+        "--managed",
+        action="store_true",
+        help="passwords for all, TCP only, and pgqueue installed by a role that is no superuser",
+    )
+    parser.addoption(
         "--also-pg-bin",
         metavar="DIR",
         action="append",
@@ -45,12 +51,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the process that starts those that run tests (pytest-xdist)
         place = contextlib.ExitStack()
-        place.enter_context(place_of_this_run())
+        directory = place.enter_context(place_of_this_run())
+        if config.getoption("--managed"):
+            place.enter_context(password_file(directory))
         config.add_cleanup(place.close)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        as_superuser = item.get_closest_marker("needs_superuser")
+        if as_superuser is not None and item.config.getoption("--managed"):
+            item.add_marker(pytest.mark.skip(reason=f"needs a superuser: {as_superuser.args[0]}"))
         if EXPENSIVE & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
     # The long ones first: then all processes end at about the same time.
@@ -78,8 +89,8 @@ def _find_major(pg_bin: str | None) -> int:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    started = Servers()
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    started = Servers(is_managed=request.config.getoption("--managed"))
     try:
         yield started
     finally:
@@ -118,7 +129,7 @@ def empty_db(server: TestServer) -> Iterator[Database]:
 @pytest.fixture
 def own_server(request: pytest.FixtureRequest) -> Iterator[TestServer]:
     """A server of the test's own, to be restarted and crashed as it likes."""
-    with temporary_server(request.param) as private:
+    with temporary_server(request.param, is_managed=request.config.getoption("--managed")) as private:
         yield private
         print(private.embedded.read_log())
 

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.pq import ExecStatus
 
 from tests.harness.database import Connection, Database
+from tests.harness.managed import PASSWORD
 
 _ERROR_FIELDS = {
     "sqlstate": "sqlstate",
@@ -33,7 +34,7 @@ _IDLE_SECONDS = 0.002
 # One for all tests on a server: it owns nothing, and making and dropping it would take longer than many a test.
 _ROLE = "test_worker"
 _MAKE_ROLE = f"""do $$ begin
-  if to_regrole('{_ROLE}') is null then create role {_ROLE} login; end if;
+  if to_regrole('{_ROLE}') is null then create role {_ROLE} login password '{PASSWORD}'; end if;
   if not pg_has_role('{_ROLE}', 'pgqueue_worker', 'member') then grant pgqueue_worker to {_ROLE}; end if;
 end $$"""
 
@@ -143,7 +144,7 @@ class Claimant:
         self._db = db
         self.name = name
         self.role = _ROLE
-        db.server.admin.execute(_MAKE_ROLE)
+        db.server.installers_session.execute(_MAKE_ROLE)
         self.session = db.connect(_ROLE)
         self._executors: dict[str, Executor] = {}
         self.register()
@@ -249,7 +250,7 @@ class Claimant:
 def terminate(db: Database, session: Connection) -> None:
     """End somebody's session from outside and return when it is gone."""
     pid = session.info.backend_pid
-    db.execute("select pg_terminate_backend(%s, 10000)", [pid])
+    db.server.admin.execute("select pg_terminate_backend(%s, 10000)", [pid])
     session.close()
 
 

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from pgqueue.config import to_url
+from tests.harness.managed import PASSWORD
 from tests.harness.servers import TestServer
 
 Connection = psycopg.Connection[Any]
@@ -29,16 +30,16 @@ class Database:
 
     @property
     def dsn(self) -> str:
-        """The superuser's conninfo."""
+        """The conninfo of the role that installed pgqueue: a superuser, unless the server is a managed one."""
         return self.dsn_for(None)
 
     @property
     def url(self) -> str:
-        """The superuser's conninfo as a pgqueue:// URL."""
+        """The same as a pgqueue:// URL."""
         return to_url(self.dsn, "pgqueue")
 
     def dsn_for(self, role: str | None) -> str:
-        """Return the conninfo of a role; on the socket nobody needs a password."""
+        """Return the conninfo of a role; it needs no password, or finds it in the password file."""
         return self.server.conninfo(self.name, **({} if role is None else {"user": role}))
 
     def connect(self, role: str | None = None, *, autocommit: bool = True, **options: Any) -> Connection:
@@ -54,6 +55,8 @@ class Database:
     def create_role(self, name: str = "alice", *, enrolled: bool = True, options: str = "login") -> str:
         """Create a role and, unless told otherwise, let it hand in jobs. Returns its name."""
         with psycopg.connect(self.dsn, autocommit=True) as owner:
+            if self.server.is_managed:
+                options += f" password '{PASSWORD}'"
             owner.execute(sql.SQL("create role {} " + options).format(sql.Identifier(name)))
             self._roles.append(name)
             if enrolled:
@@ -61,13 +64,13 @@ class Database:
         return name
 
     def execute(self, statement: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
-        """Run a statement as the superuser in a session of its own; return its rows, if it has any."""
+        """Run a statement as the installing role in a session of its own; return its rows, if it has any."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             cursor = connection.execute(statement, params)
             return cursor.fetchall() if cursor.description else []
 
     def fetch_value(self, statement: str, params: Sequence[object] | None = None) -> Any:
-        """Run a statement as the superuser and return the first column of its first row."""
+        """Run a statement as the installing role and return the first column of its first row."""
         return self.execute(statement, params)[0][0]
 
     def close(self) -> None:

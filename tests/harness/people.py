@@ -16,7 +16,7 @@ Refusal = Callable[..., psycopg.Error]
 
 @pytest.fixture
 def owner(db: Database) -> Connection:
-    """A session of the role that installed pgqueue, a superuser."""
+    """A session of the role that installed pgqueue: a superuser, unless the server is a managed one."""
     return db.connect()
 
 

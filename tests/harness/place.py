@@ -26,7 +26,7 @@ def fast_place() -> Path | None:
 
 
 @contextlib.contextmanager
-def place_of_this_run() -> Iterator[None]:
+def place_of_this_run() -> Iterator[Path]:
     """Make a directory that `fast_place` names to this process and those it starts; remove it at the end."""
     parent = _memory() or Path("/tmp")
     _sweep(parent)
@@ -35,7 +35,7 @@ def place_of_this_run() -> Iterator[None]:
     place.chmod(0o711)  # for root the server is another user
     os.environ[_VARIABLE] = str(place)
     try:
-        yield
+        yield place
     finally:
         del os.environ[_VARIABLE]
         shutil.rmtree(place, ignore_errors=True)

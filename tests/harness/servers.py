@@ -17,7 +17,9 @@ from psycopg.conninfo import make_conninfo
 
 from pgqueue import migrate
 from pgqueue.embedded import EmbeddedServer
+from tests.harness import managed
 from tests.harness.place import fast_place
+from tests.harness.ports import free_port
 
 TEMPLATE = "pgqueue_template"
 
@@ -35,10 +37,13 @@ class TestServer:
 
     __test__ = False  # not a test, whatever its name begins with
 
-    def __init__(self, embedded: EmbeddedServer) -> None:
+    def __init__(self, embedded: EmbeddedServer, *, is_managed: bool = False) -> None:
         self.embedded = embedded
+        self.is_managed = is_managed
+        #: The role that installs pgqueue and makes roles.
+        self.installer = managed.INSTALLER if is_managed else "postgres"
         self._numbers = itertools.count(1)
-        self._admin: psycopg.Connection[Any] | None = None
+        self._sessions: dict[str, psycopg.Connection[Any]] = {}
         self._has_template = False
 
     @property
@@ -49,19 +54,27 @@ class TestServer:
     @property
     def admin(self) -> psycopg.Connection[Any]:
         """A superuser's autocommit session in the database `postgres`, opened again after a restart."""
-        if self._admin is None or not _answers(self._admin):
-            self._admin = psycopg.connect(self.embedded.dsn, autocommit=True, prepare_threshold=None)
-        return self._admin
+        return self._session("postgres")
+
+    @property
+    def installers_session(self) -> psycopg.Connection[Any]:
+        """The same of the role that installs pgqueue."""
+        return self._session(self.installer)
 
     def conninfo(self, database: str, **options: str) -> str:
-        """Return the superuser's conninfo of a database, or somebody else's with `user=`."""
-        return make_conninfo(self.embedded.dsn, dbname=database, **options)
+        """Return the installing role's conninfo of a database, or somebody else's with `user=`."""
+        dsn = self.embedded.dsn
+        if self.is_managed:
+            dsn = make_conninfo("", host="127.0.0.1", port=self.embedded.port)
+        return make_conninfo(dsn, **{"dbname": database, "user": self.installer, **options})
 
     def create_database(self, *, installed: bool = True) -> str:
         """Make a database, with pgqueue or empty, and return its name."""
         name = f"test_{next(self._numbers)}"
         template = self._template() if installed else "template0"
-        self.admin.execute(f'create database "{name}" template {template}')
+        self.admin.execute(f'create database "{name}" template {template} owner {self.installer}')
+        if self.is_managed and not installed:
+            managed.prepare_database(self.conninfo(name, user="postgres"))
         if installed:
             with psycopg.connect(self.conninfo(name), autocommit=True) as owner:
                 # What pgqueue._repair_loopback() does, without trying: that would take half of a short test's time.
@@ -90,13 +103,21 @@ class TestServer:
             return log.read().decode(errors="replace")
 
     def close(self) -> None:
-        """End the administrator's session."""
-        if self._admin is not None:
-            self._admin.close()
+        """End the sessions in the database `postgres`."""
+        for session in self._sessions.values():
+            session.close()
+
+    def _session(self, role: str) -> psycopg.Connection[Any]:
+        if role not in self._sessions or not _answers(self._sessions[role]):
+            dsn = self.conninfo("postgres", user=role)
+            self._sessions[role] = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
+        return self._sessions[role]
 
     def _template(self) -> str:
         if not self._has_template:
-            self.admin.execute(f"create database {TEMPLATE} template template0")
+            self.admin.execute(f"create database {TEMPLATE} template template0 owner {self.installer}")
+            if self.is_managed:
+                managed.prepare_database(self.conninfo(TEMPLATE, user="postgres"))
             with psycopg.connect(self.conninfo(TEMPLATE), autocommit=True) as owner:
                 migrate.install(owner)
             self._has_template = True
@@ -106,14 +127,17 @@ class TestServer:
 class Servers:
     """The servers of a test session, each started when it is first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_managed: bool = False) -> None:
+        self._is_managed = is_managed
         self._open = contextlib.ExitStack()
         self._started: dict[str | None, TestServer] = {}
 
     def get(self, pg_bin: str | None) -> TestServer:
         """Return the server that runs on these binaries; None means those that pgqueue finds itself."""
         if pg_bin not in self._started:
-            self._started[pg_bin] = self._open.enter_context(temporary_server(pg_bin))
+            self._started[pg_bin] = self._open.enter_context(
+                temporary_server(pg_bin, is_managed=self._is_managed)
+            )
         return self._started[pg_bin]
 
     def stop(self) -> None:
@@ -123,13 +147,23 @@ class Servers:
 
 @contextlib.contextmanager
 def temporary_server(
-    pg_bin: str | None = None, *, parent: Path | None = None, port: int | None = None, **settings: str
+    pg_bin: str | None = None,
+    *,
+    parent: Path | None = None,
+    port: int | None = None,
+    is_managed: bool = False,
+    **settings: str,
 ) -> Iterator[TestServer]:
     """Run a server of its own for one test or one session, its data below `parent` or where it is fast."""
     with EmbeddedServer.temporary(
-        pg_bin=pg_bin, settings={**_SETTINGS, **settings}, parent=parent or fast_place(), port=port
+        pg_bin=pg_bin,
+        settings={**_SETTINGS, **settings},
+        parent=parent or fast_place(),
+        port=free_port() if is_managed and port is None else port,
     ) as embedded:
-        server = TestServer(embedded)
+        if is_managed:
+            managed.make_managed(embedded)
+        server = TestServer(embedded, is_managed=is_managed)
         try:
             yield server
         finally:

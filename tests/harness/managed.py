@@ -1,0 +1,51 @@
+"""A server as managed services offer it, for `pytest --managed`.
+
+Nobody logs in without a password, all come through TCP, and pgqueue is installed by a role that owns the database, may
+create roles and databases, and is no superuser. A superuser has installed dblink before: that is what the service allows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from pgqueue.embedded import EmbeddedServer
+
+INSTALLER = "keeper"
+#: Everybody's, so that one password file serves them all.
+PASSWORD = "a password for tests"
+
+_HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+
+@contextlib.contextmanager
+def password_file(place: Path) -> Iterator[None]:
+    """Let libpq find the password, in this process and in those it starts."""
+    file = place / "pgpass"
+    file.touch(mode=0o600)
+    file.write_text(f"*:*:*:*:{PASSWORD}\n")
+    os.environ["PGPASSFILE"] = str(file)
+    try:
+        yield
+    finally:
+        del os.environ["PGPASSFILE"]
+
+
+def make_managed(embedded: EmbeddedServer) -> None:
+    """Make the installing role, and demand passwords from then on."""
+    with psycopg.connect(embedded.dsn, autocommit=True) as superuser:
+        superuser.execute(f"alter role postgres password '{PASSWORD}'")
+        superuser.execute(f"create role {INSTALLER} login createrole createdb password '{PASSWORD}'")
+        (embedded.data_dir / "pg_hba.conf").write_text(_HBA)
+        superuser.execute("select pg_reload_conf()")
+
+
+def prepare_database(superuser_dsn: str) -> None:
+    """Do what the installing role cannot: what `pgqueue install` asks a superuser for."""
+    with psycopg.connect(superuser_dsn, autocommit=True) as superuser:
+        superuser.execute("create extension dblink")
+        superuser.execute(f"grant usage on foreign data wrapper dblink_fdw to {INSTALLER}")
