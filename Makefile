@@ -12,7 +12,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES) --dist=loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast bench bench-peers lint typecheck format schema clean
+.PHONY: help venv demo test test-fast test-servers bench bench-peers lint typecheck format schema clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and o
 
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
+
+test-servers: $(VENV)/.ready-dev  ## Run tests/sql and tests/security on PostgreSQL 14 to 18 as managed services offer it; needs npm
+	@$(BIN)/python -m tests.servers $(SERVERS)
 
 bench: $(VENV)/.ready-dev  ## Measure our figures on a durable server of its own, beside bare INSERTs, in under 10 minutes
 	@$(BIN)/python -m benchmarks $(BENCH)

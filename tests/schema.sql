@@ -1810,8 +1810,10 @@ CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  -- The owner of a schema may drop what is in it.
-  execute format('drop function if exists pgqueue_run.%I(bigint)', role::text);
+  -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
+  if to_regprocedure(format('pgqueue_run.%I(bigint)', role::text)) is not null then
+    execute format('drop function pgqueue_run.%I(bigint)', role::text);
+  end if;
 end
 $$;
 

@@ -1,7 +1,7 @@
 """A server as managed services offer it, for `pytest --managed`.
 
 Nobody logs in without a password, all come through TCP, and pgqueue is installed by a role that owns the database, may
-create roles and databases, and is no superuser. A superuser has installed dblink before: that is what the service allows.
+create roles and databases, and is no superuser. A superuser has done before what `pgqueue install` asks for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import psycopg
 from pgqueue.embedded import EmbeddedServer
 
 INSTALLER = "keeper"
+DBLINK_SCHEMA = "dblink"
 #: Everybody's, so that one password file serves them all.
 PASSWORD = "a password for tests"
 
@@ -47,5 +48,9 @@ def make_managed(embedded: EmbeddedServer) -> None:
 def prepare_database(superuser_dsn: str) -> None:
     """Do what the installing role cannot: what `pgqueue install` asks a superuser for."""
     with psycopg.connect(superuser_dsn, autocommit=True) as superuser:
-        superuser.execute("create extension dblink")
+        superuser.execute(f"create schema {DBLINK_SCHEMA}")
+        superuser.execute(f"create extension dblink schema {DBLINK_SCHEMA}")
+        superuser.execute(f"grant usage on schema {DBLINK_SCHEMA} to {INSTALLER}")
         superuser.execute(f"grant usage on foreign data wrapper dblink_fdw to {INSTALLER}")
+        # Tests give functions there to users. A superuser may without this, and before PostgreSQL 15 everybody.
+        superuser.execute("grant create on schema public to public")

@@ -21,6 +21,12 @@ def owner(db: Database) -> Connection:
 
 
 @pytest.fixture
+def superuser(db: Database) -> Connection:
+    """A superuser's session, for what the role that installed pgqueue cannot do on every server."""
+    return db.connect("postgres")
+
+
+@pytest.fixture
 def alice(db: Database) -> Connection:
     """A session of an enrolled role without other rights."""
     return db.connect(db.create_role("alice"))

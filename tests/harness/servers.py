@@ -42,6 +42,7 @@ class TestServer:
         self.is_managed = is_managed
         #: The role that installs pgqueue and makes roles.
         self.installer = managed.INSTALLER if is_managed else "postgres"
+        self.dblink_schema = managed.DBLINK_SCHEMA if is_managed else "pgqueue_dblink"
         self._numbers = itertools.count(1)
         self._sessions: dict[str, psycopg.Connection[Any]] = {}
         self._has_template = False
@@ -135,9 +136,7 @@ class Servers:
     def get(self, pg_bin: str | None) -> TestServer:
         """Return the server that runs on these binaries; None means those that pgqueue finds itself."""
         if pg_bin not in self._started:
-            self._started[pg_bin] = self._open.enter_context(
-                temporary_server(pg_bin, is_managed=self._is_managed)
-            )
+            self._started[pg_bin] = self._open.enter_context(temporary_server(pg_bin, is_managed=self._is_managed))
         return self._started[pg_bin]
 
     def stop(self) -> None:

@@ -11,9 +11,9 @@ from tests.harness import Database
 from tests.harness.database import Connection
 from tests.harness.executors import Executors
 from tests.harness.jobs import LaunchedJob, launch
-from tests.harness.people import alice, bob, owner, worker
+from tests.harness.people import alice, bob, owner, superuser, worker
 
-__all__ = ["alice", "bob", "owner", "worker"]
+__all__ = ["alice", "bob", "owner", "superuser", "worker"]
 
 LANES = ("top-level", "batch")
 

@@ -133,13 +133,13 @@ def test_notifications_of_a_stranger_carry_nothing_and_reveal_nothing(mallory, a
     assert "secret" not in str(list(mallory.notifies(timeout=0.2)))
 
 
-def test_a_stranger_reaches_neither_views_nor_functions_nor_the_schema(mallory):
+def test_a_stranger_reaches_neither_views_nor_functions_nor_the_schema(db, mallory):
     for statement in (
         "select * from pgqueue.jobs",
         "select pgqueue.launch('select 1')",
         "select pgqueue._lock_class('job')",
         "create table pgqueue.mine ()",
-        "select * from pgqueue_dblink.dblink('select 1') as t (x int)",
+        f"select * from {db.server.dblink_schema}.dblink('select 1') as t (x int)",
     ):
         assert refused(mallory, statement).sqlstate == "42501", statement
 

@@ -54,7 +54,8 @@ def test_settings_of_the_session_forge_no_identity(alice, bob, owner):
     assert submitters(owner) == ["alice"]
 
 
-def test_an_open_loopback_takes_no_sql_from_the_session_it_belongs_to(alice, owner):
+def test_an_open_loopback_takes_no_sql_from_the_session_it_belongs_to(db, alice, owner):
+    dblink = db.server.dblink_schema
     alice.execute(LAUNCH)
     name = fetch_value(alice, "select pgqueue._loopback_name()")
     for call in (
@@ -62,20 +63,21 @@ def test_an_open_loopback_takes_no_sql_from_the_session_it_belongs_to(alice, own
         "dblink_send_query(%s, 'select 1')",
         "dblink_disconnect(%s)",
     ):
-        for schema in ("pgqueue_dblink.", "pgqueue.", ""):
+        for schema in (f"{dblink}.", "pgqueue.", ""):
             assert refused(alice, f"select {schema}{call}", [name]).sqlstate in ("42501", "42883"), call
 
-    assert fetch_value(alice, "select has_schema_privilege('pgqueue_dblink', 'usage')") is False
+    assert fetch_value(alice, f"select has_schema_privilege('{dblink}', 'usage')") is False
 
 
-def test_the_loopbacks_login_sees_nothing_of_other_sessions_requests(db, alice, bob, owner):
-    owner.execute("grant usage on schema pgqueue_dblink to alice")
+def test_the_loopbacks_login_sees_nothing_of_other_sessions_requests(db, alice, bob, superuser):
+    dblink = db.server.dblink_schema
+    superuser.execute(f"grant usage on schema {dblink} to alice")
     bob.execute("select pgqueue.launch('select ''a secret''')")
     alice.execute(LAUNCH)
 
     look = "select coalesce(jsonb_agg(query), '[]') from pg_stat_activity where usename = current_user and pid <> pg_backend_pid()"
     seen = fetch_value(
-        alice, "select answer from pgqueue_dblink.dblink(pgqueue._loopback_name(), %s) as t (answer jsonb)", [look]
+        alice, f"select answer from {dblink}.dblink(pgqueue._loopback_name(), %s) as t (answer jsonb)", [look]
     )
 
     assert seen
@@ -147,7 +149,7 @@ def test_a_guessed_cookie_opens_nothing(db, alice, owner, function):
     assert fetch_value(alice, "select state from pgqueue.jobs") == "queued"
 
 
-def test_a_dropped_roles_jobs_run_as_nobody_even_if_its_name_comes_back(db, owner, worker):
+def test_a_dropped_roles_jobs_run_as_nobody_even_if_its_name_comes_back(db, owner, superuser, worker):
     db.create_role("carol")
     db.connect("carol").execute("select pgqueue.launch('select 1')")
     carol = fetch_value(owner, "select 'carol'::regrole::oid")
@@ -161,7 +163,7 @@ def test_a_dropped_roles_jobs_run_as_nobody_even_if_its_name_comes_back(db, owne
         assert refused(impostor, "select pgqueue._begin_job(%s, %s)", [claim.id, claim.token]).sqlstate == "42501"
     worker.session.execute("select pgqueue._defer_job(%s, %s, 'no login', '1 s')", [claim.id, claim.token])
 
-    assert fetch_one(owner, "select state, sqlstate from pgqueue.jobs") == ("failed", "42704")
+    assert fetch_one(superuser, "select state, sqlstate from pgqueue.jobs") == ("failed", "42704")
 
 
 def test_the_secret_of_a_dropped_role_goes_with_it(db, owner, worker):
@@ -222,11 +224,11 @@ def test_a_message_cannot_be_given_the_number_the_claim_or_the_age_of_another(al
         assert error.sqlstate in ("42501", "42703", "44000", "428C9"), (column, str(error))
 
 
-def test_members_of_all_data_roles_read_no_secret_and_hand_in_for_nobody(db, alice, owner):
+def test_members_of_all_data_roles_read_no_secret_and_hand_in_for_nobody(db, alice, owner, superuser):
     alice.execute("select pgqueue.launch('select ''secret'''), pgqueue.submit('select 1')")
     db.create_role("reader", enrolled=False)
     db.create_role("writer", enrolled=False)
-    owner.execute("grant pg_read_all_data to reader, writer; grant pg_write_all_data to writer")
+    superuser.execute("grant pg_read_all_data to reader, writer; grant pg_write_all_data to writer")
     reader, writer = db.connect("reader"), db.connect("writer")
 
     tables = owner.execute(

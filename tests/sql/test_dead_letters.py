@@ -138,9 +138,9 @@ def test_a_task_that_goes_round_by_itself_ends(alice, owner, worker):
     assert queues(owner) == {}
 
 
-def test_a_task_whose_worker_is_lost_each_time_is_put_aside(db, alice, owner):
+def test_a_task_whose_worker_is_lost_each_time_is_put_aside(db, alice, owner, superuser):
     publish(alice, "", "q", priority=3)
-    owner.execute(f"alter database {db.name} set pgqueue.max_deliveries = 2")
+    superuser.execute(f"alter database {db.name} set pgqueue.max_deliveries = 2")
     for _ in range(2):
         assert queues(owner) == {"q": 1}
         doomed = Claimant(db, "doomed")

@@ -138,11 +138,10 @@ def test_what_belongs_to_the_session_itself_is_not_inherited(db, alice, owner, w
     assert set(settings) == {"search_path", "default_transaction_read_only"}
 
 
-def test_a_superusers_settings_are_inherited_by_its_own_jobs(db, worker):
-    owner = db.connect()
-    owner.execute("select pgqueue.enroll(current_user::regrole)")
-    owner.execute("set session_replication_role = replica")
-    owner.execute("select pgqueue.launch('select 1')")
+def test_a_superusers_settings_are_inherited_by_its_own_jobs(superuser, worker):
+    superuser.execute("select pgqueue.enroll(current_user::regrole)")
+    superuser.execute("set session_replication_role = replica")
+    superuser.execute("select pgqueue.launch('select 1')")
 
     assert settings_of_next(worker)["session_replication_role"] == "replica"
 

@@ -32,17 +32,17 @@ def test_it_is_closed_after_each_call_when_asked_to(alice, owner):
     eventually(lambda: fetch_value(owner, GATES) == 0)
 
 
-def test_a_lost_loopback_is_connected_again(alice, owner):
+def test_a_lost_loopback_is_connected_again(alice, owner, superuser):
     for expected in range(1, 4):
         alice.execute(LAUNCH)
         assert fetch_value(owner, COUNT) == expected
-        assert fetch_value(owner, END_GATES) == 1
+        assert fetch_value(superuser, END_GATES) == 1
 
 
-def test_it_is_connected_again_within_a_transaction_that_goes_on(alice, owner):
+def test_it_is_connected_again_within_a_transaction_that_goes_on(alice, owner, superuser):
     alice.execute("begin isolation level repeatable read")
     alice.execute(LAUNCH)
-    owner.execute(END_GATES)
+    superuser.execute(END_GATES)
     alice.execute(LAUNCH)
     alice.execute("commit")
 
@@ -59,10 +59,10 @@ def test_a_launch_that_cannot_connect_is_an_error_and_no_job(db, alice, owner):
     assert fetch_value(owner, COUNT) == 0
 
 
-def test_a_loopback_lost_for_good_is_an_error_and_no_job(alice, owner):
+def test_a_loopback_lost_for_good_is_an_error_and_no_job(alice, owner, superuser):
     alice.execute(LAUNCH)
     owner.execute("alter server pgqueue_loopback options (set host '/nowhere')")
-    owner.execute(END_GATES)
+    superuser.execute(END_GATES)
 
     assert refused(alice, LAUNCH).sqlstate == "08001"
     assert fetch_value(owner, COUNT) == 1
@@ -90,12 +90,13 @@ def test_after_an_interrupted_call_the_next_one_works(alice, owner):
 
 
 @pytest.mark.parametrize("opened", ["begin", "begin; select 1/0", "start transaction isolation level repeatable read"])
-def test_a_transaction_that_somebody_opened_in_it_loses_no_job(alice, owner, opened):
+def test_a_transaction_that_somebody_opened_in_it_loses_no_job(db, alice, owner, superuser, opened):
+    dblink = db.server.dblink_schema
     alice.execute(LAUNCH)
     # As any code may where dblink is in a schema that everybody may use.
-    owner.execute("grant usage on schema pgqueue_dblink to alice")
+    superuser.execute(f"grant usage on schema {dblink} to alice")
     with contextlib.suppress(psycopg.Error):
-        alice.execute("select * from pgqueue_dblink.dblink(pgqueue._loopback_name(), %s) as t (answer text)", [opened])
+        alice.execute(f"select * from {dblink}.dblink(pgqueue._loopback_name(), %s) as t (answer text)", [opened])
 
     alice.execute(LAUNCH)
     alice.execute("select pgqueue.submit('select 1')")

@@ -129,20 +129,20 @@ def test_an_acknowledged_message_is_gone_and_cannot_be_acknowledged_again(alice,
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
 
 
-def test_settings_of_the_database_and_the_role_reach_workers_without_a_restart(db, owner, worker):
+def test_settings_of_the_database_and_the_role_reach_workers_without_a_restart(db, superuser, worker):
     assert worker.tick() == (3.0, 100)
 
     database, role = psycopg.sql.Identifier(db.name), psycopg.sql.Identifier(worker.role)
-    owner.execute(psycopg.sql.SQL("alter database {} set pgqueue.naptime = '250 ms'").format(database))
-    owner.execute(psycopg.sql.SQL("alter database {} set pgqueue.max_items = 7").format(database))
+    superuser.execute(psycopg.sql.SQL("alter database {} set pgqueue.naptime = '250 ms'").format(database))
+    superuser.execute(psycopg.sql.SQL("alter database {} set pgqueue.max_items = 7").format(database))
     assert worker.tick() == (0.25, 7)
 
-    owner.execute(psycopg.sql.SQL("alter role {} set pgqueue.max_items = 8").format(role))
+    superuser.execute(psycopg.sql.SQL("alter role {} set pgqueue.max_items = 8").format(role))
     assert worker.tick() == (0.25, 8)
-    owner.execute(psycopg.sql.SQL("alter role {} in database {} set pgqueue.max_items = 9").format(role, database))
+    superuser.execute(psycopg.sql.SQL("alter role {} in database {} set pgqueue.max_items = 9").format(role, database))
     assert worker.tick() == (0.25, 9)
-    owner.execute(psycopg.sql.SQL("alter role {} in database {} reset all").format(role, database))
-    owner.execute(psycopg.sql.SQL("alter role {} reset all").format(role))
+    superuser.execute(psycopg.sql.SQL("alter role {} in database {} reset all").format(role, database))
+    superuser.execute(psycopg.sql.SQL("alter role {} reset all").format(role))
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_settings_of_the_database_and_the_role_reach_workers_without_a_restart(d
         ("result_ttl", "infinity", (3.0, 100)),
     ],
 )
-def test_a_setting_that_makes_no_sense_stops_no_worker(db, alice, owner, worker, setting, value, expected):
+def test_a_setting_that_makes_no_sense_stops_no_worker(db, alice, owner, superuser, worker, setting, value, expected):
     alice.execute("select pgqueue.launch('select 1')")
     worker.run_all()
     change = psycopg.sql.SQL("alter database {} set {} = {}")
-    owner.execute(change.format(psycopg.sql.Identifier(db.name), psycopg.sql.Identifier("pgqueue", setting), value))
+    superuser.execute(change.format(psycopg.sql.Identifier(db.name), psycopg.sql.Identifier("pgqueue", setting), value))
 
     assert worker.tick() == expected
     assert fetch_value(owner, "select count(*) from pgqueue.history") == 1
@@ -204,17 +204,17 @@ def test_what_has_no_partition_of_its_day_is_kept_and_dropped_all_the_same(alice
     assert fetch_value(alice, "select workers_completed from pgqueue.stats") == 1
 
 
-def test_the_retention_is_a_setting(db, alice, owner, worker):
+def test_the_retention_is_a_setting(db, alice, owner, superuser, worker):
     alice.execute("select pgqueue.launch('select 1')")
     worker.run_all()
     owner.execute(f"create table pgqueue.history_20200101 partition of pgqueue.history {LONG_AGO}")
     owner.execute("update pgqueue.history set ended_at = '2020-01-01 12:00+00'")
     set_ttl = psycopg.sql.SQL("alter database {} set pgqueue.result_ttl = {}")
-    owner.execute(set_ttl.format(psycopg.sql.Identifier(db.name), "100 years"))
+    superuser.execute(set_ttl.format(psycopg.sql.Identifier(db.name), "100 years"))
     worker.tick()
     assert fetch_value(owner, "select count(*) from pgqueue.history") == 1
 
-    owner.execute(set_ttl.format(psycopg.sql.Identifier(db.name), "1 day"))
+    superuser.execute(set_ttl.format(psycopg.sql.Identifier(db.name), "1 day"))
     worker.tick()
 
     assert fetch_value(owner, "select count(*) from pgqueue.history") == 0

@@ -56,11 +56,11 @@ def test_a_user_cannot_enroll_anybody(alice, bob):
         assert refused(alice, f"select pgqueue.{call}").sqlstate == "42501", call
 
 
-def test_only_a_superuser_may_enroll_a_superuser(db, boss, owner):
+def test_only_a_superuser_may_enroll_a_superuser(db, boss, superuser):
     db.create_role("root", enrolled=False, options="login superuser")
 
     assert refused(boss, "select pgqueue.enroll('root')").sqlstate == "42501"
-    owner.execute("select pgqueue.enroll('root')")
+    superuser.execute("select pgqueue.enroll('root')")
     db.connect("root").execute("select pgqueue.launch('select 1')")
 
 

