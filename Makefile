@@ -35,6 +35,7 @@ demo: $(VENV)/.ready  ## Start PostgreSQL, a worker and Flower, run real jobs, p
 
 test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and on Debian's where it is installed
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS)
+	@$(BIN)/python -m pytest -q --managed tests/sql/test_roles.py tests/sql/test_managed_service.py $(OTHER_SERVERS)
 
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
