@@ -83,7 +83,8 @@ class BatchRunner:
             psycopg.Error: the end of one could not be reported, though the server is there.
         """
         self._chunk = chunk
-        left: list[BatchJob] = self._without_revoked(chunk)
+        self._cancel_revoked(chunk)
+        left = list(chunk.jobs)
         stalled_at = 0
         while left:
             if chunk.is_stopping:
@@ -173,14 +174,12 @@ class BatchRunner:
     def _release(self, jobs: Sequence[BatchJob]) -> None:
         self._pool.books.release_all(jobs)
 
-    def _without_revoked(self, chunk: Chunk) -> list[BatchJob]:
-        """Cancel the jobs that Celery was told to revoke; return the others."""
-        if not state.revoked:
-            return list(chunk.jobs)
-        revoked = [job for job in chunk.jobs if f"job-{job.id}" in state.revoked]
-        for job in revoked:
-            self._pool.books.request_cancel(job)
-        return list(chunk.jobs)  # the server sees the requests, and ends these as canceled
+    def _cancel_revoked(self, chunk: Chunk) -> None:
+        """Ask for the cancel of jobs that Celery was told to revoke: the server ends them when their turn comes."""
+        if state.revoked:
+            for job in chunk.jobs:
+                if f"job-{job.id}" in state.revoked:
+                    self._pool.books.request_cancel(job)
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         if self._chunk is not None:
