@@ -4442,6 +4442,30 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) IS 'Writes the progress of a job that runs in the batch lane, from another session than its own';
 
+CREATE TABLE pgqueue.worker (
+    id integer NOT NULL,
+    name text NOT NULL,
+    pid integer NOT NULL,
+    executors integer NOT NULL,
+    queues text[] DEFAULT '{}'::text[] NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    items_processed bigint DEFAULT 0 NOT NULL,
+    last_run_at timestamp with time zone
+);
+
+COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ UPDATE pgqueue.worker w SET executors = _set_worker_executors.executors
+   WHERE (w.id = _set_worker_executors.worker_id);
+END;
+
+COMMENT ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) IS 'Says how many jobs a worker can run at the same time, which changes when its pool is scaled';
+
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5946,20 +5970,6 @@ CREATE TABLE pgqueue.history_default (
 
 COMMENT ON TABLE pgqueue.history_default IS 'Catches what ends on a day for which no worker made a partition';
 
-CREATE TABLE pgqueue.worker (
-    id integer NOT NULL,
-    name text NOT NULL,
-    pid integer NOT NULL,
-    executors integer NOT NULL,
-    queues text[] DEFAULT '{}'::text[] NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    items_processed bigint DEFAULT 0 NOT NULL,
-    last_run_at timestamp with time zone
-);
-
-COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
-
 CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
  SELECT id,
     state,
@@ -7196,6 +7206,9 @@ GRANT ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer
 
 REVOKE ALL ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;

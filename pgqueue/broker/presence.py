@@ -189,6 +189,14 @@ class Presence:
                     self._listen("unlisten", channel)
             self._fetch("set_worker_queues", worker_id=self.worker_id, queues=list(self._consumers))
 
+    def register_executors(self, count: int) -> None:
+        """Say how many jobs this worker can run at the same time.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        self._fetch("set_worker_executors", worker_id=self.worker_id, executors=count)
+
     def fall_asleep(self, member: Member, queues: Collection[str]) -> tuple[bool, float | None]:
         """Take the sleepers' locks of these queues for one member, in addition to those that it has.
 

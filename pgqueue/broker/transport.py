@@ -183,6 +183,16 @@ class Transport(virtual.Transport):
         if self._lookout is not None:
             self._lookout.call()
 
+    def register_executors(self, count: int) -> None:
+        """Say how many jobs this worker can run at the same time, if that has changed since it was registered.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        self._executors = count
+        if (presence := self.live_presence) is not None:
+            presence.register_executors(count)
+
     def on_control(self, callback: Callable[[], None]) -> None:
         """Call `callback` when this worker may have been told to do something: on a hint, and with each heartbeat.
 

@@ -12,7 +12,14 @@ from .options import dsn_option, listen_dsn_option
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--queues", default="default,celery", show_default=True, help="The queues to take from.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Processes for Celery tasks [default: as Celery].")
-@click.option("--executors", type=click.IntRange(min=1), help="Sessions that run SQL jobs [default: as --concurrency].")
+@click.option(
+    "--autoscale", metavar="MAX,MIN", help="As many processes and executors as there is work, between these bounds."
+)
+@click.option(
+    "--executors",
+    type=click.IntRange(min=1),
+    help="SQL jobs at the same time [default: as --concurrency, or between the bounds of --autoscale].",
+)
 @click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app; it runs SQL jobs besides.")
 @click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to import; may be repeated.")
 @click.option("--loglevel", default="INFO", show_default=True, help="How much to log.")
@@ -23,6 +30,7 @@ from .options import dsn_option, listen_dsn_option
 def worker(
     queues: str,
     concurrency: int | None,
+    autoscale: str | None,
     executors: int | None,
     app_name: str | None,
     include: tuple[str, ...],
@@ -38,6 +46,8 @@ def worker(
     arguments = ["worker", f"--queues={queues}", f"--loglevel={loglevel}"]
     if concurrency is not None:
         arguments.append(f"--concurrency={concurrency}")
+    if autoscale is not None:
+        arguments.append(f"--autoscale={autoscale}")
     if executors is not None:
         arguments.append(f"--executors={executors}")
     if include:

@@ -39,7 +39,7 @@ class Announcer(threading.Thread):
         #: Jobs whose beginning was announced while they ran.
         self._begun: set[int] = set()
         self._has_work = threading.Event()
-        self._is_stopped = threading.Event()
+        self._is_over = threading.Event()
 
     def tell_begun(self, job_id: int) -> None:
         """Take note that monitors know already that a job has begun."""
@@ -53,13 +53,13 @@ class Announcer(threading.Thread):
 
     def stop(self) -> None:
         """Announce what is left and end the thread."""
-        self._is_stopped.set()
+        self._is_over.set()
         self._has_work.set()
 
     def run(self) -> None:
         """Announce until `stop`."""
         dispatcher = None
-        while self._ended or not self._is_stopped.is_set():
+        while self._ended or not self._is_over.is_set():
             self._has_work.wait()
             self._has_work.clear()
             while self._ended:
@@ -69,7 +69,7 @@ class Announcer(threading.Thread):
                     self._announce(dispatcher, ids)
                 except psycopg.Error as error:
                     logger.warning("monitors were not told of %d jobs: %s", len(ids), error)
-                self._is_stopped.wait(_PAUSE)
+                self._is_over.wait(_PAUSE)
 
     def _announce(self, dispatcher: Any, ids: list[int]) -> None:
         rows = self._database.fetch("ended_jobs", ids=ids)

@@ -14,11 +14,12 @@ from kombu.transport import TRANSPORT_ALIASES
 from ..config import Settings, to_url
 from .lane import JobLane
 from .request import TASK_NAME, JobTask
+from .scaling import TaskAutoscaling
 
 _EXECUTORS = click.Option(
     ["--executors"],
     type=click.IntRange(min=1),
-    help="Sessions in which this worker runs SQL jobs at the same time [default: as many as --concurrency].",
+    help="SQL jobs at the same time [default: as --concurrency, or between the bounds of --autoscale].",
 )
 
 
@@ -59,6 +60,7 @@ def install(app: Celery) -> Celery:
     if TASK_NAME not in app.tasks:
         app.register_task(JobTask())
         app.user_options["worker"].add(_EXECUTORS)
+    app.steps["worker"].add(TaskAutoscaling)
     app.steps["consumer"].add(JobLane)
     return app
 

@@ -105,14 +105,14 @@ class CancelGate:
 class Canceler(threading.Thread):
     """Cancels jobs, repeatedly until they stop, and ends the sessions of those that outlast their grace."""
 
-    def __init__(self, gates: Iterable[CancelGate]) -> None:
+    def __init__(self, find_gates: Callable[[], Iterable[CancelGate]]) -> None:
         super().__init__(name="pgqueue-cancel", daemon=True)
-        self._gates = tuple(gates)
+        self._find_gates = find_gates
         self._changed = threading.Condition()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._pursued: set[int] = set()
-        self._is_stopped = False
+        self._is_over = False
 
     def cancel(self, job_id: int, cause: Cause = Cause.REQUEST) -> None:
         """Cancel a job soon, if this worker has it."""
@@ -129,7 +129,7 @@ class Canceler(threading.Thread):
     def stop(self) -> None:
         """End the thread."""
         with self._changed:
-            self._is_stopped = True
+            self._is_over = True
             self._changed.notify()
 
     def run(self) -> None:
@@ -142,7 +142,7 @@ class Canceler(threading.Thread):
 
     def _cancel(self, job_id: int, cause: Cause, pause: float) -> None:
         try:
-            goes_on = any([gate.cancel(job_id, cause) for gate in self._gates])  # noqa: C419 - all of them
+            goes_on = any([gate.cancel(job_id, cause) for gate in self._find_gates()])  # noqa: C419 - all of them
         except psycopg.Error as error:
             logger.warning("the cancel of job %s did not reach the server: %s", job_id, error)
             goes_on = True
@@ -153,7 +153,7 @@ class Canceler(threading.Thread):
                 self._pursued.discard(job_id)
 
     def _terminate(self, job_id: int) -> None:
-        if any([gate.terminate(job_id) for gate in self._gates]):  # noqa: C419 - all of them
+        if any([gate.terminate(job_id) for gate in self._find_gates()]):  # noqa: C419 - all of them
             logger.info("job %s outlasted the grace of its cancel: its session was ended", job_id)
 
     def plan(self, delay: float, task: Callable[[], None]) -> None:
@@ -164,7 +164,7 @@ class Canceler(threading.Thread):
 
     def _next_due(self) -> Callable[[], None] | None:
         with self._changed:
-            while not self._is_stopped:
+            while not self._is_over:
                 wait = self._agenda[0][0] - monotonic() if self._agenda else None
                 if wait is not None and wait <= 0:
                     return heapq.heappop(self._agenda)[2]

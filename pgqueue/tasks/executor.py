@@ -25,8 +25,9 @@ from .transaction import ClaimLost, JobTransaction
 
 if TYPE_CHECKING:
     from .claim import ClaimedJob
-    from .pool import Assignment, ExecutorPool
+    from .pool import ExecutorPool
     from .session import Session
+    from .work import Assignment
 
 logger = get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Executor(threading.Thread):
 
     def __init__(self, number: int, pool: ExecutorPool) -> None:
         super().__init__(name=f"pgqueue-executor-{number}", daemon=True)
+        self.number = number
         self.gate = CancelGate()
         #: The role whose session it keeps.
         self.role: str | None = None

@@ -25,6 +25,7 @@ from .consumer import LaneConsumer, follow_queues
 from .long_runs import LongRuns
 from .pool import ExecutorPool
 from .request import TASK_NAME
+from .scaling import scale_by_remote_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,10 +51,9 @@ class JobLane(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, executors: int | None = None, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self.pool: ExecutorPool | None = None
-        conf = consumer.app.conf
-        self._size = executors or conf.get("pgqueue_executors") or consumer.controller.concurrency
-        # The transport registers the worker, and with it how many jobs it runs.
-        conf.broker_transport_options = {**conf.broker_transport_options, "executors": self._size}
+        self._bounds = _bounds(consumer, executors)
+        self._registered_size = self._bounds[0]
+        self._register_size(consumer.app.conf)
         # Claims outlive the connection: nothing that runs is canceled, and nothing needs to be decided.
         warnings.filterwarnings("ignore", r"\s*In Celery 5.1 we introduced", CPendingDeprecationWarning)
         self._jobs: Any = None
@@ -121,8 +121,10 @@ class JobLane(bootsteps.StartStopStep):
             self._announcer.join(_JOIN_SECONDS)
 
     def info(self, consumer: Any) -> dict[str, Any]:
-        """Return what `inspect stats` shows of the lane."""
-        return {} if self.pool is None else {"pgqueue": self.pool.info}
+        """Return what `inspect stats` shows of the lane. The number of executors stands with Celery's pool, too."""
+        if self.pool is None:
+            return {}
+        return {"pgqueue": self.pool.info, "pool": {**consumer.pool.info, "executors": self.pool.size}}
 
     def _make_pool(self, consumer: Any) -> ExecutorPool:
         database = Database.for_dsn(to_conninfo(consumer.connection.as_uri(include_password=True)))
@@ -130,7 +132,7 @@ class JobLane(bootsteps.StartStopStep):
         runs = LongRuns(consumer.app, announcer)
         pool = ExecutorPool(
             database,
-            self._size,
+            self._bounds,
             lambda: self._on_report(consumer),
             self._settle_batch,
             lambda *told: runs.begin(consumer, *told),
@@ -138,22 +140,35 @@ class JobLane(bootsteps.StartStopStep):
         self._announcer, self._long_runs = announcer, runs
         announcer.start()
         consumer.app.tasks[TASK_NAME].executors = pool
+        scale_by_remote_control()
         return pool
 
     def _on_report(self, consumer: Any) -> None:
         """Let Celery's thread deliver what an executor reported. Called in the executor's thread."""
-        consumer.call_soon(self._deliver)
+        consumer.call_soon(lambda: self._deliver(consumer))
         connection = consumer.connection
         if connection is not None and (consumer.hub is None or self._is_draining):
             # No event loop runs that would hear of it.
             connection.transport.interrupt()
 
-    def _deliver(self) -> None:
-        if self.pool is not None:
-            self.pool.deliver()
-            if self._channel is not None:
-                # As many as the executors can do with: short jobs are run by the hundred.
-                self._channel.qos.prefetch_count = self.pool.wanted
+    def _deliver(self, consumer: Any) -> None:
+        if self.pool is None:
+            return
+        self.pool.deliver()
+        if self._channel is not None:
+            # As many as the executors can do with: short jobs are run by the hundred.
+            qos, had = self._channel.qos, self._channel.qos.prefetch_count
+            qos.prefetch_count = self.pool.wanted
+            if qos.prefetch_count > had and consumer.connection is not None:
+                consumer.connection.transport.wake()
+        if self.pool.size != self._registered_size and consumer.connection is not None:
+            self._registered_size = self.pool.size
+            self._register_size(consumer.app.conf)
+            consumer.connection.transport.register_executors(self._registered_size)
+
+    def _register_size(self, conf: Any) -> None:
+        # The transport registers the worker, and with it how many jobs it runs: also on connections to come.
+        conf.broker_transport_options = {**conf.broker_transport_options, "executors": self._registered_size}
 
     def _take_bare(self, job_id: int, token: int, delivery_tag: str) -> None:
         self._bare_tags.add(delivery_tag)
@@ -218,6 +233,16 @@ class JobLane(bootsteps.StartStopStep):
                 pool.is_stopped.set()
                 pool.wait_until_idle(0.5)
         pool.deliver()
+
+
+def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
+    """Return how many executors there are at least and at most: as said, else as Celery's pool."""
+    if said := executors or consumer.app.conf.get("pgqueue_executors"):
+        return said, said
+    if consumer.controller.autoscale:
+        most, least = consumer.controller.autoscale
+        return least, most
+    return consumer.controller.concurrency, consumer.controller.concurrency
 
 
 def _make_dispatcher(consumer: Any) -> Any:

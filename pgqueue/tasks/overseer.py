@@ -44,7 +44,7 @@ class Overseer(threading.Thread):
         self._on_released = on_released
         self._on_long = on_long
         self._has_work = threading.Event()
-        self._is_stopped = threading.Event()
+        self._is_over = threading.Event()
 
     def wake(self) -> None:
         """Hear that a chunk has begun. From any thread."""
@@ -53,12 +53,12 @@ class Overseer(threading.Thread):
 
     def stop(self) -> None:
         """End the thread."""
-        self._is_stopped.set()
+        self._is_over.set()
         self._has_work.set()
 
     def run(self) -> None:
         """Look after chunks until `stop`."""
-        while not self._is_stopped.wait(_PAUSE):
+        while not self._is_over.wait(_PAUSE):
             chunks = [chunk for chunk in self._find_chunks() if chunk.pid is not None]
             if not chunks:
                 self._has_work.clear()
@@ -80,7 +80,7 @@ class Overseer(threading.Thread):
             if is_canceled or is_overdue or chunk.is_stopping:
                 if is_overdue and not is_canceled:
                     chunk.overdue_id = job_id
-                self._stop(chunk, job_id, is_final=bool(is_final))
+                self._stop_job(chunk, job_id, is_final=bool(is_final))
             elif run_for_ms > _PATIENCE_MS:
                 self._announce(chunk, job_id, run_for_ms / 1000)
                 self._release_behind(chunk, job_id)
@@ -94,7 +94,7 @@ class Overseer(threading.Thread):
         for (message,) in self._database.fetch("running_message", id=job.id, token=job.token):
             self._on_long(job, message, pid, monotonic() - run_for)
 
-    def _stop(self, chunk: Chunk, job_id: int, *, is_final: bool) -> None:
+    def _stop_job(self, chunk: Chunk, job_id: int, *, is_final: bool) -> None:
         pid = chunk.pid
         if pid is not None:
             # Not another job, even if this one has just ended: the database sees to that.

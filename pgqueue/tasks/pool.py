@@ -9,59 +9,34 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from celery.worker.autoscale import AUTOSCALE_KEEPALIVE
 
 from .batch import BatchJob, Chunk
 from .bookkeeping import Bookkeeping
 from .cancel import Canceler, Cause
 from .claim import ClaimedJob
 from .credentials import Credentials
+from .crew import Crew
 from .executor import Executor
 from .orders import CancelOrders
 from .overseer import Overseer
 from .progress import ProgressWriter
 from .report import to_celery
+from .work import Assignment, Depth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from typing import TypeAlias
 
     from ..database import Database
     from .claim import Outcome
+    from .work import Work
 
 #: How long an executor keeps a session that nobody needs.
 _IDLE_SECONDS = 300.0
 _JOIN_SECONDS = 5.0
-
-
-@dataclass(eq=False)
-class Assignment:
-    """A job that was handed to the executors, and whom to tell about it."""
-
-    job: ClaimedJob
-    on_accepted: Callable[[int, float], None]
-    on_ended: Callable[[tuple[int, Any, float]], None]
-    has_begun: bool = False
-
-
-#: What an executor takes.
-Work: TypeAlias = "Assignment | Chunk"
-
-
-class Depth:
-    """How many jobs an executor takes at once: as many as run in a twentieth of a second, as they have gone lately."""
-
-    _SECONDS = 0.05
-    _MOST = 100
-
-    def __init__(self) -> None:
-        self.jobs = 1
-
-    def learn(self, jobs: int, seconds: float) -> None:
-        """Take note of how long a chunk took. Grows step by step, and shrinks at once."""
-        self.jobs = max(1, min(self._MOST, self.jobs * 2, int(jobs * self._SECONDS / max(seconds, 1e-4))))
 
 
 class ExecutorPool:
@@ -70,7 +45,7 @@ class ExecutorPool:
     def __init__(
         self,
         database: Database,
-        size: int,
+        size: tuple[int, int],
         on_report: Callable[[], None],
         on_batch: Callable[[Sequence[BatchJob], Chunk | None], None] = lambda _jobs, _chunk: None,
         on_long: Callable[[BatchJob, str, int, float], None] = lambda *_told: None,
@@ -79,20 +54,17 @@ class ExecutorPool:
         self.books = Bookkeeping(database, self.is_stopped)
         self.credentials = Credentials(database)
         self.progress = ProgressWriter(database)
-        self.size = size
         self._on_report = on_report
         self._on_batch = on_batch
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting: deque[Assignment | BatchJob] = deque()
         self._depth = Depth()
-        #: Executors that wait for a job, and where they find it.
-        self._idle: dict[Executor, queue.SimpleQueue[Work | None]] = {}
         self._running: dict[Executor, Work] = {}
         self._reports: deque[Callable[[], None]] = deque()
         self._is_closed = False
-        self._executors = [Executor(number, self) for number in range(1, size + 1)]
-        self.canceler = Canceler([executor.gate for executor in self._executors])
+        self._crew = Crew(*size, lambda number: Executor(number, self))
+        self.canceler = Canceler(lambda: [executor.gate for executor in self._executors()])
         self.orders = CancelOrders(database, self.canceler, self._find_running)
         self.overseer = Overseer(
             database,
@@ -103,8 +75,10 @@ class ExecutorPool:
 
     def start(self) -> None:
         """Start the threads. They open no session before the first job."""
-        for thread in (*self._executors, self.progress, self.canceler, self.overseer):
+        for thread in (self.progress, self.canceler, self.overseer):
             thread.start()
+        with self._lock:
+            self._crew.hire(self._crew.least)
 
     def apply_async(
         self,
@@ -120,44 +94,67 @@ class ExecutorPool:
     def submit(self, assignment: Assignment) -> None:
         """Let an executor run a job, when one is free."""
         with self._lock:
-            if not self._idle:
-                self._waiting.append(assignment)
+            if not self._crew.idle:
+                self._wait_for_executor(assignment)
                 return
-            role = assignment.job.submitter
-            executor = next((e for e in self._idle if e.role == role), None) or next(iter(self._idle))
-            self._idle.pop(executor).put(assignment)
+            executor, hatch = self._crew.call(assignment.job.submitter)
+            hatch.put(assignment)
             self._running[executor] = assignment
 
     def submit_to_batch(self, job: BatchJob) -> None:
         """Let an executor run a job inside the server, when one is free."""
         with self._lock:
-            if not self._idle:
-                self._waiting.append(job)
+            if not self._crew.idle:
+                self._wait_for_executor(job)
                 return
-            executor = next((e for e in self._idle if e.role is None), None) or next(iter(self._idle))
+            executor, hatch = self._crew.call(None)
             chunk = Chunk([job])
-            self._idle.pop(executor).put(chunk)
+            hatch.put(chunk)
             self._running[executor] = chunk
         self.overseer.wake()
 
     def take(self, executor: Executor) -> Work | None:
         """Wait for what an executor is to do next; None: no more will come."""
-        hatch: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         with self._lock:
             self._running.pop(executor, None)
             self._changed.notify_all()
-            if self._is_closed:
+            self._crew.greet(executor)
+            if self._is_closed or len(self._crew.members) > self._crew.most:
+                self._crew.dismiss(executor)
                 return None
             if (work := self._next_work()) is not None:
                 self._running[executor] = work
                 self.overseer.wake()
                 return work
-            self._idle[executor] = hatch
-        try:
-            return hatch.get(timeout=_IDLE_SECONDS)
-        except queue.Empty:
-            executor.close_sessions()
-            return hatch.get()
+            hatch = self._crew.rest(executor)
+        idle_since = monotonic()
+        while True:
+            try:
+                return hatch.get(timeout=AUTOSCALE_KEEPALIVE)
+            except queue.Empty:  # noqa: PERF203 - once in half a minute
+                if self._is_superfluous(executor):
+                    return None
+                if monotonic() - idle_since > _IDLE_SECONDS:
+                    executor.close_sessions()
+
+    def grow(self, count: int) -> None:
+        """Add so many executors. From any thread."""
+        with self._lock:
+            self._resize(self._crew.least + count, self._crew.most + count)
+
+    def shrink(self, count: int) -> bool:
+        """Do with so many executors less, but keep one; return False if there is only one. No job is stopped."""
+        with self._lock:
+            if self._crew.most <= 1:
+                return False
+            most = max(1, self._crew.most - count)
+            self._resize(min(self._crew.least, most), most)
+        return True
+
+    def autoscale(self, least: int, most: int) -> None:
+        """Have between `least` and `most` executors from now on, as jobs come. From any thread."""
+        with self._lock:
+            self._resize(least, most)
 
     def accept(self, assignment: Assignment, backend_pid: int) -> None:
         """Report that a job has begun. Called in the executor's thread."""
@@ -180,7 +177,12 @@ class ExecutorPool:
     @property
     def wanted(self) -> int:
         """How many jobs this worker should hold, so that no executor waits for a claim."""
-        return self.size * 2 * self._depth.jobs
+        return max(1, self.size) * 2 * self._depth.jobs
+
+    @property
+    def size(self) -> int:
+        """How many jobs this worker can run at the same time now."""
+        return self._crew.size
 
     def deliver(self) -> None:
         """Hand to Celery what the executors reported."""
@@ -239,17 +241,26 @@ class ExecutorPool:
                 executor.name: [work.job.id] if isinstance(work, Assignment) else [job.id for job in work.jobs]
                 for executor, work in self._running.items()
             }
-            return {"executors": self.size, "running": running, "waiting": len(self._waiting)}
+            crew = self._crew
+            return {
+                "executors": crew.size,
+                # A shrink lets them finish their jobs.
+                "leaving": len(crew.members) - crew.size,
+                "autoscale": {"max": crew.most, "min": crew.least},
+                "running": running,
+                "waiting": len(self._waiting),
+            }
 
     def stop(self) -> None:
         """End the threads and the sessions, after the jobs that run."""
         with self._lock:
             self._is_closed = True
-            for hatch in self._idle.values():
+            executors = list(self._crew.members)
+            for hatch in self._crew.idle.values():
                 hatch.put(None)
-            self._idle.clear()
+            self._crew.idle.clear()
         self.is_stopped.set()
-        for executor in self._executors:
+        for executor in executors:
             executor.join(_JOIN_SECONDS)
         self.canceler.stop()
         self.overseer.stop()
@@ -259,6 +270,33 @@ class ExecutorPool:
         with self._lock:
             return [work.job for work in self._running.values() if isinstance(work, Assignment)]
 
+    def _executors(self) -> list[Executor]:
+        with self._lock:
+            return list(self._crew.members)
+
+    def _wait_for_executor(self, work: Assignment | BatchJob) -> None:
+        self._waiting.append(work)
+        if self._hire_for_waiting():
+            self._on_report()
+
+    def _hire_for_waiting(self) -> bool:
+        # Each takes as many of them as make a chunk.
+        return self._crew.hire_for(-(-len(self._waiting) // self._depth.jobs))
+
+    def _resize(self, least: int, most: int) -> None:
+        self._crew.resize(least, most)
+        while self._hire_for_waiting():
+            pass
+        self._on_report()
+
+    def _is_superfluous(self, executor: Executor) -> bool:
+        with self._lock:
+            if executor not in self._crew.idle or len(self._crew.members) <= self._crew.least:
+                return False  # it is needed, or a job is on its way to it
+            self._crew.dismiss(executor)
+        self._on_report()
+        return True
+
     def _next_work(self) -> Work | None:
         if not self._waiting:
             return None
@@ -267,7 +305,7 @@ class ExecutorPool:
             return first
         jobs = [first]
         # A fair share, so that a long job in front holds up few others.
-        count = min(self._depth.jobs, len(self._waiting) // self.size)
+        count = min(self._depth.jobs, len(self._waiting) // max(1, self.size))
         while len(jobs) < count and isinstance(following := self._waiting[0], BatchJob):
             jobs.append(following)
             self._waiting.popleft()

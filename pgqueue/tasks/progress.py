@@ -34,7 +34,7 @@ class ProgressWriter(threading.Thread):
         self._changed = threading.Condition()
         self._said: dict[int, tuple[str, dict[str, Any]]] = {}
         self._not_before: dict[int, float] = {}
-        self._is_stopped = False
+        self._is_over = False
         #: The job of which the thread is just writing.
         self._writing: int | None = None
 
@@ -68,7 +68,7 @@ class ProgressWriter(threading.Thread):
     def stop(self) -> None:
         """End the thread."""
         with self._changed:
-            self._is_stopped = True
+            self._is_over = True
             self._changed.notify_all()
 
     def run(self) -> None:
@@ -92,7 +92,7 @@ class ProgressWriter(threading.Thread):
 
     def _next_due(self) -> tuple[str, dict[str, Any]] | None:
         with self._changed:
-            while not self._is_stopped:
+            while not self._is_over:
                 now = monotonic()
                 waits = {job_id: self._not_before.get(job_id, 0.0) - now for job_id in self._said}
                 for job_id, wait in waits.items():

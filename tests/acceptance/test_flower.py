@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -29,6 +30,7 @@ class Site:
     """A worker and a Flower on a database."""
 
     url: str
+    db: Database
     client: pgqueue.Client
     worker: Worker
 
@@ -47,7 +49,7 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         cleanup.enter_context(worker).wait_online()
         client = cleanup.enter_context(pgqueue.connect(db.dsn))
         eventually(lambda: flower_answers(f"http://127.0.0.1:{port}"), 30, what="Flower's page")
-        yield Site(f"http://127.0.0.1:{port}", client, worker)
+        yield Site(f"http://127.0.0.1:{port}", db, client, worker)
 
 
 def read_task(site: Site, job: pgqueue.Job) -> dict[str, object]:
@@ -173,3 +175,54 @@ def test_another_web_site_cannot_use_the_api(site: Site) -> None:
     assert refused.value.code == 403
     assert job.status().state is JobState.RUNNING
     job.cancel()
+
+
+def executors_of(site: Site, worker: Worker) -> int:
+    """How many executors a worker has, as the database lists it."""
+    return int(site.db.fetch_value("select executors from pgqueue.workers where worker = %s", [worker.name]))
+
+
+def test_the_pool_buttons_scale_the_executors_and_stop_no_job(site: Site, page: Page) -> None:
+    first = executors_of(site, site.worker)
+    jobs = [launch_sleeper(site) for _ in range(first)]
+    waits = site.client.launch("select 'waits for an executor'")
+    page.goto(f"{site.url}/worker/{site.worker.name}")
+
+    page.locator("#pool-size").fill("2")
+    page.locator("#worker-pool-grow").click()
+
+    eventually(lambda: executors_of(site, site.worker) == first + 2, 20, what="two executors more")
+    assert waits.wait(20)
+    expect(page.locator(".toast")).to_contain_text("Growing")
+    fetch_page(f"{site.url}/api/workers?refresh=1")
+    page.reload()
+    row = page.locator("#tab-pool tr", has_text="Executors")
+    expect(row).to_contain_text(str(first + 2))
+    save_screenshot(page, "flower-executors")
+
+    page.locator("#pool-size").fill(str(first + 1))
+    page.locator("#worker-pool-shrink").click()
+
+    eventually(lambda: executors_of(site, site.worker) == 1, 20, what="one executor left")
+    assert {job.status().state for job in jobs} == {JobState.RUNNING}
+    for job in jobs:
+        job.cancel()
+        assert job.wait(20)
+    page.locator("#pool-size").fill(str(first - 1))
+    page.locator("#worker-pool-grow").click()
+    eventually(lambda: executors_of(site, site.worker) == first, 20, what="as many executors as before")
+
+
+def test_the_autoscale_button_sets_the_bounds_of_the_executors(site: Site, page: Page, tmp_path: Path) -> None:
+    elastic = Worker(site.db, tmp_path / "worker.log", name="elastic", arguments=("--autoscale=3,1",))
+    with elastic.wait_online():
+        eventually(lambda: elastic.name in json.loads(fetch_page(f"{site.url}/api/workers?refresh=1")), 60)
+        page.goto(f"{site.url}/worker/{elastic.name}")
+        assert executors_of(site, elastic) == 1
+
+        page.locator("#min-autoscale").fill("2")
+        page.locator("#max-autoscale").fill("5")
+        page.locator("#worker-pool-autoscale").click()
+
+        eventually(lambda: executors_of(site, elastic) == 2, 20, what="the least number of executors")
+        save_screenshot(page, "flower-autoscale")

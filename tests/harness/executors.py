@@ -8,7 +8,8 @@ from typing import Any
 from pgqueue import database
 from pgqueue.tasks.batch import BatchJob
 from pgqueue.tasks.claim import ClaimedJob
-from pgqueue.tasks.pool import Assignment, ExecutorPool
+from pgqueue.tasks.pool import ExecutorPool
+from pgqueue.tasks.work import Assignment
 from tests.harness.claimant import Claim, Claimant
 from tests.harness.database import Database
 
@@ -23,7 +24,7 @@ class Executors:
         self.delivered: list[tuple[int, Any]] = []
         self.accepted: list[int] = []
         self.database = database.Database(db.dsn_for(self.claimant.role))
-        self.pool = ExecutorPool(self.database, size, lambda: None)
+        self.pool = ExecutorPool(self.database, (size, size), lambda: None)
         self._queue = queue
         self._is_stopped = threading.Event()
         #: Cleared while nobody launches anything, it spares the others the cost of looking.

@@ -12,7 +12,7 @@ LOOKING = {"_command_tag", "_cut", "_advisory_locks", "_lock_class", "_current_s
 ADMINISTRATION = {"pause", "resume", "redrive", "enroll", "unenroll", "reset_stats"}
 # These act on what is not the caller's, so no user may call them.
 WORKERS_ONLY = {
-    "_register_worker", "_unregister_worker", "_set_worker_queues", "_claim", "_ack", "_release", "_reject", "_keep_claims",
+    "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_request_cancel", "_cancel_requests",
 }  # fmt: skip

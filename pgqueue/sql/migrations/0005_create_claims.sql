@@ -151,6 +151,15 @@ end
 $$;
 comment on function pgqueue._register_worker(text, int) is 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
 
+create function pgqueue._set_worker_executors(worker_id int, executors int)
+  returns void
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+begin atomic
+  update pgqueue.worker w set executors = _set_worker_executors.executors where w.id = worker_id;
+end;
+comment on function pgqueue._set_worker_executors(int, int) is 'Says how many jobs a worker can run at the same time, which changes when its pool is scaled';
+
 create function pgqueue._set_worker_queues(worker_id int, queues text[])
   returns void
   language plpgsql volatile security definer

@@ -1,0 +1,40 @@
+"""What an executor takes: a job with those who are to be told about it, or a chunk of jobs of the batch lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .batch import Chunk
+from .claim import ClaimedJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(eq=False)
+class Assignment:
+    """A job that was handed to the executors, and whom to tell about it."""
+
+    job: ClaimedJob
+    on_accepted: Callable[[int, float], None]
+    on_ended: Callable[[tuple[int, Any, float]], None]
+    has_begun: bool = False
+
+
+#: What an executor takes.
+Work: TypeAlias = "Assignment | Chunk"
+
+
+class Depth:
+    """How many jobs an executor takes at once: as many as run in a twentieth of a second, as they have gone lately."""
+
+    _SECONDS = 0.05
+    _MOST = 100
+
+    def __init__(self) -> None:
+        self.jobs = 1
+
+    def learn(self, jobs: int, seconds: float) -> None:
+        """Take note of how long a chunk took. Grows step by step, and shrinks at once."""
+        self.jobs = max(1, min(self._MOST, self.jobs * 2, int(jobs * self._SECONDS / max(seconds, 1e-4))))
