@@ -1371,6 +1371,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._dblink_disconnect(name text) IS 'dblink_disconnect, wherever dblink is installed';
 
+CREATE FUNCTION pgqueue._dblink_disconnect_unnamed() RETURNS text
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue_dblink.dblink_disconnect() AS dblink_disconnect;
+END;
+
+COMMENT ON FUNCTION pgqueue._dblink_disconnect_unnamed() IS 'dblink_disconnect without a name, wherever dblink is installed';
+
 CREATE FUNCTION pgqueue._dblink_query(name text, query text) RETURNS SETOF jsonb
     LANGUAGE sql
     BEGIN ATOMIC
@@ -2403,6 +2411,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._fold_stats() IS 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
 
+CREATE FUNCTION pgqueue._forget_role() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform setseed(uuid_hash_extended(gen_random_uuid(), 0) / 9223372036854775808.0);
+  perform pgqueue._dblink_disconnect(c) from unnest(pgqueue._dblink_connections()) c;
+  begin
+    perform pgqueue._dblink_disconnect_unnamed();
+  exception when connection_does_not_exist then
+    null;
+  end;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._forget_role() IS 'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink';
+
 CREATE TABLE pgqueue.task_result (
     task_id text NOT NULL,
     stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -3061,7 +3086,14 @@ begin
       if not found then
         raise exception using errcode = '42501', message = pg_catalog.concat('job ', $1, ' is not a claimed job of role ', current_user);
       end if;
-      perform pg_catalog.set_config('pgqueue.job_id', $1::pg_catalog.text, true);
+      -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
+      -- what the job names, nor the quotes in its text for something else.
+      discard temp;
+      deallocate all;
+      perform pg_catalog.set_config('pgqueue.job_id', $1::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true);
+      if not pg_catalog.jsonb_exists(job.settings, 'search_path') then
+        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      end if;
       for setting in select s.key, s.value from pg_catalog.jsonb_each_text(job.settings) s loop
         perform pg_catalog.set_config(setting.key, setting.value, true);
       end loop;
@@ -3074,8 +3106,16 @@ begin
         execute pg_catalog.concat('execute pgqueue_job(',
           (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
       end if;
-      -- What a job leaves for the commit would run as the worker.
+      -- What a job leaves for the commit would run as the worker. A trigger that runs here can defer what it does once more:
+      -- that runs in the block, where it can write to no table but a temporary one, and so leave nothing behind that DISCARD accepts.
       set constraints all immediate;
+      begin
+        set transaction read only;
+        set constraints all immediate;
+      exception when assert_failure then
+        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
+      end;
+      discard temp;
       execute 'close all';
       return row_count;
     end
@@ -3179,6 +3219,8 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
   select case error ->> 'sqlstate'
     when '25001' then true  -- VACUUM and the like
     when '2D000' then true  -- a CALL or DO that commits
+    when '25006' then true  -- it made its transaction read-only, or deferred more than once
+    when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
     when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'  -- SET ROLE: the login of the submitter may
     when '42601' then params is not null  -- not a statement that can be prepared
@@ -3341,7 +3383,7 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[],
   from (
     select array_agg(r.id) as ids, array_agg(a.pid) as pids, array_agg(a.xact_start) as started_at
     from unnest(ids, pids, secrets) r (id, pid, secret)
-    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = hashint8extended(r.id, r.secret)
+    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = pgqueue._run_key(r.id, r.secret)
     join pg_stat_activity a on a.pid = r.pid
     where a.xact_start < clock_timestamp() - least_ms * interval '1 ms'
   ) running
@@ -4174,7 +4216,8 @@ CREATE PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secre
     LANGUAGE plpgsql
     AS $$
 declare
-  gate_key bigint := pg_catalog.hashint8extended(0, secret);
+  gate_key bigint := pgqueue._run_key(0, secret);
+  runner text;
   job record;
   row_count bigint;
 begin
@@ -4189,12 +4232,15 @@ begin
       end if;
       perform pg_catalog.pg_sleep(0.005);
     end loop;
-    select * into job from pgqueue._start_job(ids[n], tokens[n], pg_catalog.hashint8extended(ids[n], secret));
+    select * into job from pgqueue._start_job(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
     if job.runner is not null then
+      if job.runner is distinct from runner then
+        perform pgqueue._forget_role();
+        runner := job.runner;
+      end if;
       execute job.runner into row_count using ids[n];
       -- First of all the search_path: the job may have set it. Then whatever else it left in the session.
       reset all;
-      discard temp;
       discard sequences;
       deallocate all;
       unlisten *;
@@ -4212,6 +4258,14 @@ end
 $$;
 
 COMMENT ON PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secret bigint) IS 'Runs claimed jobs, each in a transaction of its own. An error ends it; pgqueue._settle_run then says what is left to run';
+
+CREATE FUNCTION pgqueue._run_key(id bigint, secret bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT hashint8extended(hashint8extended(id, secret), secret) AS hashint8extended;
+END;
+
+COMMENT ON FUNCTION pgqueue._run_key(id bigint, secret bigint) IS 'The key of the lock that a job of the batch lane holds while it runs; of job 0 the one that whoever cancels holds';
 
 CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -4431,7 +4485,7 @@ CREATE FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint,
     AS $$
 begin
   -- What a session says of a job is believed while that job runs in it.
-  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = hashint8extended(_set_run_progress.id, secret)) then
+  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = pgqueue._run_key(_set_run_progress.id, secret)) then
     perform set_config('synchronous_commit', 'off', true);
     insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
     select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
@@ -4670,11 +4724,18 @@ CREATE FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_fina
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  run_key bigint := hashint8extended(id, secret);
+  run_key bigint := pgqueue._run_key(id, secret);
+  gate_key bigint := pgqueue._run_key(0, secret);
+  has_gate boolean;
 begin
-  -- While this is held the session begins no other job.
-  perform pg_advisory_xact_lock(hashint8extended(0, secret));
-  if not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
+  -- While this is held the session begins no other job, which passes in no time. Whoever has it for longer is a stranger that has seen
+  -- the key while it was held: the next look tries again, lest nobody looks after the other jobs meanwhile.
+  for attempt in 1 .. 20 loop
+    has_gate := pg_try_advisory_xact_lock(gate_key);
+    exit when has_gate;
+    perform pg_sleep(0.005);
+  end loop;
+  if not has_gate or not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
     return false;
   end if;
   perform case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
@@ -6822,6 +6883,8 @@ REVOKE ALL ON FUNCTION pgqueue._dblink_connections() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect(name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect_unnamed() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) FROM PUBLIC;
@@ -6929,6 +6992,9 @@ REVOKE ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bi
 GRANT ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_role() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._forget_role() TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_user;
@@ -7169,6 +7235,9 @@ GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secret bigint) FROM PUBLIC;
 GRANT ALL ON PROCEDURE pgqueue._run_jobs(IN ids bigint[], IN tokens bigint[], IN secret bigint) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._run_key(id bigint, secret bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._run_key(id bigint, secret bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;

@@ -113,6 +113,7 @@ class BatchRunner:
                 stalled_at = 0 if is_jobs else ids[0]
                 if fields.get("sqlstate") != _CANCELED or not self._is_stopping(chunk):
                     left = self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
+                self._empty(session)
             finally:
                 chunk.pid = None
                 self._chunk = chunk
@@ -132,6 +133,15 @@ class BatchRunner:
             self._session.call("prepare_batch")
             self._session.add_notice_handler(self._hear)
         return self._session
+
+    def _empty(self, session: Session) -> None:
+        """Take from the session what a job has left and no rollback takes back: locks, prepared statements."""
+        try:
+            session.reset()
+            session.call("prepare_batch")
+        except (psycopg.Error, ConnectionLost) as error:
+            logger.info("%s: the session for batches is opened anew: %s", self._label, error)
+            self.close_session()
 
     def _settle(
         self, chunk: Chunk, left: list[BatchJob], fields: Fields, called_at: float, pid: int, *, is_jobs: bool

@@ -10,7 +10,7 @@ import pytest
 from tests.harness import Database
 from tests.harness.database import Connection
 from tests.harness.executors import Executors
-from tests.harness.jobs import LaunchedJob, launch
+from tests.harness.jobs import LaunchedJob, launch, submit
 from tests.harness.people import alice, bob, owner, superuser, worker
 
 __all__ = ["alice", "bob", "owner", "superuser", "worker"]
@@ -36,6 +36,11 @@ class Lane:
             assert row is not None
             return LaunchedJob(session, *row).end()
         return self.launch(session, statement, **options).end()
+
+    def run_with(self, session: Connection, statement: str, params: list[str]) -> dict[str, Any]:
+        """The same for a job with parameters."""
+        hand_in = submit if self.name == "batch" else launch
+        return hand_in(session, statement, params=params).end()
 
 
 @pytest.fixture(params=LANES)

@@ -3,7 +3,10 @@
 import pytest
 
 from tests.harness import eventually
+from tests.harness.executors import Executors
+from tests.harness.managed import PASSWORD
 from tests.harness.people import fetch_one, fetch_value
+from tests.security.conftest import LANES, Lane
 
 LARGE = "repeat('x', 5000000)"
 STRANGE_PROGRESS = [
@@ -116,6 +119,45 @@ def test_the_error_of_a_deferred_trigger_is_the_jobs_and_undoes_it(lane, alice, 
     assert fetch_value(alice, "select count(*) from item") == 0
 
 
+AGAIN = {
+    "tables": "insert into public.source values (new.n + 1)",
+    "temporary tables": "insert into pg_temp.source values (new.n + 1)",
+    "a cursor": "execute 'declare c cursor with hold for select public.note_it(n) from generate_series(2, 100) n'",
+}
+
+
+@pytest.mark.parametrize("what", AGAIN)
+def test_a_deferred_trigger_that_defers_again_runs_as_the_submitter_to_the_end(lane, alice, owner, what):
+    owner.execute(
+        "create table trail (who text, n int); grant all on trail to public; grant create on schema public to alice"
+    )
+    place = "pg_temp" if what == "temporary tables" else "public"
+    alice.execute(
+        "create function note_it(n int) returns int language sql as 'insert into public.trail values (current_user, n) returning n'"
+    )
+    make = f"""create table {place}.source (n int);
+        create function {place}.late() returns trigger language plpgsql security invoker as $trigger$ begin
+          insert into public.trail values (current_user, new.n);
+          if new.n < 4 then execute 'set constraints all deferred'; {AGAIN[what]}; end if;
+          return null; end $trigger$;
+        create constraint trigger late after insert on {place}.source deferrable initially deferred
+          for each row execute function {place}.late();"""
+    if place == "public":
+        alice.execute(make)
+        make = ""
+
+    row = lane.run(alice, f"{make} insert into {place}.source values (1)")
+
+    assert row["state"] == "succeeded", row["error"]
+    who, count = owner.execute("select array_agg(distinct who), count(*) from trail").fetchone()
+    assert (who, count > 1 or what == "a cursor") == (["alice"], True)
+
+
+def test_a_job_may_make_its_transaction_read_only(lane, alice):
+    assert lane.run(alice, "set transaction read only; select 1")["state"] == "succeeded"
+    assert lane.run(alice, "set transaction read only; create table t ()")["sqlstate"] == "25006"
+
+
 def test_a_holdable_cursor_does_not_run_as_somebody_else(lane, alice, owner):
     # What a holdable cursor has not fetched yet is computed at the commit.
     owner.execute("create table trail (who text); grant all on trail to alice; grant create on schema public to alice")
@@ -131,48 +173,116 @@ def test_a_holdable_cursor_does_not_run_as_somebody_else(lane, alice, owner):
 
 
 LEFT = {
-    "a setting": ("set work_mem = '77MB'", "select current_setting('work_mem') = '77MB'"),
-    "a custom setting": ("set app.tenant = 'evil'", "select coalesce(current_setting('app.tenant', true), '') <> ''"),
-    "a search path": ("set search_path = evil", "select current_setting('search_path') = 'evil'"),
-    "a temporary table": ("create temp table left_behind ()", "select to_regclass('left_behind') is not null"),
+    "a setting": ("set work_mem = '77MB'", "current_setting('work_mem') = '77MB'"),
+    "a local setting": ("set local work_mem = '77MB'", "current_setting('work_mem') = '77MB'"),
+    "a custom setting": ("set app.tenant = 'evil'", "current_setting('app.tenant', true) <> ''"),
+    "a search path": ("set search_path = evil", "current_setting('search_path') = 'evil'"),
+    "a way to plan": ("set plan_cache_mode = force_generic_plan", "current_setting('plan_cache_mode') <> 'auto'"),
+    "a time zone": ("set timezone = 'Asia/Tokyo'", "current_setting('timezone') = 'Asia/Tokyo'"),
+    "a way to write dates": ("set datestyle = 'German'", "current_setting('datestyle') ~ 'German'"),
+    "a way to write text": ("set standard_conforming_strings = off", "current_setting('standard_conforming_strings') = 'off'"),
+    "an encoding": ("set client_encoding = 'LATIN1'", "current_setting('client_encoding') <> 'UTF8'"),
+    "a time to wait for locks": ("set lock_timeout = '1h'", "current_setting('lock_timeout') <> '0'"),
+    "a time for statements": ("set statement_timeout = '1h'", "current_setting('statement_timeout') <> '0'"),
+    "a time in transactions": (
+        "set idle_in_transaction_session_timeout = '1h'", "current_setting('idle_in_transaction_session_timeout') <> '0'",
+    ),
+    "a time for transactions": ("set transaction_timeout = '1h'", "current_setting('transaction_timeout') <> '0'"),
+    "a read-only session": (
+        "set session characteristics as transaction read only", "current_setting('transaction_read_only') = 'on'",
+    ),
+    "an isolation": (
+        "set default_transaction_isolation = serializable", "current_setting('transaction_isolation') <> 'read committed'",
+    ),
+    "triggers that are off": ("set session_replication_role = replica", "current_setting('session_replication_role') <> 'origin'"),
+    "the number of a job": ("set pgqueue.job_id = '1'", "current_setting('pgqueue.job_id') = '1'"),
+    "the number of a session": ("set pgqueue.session_id = '7'", "current_setting('pgqueue.session_id', true) = '7'"),
+    "what jobs inherit": ("set pgqueue.inherit = 'app.tenant'", "current_setting('pgqueue.inherit', true) <> ''"),
+    "settings once captured": ("select pgqueue.enqueue('select 1', delay => '1 h')", "current_setting('pgqueue.captured_settings', true) <> ''"),
+    "the count of what it launched": ("select pgqueue.launch('select 1', delay => '1 h')", "(select workers_launched > 0 from pgqueue.stats)"),
+    "a temporary table": ("create temp table left_behind ()", "to_regclass('left_behind') is not null"),
     "a temporary function": (
         "create function pg_temp.f() returns int return 1",
-        "select exists (select from pg_proc where proname = 'f' and pronamespace = pg_my_temp_schema())",
+        "exists (select from pg_proc where proname = 'f' and pronamespace = pg_my_temp_schema())",
     ),
-    "a prepared statement": (
-        "prepare p as select 1",
-        "select exists (select from pg_prepared_statements where name = 'p')",
-    ),
+    "a prepared statement": ("prepare p as select 1", "exists (select from pg_prepared_statements where name = 'p')"),
     "an advisory lock": (
         "select pg_advisory_lock(4711)",
-        "select exists (select from pg_locks where locktype = 'advisory' and objid = 4711 and pid = pg_backend_pid())",
+        "exists (select from pg_locks where locktype = 'advisory' and objid = 4711)",
     ),
-    "a listener": (
-        "listen gossip",
-        "select exists (select from pg_listening_channels() where pg_listening_channels = 'gossip')",
+    "an advisory lock of its transaction": (
+        "select pg_advisory_xact_lock(4711)",
+        "exists (select from pg_locks where locktype = 'advisory' and objid = 4711)",
     ),
-    "a cursor": ("declare c cursor with hold for select 1", "select exists (select from pg_cursors where name = 'c')"),
-    "a role": ("set role helper", "select current_user = 'helper'"),
-    "a read-only session": (
-        "set session characteristics as transaction read only",
-        "select current_setting('transaction_read_only') = 'on'",
-    ),
-    "an encoding": ("set client_encoding = 'LATIN1'", "select current_setting('client_encoding') <> 'UTF8'"),
-    "the number of a job": ("set pgqueue.job_id = '1'", "select current_setting('pgqueue.job_id') = '1'"),
-    "a sequence's state": ("create temp sequence s; select nextval('s')", "select to_regclass('s') is not null"),
-}
+    "a listener": ("listen gossip", "exists (select from pg_listening_channels() c where c = 'gossip')"),
+    "a cursor": ("declare c cursor with hold for select 1", "exists (select from pg_cursors where name = 'c')"),
+    "an open large object": ("select lo_open(lo_create(0), 393216)", "works('select lo_tell(0)')"),
+    "a sequence's state": ("create temp sequence s; select nextval('s')", "works('select lastval()')"),
+    "a role": ("set role helper", "current_user = 'helper'"),
+    "dice that are loaded": ("select setseed(0.25)", "random() = {dice}"),
+    "a connection": ("select dblink_connect_u('x', '{conninfo}')", "dblink_get_connections() is not null"),
+    "a connection without a name": ("select dblink_connect_u('{conninfo}')", "works('select dblink_disconnect()')"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("what", LEFT)
-def test_a_job_leaves_no_session_state_for_the_next_one(db, lane, alice, owner, what):
+@pytest.fixture
+def single(request, db):
+    """Both lanes, but with one executor: whatever runs next in the batch lane runs in the same session."""
+    executors = Executors(db, size=1)
+    yield Lane(request.param, executors)
+    executors.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("single", LANES, indirect=True)
+@pytest.mark.parametrize("ending", ["", "; select 1 / 0"], ids=["succeeds", "fails"])
+def test_a_job_leaves_no_session_state_for_the_job_of_another_role(db, single, alice, bob, owner, superuser, ending):
     db.create_role("helper", enrolled=False, options="nologin")
-    owner.execute("grant helper to alice")
-    leave, is_left = LEFT[what]
-    assert lane.run(alice, leave)["state"] == "succeeded", what
+    owner.execute(
+        """grant helper to alice; create schema evil;
+           create function works(statement text) returns boolean language plpgsql as
+             $$ begin execute statement; return true; exception when others then return false; end $$"""
+    )
+    dblink = db.server.dblink_schema
+    superuser.execute(
+        f"grant usage on schema {dblink} to public; grant execute on function {dblink}.dblink_connect_u(text), "
+        f"{dblink}.dblink_connect_u(text, text) to alice"
+    )
+    if db.server.major >= 15:
+        superuser.execute("grant set on parameter session_replication_role to alice")
+    for session in (alice, bob):
+        session.execute(f"set search_path = public, {dblink}")
+    dice = fetch_value(owner, "select random() from setseed(0.25)")
+    conninfo = f"{db.dsn} password='{PASSWORD}'".replace("'", "''")
+    known = {row[0] for row in owner.execute("select name from pg_settings").fetchall()}
 
-    for _ in range(3):
-        row = lane.run(alice, f"do $$ begin if ({is_left}) then raise exception 'it is there'; end if; end $$")
-        assert row["state"] == "succeeded", row["error"]
+    for what, (leave, is_left) in LEFT.items():
+        setting = leave.split()[1]
+        if leave.startswith("set ") and leave.split()[2] == "=" and "." not in setting and setting not in known:
+            continue  # of a newer PostgreSQL
+        if setting == "session_replication_role" and db.server.major < 15:
+            continue  # a superuser's
+        left = single.run(alice, leave.format(conninfo=conninfo) + ending)
+        assert left["sqlstate"] == ("22012" if ending else None), (what, left["error"])
+        look = f"do $$ begin if ({is_left.format(dice=dice)}) then raise exception 'it is there'; end if; end $$"
+        row = single.run(bob, look)
+        assert row["state"] == "succeeded", (what, row["error"])
+
+
+def test_a_job_leaves_no_session_state_for_the_next_one_of_its_role(lane, alice):
+    for leave, is_left in (
+        LEFT[what] for what in ("a setting", "a temporary table", "a prepared statement", "an advisory lock")
+    ):
+        assert lane.run(alice, leave)["state"] == "succeeded"
+        for _ in range(3):
+            row = lane.run(alice, f"do $$ begin if ({is_left}) then raise exception 'it is there'; end if; end $$")
+            assert row["state"] == "succeeded", (leave, row["error"])
+
+
+def test_a_job_with_parameters_that_fails_takes_no_other_along(lane, alice, bob):
+    for session in (alice, bob, alice):
+        assert lane.run_with(session, "select 1 / $1::int", ["0"])["sqlstate"] == "22012"
+        assert lane.run_with(session, "select 1 / $1::int", ["1"])["state"] == "succeeded"
 
 
 def test_the_session_of_one_role_never_runs_the_job_of_another(lane, alice, bob):

@@ -1,5 +1,8 @@
 """What somebody can do who has stolen a worker's login: without its password file, and with it."""
 
+import contextlib
+
+import psycopg
 import pytest
 
 from tests.harness.people import fetch_one, fetch_value, refused
@@ -60,6 +63,111 @@ def test_a_stolen_worker_login_reads_no_table_and_no_secret(alice, thief):
 def test_a_stolen_worker_login_administers_nothing(thief):
     for call in ("enroll('alice')", "pause('default')", "resume('default')", "reset_stats()", "_drop_partitions('0')"):
         assert refused(thief, f"select pgqueue.{call}").sqlstate in ("42501", "42704"), call
+
+
+def claim_of(alice, worker, statement):
+    """A job of alice's in the worker's hands: its number and its token, and the call of alice's runner."""
+    alice.execute("select pgqueue.submit(%s)", [statement])
+    claim = worker.claim_one(kind="batch")
+    role = fetch_value(alice, "select oid from pg_roles where rolname = current_user")
+    runner = f'select pgqueue_run."{role}"({claim.id})'
+    return claim, runner
+
+
+def test_a_stolen_worker_login_runs_what_was_handed_in_and_nothing_else(alice, bob, owner, thief, worker):
+    owner.execute("create table done (n int); grant all on done to alice")
+    unclaimed = fetch_value(alice, "select (pgqueue.submit('insert into done values (0)', delay => '1 h')).id")
+    bobs = fetch_value(bob, "select (pgqueue.submit('select 1')).id")
+    assert worker.claim_one(kind="batch").id == bobs
+    _, run = claim_of(alice, worker, "insert into done values (1)")
+    runner = run[len("select ") :].partition("(")[0]
+
+    # Jobs that nobody has claimed, those of others, and none at all.
+    for number in (unclaimed, bobs, 0, "null"):
+        assert refused(thief, f"select {runner}({number})").sqlstate == "42501", number
+    # Its function cannot be replaced, changed, taken or passed on.
+    for statement in (
+        f"create or replace function {runner}(id bigint) returns bigint language sql as 'select 1'",
+        f"alter function {runner}(bigint) security invoker",
+        f"alter function {runner}(bigint) owner to current_user",
+        f"drop function {runner}(bigint)",
+        "create function pgqueue_run.mine() returns int language sql as 'select 1'",
+    ):
+        assert refused(thief, statement).sqlstate == "42501", statement
+    thief.execute(f"grant execute on function {runner}(bigint) to public")  # a warning: no privileges were granted
+    assert fetch_value(
+        owner, f"select proacl::text !~ '[{{,]=' from pg_proc where oid = '{runner}(bigint)'::regprocedure"
+    )
+    # What it has claimed it can run, as often as it likes: documented, not prevented.
+    for _ in range(2):
+        thief.execute(run)
+    assert fetch_value(owner, "select array_agg(n) from done") == [1, 1]
+
+
+def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief, worker):
+    # Documented, not prevented: a worker says how the jobs ended that it claimed.
+    first, _ = claim_of(alice, worker, "select 1")
+    second, _ = claim_of(alice, worker, "select 2")
+
+    thief.execute("select pgqueue._finish_job(%s, %s, 77)", [first.id, first.token])
+    thief.execute(
+        "select pgqueue._settle_run(array[%s::bigint], array[%s::bigint], %s, true, 1, 1)",
+        [second.id, second.token, '{"sqlstate": "XX000", "message": "forged"}'],
+    )
+
+    assert alice.execute("select state::text, rows, error from pgqueue.jobs order by id").fetchall() == [
+        ("succeeded", 77, None),
+        ("failed", None, "forged"),
+    ]
+    for call in ("_start_job(%s, %s, 1)", "_finish_job(%s, %s, 1)"):  # without its claim it ends nothing
+        third = fetch_value(alice, "select (pgqueue.submit('select 3')).id")
+        with contextlib.suppress(psycopg.Error):
+            thief.execute(f"select pgqueue.{call}", [third, 1])
+        assert fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [third]) == "queued"
+
+
+PREPARED = {
+    "a table": ("create temp table visit (who text)", "insert into visit values ('x')"),
+    "a view": (
+        "create temp view visit as select lair.steal()::text as who from generate_series(1, 1); grant all on pg_temp.visit to public",
+        "do $$ begin perform * from visit; end $$",
+    ),
+    "a type": (
+        "create domain pg_temp.tag as text check (lair.steal() = 1)",
+        "do $$ begin perform 'x'::tag; end $$",
+    ),
+    "a prepared statement": ("prepare look as select lair.steal()", "execute look"),
+    "quotes": (
+        "set standard_conforming_strings = off",
+        r"insert into visit values ('\''); select lair.steal(); --')",
+    ),
+    "a search path": ("set search_path = pg_temp", "insert into visit values ('x')"),
+}
+
+
+@pytest.mark.parametrize("what", PREPARED)
+def test_what_a_thief_has_prepared_in_its_session_is_not_run_by_the_jobs_it_runs(db, alice, owner, worker, what):
+    thief = db.connect(worker.role)
+    prepare, statement = PREPARED[what]
+    owner.execute(
+        "create table visit (who text); create domain tag as text; grant all on visit to alice; create schema lair; grant all on schema lair to public; create table loot (who text); grant all on loot to public"
+    )
+    thief.execute(
+        """create function lair.steal() returns int language sql as $$ insert into public.loot values (current_user) returning 1 $$;
+           create function lair.steal_row() returns trigger language plpgsql as $$ begin perform lair.steal(); return null; end $$"""
+    )
+    thief.execute(prepare)
+    if "table" in prepare or "path" in what:
+        thief.execute(
+            """create temp table if not exists visit (who text); grant all on pg_temp.visit to public;
+               create trigger t after insert on pg_temp.visit for each row execute function lair.steal_row()"""
+        )
+    _, run = claim_of(alice, worker, statement)
+
+    with contextlib.suppress(psycopg.Error):
+        thief.execute(run)
+
+    assert fetch_value(owner, "select count(*) from loot where who <> 'test_worker'") == 0
 
 
 def test_a_stolen_password_file_logs_in_as_the_roles_in_it_and_as_no_other(db, alice, bob, owner, worker):

@@ -90,12 +90,14 @@ begin
     create schema pgqueue_dblink;
     create extension dblink with schema pgqueue_dblink;
   end if;
-  -- dblink may live in any schema: these three functions are all that name it.
+  -- dblink may live in any schema: these functions are all that name it.
   execute replace($body$
     create function pgqueue._dblink_connect(name text, server text) returns text language sql volatile
       begin atomic select DBLINK.dblink_connect(name, server); end;
     create function pgqueue._dblink_disconnect(name text) returns text language sql volatile
       begin atomic select DBLINK.dblink_disconnect(name); end;
+    create function pgqueue._dblink_disconnect_unnamed() returns text language sql volatile
+      begin atomic select DBLINK.dblink_disconnect(); end;
     create function pgqueue._dblink_connections() returns text[] language sql volatile
       begin atomic select DBLINK.dblink_get_connections(); end;
     create function pgqueue._dblink_query(name text, query text) returns setof jsonb language sql volatile
@@ -105,6 +107,7 @@ end
 $$;
 comment on function pgqueue._dblink_connect(text, text) is 'dblink_connect, wherever dblink is installed';
 comment on function pgqueue._dblink_disconnect(text) is 'dblink_disconnect, wherever dblink is installed';
+comment on function pgqueue._dblink_disconnect_unnamed() is 'dblink_disconnect without a name, wherever dblink is installed';
 comment on function pgqueue._dblink_connections() is 'dblink_get_connections, wherever dblink is installed';
 comment on function pgqueue._dblink_query(text, text) is 'dblink, wherever dblink is installed, for answers of one jsonb column';
 

@@ -50,7 +50,14 @@ begin
       if not found then
         raise exception using errcode = '42501', message = pg_catalog.concat('job ', $1, ' is not a claimed job of role ', current_user);
       end if;
-      perform pg_catalog.set_config('pgqueue.job_id', $1::pg_catalog.text, true);
+      -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
+      -- what the job names, nor the quotes in its text for something else.
+      discard temp;
+      deallocate all;
+      perform pg_catalog.set_config('pgqueue.job_id', $1::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true);
+      if not pg_catalog.jsonb_exists(job.settings, 'search_path') then
+        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      end if;
       for setting in select s.key, s.value from pg_catalog.jsonb_each_text(job.settings) s loop
         perform pg_catalog.set_config(setting.key, setting.value, true);
       end loop;
@@ -63,8 +70,16 @@ begin
         execute pg_catalog.concat('execute pgqueue_job(',
           (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
       end if;
-      -- What a job leaves for the commit would run as the worker.
+      -- What a job leaves for the commit would run as the worker. A trigger that runs here can defer what it does once more:
+      -- that runs in the block, where it can write to no table but a temporary one, and so leave nothing behind that DISCARD accepts.
       set constraints all immediate;
+      begin
+        set transaction read only;
+        set constraints all immediate;
+      exception when assert_failure then
+        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
+      end;
+      discard temp;
       execute 'close all';
       return row_count;
     end
@@ -86,6 +101,34 @@ begin
 end
 $make$;
 comment on function pgqueue._make_runner(oid) is 'Makes the runner of a role, if this role may hand a function over to it (else 42501)';
+
+create function pgqueue._run_key(id bigint, secret bigint)
+  returns bigint
+  language sql immutable
+begin atomic
+  -- Anybody sees the key of a lock that is held. From one round of the hash a patient reader could reckon the secret.
+  select hashint8extended(hashint8extended(id, secret), secret);
+end;
+comment on function pgqueue._run_key(bigint, bigint) is
+  'The key of the lock that a job of the batch lane holds while it runs; of job 0 the one that whoever cancels holds';
+
+create function pgqueue._forget_role()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform setseed(uuid_hash_extended(gen_random_uuid(), 0) / 9223372036854775808.0);
+  perform pgqueue._dblink_disconnect(c) from unnest(pgqueue._dblink_connections()) c;
+  begin
+    perform pgqueue._dblink_disconnect_unnamed();
+  exception when connection_does_not_exist then
+    null;
+  end;
+end
+$$;
+comment on function pgqueue._forget_role() is
+  'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink';
 
 create function pgqueue._start_job(id bigint, token bigint, lock_key bigint, out runner text, out is_async boolean)
   language plpgsql volatile security definer
@@ -145,7 +188,8 @@ create procedure pgqueue._run_jobs(ids bigint[], tokens bigint[], secret bigint)
   language plpgsql
 as $$
 declare
-  gate_key bigint := pg_catalog.hashint8extended(0, secret);
+  gate_key bigint := pgqueue._run_key(0, secret);
+  runner text;
   job record;
   row_count bigint;
 begin
@@ -160,12 +204,15 @@ begin
       end if;
       perform pg_catalog.pg_sleep(0.005);
     end loop;
-    select * into job from pgqueue._start_job(ids[n], tokens[n], pg_catalog.hashint8extended(ids[n], secret));
+    select * into job from pgqueue._start_job(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
     if job.runner is not null then
+      if job.runner is distinct from runner then
+        perform pgqueue._forget_role();
+        runner := job.runner;
+      end if;
       execute job.runner into row_count using ids[n];
       -- First of all the search_path: the job may have set it. Then whatever else it left in the session.
       reset all;
-      discard temp;
       discard sequences;
       deallocate all;
       unlisten *;
@@ -253,6 +300,8 @@ as $$
   select case error ->> 'sqlstate'
     when '25001' then true  -- VACUUM and the like
     when '2D000' then true  -- a CALL or DO that commits
+    when '25006' then true  -- it made its transaction read-only, or deferred more than once
+    when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
     when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'  -- SET ROLE: the login of the submitter may
     when '42601' then params is not null  -- not a statement that can be prepared
@@ -308,7 +357,7 @@ as $$
   from (
     select array_agg(r.id) as ids, array_agg(a.pid) as pids, array_agg(a.xact_start) as started_at
     from unnest(ids, pids, secrets) r (id, pid, secret)
-    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = hashint8extended(r.id, r.secret)
+    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = pgqueue._run_key(r.id, r.secret)
     join pg_stat_activity a on a.pid = r.pid
     where a.xact_start < clock_timestamp() - least_ms * interval '1 ms'
   ) running
@@ -323,11 +372,18 @@ create function pgqueue._stop_run(id bigint, pid int, secret bigint, is_final bo
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  run_key bigint := hashint8extended(id, secret);
+  run_key bigint := pgqueue._run_key(id, secret);
+  gate_key bigint := pgqueue._run_key(0, secret);
+  has_gate boolean;
 begin
-  -- While this is held the session begins no other job.
-  perform pg_advisory_xact_lock(hashint8extended(0, secret));
-  if not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
+  -- While this is held the session begins no other job, which passes in no time. Whoever has it for longer is a stranger that has seen
+  -- the key while it was held: the next look tries again, lest nobody looks after the other jobs meanwhile.
+  for attempt in 1 .. 20 loop
+    has_gate := pg_try_advisory_xact_lock(gate_key);
+    exit when has_gate;
+    perform pg_sleep(0.005);
+  end loop;
+  if not has_gate or not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
     return false;
   end if;
   perform case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
@@ -348,7 +404,7 @@ create function pgqueue._set_run_progress(id bigint, pid int, secret bigint, pct
 as $$
 begin
   -- What a session says of a job is believed while that job runs in it.
-  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = hashint8extended(_set_run_progress.id, secret)) then
+  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = pgqueue._run_key(_set_run_progress.id, secret)) then
     perform set_config('synchronous_commit', 'off', true);
     insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
     select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
@@ -407,7 +463,7 @@ revoke all on all procedures in schema pgqueue from public;
 grant usage on schema pgqueue_run to pgqueue_worker;
 grant select on pgqueue.own_claim to pgqueue_user;
 grant execute on function
-  pgqueue._start_job(bigint, bigint, bigint), pgqueue._finish_job(bigint, bigint, bigint),
+  pgqueue._run_key(bigint, bigint), pgqueue._forget_role(), pgqueue._start_job(bigint, bigint, bigint), pgqueue._finish_job(bigint, bigint, bigint),
   pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
   pgqueue._locked_keys(int[]), pgqueue._note_running(bigint[], int[], timestamptz[]), pgqueue._oversee(bigint[], int[], bigint[], int),
   pgqueue._stop_run(bigint, int, bigint, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, int, bigint, int, text),
