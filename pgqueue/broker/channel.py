@@ -52,7 +52,7 @@ class Channel(virtual.Channel):
     #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
     kind = "task"
     #: Takes the number, the token and the delivery tag of jobs that come without a message (kind 'batch').
-    on_bare: Callable[[int, int, str], None] | None = None
+    on_bare: Callable[[int, int, int, str], None] | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
@@ -219,10 +219,11 @@ class Channel(virtual.Channel):
     def deliver(self, claimed: Claimed) -> Subscription:
         """Hand a claimed message to the consumer of its queue, and return that."""
         subscription = next(s for s in self._subscriptions.values() if s.queue == claimed.queue)
-        if claimed.document is None:
+        role = claimed.bare_role
+        if role is not None:
             self.qos.append(None, claimed.delivery_tag)
             if self.on_bare is not None:
-                self.on_bare(claimed.id, claimed.token, claimed.delivery_tag)
+                self.on_bare(claimed.id, claimed.token, role, claimed.delivery_tag)
             return subscription
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, subscription.no_ack)
         if message is None:

@@ -36,7 +36,13 @@ class Claimed(NamedTuple):
     token: int
     queue: str
     redelivered: bool
-    document: str | None
+    #: The message, or the number of a role: a bare job of that role, of which the application needs no message.
+    document: str
+
+    @property
+    def bare_role(self) -> int | None:
+        """Who submitted the job, if it came without a message."""
+        return int(self.document) if self.document.isdigit() else None
 
     @property
     def delivery_tag(self) -> str:

@@ -218,7 +218,6 @@ class Transport(virtual.Transport):
         claimed = self._look_out().take(channel.kind, queue)
         if claimed is None:
             return None
-        assert claimed.document is not None, "only the batch lane takes jobs without a message"
         return channel.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, no_ack)
 
     def stop_consuming(self, channel: OurChannel, queue: str) -> None:

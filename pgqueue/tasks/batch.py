@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from itertools import takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ import psycopg
 from celery.utils.log import get_logger
 from celery.worker import state
 
+from ..broker import identity
 from .fault import ConnectionLost, fields_of, timed_out
 from .recovery import CRASH_SHUTDOWN, wait_for_server
 
@@ -27,8 +29,14 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-_RUNNER = "pgqueue_run."
+_RUNNER = "pgqueue_run.job_"
 _CANCELED = "57014"
+#: What the session has and returns to after each job. The overseer minds the time of each, a timeout here would be that of
+#: a whole call.
+_OPTIONS = (
+    "-c search_path=pg_catalog,pg_temp -c statement_timeout=0"
+    " -c default_transaction_isolation=read\\ committed"
+)
 
 
 class BatchJob(NamedTuple):
@@ -36,6 +44,8 @@ class BatchJob(NamedTuple):
 
     id: int
     token: int
+    #: Who submitted it.
+    role: int
     delivery_tag: str
 
 
@@ -74,6 +84,8 @@ class BatchRunner:
         self._label = label
         self._pool = pool
         self._session: Session | None = None
+        #: Whose jobs the session has run.
+        self._role: int | None = None
         self._chunk: Chunk | None = None
 
     def run(self, chunk: Chunk) -> None:
@@ -97,11 +109,9 @@ class BatchRunner:
                 self._release(left)
                 return
             called_at = monotonic()
-            ids, tokens = [job.id for job in left], [job.token for job in left]
             try:
                 chunk.pid = session.backend_pid
-                session.call("run_jobs", ids=ids, tokens=tokens, secret=chunk.secret)
-                return
+                left = left[self._run_first(session, left, chunk.secret) :]
             except ConnectionLost as lost:
                 chunk.pid = None
                 left = self._settle_lost(chunk, left, lost.fields, called_at, session)
@@ -109,14 +119,26 @@ class BatchRunner:
                 chunk.pid = None
                 fields = fields_of(error)
                 # An error between two jobs is nobody's, unless it comes again.
-                is_jobs = _RUNNER in (fields.get("context") or "") or stalled_at == ids[0]
-                stalled_at = 0 if is_jobs else ids[0]
+                is_jobs = _RUNNER in (fields.get("context") or "") or stalled_at == left[0].id
+                stalled_at = 0 if is_jobs else left[0].id
                 if fields.get("sqlstate") != _CANCELED or not self._is_stopping(chunk):
                     left = self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
                 self._empty(session)
             finally:
                 chunk.pid = None
                 self._chunk = chunk
+
+    def _run_first(self, session: Session, left: Sequence[BatchJob], secret: int) -> int:
+        """Run those in front that are of one role, and return how many they are."""
+        role = left[0].role
+        jobs = list(takewhile(lambda job: job.role == role, left))
+        if role != self._role:
+            session.call("forget_role")
+            self._role = role
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        names = {"jobs": f"jobs_{role}"}
+        session.call_named("run_jobs", names, ids=ids, tokens=tokens, secret=secret, worker=identity.name())
+        return len(jobs)
 
     def close_session(self) -> None:
         """End the session; the next chunk opens another."""
@@ -128,9 +150,7 @@ class BatchRunner:
         if self._session is not None and not self._session.is_alive:
             self.close_session()
         if self._session is None:
-            self._session = self._pool.credentials.log_in_as_worker(f"{self._label}: batches")
-            # The time of a call is that of all its jobs; the overseer minds the time of each.
-            self._session.call("prepare_batch")
+            self._session = self._pool.credentials.log_in_as_worker(f"{self._label}: batches", _OPTIONS)
             self._session.add_notice_handler(self._hear)
         return self._session
 
@@ -138,7 +158,6 @@ class BatchRunner:
         """Take from the session what a job has left and no rollback takes back: locks, prepared statements."""
         try:
             session.reset()
-            session.call("prepare_batch")
         except (psycopg.Error, ConnectionLost) as error:
             logger.info("%s: the session for batches is opened anew: %s", self._label, error)
             self.close_session()

@@ -74,16 +74,16 @@ class Credentials:
         with self._lock:
             self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)
 
-    def log_in_as_worker(self, application_name: str) -> Session:
-        """Open a session of the worker's own role.
+    def log_in_as_worker(self, application_name: str, options: str) -> Session:
+        """Open a session of the worker's own role, with command-line options for the server.
 
         Raises:
             psycopg.OperationalError: the server is away.
         """
-        return self._try(self._find_own_role(), application_name)
+        return self._try(self._find_own_role(), application_name, options)
 
-    def _try(self, role: str, application_name: str) -> Session:
-        return Session.log_in(self._database.listen_conninfo, self._find_own_role(), role, application_name)
+    def _try(self, role: str, application_name: str, options: str = "") -> Session:
+        return Session.log_in(self._database.listen_conninfo, self._find_own_role(), role, application_name, options)
 
     def _find_own_role(self) -> str:
         if self._own_role is None:

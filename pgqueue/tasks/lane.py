@@ -170,10 +170,10 @@ class JobLane(bootsteps.StartStopStep):
         # The transport registers the worker, and with it how many jobs it runs: also on connections to come.
         conf.broker_transport_options = {**conf.broker_transport_options, "executors": self._registered_size}
 
-    def _take_bare(self, job_id: int, token: int, delivery_tag: str) -> None:
+    def _take_bare(self, job_id: int, token: int, role: int, delivery_tag: str) -> None:
         self._bare_tags.add(delivery_tag)
         if self.pool is not None:
-            self.pool.submit_to_batch(BatchJob(job_id, token, delivery_tag))
+            self.pool.submit_to_batch(BatchJob(job_id, token, role, delivery_tag))
 
     def _settle_batch(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
         """Free the places of jobs that are done with their chunk, or (None) that were given back before their turn."""

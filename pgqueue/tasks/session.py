@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import capabilities, generators, pq
+from psycopg import capabilities, generators, pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ..database import close_session, is_quiet, open_session
@@ -18,7 +18,7 @@ from .fault import ConnectionLost, JobFault
 from .result import HAS_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from psycopg.abc import RV, PQGen
@@ -48,8 +48,15 @@ class Session:
         self.server_started_at: datetime = self.call("server_started_at")[0]
 
     @classmethod
-    def log_in(cls, conninfo: str, own_role: str, role: str, application_name: str) -> Session:
+    def log_in(cls, conninfo: str, own_role: str, role: str, application_name: str, options: str = "") -> Session:
         """Log in as `role`, with the worker's own credentials if it is the worker's role, else with what libpq finds.
+
+        Args:
+            conninfo: where, and as whom the worker itself logs in.
+            own_role: the worker's role.
+            role: whose session it is to be.
+            application_name: how the server shows it.
+            options: command-line options for the server, beside those of the conninfo.
 
         Raises:
             psycopg.OperationalError: the server is away or refuses the login.
@@ -59,6 +66,8 @@ class Session:
             # An empty password keeps libpq from taking PGPASSWORD, the worker's, and lets it ask the password file.
             overrides |= {"user": role, "password": ""}
         given = {key: value for key, value in conninfo_to_dict(conninfo).items() if key not in overrides}
+        if options:
+            given["options"] = f"{given.get('options', '')} {options}"
         as_role = make_conninfo("", **given, **overrides)
         return cls(open_session(as_role, application_name, is_watched=True), as_role)
 
@@ -89,6 +98,19 @@ class Session:
             psycopg.Error: as the server said it.
         """
         return self.call_together((name, params))
+
+    def call_named(self, name: str, names: Mapping[str, str], **params: object) -> None:
+        """Run one named query in which {placeholders} stand for names of the database.
+
+        Raises:
+            ConnectionLost, psycopg.Error: as `call`.
+        """
+        text = sql.SQL(query(name)).format(**{place: sql.Identifier(name) for place, name in names.items()})
+        try:
+            self._connection.execute(text, params)
+        except psycopg.Error as error:
+            self._raise_if_lost(error)
+            raise
 
     def call_together(self, *calls: tuple[str, dict[str, object]]) -> tuple[Any, ...]:
         """Run named queries in one round trip, none after one that fails; return the first row of the last.

@@ -37,8 +37,8 @@ class Executors:
 
     def submit(self, claim: Claim) -> None:
         """Let an executor run a claimed job, in the lane that the claim says."""
-        if claim.message is None:
-            self.pool.submit_to_batch(BatchJob(claim.id, claim.token, f"{claim.id}:{claim.token}"))
+        if isinstance(claim.message, int):
+            self.pool.submit_to_batch(BatchJob(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}"))
             return
         job = ClaimedJob.from_headers(claim.message["headers"])
         self.pool.submit(Assignment(job, self._accept(job), self._end(job)))

@@ -142,12 +142,11 @@ def test_progress_touches_its_own_rows(crowd):
 
 def test_a_job_of_the_batch_lane_touches_its_own_rows(crowd):
     rows, _ = claim(crowd, ["busy"], 2000)
-    runner = fetch_value(crowd.owner, "select 'pgqueue_run.\"' || 'alice'::regrole::oid || '\"'")
+    runner = fetch_value(crowd.owner, "select 'pgqueue_run.job_' || 'alice'::regrole::oid")
 
     def run(job_id, token):
-        yield crowd.explained.run("select * from pgqueue._start_job(%s, %s, 1)", [job_id, token])
-        yield crowd.explained.run(f"select {runner}(%s)", [job_id])
-        yield crowd.explained.run("select pgqueue._finish_job(%s, %s, 1)", [job_id, token])
+        yield crowd.explained.run(f"select {runner}(%s, %s, 1)", [job_id, token])
+        yield crowd.explained.run("select pgqueue._finish_job(%s, %s, 1, 'somebody')", [job_id, token])
 
     for row in rows[:7]:  # plpgsql thinks about a generic plan from the sixth time on
         steps = list(run(*row))

@@ -70,7 +70,7 @@ def claim_of(alice, worker, statement):
     alice.execute("select pgqueue.submit(%s)", [statement])
     claim = worker.claim_one(kind="batch")
     role = fetch_value(alice, "select oid from pg_roles where rolname = current_user")
-    runner = f'select pgqueue_run."{role}"({claim.id})'
+    runner = f"select pgqueue_run.job_{role}({claim.id}, {claim.token}, 1)"
     return claim, runner
 
 
@@ -78,25 +78,27 @@ def test_a_stolen_worker_login_runs_what_was_handed_in_and_nothing_else(alice, b
     owner.execute("create table done (n int); grant all on done to alice")
     unclaimed = fetch_value(alice, "select (pgqueue.submit('insert into done values (0)', delay => '1 h')).id")
     bobs = fetch_value(bob, "select (pgqueue.submit('select 1')).id")
-    assert worker.claim_one(kind="batch").id == bobs
+    of_bob = worker.claim_one(kind="batch")
+    assert of_bob.id == bobs
     _, run = claim_of(alice, worker, "insert into done values (1)")
     runner = run[len("select ") :].partition("(")[0]
 
-    # Jobs that nobody has claimed, those of others, and none at all.
-    for number in (unclaimed, bobs, 0, "null"):
-        assert refused(thief, f"select {runner}({number})").sqlstate == "42501", number
+    # Jobs of others, jobs that nobody has claimed, and none at all.
+    assert refused(thief, f"select {runner}({of_bob.id}, {of_bob.token}, 1)").sqlstate == "42501"
+    for key in (f"{unclaimed}, 0", f"{unclaimed}, null", "0, 0", "null, null"):
+        assert fetch_value(thief, f"select {runner}({key}, 1)") is None, key
     # Its function cannot be replaced, changed, taken or passed on.
     for statement in (
-        f"create or replace function {runner}(id bigint) returns bigint language sql as 'select 1'",
-        f"alter function {runner}(bigint) security invoker",
-        f"alter function {runner}(bigint) owner to current_user",
-        f"drop function {runner}(bigint)",
+        f"create or replace function {runner}(id bigint, token bigint, lock_key bigint) returns bigint language sql as 'select 1'",
+        f"alter function {runner}(bigint, bigint, bigint) security invoker",
+        f"alter function {runner}(bigint, bigint, bigint) owner to current_user",
+        f"drop function {runner}(bigint, bigint, bigint)",
         "create function pgqueue_run.mine() returns int language sql as 'select 1'",
     ):
         assert refused(thief, statement).sqlstate == "42501", statement
-    thief.execute(f"grant execute on function {runner}(bigint) to public")  # a warning: no privileges were granted
+    thief.execute(f"grant execute on function {runner}(bigint, bigint, bigint) to public")  # a warning: no privileges were granted
     assert fetch_value(
-        owner, f"select proacl::text !~ '[{{,]=' from pg_proc where oid = '{runner}(bigint)'::regprocedure"
+        owner, f"select proacl::text !~ '[{{,]=' from pg_proc where oid = '{runner}(bigint, bigint, bigint)'::regprocedure"
     )
     # What it has claimed it can run, as often as it likes: documented, not prevented.
     for _ in range(2):
@@ -109,7 +111,7 @@ def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief
     first, _ = claim_of(alice, worker, "select 1")
     second, _ = claim_of(alice, worker, "select 2")
 
-    thief.execute("select pgqueue._finish_job(%s, %s, 77)", [first.id, first.token])
+    thief.execute("select pgqueue._finish_job(%s, %s, 77, 'me')", [first.id, first.token])
     thief.execute(
         "select pgqueue._settle_run(array[%s::bigint], array[%s::bigint], %s, true, 1, 1)",
         [second.id, second.token, '{"sqlstate": "XX000", "message": "forged"}'],
@@ -119,7 +121,7 @@ def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief
         ("succeeded", 77, None),
         ("failed", None, "forged"),
     ]
-    for call in ("_start_job(%s, %s, 1)", "_finish_job(%s, %s, 1)"):  # without its claim it ends nothing
+    for call in ("_take_job(%s, %s, 1)", "_finish_job(%s, %s, 1, 'me')"):  # without its claim it ends nothing
         third = fetch_value(alice, "select (pgqueue.submit('select 3')).id")
         with contextlib.suppress(psycopg.Error):
             thief.execute(f"select pgqueue.{call}", [third, 1])

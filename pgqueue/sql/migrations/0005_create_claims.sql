@@ -331,7 +331,7 @@ begin
                 -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
                 and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
                 and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
-             then null
+             then to_json(c.submitter::bigint)
            else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
                                      c.timeout, c.kept, c.label) end
     from claimed c
@@ -365,7 +365,7 @@ begin
 end
 $$;
 comment on function pgqueue._claim(int, text, text[], int) is
-  'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and no message for those that the batch lane can run';
+  'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and only the submitter for those that the batch lane can run';
 
 create function pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint,
                                      submitter oid, sql text, params text[], settings jsonb, timeout interval,

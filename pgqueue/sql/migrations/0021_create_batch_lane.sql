@@ -6,13 +6,6 @@
 create schema pgqueue_run;
 comment on schema pgqueue_run is 'The runners: for each enrolled role a function that it owns and that runs its jobs';
 
-create view pgqueue.own_claim with (security_barrier) as
-  select id, sql, params, settings
-  from pgqueue.message
-  -- Only claimed messages have a token. Not said with the state, lest the planner goes through all claimed ones.
-  where submitter = quote_ident(current_user)::regrole::oid and kind = 'job' and token is not null;
-comment on view pgqueue.own_claim is 'What a runner may run: the claimed jobs of the role that runs';
-
 create function pgqueue._drop_runner(role oid)
   returns void
   language plpgsql volatile security definer
@@ -20,8 +13,9 @@ create function pgqueue._drop_runner(role oid)
 as $$
 begin
   -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
-  if to_regprocedure(format('pgqueue_run.%I(bigint)', role::text)) is not null then
-    execute format('drop function pgqueue_run.%I(bigint)', role::text);
+  if to_regprocedure(format('pgqueue_run.job_%s(bigint, bigint, bigint)', role)) is not null then
+    execute format('drop function pgqueue_run.job_%s(bigint, bigint, bigint)', role);
+    execute format('drop procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text)', role);
   end if;
 end
 $$;
@@ -33,34 +27,44 @@ create function pgqueue._make_runner(role oid)
   set search_path = pg_catalog, pg_temp
 as $make$
 declare
-  is_ours boolean := pg_has_role(current_user, role, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end);
+  version int := current_setting('server_version_num');
+  is_ours boolean := pg_has_role(current_user, role, case when version >= 160000 then 'set' else 'member' end);
+  last_words text := '';
 begin
+  if version < 180000 then
+    -- Up to PostgreSQL 17 what a trigger defers at the end runs at the commit as the worker: here it runs in a block in which it can
+    -- write to no table but a temporary one, and so leave nothing behind that DISCARD accepts.
+    last_words := $words$
+      begin
+        set transaction read only;
+        set constraints all immediate;
+      exception when assert_failure then
+        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
+      end;
+    $words$;
+  end if;
   perform pgqueue._drop_runner(role);
   execute format($body$
-    create function pgqueue_run.%1$I(id bigint)
+    create function pgqueue_run.job_%1$s(id bigint, token bigint, lock_key bigint)
       returns bigint
       language plpgsql volatile security definer
     as $run$
     declare
-      job record;
-      setting record;
-      row_count bigint;
+      job record := pgqueue._take_job(id, token, lock_key);
+      row_count bigint := -1;
     begin
-      select o.sql, o.params, o.settings into job from pgqueue.own_claim o where o.id operator(pg_catalog.=) $1;
-      if not found then
-        raise exception using errcode = '42501', message = pg_catalog.concat('job ', $1, ' is not a claimed job of role ', current_user);
+      if job.sql is null then
+        return null;
+      elsif job.submitter operator(pg_catalog.<>) current_user then
+        raise exception using errcode = '42501', message = pg_catalog.concat('job ', id, ' is not a job of role ', current_user);
       end if;
       -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
       -- what the job names, nor the quotes in its text for something else.
       discard temp;
       deallocate all;
-      perform pg_catalog.set_config('pgqueue.job_id', $1::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true);
-      if not pg_catalog.jsonb_exists(job.settings, 'search_path') then
-        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-      end if;
-      for setting in select s.key, s.value from pg_catalog.jsonb_each_text(job.settings) s loop
-        perform pg_catalog.set_config(setting.key, setting.value, true);
-      end loop;
+      perform pg_catalog.set_config(s.key, s.value, true)
+      from pg_catalog.jsonb_each_text(pg_catalog.jsonb_build_object(
+        'pgqueue.job_id', id, 'standard_conforming_strings', 'on', 'search_path', 'pg_catalog, pg_temp') operator(pg_catalog.||) job.settings) s;
       if job.params is null then
         execute job.sql;
         get diagnostics row_count = row_count;
@@ -70,29 +74,62 @@ begin
         execute pg_catalog.concat('execute pgqueue_job(',
           (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
       end if;
-      -- What a job leaves for the commit would run as the worker. A trigger that runs here can defer what it does once more:
-      -- that runs in the block, where it can write to no table but a temporary one, and so leave nothing behind that DISCARD accepts.
+      -- What a job leaves for the commit is its own: it fails here.
       set constraints all immediate;
-      begin
-        set transaction read only;
-        set constraints all immediate;
-      exception when assert_failure then
-        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
-      end;
+      %2$s
       discard temp;
       execute 'close all';
       return row_count;
     end
     $run$
-  $body$, role::text);
-  execute format('revoke all on function pgqueue_run.%I(bigint) from public', role::text);
-  execute format('grant execute on function pgqueue_run.%I(bigint) to pgqueue_worker', role::text);
-  -- To hand the function over one must be able to become the role, and the role to create functions here: for a moment.
+  $body$, role, last_words);
+  execute format($body$
+    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], secret bigint, worker text)
+      language plpgsql
+    as $run$
+    declare
+      gate_key bigint := pgqueue._run_key(0, secret);
+      row_count bigint;
+      is_async boolean;
+      done text;
+      is_done boolean;
+    begin
+      for n in 1 .. pg_catalog.cardinality(ids) loop
+        -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job.
+        if pg_catalog.pg_try_advisory_lock(gate_key) then
+          is_done := pg_catalog.pg_advisory_unlock(gate_key);
+        else
+          call pgqueue._wait_at_gate(gate_key);
+        end if;
+        row_count := pgqueue_run.job_%1$s(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
+        if row_count is not null then
+          is_async := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
+          -- To what the session was opened with: first of all the search_path, which the job may have set.
+          reset all;
+          discard sequences;
+          deallocate all;
+          unlisten *;
+          done := pg_catalog.pg_advisory_unlock_all();
+          if is_async then
+            done := pg_catalog.set_config('synchronous_commit', 'off', true);
+          end if;
+          is_done := pgqueue._finish_job(ids[n], tokens[n], row_count, worker);
+        end if;
+        commit;
+      end loop;
+    end
+    $run$
+  $body$, role);
+  execute format('revoke all on function pgqueue_run.job_%s(bigint, bigint, bigint) from public', role);
+  execute format('grant execute on function pgqueue_run.job_%s(bigint, bigint, bigint) to pgqueue_worker', role);
+  execute format('revoke all on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) from public', role);
+  execute format('grant execute on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) to pgqueue_worker', role);
+  -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
   execute format('grant create on schema pgqueue_run to %s', role::regrole);
-  execute format('alter function pgqueue_run.%I(bigint) owner to %s', role::text, role::regrole);
+  execute format('alter function pgqueue_run.job_%s(bigint, bigint, bigint) owner to %s', role, role::regrole);
   execute format('revoke create on schema pgqueue_run from %s', role::regrole);
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
@@ -130,36 +167,68 @@ $$;
 comment on function pgqueue._forget_role() is
   'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink';
 
-create function pgqueue._start_job(id bigint, token bigint, lock_key bigint, out runner text, out is_async boolean)
+create function pgqueue._take_job(id bigint, token bigint, lock_key bigint, out submitter text, out sql text, out params text[], out settings jsonb)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  role oid;
+  expires_at timestamptz;
+  is_locked boolean;
+begin
+  select q.submitter, q.sql, q.params, q.settings, q.expires_at into role, sql, params, settings, expires_at
+  from pgqueue.message q where q.id = _take_job.id and q.token = _take_job.token and q.kind = 'job' for update;
+  if not found then
+    return;
+  elsif exists (select from pgqueue.request r where r.id = _take_job.id and r.kind = 'cancel') then
+    sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+    return;
+  elsif expires_at <= clock_timestamp() then
+    sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
+    return;
+  end if;
+  submitter := pg_get_userbyid(role);
+  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
+  is_locked := pg_try_advisory_xact_lock(lock_key);
+  is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
+end
+$$;
+comment on function pgqueue._take_job(bigint, bigint, bigint) is
+  'First in the transaction of a job in the batch lane: what to run, and as whom. All NULL: it has ended, or the claim is lost. The token is the key to it';
+
+create function pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb)
+  returns text
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   m pgqueue.message;
 begin
-  select * into m from pgqueue.message q where q.id = _start_job.id and q.token = _start_job.token for update;
-  if not found then
-    return;
-  elsif exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') then
-    delete from pgqueue.message q where q.id = m.id;
-    perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
-    return;
-  elsif m.expires_at <= clock_timestamp() then
-    delete from pgqueue.message q where q.id = m.id;
-    perform pgqueue._archive(m, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', m.expires_at)), null, null);
-    return;
-  end if;
-  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-  perform pg_try_advisory_xact_lock(lock_key), pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (m.id % 2147483647)::int);
-  runner := 'select pgqueue_run."' || m.submitter || '"($1)';
-  is_async := m.settings ->> 'synchronous_commit' = 'off';
+  delete from pgqueue.message q where q.id = _end_job.id returning * into m;
+  perform pgqueue._archive(m, state, error, null, null);
+  return null;
 end
 $$;
-comment on function pgqueue._start_job(bigint, bigint, bigint) is
-  'First in the transaction of a job in the batch lane: how to run it; NULL: it has ended, or the claim is lost';
+comment on function pgqueue._end_job(bigint, pgqueue.job_state, jsonb) is 'Ends a job that did not begin. Returns NULL';
 
-create function pgqueue._finish_job(id bigint, token bigint, row_count bigint)
-  returns void
+create procedure pgqueue._wait_at_gate(gate_key bigint)
+  language plpgsql
+as $$
+begin
+  -- Any role can take this lock if it finds out the key: so it is not waited for longer than a cancel takes.
+  for attempt in 1 .. 50 loop
+    if pg_catalog.pg_try_advisory_lock(gate_key) then
+      perform pg_catalog.pg_advisory_unlock(gate_key);
+      exit;
+    end if;
+    perform pg_catalog.pg_sleep(0.005);
+  end loop;
+end
+$$;
+comment on procedure pgqueue._wait_at_gate(bigint) is 'Waits until nobody cancels in this session';
+
+create function pgqueue._finish_job(id bigint, token bigint, row_count bigint, worker text)
+  returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -169,67 +238,21 @@ begin
   -- Only jobs that took a while have been noted as running.
   delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
   with gone as (
-    delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token returning *
+    delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token
+    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
   )
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
                                attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
-         _finish_job.row_count, m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg,
-         (select w.name from pgqueue.worker w where w.id = m.worker_id)
+         nullif(_finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, _finish_job.worker
   from gone m;
   if not found then
     perform pgqueue._claim_lost(id);
   end if;
+  return true;
 end
 $$;
-comment on function pgqueue._finish_job(bigint, bigint, bigint) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together';
-
-create procedure pgqueue._run_jobs(ids bigint[], tokens bigint[], secret bigint)
-  language plpgsql
-as $$
-declare
-  gate_key bigint := pgqueue._run_key(0, secret);
-  runner text;
-  job record;
-  row_count bigint;
-begin
-  for n in 1 .. pg_catalog.cardinality(ids) loop
-    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job. Any
-    -- role can take it if it finds out the key: so it is not waited for longer than a cancel takes.
-    for attempt in 1 .. 50 loop
-      if pg_catalog.pg_try_advisory_lock(gate_key) then
-        perform pg_catalog.pg_advisory_unlock(gate_key);
-        exit;
-      end if;
-      perform pg_catalog.pg_sleep(0.005);
-    end loop;
-    select * into job from pgqueue._start_job(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
-    if job.runner is not null then
-      if job.runner is distinct from runner then
-        perform pgqueue._forget_role();
-        runner := job.runner;
-      end if;
-      execute job.runner into row_count using ids[n];
-      -- First of all the search_path: the job may have set it. Then whatever else it left in the session.
-      reset all;
-      discard sequences;
-      deallocate all;
-      unlisten *;
-      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('statement_timeout', '0', false),
-              pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
-              pg_catalog.pg_advisory_unlock_all();
-      perform pgqueue._finish_job(ids[n], tokens[n], row_count);
-      if job.is_async then
-        perform pg_catalog.set_config('synchronous_commit', 'off', true);
-      end if;
-    end if;
-    commit;
-  end loop;
-end
-$$;
-comment on procedure pgqueue._run_jobs(bigint[], bigint[], bigint) is
-  'Runs claimed jobs, each in a transaction of its own. An error ends it; pgqueue._settle_run then says what is left to run';
+comment on function pgqueue._finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
 
 create function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
   returns table (id bigint, token bigint, verdict text)
@@ -272,7 +295,7 @@ begin
 end
 $$;
 comment on function pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int) is
-  'After pgqueue._run_jobs ended with an error: what became of the job that raised it, and the jobs that are still to be run (verdict NULL)';
+  'After a call that runs jobs ended with an error: what became of the job that raised it, and the jobs that are still to be run (verdict NULL)';
 
 create function pgqueue._without_runner(error jsonb, sql text)
   returns jsonb
@@ -461,12 +484,12 @@ select pgqueue._make_runner(k.role) from pgqueue.role_key k;
 revoke all on all functions in schema pgqueue from public;
 revoke all on all procedures in schema pgqueue from public;
 grant usage on schema pgqueue_run to pgqueue_worker;
-grant select on pgqueue.own_claim to pgqueue_user;
+grant execute on function pgqueue._take_job(bigint, bigint, bigint) to pgqueue_user;
 grant execute on function
-  pgqueue._run_key(bigint, bigint), pgqueue._forget_role(), pgqueue._start_job(bigint, bigint, bigint), pgqueue._finish_job(bigint, bigint, bigint),
+  pgqueue._run_key(bigint, bigint), pgqueue._forget_role(), pgqueue._finish_job(bigint, bigint, bigint, text),
   pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
   pgqueue._locked_keys(int[]), pgqueue._note_running(bigint[], int[], timestamptz[]), pgqueue._oversee(bigint[], int[], bigint[], int),
   pgqueue._stop_run(bigint, int, bigint, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, int, bigint, int, text),
   pgqueue._ended_jobs(bigint[]), pgqueue._running_message(bigint, bigint)
   to pgqueue_worker;
-grant execute on procedure pgqueue._run_jobs(bigint[], bigint[], bigint) to pgqueue_worker;
+grant execute on procedure pgqueue._wait_at_gate(bigint) to pgqueue_worker;

@@ -1,1 +1,1 @@
-call pgqueue._run_jobs(%(ids)s, %(tokens)s, %(secret)s)
+call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(secret)s, %(worker)s)
