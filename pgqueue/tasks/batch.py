@@ -16,7 +16,6 @@ import psycopg
 from celery.utils.log import get_logger
 from celery.worker import state
 
-from ..broker import identity
 from .fault import ConnectionLost, fields_of, timed_out
 from .recovery import CRASH_SHUTDOWN, wait_for_server
 
@@ -31,12 +30,8 @@ logger = get_logger(__name__)
 
 _RUNNER = "pgqueue_run.job_"
 _CANCELED = "57014"
-#: What the session has and returns to after each job. The overseer minds the time of each, a timeout here would be that of
-#: a whole call.
-_OPTIONS = (
-    "-c search_path=pg_catalog,pg_temp -c statement_timeout=0"
-    " -c default_transaction_isolation=read\\ committed"
-)
+#: What the session returns to after each job. A timeout here would be that of a whole call: the overseer minds theirs.
+_OPTIONS = "-c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"
 
 
 class BatchJob(NamedTuple):
@@ -137,7 +132,7 @@ class BatchRunner:
             self._role = role
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         names = {"jobs": f"jobs_{role}"}
-        session.call_named("run_jobs", names, ids=ids, tokens=tokens, secret=secret, worker=identity.name())
+        session.call_named("run_jobs", names, ids=ids, tokens=tokens, secret=secret, worker=self._pool.worker_name)
         return len(jobs)
 
     def close_session(self) -> None:

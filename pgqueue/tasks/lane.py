@@ -136,6 +136,7 @@ class JobLane(bootsteps.StartStopStep):
             lambda: self._on_report(consumer),
             self._settle_batch,
             lambda *told: runs.begin(consumer, *told),
+            consumer.hostname,
         )
         self._announcer, self._long_runs = announcer, runs
         announcer.start()

@@ -49,7 +49,10 @@ class ExecutorPool:
         on_report: Callable[[], None],
         on_batch: Callable[[Sequence[BatchJob], Chunk | None], None] = lambda _jobs, _chunk: None,
         on_long: Callable[[BatchJob, str, int, float], None] = lambda *_told: None,
+        worker_name: str = "",
     ) -> None:
+        #: What the history says of who ran a job.
+        self.worker_name = worker_name
         self.is_stopped = threading.Event()
         self.books = Bookkeeping(database, self.is_stopped)
         self.credentials = Credentials(database)

@@ -24,7 +24,7 @@ class Executors:
         self.delivered: list[tuple[int, Any]] = []
         self.accepted: list[int] = []
         self.database = database.Database(db.dsn_for(self.claimant.role))
-        self.pool = ExecutorPool(self.database, (size, size), lambda: None)
+        self.pool = ExecutorPool(self.database, (size, size), lambda: None, worker_name="executors")
         self._queue = queue
         self._is_stopped = threading.Event()
         #: Cleared while nobody launches anything, it spares the others the cost of looking.

@@ -96,9 +96,12 @@ def test_a_stolen_worker_login_runs_what_was_handed_in_and_nothing_else(alice, b
         "create function pgqueue_run.mine() returns int language sql as 'select 1'",
     ):
         assert refused(thief, statement).sqlstate == "42501", statement
-    thief.execute(f"grant execute on function {runner}(bigint, bigint, bigint) to public")  # a warning: no privileges were granted
+    thief.execute(
+        f"grant execute on function {runner}(bigint, bigint, bigint) to public"
+    )  # a warning: no privileges were granted
     assert fetch_value(
-        owner, f"select proacl::text !~ '[{{,]=' from pg_proc where oid = '{runner}(bigint, bigint, bigint)'::regprocedure"
+        owner,
+        f"select proacl::text !~ '[{{,]=' from pg_proc where oid = '{runner}(bigint, bigint, bigint)'::regprocedure",
     )
     # What it has claimed it can run, as often as it likes: documented, not prevented.
     for _ in range(2):
