@@ -61,6 +61,10 @@ begin
   end if;
   -- What the caller's own transaction holds is never waited for: it would wait for this call in turn.
   perform set_config('lock_timeout', '5s', true);
+  if op in ('status', 'result') and args ? 'wait_ms' then
+    perform pgqueue._locate(role, handle, case op when 'status' then '55000' else '42704' end);
+    perform pgqueue._await_end(handle.id, (args ->> 'wait_ms')::int);
+  end if;
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
     return;
@@ -106,6 +110,32 @@ begin
 end
 $$;
 comment on function pgqueue._gate(text, oid, bigint, text, text) is 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
+
+create function pgqueue._await_end(id bigint, max_ms int)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  class int := pgqueue._lock_class('job');
+  key int := (id % 2147483647)::int;
+  since timestamptz := clock_timestamp();
+  until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
+begin
+  while clock_timestamp() < until and exists (select from pgqueue.message m where m.id = _await_end.id) loop
+    if pg_try_advisory_lock_shared(class, key) then
+      perform pg_advisory_unlock_shared(class, key),
+              -- It does not run yet.
+              pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
+    else
+      -- Its commit wakes us.
+      perform pgqueue._wait_for_run(id, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
+    end if;
+  end loop;
+end
+$$;
+comment on function pgqueue._await_end(bigint, int) is
+  'Sleeps in the gate until a job has ended or so long, a second at most: the caller cannot be canceled meanwhile before PostgreSQL 17';
 
 create function pgqueue._launch(role oid, args jsonb)
   returns pgqueue.handle
@@ -291,7 +321,17 @@ begin atomic
 end;
 comment on function pgqueue._request(pgqueue.handle) is 'A handle as the gate takes it';
 
-create function pgqueue._status(handle pgqueue.handle, out state pgqueue.job_state, out live boolean, out running boolean)
+create function pgqueue._with_wait(request jsonb, since timestamptz, left_s float8 default 60)
+  returns jsonb
+  language sql volatile
+begin atomic
+  -- Most jobs are short: for them the gate waits, and one request is enough. Later it is the caller that sleeps (pgqueue._doze).
+  select case when clock_timestamp() < since + interval '1 s'
+         then request || jsonb_build_object('wait_ms', least(100, greatest(0, ceil(left_s * 1000)))::int) else request end;
+end;
+comment on function pgqueue._with_wait(jsonb, timestamptz, float8) is 'A request about a job that has been waited for since an instant: in the first second the gate waits a moment for its end';
+
+create function pgqueue._status(handle pgqueue.handle, wait jsonb default '{}', out state pgqueue.job_state, out live boolean, out running boolean)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
@@ -302,7 +342,7 @@ begin
     raise exception 'handle cannot be NULL' using errcode = '22004';
   end if;
   begin
-    select * into answer from pgqueue._call('status', pgqueue._request(handle));
+    select * into answer from pgqueue._call('status', pgqueue._request(handle) || wait);
   exception when undefined_object then
     -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
     if exists (select from pgqueue.outbox o where o.id = handle.id) then
@@ -316,7 +356,7 @@ begin
   running := answer ->> 'running';
 end
 $$;
-comment on function pgqueue._status(pgqueue.handle) is 'The state of a job as it is now, in any isolation level';
+comment on function pgqueue._status(pgqueue.handle, jsonb) is 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
 
 create function pgqueue._wait_for_run(id bigint, max_ms bigint)
   returns boolean
@@ -369,8 +409,11 @@ create function pgqueue._wait_on(handle pgqueue.handle, live boolean, running bo
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  since timestamptz := clock_timestamp();
+  began timestamptz := clock_timestamp();
+  since timestamptz := began;
   until timestamptz := since + timeout;
+  left_s float8;
+  wait jsonb;
 begin
   loop
     if not live then
@@ -378,8 +421,12 @@ begin
     elsif clock_timestamp() >= until then
       return false;
     end if;
-    since := pgqueue._doze(handle.id, running, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
-    select s.live, s.running into live, running from pgqueue._status(handle) s;
+    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
+    wait := pgqueue._with_wait('{}', began, left_s);
+    if wait = '{}' then
+      since := pgqueue._doze(handle.id, running, since, left_s);
+    end if;
+    select s.live, s.running into live, running from pgqueue._status(handle, wait) s;
   end loop;
 end
 $$;
@@ -391,11 +438,15 @@ create function pgqueue.wait(handle pgqueue.handle, timeout interval default nul
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  began timestamptz := clock_timestamp();
+  until timestamptz := began + timeout;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  return (select pgqueue._wait_on(handle, s.live, s.running, timeout) from pgqueue._status(handle) s);
+  return (select pgqueue._wait_on(handle, s.live, s.running, until - clock_timestamp())
+          from pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60))) s);
 end
 $$;
 comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
@@ -444,13 +495,16 @@ create function pgqueue._fetch_result(handle pgqueue.handle, out seq bigint, out
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  since timestamptz := clock_timestamp();
+  began timestamptz := clock_timestamp();
+  since timestamptz := began;
+  request jsonb;
   live jsonb;
 begin
   loop
     live := null;
+    request := pgqueue._with_wait(pgqueue._request(handle), began);
     begin
-      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n) loop
+      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request) with ordinality c (answer, n) loop
         if seq = 0 and answer ? 'live' then
           live := answer;
         else
@@ -462,6 +516,7 @@ begin
       raise;
     end;
     exit when live is null;
+    continue when request ? 'wait_ms';
     since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
   end loop;
 end

@@ -34,7 +34,7 @@ grant execute on function
   pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._sealed(text, text), pgqueue._session_settings(), pgqueue._values_of(text),
   pgqueue._keep_captured(text), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text, oid, bigint, text, text), pgqueue._close_loopback(),
-  pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle), pgqueue._wait_for_run(bigint, bigint),
+  pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
   pgqueue._doze(bigint, boolean, timestamptz, float8), pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval), pgqueue._forward_notices(jsonb),
   pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle),
   pgqueue._consume_result(pgqueue.handle), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),

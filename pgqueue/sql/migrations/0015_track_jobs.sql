@@ -135,6 +135,9 @@ begin
   if args ? 'pid' then
     job := pgqueue._find_tracked(role, args);
     if job.id is not null then
+      if args ? 'wait_ms' then
+        perform pgqueue._await_end(job.id, (args ->> 'wait_ms')::int);
+      end if;
       described := pgqueue._describe_tracked(job, (args ->> 'sql_length')::int);
       return next described;
       if args ? 'read' and (described ->> 'ended_at') is not null and job.kept <> 'none' then

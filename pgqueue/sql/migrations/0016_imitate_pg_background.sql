@@ -216,15 +216,18 @@ create function pgqueue._read_tracked(want_pid int, want_cookie bigint, out is_f
 as $$
 declare
   request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
-  since timestamptz := clock_timestamp();
+  began timestamptz := clock_timestamp();
+  since timestamptz := began;
+  waiting jsonb;
   answer jsonb;
   has_rows boolean;
 begin
   loop
+    waiting := pgqueue._with_wait(request, began);
     job := null;
     answer := null;
     is_first := true;
-    for rows in select c from pgqueue._call('tracked', request) c loop
+    for rows in select c from pgqueue._call('tracked', waiting) c loop
       if job is null then
         job := rows;
         perform pgqueue._require_readable(want_pid, job);
@@ -249,6 +252,7 @@ begin
       end if;
     end loop;
     exit when answer is not null;
+    continue when waiting ? 'wait_ms';
     since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
   end loop;
   if is_first then
