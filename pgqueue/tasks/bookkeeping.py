@@ -5,6 +5,7 @@ A run that the job's own session can report is reported there, the rest over the
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..database import Database
     from .batch import BatchJob
-    from .claim import ClaimedJob
+    from .claim import ClaimedJob, Run
     from .fault import Fields
     from .session import Session
 
@@ -40,21 +41,38 @@ class Bookkeeping:
         self._database = database
         self._is_stopped = is_stopped
 
-    def fail(self, job: ClaimedJob, fields: Fields, session: Session | None, notices: str | None = None) -> Outcome:
-        """Report a run that was rolled back: the job is retried later, failed, or canceled if somebody asked for it."""
-        params = {**job.key, "error": json.dumps(fields)}
-        try:
-            if session is None:
-                ((verdict,),) = self._fetch("fail_any_job", **params)
-            elif notices is None:
-                (verdict,) = session.call("fail_job", **params)
-            else:
-                keeping = ("keep_notices", {**job.key, "notices": notices})
-                (verdict,) = session.call_together(keeping, ("fail_job", {**params}))
-        except psycopg.errors.InsufficientPrivilege:
-            # The submitter was unenrolled since. Only the worker can still report.
+    def fail(
+        self,
+        job: ClaimedJob,
+        fields: Fields,
+        session: Session | None,
+        run: Run | None,
+        notices: str | None = None,
+    ) -> Outcome:
+        """Report a run that was rolled back: the job is retried later, failed, or canceled if somebody asked for it.
+
+        Args:
+            run: None if the job did not begin.
+        """
+        params: dict[str, object] = {**job.key, "error": json.dumps(fields)}
+        verdict = None
+        if session is not None:
+            calls: list[tuple[str, dict[str, object]]] = []
+            if notices is not None:
+                calls.append(("keep_notices", {**job.key, "notices": notices}))
+            calls.append(("fail_job", {**params, "run_s": None if run is None else run.seconds}))
+            # Without the right the submitter was unenrolled since: only the worker can still report.
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                (verdict,) = session.call_together(*calls)
+        if verdict is None:
+            if run is not None:
+                self._fetch("note_run", **job.key, pid=run.backend_pid, run_s=run.seconds)
             ((verdict,),) = self._fetch("fail_any_job", **params)
         return Outcome(Ending(verdict), fields=fields)
+
+    def note(self, job: ClaimedJob, run: Run) -> None:
+        """Make a job visible as running. Tries once."""
+        self._database.fetch("note_run", **job.key, pid=run.backend_pid, run_s=run.seconds)
 
     def release(self, job: ClaimedJob, reason: str, *, is_undelivered: bool) -> Outcome:
         """Give a job back to the queue; `is_undelivered`: it never began."""
@@ -111,6 +129,10 @@ class Bookkeeping:
     def cancel(self, job: ClaimedJob) -> Outcome:
         """Cancel a job that has not begun."""
         self.request_cancel(job)
+        return self.end_unbegun(job)
+
+    def end_unbegun(self, job: ClaimedJob) -> Outcome:
+        """End a job that was canceled or has expired before it began."""
         ((verdict,),) = self._fetch("begin_any_job", **job.key)
         return Outcome(Ending(verdict))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ class ClaimedJob:
     def key(self) -> dict[str, int]:
         """Return the parameters with which queries name this claim."""
         return {"id": self.id, "token": self.token}
+
+
+@dataclass
+class Run:
+    """A job that a session runs, since an instant (monotonic)."""
+
+    backend_pid: int
+    begun_at: float = field(default_factory=monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it has run."""
+        return monotonic() - self.begun_at
 
 
 class Ending(enum.Enum):

@@ -15,13 +15,13 @@ from celery.worker import state
 
 from .batch import BatchRunner, Chunk
 from .cancel import CancelGate, Cause
-from .claim import Ending, Outcome
+from .claim import Ending, Outcome, Run
 from .credentials import LoginRefused
 from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of
 from .notices import Notices
 from .progress import PROGRESS_SQLSTATE
 from .recovery import LostRun
-from .transaction import ClaimLost, JobTransaction
+from .transaction import ClaimLost, JobTransaction, NotToBegin
 
 if TYPE_CHECKING:
     from .claim import ClaimedJob
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .work import Assignment
 
 logger = get_logger(__name__)
+
+#: A job that runs for less was never seen running, but for what it told itself.
+_UNNOTED_SECONDS = 0.05
 
 
 class Executor(threading.Thread):
@@ -47,6 +50,7 @@ class Executor(threading.Thread):
         self._session: Session | None = None
         self._needs_reset = False
         self._job: ClaimedJob | None = None
+        self._job_run: Run | None = None
         self._notices = Notices()
 
     def run(self) -> None:
@@ -61,7 +65,7 @@ class Executor(threading.Thread):
             outcome = self._run_guarded(assignment)
             self.gate.leave()
             self._pool.progress.forget(assignment.job.id)
-            self._job = None
+            self._job = self._job_run = None
             self._pool.end(assignment, outcome, monotonic() - started)
             self._reset_session()
         self.close_sessions()
@@ -112,42 +116,63 @@ class Executor(threading.Thread):
         job = assignment.job
         if job.task_id in state.revoked:
             return self._pool.books.cancel(job)
+        was_kept = self.role == job.submitter
         try:
-            verdict = self._begin(job)
+            session = self._get_session(job.submitter)
         except LoginRefused as refusal:
             return self._pool.books.defer(job, str(refusal))
         except (psycopg.OperationalError, ConnectionLost) as error:
             return self._put_back(job, error)
         except psycopg.Error as error:
-            return self._pool.books.fail(job, fields_of(error), None)
-        if verdict != "run":
-            return Outcome(Ending(verdict))
-        session = self._get_session(job.submitter)
+            return self._pool.books.fail(job, fields_of(error), None, None)
+        self._needs_reset = True
+        self._begin_run(session)
         self._pool.accept(assignment, session.backend_pid)
+        transaction = JobTransaction(
+            session,
+            job,
+            self.gate,
+            self._notices,
+            lambda: self._pool.progress.flush(job),
+            self._application_name(job),
+        )
         try:
-            transaction = JobTransaction(session, job, self.gate, self._notices, lambda: self._pool.progress.flush(job))
-            return Outcome(Ending.SUCCEEDED, transaction.run())
+            summary = transaction.run()
+            # A cancel may still be on its way: then another round trip takes it upon itself.
+            self._needs_reset = self.gate.close() is not None or not transaction.has_cleaned_up
+            return Outcome(Ending.SUCCEEDED, summary)
         except ClaimLost:
             session.roll_back()
             return Outcome(Ending.GONE, "the claim is lost")
+        except NotToBegin as ended:
+            session.roll_back()
+            return Outcome(Ending(ended.verdict)) if ended.verdict else self._pool.books.end_unbegun(job)
         except ConnectionLost as lost:
-            return self._settle_lost_run(session, lost.fields, self.gate.close())
+            if was_kept and not transaction.has_begun and lost.has_last_word:
+                # The server had ended the kept session meanwhile.
+                return self._run(assignment)
+            if not transaction.has_begun and lost.has_last_word:
+                return self._put_back(job, lost)
+            return self._settle_lost_run(session, lost.fields, self.gate.close(), has_begun=transaction.has_begun)
         except Exception as error:
             if not isinstance(error, (JobFault, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
-            return self._fail(session, fields_of(error), self.gate.close())
+            return self._fail(session, fields_of(error), self.gate.close(), has_begun=transaction.has_begun)
 
-    def _begin(self, job: ClaimedJob) -> str:
-        was_kept = self.role == job.submitter
-        self._needs_reset = True
-        params = {**job.key, "application_name": self._application_name(job)}
-        try:
-            return str(self._get_session(job.submitter).call("begin_job", **params)[1])
-        except ConnectionLost:
-            if not was_kept:
-                raise
-        # The server had ended the kept session meanwhile. Beginning twice does no harm.
-        return str(self._get_session(job.submitter).call("begin_job", **params)[1])
+    def _begin_run(self, session: Session) -> None:
+        run = self._job_run = Run(session.backend_pid)
+        job, is_noted = self._running, False
+
+        def note() -> None:
+            nonlocal is_noted
+            if not is_noted and run.seconds > _UNNOTED_SECONDS:
+                is_noted = True
+                try:
+                    self._pool.books.note(job, run)
+                except psycopg.Error as error:
+                    logger.warning("job %s cannot be seen running: %s", job.id, error)
+
+        session.on_pause = note
 
     def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
         """Give back a job that did not begin: at once if the server is away, else its role is to blame."""
@@ -157,7 +182,7 @@ class Executor(threading.Thread):
         except psycopg.OperationalError:
             return books.release(job, f"the server is away: {error}", is_undelivered=True)
 
-    def _fail(self, session: Session, fields: Fields, cause: Cause | None) -> Outcome:
+    def _fail(self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool) -> Outcome:
         job = self._running
         try:
             session.roll_back()
@@ -165,21 +190,25 @@ class Executor(threading.Thread):
             if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
                 return self._pool.books.release(job, "the worker shuts down", is_undelivered=False)
             self._pool.progress.flush(job)
-            return self._pool.books.fail(job, fields, session, self._notices.to_json() if job.keep_result else None)
+            notices = self._notices.to_json() if job.keep_result else None
+            return self._pool.books.fail(job, fields, session, self._job_run if has_begun else None, notices)
         except ConnectionLost:
-            return self._settle_lost_run(session, fields, cause)
+            return self._settle_lost_run(session, fields, cause, has_begun=has_begun)
         except (psycopg.NotSupportedError, UnicodeError):
             # The job has set a client_encoding that Python does not know.
             self._close_session()
-            return self._pool.books.fail(job, fields, None)
+            return self._pool.books.fail(job, fields, None, self._job_run if has_begun else None)
 
-    def _settle_lost_run(self, session: Session, fields: Fields, cause: Cause | None) -> Outcome:
-        job = self._running
-        run = LostRun(job, self._application_name(job), session.backend_pid, session.server_started_at, fields, cause)
-        return run.settle(self._pool.books, lambda: self._get_session(job.submitter), self._pool.is_stopped)
+    def _settle_lost_run(
+        self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool
+    ) -> Outcome:
+        job, run = self._running, self._job_run
+        assert run is not None
+        lost = LostRun(job, self._application_name(job), run, has_begun, session.server_started_at, fields, cause)
+        return lost.settle(self._pool.books, lambda: self._get_session(job.submitter), self._pool.is_stopped)
 
     def _get_session(self, role: str) -> Session:
-        if self._session is not None and (self.role != role or self._session.is_lost):
+        if self._session is not None and (self.role != role or not self._session.is_alive):
             self._close_session()
         if self._session is None:
             self._session = self._pool.credentials.log_in(role, f"{self._label}: idle")
@@ -197,10 +226,10 @@ class Executor(threading.Thread):
         self._needs_reset = False
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
-        if self._job is None:
+        if self._job is None or self._job_run is None:
             return
         if notice.sqlstate == PROGRESS_SQLSTATE:
-            self._pool.progress.hear(self._job, notice)
+            self._pool.progress.hear(self._job, self._job_run, notice)
         else:
             self._notices.add(notice)
 

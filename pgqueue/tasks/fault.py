@@ -56,6 +56,8 @@ class ConnectionLost(Exception):
     def __init__(self, error: psycopg.Error) -> None:
         super().__init__(str(error))
         self.fields = fields_of(error)
+        #: Whether the server has said why.
+        self.has_last_word = error.sqlstate is not None
 
 
 def canceled() -> JobFault:

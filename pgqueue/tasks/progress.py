@@ -17,7 +17,7 @@ from celery.utils.log import get_logger
 if TYPE_CHECKING:
     from ..database import Database
     from .batch import Chunk
-    from .claim import ClaimedJob
+    from .claim import ClaimedJob, Run
 
 logger = get_logger(__name__)
 
@@ -38,10 +38,11 @@ class ProgressWriter(threading.Thread):
         #: The job of which the thread is just writing.
         self._writing: int | None = None
 
-    def hear(self, job: ClaimedJob, notice: psycopg.errors.Diagnostic) -> None:
+    def hear(self, job: ClaimedJob, run: Run, notice: psycopg.errors.Diagnostic) -> None:
         """Take a notice of a job: its progress is written soon, anything else goes to the log."""
         if progress := _read_progress(notice):
-            self._plan(job.id, "set_progress", {**job.key, "pct": progress["pct"], "msg": progress["msg"]})
+            said = {"pct": progress["pct"], "msg": progress["msg"]}
+            self._plan(job.id, "set_progress", {**job.key, **said, "pid": run.backend_pid, "run_s": run.seconds})
 
     def flush(self, job: ClaimedJob) -> None:
         """Write what the job said last, if that was not done, before the job ends."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .bookkeeping import Bookkeeping
-    from .claim import ClaimedJob
+    from .claim import ClaimedJob, Run
     from .fault import Fields
     from .session import Session
 
@@ -53,7 +53,9 @@ class LostRun:
 
     job: ClaimedJob
     application_name: str
-    backend_pid: int
+    run: Run
+    #: Whether the job is known to have begun.
+    has_begun: bool
     server_started_at: datetime
     #: The job's own error if it had one before, else the server's last word.
     fields: Fields
@@ -86,7 +88,7 @@ class LostRun:
             return self._report(books, books.find_server_start() or self.server_started_at, None)
         if session.server_started_at == self.server_started_at:
             # After a cut cable the old session may still be there, and holds the row of the job.
-            session.call("terminate_session", pid=self.backend_pid, application_name=self.application_name)
+            session.call("terminate_session", pid=self.run.backend_pid, application_name=self.application_name)
         return self._report(books, session.server_started_at, session)
 
     def _report(self, books: Bookkeeping, server_started_at: datetime, session: Session | None) -> Outcome:
@@ -94,5 +96,7 @@ class LostRun:
             return Outcome(Ending.GONE, "the server restarted; the job runs again")
         if self.cause is Cause.SHUTDOWN:
             return books.release(self.job, "the worker shuts down", is_undelivered=False)
+        if not self.has_begun:
+            return books.release(self.job, "its session ended before it began", is_undelivered=False)
         fields = canceled().fields if self.cause is Cause.REQUEST else self.fields
-        return books.fail(self.job, fields, session)
+        return books.fail(self.job, fields, session, self.run)

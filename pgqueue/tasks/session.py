@@ -1,7 +1,7 @@
 """A PostgreSQL session in which jobs of one role run, logged in as that role.
 
-Knows the protocol: named queries, the statements of a job by the extended protocol, rows as they arrive, cancel,
-reset. Knows nothing about what happens to a job.
+Knows the protocol: named queries, the statements of a job by the extended protocol, many of both in one round trip,
+rows as they arrive, cancel, reset. Knows nothing about what happens to a job.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from psycopg.abc import RV, PQGen
     from psycopg.pq.abc import PGresult
 
-    from .statements import Statement
+    from .step import Step
 
-_TEXT_OID = 25
 _SYNTAX_ERROR = b"42601"
 #: A row may be large, so few of them wait in libpq.
 _CHUNK_ROWS = 32
-_WAIT_INTERVAL = 1.0
+_WAIT_INTERVAL = 0.1
 _CANCEL_TIMEOUT = 10.0
 #: A role may have set a statement_timeout so short that no query survives it.
 _ROLL_BACKS = 100
@@ -44,6 +43,8 @@ class Session:
     def __init__(self, connection: psycopg.Connection[Any], conninfo: str) -> None:
         self._connection = connection
         self._conninfo = conninfo
+        #: Called now and then while the session waits for the server.
+        self.on_pause: Callable[[], None] | None = None
         self.backend_pid = connection.info.backend_pid
         self.server_started_at: datetime = self.call("server_started_at")[0]
 
@@ -131,18 +132,44 @@ class Session:
             self._raise_if_lost(error)
             raise
 
-    def run(
-        self,
-        statement: Statement,
-        params: Sequence[str | None],
-        receive: Callable[[PGresult, str], None] | None,
-    ) -> tuple[str, int | None]:
-        """Run one statement by the extended protocol; return its command tag and the rows that the tag counts.
+    def exchange(self, *groups: Sequence[Step]) -> None:
+        """Send groups of steps in one round trip. In a group nothing runs after a step that fails, the next group does.
 
-        Args:
-            statement: what to run. Parameters that it does not name are declared as text.
-            params: the values of $1, $2 and so on.
-            receive: takes the rows in text form, and how text is encoded, as they arrive.
+        Statements that the server could take for a COPY must go by themselves (`run`).
+
+        Raises:
+            ConnectionLost: the session has ended.
+            psycopg.Error: as the server said it, of the first step that failed.
+            JobFault, OSError: what the receiver of a step raised; the step was run.
+        """
+        pgconn = self._connection.pgconn
+        try:
+            texts = [[self._encode(step) for step in group] for group in groups]
+            pgconn.enter_pipeline_mode()
+            try:
+                for group in texts:
+                    for text, values, types in group:
+                        pgconn.send_query_params(text, values, param_types=types)
+                    pgconn.pipeline_sync()
+                self._wait(generators.send(pgconn))
+                for each in groups:
+                    for step in each:
+                        self._read(step)
+                    self._fetch()  # the word that the group is over
+            except psycopg.OperationalError:
+                # The server may have said why before it hung up.
+                self._raise_first(groups)
+                raise
+            finally:
+                if not self.is_lost:
+                    pgconn.exit_pipeline_mode()
+            self._raise_first(groups)
+        except psycopg.Error as error:
+            self._raise_if_lost(error)
+            raise
+
+    def run(self, step: Step) -> None:
+        """Run one statement of a job by itself.
 
         Raises:
             ConnectionLost: the session has ended.
@@ -150,52 +177,62 @@ class Session:
             JobFault: 0A000, the statement copies from or to the client. The session is closed.
         """
         pgconn = self._connection.pgconn
-        named = statement.parameters
-        types = [0 if named is None or number in named else _TEXT_OID for number in range(1, len(params) + 1)]
-        values = [None if value is None else value.encode(self.encoding) for value in params]
         try:
-            pgconn.send_query_params(statement.text.encode(self.encoding), values, param_types=types)
+            text, values, types = self._encode(step)
+            pgconn.send_query_params(text, values, param_types=types)
             self._wait(generators.send(pgconn))
-            if capabilities.has_stream_chunked():
-                pgconn.set_chunked_rows_mode(_CHUNK_ROWS)
-            else:
-                pgconn.set_single_row_mode()
-            return self._read_answer(receive)
+            try:
+                self._read(step)
+            except psycopg.OperationalError:
+                self._raise_first([[step]])
+                raise
+            self._raise_first([[step]])
         except psycopg.Error as error:
             self._raise_if_lost(error)
             raise
 
-    def _read_answer(self, receive: Callable[[PGresult, str], None] | None) -> tuple[str, int | None]:
-        tag, tuples = b"", None
-        failure: Exception | None = None
-        while (result := self._fetch(failure)) is not None:
+    def _encode(self, step: Step) -> tuple[bytes, list[bytes | None], Sequence[int] | None]:
+        encoding = self.encoding
+        values = [None if value is None else value.encode(encoding) for value in step.values]
+        return step.text.encode(encoding), values, step.types
+
+    def _read(self, step: Step) -> None:
+        pgconn = self._connection.pgconn
+        if step.receive is not None and pgconn.pipeline_status != pq.PipelineStatus.ABORTED:
+            if capabilities.has_stream_chunked():
+                pgconn.set_chunked_rows_mode(_CHUNK_ROWS)
+            else:
+                pgconn.set_single_row_mode()
+        while (result := self._fetch()) is not None:
+            if result.status == pq.ExecStatus.PIPELINE_ABORTED:
+                continue
+            step.is_done = True
             if result.status in _ERRORS:
-                failure = failure or psycopg.errors.error_from_result(result, encoding=self.encoding)
+                step.error = step.error or psycopg.errors.error_from_result(result, encoding=self.encoding)
             elif result.status in _COPY:
                 self.close()
                 raise JobFault("0A000", "COPY protocol not allowed in a pgqueue job")
-            elif result.status in HAS_ROWS and receive is not None and failure is None:
+            elif result.status in HAS_ROWS and step.receive is not None and step.error is None:
                 try:
-                    receive(result, self.encoding)
+                    step.receive(result, self.encoding)
                 except (JobFault, OSError, ValueError, MemoryError) as error:
                     # The rest of the answer must still be read; let it be short.
-                    failure = error
+                    step.error = error
                     self.cancel()
             # In row by row modes the tag comes with the last rows, or after them.
-            tag = result.command_status or tag
-            tuples = tuples if result.command_tuples is None else result.command_tuples
-        if failure is not None:
-            raise failure
-        return tag.decode(), tuples
+            step.tag = result.command_status or step.tag
+            step.tuples = step.tuples if result.command_tuples is None else result.command_tuples
 
-    def _fetch(self, failure: Exception | None) -> PGresult | None:
-        try:
-            result: PGresult | None = self._wait(generators.fetch(self._connection.pgconn))
-            return result
-        except psycopg.OperationalError:
-            if failure is None:
-                raise
-            return None  # the server said why before it hung up
+    @staticmethod
+    def _raise_first(groups: Sequence[Sequence[Step]]) -> None:
+        for group in groups:
+            for step in group:
+                if step.error is not None:
+                    raise step.error
+
+    def _fetch(self) -> PGresult | None:
+        result: PGresult | None = self._wait(generators.fetch(self._connection.pgconn))
+        return result
 
     def has_several_statements(self, text: str) -> bool:
         """Ask the server whether it understands a text, and finds more than one statement in it. Runs nothing.
@@ -224,6 +261,11 @@ class Session:
     def reports(self, setting: str) -> str | None:
         """Return a setting that the server reports by itself, at no cost."""
         return self._connection.info.parameter_status(setting)
+
+    def pause(self) -> None:
+        """Let whoever looks after the session (`on_pause`) do so."""
+        if self.on_pause is not None:
+            self.on_pause()
 
     def roll_back(self) -> None:
         """End the transaction, if one is open, whatever a late cancel does to the attempt.
@@ -277,7 +319,20 @@ class Session:
         close_session(self._connection)
 
     def _wait(self, generator: PQGen[RV]) -> RV:
-        return self._connection.wait(generator, interval=_WAIT_INTERVAL)
+        return self._connection.wait(self._paused(generator), interval=_WAIT_INTERVAL)
+
+    def _paused(self, generator: PQGen[RV]) -> PQGen[RV]:
+        """Call `on_pause` whenever a wait has taken its whole interval."""
+        try:
+            wanted = next(generator)
+            while True:
+                ready = yield wanted
+                if not ready:
+                    self.pause()
+                wanted = generator.send(ready)
+        except StopIteration as end:
+            result: RV = end.value
+            return result
 
     def _raise_if_lost(self, error: psycopg.Error) -> None:
         if self.is_lost or error.diag.severity_nonlocalized == "FATAL":

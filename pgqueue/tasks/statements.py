@@ -53,6 +53,11 @@ class Statement:
     #: It may leave the transaction read-only.
     sets_transaction: bool
 
+    @property
+    def is_understood(self) -> bool:
+        """Tell whether the parser knows what it is."""
+        return self.parameters is not None
+
 
 def split(sql: str, has_several: Callable[[str], bool]) -> list[Statement]:
     """Return the statements of `sql`, without empty ones.

@@ -10,6 +10,7 @@ from pgqueue.tasks.fault import JobFault
 from pgqueue.tasks.result import JobResult
 from pgqueue.tasks.session import Session
 from pgqueue.tasks.statements import split
+from pgqueue.tasks.step import Step
 from pgqueue.tasks.transaction import ClaimLost, JobTransaction
 from tests.harness import eventually
 from tests.harness.jobs import launch
@@ -93,7 +94,6 @@ def test_a_run_whose_claim_was_lost_on_the_way_cannot_commit(db, alice, owner, e
     claim = executors.claimant.claim_one("elsewhere")
     job = ClaimedJob.from_headers(claim.message["headers"])
     session = Session.log_in(db.dsn, "postgres", "alice", "test")
-    assert session.call("begin_job", **job.key, application_name="test")[1] == "run"
 
     executors.claimant.release(claim)
     with pytest.raises(ClaimLost):
@@ -134,9 +134,9 @@ def test_text_that_is_not_text_fails_the_job_clearly(server):
             r"set client_encoding = 'SQL_ASCII'; select convert_from('\xfffe', 'SQL_ASCII') from generate_series(1, 99999)",
             session.has_several_statements,
         )
-        session.run(as_it_is, [], None)
+        session.run(Step.of(as_it_is, [], None))
         with JobResult(is_kept=True) as result, pytest.raises(JobFault) as raised:
-            session.run(statement, [], result.add)
+            session.run(Step.of(statement, [], result.add))
         assert raised.value.fields["sqlstate"] == "22021"
         assert session.call("do_nothing") == (1,)
     finally:

@@ -8,6 +8,8 @@ create function pgqueue._archive(m pgqueue.message, state pgqueue.job_state, err
 as $$
 declare
   ran pgqueue.activity;
+  -- A short run that succeeds was never noted: its transaction says all that there is to say.
+  is_own boolean := state = 'succeeded';
   detached boolean;
 begin
   if current_setting('transaction_isolation') like 'read %' then
@@ -24,8 +26,9 @@ begin
   select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
                                row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error)
-  values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, ran.started_at, m.submitter, _archive.state, m.kept, ran.backend_pid, ran.progress_pct,
-          _archive.row_count, m.priority, m.attempts + (ran.id is not null)::int, m.max_attempts, m.queue, m.sql, m.label,
+  values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, coalesce(ran.started_at, case when is_own then transaction_timestamp() end), m.submitter,
+          _archive.state, m.kept, coalesce(ran.backend_pid, case when is_own then pg_backend_pid() end), ran.progress_pct,
+          _archive.row_count, m.priority, m.attempts + (ran.id is not null or is_own)::int, m.max_attempts, m.queue, m.sql, m.label,
           (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _archive.command_tags, _archive.error);
   if detached then
     delete from pgqueue.result r where r.id = m.id;
@@ -107,7 +110,24 @@ begin
   return pgqueue._begin_any_job(id, token);
 end
 $$;
-comment on function pgqueue._begin_job(bigint, bigint) is 'pgqueue._begin_any_job for a session that is logged in as the submitter';
+comment on function pgqueue._begin_job(bigint, bigint) is 'pgqueue._begin_any_job for a session that is logged in as the submitter: before a statement that runs in no transaction of pgqueue''s';
+
+create function pgqueue._note_run(id bigint, token bigint, pid int, run_s float8)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
+  select m.id, m.worker_id, _note_run.pid, clock_timestamp() - run_s * interval '1 s'
+  from pgqueue.message m
+  where m.id = _note_run.id and m.token = _note_run.token
+  on conflict do nothing;
+end
+$$;
+comment on function pgqueue._note_run(bigint, bigint, int, float8) is
+  'Makes a job visible as running, if it was not, since so many seconds: one that takes a while, tells its progress or fails. For workers';
 
 create function pgqueue._lock_job(id bigint, token bigint)
   returns void
@@ -116,14 +136,18 @@ create function pgqueue._lock_job(id bigint, token bigint)
 as $$
 declare
   submitter oid;
+  expires_at timestamptz;
 begin
-  select q.submitter into submitter from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
+  select q.submitter, q.expires_at into submitter, expires_at
+  from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
   if not found then
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
   if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
+  elsif expires_at <= clock_timestamp() then
+    raise exception 'job % has expired', id using errcode = 'PQ005', hint = 'pgqueue._begin_job ends it so.';
   end if;
   -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
   perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
@@ -228,7 +252,7 @@ end
 $$;
 comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost. For workers';
 
-create function pgqueue._fail_job(id bigint, token bigint, error jsonb)
+create function pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s float8 default null)
   returns text
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -240,10 +264,33 @@ begin
     return 'gone';
   end if;
   perform pgqueue._check_runner(id, submitter);
+  if run_s is not null then
+    perform pgqueue._note_run(id, token, pg_backend_pid(), run_s);
+  end if;
   return pgqueue._fail_any_job(id, token, error);
 end
 $$;
-comment on function pgqueue._fail_job(bigint, bigint, jsonb) is 'pgqueue._fail_any_job for a session that is logged in as the submitter';
+comment on function pgqueue._fail_job(bigint, bigint, jsonb, float8) is
+  'pgqueue._fail_any_job for a session that is logged in as the submitter. run_s: how long the job ran; NULL: it did not begin';
+
+create function pgqueue._reset_session()
+  returns void
+  language plpgsql volatile
+as $$
+begin
+  -- DISCARD ALL but for DISCARD PLANS: planning pgqueue's own functions again would cost each job some milliseconds. First the
+  -- search_path, which the job may have set; so this function has none of its own.
+  reset all;
+  execute 'close all';
+  set session authorization default;
+  deallocate all;
+  unlisten *;
+  discard temp;
+  discard sequences;
+  perform pg_catalog.pg_advisory_unlock_all();
+end
+$$;
+comment on function pgqueue._reset_session() is 'Forgets what a job has left in its session';
 
 create function pgqueue._defer_job(id bigint, token bigint, note text, delay interval)
   returns boolean
