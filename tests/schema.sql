@@ -201,6 +201,8 @@ CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, err
     AS $$
 declare
   ran pgqueue.activity;
+  -- A short run that succeeds was never noted: its transaction says all that there is to say.
+  is_own boolean := state = 'succeeded';
   detached boolean;
 begin
   if current_setting('transaction_isolation') like 'read %' then
@@ -217,8 +219,9 @@ begin
   select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
                                row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error)
-  values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, ran.started_at, m.submitter, _archive.state, m.kept, ran.backend_pid, ran.progress_pct,
-          _archive.row_count, m.priority, m.attempts + (ran.id is not null)::int, m.max_attempts, m.queue, m.sql, m.label,
+  values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, coalesce(ran.started_at, case when is_own then transaction_timestamp() end), m.submitter,
+          _archive.state, m.kept, coalesce(ran.backend_pid, case when is_own then pg_backend_pid() end), ran.progress_pct,
+          _archive.row_count, m.priority, m.attempts + (ran.id is not null or is_own)::int, m.max_attempts, m.queue, m.sql, m.label,
           (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _archive.command_tags, _archive.error);
   if detached then
     delete from pgqueue.result r where r.id = m.id;
@@ -307,6 +310,31 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._auto_delete(queues text[]) IS 'Deletes those of these queues that are auto-delete and that nobody consumes';
+
+CREATE FUNCTION pgqueue._await_end(id bigint, max_ms integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  class int := pgqueue._lock_class('job');
+  key int := (id % 2147483647)::int;
+  since timestamptz := clock_timestamp();
+  until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
+begin
+  while clock_timestamp() < until and exists (select from pgqueue.message m where m.id = _await_end.id) loop
+    if pg_try_advisory_lock_shared(class, key) then
+      perform pg_advisory_unlock_shared(class, key),
+              -- It does not run yet.
+              pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
+    else
+      -- Its commit wakes us.
+      perform pgqueue._wait_for_run(id, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
+    end if;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._await_end(id bigint, max_ms integer) IS 'Sleeps in the gate until a job has ended or so long, a second at most: the caller cannot be canceled meanwhile before PostgreSQL 17';
 
 CREATE FUNCTION pgqueue._await_results(task_ids text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -412,7 +440,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._begin_job(id bigint, token bigint) IS 'pgqueue._begin_any_job for a session that is logged in as the submitter';
+COMMENT ON FUNCTION pgqueue._begin_job(id bigint, token bigint) IS 'pgqueue._begin_any_job for a session that is logged in as the submitter: before a statement that runs in no transaction of pgqueue''s';
 
 CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
     LANGUAGE plpgsql
@@ -507,8 +535,9 @@ begin
       delete from pgqueue.message q where q.id = handle.id;
       perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
       return true;
-    elsif found or place.running then
-      -- Its worker has it: prefetched (pgqueue._begin_job will see the request) or running (the worker is told).
+    elsif found or place.running or (attempt > 1 and place.worker_id is not null) then
+      -- Its worker has it: prefetched (pgqueue._lock_job will see the request) or running (the worker is told), also if that was
+      -- not noted yet. Or it is just ending, and the request comes too late.
       insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
       if not found and ends_at is not null then
         -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
@@ -2218,7 +2247,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost. For workers';
 
-CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) RETURNS text
+CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2229,11 +2258,14 @@ begin
     return 'gone';
   end if;
   perform pgqueue._check_runner(id, submitter);
+  if run_s is not null then
+    perform pgqueue._note_run(id, token, pg_backend_pid(), run_s);
+  end if;
   return pgqueue._fail_any_job(id, token, error);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) IS 'pgqueue._fail_any_job for a session that is logged in as the submitter';
+COMMENT ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) IS 'pgqueue._fail_any_job for a session that is logged in as the submitter. run_s: how long the job ran; NULL: it did not begin';
 
 CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2274,13 +2306,16 @@ CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  since timestamptz := clock_timestamp();
+  began timestamptz := clock_timestamp();
+  since timestamptz := began;
+  request jsonb;
   live jsonb;
 begin
   loop
     live := null;
+    request := pgqueue._with_wait(pgqueue._request(handle), began);
     begin
-      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', pgqueue._request(handle)) with ordinality c (answer, n) loop
+      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request) with ordinality c (answer, n) loop
         if seq = 0 and answer ? 'live' then
           live := answer;
         else
@@ -2292,6 +2327,7 @@ begin
       raise;
     end;
     exit when live is null;
+    continue when request ? 'wait_ms';
     since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
   end loop;
 end
@@ -2529,6 +2565,10 @@ begin
   end if;
   -- What the caller's own transaction holds is never waited for: it would wait for this call in turn.
   perform set_config('lock_timeout', '5s', true);
+  if op in ('status', 'result') and args ? 'wait_ms' then
+    perform pgqueue._locate(role, handle, case op when 'status' then '55000' else '42704' end);
+    perform pgqueue._await_end(handle.id, (args ->> 'wait_ms')::int);
+  end if;
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
     return;
@@ -2983,14 +3023,18 @@ CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     AS $$
 declare
   submitter oid;
+  expires_at timestamptz;
 begin
-  select q.submitter into submitter from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
+  select q.submitter, q.expires_at into submitter, expires_at
+  from pgqueue.message q where q.id = _lock_job.id and q.token = _lock_job.token for update;
   if not found then
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
   if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
+  elsif expires_at <= clock_timestamp() then
+    raise exception 'job % has expired', id using errcode = 'PQ005', hint = 'pgqueue._begin_job ends it so.';
   end if;
   -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
   perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
@@ -3325,6 +3369,22 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+
+CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
+  select m.id, m.worker_id, _note_run.pid, clock_timestamp() - run_s * interval '1 s'
+  from pgqueue.message m
+  where m.id = _note_run.id and m.token = _note_run.token
+  on conflict do nothing;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) IS 'Makes a job visible as running, if it was not, since so many seconds: one that takes a while, tells its progress or fails. For workers';
 
 CREATE FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3789,15 +3849,18 @@ CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT 
     AS $$
 declare
   request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
-  since timestamptz := clock_timestamp();
+  began timestamptz := clock_timestamp();
+  since timestamptz := began;
+  waiting jsonb;
   answer jsonb;
   has_rows boolean;
 begin
   loop
+    waiting := pgqueue._with_wait(request, began);
     job := null;
     answer := null;
     is_first := true;
-    for rows in select c from pgqueue._call('tracked', request) c loop
+    for rows in select c from pgqueue._call('tracked', waiting) c loop
       if job is null then
         job := rows;
         perform pgqueue._require_readable(want_pid, job);
@@ -3822,6 +3885,7 @@ begin
       end if;
     end loop;
     exit when answer is not null;
+    continue when waiting ? 'wait_ms';
     since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
   end loop;
   if is_first then
@@ -4127,6 +4191,25 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) IS 'Refuses to wait for a result that will not come';
+
+CREATE FUNCTION pgqueue._reset_session() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- DISCARD ALL but for DISCARD PLANS: planning pgqueue's own functions again would cost each job some milliseconds. First the
+  -- search_path, which the job may have set; so this function has none of its own.
+  reset all;
+  execute 'close all';
+  set session authorization default;
+  deallocate all;
+  unlisten *;
+  discard temp;
+  discard sequences;
+  perform pg_catalog.pg_advisory_unlock_all();
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._reset_session() IS 'Forgets what a job has left in its session';
 
 CREATE FUNCTION pgqueue._result_hint(answer jsonb) RETURNS text
     LANGUAGE sql STABLE
@@ -4661,7 +4744,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) IS 'The whole text of a job';
 
-CREATE FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) RETURNS record
+CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -4672,7 +4755,7 @@ begin
     raise exception 'handle cannot be NULL' using errcode = '22004';
   end if;
   begin
-    select * into answer from pgqueue._call('status', pgqueue._request(handle));
+    select * into answer from pgqueue._call('status', pgqueue._request(handle) || wait);
   exception when undefined_object then
     -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
     if exists (select from pgqueue.outbox o where o.id = handle.id) then
@@ -4687,7 +4770,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) IS 'The state of a job as it is now, in any isolation level';
+COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) IS 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
 
 CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5006,6 +5089,9 @@ begin
   if args ? 'pid' then
     job := pgqueue._find_tracked(role, args);
     if job.id is not null then
+      if args ? 'wait_ms' then
+        perform pgqueue._await_end(job.id, (args ->> 'wait_ms')::int);
+      end if;
       described := pgqueue._describe_tracked(job, (args ->> 'sql_length')::int);
       return next described;
       if args ? 'read' and (described ->> 'ended_at') is not null and job.kept <> 'none' then
@@ -5389,8 +5475,11 @@ CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running bo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  since timestamptz := clock_timestamp();
+  began timestamptz := clock_timestamp();
+  since timestamptz := began;
   until timestamptz := since + timeout;
+  left_s float8;
+  wait jsonb;
 begin
   loop
     if not live then
@@ -5398,8 +5487,12 @@ begin
     elsif clock_timestamp() >= until then
       return false;
     end if;
-    since := pgqueue._doze(handle.id, running, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
-    select s.live, s.running into live, running from pgqueue._status(handle) s;
+    left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
+    wait := pgqueue._with_wait('{}', began, left_s);
+    if wait = '{}' then
+      since := pgqueue._doze(handle.id, running, since, left_s);
+    end if;
+    select s.live, s.running into live, running from pgqueue._status(handle, wait) s;
   end loop;
 end
 $$;
@@ -5502,6 +5595,18 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) IS 'A kombu message that says where and why it died';
+
+CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (clock_timestamp() < (since + '00:00:01'::interval)) THEN (request || jsonb_build_object('wait_ms', (LEAST((100)::double precision, GREATEST((0)::double precision, ceil((left_s * (1000)::double precision)))))::integer))
+             ELSE request
+         END AS request;
+END;
+
+COMMENT ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) IS 'A request about a job that has been waited for since an instant: in the first second the gate waits a moment for its end';
 
 CREATE FUNCTION pgqueue._without_runner(error jsonb, sql text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -6008,11 +6113,15 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  began timestamptz := clock_timestamp();
+  until timestamptz := began + timeout;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  return (select pgqueue._wait_on(handle, s.live, s.running, timeout) from pgqueue._status(handle) s);
+  return (select pgqueue._wait_on(handle, s.live, s.running, until - clock_timestamp())
+          from pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60))) s);
 end
 $$;
 
@@ -6795,6 +6904,8 @@ GRANT ALL ON FUNCTION pgqueue._ask_tracked(want_pid integer, want_cookie bigint,
 
 REVOKE ALL ON FUNCTION pgqueue._auto_delete(queues text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._await_end(id bigint, max_ms integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._await_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._await_results(task_ids text[]) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._await_results(task_ids text[]) TO pgqueue_worker;
@@ -6993,8 +7104,8 @@ REVOKE ALL ON FUNCTION pgqueue._expire_task_results() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
@@ -7125,6 +7236,9 @@ REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM
 
 REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) TO pgqueue_worker;
 
@@ -7235,6 +7349,9 @@ GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._reset_session() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._reset_session() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._result_hint(answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._result_hint(answer jsonb) TO pgqueue_user;
 
@@ -7321,8 +7438,8 @@ REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
@@ -7428,6 +7545,9 @@ REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._without_runner(error jsonb, sql text) FROM PUBLIC;
 

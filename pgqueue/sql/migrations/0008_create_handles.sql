@@ -292,7 +292,7 @@ begin
       delete from pgqueue.message q where q.id = handle.id;
       perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
       return true;
-    elsif found or place.running or (attempt > 2 and place.worker_id is not null) then
+    elsif found or place.running or (attempt > 1 and place.worker_id is not null) then
       -- Its worker has it: prefetched (pgqueue._lock_job will see the request) or running (the worker is told), also if that was
       -- not noted yet. Or it is just ending, and the request comes too late.
       insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;

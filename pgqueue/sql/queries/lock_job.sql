@@ -1,1 +1,0 @@
-select pgqueue._lock_job(%(id)s, %(token)s)
