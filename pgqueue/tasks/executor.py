@@ -199,9 +199,7 @@ class Executor(threading.Thread):
             self._close_session()
             return self._pool.books.fail(job, fields, None, self._job_run if has_begun else None)
 
-    def _settle_lost_run(
-        self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool
-    ) -> Outcome:
+    def _settle_lost_run(self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool) -> Outcome:
         job, run = self._running, self._job_run
         assert run is not None
         lost = LostRun(job, self._application_name(job), run, has_begun, session.server_started_at, fields, cause)
