@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
 from benchmarks.figure import Figure
+from benchmarks.flower import flower
 from benchmarks.setting import Setting
-from pgqueue.child import Child
-from pgqueue.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness.database import Database
-from tests.harness.eventually import eventually
 from tests.harness.worker import Worker
 
 SECONDS = 30
 COUNT = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
 # Sessions tell what they did when they have been idle for a while.
 SETTLE_SECONDS = 12
-
-
-@contextlib.contextmanager
-def flower(db: Database) -> Iterator[None]:
-    """Run Flower, and look at its page of workers once."""
-    port = find_free_port("127.0.0.1")
-    with tempfile.TemporaryDirectory() as folder:
-        child = Child("flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": db.dsn}, Path(folder) / "flower.log")
-        child.start()
-        try:
-            url = f"http://127.0.0.1:{port}"
-            eventually(lambda: flower_answers(url), 60, what="Flower's page")
-            fetch_page(f"{url}/workers")
-            yield
-        finally:
-            child.stop(patience=10)
 
 
 def cpu_seconds(worker: Worker) -> float:

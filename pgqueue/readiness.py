@@ -40,13 +40,13 @@ class WorkerProbe:
         return bool(answers)
 
 
-def fetch_page(url: str, data: bytes | None = None) -> str:
+def fetch_page(url: str, data: bytes | None = None, timeout: float = _FLOWER_TIMEOUT_SECONDS) -> str:
     """Return a page of Flower's, or with `data` the answer to a POST.
 
     Raises:
         OSError: nobody listens, or the answer is not 200.
     """
-    with _direct.open(url, data, timeout=_FLOWER_TIMEOUT_SECONDS) as answer:
+    with _direct.open(url, data, timeout=timeout) as answer:
         return str(answer.read().decode())
 
 

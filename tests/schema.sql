@@ -1884,17 +1884,18 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) IS 'The result of a tracked job was read to its end: now it is consumed, and the job no longer tracked';
 
-CREATE FUNCTION pgqueue._ended_jobs(ids bigint[]) RETURNS TABLE(id bigint, label text, preview text, attempts integer, state text, started_at double precision, ended_at double precision, command_tag text, error jsonb)
+CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABLE(id bigint, label text, preview text, attempts integer, state text, started_at double precision, ended_at double precision, command_tag text, error jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select h.id, h.label, left(h.sql, 200), h.attempts::int, h.state::text, extract(epoch from coalesce(h.started_at, h.ended_at))::float8,
-         extract(epoch from h.ended_at)::float8, pgqueue._command_tag(h.sql, h.row_count), h.error
-  from pgqueue.history h
-  where h.id = any (ids)
+  select j.id, j.label, case when j.has_details then left(j.sql, 200) end, j.attempts::int, j.state::text,
+         extract(epoch from coalesce(j.started_at, j.ended_at))::float8, extract(epoch from j.ended_at)::float8,
+         case when j.has_details then pgqueue._command_tag(j.sql, j.row_count) end, j.error
+  -- Thousands are asked for at once: nobody reads the statements of that many.
+  from (select h.*, row_number() over () <= detailed or h.state <> 'succeeded' as has_details from pgqueue.history h where h.id = any (ids)) j
 $$;
 
-COMMENT ON FUNCTION pgqueue._ended_jobs(ids bigint[]) IS 'What monitors are told of ended jobs';
+COMMENT ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) IS 'What monitors are told of ended jobs; of those that succeeded, the statement and its tag for so many';
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -4290,6 +4291,17 @@ CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
 $_$;
 
 COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types';
+
+CREATE FUNCTION pgqueue._retried_jobs(ids bigint[]) RETURNS TABLE(id bigint, label text, preview text, attempts integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select m.id, m.label, left(m.sql, 200), m.attempts::int from pgqueue.message m where m.id = any (ids)
+  union all
+  select h.id, h.label, left(h.sql, 200), h.attempts::int from pgqueue.history h where h.id = any (ids)
+$$;
+
+COMMENT ON FUNCTION pgqueue._retried_jobs(ids bigint[]) IS 'What monitors are told of jobs that failed and are tried again, or have been since';
 
 CREATE FUNCTION pgqueue._route(exchange text, routing_key text) RETURNS TABLE(queue text, message_ttl interval)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -7064,8 +7076,8 @@ REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, erro
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[]) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
@@ -7362,6 +7374,9 @@ REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) FROM 
 
 REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_user;

@@ -10,6 +10,7 @@ from flower import api, views
 from tornado.web import HTTPError
 
 from ..database import Database
+from .bulk_events import take_events_in_bulk
 from .local_access import is_local_request, is_loopback
 from .queue_lengths import QueueLengths
 
@@ -27,6 +28,7 @@ def run_flower(app: Celery, database: Database, address: str, port: int, extra: 
         SystemExit: it could not start, or was told to stop.
     """
     _add_broker_tab(database)
+    take_events_in_bulk()
     if is_loopback(address):
         _open_api_to_this_machine()
     options = [f"--address={address}", f"--port={port}", f"--tasks_columns={_TASK_COLUMNS}", "--persistent=False"]

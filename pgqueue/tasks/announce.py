@@ -1,30 +1,44 @@
 """Tells Celery's monitors of the jobs of the batch lane: afterwards and together, and nothing while nobody listens.
 
 Thousands of jobs end each second, and a monitor wants three events of each. So the events of a fifth of a second are
-made of what the history says, and sent as one message; a job that takes long is announced while it runs.
+made of what the history says, and sent as one message; a job that takes long is announced while it runs. Beyond some
+hundred jobs a second monitors hear that a job succeeded, but not its statement: who reads a thousand of them?
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from time import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from celery.utils.log import get_logger
+from celery.utils.time import utcoffset
 
-from .fault import print_error, to_exception
-from .request import TASK_NAME
+from ..errors import PgQueueError
+from .events import EventText, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..database import Database
+    from .fault import Fields
 
 logger = get_logger(__name__)
 
 _PAUSE = 0.2
-_MOST = 1000
+#: As many runs as one message tells of, and of how many of them it tells all.
+_MOST, _DETAILED = 1000, 50
+#: As many as wait to be told. More: they end faster than the server takes the news, and some are not told.
+_MOST_WAITING = 200_000
+
+
+class Told(NamedTuple):
+    """A job that has ended, or (with its error) is to be tried again."""
+
+    id: int
+    error: Fields | None = None
 
 
 class Announcer(threading.Thread):
@@ -35,7 +49,8 @@ class Announcer(threading.Thread):
         self._database = database
         self._make_dispatcher = make_dispatcher
         self._is_heard = is_heard
-        self._ended: deque[int] = deque()
+        self._waiting: deque[Told] = deque()
+        self._dropped = 0
         #: Jobs whose beginning was announced while they ran.
         self._begun: set[int] = set()
         self._has_work = threading.Event()
@@ -45,11 +60,16 @@ class Announcer(threading.Thread):
         """Take note that monitors know already that a job has begun."""
         self._begun.add(job_id)
 
-    def tell_ended(self, job_ids: Iterable[int]) -> None:
-        """Announce soon that jobs have ended, if somebody listens."""
-        if self._is_heard():
-            self._ended.extend(job_ids)
-            self._has_work.set()
+    def tell(self, runs: Iterable[Told]) -> None:
+        """Announce soon how runs have ended, if somebody listens."""
+        if not self._is_heard():
+            self._begun.clear()
+            return
+        self._waiting.extend(runs)
+        while len(self._waiting) > _MOST_WAITING:
+            self._waiting.popleft()
+            self._dropped += 1
+        self._has_work.set()
 
     def stop(self) -> None:
         """Announce what is left and end the thread."""
@@ -59,44 +79,50 @@ class Announcer(threading.Thread):
     def run(self) -> None:
         """Announce until `stop`."""
         dispatcher = None
-        while self._ended or not self._is_over.is_set():
+        while self._waiting or not self._is_over.is_set():
             self._has_work.wait()
             self._has_work.clear()
-            while self._ended:
-                ids = [self._ended.popleft() for _ in range(min(_MOST, len(self._ended)))]
+            while self._waiting:
+                told = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
                 try:
                     dispatcher = dispatcher or self._make_dispatcher()
-                    self._announce(dispatcher, ids)
-                except psycopg.Error as error:
-                    logger.warning("monitors were not told of %d jobs: %s", len(ids), error)
-                self._is_over.wait(_PAUSE)
+                    self._announce(dispatcher, told)
+                except (psycopg.Error, PgQueueError) as error:
+                    logger.warning("monitors were not told of %d jobs: %s", len(told), error)
+                if len(self._waiting) < _MOST:
+                    self._is_over.wait(_PAUSE)
+            if self._dropped:
+                logger.warning("monitors were not told of %d jobs: too many end", self._dropped)
+                self._dropped = 0
 
-    def _announce(self, dispatcher: Any, ids: list[int]) -> None:
-        rows = self._database.fetch("ended_jobs", ids=ids)
-        for job_id, label, preview, attempts, state, started_at, ended_at, command_tag, error in rows:
-            uuid = f"job-{job_id}"
-            if job_id in self._begun:
-                self._begun.discard(job_id)
-            else:
-                fields = {"name": label or TASK_NAME, "args": preview, "kwargs": "{}", "retries": attempts - 1}
-                dispatcher.send(
-                    "task-received", uuid=uuid, root_id=uuid, parent_id=None, eta=None, expires=None, **fields
-                )
-                dispatcher.send("task-started", uuid=uuid, timestamp=started_at)
-            runtime = ended_at - started_at
-            if state == "succeeded":
-                dispatcher.send(
-                    "task-succeeded", uuid=uuid, result=command_tag or "", runtime=runtime, timestamp=ended_at
-                )
-            elif state == "failed":
-                dispatcher.send(
-                    "task-failed",
-                    uuid=uuid,
-                    exception=repr(to_exception(error)),
-                    traceback=print_error(error),
-                    timestamp=ended_at,
-                )
-            else:
-                is_expired = state == "expired"
-                dispatcher.send("task-revoked", uuid=uuid, terminated=not is_expired, signum=None, expired=is_expired)
-        dispatcher.flush()
+    def _announce(self, dispatcher: Any, told: list[Told]) -> None:
+        text = EventText(dispatcher.hostname, dispatcher.pid, utcoffset(), dispatcher.clock.forward())
+        now = time()
+        for run in [*self._retried(told, now), *self._ended(told)]:
+            is_begun = run.id in self._begun
+            self._begun.discard(run.id)
+            text.add(run, now, is_begun=is_begun)
+        dispatcher.producer.publish(
+            str(text),
+            content_type="application/json",
+            content_encoding="utf-8",
+            routing_key="task.multi",
+            exchange=dispatcher.exchange.name,
+            headers=dispatcher.headers,
+            delivery_mode=dispatcher.delivery_mode,
+        )
+
+    def _ended(self, told: list[Told]) -> list[Run]:
+        ids = [job_id for job_id, error in told if error is None]
+        return [Run(*row) for row in self._database.fetch("ended_jobs", ids=ids, detailed=_DETAILED)] if ids else []
+
+    def _retried(self, told: list[Told], now: float) -> list[Run]:
+        ids = list({job_id for job_id, error in told if error is not None})
+        rows = self._database.fetch("retried_jobs", ids=ids) if ids else []
+        of_job = {job_id: (label, preview, attempts) for job_id, label, preview, attempts in rows}
+        runs = []
+        for job_id, error in told:
+            if error is not None and job_id in of_job:
+                label, preview, attempts = of_job[job_id]
+                runs.append(Run(job_id, label, preview, attempts, "retried", now, now, None, error))
+        return runs

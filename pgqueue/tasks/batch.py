@@ -64,6 +64,8 @@ class Chunk:
     is_stopping: bool = False
     #: What became of those that did not succeed.
     verdicts: dict[int, str] = field(default_factory=dict)
+    #: The errors of those that are to be tried again.
+    retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -168,6 +170,9 @@ class BatchRunner:
         for job_id, _token, verdict in rows:
             if verdict is not None:
                 chunk.verdicts[job_id] = verdict
+                if verdict == "retried":
+                    # Its context names the runner, of which no monitor need know.
+                    chunk.retried[job_id] = {name: value for name, value in fields.items() if name != "context"}
                 say = logger.warning if verdict == "failed" else logger.info
                 say("job %s %s: %s %s", job_id, verdict, fields.get("sqlstate"), fields.get("message"))
         open_ids = {job_id for job_id, _token, verdict in rows if verdict is None}

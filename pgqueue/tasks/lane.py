@@ -19,7 +19,7 @@ from kombu.messaging import Consumer
 
 from ..config import to_conninfo
 from ..database import Database
-from .announce import Announcer
+from .announce import Announcer, Told
 from .batch import BatchJob
 from .consumer import LaneConsumer, follow_queues
 from .long_runs import LongRuns
@@ -37,7 +37,6 @@ logger = get_logger(__name__)
 _DRIVER_TYPE = "pgqueue"
 _BEGINNING_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
-_EVENTS_IN_A_MESSAGE = 1000
 #: Verdicts about jobs that go on elsewhere or later.
 _NOT_ENDED = frozenset({"handed over", "retried", "gone"})
 
@@ -187,7 +186,9 @@ class JobLane(bootsteps.StartStopStep):
             state.total_count[TASK_NAME] += len(jobs)
             state.all_total_count[0] += len(jobs)
             self._long_runs.end(jobs)
-            self._announcer.tell_ended(job.id for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
+            retried = [Told(job_id, fields) for job_id, fields in chunk.retried.items()]
+            ended = (Told(job.id) for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
+            self._announcer.tell([*retried, *ended] if retried else ended)
 
     def _make_handler(self, consumer: Any) -> Callable[[Any], None]:
         task = consumer.app.tasks[TASK_NAME]
@@ -249,9 +250,7 @@ def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
 def _make_dispatcher(consumer: Any) -> Any:
     """Return a dispatcher of events for another thread than Celery's."""
     connection = consumer.app.connection_for_write()
-    return consumer.app.events.Dispatcher(
-        connection, hostname=consumer.hostname, buffer_group=["task"], buffer_limit=_EVENTS_IN_A_MESSAGE
-    )
+    return consumer.app.events.Dispatcher(connection, hostname=consumer.hostname)
 
 
 def _is_heard(consumer: Any) -> bool:

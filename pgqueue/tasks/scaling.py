@@ -73,13 +73,18 @@ def pool_grow(worker: Any, n: int = 1, **_options: Any) -> Any:
 def pool_shrink(worker: Any, n: int = 1, **_options: Any) -> Any:
     """Shrink the pool by n processes, and by n executors of SQL jobs. With executors, one of each stays."""
     executors = _find_executors(worker)
-    if executors is None:
+    if executors is None or worker.consumer.controller.autoscaler is not None:
         return _celerys_shrink(worker, n)
     spare = worker.consumer.pool.num_processes - 1
-    answer = _ask_celery(worker, _celerys_shrink, min(n, spare))
-    if "ok" in answer and n > 0 and not executors.shrink(n) and spare <= 0:
+    has_shrunk = n > 0 and executors.shrink(n)
+    if n > 0 and spare <= 0 and not has_shrunk:
         return control.nok("the last executor and the last process stay")
-    return answer
+    try:
+        return _ask_celery(worker, _celerys_shrink, min(n, spare))
+    except ValueError as busy:
+        if not has_shrunk:
+            raise
+        return control.ok(f"executors will shrink; {busy}")
 
 
 def set_autoscale(worker: Any, max: int | None = None, min: int | None = None, **_options: Any) -> Any:

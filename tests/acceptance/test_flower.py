@@ -226,3 +226,31 @@ def test_the_autoscale_button_sets_the_bounds_of_the_executors(site: Site, page:
 
         eventually(lambda: executors_of(site, elastic) == 2, 20, what="the least number of executors")
         save_screenshot(page, "flower-autoscale")
+
+
+def test_flower_counts_each_of_thousands_of_jobs_and_lists_some(site: Site, page: Page) -> None:
+    def counted() -> dict[str, int]:
+        rows = json.loads(fetch_page(f"{site.url}/workers?json=1"))["data"]
+        row = next(row for row in rows if row["hostname"] == site.worker.name)
+        return {kind: row.get(f"task-{kind}", 0) for kind in ("received", "started", "succeeded")}
+
+    def metric() -> float:
+        lines = re.findall(
+            r'^flower_events_total{.*type="task-succeeded".*} (.*)$', fetch_page(f"{site.url}/metrics"), re.M
+        )
+        return sum(map(float, lines))
+
+    before, metric_before = counted(), metric()
+    site.db.execute("select pgqueue.pause('default')")
+    site.db.execute("select count(*) from pgqueue.enqueue_many(array_fill('select 1 /* many */'::text, array[5000]))")
+    site.db.execute("select pgqueue.resume('default')")
+
+    eventually(lambda: counted() == {kind: count + 5000 for kind, count in before.items()}, 60)
+    assert metric() - metric_before == 5000
+    tasks = json.loads(fetch_page(f"{site.url}/api/tasks?limit=20000"))
+    listed = [task for task in tasks.values() if task["args"] == "select 1 /* many */"]
+    assert 50 <= len(listed) < 5000
+    assert {task["state"] for task in listed} == {"SUCCESS"}
+    page.goto(f"{site.url}/workers")
+    row = page.locator("tr", has_text=site.worker.name)
+    expect(row).to_contain_text(f"{counted()['succeeded']:,}")

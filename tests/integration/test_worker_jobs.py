@@ -160,6 +160,49 @@ def test_jobs_of_the_batch_lane_are_tasks_to_those_who_listen(db, alice, start_w
     )
 
 
+def test_each_attempt_of_a_job_of_the_batch_lane_is_told(db, alice, start_worker, events):
+    start_worker(db)
+
+    job = submit(alice, "select 1 / 0", max_attempts=2, backoff="500 ms", label="again")
+    job.end()
+
+    once = ["task-received", "task-started"]
+    eventually(lambda: events.types_of(job) == [*once, "task-retried", *once, "task-failed"])
+    _, _, retried, second, *_ = events.of(job)
+    assert retried["exception"] == "DivisionByZero('division by zero')"
+    assert (second["name"], second["args"], second["retries"]) == ("again", "select 1 / 0", 1)
+
+
+def test_a_long_job_that_is_tried_again_is_received_once_for_each_attempt(db, alice, start_worker, events):
+    start_worker(db)
+
+    job = submit(alice, "select pg_sleep(1.2), 1 / 0", max_attempts=2, backoff="10 ms")
+    job.end()
+
+    once = ["task-received", "task-started"]
+    eventually(lambda: events.types_of(job) == [*once, "task-retried", *once, "task-failed"])
+
+
+def test_monitors_hear_of_thousands_of_jobs_but_not_of_each_its_statement(db, alice, owner, start_worker, events):
+    start_worker(db)
+    owner.execute("select pgqueue.pause('default')")
+    alice.execute("select count(*) from pgqueue.enqueue_many(array_fill('select 1'::text, array[3000]))")
+    alice.execute("select count(*) from pgqueue.enqueue_many(array_fill('select 1 / 0'::text, array[5]))")
+    owner.execute("select pgqueue.resume('default')")
+
+    def heard(kind):
+        return [event for event in list(events.heard) if event["type"] == f"task-{kind}"]
+
+    eventually(lambda: (len(heard("succeeded")), len(heard("failed"))) == (3000, 5), 60)
+    assert (len(heard("received")), len(heard("started"))) == (3005, 3005)
+    assert len({event["uuid"] for event in heard("succeeded")}) == 3000
+    statements = [event["args"] for event in heard("received") if "args" in event]
+    assert 50 <= len(statements) < 3000
+    assert statements.count("select 1 / 0") == 5
+    # A few messages, not one for each.
+    assert len({event["clock"] for event in heard("succeeded")}) < 50
+
+
 def test_celery_sees_a_long_job_of_the_batch_lane_and_can_terminate_it(db, alice, start_worker, celery, events):
     worker = start_worker(db, arguments=ONE_EXECUTOR)
     runs = submit(alice, "select pg_sleep(60) /* long */").wait_until("running")

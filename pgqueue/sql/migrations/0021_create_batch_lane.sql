@@ -454,17 +454,29 @@ end
 $$;
 comment on function pgqueue._release_waiting(bigint[], bigint[]) is 'Gives back those of these jobs that do not run: they wait behind a long one. Returns them';
 
-create function pgqueue._ended_jobs(ids bigint[])
+create function pgqueue._ended_jobs(ids bigint[], detailed int)
   returns table (id bigint, label text, preview text, attempts int, state text, started_at float8, ended_at float8, command_tag text, error jsonb)
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$
-  select h.id, h.label, left(h.sql, 200), h.attempts::int, h.state::text, extract(epoch from coalesce(h.started_at, h.ended_at))::float8,
-         extract(epoch from h.ended_at)::float8, pgqueue._command_tag(h.sql, h.row_count), h.error
-  from pgqueue.history h
-  where h.id = any (ids)
+  select j.id, j.label, case when j.has_details then left(j.sql, 200) end, j.attempts::int, j.state::text,
+         extract(epoch from coalesce(j.started_at, j.ended_at))::float8, extract(epoch from j.ended_at)::float8,
+         case when j.has_details then pgqueue._command_tag(j.sql, j.row_count) end, j.error
+  -- Thousands are asked for at once: nobody reads the statements of that many.
+  from (select h.*, row_number() over () <= detailed or h.state <> 'succeeded' as has_details from pgqueue.history h where h.id = any (ids)) j
 $$;
-comment on function pgqueue._ended_jobs(bigint[]) is 'What monitors are told of ended jobs';
+comment on function pgqueue._ended_jobs(bigint[], int) is 'What monitors are told of ended jobs; of those that succeeded, the statement and its tag for so many';
+
+create function pgqueue._retried_jobs(ids bigint[])
+  returns table (id bigint, label text, preview text, attempts int)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select m.id, m.label, left(m.sql, 200), m.attempts::int from pgqueue.message m where m.id = any (ids)
+  union all
+  select h.id, h.label, left(h.sql, 200), h.attempts::int from pgqueue.history h where h.id = any (ids)
+$$;
+comment on function pgqueue._retried_jobs(bigint[]) is 'What monitors are told of jobs that failed and are tried again, or have been since';
 
 create function pgqueue._running_message(id bigint, token bigint)
   returns json
@@ -490,6 +502,6 @@ grant execute on function
   pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
   pgqueue._locked_keys(int[]), pgqueue._note_running(bigint[], int[], timestamptz[]), pgqueue._oversee(bigint[], int[], bigint[], int),
   pgqueue._stop_run(bigint, int, bigint, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, int, bigint, int, text),
-  pgqueue._ended_jobs(bigint[]), pgqueue._running_message(bigint, bigint)
+  pgqueue._ended_jobs(bigint[], int), pgqueue._retried_jobs(bigint[]), pgqueue._running_message(bigint, bigint)
   to pgqueue_worker;
 grant execute on procedure pgqueue._wait_at_gate(bigint) to pgqueue_worker;

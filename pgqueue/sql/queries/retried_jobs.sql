@@ -1,0 +1,1 @@
+select id, label, preview, attempts from pgqueue._retried_jobs(%(ids)s)
