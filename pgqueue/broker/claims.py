@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .acks import Acks
 
 #: Until the first tick says what they are.
-_NAPTIME, _MAX_ITEMS = 3.0, 100
+_NAPTIME, _MAX_ITEMS = 3.0, 500
 
 
 class Owner(Protocol):

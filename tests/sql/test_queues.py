@@ -130,7 +130,7 @@ def test_an_acknowledged_message_is_gone_and_cannot_be_acknowledged_again(alice,
 
 
 def test_settings_of_the_database_and_the_role_reach_workers_without_a_restart(db, superuser, worker):
-    assert worker.tick() == (3.0, 100)
+    assert worker.tick() == (3.0, 500)
 
     database, role = psycopg.sql.Identifier(db.name), psycopg.sql.Identifier(worker.role)
     superuser.execute(psycopg.sql.SQL("alter database {} set pgqueue.naptime = '250 ms'").format(database))
@@ -148,19 +148,19 @@ def test_settings_of_the_database_and_the_role_reach_workers_without_a_restart(d
 @pytest.mark.parametrize(
     ("setting", "value", "expected"),
     [
-        ("naptime", "soon", (3.0, 100)),
-        ("naptime", "0", (0.1, 100)),
-        ("naptime", "-1 s", (0.1, 100)),
-        ("naptime", "1 year", (3600.0, 100)),
-        ("naptime", "", (3.0, 100)),
-        ("max_items", "many", (3.0, 100)),
+        ("naptime", "soon", (3.0, 500)),
+        ("naptime", "0", (0.1, 500)),
+        ("naptime", "-1 s", (0.1, 500)),
+        ("naptime", "1 year", (3600.0, 500)),
+        ("naptime", "", (3.0, 500)),
+        ("max_items", "many", (3.0, 500)),
         ("max_items", "0", (3.0, 1)),
-        ("max_items", "1e9", (3.0, 100)),
+        ("max_items", "1e9", (3.0, 500)),
         ("max_items", "2000000000", (3.0, 10000)),
-        ("max_items", "20000000000", (3.0, 100)),
-        ("result_ttl", "forever", (3.0, 100)),
-        ("result_ttl", "-1 year", (3.0, 100)),
-        ("result_ttl", "infinity", (3.0, 100)),
+        ("max_items", "20000000000", (3.0, 500)),
+        ("result_ttl", "forever", (3.0, 500)),
+        ("result_ttl", "-1 year", (3.0, 500)),
+        ("result_ttl", "infinity", (3.0, 500)),
     ],
 )
 def test_a_setting_that_makes_no_sense_stops_no_worker(db, alice, owner, superuser, worker, setting, value, expected):

@@ -580,7 +580,7 @@ begin
     end;
   end if;
   return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
-                      pgqueue._worker_number('max_items', 100, 1, 10000), pgqueue._seconds_to_next_due();
+                      pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;
 comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
