@@ -53,9 +53,10 @@ begin
       job record := pgqueue._take_job(id, token, lock_key);
       row_count bigint := -1;
     begin
-      if job.sql is null then
-        return null;
-      elsif job.submitter operator(pg_catalog.<>) current_user then
+      if job.submitter operator(pg_catalog.=) current_user is not true then
+        if job.sql is null then
+          return null;
+        end if;
         raise exception using errcode = '42501', message = pg_catalog.concat('job ', id, ' is not a job of role ', current_user);
       end if;
       -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
@@ -96,9 +97,7 @@ begin
     begin
       for n in 1 .. pg_catalog.cardinality(ids) loop
         -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job.
-        if pg_catalog.pg_try_advisory_lock(gate_key) then
-          is_done := pg_catalog.pg_advisory_unlock(gate_key);
-        else
+        if not (pg_catalog.pg_try_advisory_lock(gate_key) and pg_catalog.pg_advisory_unlock(gate_key)) then
           call pgqueue._wait_at_gate(gate_key);
         end if;
         row_count := pgqueue_run.job_%1$s(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
@@ -172,11 +171,10 @@ create function pgqueue._take_job(id bigint, token bigint, lock_key bigint, out 
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  role oid;
   expires_at timestamptz;
-  is_locked boolean;
+  are_locked boolean;
 begin
-  select q.submitter, q.sql, q.params, q.settings, q.expires_at into role, sql, params, settings, expires_at
+  select pg_get_userbyid(q.submitter), q.sql, q.params, q.settings, q.expires_at into submitter, sql, params, settings, expires_at
   from pgqueue.message q where q.id = _take_job.id and q.token = _take_job.token and q.kind = 'job' for update;
   if not found then
     return;
@@ -187,10 +185,8 @@ begin
     sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
     return;
   end if;
-  submitter := pg_get_userbyid(role);
   -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-  is_locked := pg_try_advisory_xact_lock(lock_key);
-  is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
+  are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
 end
 $$;
 comment on function pgqueue._take_job(bigint, bigint, bigint) is
