@@ -655,25 +655,11 @@ CREATE FUNCTION pgqueue._capture_settings(caller_search_path text) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  fingerprint text := pgqueue._fingerprint(caller_search_path);
-  kept text := current_setting('pgqueue.captured_settings', true);
-  digest bytea;
-  captured jsonb;
+  captured jsonb := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path);
   custom text;
 begin
-  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
-  -- digest that only the role that runs can make (pgqueue.own_seal): the first half of it.
-  if starts_with(kept, fingerprint) then
-    select s.digest into digest from pgqueue.own_seal s;
-  end if;
-  if encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
-    captured := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
-  else
-    captured := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path);
-    if pgqueue._setting('worker_timeout', null) is not null then
-      captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
-    end if;
-    perform pgqueue._keep_captured(concat(fingerprint, chr(30), captured, chr(30)));
+  if pgqueue._setting('worker_timeout', null) is not null then
+    captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
   end if;
   -- The server does not list custom settings: those that jobs need are named in pgqueue.inherit.
   if current_setting('pgqueue.inherit', true) <> '' then
@@ -2016,14 +2002,14 @@ begin
      or current_setting('pgqueue.inherit', true) <> '' then
     return false;
   end if;
-  -- As in _capture_settings, for all rows but the first.
+  -- For all rows but the first.
   select s.digest into digest from pgqueue.own_seal s;
   if starts_with(kept, fingerprint) and encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
     settings := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
   else
     settings := pgqueue._capture_settings(caller_search_path);
+    digest := pgqueue._keep_captured(concat(fingerprint, chr(30), settings, chr(30)));
     kept := current_setting('pgqueue.captured_settings', true);
-    select s.digest into digest from pgqueue.own_seal s;
   end if;
   columns := string_to_array(nullif(argv[2], ''), ',');
   if columns is not null then
@@ -2033,7 +2019,7 @@ begin
       if not pgqueue._is_plain(relation, columns) then
         return false;
       end if;
-      perform pgqueue._keep_captured(kept || seen);
+      digest := pgqueue._keep_captured(kept || seen);
     end if;
     foreach name in array columns loop
       params := params || (row_json ->> btrim(name));
@@ -2713,6 +2699,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._handle_of(job jsonb) IS 'The handle of a job that was described';
 
+CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT '{array_nulls,backend_flush_after,backslash_quote,bytea_output,check_function_bodies,client_connection_check_interval,commit_siblings,constraint_exclusion,cpu_index_tuple_cost,cpu_operator_cost,cpu_tuple_cost,createrole_self_grant,cursor_tuple_fraction,DateStyle,debug_logical_replication_streaming,debug_parallel_query,debug_pretty_print,debug_print_parse,debug_print_plan,debug_print_rewritten,default_statistics_target,default_table_access_method,default_tablespace,default_text_search_config,default_toast_compression,default_transaction_deferrable,default_transaction_isolation,default_transaction_read_only,effective_cache_size,effective_io_concurrency,enable_async_append,enable_bitmapscan,enable_distinct_reordering,enable_gathermerge,enable_group_by_reordering,enable_hashagg,enable_hashjoin,enable_incremental_sort,enable_indexonlyscan,enable_indexscan,enable_material,enable_memoize,enable_mergejoin,enable_nestloop,enable_parallel_append,enable_parallel_hash,enable_partition_pruning,enable_partitionwise_aggregate,enable_partitionwise_join,enable_presorted_aggregate,enable_self_join_elimination,enable_seqscan,enable_sort,enable_tidscan,escape_string_warning,extra_float_digits,file_copy_method,from_collapse_limit,geqo,geqo_effort,geqo_generations,geqo_pool_size,geqo_seed,geqo_selection_bias,geqo_threshold,gin_fuzzy_search_limit,gin_pending_list_limit,hash_mem_multiplier,icu_validation_level,idle_in_transaction_session_timeout,idle_session_timeout,IntervalStyle,io_combine_limit,jit,jit_above_cost,jit_expressions,jit_inline_above_cost,jit_optimize_above_cost,jit_tuple_deforming,join_collapse_limit,lc_monetary,lc_numeric,lc_time,local_preload_libraries,lock_timeout,log_parameter_max_length_on_error,logical_decoding_work_mem,maintenance_io_concurrency,maintenance_work_mem,max_parallel_maintenance_workers,max_parallel_workers,max_parallel_workers_per_gather,md5_password_warnings,min_parallel_index_scan_size,min_parallel_table_scan_size,parallel_leader_participation,parallel_setup_cost,parallel_tuple_cost,password_encryption,plan_cache_mode,quote_all_identifiers,random_page_cost,recursive_worktable_factor,restrict_nonsystem_relation_kind,row_security,scram_iterations,seq_page_cost,standard_conforming_strings,statement_timeout,stats_fetch_consistency,synchronize_seqscans,synchronous_commit,tcp_keepalives_count,tcp_keepalives_idle,tcp_keepalives_interval,tcp_user_timeout,temp_buffers,temp_tablespaces,TimeZone,timezone_abbreviations,trace_notify,trace_sort,transaction_timeout,transform_null_equals,vacuum_buffer_usage_limit,vacuum_cost_delay,vacuum_cost_limit,vacuum_cost_page_dirty,vacuum_cost_page_hit,vacuum_cost_page_miss,vacuum_failsafe_age,vacuum_freeze_min_age,vacuum_freeze_table_age,vacuum_max_eager_freeze_failure_rate,vacuum_multixact_failsafe_age,vacuum_multixact_freeze_min_age,vacuum_multixact_freeze_table_age,vacuum_truncate,wal_sender_timeout,wal_skip_threshold,work_mem,xmlbinary,xmloption}'::text[] AS text;
+END;
+
+COMMENT ON FUNCTION pgqueue._inheritable_names() IS 'The settings that any role may change and that jobs inherit; search_path is treated apart';
+
 CREATE FUNCTION pgqueue._interval_argument(arguments jsonb, name text) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2768,6 +2762,14 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) IS 'Whether these columns exist and are of types whose text is what JSON shows';
 
+CREATE FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((queue IS NOT NULL) AND (priority = 0) AND (num_nonnulls(delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) = 0));
+END;
+
+COMMENT ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Whether a job is handed in with no option but its queue';
+
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2792,17 +2794,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as a Celery message (protocol 2) for the task pgqueue.job';
 
-CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
+CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS bytea
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  digest bytea;
 begin
+  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
+  -- digest that only the role that runs can make: the first half of it.
   perform set_config('pgqueue.captured_settings', content, true);
-  perform set_config('pgqueue.captured_seal', coalesce((select encode(substr(s.digest, 1, 16), 'hex') from pgqueue.own_seal s), ''), true);
+  select s.digest into digest from pgqueue.own_seal s;
+  perform set_config('pgqueue.captured_seal', coalesce(encode(substr(digest, 1, 16), 'hex'), ''), true);
+  return digest;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._keep_captured(content text) IS 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
+COMMENT ON FUNCTION pgqueue._keep_captured(content text) IS 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs. Returns the whole digest';
 
 CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3980,6 +3988,39 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_change(what text, name text) IS 'Raises 42501';
 
+CREATE FUNCTION pgqueue._refuse_message(m pgqueue.message) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- What is the caller's fault is said as the functions say it. What is left then is the fault of whoever writes the outbox directly.
+  if m.queue like '%.pidbox' then
+    raise exception 'permission denied for queue "%"', m.queue
+      using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
+  elsif m.kind = 'job' or m.payload is null then
+    perform pgqueue._check_options(m.sql, m.queue, m.priority, null, m.due_at, null, m.timeout, null, m.backoff, null);
+  else
+    perform pgqueue._check_options('task', m.queue, m.priority, null, m.due_at, null, null, null, null, null);
+  end if;
+  if array_ndims(m.params) > 1 then
+    perform pgqueue._refuse_params();
+  elsif cardinality(m.params) > 65535 or octet_length(array_to_string(m.params, '')) > 16777216 then
+    raise exception 'params are more than 65535 or have more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
+  elsif octet_length(m.label) > 10000 then
+    raise exception 'label has more than 10000 bytes' using errcode = '54000', hint = 'A label is a short name.';
+  elsif octet_length(m.payload::text) > 67108864 then
+    raise exception 'message has more than 64 MB' using errcode = '54000', hint = 'Put the data into a table first.';
+  elsif octet_length(m.settings::text) > 1000000 then
+    raise exception 'settings have more than 1 MB' using errcode = '54000', hint = 'Name fewer or shorter settings in pgqueue.inherit.';
+  end if;
+  raise exception 'message has not the shape that workers rely on'
+    using errcode = '23514', schema = 'pgqueue', table = 'message',
+          hint = 'Hand in with pgqueue.enqueue or pgqueue.send_task instead of writing pgqueue.outbox.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_message(m pgqueue.message) IS 'Says what is wrong with a message that pgqueue.inbox does not take';
+
 CREATE FUNCTION pgqueue._refuse_params() RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4441,14 +4482,6 @@ END;
 
 COMMENT ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) IS 'Keeps a group of tasks, or replaces it';
 
-CREATE FUNCTION pgqueue._sealed(own_key text, content text) RETURNS text
-    LANGUAGE sql IMMUTABLE
-    BEGIN ATOMIC
- SELECT encode(sha256(convert_to((own_key || content), 'UTF8'::name)), 'hex'::text) AS encode;
-END;
-
-COMMENT ON FUNCTION pgqueue._sealed(own_key text, content text) IS 'A digest of a text that only the role with this key can make';
-
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4467,28 +4500,26 @@ CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction. It is read again only when one of the settings that
-  -- jobs inherit has another value than then: asking for the values alone costs a tenth.
-  own_key text := (select k.key from pgqueue.own_key k);
-  kept text := current_setting('pgqueue.session_settings', true);
-  names text := split_part(kept, chr(30), 1);
-  captured text := split_part(kept, chr(30), 2);
+  captured jsonb;
+  others text;
 begin
-  if own_key is null then
-    perform pgqueue._require_enrolled();
-  end if;
-  if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
+  select s.captured into captured from pgqueue.own_session s;
+  if found then
     return captured;
   end if;
-  select string_agg(s.name, ','), coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}')
-  into names, captured
+  -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
+  -- when one of the settings that jobs inherit has another value than then.
+  perform pgqueue._require_enrolled();
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}'),
+         string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
+  into captured, others
   from pg_settings s
   where (s.context = 'user' or s.context = 'superuser' and (select rolsuper from pg_roles where rolname = current_user))
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  perform set_config('pgqueue.session_settings', coalesce(concat_ws(chr(30), names, captured,
-    pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names)))), ''), false);
+  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others), false);
+  perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
 end
 $$;
@@ -5256,10 +5287,20 @@ CREATE VIEW pgqueue.inbox AS
     payload,
     last_error
    FROM pgqueue.message
-  WHERE (((kind = 'job'::pgqueue.message_kind) = (payload IS NULL)) AND (((payload IS NOT NULL) AND (sql IS NULL)) OR ((sql IS NOT NULL) AND (cookie IS NOT NULL) AND (settings IS NOT NULL) AND (jsonb_typeof(settings) = 'object'::text))) AND ((state = 'ready'::pgqueue.message_state) OR ((due_at IS NOT NULL) AND (state = 'delayed'::pgqueue.message_state)) OR ((token IS NOT NULL) AND (worker_id IS NOT NULL) AND (state = 'claimed'::pgqueue.message_state))) AND ((priority >= 0) AND (priority <= 9)) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ((due_at IS NULL) OR isfinite(due_at)) AND ((timeout IS NULL) OR ((timeout > '00:00:00'::interval) AND isfinite(timeout))) AND ((params IS NULL) OR ((COALESCE(array_ndims(params), 1) = 1) AND (cardinality(params) <= 65535) AND (octet_length(array_to_string(params, ''::text)) <= 16777216))) AND ((sql IS NULL) OR (octet_length(sql) <= 16777216)) AND ((payload IS NULL) OR (octet_length((payload)::text) <= 67108864)) AND ((settings IS NULL) OR ((octet_length((settings)::text) <= 1000000) AND (NOT jsonb_path_exists(settings, 'strict $.*?(@.type() != "string")'::jsonpath)))) AND ((label IS NULL) OR (octet_length(label) <= 10000)) AND ((backoff IS NULL) OR ((backoff >= '00:00:00'::interval) AND (backoff <= '1 year'::interval))) AND ((queue !~~ '%.pidbox'::text) OR pg_has_role(submitter, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(submitter, 'pgqueue_admin'::name, 'member'::text)))
+  WHERE
+        CASE
+            WHEN (((kind = 'job'::pgqueue.message_kind) = (payload IS NULL)) AND ((state = 'ready'::pgqueue.message_state) OR ((due_at IS NOT NULL) AND (state = 'delayed'::pgqueue.message_state)) OR ((token IS NOT NULL) AND (worker_id IS NOT NULL) AND (state = 'claimed'::pgqueue.message_state))) AND ((priority >= 0) AND (priority <= 9)) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ((due_at IS NULL) OR isfinite(due_at)) AND ((timeout IS NULL) OR ((timeout > '00:00:00'::interval) AND isfinite(timeout))) AND ((backoff IS NULL) OR ((backoff >= '00:00:00'::interval) AND (backoff <= '1 year'::interval))) AND ((params IS NULL) OR ((COALESCE(array_ndims(params), 1) = 1) AND (cardinality(params) <= 65535) AND ((pg_column_size(params) <= 2000) OR (octet_length(array_to_string(params, ''::text)) <= 16777216)))) AND ((label IS NULL) OR (octet_length(label) <= 10000)) AND
+            CASE
+                WHEN (payload IS NULL) THEN ((cookie IS NOT NULL) AND (octet_length(sql) <= 16777216) AND ((strpos(' 	
+'::text, "left"(sql, 1)) = 0) OR (TRIM(BOTH ' 	
+'::text FROM sql) <> ''::text)) AND (jsonb_typeof(settings) = 'object'::text) AND ((pg_column_size(settings) <= 2000) OR (octet_length((settings)::text) <= 1000000)) AND (NOT jsonb_path_exists(settings, 'strict $.*?(@.type() != "string")'::jsonpath)))
+                ELSE ((sql IS NULL) AND (settings IS NULL) AND ((pg_column_size(payload) <= 2000) OR (octet_length((payload)::text) <= 67108864)))
+            END AND ((queue !~~ '%.pidbox'::text) OR pg_has_role(submitter, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(submitter, 'pgqueue_admin'::name, 'member'::text))) THEN true
+            ELSE pgqueue._refuse_message(message.*)
+        END
   WITH CASCADED CHECK OPTION;
 
-COMMENT ON VIEW pgqueue.inbox IS 'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused (44000)';
+COMMENT ON VIEW pgqueue.inbox IS 'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused by pgqueue._refuse_message';
 
 CREATE FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) RETURNS pgqueue.inbox
     LANGUAGE plpgsql
@@ -5395,15 +5436,6 @@ CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) IS 'An instant in ISO 8601, whatever the session''s settings';
-
-CREATE FUNCTION pgqueue._values_of(names text) RETURNS text
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT string_agg(current_setting(n.n, true), chr(31)) AS string_agg
-    FROM unnest(string_to_array(_values_of.names, ','::text)) n(n);
-END;
-
-COMMENT ON FUNCTION pgqueue._values_of(names text) IS 'The values of settings as they are now';
 
 CREATE FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -5702,7 +5734,27 @@ COMMENT ON FUNCTION pgqueue.detach(handle pgqueue.handle) IS 'Gives up the resul
 CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     AS $$
+#variable_conflict use_variable
+declare
+  handle pgqueue.handle;
+  nobody_sleeps boolean;
 begin
+  -- No SET clause here: it would hide the search_path that the job inherits.
+  if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
+    -- The usual job is one statement: each expression here would be prepared anew in each transaction. pgqueue.inbox refuses bad ones.
+    insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
+    select pgqueue._random_bigint(), coalesce(s.session_id, pgqueue._session_id()), 'job',
+           case when keep_result then 'many' else 'none' end::pgqueue.result_kept, queue, sql, params, s.settings, s.timeout
+    from pgqueue.own_settings s
+    returning outbox.id, outbox.cookie, pg_catalog.pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), pg_catalog.hashtext(queue))
+    into handle.id, handle.cookie, nobody_sleeps;
+    if nobody_sleeps then
+      return handle;
+    elsif handle.id is not null then
+      perform pgqueue._wake(queue);
+      return handle;
+    end if;
+  end if;
   return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue,
                           priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
 end
@@ -5735,10 +5787,11 @@ begin
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
-      perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, null, null);
+      perform pgqueue._enqueue_for_trigger(
+        tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, pgqueue._settings());
+      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end);
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
         job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name;
     end if;
@@ -5756,7 +5809,7 @@ begin
       execute pgqueue._row_params_query(tg_argv) into params using new;
     end if;
     perform pgqueue._enqueue_for_trigger(
-      tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name,
+      tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name,
       case when tg_op operator(pg_catalog.<>) 'DELETE' then fired end,
       case when tg_op operator(pg_catalog.<>) 'INSERT' then pg_catalog.to_jsonb(old) end, params);
   end if;
@@ -6391,6 +6444,34 @@ CREATE VIEW pgqueue.own_seal WITH (security_barrier='true') AS
   WHERE (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
 
 COMMENT ON VIEW pgqueue.own_seal IS 'A digest of the setting pgqueue.captured_settings that only the role that runs can make';
+
+CREATE VIEW pgqueue.own_session_seal WITH (security_barrier='true') AS
+ SELECT k.role,
+    "left"(encode(sha256(convert_to(concat(k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text, ARRAY( SELECT current_setting(n.n, true) AS current_setting
+           FROM unnest(pgqueue._inheritable_names()) n(n)), ARRAY( SELECT current_setting(n.n, true) AS current_setting
+           FROM string_to_table(split_part(kept.text, chr(30), 2), ','::text) n(n))), 'UTF8'::name)), 'hex'::text), 32) AS seal
+   FROM pgqueue.role_key k,
+    current_setting('pgqueue.session_settings'::text, true) kept(text)
+  WHERE (k.role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
+
+COMMENT ON VIEW pgqueue.own_session_seal IS 'A digest of the setting pgqueue.session_settings, and of the settings that jobs inherit as they are now, that only the role that runs can make';
+
+CREATE VIEW pgqueue.own_session WITH (security_barrier='true') AS
+ SELECT (split_part(current_setting('pgqueue.session_settings'::text, true), chr(30), 1))::jsonb AS captured,
+    (NULLIF(current_setting('pgqueue.session_id'::text, true), ''::text))::bigint AS session_id
+   FROM pgqueue.own_session_seal s
+  WHERE (seal = current_setting('pgqueue.session_seal'::text, true));
+
+COMMENT ON VIEW pgqueue.own_session IS 'What was captured of this session''s settings. No row: nothing yet, or a setting has another value now, or somebody else''s word was put in its place';
+
+CREATE VIEW pgqueue.own_settings WITH (security_barrier='true') AS
+ SELECT (captured || jsonb_build_object('search_path', current_setting('search_path'::text))) AS settings,
+    NULLIF((NULLIF(current_setting('pgqueue.worker_timeout'::text, true), ''::text))::interval, '00:00:00'::interval) AS timeout,
+    session_id
+   FROM pgqueue.own_session s
+  WHERE (COALESCE(current_setting('pgqueue.inherit'::text, true), ''::text) = ''::text);
+
+COMMENT ON VIEW pgqueue.own_settings IS 'What a job of this session inherits, in the usual case. No row: ask pgqueue._settings. For functions without a SET clause, which would hide the search_path';
 
 CREATE VIEW pgqueue.queues AS
  SELECT n.queue,
@@ -7168,6 +7249,9 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_worker;
@@ -7178,6 +7262,9 @@ GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclu
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
@@ -7325,6 +7412,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
 
@@ -7399,9 +7489,6 @@ GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgque
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._sealed(own_key text, content text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._sealed(own_key text, content text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
@@ -7527,9 +7614,6 @@ GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._values_of(names text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._values_of(names text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -7720,6 +7804,12 @@ GRANT INSERT(arguments) ON TABLE pgqueue.own_exchange TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.own_key TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.own_seal TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.own_session_seal TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.own_session TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.own_settings TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_worker;

@@ -108,7 +108,7 @@ def test_a_batch_with_a_message_that_is_refused_sends_nothing(db: Database, prod
     with pytest.raises(BatchPublishError) as raised:
         publish()
 
-    assert isinstance(raised.value.__cause__, psycopg.errors.WithCheckOptionViolation)
+    assert isinstance(raised.value.__cause__, psycopg.errors.InvalidParameterValue)
     assert bodies(db) == []
 
 

@@ -113,7 +113,7 @@ def test_values_that_would_stop_every_upkeep_cannot_be_written(bob, owner, worke
         "label": "repeat('x', 20000)",
     }.items():
         statement = "insert into pgqueue.outbox " + job.format(f", {column}", "'select 1'", "'{}'", f", {value}")
-        assert refused(bob, statement).sqlstate == "44000", column
+        assert refused(bob, statement).sqlstate in ("22023", "54000"), column
     for sql, settings in (
         ("repeat('x', 17000000)", "'{}'"),
         ("'x'", "'{\"a\": [[[]]]}'"),
@@ -121,7 +121,7 @@ def test_values_that_would_stop_every_upkeep_cannot_be_written(bob, owner, worke
         ("'x'", "'{\"a\": 7}'"),
     ):
         statement = "insert into pgqueue.outbox " + job.format("", sql, settings, "")
-        assert refused(bob, statement).sqlstate == "44000", (sql, settings)
+        assert refused(bob, statement).sqlstate in ("54000", "23514"), (sql, settings)
     worker.tick()
     assert worker.claim("q") == []
 
@@ -169,7 +169,7 @@ def test_control_messages_of_a_role_that_is_no_worker_are_refused(bob, worker, o
         "insert into pgqueue.outbox (kind, queue, payload) values ('task', 'w1.celery.pidbox', %s)",
         "select pgqueue.send_task('revoke', queue => 'w1.celery.pidbox', kwargs => %s)",
     ):
-        assert refused(bob, statement, [CONTROL]).sqlstate in ("44000", "42501")
+        assert refused(bob, statement, [CONTROL]).sqlstate == "42501"
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
 
     worker.session.execute("select pgqueue._publish('celery.pidbox', '', %s, 0, null, null)", [CONTROL])

@@ -146,18 +146,25 @@ def test_a_superusers_settings_are_inherited_by_its_own_jobs(superuser, worker):
     assert settings_of_next(worker)["session_replication_role"] == "replica"
 
 
+DEFINER = """create function public.note() returns void language plpgsql security definer set search_path = pg_catalog as
+             $$ begin {body}; end $$;
+             alter function public.note() owner to bob"""
+
+
+ITEMS = """create table public.item (id int); alter table public.item owner to bob; grant insert on public.item to alice;
+           create trigger fire after insert on public.item for each row
+             execute function pgqueue.enqueue_trigger('sql', 'select $1', 'id')"""
+
+
 def test_the_caller_of_a_definer_function_cannot_choose_its_jobs_search_path(alice, bob, owner, worker):
-    owner.execute(
-        """create function public.note() returns void language plpgsql security definer set search_path = pg_catalog as
-           $$ begin perform pgqueue.enqueue('select note()'); end $$;
-           alter function public.note() owner to bob"""
-    )
+    owner.execute(ITEMS)
+    owner.execute(DEFINER.format(body="insert into public.item values (1)"))
     names = ("TimeZone", "DateStyle", "statement_timeout", "lock_timeout", "work_mem", "session_replication_role")
     current = ", ".join(f"current_setting('{name}')" for name in names)
     settings = f"""array[statement_timestamp()::text, 'bob', 'pg_catalog', {current}, current_setting('synchronous_commit'),
       current_setting('pgqueue.inherit', true), current_setting('pgqueue.worker_timeout', true)]::text"""
 
-    # What pgqueue._capture_settings would have left behind, had bob's search_path been alice's.
+    # What the row trigger would have left behind, had bob's search_path been alice's.
     alice.execute(
         f"""select set_config('pgqueue.captured_settings', concat({settings}, chr(30), '{{"search_path": "evil"}}', chr(30)), false),
               set_config('pgqueue.captured_seal', seal, false), public.note()
@@ -167,31 +174,31 @@ def test_the_caller_of_a_definer_function_cannot_choose_its_jobs_search_path(ali
     assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ["pg_catalog", "pg_catalog"]
 
 
-DEFINER = """create function public.note() returns void language plpgsql security definer set search_path = pg_catalog as
-             $$ begin {body}; end $$;
-             alter function public.note() owner to bob"""
-
-
 def test_a_seal_of_one_role_is_worth_nothing_to_another(alice, bob, owner, worker):
-    owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1')"))
+    owner.execute(ITEMS)
+    owner.execute(DEFINER.format(body="insert into public.item values (1)"))
 
-    # What alice captured for herself in this statement, given out as what bob captured.
+    # What the row trigger captured for alice in this statement, given out as what it captured for bob.
     alice.execute(
         """do $$ declare kept text; begin
              set search_path = pg_catalog;
-             perform pgqueue.enqueue('select 1');
+             insert into public.item values (1);
              kept := replace(current_setting('pgqueue.captured_settings'), ',alice,', ',bob,');
+             if kept = current_setting('pgqueue.captured_settings') then raise 'nothing to forge'; end if;
              perform pgqueue._keep_captured(replace(kept, '"search_path": "pg_catalog"', '"search_path": "evil"'));
              perform public.note();
            end $$"""
     )
 
-    assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ["pg_catalog", "pg_catalog"]
+    claims = worker.claim()
+    assert [claim.job["submitter"] for claim in claims] == ["alice", "bob"]
+    assert [claim.job["settings"]["search_path"] for claim in claims] == ["pg_catalog", "pg_catalog"]
 
 
 def test_no_setting_of_the_caller_passes_for_what_was_captured(alice, bob, owner, worker):
     # bob seals what alice's own settings are part of; she then takes a piece of hers for what he captured.
-    owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1')"))
+    owner.execute(ITEMS)
+    owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1'); insert into public.item values (1)"))
     forged = """E'x,NULL}\x1e{"search_path": "evil"}\x1e'"""
     alice.execute(
         f"""do $$ begin
@@ -204,25 +211,94 @@ def test_no_setting_of_the_caller_passes_for_what_was_captured(alice, bob, owner
     assert {claim.job["settings"]["search_path"] for claim in worker.claim()} == {"pg_catalog"}
 
 
-def test_what_a_session_has_captured_cannot_be_given_to_a_definer_function(alice, bob, owner, worker):
+@pytest.mark.parametrize(
+    "forge",
+    [
+        # Another word, another seal, both of alice's own making, and nothing at all.
+        "set_config('pgqueue.session_settings', replace(current_setting('pgqueue.session_settings'), '5MB', '1GB'), false)",
+        "set_config('pgqueue.session_seal', repeat('0', 32), false)",
+        "set_config('pgqueue.session_settings', '{\"work_mem\": \"1GB\"}' || chr(30), false),"
+        " set_config('pgqueue.session_seal', (select seal from pgqueue.own_session_seal), false)",
+        "set_config('pgqueue.session_settings', '', false), set_config('pgqueue.session_seal', '', false)",
+        "set_config('pgqueue.session_settings', '{', false)",
+        "set_config('pgqueue.session_settings', '{}' || chr(30) || 'no such,,work_mem', false)",
+    ],
+)
+def test_what_a_session_has_captured_cannot_be_given_to_a_definer_function(alice, bob, owner, worker, forge):
     owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1')"))
     alice.execute("set work_mem = '5MB'")
     alice.execute("select pgqueue.enqueue('select 1')")
+    alice.execute(f"select {forge}")
+
+    alice.execute("select public.note(), pgqueue.enqueue('select 1')")
+
+    claims = worker.claim()
+    assert [claim.job["submitter"] for claim in claims] == ["alice", "bob", "alice"]
+    assert [claim.job["settings"]["work_mem"] for claim in claims][:2] == ["5MB", "5MB"]
+
+
+def test_what_a_definer_function_has_captured_is_of_no_use_when_settings_differ(alice, bob, owner, worker):
+    # bob's own word and seal, kept by alice and put back when her settings are others.
+    owner.execute(DEFINER.format(body="perform pgqueue.enqueue('select 1')"))
+    alice.execute("set work_mem = '5MB'")
+    alice.execute("select public.note()")
+    word, seal = alice.execute(
+        "select current_setting('pgqueue.session_settings'), current_setting('pgqueue.session_seal')"
+    ).fetchone()
+    alice.execute("set work_mem = '6MB'; set pgqueue.session_settings = ''")
     alice.execute(
-        """select set_config('pgqueue.session_settings', replace(current_setting('pgqueue.session_settings'), '5MB', '1GB'), false)"""
+        "select set_config('pgqueue.session_settings', %s, false), set_config('pgqueue.session_seal', %s, false), public.note()",
+        [word, seal],
     )
 
-    alice.execute("select pgqueue.enqueue('select 1'), public.note()")
+    assert [claim.job["settings"]["work_mem"] for claim in worker.claim()] == ["5MB", "6MB"]
 
-    assert [claim.job["settings"]["work_mem"] for claim in worker.claim()] == ["5MB", "5MB", "5MB"]
+
+def test_a_seal_of_one_session_is_worth_nothing_in_another(db, alice, worker):
+    alice.execute("set work_mem = '5MB'; select pgqueue.enqueue('select 1')")
+    word, seal = alice.execute(
+        "select current_setting('pgqueue.session_settings'), current_setting('pgqueue.session_seal')"
+    ).fetchone()
+    other = db.connect("alice")
+    other.execute("set work_mem = '5MB'")
+    other.execute(
+        "select set_config('pgqueue.session_settings', %s, false), set_config('pgqueue.session_seal', %s, false)",
+        [word, seal],
+    )
+
+    assert other.execute("select count(*) from pgqueue.own_session").fetchone() == (0,)
+
+
+def test_every_setting_that_can_be_made_is_noticed(alice, superuser, worker):
+    superuser.execute("select pgqueue.enroll(current_user::regrole)")
+    skipped = {
+        "search_path",
+        "application_name",
+        "client_encoding",
+        "client_min_messages",
+        "role",
+        "seed",
+        "session_authorization",
+    }
+    for session, contexts in ((alice, ["user"]), (superuser, ["user", "superuser"])):
+        session.execute("select pgqueue.enqueue('select 1')")
+        changes = session.execute(
+            """select name, case when setting = 'on' then 'off' else 'on' end from pg_settings
+               where context = any (%s) and vartype = 'bool' and name !~ '[.]|^transaction_|exit_on_error|debug_discard|ignore_|zero_damaged|in_place'""",
+            [contexts],
+        ).fetchall()
+        assert len(changes) > 40
+        for name, value in changes:
+            if name not in skipped:
+                session.execute("select set_config(%s, %s, false)", [name, value])
+                assert session.execute("select count(*) from pgqueue.own_settings").fetchone() == (0,), name
+                session.execute(
+                    "select set_config(%s, reset_val, false) from pg_settings where name = %s", [name, name]
+                )
 
 
 def test_the_row_trigger_of_a_definer_function_takes_no_forged_settings(alice, bob, owner, worker):
-    owner.execute(
-        """create table public.item (id int); alter table public.item owner to bob;
-           create trigger fire after insert on public.item for each row
-             execute function pgqueue.enqueue_trigger('sql', 'select $1', 'id')"""
-    )
+    owner.execute(ITEMS)
     owner.execute(DEFINER.format(body="insert into public.item values (1), (2)"))
     alice.execute(
         """do $$ begin

@@ -204,7 +204,18 @@ def test_the_tables_are_nobodys_and_the_views_everybodys_who_takes_part(owner):
     ).fetchall()
 
     declared = [("own_binding", "DELETE"), ("own_binding", "INSERT"), ("own_exchange", "DELETE")]
-    readable = [*VIEWS, "own_key", "own_seal", "own_exchange", "own_queue", "own_binding", "migration"]
+    readable = [
+        *VIEWS,
+        "own_key",
+        "own_seal",
+        "own_session_seal",
+        "own_session",
+        "own_settings",
+        "own_exchange",
+        "own_queue",
+        "own_binding",
+        "migration",
+    ]
     assert granted == sorted([*declared, *((view, "SELECT") for view in readable)])
 
 

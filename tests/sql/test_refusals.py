@@ -79,28 +79,66 @@ def test_parameters_that_are_not_one_list_are_refused(alice, way_in):
 
 def test_the_queue_takes_no_row_that_would_stop_its_workers(alice):
     # The outbox is what the functions insert through; a role may write it without them.
-    bad = [
-        "(kind, queue, sql, cookie, settings) values ('job', 'q', 'select 1', 1, '[]')",
-        "(kind, queue, sql, cookie) values ('job', 'q', 'select 1', 1)",
-        "(kind, queue, sql, settings) values ('job', 'q', 'select 1', '{}')",
-        "(kind, queue, sql, cookie, settings, timeout) values ('job', 'q', 'select 1', 1, '{}', '-1 s')",
-        "(kind, queue, sql, cookie, settings, params) values ('job', 'q', 'select 1', 1, '{}', '{{a},{b}}')",
-        "(kind, queue, cookie, settings) values ('job', 'q', 1, '{}')",
-        "(kind, queue, payload, state, due_at) values ('task', 'q', '{}', 'delayed', 'infinity')",
-        "(kind, queue, payload, due_at) values ('task', 'q', '{}', 'infinity')",
-        "(kind, queue, payload, state) values ('task', 'q', '{}', 'delayed')",
-        "(kind, queue, payload, state) values ('task', 'q', '{}', 'claimed')",
-        "(kind, queue, payload, priority) values ('task', 'q', '{}', 10)",
-        "(kind, queue, payload, priority) values ('task', 'q', '{}', -1)",
-        "(kind, queue, payload) values ('task', '', '{}')",
-        "(kind, queue, payload) values ('task', repeat('x', 256), '{}')",
-        "(kind, queue, payload, sql) values ('task', 'q', '{}', 'select 1')",
-        "(kind, queue) values ('task', 'q')",
-        "(kind, queue, sql, cookie, settings) values ('task', 'q', 'select 1', 1, '{}')",
-        "(kind, queue, payload) values ('job', 'q', '{}')",
-    ]
-    for row in bad:
-        assert refused(alice, f"insert into pgqueue.outbox {row}").sqlstate == "44000", row
+    bad = {
+        "(kind, queue, sql, cookie, settings) values ('job', 'q', 'select 1', 1, '[]')": "23514",
+        "(kind, queue, sql, cookie) values ('job', 'q', 'select 1', 1)": "23514",
+        "(kind, queue, sql, settings) values ('job', 'q', 'select 1', '{}')": "23514",
+        "(kind, queue, sql, cookie, settings, timeout) values ('job', 'q', 'select 1', 1, '{}', '-1 s')": "22023",
+        "(kind, queue, sql, cookie, settings, params) values ('job', 'q', 'select 1', 1, '{}', '{{a},{b}}')": "22023",
+        "(kind, queue, sql, cookie, settings) values ('job', 'q', E' \\n', 1, '{}')": "22023",
+        "(kind, queue, cookie, settings) values ('job', 'q', 1, '{}')": "22004",
+        "(kind, queue, payload, state, due_at) values ('task', 'q', '{}', 'delayed', 'infinity')": "22023",
+        "(kind, queue, payload, due_at) values ('task', 'q', '{}', 'infinity')": "22023",
+        "(kind, queue, payload, state) values ('task', 'q', '{}', 'delayed')": "23514",
+        "(kind, queue, payload, state) values ('task', 'q', '{}', 'claimed')": "23514",
+        "(kind, queue, payload, priority) values ('task', 'q', '{}', 10)": "22023",
+        "(kind, queue, payload, priority) values ('task', 'q', '{}', -1)": "22023",
+        "(kind, queue, payload) values ('task', '', '{}')": "22023",
+        "(kind, queue, payload) values ('task', repeat('x', 256), '{}')": "22023",
+        "(kind, queue, payload, sql) values ('task', 'q', '{}', 'select 1')": "23514",
+        "(kind, queue) values ('task', 'q')": "22004",
+        "(kind, queue, sql, cookie, settings) values ('task', 'q', 'select 1', 1, '{}')": "23514",
+        "(kind, queue, payload) values ('job', 'q', '{}')": "22004",
+    }
+    for row, sqlstate in bad.items():
+        error = refused(alice, f"insert into pgqueue.outbox {row}")
+        assert error.sqlstate == sqlstate, (row, str(error))
+
+
+# What the functions leave to the queue itself, and a word of the message that each gets.
+TOO_MUCH = {
+    "enqueue('select 1', label => repeat('x', 10001))": ("54000", "label"),
+    "launch('select 1', label => repeat('x', 10001))": ("54000", "label"),
+    "enqueue('select ' || repeat('1', 16777216))": ("54000", "sql has more than 16 MB"),
+    "launch('select ' || repeat('1', 16777216))": ("54000", "sql has more than 16 MB"),
+    "enqueue_many(array['select ' || repeat('1', 16777216)])": ("54000", "sql has more than 16 MB"),
+    "enqueue('select 1', params => array_fill('x'::text, array[65536]))": ("54000", "params"),
+    "enqueue('select 1', params => array[repeat('x', 16777217)])": ("54000", "params"),
+    "enqueue_many(array['select 1'], label => repeat('x', 10001))": ("54000", "label"),
+    "send_task('a.b', queue => 'w1.celery.pidbox')": ("42501", "permission denied for queue"),
+    "enqueue('select 1', queue => 'w1.celery.pidbox')": ("42501", "permission denied for queue"),
+    "launch('select 1', queue => 'w1.celery.pidbox')": ("42501", "permission denied for queue"),
+}
+
+
+@pytest.mark.parametrize("call", TOO_MUCH)
+def test_what_no_worker_could_take_is_refused_by_the_queue_itself(alice, owner, call):
+    sqlstate, word = TOO_MUCH[call]
+
+    error = refused(alice, f"select pgqueue.{call}")
+
+    assert (error.sqlstate, word in error.diag.message_primary) == (sqlstate, True), str(error)
+    assert error.diag.message_hint
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_settings_that_are_too_large_are_refused(alice):
+    alice.execute("set pgqueue.inherit = 'app.much'")
+    alice.execute("select set_config('app.much', repeat('x', 1000001), false)")
+
+    error = refused(alice, "select pgqueue.enqueue('select 1')")
+
+    assert (error.sqlstate, error.diag.message_primary) == ("54000", "settings have more than 1 MB")
 
 
 @pytest.mark.parametrize(

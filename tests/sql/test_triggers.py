@@ -1,7 +1,6 @@
 """Real triggers that enqueue a job or a Celery task, for each row or for each statement."""
 
 import json
-import time
 
 import pytest
 
@@ -371,15 +370,11 @@ def test_a_role_that_is_not_enrolled_is_told_so_by_the_trigger(db, alice, owner,
 def test_20000_rows_in_one_statement_enqueue_20000_times(alice, owner, worker, item, arguments):
     make_trigger(alice, arguments)
 
-    started = time.monotonic()
     alice.execute("insert into shop.item (id, name) select g, 'row ' || g from generate_series(1, 20000) g")
-    seconds = time.monotonic() - started
 
     assert fetch_value(owner, "select count(*) from pgqueue.message where state = 'ready'") == 20000
     if "sql" in arguments:
         assert fetch_value(owner, "select count(distinct params[1]) from pgqueue.message") == 20000
-    print(f"20,000 rows: {seconds:.1f} s")
-    assert seconds < 30
 
 
 def test_a_trigger_function_of_ones_own_can_enqueue_a_whole_statement(alice, worker, item):

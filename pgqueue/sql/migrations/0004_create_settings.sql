@@ -54,13 +54,40 @@ end
 $$;
 comment on function pgqueue._worker_number(text, int, int, int) is 'A setting that is a number, brought into a range; the fallback when it is none';
 
-create function pgqueue._sealed(own_key text, content text)
-  returns text
+create function pgqueue._inheritable_names()
+  returns text[]
   language sql immutable
 begin atomic
-  select encode(sha256(convert_to(own_key || content, 'UTF8')), 'hex');
+  -- Of PostgreSQL 18. Which of them another version lacks does not matter, and what it has beside them is kept with what was captured.
+  select '{array_nulls, backend_flush_after, backslash_quote, bytea_output, check_function_bodies, client_connection_check_interval,
+    commit_siblings, constraint_exclusion, cpu_index_tuple_cost, cpu_operator_cost, cpu_tuple_cost, createrole_self_grant,
+    cursor_tuple_fraction, DateStyle, debug_logical_replication_streaming, debug_parallel_query, debug_pretty_print,
+    debug_print_parse, debug_print_plan, debug_print_rewritten, default_statistics_target, default_table_access_method,
+    default_tablespace, default_text_search_config, default_toast_compression, default_transaction_deferrable,
+    default_transaction_isolation, default_transaction_read_only, effective_cache_size, effective_io_concurrency,
+    enable_async_append, enable_bitmapscan, enable_distinct_reordering, enable_gathermerge, enable_group_by_reordering,
+    enable_hashagg, enable_hashjoin, enable_incremental_sort, enable_indexonlyscan, enable_indexscan, enable_material,
+    enable_memoize, enable_mergejoin, enable_nestloop, enable_parallel_append, enable_parallel_hash, enable_partition_pruning,
+    enable_partitionwise_aggregate, enable_partitionwise_join, enable_presorted_aggregate, enable_self_join_elimination,
+    enable_seqscan, enable_sort, enable_tidscan, escape_string_warning, extra_float_digits, file_copy_method, from_collapse_limit,
+    geqo, geqo_effort, geqo_generations, geqo_pool_size, geqo_seed, geqo_selection_bias, geqo_threshold, gin_fuzzy_search_limit,
+    gin_pending_list_limit, hash_mem_multiplier, icu_validation_level, idle_in_transaction_session_timeout, idle_session_timeout,
+    IntervalStyle, io_combine_limit, jit, jit_above_cost, jit_expressions, jit_inline_above_cost, jit_optimize_above_cost,
+    jit_tuple_deforming, join_collapse_limit, lc_monetary, lc_numeric, lc_time, local_preload_libraries, lock_timeout,
+    log_parameter_max_length_on_error, logical_decoding_work_mem, maintenance_io_concurrency, maintenance_work_mem,
+    max_parallel_maintenance_workers, max_parallel_workers, max_parallel_workers_per_gather, md5_password_warnings,
+    min_parallel_index_scan_size, min_parallel_table_scan_size, parallel_leader_participation, parallel_setup_cost,
+    parallel_tuple_cost, password_encryption, plan_cache_mode, quote_all_identifiers, random_page_cost,
+    recursive_worktable_factor, restrict_nonsystem_relation_kind, row_security, scram_iterations, seq_page_cost,
+    standard_conforming_strings, statement_timeout, stats_fetch_consistency, synchronize_seqscans, synchronous_commit,
+    tcp_keepalives_count, tcp_keepalives_idle, tcp_keepalives_interval, tcp_user_timeout, temp_buffers, temp_tablespaces,
+    TimeZone, timezone_abbreviations, trace_notify, trace_sort, transaction_timeout, transform_null_equals,
+    vacuum_buffer_usage_limit, vacuum_cost_delay, vacuum_cost_limit, vacuum_cost_page_dirty, vacuum_cost_page_hit,
+    vacuum_cost_page_miss, vacuum_failsafe_age, vacuum_freeze_min_age, vacuum_freeze_table_age,
+    vacuum_max_eager_freeze_failure_rate, vacuum_multixact_failsafe_age, vacuum_multixact_freeze_min_age,
+    vacuum_multixact_freeze_table_age, vacuum_truncate, wal_sender_timeout, wal_skip_threshold, work_mem, xmlbinary, xmloption}'::text[];
 end;
-comment on function pgqueue._sealed(text, text) is 'A digest of a text that only the role with this key can make';
+comment on function pgqueue._inheritable_names() is 'The settings that any role may change and that jobs inherit; search_path is treated apart';
 
 create function pgqueue._session_settings()
   returns jsonb
@@ -68,53 +95,30 @@ create function pgqueue._session_settings()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction. It is read again only when one of the settings that
-  -- jobs inherit has another value than then: asking for the values alone costs a tenth.
-  own_key text := (select k.key from pgqueue.own_key k);
-  kept text := current_setting('pgqueue.session_settings', true);
-  names text := split_part(kept, chr(30), 1);
-  captured text := split_part(kept, chr(30), 2);
+  captured jsonb;
+  others text;
 begin
-  if own_key is null then
-    perform pgqueue._require_enrolled();
-  end if;
-  if names <> '' and split_part(kept, chr(30), 3) = pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names))) then
+  select s.captured into captured from pgqueue.own_session s;
+  if found then
     return captured;
   end if;
-  select string_agg(s.name, ','), coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}')
-  into names, captured
+  -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
+  -- when one of the settings that jobs inherit has another value than then.
+  perform pgqueue._require_enrolled();
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}'),
+         string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
+  into captured, others
   from pg_settings s
   where (s.context = 'user' or s.context = 'superuser' and (select rolsuper from pg_roles where rolname = current_user))
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  perform set_config('pgqueue.session_settings', coalesce(concat_ws(chr(30), names, captured,
-    pgqueue._sealed(own_key, concat_ws(chr(30), names, captured, pgqueue._values_of(names)))), ''), false);
+  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others), false);
+  perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
 end
 $$;
 comment on function pgqueue._session_settings() is 'The settings of PostgreSQL that were made in this session, but for search_path';
-
-create function pgqueue._values_of(names text)
-  returns text
-  language sql stable
-begin atomic
-  select string_agg(current_setting(n, true), chr(31)) from unnest(string_to_array(names, ',')) n;
-end;
-comment on function pgqueue._values_of(text) is 'The values of settings as they are now';
-
-create function pgqueue._fingerprint(caller_search_path text)
-  returns text
-  language sql stable
-begin atomic
-  -- Within one statement of the client what was captured is captured again only when one of these changed: the row trigger
-  -- of a large statement has no time for more. As an array's text no value can pass for another one, nor for what follows.
-  select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
-    current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
-    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
-    current_setting('pgqueue.worker_timeout', true)]::text;
-end;
-comment on function pgqueue._fingerprint(text) is 'What must be as it was for captured settings to be used again';
 
 create function pgqueue._capture_settings(caller_search_path text)
   returns jsonb
@@ -122,25 +126,11 @@ create function pgqueue._capture_settings(caller_search_path text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  fingerprint text := pgqueue._fingerprint(caller_search_path);
-  kept text := current_setting('pgqueue.captured_settings', true);
-  digest bytea;
-  captured jsonb;
+  captured jsonb := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path);
   custom text;
 begin
-  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
-  -- digest that only the role that runs can make (pgqueue.own_seal): the first half of it.
-  if starts_with(kept, fingerprint) then
-    select s.digest into digest from pgqueue.own_seal s;
-  end if;
-  if encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
-    captured := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
-  else
-    captured := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path);
-    if pgqueue._setting('worker_timeout', null) is not null then
-      captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
-    end if;
-    perform pgqueue._keep_captured(concat(fingerprint, chr(30), captured, chr(30)));
+  if pgqueue._setting('worker_timeout', null) is not null then
+    captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
   end if;
   -- The server does not list custom settings: those that jobs need are named in pgqueue.inherit.
   if current_setting('pgqueue.inherit', true) <> '' then
@@ -154,18 +144,6 @@ begin
 end
 $$;
 comment on function pgqueue._capture_settings(text) is 'The settings made in this session, which its jobs inherit';
-
-create function pgqueue._keep_captured(content text)
-  returns void
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform set_config('pgqueue.captured_settings', content, true);
-  perform set_config('pgqueue.captured_seal', coalesce((select encode(substr(s.digest, 1, 16), 'hex') from pgqueue.own_seal s), ''), true);
-end
-$$;
-comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
 
 create function pgqueue._settings()
   returns jsonb

@@ -42,6 +42,35 @@ create view pgqueue.own_seal with (security_barrier) as
   where k.role = quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.own_seal is 'A digest of the setting pgqueue.captured_settings that only the role that runs can make';
 
+create view pgqueue.own_session_seal with (security_barrier) as
+  -- Over what was captured and over the values as they are now. No value passes for another, nor for a piece of what was captured:
+  -- that is counted, and an array's text quotes. The word keeps it apart from pgqueue.own_seal.
+  -- One session's seal is worth nothing in another.
+  select k.role, left(encode(sha256(convert_to(concat(
+      k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text,
+      array(select current_setting(n, true) from unnest(pgqueue._inheritable_names()) n),
+      array(select current_setting(n, true) from string_to_table(split_part(kept.text, chr(30), 2), ',') n)), 'UTF8')), 'hex'), 32) as seal
+  from pgqueue.role_key k, current_setting('pgqueue.session_settings', true) kept (text)
+  where k.role = quote_ident(current_user)::regrole::oid;
+comment on view pgqueue.own_session_seal is
+  'A digest of the setting pgqueue.session_settings, and of the settings that jobs inherit as they are now, that only the role that runs can make';
+
+create view pgqueue.own_session with (security_barrier) as
+  select split_part(current_setting('pgqueue.session_settings', true), chr(30), 1)::jsonb as captured,
+         nullif(current_setting('pgqueue.session_id', true), '')::bigint as session_id
+  from pgqueue.own_session_seal s
+  where s.seal = current_setting('pgqueue.session_seal', true);
+comment on view pgqueue.own_session is
+  'What was captured of this session''s settings. No row: nothing yet, or a setting has another value now, or somebody else''s word was put in its place';
+
+create view pgqueue.own_settings with (security_barrier) as
+  select s.captured || jsonb_build_object('search_path', current_setting('search_path')) as settings,
+         nullif(nullif(current_setting('pgqueue.worker_timeout', true), '')::interval, interval '0') as timeout, s.session_id
+  from pgqueue.own_session s
+  where coalesce(current_setting('pgqueue.inherit', true), '') = '';
+comment on view pgqueue.own_settings is
+  'What a job of this session inherits, in the usual case. No row: ask pgqueue._settings. For functions without a SET clause, which would hide the search_path';
+
 create function pgqueue.enroll(role regrole)
   returns void
   language plpgsql volatile security definer

@@ -212,6 +212,16 @@ end
 $$;
 comment on function pgqueue._require_enrolled() is 'Raises 42501 unless the role that runs is enrolled';
 
+create function pgqueue._is_plain_call(queue text, priority int, delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
+                                       backoff interval, unique_key text, label text, durability text)
+  returns boolean
+  language sql immutable
+begin atomic
+  select queue is not null and priority = 0 and num_nonnulls(delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) = 0;
+end;
+comment on function pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+  is 'Whether a job is handed in with no option but its queue';
+
 create function pgqueue.enqueue(sql text, params text[] default null, queue text default 'default', priority int default 0,
                                 delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                 timeout interval default null, max_attempts int default null, backoff interval default null,
@@ -220,7 +230,27 @@ create function pgqueue.enqueue(sql text, params text[] default null, queue text
   returns pgqueue.handle
   language plpgsql volatile
 as $$
+#variable_conflict use_variable
+declare
+  handle pgqueue.handle;
+  nobody_sleeps boolean;
 begin
+  -- No SET clause here: it would hide the search_path that the job inherits.
+  if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
+    -- The usual job is one statement: each expression here would be prepared anew in each transaction. pgqueue.inbox refuses bad ones.
+    insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
+    select pgqueue._random_bigint(), coalesce(s.session_id, pgqueue._session_id()), 'job',
+           case when keep_result then 'many' else 'none' end::pgqueue.result_kept, queue, sql, params, s.settings, s.timeout
+    from pgqueue.own_settings s
+    returning outbox.id, outbox.cookie, pg_catalog.pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), pg_catalog.hashtext(queue))
+    into handle.id, handle.cookie, nobody_sleeps;
+    if nobody_sleeps then
+      return handle;
+    elsif handle.id is not null then
+      perform pgqueue._wake(queue);
+      return handle;
+    end if;
+  end if;
   return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue,
                           priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
 end

@@ -14,10 +14,11 @@ begin
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
-      perform pgqueue._enqueue_for_trigger(tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name, null, null, null);
+      perform pgqueue._enqueue_for_trigger(
+        tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, pgqueue._settings());
+      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end);
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
         job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name;
     end if;
@@ -35,7 +36,7 @@ begin
       execute pgqueue._row_params_query(tg_argv) into params using new;
     end if;
     perform pgqueue._enqueue_for_trigger(
-      tg_argv, pgqueue._settings(), tg_op, tg_table_schema, tg_table_name,
+      tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name,
       case when tg_op operator(pg_catalog.<>) 'DELETE' then fired end,
       case when tg_op operator(pg_catalog.<>) 'INSERT' then pg_catalog.to_jsonb(old) end, params);
   end if;
@@ -47,6 +48,37 @@ end
 $$;
 comment on function pgqueue.enqueue_trigger() is
   'A trigger that enqueues: (''sql'', statement [, columns [, option=value ...]]) a job whose $1, $2 ... are the columns, (''task'', name [, columns [, option=value ...]]) a Celery task. Options: queue, priority, delay, label, timeout, max_attempts';
+
+create function pgqueue._fingerprint(caller_search_path text)
+  returns text
+  language sql stable
+begin atomic
+  -- Within one statement of the client what was captured is captured again only when one of these changed: the row trigger
+  -- of a large statement has no time for more. As an array's text no value can pass for another one, nor for what follows.
+  select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
+    current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
+    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
+    current_setting('pgqueue.worker_timeout', true)]::text;
+end;
+comment on function pgqueue._fingerprint(text) is 'What must be as it was for captured settings to be used again';
+
+create function pgqueue._keep_captured(content text)
+  returns bytea
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  digest bytea;
+begin
+  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
+  -- digest that only the role that runs can make: the first half of it.
+  perform set_config('pgqueue.captured_settings', content, true);
+  select s.digest into digest from pgqueue.own_seal s;
+  perform set_config('pgqueue.captured_seal', coalesce(encode(substr(digest, 1, 16), 'hex'), ''), true);
+  return digest;
+end
+$$;
+comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs. Returns the whole digest';
 
 create function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text)
   returns boolean
@@ -70,14 +102,14 @@ begin
      or current_setting('pgqueue.inherit', true) <> '' then
     return false;
   end if;
-  -- As in _capture_settings, for all rows but the first.
+  -- For all rows but the first.
   select s.digest into digest from pgqueue.own_seal s;
   if starts_with(kept, fingerprint) and encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
     settings := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
   else
     settings := pgqueue._capture_settings(caller_search_path);
+    digest := pgqueue._keep_captured(concat(fingerprint, chr(30), settings, chr(30)));
     kept := current_setting('pgqueue.captured_settings', true);
-    select s.digest into digest from pgqueue.own_seal s;
   end if;
   columns := string_to_array(nullif(argv[2], ''), ',');
   if columns is not null then
@@ -87,7 +119,7 @@ begin
       if not pgqueue._is_plain(relation, columns) then
         return false;
       end if;
-      perform pgqueue._keep_captured(kept || seen);
+      digest := pgqueue._keep_captured(kept || seen);
     end if;
     foreach name in array columns loop
       params := params || (row_json ->> btrim(name));
