@@ -133,9 +133,9 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        return self._hand_in(
-            "enqueue_job", sql, values, params, options, connection or current(), keep_result=keep_result
-        )
+        given = connection or current()
+        name = "enqueue_own_job" if given is None else "enqueue_job"
+        return self._hand_in(name, sql, values, params, options, given, keep_result=keep_result)
 
     def enqueue_many(
         self,
@@ -158,10 +158,12 @@ class Client:
         """
         if options.get("unique_key") is not None:
             raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
-        session = self._connection(connection or current())
-        arguments = _job_arguments(session, list(statements), params or (), options)
-        keys = None if unique_keys is None else list(unique_keys)
-        rows = fetch_on(session, "enqueue_jobs", arguments | {"unique_keys": keys, "keep_result": keep_result})
+        given = connection or current()
+        session, captured = self._place(given)
+        arguments = _job_arguments(session, list(statements), params or (), options) | captured
+        arguments["unique_keys"] = None if unique_keys is None else list(unique_keys)
+        arguments["keep_result"] = keep_result
+        rows = fetch_on(session, "enqueue_own_jobs" if given is None else "enqueue_jobs", arguments)
         return [Job(self, Handle(*row)) for row in rows]
 
     def send_task(
@@ -261,9 +263,9 @@ class Client:
     ) -> Job:
         if values and params is not None:
             raise TypeError("give the parameters either one by one or as params=, not both")
-        session = self._connection(connection)
+        session, captured = self._place(connection)
         arguments = _job_arguments(session, sql, values or params or (), options)
-        return Job(self, Handle(*fetch_on(session, name, arguments | more)[0]))
+        return Job(self, Handle(*fetch_on(session, name, arguments | captured | more)[0]))
 
     def _wait(self, handle: Handle, timeout: timedelta | float | None) -> bool:
         limit = to_interval(timeout, "timeout")
@@ -295,6 +297,13 @@ class Client:
 
     def _read_statement(self, handle: Handle) -> str:
         return str(self._ask("job_statement", handle)[0])
+
+    def _place(self, given: CallerConnection | None) -> tuple[psycopg.Connection[Any], dict[str, object]]:
+        # Whoever gave a connection may change its settings at any time: the server looks. Ours is nobody else's.
+        if given is not None:
+            return driver_connection(given), {}
+        captured = self._session.captured
+        return self._session.connection, captured._asdict()
 
     def _connection(self, given: CallerConnection | None) -> psycopg.Connection[Any]:
         return self._session.connection if given is None else driver_connection(given)

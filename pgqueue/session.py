@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg.rows import tuple_row
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from .handle import Handle
 
 
+# As psycopg does it by itself: what is run more often than this is prepared.
+_PREPARE_THRESHOLD = 5
+
+
+class Captured(NamedTuple):
+    """What the jobs of a session inherit, and which of the server's processes was asked."""
+
+    backend_pid: int
+    settings: str
+
+
 class Session:
     """A session in autocommit mode that threads may share, taking turns. A forked child opens its own."""
 
@@ -30,6 +41,7 @@ class Session:
         self.conninfo = Settings.load(dsn).conninfo
         self._application_name = application_name
         self._connection: psycopg.Connection[Any] | None = None
+        self._captured: tuple[psycopg.Connection[Any], Captured] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +60,22 @@ class Session:
             with driver_errors():
                 self._connection = open_session(self.conninfo, self._application_name)
         return self._connection
+
+    @property
+    def captured(self) -> Captured:
+        """Return what jobs of this session inherit, asked once for each connection: nobody else has the session.
+
+        Raises:
+            PgQueueError: the server refused, or cannot be reached.
+        """
+        connection = self.connection
+        if self._captured is None or self._captured[0] is not connection:
+            answer = Captured(*fetch_on(connection, "capture_settings", {})[0])
+            if connection.info.backend_pid == answer.backend_pid:
+                # No pooler in between, which could run the next statement in a session that has not prepared it.
+                connection.prepare_threshold = _PREPARE_THRESHOLD
+            self._captured = connection, answer
+        return self._captured[1]
 
     def close(self) -> None:
         """End the session."""
@@ -86,7 +114,7 @@ def fetch_on(
     """
     # A cursor class of our own choice: a caller's connection may have another one, and other rows.
     with driver_errors(about), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-        return cursor.execute(query(name), arguments, prepare=False).fetchall()
+        return cursor.execute(query(name), arguments).fetchall()
 
 
 @contextmanager

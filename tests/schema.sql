@@ -233,31 +233,33 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) IS 'The end of a job: from the queue, whose row the caller has deleted, to the history';
 
-CREATE FUNCTION pgqueue._call(op text, request jsonb) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._begin_session() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  me pgqueue.own_key;
-  nonce bigint := pgqueue._random_bigint();
-  state text;
-  message text;
-  detail text;
-  hint text;
+  id bigint := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
 begin
-  select * into me from pgqueue.own_key;
+  perform set_config('pgqueue.session_id', id::text, false);
+  return id;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._begin_session() IS 'Numbers this session';
+
+CREATE FUNCTION pgqueue._call(op text, request jsonb) RETURNS SETOF jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return query
+  select o.answer
+  from pgqueue.own_key k, pgqueue._random_bigint() nonce,
+       pgqueue._over_loopback(op, k.role, nonce, request::text,
+                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex')) o (answer);
   if not found then
-    raise exception 'role "%" is not enrolled in pgqueue', current_user
-      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+    perform pgqueue._require_enrolled();
   end if;
-  begin
-    return query select * from pgqueue._over_loopback(op, me.role, nonce, request::text,
-      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex'));
-  exception when others then
-    -- The same error without the context of the other session, which says nothing to the caller.
-    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
-    perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
-  end;
   if pgqueue._setting('loopback', 'session') = 'call' then
     perform pgqueue._close_loopback();
   end if;
@@ -267,19 +269,10 @@ $$;
 COMMENT ON FUNCTION pgqueue._call(op text, request jsonb) IS 'Asks the gate, as the role that runs, apart from the caller''s transaction';
 
 CREATE FUNCTION pgqueue._session_id() RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  id bigint := nullif(current_setting('pgqueue.session_id', true), '')::bigint;
-begin
-  if id is null then
-    id := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
-    perform set_config('pgqueue.session_id', id::text, false);
-  end if;
-  return id;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT COALESCE((NULLIF(current_setting('pgqueue.session_id'::text, true), ''::text))::bigint, pgqueue._begin_session()) AS "coalesce";
+END;
 
 COMMENT ON FUNCTION pgqueue._session_id() IS 'The number of this session, for pgqueue.stats';
 
@@ -1394,6 +1387,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._dblink_disconnect_unnamed() IS 'dblink_disconnect without a name, wherever dblink is installed';
 
+CREATE FUNCTION pgqueue._dblink_exec(name text, command text) RETURNS text
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue_dblink.dblink_exec(name, command) AS dblink_exec;
+END;
+
+COMMENT ON FUNCTION pgqueue._dblink_exec(name text, command text) IS 'dblink_exec, wherever dblink is installed';
+
 CREATE FUNCTION pgqueue._dblink_query(name text, query text) RETURNS SETOF jsonb
     LANGUAGE sql
     BEGIN ATOMIC
@@ -1885,9 +1886,24 @@ COMMENT ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) IS 'What
 
 CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+#variable_conflict use_variable
+declare
+  handle pgqueue.handle;
+  nobody_sleeps boolean;
 begin
+  if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
+    -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
+    -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
+    insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
+    values (pgqueue._random_bigint(), pgqueue._session_id(), 'job', kept, queue, sql, params, pgqueue._inherited(settings),
+            pgqueue._inherited_timeout(settings))
+    returning outbox.id, outbox.cookie, pgqueue._nobody_sleeps(queue) into handle.id, handle.cookie, nobody_sleeps;
+    if not nobody_sleeps then
+      perform pgqueue._wake(queue);
+    end if;
+    return handle;
+  end if;
   return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
                           max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
 end
@@ -1958,8 +1974,8 @@ begin
     order by s.n;
     return;
   end if;
-  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
-  settings := settings - 'pgqueue.worker_timeout';
+  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
+  settings := pgqueue._inherited(settings);
   if durability = 'async' then
     settings := settings || '{"synchronous_commit": "off"}';
   end if;
@@ -2028,8 +2044,7 @@ begin
   -- Nobody is given the handle of such a job: the half of the digest that is kept nowhere does for its cookie.
   cookie := ('x' || encode(substr(digest, 17, 8), 'hex'))::bit(64)::bigint;
   insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
-  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, settings - 'pgqueue.worker_timeout',
-          nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(settings), pgqueue._inherited_timeout(settings));
   if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext('default')) then
     perform pgqueue._wake('default');
   end if;
@@ -2533,12 +2548,41 @@ CREATE FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, pro
     AS $$
 declare
   args jsonb := request::jsonb;
-  handle pgqueue.handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
+  handle pgqueue.handle;
+  nobody_sleeps boolean;
 begin
   if transaction_timestamp() <> statement_timestamp() then
     -- Somebody has sent a BEGIN over the loopback: what is done here would not be committed.
     raise exception 'the loopback is inside a transaction' using errcode = '25001';
   end if;
+  if op = 'launch' then
+    -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
+    with proven as (
+      select k.role from pgqueue.role_key k
+      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue'
+        and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
+        and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
+             or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
+    ), once as (
+      insert into pgqueue.nonce (nonce) select _gate.nonce from proven on conflict do nothing returning 1
+    ), put as (
+      insert into pgqueue.inbox (submitter, cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
+      select proven.role, r.cookie, r.session_id, 'job', r.kept, r.queue, r.sql, r.params, pgqueue._inherited(r.settings),
+             pgqueue._inherited_timeout(r.settings)
+      from proven, once, jsonb_to_record(args) r (cookie bigint, session_id bigint, kept pgqueue.result_kept, queue text, sql text, params text[],
+                                                  settings jsonb)
+      returning inbox.id, inbox.cookie, pgqueue._nobody_sleeps(inbox.queue) as nobody_sleeps
+    )
+    select put.id, put.cookie, put.nobody_sleeps into handle.id, handle.cookie, nobody_sleeps from put;
+    if found then
+      if not nobody_sleeps then
+        perform pgqueue._wake(args ->> 'queue');
+      end if;
+      return next to_jsonb(handle);
+      return;
+    end if;
+  end if;
+  handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
   if op = 'enroll_member' then
     -- Without proof: who asks has no key yet.
     return query select to_jsonb(pgqueue._enroll_member(role));
@@ -2550,8 +2594,6 @@ begin
   then
     raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
   end if;
-  -- What the caller's own transaction holds is never waited for: it would wait for this call in turn.
-  perform set_config('lock_timeout', '5s', true);
   if op in ('status', 'result') and args ? 'wait_ms' then
     perform pgqueue._locate(role, handle, case op when 'status' then '55000' else '42704' end);
     perform pgqueue._await_end(handle.id, (args ->> 'wait_ms')::int);
@@ -2658,18 +2700,16 @@ CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql t
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  answer jsonb;
+  handle pgqueue.handle;
 begin
-  perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  if array_ndims(params) > 1 then
-    perform pgqueue._refuse_params();
-  end if;
-  select * into answer from pgqueue._call('launch', jsonb_build_object(
+  -- What is wrong with it the gate says.
+  select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
+  from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
     'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
-    'max_workers', pgqueue._setting('max_workers', null)));
-  return ((answer ->> 'id')::bigint, (answer ->> 'cookie')::bigint)::pgqueue.handle;
+    'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  return handle;
 end
 $$;
 
@@ -2706,6 +2746,22 @@ CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
 END;
 
 COMMENT ON FUNCTION pgqueue._inheritable_names() IS 'The settings that any role may change and that jobs inherit; search_path is treated apart';
+
+CREATE FUNCTION pgqueue._inherited(captured jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT (captured - 'pgqueue.worker_timeout'::text);
+END;
+
+COMMENT ON FUNCTION pgqueue._inherited(captured jsonb) IS 'What a job is given of captured settings';
+
+CREATE FUNCTION pgqueue._inherited_timeout(captured jsonb) RETURNS interval
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT NULLIF(((captured ->> 'pgqueue.worker_timeout'::text))::interval, '00:00:00'::interval) AS "nullif";
+END;
+
+COMMENT ON FUNCTION pgqueue._inherited_timeout(captured jsonb) IS 'The timeout of a job that is given none: pgqueue.worker_timeout as it was captured';
 
 CREATE FUNCTION pgqueue._interval_argument(arguments jsonb, name text) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE
@@ -2850,6 +2906,29 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) IS 'What the job has said, for the reader of its result: chunk -1';
+
+CREATE FUNCTION pgqueue._settings() RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- No SET clause here: it would hide the caller's search_path.
+  return pgqueue._capture_settings(pg_catalog.current_setting('search_path'));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._settings() IS 'The settings that a job of the caller inherits';
+
+CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (backend_pid = pg_backend_pid()) THEN captured
+             ELSE pgqueue._settings()
+         END AS _settings;
+END;
+
+COMMENT ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) IS 'What was captured in this session by whoever says so; if it was another session, what is captured now';
 
 CREATE FUNCTION pgqueue._launch(role oid, args jsonb) RETURNS pgqueue.handle
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3378,6 +3457,14 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
 
+CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'::text), hashtext(queue)) AS pg_try_advisory_xact_lock_shared;
+END;
+
+COMMENT ON FUNCTION pgqueue._nobody_sleeps(queue text) IS 'As pgqueue._wake asks it, within a statement. False: call that';
+
 CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3476,29 +3563,42 @@ COMMENT ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie b
 CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
+  name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
-    || format('select * from pgqueue._gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
-  name text := pgqueue._loopback_name();
+    || format('execute pgqueue_gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
+  is_fresh boolean := false;
+  state text;
+  message text;
+  detail text;
+  hint text;
 begin
-  if name is not null then
+  loop
+    if name is null then
+      name := 'pgqueue.loopback ' || pgqueue._session_id();
+      perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+      perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
+      is_fresh := true;
+    end if;
     begin
       return query select * from pgqueue._dblink_query(name, padded);
       return;
-    exception when connection_exception or connection_failure or connection_does_not_exist or admin_shutdown or crash_shutdown
-      or active_sql_transaction or in_failed_sql_transaction then
-      -- The session at the other end is gone, or somebody opened a transaction in it. A request is accepted once, so sending
-      -- it again is safe.
-      perform pgqueue._dblink_disconnect(name);
+    exception when others then
+      get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+      if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000') then
+        -- The same error without the context of the other session, which says nothing to the caller.
+        perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
+      end if;
     end;
-  end if;
-  name := 'pgqueue.loopback ' || pgqueue._session_id();
-  perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
-  return query select * from pgqueue._dblink_query(name, padded);
+    -- The session at the other end is gone, or somebody opened a transaction in it or took the prepared statement away. A
+    -- request is accepted once, so sending it again is safe.
+    perform pgqueue._dblink_disconnect(name);
+    name := null;
+  end loop;
 end
-$$;
+$_$;
 
 COMMENT ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) IS 'Asks the gate over the loopback of this session, and connects it first if need be';
 
@@ -3638,8 +3738,8 @@ begin
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
-  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
-  settings := settings - 'pgqueue.worker_timeout';
+  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
+  settings := pgqueue._inherited(settings);
   if durability = 'async' then
     settings := settings || '{"synchronous_commit": "off"}';
   end if;
@@ -4684,17 +4784,6 @@ END;
 
 COMMENT ON FUNCTION pgqueue._setting(name text, fallback text) IS 'A setting as the calling session has it';
 
-CREATE FUNCTION pgqueue._settings() RETURNS jsonb
-    LANGUAGE plpgsql
-    AS $$
-begin
-  -- No SET clause here: it would hide the caller's search_path.
-  return pgqueue._capture_settings(pg_catalog.current_setting('search_path'));
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._settings() IS 'The settings that a job of the caller inherits';
-
 CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5322,8 +5411,8 @@ begin
                                        (options ->> 'timeout')::interval, job.max_attempts, null, null);
   job.state := case when job.due_at is null then 'ready' else 'delayed' end;
   job.sql := argv[1];
-  job.settings := settings - 'pgqueue.worker_timeout';
-  job.timeout := coalesce((options ->> 'timeout')::interval, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  job.settings := pgqueue._inherited(settings);
+  job.timeout := coalesce((options ->> 'timeout')::interval, pgqueue._inherited_timeout(settings));
   perform pgqueue._wake_for(job.queue, job.due_at);
   return job;
 end
@@ -5734,29 +5823,13 @@ COMMENT ON FUNCTION pgqueue.detach(handle pgqueue.handle) IS 'Gives up the resul
 CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     AS $$
-#variable_conflict use_variable
 declare
-  handle pgqueue.handle;
-  nobody_sleeps boolean;
+  settings pg_catalog.jsonb;
 begin
   -- No SET clause here: it would hide the search_path that the job inherits.
-  if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
-    -- The usual job is one statement: each expression here would be prepared anew in each transaction. pgqueue.inbox refuses bad ones.
-    insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
-    select pgqueue._random_bigint(), coalesce(s.session_id, pgqueue._session_id()), 'job',
-           case when keep_result then 'many' else 'none' end::pgqueue.result_kept, queue, sql, params, s.settings, s.timeout
-    from pgqueue.own_settings s
-    returning outbox.id, outbox.cookie, pg_catalog.pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), pg_catalog.hashtext(queue))
-    into handle.id, handle.cookie, nobody_sleeps;
-    if nobody_sleeps then
-      return handle;
-    elsif handle.id is not null then
-      perform pgqueue._wake(queue);
-      return handle;
-    end if;
-  end if;
-  return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue,
-                          priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
+  select s.settings into settings from pgqueue.own_settings s;
+  return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, coalesce(settings, pgqueue._settings()), sql,
+                          params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
 end
 $$;
 
@@ -5926,8 +5999,11 @@ COMMENT ON FUNCTION pgqueue.install_compat(version text, schema text) IS 'Makes 
 CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     AS $$
+declare
+  settings pg_catalog.jsonb;
 begin
-  return pgqueue._hand_in('once', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+  select s.settings into settings from pgqueue.own_settings s;
+  return pgqueue._hand_in('once', coalesce(settings, pgqueue._settings()), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
                           unique_key, label, durability);
 end
 $$;
@@ -6109,8 +6185,11 @@ COMMENT ON FUNCTION pgqueue.statement(handle pgqueue.handle) IS 'The whole text 
 CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     AS $$
+declare
+  settings pg_catalog.jsonb;
 begin
-  return pgqueue._hand_in('none', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+  select s.settings into settings from pgqueue.own_settings s;
+  return pgqueue._hand_in('none', coalesce(settings, pgqueue._settings()), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
                           unique_key, label, durability);
 end
 $$;
@@ -6457,21 +6536,22 @@ CREATE VIEW pgqueue.own_session_seal WITH (security_barrier='true') AS
 COMMENT ON VIEW pgqueue.own_session_seal IS 'A digest of the setting pgqueue.session_settings, and of the settings that jobs inherit as they are now, that only the role that runs can make';
 
 CREATE VIEW pgqueue.own_session WITH (security_barrier='true') AS
- SELECT (split_part(current_setting('pgqueue.session_settings'::text, true), chr(30), 1))::jsonb AS captured,
-    (NULLIF(current_setting('pgqueue.session_id'::text, true), ''::text))::bigint AS session_id
+ SELECT (split_part(current_setting('pgqueue.session_settings'::text, true), chr(30), 1))::jsonb AS captured
    FROM pgqueue.own_session_seal s
   WHERE (seal = current_setting('pgqueue.session_seal'::text, true));
 
 COMMENT ON VIEW pgqueue.own_session IS 'What was captured of this session''s settings. No row: nothing yet, or a setting has another value now, or somebody else''s word was put in its place';
 
 CREATE VIEW pgqueue.own_settings WITH (security_barrier='true') AS
- SELECT (captured || jsonb_build_object('search_path', current_setting('search_path'::text))) AS settings,
-    NULLIF((NULLIF(current_setting('pgqueue.worker_timeout'::text, true), ''::text))::interval, '00:00:00'::interval) AS timeout,
-    session_id
+ SELECT ((captured || jsonb_build_object('search_path', current_setting('search_path'::text))) ||
+        CASE
+            WHEN (current_setting('pgqueue.worker_timeout'::text, true) <> ''::text) THEN jsonb_build_object('pgqueue.worker_timeout', current_setting('pgqueue.worker_timeout'::text, true))
+            ELSE '{}'::jsonb
+        END) AS settings
    FROM pgqueue.own_session s
   WHERE (COALESCE(current_setting('pgqueue.inherit'::text, true), ''::text) = ''::text);
 
-COMMENT ON VIEW pgqueue.own_settings IS 'What a job of this session inherits, in the usual case. No row: ask pgqueue._settings. For functions without a SET clause, which would hide the search_path';
+COMMENT ON VIEW pgqueue.own_settings IS 'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
 
 CREATE VIEW pgqueue.queues AS
  SELECT n.queue,
@@ -6979,6 +7059,9 @@ GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq intege
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._begin_session() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._begin_session() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb) TO pgqueue_user;
 
@@ -7105,6 +7188,8 @@ REVOKE ALL ON FUNCTION pgqueue._dblink_connections() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect(name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect_unnamed() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._dblink_exec(name text, command text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
 
@@ -7252,6 +7337,12 @@ GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._inherited(captured jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._inherited(captured jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_worker;
@@ -7276,6 +7367,12 @@ GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO p
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._launch(role oid, args jsonb) FROM PUBLIC;
 
@@ -7330,6 +7427,9 @@ REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM P
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
@@ -7519,9 +7619,6 @@ GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[
 
 REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;

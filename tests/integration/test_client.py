@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
@@ -488,3 +490,70 @@ class TestSession:
         states = db.fetch_value("select enum_range(null::pgqueue.job_state)::text[]")
 
         assert [state.value for state in pgqueue.JobState] == states
+
+
+class TestSettings:
+    def test_the_settings_that_a_client_was_opened_with_are_inherited_by_every_way_in(
+        self, db: Database, worker: Claimant
+    ) -> None:
+        db.create_role("alice")
+        dsn = make_conninfo(db.dsn_for("alice"), options="-c work_mem=9MB -c search_path=here")
+        db.execute(f"alter database {db.name} set pgqueue.inherit = 'app.tenant'; ")
+        db.execute(f"alter database {db.name} set app.tenant = 'blue'")
+        db.execute(f"alter database {db.name} set pgqueue.worker_timeout = '7 min'")
+        with pgqueue.connect(dsn) as client:
+            client.enqueue("select 1")
+            client.enqueue("select 1", priority=1)
+            client.enqueue_many(["select 1"])
+            client.launch("select 1")
+            client.submit("select 1")
+
+        claims = worker.claim()
+        assert len(claims) == 5
+        for claim in claims:
+            assert claim.job["settings"] == {"work_mem": "9MB", "search_path": "here", "app.tenant": "blue"}
+            assert claim.job["timeout_ms"] == 7 * 60 * 1000
+
+    def test_a_callers_connection_is_asked_each_time(
+        self, client: pgqueue.Client, db: Database, worker: Claimant
+    ) -> None:
+        session = db.connect("alice")
+        for change in ("set work_mem = '5MB'", "set work_mem = '6MB'", "reset work_mem", "set search_path = there"):
+            session.execute(change)
+            client.enqueue("select 1", connection=session)
+
+        settings = [claim.job["settings"] for claim in worker.claim()]
+        assert [one.get("work_mem") for one in settings] == ["5MB", "6MB", None, None]
+        assert settings[3]["search_path"] == "there"
+
+    def test_what_one_session_captured_is_not_given_to_jobs_of_another(
+        self, db: Database, client: pgqueue.Client, worker: Claimant
+    ) -> None:
+        # As behind a pooler that hands out another of the server's sessions.
+        captured = client._session.captured
+        other = db.connect("alice", options="-c work_mem=9MB")
+        claimed = "select pgqueue._known_settings(%s, %s)"
+
+        (settings,) = other.execute(claimed, [captured.backend_pid, captured.settings]).fetchone() or ()
+        (own,) = other.execute(claimed, [other.info.backend_pid, captured.settings]).fetchone() or ()
+
+        assert settings["work_mem"] == "9MB"
+        assert own == json.loads(captured.settings)
+
+    def test_a_session_opened_again_captures_its_settings_again(
+        self, db: Database, client: pgqueue.Client, worker: Claimant
+    ) -> None:
+        client.enqueue("select 1")
+        db.execute(f"alter database {db.name} set search_path = elsewhere")
+        client.close()
+        client.enqueue("select 1")
+
+        assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ['"$user", public', "elsewhere"]
+
+    def test_a_client_prepares_what_it_runs_often(self, client: pgqueue.Client) -> None:
+        for _ in range(10):
+            client.enqueue("select 1")
+
+        prepared = client._session.connection.execute("select count(*) from pg_prepared_statements").fetchone()
+        assert prepared is not None
+        assert prepared[0] >= 1

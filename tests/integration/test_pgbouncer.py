@@ -87,6 +87,16 @@ def test_tasks_results_canvas_jobs_and_remote_control_work(
     assert not never.ready()
 
 
+def test_a_client_prepares_nothing_behind_the_pooler(db: Database, pooled_dsn: str) -> None:
+    db.execute("select pgqueue.enroll('postgres')")
+    with pgqueue.connect(pooled_dsn) as client:
+        for _ in range(20):
+            client.enqueue("select 1")
+        assert client._session.connection.prepare_threshold is None
+
+    assert db.fetch_value("select count(*) from pgqueue.message where settings ? 'search_path'") == 20
+
+
 def test_only_sessions_of_their_own_go_past_the_pooler(
     db: Database, app: Celery, start_pooled_worker: Callable[..., Worker]
 ) -> None:

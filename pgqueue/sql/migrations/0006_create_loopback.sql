@@ -56,20 +56,20 @@ comment on view pgqueue.own_session_seal is
   'A digest of the setting pgqueue.session_settings, and of the settings that jobs inherit as they are now, that only the role that runs can make';
 
 create view pgqueue.own_session with (security_barrier) as
-  select split_part(current_setting('pgqueue.session_settings', true), chr(30), 1)::jsonb as captured,
-         nullif(current_setting('pgqueue.session_id', true), '')::bigint as session_id
+  select split_part(current_setting('pgqueue.session_settings', true), chr(30), 1)::jsonb as captured
   from pgqueue.own_session_seal s
   where s.seal = current_setting('pgqueue.session_seal', true);
 comment on view pgqueue.own_session is
   'What was captured of this session''s settings. No row: nothing yet, or a setting has another value now, or somebody else''s word was put in its place';
 
 create view pgqueue.own_settings with (security_barrier) as
-  select s.captured || jsonb_build_object('search_path', current_setting('search_path')) as settings,
-         nullif(nullif(current_setting('pgqueue.worker_timeout', true), '')::interval, interval '0') as timeout, s.session_id
+  select s.captured || jsonb_build_object('search_path', current_setting('search_path'))
+    || case when current_setting('pgqueue.worker_timeout', true) <> ''
+         then jsonb_build_object('pgqueue.worker_timeout', current_setting('pgqueue.worker_timeout', true)) else '{}' end as settings
   from pgqueue.own_session s
   where coalesce(current_setting('pgqueue.inherit', true), '') = '';
 comment on view pgqueue.own_settings is
-  'What a job of this session inherits, in the usual case. No row: ask pgqueue._settings. For functions without a SET clause, which would hide the search_path';
+  'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
 
 create function pgqueue.enroll(role regrole)
   returns void
@@ -127,6 +127,8 @@ begin
       begin atomic select DBLINK.dblink_disconnect(name); end;
     create function pgqueue._dblink_disconnect_unnamed() returns text language sql volatile
       begin atomic select DBLINK.dblink_disconnect(); end;
+    create function pgqueue._dblink_exec(name text, command text) returns text language sql volatile
+      begin atomic select DBLINK.dblink_exec(name, command); end;
     create function pgqueue._dblink_connections() returns text[] language sql volatile
       begin atomic select DBLINK.dblink_get_connections(); end;
     create function pgqueue._dblink_query(name text, query text) returns setof jsonb language sql volatile
@@ -137,6 +139,7 @@ $$;
 comment on function pgqueue._dblink_connect(text, text) is 'dblink_connect, wherever dblink is installed';
 comment on function pgqueue._dblink_disconnect(text) is 'dblink_disconnect, wherever dblink is installed';
 comment on function pgqueue._dblink_disconnect_unnamed() is 'dblink_disconnect without a name, wherever dblink is installed';
+comment on function pgqueue._dblink_exec(text, text) is 'dblink_exec, wherever dblink is installed';
 comment on function pgqueue._dblink_connections() is 'dblink_get_connections, wherever dblink is installed';
 comment on function pgqueue._dblink_query(text, text) is 'dblink, wherever dblink is installed, for answers of one jsonb column';
 
@@ -156,7 +159,9 @@ begin
                  current_database(), 'pgqueue loopback', '10',
                  -- What is set for the database or the login must not bend the gate.
                  '-c default_transaction_read_only=off -c default_transaction_isolation=read\ committed -c statement_timeout=0 '
-                 '-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog');
+                 '-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog '
+                 -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
+                 '-c lock_timeout=5s');
   execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
 end
 $$;
@@ -254,21 +259,26 @@ end
 $$;
 comment on function pgqueue._current_session_id() is 'The number of this session, NULL before it has handed anything in';
 
-create function pgqueue._session_id()
+create function pgqueue._begin_session()
   returns bigint
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  id bigint := nullif(current_setting('pgqueue.session_id', true), '')::bigint;
+  id bigint := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
 begin
-  if id is null then
-    id := coalesce(pgqueue._current_session_id(), pgqueue._random_bigint());
-    perform set_config('pgqueue.session_id', id::text, false);
-  end if;
+  perform set_config('pgqueue.session_id', id::text, false);
   return id;
 end
 $$;
+comment on function pgqueue._begin_session() is 'Numbers this session';
+
+create function pgqueue._session_id()
+  returns bigint
+  language sql volatile
+begin atomic
+  select coalesce(nullif(current_setting('pgqueue.session_id', true), '')::bigint, pgqueue._begin_session());
+end;
 comment on function pgqueue._session_id() is 'The number of this session, for pgqueue.stats';
 
 create function pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text)
@@ -277,25 +287,38 @@ create function pgqueue._over_loopback(op text, role oid, nonce bigint, request 
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
-    || format('select * from pgqueue._gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
-  name text := pgqueue._loopback_name();
+    || format('execute pgqueue_gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
+  is_fresh boolean := false;
+  state text;
+  message text;
+  detail text;
+  hint text;
 begin
-  if name is not null then
+  loop
+    if name is null then
+      name := 'pgqueue.loopback ' || pgqueue._session_id();
+      perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+      perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
+      is_fresh := true;
+    end if;
     begin
       return query select * from pgqueue._dblink_query(name, padded);
       return;
-    exception when connection_exception or connection_failure or connection_does_not_exist or admin_shutdown or crash_shutdown
-      or active_sql_transaction or in_failed_sql_transaction then
-      -- The session at the other end is gone, or somebody opened a transaction in it. A request is accepted once, so sending
-      -- it again is safe.
-      perform pgqueue._dblink_disconnect(name);
+    exception when others then
+      get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+      if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000') then
+        -- The same error without the context of the other session, which says nothing to the caller.
+        perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
+      end if;
     end;
-  end if;
-  name := 'pgqueue.loopback ' || pgqueue._session_id();
-  perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
-  return query select * from pgqueue._dblink_query(name, padded);
+    -- The session at the other end is gone, or somebody opened a transaction in it or took the prepared statement away. A
+    -- request is accepted once, so sending it again is safe.
+    perform pgqueue._dblink_disconnect(name);
+    name := null;
+  end loop;
 end
 $$;
 comment on function pgqueue._over_loopback(text, oid, bigint, text, text) is 'Asks the gate over the loopback of this session, and connects it first if need be';
@@ -348,27 +371,15 @@ create function pgqueue._call(op text, request jsonb)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  me pgqueue.own_key;
-  nonce bigint := pgqueue._random_bigint();
-  state text;
-  message text;
-  detail text;
-  hint text;
 begin
-  select * into me from pgqueue.own_key;
+  return query
+  select o.answer
+  from pgqueue.own_key k, pgqueue._random_bigint() nonce,
+       pgqueue._over_loopback(op, k.role, nonce, request::text,
+                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex')) o (answer);
   if not found then
-    raise exception 'role "%" is not enrolled in pgqueue', current_user
-      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+    perform pgqueue._require_enrolled();
   end if;
-  begin
-    return query select * from pgqueue._over_loopback(op, me.role, nonce, request::text,
-      encode(sha256(convert_to(concat_ws(' ', me.key, op, nonce, request), 'UTF8')), 'hex'));
-  exception when others then
-    -- The same error without the context of the other session, which says nothing to the caller.
-    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
-    perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
-  end;
   if pgqueue._setting('loopback', 'session') = 'call' then
     perform pgqueue._close_loopback();
   end if;

@@ -55,6 +55,30 @@ end
 $$;
 comment on function pgqueue._refuse_params() is 'Says that parameters may not have more than one dimension';
 
+create function pgqueue._inherited(captured jsonb)
+  returns jsonb
+  language sql immutable
+begin atomic
+  select captured - 'pgqueue.worker_timeout';
+end;
+comment on function pgqueue._inherited(jsonb) is 'What a job is given of captured settings';
+
+create function pgqueue._inherited_timeout(captured jsonb)
+  returns interval
+  language sql stable
+begin atomic
+  select nullif((captured ->> 'pgqueue.worker_timeout')::interval, interval '0');
+end;
+comment on function pgqueue._inherited_timeout(jsonb) is 'The timeout of a job that is given none: pgqueue.worker_timeout as it was captured';
+
+create function pgqueue._nobody_sleeps(queue text)
+  returns boolean
+  language sql volatile
+begin atomic
+  select pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue));
+end;
+comment on function pgqueue._nobody_sleeps(text) is 'As pgqueue._wake asks it, within a statement. False: call that';
+
 create function pgqueue._wake_for(queue text, due_at timestamptz)
   returns void
   language plpgsql volatile
@@ -84,8 +108,8 @@ begin
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
-  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
-  settings := settings - 'pgqueue.worker_timeout';
+  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
+  settings := pgqueue._inherited(settings);
   if durability = 'async' then
     settings := settings || '{"synchronous_commit": "off"}';
   end if;
@@ -136,18 +160,16 @@ create function pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql t
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  answer jsonb;
+  handle pgqueue.handle;
 begin
-  perform pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  if array_ndims(params) > 1 then
-    perform pgqueue._refuse_params();
-  end if;
-  select * into answer from pgqueue._call('launch', jsonb_build_object(
+  -- What is wrong with it the gate says.
+  select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
+  from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
     'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
     'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
-    'max_workers', pgqueue._setting('max_workers', null)));
-  return ((answer ->> 'id')::bigint, (answer ->> 'cookie')::bigint)::pgqueue.handle;
+    'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  return handle;
 end
 $$;
 comment on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
@@ -160,8 +182,11 @@ create function pgqueue.launch(sql text, params text[] default null, queue text 
   returns pgqueue.handle
   language plpgsql volatile
 as $$
+declare
+  settings pg_catalog.jsonb;
 begin
-  return pgqueue._hand_in('once', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+  select s.settings into settings from pgqueue.own_settings s;
+  return pgqueue._hand_in('once', coalesce(settings, pgqueue._settings()), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
                           unique_key, label, durability);
 end
 $$;
@@ -175,22 +200,59 @@ create function pgqueue.submit(sql text, params text[] default null, queue text 
   returns pgqueue.handle
   language plpgsql volatile
 as $$
+declare
+  settings pg_catalog.jsonb;
 begin
-  return pgqueue._hand_in('none', pgqueue._settings(), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
+  select s.settings into settings from pgqueue.own_settings s;
+  return pgqueue._hand_in('none', coalesce(settings, pgqueue._settings()), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
                           unique_key, label, durability);
 end
 $$;
 comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
   is 'Like pgqueue.launch, but keeps no result: fire and forget. Errors are kept in pgqueue.jobs';
 
+create function pgqueue._is_plain_call(queue text, priority int, delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
+                                       backoff interval, unique_key text, label text, durability text)
+  returns boolean
+  language sql immutable
+begin atomic
+  select queue is not null and priority = 0 and num_nonnulls(delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) = 0;
+end;
+comment on function pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+  is 'Whether a job is handed in with no option but its queue';
+
+create function pgqueue._known_settings(backend_pid int, captured jsonb)
+  returns jsonb
+  language sql volatile
+begin atomic
+  -- A program that has a session for itself asks once what its jobs inherit. Behind a pooler the session may be another one by now.
+  select case when backend_pid = pg_backend_pid() then captured else pgqueue._settings() end;
+end;
+comment on function pgqueue._known_settings(int, jsonb) is 'What was captured in this session by whoever says so; if it was another session, what is captured now';
+
 create function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority int, delay interval,
                                  eta timestamptz, expires timestamptz, timeout interval, max_attempts int, backoff interval,
                                  unique_key text, label text, durability text)
   returns pgqueue.handle
   language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
+declare
+  handle pgqueue.handle;
+  nobody_sleeps boolean;
 begin
+  if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
+    -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
+    -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
+    insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
+    values (pgqueue._random_bigint(), pgqueue._session_id(), 'job', kept, queue, sql, params, pgqueue._inherited(settings),
+            pgqueue._inherited_timeout(settings))
+    returning outbox.id, outbox.cookie, pgqueue._nobody_sleeps(queue) into handle.id, handle.cookie, nobody_sleeps;
+    if not nobody_sleeps then
+      perform pgqueue._wake(queue);
+    end if;
+    return handle;
+  end if;
   return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
                           max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
 end
@@ -212,16 +274,6 @@ end
 $$;
 comment on function pgqueue._require_enrolled() is 'Raises 42501 unless the role that runs is enrolled';
 
-create function pgqueue._is_plain_call(queue text, priority int, delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
-                                       backoff interval, unique_key text, label text, durability text)
-  returns boolean
-  language sql immutable
-begin atomic
-  select queue is not null and priority = 0 and num_nonnulls(delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) = 0;
-end;
-comment on function pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
-  is 'Whether a job is handed in with no option but its queue';
-
 create function pgqueue.enqueue(sql text, params text[] default null, queue text default 'default', priority int default 0,
                                 delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                 timeout interval default null, max_attempts int default null, backoff interval default null,
@@ -230,29 +282,13 @@ create function pgqueue.enqueue(sql text, params text[] default null, queue text
   returns pgqueue.handle
   language plpgsql volatile
 as $$
-#variable_conflict use_variable
 declare
-  handle pgqueue.handle;
-  nobody_sleeps boolean;
+  settings pg_catalog.jsonb;
 begin
   -- No SET clause here: it would hide the search_path that the job inherits.
-  if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
-    -- The usual job is one statement: each expression here would be prepared anew in each transaction. pgqueue.inbox refuses bad ones.
-    insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
-    select pgqueue._random_bigint(), coalesce(s.session_id, pgqueue._session_id()), 'job',
-           case when keep_result then 'many' else 'none' end::pgqueue.result_kept, queue, sql, params, s.settings, s.timeout
-    from pgqueue.own_settings s
-    returning outbox.id, outbox.cookie, pg_catalog.pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), pg_catalog.hashtext(queue))
-    into handle.id, handle.cookie, nobody_sleeps;
-    if nobody_sleeps then
-      return handle;
-    elsif handle.id is not null then
-      perform pgqueue._wake(queue);
-      return handle;
-    end if;
-  end if;
-  return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue,
-                          priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
+  select s.settings into settings from pgqueue.own_settings s;
+  return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, coalesce(settings, pgqueue._settings()), sql,
+                          params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
 end
 $$;
 comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean)
@@ -306,8 +342,8 @@ begin
     order by s.n;
     return;
   end if;
-  timeout := coalesce(timeout, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
-  settings := settings - 'pgqueue.worker_timeout';
+  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
+  settings := pgqueue._inherited(settings);
   if durability = 'async' then
     settings := settings || '{"synchronous_commit": "off"}';
   end if;

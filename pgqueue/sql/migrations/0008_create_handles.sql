@@ -42,12 +42,41 @@ create function pgqueue._gate(op text, role oid, nonce bigint, request text, pro
 as $$
 declare
   args jsonb := request::jsonb;
-  handle pgqueue.handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
+  handle pgqueue.handle;
+  nobody_sleeps boolean;
 begin
   if transaction_timestamp() <> statement_timestamp() then
     -- Somebody has sent a BEGIN over the loopback: what is done here would not be committed.
     raise exception 'the loopback is inside a transaction' using errcode = '25001';
   end if;
+  if op = 'launch' then
+    -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
+    with proven as (
+      select k.role from pgqueue.role_key k
+      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue'
+        and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
+        and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
+             or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
+    ), once as (
+      insert into pgqueue.nonce (nonce) select _gate.nonce from proven on conflict do nothing returning 1
+    ), put as (
+      insert into pgqueue.inbox (submitter, cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
+      select proven.role, r.cookie, r.session_id, 'job', r.kept, r.queue, r.sql, r.params, pgqueue._inherited(r.settings),
+             pgqueue._inherited_timeout(r.settings)
+      from proven, once, jsonb_to_record(args) r (cookie bigint, session_id bigint, kept pgqueue.result_kept, queue text, sql text, params text[],
+                                                  settings jsonb)
+      returning inbox.id, inbox.cookie, pgqueue._nobody_sleeps(inbox.queue) as nobody_sleeps
+    )
+    select put.id, put.cookie, put.nobody_sleeps into handle.id, handle.cookie, nobody_sleeps from put;
+    if found then
+      if not nobody_sleeps then
+        perform pgqueue._wake(args ->> 'queue');
+      end if;
+      return next to_jsonb(handle);
+      return;
+    end if;
+  end if;
+  handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
   if op = 'enroll_member' then
     -- Without proof: who asks has no key yet.
     return query select to_jsonb(pgqueue._enroll_member(role));
@@ -59,8 +88,6 @@ begin
   then
     raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
   end if;
-  -- What the caller's own transaction holds is never waited for: it would wait for this call in turn.
-  perform set_config('lock_timeout', '5s', true);
   if op in ('status', 'result') and args ? 'wait_ms' then
     perform pgqueue._locate(role, handle, case op when 'status' then '55000' else '42704' end);
     perform pgqueue._await_end(handle.id, (args ->> 'wait_ms')::int);

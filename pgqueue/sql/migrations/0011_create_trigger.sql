@@ -128,8 +128,7 @@ begin
   -- Nobody is given the handle of such a job: the half of the digest that is kept nowhere does for its cookie.
   cookie := ('x' || encode(substr(digest, 17, 8), 'hex'))::bit(64)::bigint;
   insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
-  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, settings - 'pgqueue.worker_timeout',
-          nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(settings), pgqueue._inherited_timeout(settings));
   if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext('default')) then
     perform pgqueue._wake('default');
   end if;
@@ -284,8 +283,8 @@ begin
                                        (options ->> 'timeout')::interval, job.max_attempts, null, null);
   job.state := case when job.due_at is null then 'ready' else 'delayed' end;
   job.sql := argv[1];
-  job.settings := settings - 'pgqueue.worker_timeout';
-  job.timeout := coalesce((options ->> 'timeout')::interval, nullif((settings ->> 'pgqueue.worker_timeout')::interval, interval '0'));
+  job.settings := pgqueue._inherited(settings);
+  job.timeout := coalesce((options ->> 'timeout')::interval, pgqueue._inherited_timeout(settings));
   perform pgqueue._wake_for(job.queue, job.due_at);
   return job;
 end

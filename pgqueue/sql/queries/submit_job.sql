@@ -1,16 +1,18 @@
 select id, cookie
-from pgqueue.submit(
-    sql => %(sql)s,
-    params => %(params)s::text[],
-    queue => %(queue)s,
-    priority => %(priority)s::int,
-    delay => %(delay)s::interval,
-    eta => %(eta)s::timestamptz,
-    expires => %(expires)s::timestamptz,
-    timeout => %(timeout)s::interval,
-    max_attempts => %(max_attempts)s::int,
-    backoff => %(backoff)s::interval,
-    unique_key => %(unique_key)s,
-    label => %(label)s,
-    durability => %(durability)s
+from pgqueue._hand_in(
+    'none',
+    pgqueue._known_settings(%(backend_pid)s::int, %(settings)s::jsonb),
+    %(sql)s,
+    %(params)s::text[],
+    %(queue)s,
+    %(priority)s::int,
+    %(delay)s::interval,
+    %(eta)s::timestamptz,
+    %(expires)s::timestamptz,
+    %(timeout)s::interval,
+    %(max_attempts)s::int,
+    %(backoff)s::interval,
+    %(unique_key)s,
+    %(label)s,
+    %(durability)s
 )
