@@ -3245,7 +3245,7 @@ begin
       row_count bigint := -1;
     begin
       if job.submitter operator(pg_catalog.=) current_user is not true then
-        if job.sql is null then
+        if job.submitter is null then
           return null;
         end if;
         raise exception using errcode = '42501', message = pg_catalog.concat('job ', id, ' is not a job of role ', current_user);
@@ -5013,10 +5013,10 @@ begin
   if not found then
     return;
   elsif exists (select from pgqueue.request r where r.id = _take_job.id and r.kind = 'cancel') then
-    sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+    submitter := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
     return;
   elsif expires_at <= clock_timestamp() then
-    sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
+    submitter := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
     return;
   end if;
   -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
@@ -5024,7 +5024,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) IS 'First in the transaction of a job in the batch lane: what to run, and as whom. All NULL: it has ended, or the claim is lost. The token is the key to it';
+COMMENT ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) IS 'First in the transaction of a job in the batch lane: what to run, and as whom. No submitter: it has ended, or the claim is lost. The token is the key to it';
 
 CREATE FUNCTION pgqueue._task_group(group_id text) RETURNS bytea
     LANGUAGE sql SECURITY DEFINER
