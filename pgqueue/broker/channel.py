@@ -28,7 +28,7 @@ from .qos import QoS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .lookout import Claimed
+    from .backlog import Claimed
     from .transport import Transport
 
 
@@ -228,6 +228,7 @@ class Channel(virtual.Channel):
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, subscription.no_ack)
         if message is None:
             return subscription
+        settled = self.qos.appetite.settled
         try:
             subscription.callback(message)
         except MALFORMED:
@@ -238,6 +239,8 @@ class Channel(virtual.Channel):
                 "message %s of the queue %s was rejected: Celery cannot take it", claimed.delivery_tag, claimed.queue
             )
             self._refuse(claimed.delivery_tag)
+        # What was settled in here was run in this thread, which cannot see to what it has read ahead meanwhile.
+        self.qos.appetite.settled = settled
         return subscription
 
     def receive(self, document: str, delivery_tag: str, redelivered: bool, no_ack: bool) -> Any:
@@ -325,9 +328,9 @@ class Channel(virtual.Channel):
 
     def _forget(self, delivery_tag: str) -> bool:
         """Take a message out of the count; return whether there is room now, or much room, where there was none."""
-        had_room, was_roomy = self.qos.can_consume(), self.qos.is_roomy
+        had_room, was_roomy = self.qos.can_consume(), self.qos.is_roomy()
         self.qos.ack(delivery_tag)
-        return (not had_room and self.qos.can_consume()) or (not was_roomy and self.qos.is_roomy)
+        return (not had_room and self.qos.can_consume()) or (not was_roomy and self.qos.is_roomy())
 
     def _send_ack(self, delivery_tag: str, makes_room: bool) -> None:
         self._acks.add(delivery_tag)

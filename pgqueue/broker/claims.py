@@ -16,10 +16,11 @@ from .. import errors
 from .acks import to_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..database import Database
     from .acks import Acks
+    from .inquiry import Steps
 
 #: Until the first tick says what they are.
 _NAPTIME, _MAX_ITEMS = 3.0, 500
@@ -64,43 +65,45 @@ class Claims:
         with self._or_unsorted():
             return self._database.fetch("claim", worker_id=self._owner.worker_id, demand=demand)
 
-    def ack_and_claim(self, acks: Acks, demand: str) -> list[tuple[Any, ...]]:
+    def ack_and_claim(self, acks: Acks, demand: str) -> Steps:
         """Send the acks that have gathered, and claim as `claim` does, in one transaction.
 
         Raises:
-            psycopg.Error, WorkerUnknown: as `claim`; the acks are kept.
+            psycopg.Error, WorkerUnknown: as `claim`; the acks are kept. Also if nobody takes the answer.
         """
         with acks.taken() as tags, self._or_unsorted():
             ids, tokens = to_arrays(tags)
-            rows = self._database.fetch(
-                "ack_and_claim", worker_id=self._owner.worker_id, ids=ids, tokens=tokens, demand=demand
-            )
+            params = {"worker_id": self._owner.worker_id, "ids": ids, "tokens": tokens, "demand": demand}
+            rows = yield "ack_and_claim", params
         acks.check(tags, rows[0][0])
         return [row[1:] for row in rows[1:]]
 
-    def tick(self, demand: str) -> tuple[list[tuple[Any, ...]], float | None]:
+    def tick(self, demand: str, hear_next_due: Callable[[float | None], None]) -> Steps:
         """Do the upkeep and the heartbeat, and claim in the same transaction.
 
-        Returns:
-            What was claimed, and the seconds until the next delayed message is due.
+        Args:
+            hear_next_due: is told how many seconds it is until the next delayed message is due.
 
         Raises:
             psycopg.Error, WorkerUnknown: as `claim`.
         """
         self.tick_at = time.monotonic() + self.naptime
         with self._or_unsorted():
-            rows = self._database.fetch(
+            rows = yield (
                 "tick",
-                worker_id=self._owner.worker_id,
-                items_processed=self._items_processed,
-                last_run_at=self._last_run_at,
-                demand=demand,
+                {
+                    "worker_id": self._owner.worker_id,
+                    "items_processed": self._items_processed,
+                    "last_run_at": self._last_run_at,
+                    "demand": demand,
+                },
             )
         self.naptime, self.max_items, seconds_to_next_due = rows[0][:3]
         self.tick_at = min(self.tick_at, time.monotonic() + self.naptime)
+        hear_next_due(seconds_to_next_due)
         # A hint may have been sent to a presence that was lost.
         self._owner.tell_members()
-        return [row[3:] for row in rows if row[3] is not None], seconds_to_next_due
+        return [row[3:] for row in rows if row[3] is not None]
 
     def sort(self) -> None:
         """After an error, give back what this worker holds but neither runs nor is about to deliver.

@@ -1,53 +1,39 @@
 """Looks for messages for the channels of one transport: when the pace says so, for as many as there is room for.
 
-What a look finds waits in the backlog until the transport delivers it. Runs in the thread that drains the transport;
-other threads only leave word and wake that thread.
+What a look finds waits in the backlog until a channel has room for it. Runs in the thread that drains the transport;
+other threads only leave word and wake that thread. In an event loop a look is an inquiry: the loop goes on meanwhile.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import select
-import socket
-import threading
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from .acks import GATHER_SECONDS, Acks, settle
+from .appetite import AHEAD_SECONDS, STALE_SECONDS
+from .backlog import Claimed, Source
+from .consumers import Consumers, Wish, to_demand
+from .doorbell import Doorbell
+from .inquiry import Inquiry, finish
 from .pace import Pace, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from .channel import Channel
+    from .inquiry import Steps, Watcher
     from .presence import Presence
 
 
-class Claimed(NamedTuple):
-    """A message that is ours and was not delivered yet."""
+class _Look(NamedTuple):
+    """A look that was begun: what it asks for, and for whom (kind, queue)."""
 
-    kind: str
-    id: int
-    token: int
-    queue: str
-    redelivered: bool
-    #: The message, or the number of a role: a bare job of that role, of which the application needs no message.
-    document: str
-
-    @property
-    def bare_role(self) -> int | None:
-        """Who submitted the job, if it came without a message."""
-        return int(self.document) if self.document.isdigit() else None
-
-    @property
-    def delivery_tag(self) -> str:
-        """What settles it."""
-        return f"{self.id}:{self.token}"
+    wishes: dict[str, Wish]
+    wanted: set[tuple[str, str]]
 
 
 class Lookout:
@@ -60,10 +46,12 @@ class Lookout:
         on_control: Callable[[], None],
     ) -> None:
         self.presence = presence
-        self.backlog: deque[Claimed] = deque()
+        self.doorbell = Doorbell(presence.fileno())
+        self._consumers = Consumers(channels)
         self._claims = presence.claims
         self._acks = Acks.of(presence.database)
-        self._channels = channels
+        self._inquiry: Inquiry | None = None
+        self._look = _Look({}, set())
         self._on_control = on_control
         self._pace = Pace()
         #: The queues whose sleepers' locks we hold, and the consumers (kind, queue) that a look since then found idle.
@@ -80,101 +68,86 @@ class Lookout:
         self._uncovered: deque[Collection[str]] = deque()
         self._is_called = False
         self._is_told = False
-        self._thread: int | None = None
-        self._waker, self._waker_end = socket.socketpair()
-        self._waker.setblocking(False)
-        self._waker_end.setblocking(False)
         presence.join(self)
 
     # From any thread
 
     def notify(self, queues: Collection[str]) -> None:
         """Hear from the presence that messages were published."""
-        if self._consumes(queues):
+        if self._consumers.consume(queues):
             self._notified.append(queues)
-            self.wake()
+            self.doorbell.ring()
 
     def sleep_again(self, queues: Collection[str]) -> None:
         """Hear from the presence that nobody holds the sleepers' locks for us any more."""
-        if self._consumes(queues):
+        if self._consumers.consume(queues):
             self._uncovered.append(queues)
-            self.wake()
+            self.doorbell.ring()
 
     def lose(self) -> None:
         """Hear that the presence is lost: the next look says so."""
-        self.wake()
+        self.doorbell.ring()
 
     def control(self) -> None:
         """Hear from the presence that the worker may have been told to do something."""
         self._is_told = True
-        self.wake()
+        self.doorbell.ring()
 
     def call(self) -> None:
         """Look again now: there is room, or a queue, that was not there before."""
         self._is_called = True
-        self.wake()
-
-    def wake(self) -> None:
-        """End the wait of the thread that drains."""
-        if not self.is_draining_thread:
-            self.interrupt()
-
-    @property
-    def is_draining_thread(self) -> bool:
-        """Whether this thread is the one that looks: it looks before it waits."""
-        return threading.get_ident() == self._thread
-
-    def interrupt(self) -> None:
-        """Make the second descriptor readable."""
-        try:
-            self._waker_end.send(b"\0")
-        except (BlockingIOError, OSError):
-            # Full: it is awake. Closed: nobody waits.
-            return
+        self.doorbell.ring()
 
     # From the thread that drains
 
-    @property
-    def filenos(self) -> tuple[int, int]:
-        """The descriptors that are readable when there is something to do."""
-        return self.presence.fileno(), self._waker.fileno()
+    def enter_loop(self, loop: Watcher) -> None:
+        """From now on an event loop drains us: wait for no answer, and read ahead."""
+        self._inquiry = Inquiry(self.presence.database, loop)
+        self._consumers.reads_ahead = True
 
-    def wait(self, seconds: float) -> None:
-        """Sleep until something happens, or for so long."""
-        poll = select.poll()
-        for fileno in self.filenos:
-            poll.register(fileno, select.POLLIN)
-        poll.poll(max(seconds, 0.0) * 1000)
+    def leave_loop(self) -> None:
+        """Go back to waiting. What was asked for and not answered is unknown: give it back by sorting the claims."""
+        inquiry, self._inquiry = self._inquiry, None
+        self._consumers.reads_ahead = False
+        if inquiry is not None:
+            if inquiry.is_under_way:
+                self._claims.is_unsorted = True
+            inquiry.close()
 
     def look(self) -> float:
-        """Send acks and do whatever is due, until there is a backlog; return when to come back (monotonic).
+        """Send acks and do whatever is due, until something can be delivered; return when to come back (monotonic).
 
         Raises:
             psycopg.OperationalError, WorkerUnknown: the presence is lost, or the server away. Reconnect.
         """
-        self._thread = threading.get_ident()
-        self._hear()
-        while not self.backlog:
-            rooms = self._rooms()
-            wanted = {(kind, queue) for kind, (queues, _room) in rooms.items() for queue in queues}
+        while True:
+            self._listen()
+            if self._inquiry is not None and self._inquiry.is_under_way:
+                rows = self._inquiry.answer()
+                if rows is None:
+                    return math.inf
+                self._take(rows)
+            self._hear()
+            if self._consumers.has_next():
+                return time.monotonic()
+            self._give_back(self._consumers.take_stale(time.monotonic()))
+            wishes = self._consumers.wishes(self._claims.max_items)
+            wanted = {(kind, queue) for kind, wish in wishes.items() for queue in wish.queues}
             self._unlock(self._owed_wake_ups | self._locked - {queue for _kind, queue in wanted})
             self._asleep &= wanted
-            next_at = min(self._claims.tick_at, self._fallback_at)
-            if wanted:
-                due_at = self._pace.due_at(is_awake=wanted != self._asleep)
-                next_at = min(next_at, due_at if self._is_roomy() else max(due_at, self._found_at + GATHER_SECONDS))
-            if time.monotonic() < next_at:
-                if self._acks.due_at <= time.monotonic():
-                    self._acks.flush()
-                return min(next_at, self._acks.due_at)
-            self._look_once(rooms, wanted)
-        return time.monotonic()
+            now = time.monotonic()
+            look_at, flush_at = self._due_at(wanted)
+            if look_at <= now:
+                self._begin(now, _Look(wishes, wanted))
+            elif flush_at <= now:
+                self._flush()
+            else:
+                return min(look_at, flush_at, now + STALE_SECONDS if len(self._consumers.backlog) else math.inf)
 
-    def next_for(self, channel_of: Callable[[Claimed], Channel | None]) -> tuple[Claimed, Channel] | None:
-        """Take the oldest of the backlog that a channel still wants; give back what none does."""
-        while self.backlog:
-            claimed = self.backlog.popleft()
-            channel = channel_of(claimed)
+    def next(self) -> tuple[Claimed, Channel] | None:
+        """Take the next of the backlog that a channel has room for; give back what no channel wants any more."""
+        while found := self._consumers.next():
+            claimed, channel = found
             if channel is not None:
                 return claimed, channel
             self._give_back([claimed])
@@ -182,10 +155,8 @@ class Lookout:
 
     def stop(self, kind: str, queue: str) -> None:
         """Give back the backlog of a queue that nobody consumes any more, and stop sleeping for it."""
-        unwanted = [claimed for claimed in self.backlog if (claimed.kind, claimed.queue) == (kind, queue)]
-        self.backlog = deque(claimed for claimed in self.backlog if claimed not in unwanted)
-        self._give_back(unwanted)
-        if not any(queue in channel.queues for channel in self._channels):
+        self._give_back(self._consumers.backlog.take(Source(kind, queue)))
+        if not self._consumers.consume([queue]):
             self._unlock(self._locked & {queue})
 
     def take(self, kind: str, queue: str) -> Claimed | None:
@@ -194,41 +165,42 @@ class Lookout:
         Raises:
             psycopg.OperationalError, WorkerUnknown: as `look`.
         """
-        rows = self._claims.claim(_to_demand({kind: ([queue], 1)}))
+        rows = self._claims.claim(to_demand({kind: Wish([queue], 1)}))
         return Claimed(*rows[0]) if rows else None
 
     def held_tags(self) -> set[str]:
         """Return what settles the messages that this transport has, delivered or not."""
-        tags = {claimed.delivery_tag for claimed in self.backlog}
-        return tags.union(*(channel.qos.tags for channel in self._channels))
+        return self._consumers.held_tags()
 
     def abandon(self) -> None:
         """Leave the presence without a word to the server."""
-        self.backlog.clear()
+        self.leave_loop()
+        self._consumers.backlog.clear()
         self.presence.leave(self)
-        self._waker.close()
-        self._waker_end.close()
+        self.doorbell.close()
 
     def close(self) -> bool:
         """Give back the backlog and leave the presence; return whether it is alive and nobody else uses it."""
         try:
             if self.presence.is_alive:
-                self._give_back(list(self.backlog))
+                if self._inquiry is not None:
+                    self._take(self._inquiry.wait() or [])
+                self._give_back(list(self._consumers.backlog))
                 self._unlock(self._locked)
         finally:
-            self.backlog.clear()
+            self.leave_loop()
+            self._consumers.backlog.clear()
             is_last = self.presence.leave(self)
-            self._waker.close()
-            self._waker_end.close()
+            self.doorbell.close()
         return is_last and self.presence.is_alive
 
-    def _consumes(self, queues: Collection[str]) -> bool:
-        return any(not channel.queues.isdisjoint(queues) for channel in list(self._channels))
+    def _listen(self) -> None:
+        """Read what has arrived."""
+        if self.doorbell.answer() or not self.presence.is_alive:
+            self.presence.poll()
 
     def _hear(self) -> None:
-        self.presence.poll()
-        with contextlib.suppress(BlockingIOError):
-            self._waker.recv(4096)
+        """Take note of what has arrived. Not while a look is under way, which may know nothing of it."""
         now = time.monotonic()
         while self._notified:
             queues = self._notified.popleft()
@@ -249,52 +221,69 @@ class Lookout:
             self._is_told = False
             self._on_control()
 
-    def _rooms(self) -> dict[str, tuple[list[str], int]]:
-        """For each kind, the queues of the channels that have room, and the room of the fullest of them."""
-        rooms: dict[str, tuple[list[str], int]] = {}
-        for channel in self._channels:
-            room = channel.room(self._claims.max_items)
-            if room and channel.queues:
-                queues, least = rooms.get(channel.kind, ([], room))
-                rooms[channel.kind] = [*queues, *sorted(channel.queues.difference(queues))], min(least, room)
-        return rooms
+    def _due_at(self, wanted: set[tuple[str, str]]) -> tuple[float, float]:
+        """Return when to look again, and when to send the acks at the latest."""
+        # Both wait for more, and longer while there is work beside us.
+        patience = AHEAD_SECONDS if len(self._consumers.backlog) else GATHER_SECONDS
+        look_at = min(self._claims.tick_at, self._fallback_at)
+        if wanted:
+            due_at = self._pace.due_at(is_awake=wanted != self._asleep)
+            look_at = min(look_at, due_at if self._consumers.is_roomy() else max(due_at, self._found_at + patience))
+        return look_at, self._acks.due_at + patience - GATHER_SECONDS
 
-    def _is_roomy(self) -> bool:
-        """Whether it is worth looking at once. Little room becomes more in a moment, while tasks end one by one."""
-        return any(channel.queues and channel.qos.is_roomy for channel in self._channels)
-
-    def _look_once(self, rooms: dict[str, tuple[list[str], int]], wanted: set[tuple[str, str]]) -> None:
-        demand = _to_demand(rooms)
-        now = time.monotonic()
+    def _begin(self, now: float, look: _Look) -> None:
+        """Begin a look; without an event loop, end it."""
+        self._look = look
         # The tick comes first, and looks too; this is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
         if now >= self._claims.tick_at:
-            self._acks.flush()
-            rows, seconds_to_next_due = self._claims.tick(demand)
-            self._pace.hear_next_due(now, seconds_to_next_due)
+            self._ask(self._claims.tick(to_demand(look.wishes), self._hear_next_due))
+        elif look.wishes:
+            self._ask(self._claims.ack_and_claim(self._acks, to_demand(look.wishes)))
         else:
-            rows = self._claims.ack_and_claim(self._acks, demand) if rooms else []
-        self.backlog.extend(Claimed(*row) for row in rows)
-        if rows:
-            self._found_at = now
-        if wanted:
-            self._set_pace(rooms, wanted)
+            self._take([])
 
-    def _set_pace(self, rooms: dict[str, tuple[list[str], int]], wanted: set[tuple[str, str]]) -> None:
-        """Decide what the look means for the next one; what it found is the backlog."""
+    def _hear_next_due(self, seconds: float | None) -> None:
+        self._pace.hear_next_due(time.monotonic(), seconds)
+
+    def _flush(self) -> None:
+        """Send the acks that have gathered."""
+        self._look = _Look({}, set())
+        self._ask(self._claims.ack_and_claim(self._acks, "[]"))
+
+    def _ask(self, steps: Steps) -> None:
+        if self._inquiry is None:
+            self._take(finish(steps, self.presence.database))
+        else:
+            self._inquiry.ask(steps)
+
+    def _take(self, rows: list[tuple[Any, ...]]) -> None:
+        """End the look that was begun: this is what it found."""
+        look, self._look = self._look, _Look({}, set())
         now = time.monotonic()
-        found = Counter(claimed.kind for claimed in self.backlog)
-        full = {kind for kind, (_queues, room) in rooms.items() if found[kind] >= room}
+        claimed = [Claimed(*row) for row in rows]
+        self._consumers.backlog.add(claimed, now)
+        self._consumers.look_back(now, self._claims.max_items)
+        if claimed:
+            self._found_at = now
+        if look.wanted:
+            self._set_pace(look, claimed)
+
+    def _set_pace(self, look: _Look, claimed: list[Claimed]) -> None:
+        """Decide what the look means for the next one."""
+        now = time.monotonic()
+        found = Counter(message.kind for message in claimed)
+        full = {kind for kind, wish in look.wishes.items() if found[kind] >= wish.room}
         # A full look may have left messages, but not of a queue that was asleep and that nobody notified of.
         unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
         self._asleep = {
             (kind, queue)
-            for kind, queue in wanted
+            for kind, queue in look.wanted
             if queue in self._locked and (kind not in full or (kind, queue) in unheard)
         }
-        awake = wanted - self._asleep
+        awake = look.wanted - self._asleep
         if found:
-            self._hot = {claimed.queue for claimed in self.backlog}
+            self._hot = {message.queue for message in claimed}
             step = self._pace.found_some(now, bool(full), bool(awake))
         else:
             is_hot = any(queue in self._hot for _kind, queue in awake)
@@ -330,7 +319,3 @@ class Lookout:
                 # Whoever has lost the server gives its claims back by losing its presence.
                 self.presence.close()
                 raise
-
-
-def _to_demand(rooms: Mapping[str, tuple[list[str], int]]) -> str:
-    return json.dumps([{"kind": kind, "queues": queues, "room": room} for kind, (queues, room) in rooms.items()])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.transport import virtual
 
+from .appetite import Appetite
+
 if TYPE_CHECKING:
     from .channel import Channel
 
@@ -22,6 +24,7 @@ class QoS(virtual.QoS):
         self.channel = channel
         self.prefetch_count = prefetch_count or 0
         self._delivered: OrderedDict[str, None] = OrderedDict()
+        self.appetite = Appetite()
 
     @property
     def tags(self) -> list[str]:
@@ -36,10 +39,14 @@ class QoS(virtual.QoS):
         """How many more messages the application may be handed; None: any number."""
         return max(self.prefetch_count - len(self._delivered), 0) if self.prefetch_count else None
 
-    @property
-    def is_roomy(self) -> bool:
-        """Whether it is worth asking for messages at once: there is room for half of the prefetch count."""
-        return not self.prefetch_count or 2 * len(self._delivered) <= self.prefetch_count
+    def is_roomy(self, ahead: int = 0, held: int = 0) -> bool:
+        """Whether it is worth asking for messages at once: there is room for half of what may be here.
+
+        Args:
+            ahead: how many messages may be here beyond the prefetch count.
+            held: how many are here and not delivered yet.
+        """
+        return not self.prefetch_count or 2 * (len(self._delivered) + held) <= self.prefetch_count + ahead
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Count a message as delivered. Its tag is kept, the message is not."""
@@ -47,7 +54,8 @@ class QoS(virtual.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         """Count a message as settled."""
-        self._delivered.pop(delivery_tag, None)
+        if self._delivered.pop(delivery_tag, self) is None:
+            self.appetite.settled += 1
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Count a message as settled."""

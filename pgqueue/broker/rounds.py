@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 #: After so many full batches the hub's other work gets a turn.
 _LOOKS_IN_A_ROUND = 4
@@ -37,19 +37,29 @@ class Rounds:
     def __init__(self, transport: Drained, hub: Any, filenos: Sequence[int]) -> None:
         self._transport = transport
         self._hub = hub
-        self._filenos = tuple(filenos)
+        self._filenos = set[int]()
         self._timer: Any = None
         self._timer_at = math.inf
-        for fileno in self._filenos:
-            # Readable means: go round. What has arrived is read there.
-            hub.add_reader(fileno, _go_round)
+        for fileno in filenos:
+            self.watch(fileno, _go_round)
         hub.on_tick.add(self._round)
 
     def close(self) -> None:
         """Leave the hub."""
         self._hub.on_tick.discard(self._round)
         self._drop_timer()
-        for fileno in self._filenos:
+        for fileno in tuple(self._filenos):
+            self.unwatch(fileno)
+
+    def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
+        """Call back and go round when this is readable. What has arrived is read in the round."""
+        self._filenos.add(fileno)
+        self._hub.add_reader(fileno, on_readable)
+
+    def unwatch(self, fileno: int) -> None:
+        """Forget a descriptor that is closed, or will be. Harmless to repeat."""
+        if fileno in self._filenos:
+            self._filenos.discard(fileno)
             self._hub.remove_reader(fileno)
 
     def _round(self) -> None:

@@ -32,8 +32,6 @@ from .rounds import Rounds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .lookout import Claimed
-
 logger = logging.getLogger(__name__)
 
 
@@ -176,7 +174,7 @@ class Transport(virtual.Transport):
 
         Other threads send theirs at once: in a warm shutdown, they go on when the loop has ended.
         """
-        return self._rounds is not None and self._lookout is not None and self._lookout.is_draining_thread
+        return self._rounds is not None and self._lookout is not None and self._lookout.doorbell.is_own_thread
 
     def wake(self) -> None:
         """Look for messages again, now: somebody has room. From any thread."""
@@ -253,11 +251,11 @@ class Transport(virtual.Transport):
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise TimeoutError
-            lookout.wait((look_at if deadline is None else min(look_at, deadline)) - now)
+            lookout.doorbell.wait((look_at if deadline is None else min(look_at, deadline)) - now)
 
     def deliver_next(self) -> Subscription | None:
-        """Deliver the oldest message of the backlog; return the consumer that got it, if there was one."""
-        found = self._look_out().next_for(self._channel_for)
+        """Deliver the next message that a channel has room for; return the consumer that got it, if there was one."""
+        found = self._look_out().next()
         if found is None:
             return None
         claimed, channel = found
@@ -274,12 +272,14 @@ class Transport(virtual.Transport):
     def interrupt(self) -> None:
         """Keep the event loop from waiting this time."""
         if self._lookout is not None:
-            self._lookout.interrupt()
+            self._lookout.doorbell.interrupt()
 
     def register_with_event_loop(self, connection: Transport, loop: Any) -> None:
         """Let an event loop drain this connection. Harmless to repeat."""
         if self._rounds is None:
-            self._rounds = Rounds(self, loop, self._look_out().filenos)
+            lookout = self._look_out()
+            self._rounds = Rounds(self, loop, lookout.doorbell.filenos)
+            lookout.enter_loop(self._rounds)
 
     def _look_out(self) -> Lookout:
         if self._lookout is None:
@@ -298,10 +298,6 @@ class Transport(virtual.Transport):
         rounds, self._rounds = self._rounds, None
         if rounds is not None:
             rounds.close()
-
-    def _channel_for(self, claimed: Claimed) -> OurChannel | None:
-        wanting = [c for c in self.channels if c.kind == claimed.kind and claimed.queue in c.queues]
-        return next((c for c in wanting if c.qos.can_consume()), wanting[0] if wanting else None)
 
 
 def _do_nothing() -> None:

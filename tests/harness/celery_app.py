@@ -28,7 +28,7 @@ def make_app(dsn: str) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
     )
-    for task in (leave_trace, leave_first, leave_eta, sleep_then_leave_trace, send_traces):
+    for task in (leave_trace, leave_first, leave_eta, sleep_then_leave_trace, stay_until_redelivered, send_traces):
         app.task(bind=True, name=task.__name__, acks_late=task is not leave_trace)(task)
     app.task(bind=True, name="kill_own_process", acks_late=True, reject_on_worker_lost=True)(kill_own_process)
     return app
@@ -65,6 +65,14 @@ def sleep_then_leave_trace(task: Any, label: str, seconds: float) -> None:
     """Write one row at the start and one at the end."""
     leave_trace(task, f"{label} began")
     time.sleep(seconds)
+    leave_trace(task, label)
+
+
+def stay_until_redelivered(task: Any, label: str) -> None:
+    """Write one row at the start; stay for as long as any test takes, or if this is another try, write one at the end."""
+    leave_trace(task, f"{label} began")
+    if not task.request.delivery_info["redelivered"]:
+        time.sleep(600)
     leave_trace(task, label)
 
 

@@ -1,0 +1,95 @@
+"""Messages that are ours and were not delivered yet, in order for each queue, the queues taking turns."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+
+class Source(NamedTuple):
+    """Where a message comes from, and what decides who gets it."""
+
+    kind: str
+    queue: str
+
+
+class Claimed(NamedTuple):
+    """A message that is ours and was not delivered yet."""
+
+    kind: str
+    id: int
+    token: int
+    queue: str
+    redelivered: bool
+    #: The message, or the number of a role: a bare job of that role, of which the application needs no message.
+    document: str
+
+    @property
+    def bare_role(self) -> int | None:
+        """Who submitted the job, if it came without a message."""
+        return int(self.document) if self.document.isdigit() else None
+
+    @property
+    def delivery_tag(self) -> str:
+        """What settles it."""
+        return f"{self.id}:{self.token}"
+
+
+class Backlog:
+    """Keeps claimed messages until somebody has room for them. For one thread."""
+
+    def __init__(self) -> None:
+        #: Each message with the time it was claimed at (monotonic).
+        self._waiting: dict[Source, deque[tuple[float, Claimed]]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __iter__(self) -> Iterator[Claimed]:
+        for messages in self._waiting.values():
+            for _at, claimed in messages:
+                yield claimed
+
+    def add(self, messages: Iterable[Claimed], now: float) -> None:
+        """Keep messages that were claimed now."""
+        for claimed in messages:
+            self._waiting.setdefault(Source(claimed.kind, claimed.queue), deque()).append((now, claimed))
+
+    def count(self, kind: str, queues: Collection[str]) -> int:
+        """Return how many messages of these queues are here."""
+        return sum(
+            len(messages)
+            for source, messages in self._waiting.items()
+            if source.kind == kind and source.queue in queues
+        )
+
+    def has_one_for(self, is_wanted: Callable[[Source], bool]) -> bool:
+        """Whether `pop` would find something."""
+        return any(map(is_wanted, self._waiting))
+
+    def pop(self, is_wanted: Callable[[Source], bool]) -> Claimed | None:
+        """Take the oldest message of the first queue that is wanted. Then it is another queue's turn."""
+        source = next(filter(is_wanted, self._waiting), None)
+        if source is None:
+            return None
+        messages = self._waiting.pop(source)
+        _at, claimed = messages.popleft()
+        if messages:
+            self._waiting[source] = messages
+        return claimed
+
+    def take(self, source: Source) -> list[Claimed]:
+        """Take all messages of a queue."""
+        return [claimed for _at, claimed in self._waiting.pop(source, ())]
+
+    def take_older(self, than: float) -> list[Claimed]:
+        """Take all messages of the queues whose oldest was claimed before then."""
+        old = [source for source, messages in self._waiting.items() if messages[0][0] < than]
+        return [claimed for source in old for claimed in self.take(source)]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()

@@ -1,0 +1,106 @@
+"""The channels of one transport, as those who want messages; and what was claimed for them and not delivered."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from .appetite import STALE_SECONDS
+from .backlog import Backlog, Claimed, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from .channel import Channel
+
+
+class Wish(NamedTuple):
+    """What is asked for at once: messages of one kind, from these queues, so many."""
+
+    queues: list[str]
+    room: int
+
+
+class Consumers:
+    """Says who has room for how many messages, and who gets the next.
+
+    Args:
+        channels: may change under us.
+    """
+
+    def __init__(self, channels: list[Channel]) -> None:
+        self.backlog = Backlog()
+        #: Whether channels may read ahead of their prefetch count: an event loop can see to what lies here.
+        self.reads_ahead = False
+        self._channels = channels
+
+    def consume(self, queues: Collection[str]) -> bool:
+        """Whether any channel consumes any of these queues. From any thread."""
+        return any(not channel.queues.isdisjoint(queues) for channel in list(self._channels))
+
+    def wishes(self, at_most: int) -> dict[str, Wish]:
+        """For each kind, the queues of the channels that have room, and the room of the fullest of them."""
+        wishes: dict[str, Wish] = {}
+        for channel in self._channels:
+            room = channel.room(at_most)
+            if channel.qos.prefetch_count:
+                room = min(max(room + self._ahead(channel) - self._held(channel), 0), at_most)
+            if room and channel.queues:
+                queues, least = wishes.get(channel.kind, ([], room))
+                wishes[channel.kind] = Wish([*queues, *sorted(channel.queues.difference(queues))], min(least, room))
+        return wishes
+
+    def is_roomy(self) -> bool:
+        """Whether it is worth looking at once. Little room becomes more in a moment, while tasks end one by one."""
+        return all(
+            channel.qos.is_roomy(self._ahead(channel), self._held(channel))
+            for channel in self._channels
+            if channel.queues
+        )
+
+    def has_next(self) -> bool:
+        """Whether `next` has something to do."""
+        return len(self.backlog) > 0 and self.backlog.has_one_for(self._is_wanted)
+
+    def next(self) -> tuple[Claimed, Channel | None] | None:
+        """Take the next of the backlog that a channel has room for; or that no channel wants any more."""
+        claimed = self.backlog.pop(self._is_wanted)
+        return None if claimed is None else (claimed, self._channel_for(Source(claimed.kind, claimed.queue)))
+
+    def take_stale(self, now: float) -> list[Claimed]:
+        """Take what has waited for room for too long. Who was so much slower than expected reads no further ahead."""
+        stale = self.backlog.take_older(now - STALE_SECONDS)
+        if stale:
+            for channel in self._channels:
+                channel.qos.appetite.stop()
+        return stale
+
+    def look_back(self, now: float, at_most: int) -> None:
+        """Let every channel conclude from what it has settled how far it may read ahead."""
+        for channel in self._channels:
+            channel.qos.appetite.look(now, at_most)
+
+    def held_tags(self) -> set[str]:
+        """Return what settles the messages that are here, delivered or not."""
+        tags = {claimed.delivery_tag for claimed in self.backlog}
+        return tags.union(*(channel.qos.tags for channel in self._channels))
+
+    def _channel_for(self, source: Source) -> Channel | None:
+        """Return the channel that gets what comes from there: one that has room, if any has."""
+        wanting = [c for c in self._channels if c.kind == source.kind and source.queue in c.queues]
+        return next((c for c in wanting if c.qos.can_consume()), wanting[0] if wanting else None)
+
+    def _is_wanted(self, source: Source) -> bool:
+        channel = self._channel_for(source)
+        return channel is None or channel.qos.can_consume()
+
+    def _ahead(self, channel: Channel) -> int:
+        return channel.qos.appetite.ahead if self.reads_ahead and channel.kind == "task" else 0
+
+    def _held(self, channel: Channel) -> int:
+        return self.backlog.count(channel.kind, channel.queues) if len(self.backlog) else 0
+
+
+def to_demand(wishes: dict[str, Wish]) -> str:
+    """Return what the queries that claim call a demand."""
+    return json.dumps([{"kind": kind, "queues": wish.queues, "room": wish.room} for kind, wish in wishes.items()])

@@ -1,0 +1,57 @@
+"""What ends the wait of the thread that drains a transport: its presence's session, and other threads."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+
+
+class Doorbell:
+    """A descriptor that any thread can make readable, watched together with those of others."""
+
+    def __init__(self, fileno: int) -> None:
+        self._inside, self._outside = socket.socketpair()
+        self._inside.setblocking(False)
+        self._outside.setblocking(False)
+        self._thread: int | None = None
+        #: What is readable when there is something to do.
+        self.filenos = (fileno, self._inside.fileno())
+        self._poll = select.poll()
+        for watched in self.filenos:
+            self._poll.register(watched, select.POLLIN)
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether this is the thread that answered last: it looks before it waits."""
+        return threading.get_ident() == self._thread
+
+    def ring(self) -> None:
+        """End the wait, unless this is the thread that would wait."""
+        if not self.is_own_thread:
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """End the wait; or the next one, if nobody waits."""
+        # Full: it has been rung often enough. Closed: nobody waits.
+        with contextlib.suppress(OSError):
+            self._outside.send(b"\0")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until something is readable, or for so long."""
+        self._poll.poll(max(seconds, 0.0) * 1000)
+
+    def answer(self) -> bool:
+        """Take note that this thread looks now; return whether something was readable."""
+        self._thread = threading.get_ident()
+        if not self._poll.poll(0):
+            return False
+        with contextlib.suppress(BlockingIOError):
+            self._inside.recv(4096)
+        return True
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        self._inside.close()
+        self._outside.close()

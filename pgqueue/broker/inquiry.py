@@ -1,0 +1,213 @@
+"""A question to the server that nobody waits for: an event loop asks, goes on, and is told when the answer is there.
+
+On a session of its own, so that a claim under way never keeps a thread from publishing or storing a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import select
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+
+from ..database import close_session, is_quiet, open_session
+from ..sql import query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from typing import TypeAlias
+
+    from ..database import Database, Session
+
+    Rows: TypeAlias = list[tuple[Any, ...]]
+    #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
+    Steps: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
+class Watcher(Protocol):
+    """An event loop, as far as an inquiry needs it."""
+
+    def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
+        """Call back and begin a round when this is readable."""
+
+    def unwatch(self, fileno: int) -> None:
+        """Forget a descriptor that was closed."""
+
+
+class Inquiry:
+    """At most one question under way. For one thread.
+
+    Args:
+        watcher: is told of the descriptor over which the answer comes.
+    """
+
+    def __init__(self, database: Database, watcher: Watcher) -> None:
+        self._database = database
+        self._watcher = watcher
+        self._session: Session | None = None
+        self._fileno = -1
+        self._has_news = False
+        self._steps: Steps | None = None
+        self._results: list[pq.abc.PGresult] = []
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something was asked whose answer was not taken."""
+        return self._steps is not None
+
+    def ask(self, steps: Steps) -> None:
+        """Send the query of `steps`.
+
+        Raises:
+            psycopg.Error: it could not be sent, which `steps` was told.
+        """
+        name, params = next(steps)
+        self._steps = steps
+        try:
+            session = self._open()
+            text, names = numbered(name)
+            transformer = Transformer(session)
+            values = transformer.dump_sequence([params[each] for each in names], [PyFormat.AUTO] * len(names))
+            session.pgconn.send_query_params(text, values, transformer.types, transformer.formats)
+            while session.pgconn.flush():
+                select.select([], [self._fileno], [])
+        except psycopg.Error as failure:
+            self._fail(failure)
+
+    def answer(self) -> Rows | None:
+        """Return what `steps` makes of the answer; None: it is not there yet, or nothing was asked.
+
+        Raises:
+            psycopg.Error: the server refused, or the session is lost; `steps` was told.
+        """
+        session, steps = self._session, self._steps
+        if not self._has_news or session is None:
+            return None
+        self._has_news = False
+        if steps is None:
+            # Nothing was asked, so this is the news of its end.
+            self._close_session()
+            return None
+        try:
+            if not self._has_arrived(session):
+                return None
+            rows = _load(session, self._results)
+        except psycopg.Error as failure:
+            self._fail(failure)
+        self._steps, self._results = None, []
+        return _finish(steps, rows)
+
+    def wait(self, seconds: float | None = None) -> Rows | None:
+        """Wait for the answer, for so long at most; return as `answer`.
+
+        Raises:
+            psycopg.Error: as `answer`.
+        """
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        rows = None
+        while rows is None and self._steps is not None and (left := deadline - time.monotonic()) > 0:
+            self._has_news = bool(select.select([self._fileno], [], [], min(left, 60))[0])
+            rows = self.answer()
+        return rows
+
+    def close(self) -> None:
+        """End the session. An answer that does not come at once is given up: its steps are closed."""
+        # What was asked must not be done after whoever asked has looked what was done.
+        with contextlib.suppress(psycopg.Error):
+            self.wait(1.0)
+        steps, self._steps, self._results = self._steps, None, []
+        self._close_session()
+        if steps is not None:
+            steps.close()
+
+    def _open(self) -> Session:
+        if self._session is not None and not is_quiet(self._session):
+            self._close_session()
+        if self._session is None:
+            self._session = open_session(self._database.conninfo, self._database.application_name, is_watched=True)
+            self._fileno = self._session.fileno()
+            self._has_news = False
+            self._watcher.watch(self._fileno, self._on_readable)
+        return self._session
+
+    def _on_readable(self) -> None:
+        self._has_news = True
+
+    def _has_arrived(self, session: Session) -> bool:
+        session.pgconn.consume_input()
+        # Not before the last result, which comes after the commit: the rows may be sent ahead of it.
+        while not session.pgconn.is_busy():
+            result = session.pgconn.get_result()
+            if result is None:
+                return True
+            self._results.append(result)
+        return False
+
+    def _fail(self, failure: psycopg.Error) -> None:
+        """Let the steps know, on a session that nobody asks again; raise what they make of it."""
+        steps, self._steps, self._results = self._steps, None, []
+        self._close_session()
+        if isinstance(failure, psycopg.errors.ReadOnlySqlTransaction):
+            # A server that was demoted under us: libpq's multi-host connect finds the new primary.
+            self._database.close()
+        if steps is not None:
+            steps.throw(failure)
+        raise failure
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        self._has_news = False
+        if session is not None:
+            self._watcher.unwatch(self._fileno)
+            close_session(session)
+
+
+def finish(steps: Steps, database: Database) -> list[tuple[Any, ...]]:
+    """Run the query of `steps` and wait for it; return what they make of it.
+
+    Raises:
+        psycopg.Error: as the server or the connection said it, and `steps` passed it on.
+    """
+    name, params = next(steps)
+    try:
+        rows = database.fetch(name, **params)
+    except psycopg.Error as failure:
+        steps.throw(failure)
+        raise
+    return _finish(steps, rows)
+
+
+def _finish(steps: Steps, rows: Rows) -> Rows:
+    try:
+        steps.send(rows)
+    except StopIteration as end:
+        made: Rows = end.value
+        return made
+    raise RuntimeError("the steps of an inquiry ask one question")
+
+
+def _load(session: Session, results: list[pq.abc.PGresult]) -> Rows:
+    for result in results:
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            raise error_from_result(result, session.info.encoding)
+    transformer = Transformer(session)
+    transformer.set_pgresult(results[-1])
+    return transformer.load_rows(0, results[-1].ntuples, tuple)
+
+
+@cache
+def numbered(name: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a named query with $1, $2 for its parameters, and which those are."""
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(query(name))))
+    text = _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", query(name))
+    return text.encode(), names

@@ -1,0 +1,189 @@
+"""The transport on an event loop, as in Celery's worker: claims that nobody waits for, and reading ahead."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from kombu import Connection, Queue
+from kombu.asynchronous.hub import Hub
+
+from pgqueue.broker.presence import Presence
+from tests.harness import Database, eventually
+
+CLAIMED = "select count(*) from pgqueue.message where state = 'claimed'"
+CLAIMING = "select pid from pg_stat_activity where application_name like 'pgqueue broker%' and wait_event_type = 'Lock'"
+
+
+class LoopedInbox:
+    """Consumes the queue `q` on a hub and keeps what it gets."""
+
+    def __init__(self, url: str, prefetch_count: int, *, acks: bool = False) -> None:
+        self.messages: list[Any] = []
+        self.connection = Connection(url)
+        self.hub = Hub()
+        self._acks = acks
+        self.channel = self.connection.default_channel
+        self.channel.basic_qos(0, prefetch_count, False)
+        self.connection.transport.register_with_event_loop(self.connection.connection, self.hub)
+        self.connection.Consumer(Queue("q"), callbacks=[self._take], accept=["json"]).consume()
+        self._loop = self.hub.create_loop()
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [message.payload for message in self.messages]
+
+    def go_round(self) -> None:
+        # Celery's loop polls for as long as nothing happens; a test has other things to look at.
+        self.hub.call_later(0.002, lambda: None)
+        next(self._loop)
+
+    def go_round_until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:
+        def holds() -> object:
+            self.go_round()
+            return condition()
+
+        eventually(holds, timeout)
+
+    def close(self) -> None:
+        with contextlib.suppress(*self.connection.connection_errors):
+            self.connection.close()
+        self.connection.transport.database.close()
+        self.hub.close()
+
+    def _take(self, _body: Any, message: Any) -> None:
+        self.messages.append(message)
+        if self._acks:
+            message.ack()
+
+
+@pytest.fixture
+def open_inbox(db: Database) -> Iterator[Callable[..., LoopedInbox]]:
+    opened: list[LoopedInbox] = []
+
+    def open_inbox(prefetch_count: int, **options: Any) -> LoopedInbox:
+        inbox = LoopedInbox(db.url, prefetch_count, **options)
+        opened.append(inbox)
+        return inbox
+
+    yield open_inbox
+    for inbox in opened:
+        inbox.close()
+    Presence.close_all()
+
+
+def publish(db: Database, *bodies: object) -> None:
+    with Connection(db.url) as connection, connection.Producer(serializer="json") as producer:
+        for body in bodies:
+            producer.publish(body, routing_key="q")
+
+
+def test_what_is_read_ahead_is_delivered_when_there_is_room_and_given_back_when_there_is_none(
+    db: Database, open_inbox: Callable[..., LoopedInbox]
+) -> None:
+    publish(db, *range(10))
+    inbox = open_inbox(2)
+    inbox.channel.qos.appetite.ahead = 5
+    claimed: list[int] = []
+
+    def has_claimed(count: int) -> bool:
+        claimed.append(db.fetch_value(CLAIMED))
+        return claimed[-1] == count
+
+    inbox.go_round_until(lambda: has_claimed(7))
+    inbox.go_round_until(lambda: inbox.bodies)
+    assert inbox.bodies == [0, 1]
+    inbox.go_round_until(lambda: has_claimed(2))
+
+    assert max(claimed) == 7
+    assert inbox.bodies == [0, 1]
+    assert inbox.channel.qos.appetite.ahead == 0
+    assert db.execute("select distinct deliveries from pgqueue.message where state = 'ready'") == [(0,)]
+    for message in inbox.messages:
+        message.ack()
+    # Not which: a session whose claims take long looks above what it has claimed first.
+    inbox.go_round_until(lambda: len(inbox.messages) == 4)
+    assert [message.delivery_info["redelivered"] for message in inbox.messages] == [False] * 4
+
+
+def test_the_loop_goes_on_while_a_claim_is_under_way(db: Database, open_inbox: Callable[..., LoopedInbox]) -> None:
+    inbox = open_inbox(2)
+    with db.connect() as blocker, blocker.transaction():
+        blocker.execute("lock table pgqueue.worker in access exclusive mode")
+        inbox.go_round_until(lambda: db.execute(CLAIMING))
+        publish(db, "meanwhile")
+        for _ in range(10):
+            inbox.go_round()
+        assert inbox.bodies == []
+
+    inbox.go_round_until(lambda: inbox.bodies == ["meanwhile"])
+
+
+def test_acks_of_a_claim_that_was_lost_on_its_way_are_sent_again(
+    db: Database, open_inbox: Callable[..., LoopedInbox]
+) -> None:
+    publish(db, 1, 2)
+    inbox = open_inbox(1)
+    inbox.go_round_until(lambda: inbox.bodies == [1])
+    with db.connect() as blocker, blocker.transaction():
+        blocker.execute("lock table pgqueue.worker in access exclusive mode")
+        inbox.messages[0].ack()
+        inbox.go_round_until(lambda: db.execute(CLAIMING))
+        [(pid,)] = db.execute(CLAIMING)
+        db.execute("select pg_terminate_backend(%s, 5000)", [pid])
+        with pytest.raises(psycopg.OperationalError):
+            inbox.go_round_until(lambda: False)
+
+    # What Celery does after such an error.
+    inbox.connection.collect()
+    again = LoopedInbox(db.url, 1)
+    again.go_round_until(lambda: again.bodies == [2])
+    again.close()
+
+    assert db.execute("select payload ->> 'body', deliveries from pgqueue.message") == [("2", 1)]
+
+
+def test_a_session_that_ends_while_nothing_is_asked_is_replaced(
+    db: Database, open_inbox: Callable[..., LoopedInbox]
+) -> None:
+    publish(db, 1)
+    inbox = open_inbox(1, acks=True)
+    inbox.go_round_until(lambda: inbox.bodies == [1])
+    inbox.go_round_until(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0)
+    inbox.go_round_until(lambda: not inbox.connection.transport._lookout._inquiry.is_under_way)
+
+    db.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue broker%'"
+    )
+    publish(db, 2)
+
+    inbox.go_round_until(lambda: inbox.bodies == [1, 2])
+
+
+def test_no_wake_up_is_lost_between_claims_that_are_under_way(
+    db: Database, open_inbox: Callable[..., LoopedInbox]
+) -> None:
+    # Without this fallback a message whose notification is lost waits for ever.
+    db.execute(f"alter database \"{db.name}\" set pgqueue.naptime = '1 hour'")
+    inbox = open_inbox(4, acks=True)
+    count = 200
+    pauses = random.Random(1)
+
+    def publish_now_and_then() -> None:
+        with Connection(db.url) as connection, connection.Producer(serializer="json") as producer:
+            for number in range(count):
+                producer.publish(number, routing_key="q")
+                pause.wait(pauses.choice([0, 0, 0.001, 0.003, 0.006, 0.02]))
+
+    pause = threading.Event()
+    publishing = threading.Thread(target=publish_now_and_then)
+    publishing.start()
+    inbox.go_round_until(lambda: len(inbox.messages) == count, timeout=60)
+    publishing.join()
+
+    assert inbox.bodies == list(range(count))
