@@ -764,6 +764,8 @@ declare
   begun_at timestamptz;
   seconds float8;
   ids bigint[] := '{}';
+  -- Now and then those get a turn who would wait for ever behind higher priorities.
+  is_generous boolean := random() < 0.1;
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
   perform set_config('synchronous_commit', 'off', true);
@@ -786,9 +788,15 @@ begin
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+      union all
+      select o.id, 0
+      from wanted
+      cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
+                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
+      where is_generous
     ), picked as materialized (
-      -- A turn for each queue, the first messages of each before the second.
-      select c.id, c.place from candidate c order by c.place limit max_count - cardinality(ids)
+      -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
+      select c.id, c.place from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
@@ -3422,7 +3430,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) IS 'Whether an error says that a statement cannot run inside a function';
 
-CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint, rank bigint)
+CREATE FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint)
+    LANGUAGE plpgsql ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  first_level int := (select (n.rank >> 58)::int from pgqueue._next_ready(kind, queue, 1, bounds) n);
+begin
+  if first_level < 9 then
+    return query
+    select m.id
+    -- Any of the lower levels, lest one of them is always passed over.
+    from pgqueue._next_ready(kind, queue, max_count, bounds, first_level + 1 + floor(random() * (9 - first_level))::int) n
+    join pgqueue.message m on m.id = n.id
+    where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks some messages of a queue that have waited for more than a minute behind higher priorities';
+
+CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer DEFAULT 0) RETURNS TABLE(id bigint, rank bigint)
     LANGUAGE plpgsql SECURITY DEFINER ROWS 100
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3432,7 +3461,7 @@ begin
     return query
     select m.id, m.rank
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.rank >= first_level::bigint << 58
     order by m.rank
     limit max_count
     for update skip locked;
@@ -3440,7 +3469,7 @@ begin
     -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
     return query
     select m.id, m.rank
-    from generate_series(0, 9) p (level)
+    from generate_series(first_level, 9) p (level)
     cross join lateral (
       select r.id, r.rank
       from pgqueue.message r
@@ -3455,7 +3484,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
 
 CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
     LANGUAGE sql
@@ -7426,7 +7455,9 @@ REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM P
 
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;

@@ -214,7 +214,7 @@ end
 $$;
 comment on function pgqueue._promote(int) is 'Makes delayed messages that are due ready';
 
-create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb)
+create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb, first_level int default 0)
   returns table (id bigint, rank bigint)
   language plpgsql volatile security definer
   rows 100
@@ -226,7 +226,7 @@ begin
     return query
     select m.id, m.rank
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.rank >= first_level::bigint << 58
     order by m.rank
     limit max_count
     for update skip locked;
@@ -234,7 +234,7 @@ begin
     -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
     return query
     select m.id, m.rank
-    from generate_series(0, 9) p (level)
+    from generate_series(first_level, 9) p (level)
     cross join lateral (
       select r.id, r.rank
       from pgqueue.message r
@@ -248,8 +248,31 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._next_ready(pgqueue.message_kind, text, int, jsonb) is
+comment on function pgqueue._next_ready(pgqueue.message_kind, text, int, jsonb, int) is
   'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+
+create function pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb)
+  returns table (id bigint)
+  language plpgsql volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  first_level int := (select (n.rank >> 58)::int from pgqueue._next_ready(kind, queue, 1, bounds) n);
+begin
+  if first_level < 9 then
+    return query
+    select m.id
+    -- Any of the lower levels, lest one of them is always passed over.
+    from pgqueue._next_ready(kind, queue, max_count, bounds, first_level + 1 + floor(random() * (9 - first_level))::int) n
+    join pgqueue.message m on m.id = n.id
+    where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
+  end if;
+end
+$$;
+comment on function pgqueue._next_overdue(pgqueue.message_kind, text, int, jsonb) is
+  'Locks some messages of a queue that have waited for more than a minute behind higher priorities';
 
 create function pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean)
   returns jsonb
@@ -287,6 +310,8 @@ declare
   begun_at timestamptz;
   seconds float8;
   ids bigint[] := '{}';
+  -- Now and then those get a turn who would wait for ever behind higher priorities.
+  is_generous boolean := random() < 0.1;
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
   perform set_config('synchronous_commit', 'off', true);
@@ -309,9 +334,15 @@ begin
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+      union all
+      select o.id, 0
+      from wanted
+      cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
+                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
+      where is_generous
     ), picked as materialized (
-      -- A turn for each queue, the first messages of each before the second.
-      select c.id, c.place from candidate c order by c.place limit max_count - cardinality(ids)
+      -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
+      select c.id, c.place from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
