@@ -1840,15 +1840,15 @@ COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the 
 CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 begin
   -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
-  if to_regprocedure(format('pgqueue_run.job_%s(bigint, bigint, bigint)', role)) is not null then
-    execute format('drop function pgqueue_run.job_%s(bigint, bigint, bigint)', role);
-    execute format('drop procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text)', role);
+  if to_regproc(format('pgqueue_run.job_%s', role)) is not null then
+    execute format('drop function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s', role);
+    execute format('drop procedure pgqueue_run.jobs_%s', role);
   end if;
 end
-$$;
+$_$;
 
 COMMENT ON FUNCTION pgqueue._drop_runner(role oid) IS 'Drops the runner of a role';
 
@@ -3244,19 +3244,41 @@ begin
   end if;
   perform pgqueue._drop_runner(role);
   execute format($body$
+    create function pgqueue_run.take_%1$s(id bigint, token bigint, lock_key bigint, out sql text, out params text[], out settings jsonb)
+      language plpgsql volatile security definer
+      set search_path = pg_catalog, pg_temp
+    as $take$
+    declare
+      expires_at timestamptz;
+      are_locked boolean;
+    begin
+      select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
+      from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
+      if not found then
+        return;
+      elsif exists (select from pgqueue.request r where r.id = take_%1$s.id and r.kind = 'cancel') then
+        sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+        return;
+      elsif expires_at <= clock_timestamp() then
+        sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
+        return;
+      end if;
+      -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
+      are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+    end
+    $take$
+  $body$, role);
+  execute format($body$
     create function pgqueue_run.job_%1$s(id bigint, token bigint, lock_key bigint)
       returns bigint
       language plpgsql volatile security definer
     as $run$
     declare
-      job record := pgqueue._take_job(id, token, lock_key);
+      job record := pgqueue_run.take_%1$s(id, token, lock_key);
       row_count bigint := -1;
     begin
-      if job.submitter operator(pg_catalog.=) current_user is not true then
-        if job.submitter is null then
-          return null;
-        end if;
-        raise exception using errcode = '42501', message = pg_catalog.concat('job ', id, ' is not a job of role ', current_user);
+      if job.sql is null then
+        return null;
       end if;
       -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
       -- what the job names, nor the quotes in its text for something else.
@@ -3318,16 +3340,18 @@ begin
     end
     $run$
   $body$, role);
-  execute format('revoke all on function pgqueue_run.job_%s(bigint, bigint, bigint) from public', role);
-  execute format('grant execute on function pgqueue_run.job_%s(bigint, bigint, bigint) to pgqueue_worker', role);
-  execute format('revoke all on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) from public', role);
-  execute format('grant execute on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) to pgqueue_worker', role);
+  -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
+  execute format('revoke all on function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s from public', role);
+  execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
+  execute format('grant execute on function pgqueue_run.take_%s to %s', role, role::regrole);
+  execute format('grant execute on function pgqueue_run.job_%s to pgqueue_worker', role);
+  execute format('grant execute on procedure pgqueue_run.jobs_%s to pgqueue_worker', role);
   -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
   execute format('grant create on schema pgqueue_run to %s', role::regrole);
-  execute format('alter function pgqueue_run.job_%s(bigint, bigint, bigint) owner to %s', role, role::regrole);
+  execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);
   execute format('revoke create on schema pgqueue_run from %s', role::regrole);
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
@@ -5028,32 +5052,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._swap_settings(settings jsonb) IS 'Sets settings for the rest of the transaction and returns what they were';
-
-CREATE FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) RETURNS record
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  expires_at timestamptz;
-  are_locked boolean;
-begin
-  select pg_get_userbyid(q.submitter), q.sql, q.params, q.settings, q.expires_at into submitter, sql, params, settings, expires_at
-  from pgqueue.message q where q.id = _take_job.id and q.token = _take_job.token and q.kind = 'job' for update;
-  if not found then
-    return;
-  elsif exists (select from pgqueue.request r where r.id = _take_job.id and r.kind = 'cancel') then
-    submitter := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
-    return;
-  elsif expires_at <= clock_timestamp() then
-    submitter := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
-    return;
-  end if;
-  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-  are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) IS 'First in the transaction of a job in the batch lane: what to run, and as whom. No submitter: it has ended, or the claim is lost. The token is the key to it';
 
 CREATE FUNCTION pgqueue._task_group(group_id text) RETURNS bytea
     LANGUAGE sql SECURITY DEFINER
@@ -7680,9 +7678,6 @@ GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, conte
 
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_user;

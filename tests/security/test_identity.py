@@ -110,6 +110,17 @@ def test_a_token_that_leaked_ends_no_job_of_another_role(alice, bob, owner, work
     assert fetch_value(bob, "select x from pgqueue.result(%s::pgqueue.handle) as (x int)", [handle]) == 1
 
 
+def test_a_token_that_leaked_reads_no_job_of_another_role(alice, bob, worker):
+    alices, bobs = (fetch_value(who, "select oid from pg_roles where rolname = current_user") for who in (alice, bob))
+    bob.execute("select pgqueue.submit('select ''secret''')")
+    claim = worker.claim_one(kind="batch")
+    key = [claim.id, claim.token]
+
+    assert refused(alice, f"select sql from pgqueue_run.take_{bobs}(%s, %s, 1)", key).sqlstate == "42501"
+    assert fetch_value(alice, f"select sql from pgqueue_run.take_{alices}(%s, %s, 1)", key) is None
+    assert fetch_value(bob, f"select sql from pgqueue_run.take_{bobs}(%s, %s, 1)", key) == "select 'secret'"
+
+
 @pytest.mark.parametrize(
     "call", ["_begin_job(%s, %s)", "_complete_job(%s, %s, '{{}}', 0, null, null, null)", "_fail_job(%s, %s, '{{}}')"]
 )

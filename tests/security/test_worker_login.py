@@ -84,8 +84,7 @@ def test_a_stolen_worker_login_runs_what_was_handed_in_and_nothing_else(alice, b
     runner = run[len("select ") :].partition("(")[0]
 
     # Jobs of others, jobs that nobody has claimed, and none at all.
-    assert refused(thief, f"select {runner}({of_bob.id}, {of_bob.token}, 1)").sqlstate == "42501"
-    for key in (f"{unclaimed}, 0", f"{unclaimed}, null", "0, 0", "null, null"):
+    for key in (f"{of_bob.id}, {of_bob.token}", f"{unclaimed}, 0", f"{unclaimed}, null", "0, 0", "null, null"):
         assert fetch_value(thief, f"select {runner}({key}, 1)") is None, key
     # Its function cannot be replaced, changed, taken or passed on.
     for statement in (
@@ -124,7 +123,7 @@ def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief
         ("succeeded", 77, None),
         ("failed", None, "forged"),
     ]
-    for call in ("_take_job(%s, %s, 1)", "_finish_job(%s, %s, 1, 'me')"):  # without its claim it ends nothing
+    for call in ("_finish_job(%s, %s, 1, 'me')",):  # without its claim it ends nothing
         third = fetch_value(alice, "select (pgqueue.submit('select 3')).id")
         with contextlib.suppress(psycopg.Error):
             thief.execute(f"select pgqueue.{call}", [third, 1])

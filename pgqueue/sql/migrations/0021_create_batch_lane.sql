@@ -1,10 +1,10 @@
 -- The batch lane: jobs run inside the server, one session for all roles, one commit each, and no round trip between them.
 --
--- The boundary is a function for each enrolled role, its runner: owned by that role, SECURITY DEFINER, it takes the number of a
--- job and runs the job if its own role submitted it. Inside it SET ROLE and SET SESSION AUTHORIZATION fail, so no job can climb.
+-- The boundary is a function for each enrolled role, its runner: owned by that role, SECURITY DEFINER, it takes the number and the
+-- token of a job and runs the job if its own role submitted it. Inside it SET ROLE and SET SESSION AUTHORIZATION fail, so no job can climb.
 
 create schema pgqueue_run;
-comment on schema pgqueue_run is 'The runners: for each enrolled role a function that it owns and that runs its jobs';
+comment on schema pgqueue_run is 'For each enrolled role: job_*, which it owns and which runs one of its jobs; take_*, by which that reads the job; jobs_*, which calls it for job after job';
 
 create function pgqueue._drop_runner(role oid)
   returns void
@@ -13,9 +13,9 @@ create function pgqueue._drop_runner(role oid)
 as $$
 begin
   -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
-  if to_regprocedure(format('pgqueue_run.job_%s(bigint, bigint, bigint)', role)) is not null then
-    execute format('drop function pgqueue_run.job_%s(bigint, bigint, bigint)', role);
-    execute format('drop procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text)', role);
+  if to_regproc(format('pgqueue_run.job_%s', role)) is not null then
+    execute format('drop function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s', role);
+    execute format('drop procedure pgqueue_run.jobs_%s', role);
   end if;
 end
 $$;
@@ -45,19 +45,41 @@ begin
   end if;
   perform pgqueue._drop_runner(role);
   execute format($body$
+    create function pgqueue_run.take_%1$s(id bigint, token bigint, lock_key bigint, out sql text, out params text[], out settings jsonb)
+      language plpgsql volatile security definer
+      set search_path = pg_catalog, pg_temp
+    as $take$
+    declare
+      expires_at timestamptz;
+      are_locked boolean;
+    begin
+      select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
+      from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
+      if not found then
+        return;
+      elsif exists (select from pgqueue.request r where r.id = take_%1$s.id and r.kind = 'cancel') then
+        sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+        return;
+      elsif expires_at <= clock_timestamp() then
+        sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
+        return;
+      end if;
+      -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
+      are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+    end
+    $take$
+  $body$, role);
+  execute format($body$
     create function pgqueue_run.job_%1$s(id bigint, token bigint, lock_key bigint)
       returns bigint
       language plpgsql volatile security definer
     as $run$
     declare
-      job record := pgqueue._take_job(id, token, lock_key);
+      job record := pgqueue_run.take_%1$s(id, token, lock_key);
       row_count bigint := -1;
     begin
-      if job.submitter operator(pg_catalog.=) current_user is not true then
-        if job.submitter is null then
-          return null;
-        end if;
-        raise exception using errcode = '42501', message = pg_catalog.concat('job ', id, ' is not a job of role ', current_user);
+      if job.sql is null then
+        return null;
       end if;
       -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
       -- what the job names, nor the quotes in its text for something else.
@@ -119,16 +141,18 @@ begin
     end
     $run$
   $body$, role);
-  execute format('revoke all on function pgqueue_run.job_%s(bigint, bigint, bigint) from public', role);
-  execute format('grant execute on function pgqueue_run.job_%s(bigint, bigint, bigint) to pgqueue_worker', role);
-  execute format('revoke all on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) from public', role);
-  execute format('grant execute on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) to pgqueue_worker', role);
+  -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
+  execute format('revoke all on function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s from public', role);
+  execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
+  execute format('grant execute on function pgqueue_run.take_%s to %s', role, role::regrole);
+  execute format('grant execute on function pgqueue_run.job_%s to pgqueue_worker', role);
+  execute format('grant execute on procedure pgqueue_run.jobs_%s to pgqueue_worker', role);
   -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
   execute format('grant create on schema pgqueue_run to %s', role::regrole);
-  execute format('alter function pgqueue_run.job_%s(bigint, bigint, bigint) owner to %s', role, role::regrole);
+  execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);
   execute format('revoke create on schema pgqueue_run from %s', role::regrole);
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
@@ -165,32 +189,6 @@ end
 $$;
 comment on function pgqueue._forget_role() is
   'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink';
-
-create function pgqueue._take_job(id bigint, token bigint, lock_key bigint, out submitter text, out sql text, out params text[], out settings jsonb)
-  language plpgsql volatile security definer
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  expires_at timestamptz;
-  are_locked boolean;
-begin
-  select pg_get_userbyid(q.submitter), q.sql, q.params, q.settings, q.expires_at into submitter, sql, params, settings, expires_at
-  from pgqueue.message q where q.id = _take_job.id and q.token = _take_job.token and q.kind = 'job' for update;
-  if not found then
-    return;
-  elsif exists (select from pgqueue.request r where r.id = _take_job.id and r.kind = 'cancel') then
-    submitter := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
-    return;
-  elsif expires_at <= clock_timestamp() then
-    submitter := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
-    return;
-  end if;
-  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-  are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
-end
-$$;
-comment on function pgqueue._take_job(bigint, bigint, bigint) is
-  'First in the transaction of a job in the batch lane: what to run, and as whom. No submitter: it has ended, or the claim is lost. The token is the key to it';
 
 create function pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb)
   returns text
@@ -491,8 +489,7 @@ select pgqueue._make_runner(k.role) from pgqueue.role_key k;
 
 revoke all on all functions in schema pgqueue from public;
 revoke all on all procedures in schema pgqueue from public;
-grant usage on schema pgqueue_run to pgqueue_worker;
-grant execute on function pgqueue._take_job(bigint, bigint, bigint) to pgqueue_user;
+grant usage on schema pgqueue_run to pgqueue_worker, pgqueue_user;
 grant execute on function
   pgqueue._run_key(bigint, bigint), pgqueue._forget_role(), pgqueue._finish_job(bigint, bigint, bigint, text),
   pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
