@@ -40,7 +40,7 @@ test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and o
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
 
-test-servers: $(VENV)/.ready-dev  ## Run tests/sql and tests/security on PostgreSQL 14 to 18 as managed services offer it; needs npm
+test-servers: $(VENV)/.ready-dev  ## SQL, security, pg_background on PostgreSQL 14 to 18 as managed services offer it; needs npm
 	@$(BIN)/python -m tests.servers $(SERVERS)
 
 bench: $(VENV)/.ready-dev  ## Measure our figures on a durable server of its own, beside bare INSERTs, in under 10 minutes

@@ -14,10 +14,10 @@ import pytest
 from tests.compat.names import NAMES, Caller, Names
 from tests.harness import Database, TestServer
 from tests.harness.executors import Executors
-from tests.harness.people import alice, owner
+from tests.harness.people import alice, owner, superuser
 from tests.harness.servers import Servers
 
-__all__ = ["alice", "owner"]
+__all__ = ["alice", "owner", "superuser"]
 
 APP, OTHER = "compat_app", "compat_other"
 
@@ -30,11 +30,23 @@ class Stage:
         self.db.execute("create schema pgbg")
         self.db.execute("grant all on schema public, pgbg to public")
         for names in NAMES.values():
-            self.db.execute("select pgqueue.install_compat(%s, %s)", [names.version, names.schema])
+            self._install(names)
         for role in (APP, OTHER):
             self.db.create_role(role, enrolled=False)
+            if server.is_managed:  # so that tests can make things that the role owns
+                self.db.execute(f"grant {role} to current_user")
             assert self.db.fetch_value("select grant_pg_background_privileges(%s)", [role])
         self.executors = Executors(self.db, size=4)
+
+    def _install(self, names: Names) -> None:
+        with contextlib.closing(psycopg.connect(self.db.dsn, autocommit=True)) as installer:
+            advice: list[str] = []
+            installer.add_notice_handler(lambda notice: advice.append(notice.message_hint or ""))
+            installer.execute("select pgqueue.install_compat(%s, %s)", [names.version, names.schema])
+        # Where the installer is no superuser it says what one would have to do, for SHOW to work in every session.
+        for hint in advice:
+            with psycopg.connect(self.db.dsn_for("postgres"), autocommit=True) as superuser:
+                superuser.execute(hint.partition(": ")[2])  # type: ignore[call-overload]
 
     def close(self) -> None:
         self.executors.stop()

@@ -32,10 +32,11 @@ def everything(session):
 def fresh(own_server: TestServer):
     """A cluster in which pgqueue was installed by a role that is no superuser."""
     database = Database(own_server, installed=False)
-    database.create_role("keeper", enrolled=False, options="login createrole createdb")
-    database.execute("create extension dblink")
-    database.execute("grant usage on foreign data wrapper dblink_fdw to keeper")
-    database.execute(f'alter database "{database.name}" owner to keeper')
+    if not own_server.is_managed:
+        database.create_role("keeper", enrolled=False, options="login createrole createdb")
+        database.execute("create extension dblink")
+        database.execute("grant usage on foreign data wrapper dblink_fdw to keeper")
+        database.execute(f'alter database "{database.name}" owner to keeper')
     keeper = database.connect("keeper")
     migrate.install(keeper)
     try:
@@ -82,20 +83,20 @@ def test_a_role_without_superuser_makes_both_versions_and_removes_exactly_them(f
     assert rest == set()
 
 
-def test_a_superuser_sets_the_defaults_for_every_session_and_uninstalling_leaves_what_others_set(db, owner):
-    owner.execute(f'alter database "{db.name}" set pg_background.max_workers = 99')
-    owner.execute("select pgqueue.install_compat()")
+def test_a_superuser_sets_the_defaults_for_every_session_and_uninstalling_leaves_what_others_set(db, superuser):
+    superuser.execute(f'alter database "{db.name}" set pg_background.max_workers = 99')
+    superuser.execute("select pgqueue.install_compat()")
 
     other = db.connect()
     shown = [
         fetch_value(other, f"show pg_background.{name}")
         for name in ("max_workers", "default_queue_size", "worker_timeout")
     ]
-    owner.execute("select pgqueue.uninstall_compat()")
+    superuser.execute("select pgqueue.uninstall_compat()")
 
     assert shown == ["99", "65536", "0"]
     settings = fetch_value(
-        owner,
+        superuser,
         "select setconfig from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = current_database())",
     )
     assert settings == ["pg_background.max_workers=99"]

@@ -78,18 +78,18 @@ def test_granting_the_role_is_enough_also_through_another_role(stage, connect):
         stage.db.execute("drop role compat_member, compat_team")
 
 
-def test_a_superuser_is_enrolled_on_purpose_only(db, owner):
+def test_a_superuser_is_enrolled_on_purpose_only(owner, superuser):
     owner.execute("select pgqueue.install_compat()")
 
-    error = refused(owner, "select pg_background_launch('select 1')")
+    error = refused(superuser, "select pg_background_launch('select 1')")
     assert sqlstate_and_message(error) == ("42501", 'role "postgres" is not enrolled in pgqueue')
 
-    owner.execute("grant pgbackground_role to postgres")
-    assert refused(owner, "select pg_background_launch('select 1')").sqlstate == "42501"
-    owner.execute("revoke pgbackground_role from postgres")
-    assert fetch_value(owner, "select pg_background_grant_privileges('postgres')") is True
-    assert fetch_value(owner, "select (pg_background_launch('select 1')).pid") == 1
-    owner.execute("revoke pgbackground_role from postgres; revoke pgqueue_user from postgres")
+    superuser.execute("grant pgbackground_role to postgres")
+    assert refused(superuser, "select pg_background_launch('select 1')").sqlstate == "42501"
+    superuser.execute("revoke pgbackground_role from postgres")
+    assert fetch_value(superuser, "select pg_background_grant_privileges('postgres')") is True
+    assert fetch_value(superuser, "select (pg_background_launch('select 1')).pid") == 1
+    superuser.execute("revoke pgbackground_role from postgres; revoke pgqueue_user from postgres")
 
 
 def test_the_loopback_enrolls_members_only(alice, db, owner):

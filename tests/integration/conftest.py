@@ -8,9 +8,9 @@ import pytest
 
 from tests.harness import Database
 from tests.harness.executors import Executors
-from tests.harness.people import alice, bob, owner
+from tests.harness.people import alice, bob, owner, superuser
 
-__all__ = ["alice", "bob", "executors", "owner"]
+__all__ = ["alice", "bob", "executors", "owner", "superuser"]
 
 
 @pytest.fixture

@@ -216,16 +216,16 @@ def test_no_job_can_speak_for_another(alice, bob, owner, executors):
     victim.end()
 
 
-def test_a_job_that_ends_its_own_session_takes_no_other_with_it(owner, executors):
+def test_a_job_that_ends_its_own_session_takes_no_other_with_it(owner, superuser, executors):
     # Only a superuser can: to other roles the session of the batch lane is somebody else's.
-    owner.execute("select pgqueue.enroll(current_user::regrole)")
-    ids = enqueue(owner, insert("a"), "select pg_terminate_backend(pg_backend_pid())", insert("b"), insert("c"))
+    superuser.execute("select pgqueue.enroll(current_user::regrole)")
+    ids = enqueue(superuser, insert("a"), "select pg_terminate_backend(pg_backend_pid())", insert("b"), insert("c"))
 
-    states = wait_for(owner, ids)
+    states = wait_for(superuser, ids)
 
     assert [states[job_id] for job_id in ids] == ["succeeded", "failed", "succeeded", "succeeded"]
     assert words(owner) == ["a", "b", "c"]
-    assert fetch_value(owner, "select sqlstate from pgqueue.jobs where id = %s", [ids[1]]) == "57P01"
+    assert fetch_value(superuser, "select sqlstate from pgqueue.jobs where id = %s", [ids[1]]) == "57P01"
 
 
 def test_what_waits_behind_a_long_job_is_given_to_another_executor(alice, owner, executors, monkeypatch):

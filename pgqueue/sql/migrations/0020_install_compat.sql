@@ -156,7 +156,9 @@ begin
 exception when insufficient_privilege then
   -- A setting that the server does not know is a superuser's to set for a database.
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
-    using hint = format('To have them in every session, let a superuser run: alter database %I set pg_background.max_workers = 16', current_database());
+    using hint = (select 'To have them in every session, let a superuser run: '
+                    || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
+                  from (values ('max_workers', '16'), ('default_queue_size', '65536'), ('worker_timeout', '0')) s (name, value));
 end
 $$;
 comment on function pgqueue._set_background_defaults(boolean) is
