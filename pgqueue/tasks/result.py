@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CHUNK_ROWS = 1000
 _CHUNK_BYTES = 1_000_000
 _IN_MEMORY_BYTES = 4_000_000
+#: A chunk is one jsonb, which holds 268,435,455 bytes.
+_MAX_ROW_BYTES = 250_000_000
 
 HAS_ROWS = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_CHUNK)
 
@@ -47,7 +49,7 @@ class JobResult:
         """Take some rows, or none, of the statement's answer.
 
         Raises:
-            JobFault: 22021, the text is not valid in the encoding.
+            JobFault: 22021, the text is not valid in the encoding; 54000, a row is too large.
             OSError: the temporary file cannot be written.
         """
         if self.columns is None:
@@ -55,9 +57,8 @@ class JobResult:
         self.row_count += result.ntuples
         if not self._is_kept:
             return
-        columns = range(result.nfields)
         for row in range(result.ntuples):
-            values = [result.get_value(row, column) for column in columns]
+            values = _read_row(result, row)
             self._bytes += sum(len(value) for value in values if value is not None)
             self._rows.append(_decode(values, encoding))
             if self._bytes >= _CHUNK_BYTES or len(self._rows) >= _CHUNK_ROWS:
@@ -83,6 +84,24 @@ def _describe_column(result: PGresult, number: int, encoding: str) -> dict[str, 
         "oid": result.ftype(number),
         "typmod": result.fmod(number),
     }
+
+
+def _read_row(result: PGresult, row: int) -> list[bytes | None]:
+    values: list[bytes | None] = []
+    row_bytes = 0
+    for column in range(result.nfields):
+        # Each is a copy of what libpq holds: no more of them than are kept.
+        value = result.get_value(row, column)
+        row_bytes += len(value or b"")
+        if row_bytes > _MAX_ROW_BYTES:
+            raise JobFault(
+                "54000",
+                "row is too large for the result of a job",
+                detail=f"Of a row {_MAX_ROW_BYTES} bytes are kept at most.",
+                hint="Large values should be written to a table instead.",
+            )
+        values.append(value)
+    return values
 
 
 def _decode(values: list[bytes | None], encoding: str) -> list[str | None]:

@@ -85,6 +85,61 @@ def test_a_worker_registers_and_sleeps_beside_taken_locks(db, mallory, owner):
     assert worker.claim() == []
 
 
+def test_an_event_trigger_that_refuses_partitions_does_not_stop_the_rescue_of_jobs(db, alice, owner, superuser, worker):
+    from tests.harness.claimant import Claimant
+
+    alice.execute("select pgqueue.launch('select 1')")
+    worker.claim_one()
+    worker.kill()
+    newest = "select max(inhrelid::regclass::text) from pg_inherits where inhparent = 'pgqueue.history'::regclass and inhrelid::regclass::text ~ '[0-9]$'"
+    owner.execute(f"drop table {fetch_value(owner, newest)}")
+    superuser.execute(
+        """create function refuse() returns event_trigger language plpgsql as $$ begin raise exception 'no changes today'; end $$;
+           create event trigger guard on ddl_command_start execute function refuse()"""
+    )
+    rescuer = Claimant(db, "w2")
+    warnings = []
+    rescuer.session.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+
+    rescuer.tick()
+
+    assert rescuer.claim_one().redelivered
+    assert warnings == ["days of history and results could not be made or dropped: no changes today"]
+
+
+def test_a_gate_that_a_stranger_holds_stops_neither_the_jobs_nor_the_one_who_looks_after_them(
+    db, mallory, alice, owner, worker, in_background
+):
+    # Its key is seen while somebody is being canceled.
+    secret = 77
+    ids = [
+        fetch_value(alice, f"select (pgqueue.submit('{statement}')).id")
+        for statement in ("select 1", "select pg_sleep(60)")
+    ]
+    claims = {claim.id: claim for claim in worker.claim(kind="batch")}
+    gate, run = (fetch_value(owner, "select pgqueue._run_key(%s, %s)", [number, secret]) for number in (0, ids[1]))
+    mallory.execute("select pg_advisory_lock(%s)", [gate])
+    running = in_background(
+        refused,
+        worker.session,
+        "call pgqueue._run_jobs(%s, %s, %s)",
+        [ids, [claims[number].token for number in ids], secret],
+    )
+    overseer = db.connect(worker.role)
+    pid = worker.session.info.backend_pid
+    stop = "select pgqueue._stop_run(%s, %s, %s, false)"
+    is_held = "select count(*) > 0 from pgqueue._locked_keys(array[%s]) k where k.key = %s"
+    eventually(lambda: fetch_value(overseer, is_held, [pid, run]), 20)
+
+    overseer.execute("set statement_timeout = '20 s'")
+    assert fetch_value(overseer, stop, [ids[1], pid, secret]) is False
+    mallory.execute("select pg_advisory_unlock_all()")
+
+    assert fetch_value(overseer, stop, [ids[1], pid, secret]) is True
+    assert running.result(timeout=20).sqlstate == "57014"
+    assert fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [ids[0]]) == "succeeded"
+
+
 def test_a_queue_that_somebody_is_declaring_holds_up_no_worker(db, bob, owner, worker):
     other = db.connect("bob")
     for session in (bob, other):

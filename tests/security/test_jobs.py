@@ -351,6 +351,37 @@ def test_an_error_too_large_to_keep_is_cut_and_the_job_fails_once(lane, alice, b
     still_works(lane, bob)
 
 
+@pytest.mark.slow
+def test_a_row_too_large_to_keep_fails_the_job_once_and_costs_the_worker_no_more(lane, alice, bob):
+    # A value may have a gigabyte. Text of what is kept has 250 MB a row at most.
+    row = lane.run(alice, "select repeat('x', 251000000)")
+
+    if lane.name == "top-level":
+        assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", "54000", 1), row
+        assert (row["error"], row["error_hint"]) == (
+            "row is too large for the result of a job",
+            "Large values should be written to a table instead.",
+        )
+    else:  # nothing is kept of it
+        assert row["state"] == "succeeded", row["error"]
+    still_works(lane, bob)
+
+
+def test_no_role_makes_an_event_trigger_and_those_of_superusers_run_as_the_submitter(lane, alice, owner, superuser):
+    owner.execute("create table trail (who text); grant all on trail to public; grant create on schema public to alice")
+    make = "create event trigger spy on ddl_command_end execute function public.note()"
+    alice.execute(
+        "create function public.note() returns event_trigger language plpgsql as "
+        "$$ begin insert into public.trail values (current_user); end $$"
+    )
+    assert lane.run(alice, make)["sqlstate"] == "42501"
+
+    superuser.execute(make)
+    assert lane.run(alice, "create table public.mine ()")["state"] == "succeeded"
+
+    assert fetch_value(owner, "select array_agg(who) from trail") == ["alice"]
+
+
 def test_an_encoding_that_the_worker_cannot_read_fails_the_job_only(lane, alice, bob):
     for encoding in ("SQL_ASCII", "MULE_INTERNAL", "EUC_TW"):
         row = lane.run(alice, f"set client_encoding = '{encoding}'; select 'ä'")

@@ -1,4 +1,4 @@
-"""`make test-servers`: the suites on SQL, security, pg_background and the batch lane on each PostgreSQL version, as managed services offer it.
+"""`make test-servers`: SQL, security, pg_background and the batch lane on each version, as managed services offer it.
 
     python -m tests.servers [--majors 14,16] [TEST ...]
 

@@ -606,8 +606,12 @@ begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
       perform pgqueue._make_partitions();
       perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
-    exception when lock_not_available then
-      null;  -- the next tick tries again; there are three days of partitions ahead
+    exception
+      when lock_not_available then
+        null;  -- the next tick tries again; there are three days of partitions ahead
+      when others then
+        -- An event trigger that refuses it, say. Lost workers' messages are to be rescued all the same.
+        raise warning 'days of history and results could not be made or dropped: %', sqlerrm;
     end;
   end if;
   return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
