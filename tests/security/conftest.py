@@ -43,6 +43,13 @@ class Lane:
         return hand_in(session, statement, params=params).end()
 
 
+def call_of(submitter: Connection) -> str:
+    """Return the call that runs jobs of the role of a session in the batch lane: their numbers, their tokens, a secret."""
+    row = submitter.execute("select oid from pg_roles where rolname = current_user").fetchone()
+    assert row is not None
+    return f"call pgqueue_run.jobs_{row[0]}(%s, %s, %s, 'w1')"
+
+
 @pytest.fixture(params=LANES)
 def lane(request: pytest.FixtureRequest, db: Database) -> Iterator[Lane]:
     """Two executors that run what is in the queue `default`, on each lane."""

@@ -5,6 +5,7 @@ import pytest
 
 from tests.harness import eventually
 from tests.harness.people import fetch_value, refused
+from tests.security.conftest import call_of
 
 CLASSES = ("worker", "sleeper", "job", "upkeep", "next_sleeper", "storing", "result_waiter")
 
@@ -122,7 +123,7 @@ def test_a_gate_that_a_stranger_holds_stops_neither_the_jobs_nor_the_one_who_loo
     running = in_background(
         refused,
         worker.session,
-        "call pgqueue._run_jobs(%s, %s, %s)",
+        call_of(alice),
         [ids, [claims[number].token for number in ids], secret],
     )
     overseer = db.connect(worker.role)

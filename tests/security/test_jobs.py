@@ -233,6 +233,29 @@ def single(request, db):
     executors.stop()
 
 
+@pytest.mark.parametrize("single", LANES, indirect=True)
+def test_a_trigger_that_runs_at_the_commit_leaves_nothing_for_another_role(single, alice, bob, owner):
+    owner.execute("create schema place; grant all on schema place to alice")
+    alice.execute(
+        """set search_path = place, pg_catalog;
+           create table source (n int);
+           create function late() returns trigger language plpgsql as $$ begin
+             execute 'set constraints all deferred';
+             if new.n < 4 then insert into place.source values (new.n + 1); end if;
+             perform set_config('work_mem', '77MB', false), set_config('app.tenant', 'evil', false), pg_advisory_lock(4711);
+             begin execute 'prepare p as select 1'; exception when others then null; end;
+             execute 'listen gossip';
+             return null; end $$;
+           create constraint trigger late after insert on source deferrable initially deferred for each row execute function late()"""
+    )
+
+    assert single.run(alice, "insert into place.source values (1)")["state"] == "succeeded"
+
+    for what in ("a setting", "a custom setting", "an advisory lock", "a prepared statement", "a listener"):
+        row = single.run(bob, f"do $$ begin if ({LEFT[what][1]}) then raise exception 'it is there'; end if; end $$")
+        assert row["state"] == "succeeded", (what, row["error"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("single", LANES, indirect=True)
 @pytest.mark.parametrize("ending", ["", "; select 1 / 0"], ids=["succeeds", "fails"])

@@ -9,6 +9,7 @@ from tests.harness.executors import Executors
 from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_one, fetch_value, refused
 from tests.harness.servers import temporary_server
+from tests.security.conftest import call_of
 
 SECRET = "the word that nobody hears"
 TALKATIVE = ("log_statement = 'all'", "log_min_duration_statement = 0", "log_parameter_max_length_on_error = -1")
@@ -62,7 +63,7 @@ def test_the_statistics_of_statements_hold_no_secret(request):
             for hand_in in (launch, submit):
                 hand_in(alice, f"select '{SECRET}', $1", params=[SECRET]).end()
             texts = [row[0] for row in server.admin.execute("select query from pg_stat_statements").fetchall()]
-            assert any("_run_jobs" in text for text in texts)
+            assert any("pgqueue_run.jobs_" in text for text in texts)
             for secret in (SECRET, *secrets_of(owner)):
                 assert [text for text in texts if secret in text] == []
         finally:
@@ -93,7 +94,7 @@ def test_the_locks_that_anybody_sees_give_away_no_key_but_that_of_the_job_that_r
     claims = {claim.id: claim for claim in worker.claim(kind="batch")}
     secret = 1234567890123456789
     ids, tokens = [first, second], [claims[first].token, claims[second].token]
-    running = in_background(worker.session.execute, "call pgqueue._run_jobs(%s, %s, %s)", [ids, tokens, secret])
+    running = in_background(worker.session.execute, call_of(alice), [ids, tokens, secret])
     keys = "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory' and objsubid = 1"
     wanted = fetch_value(owner, "select pgqueue._run_key(%s, %s)", [first, secret])
     eventually(lambda: wanted in {row[0] for row in bob.execute(keys).fetchall()}, 20)
