@@ -24,13 +24,8 @@ class Claimed(NamedTuple):
     token: int
     queue: str
     redelivered: bool
-    #: The message, or the number of a role: a bare job of that role, of which the application needs no message.
+    #: The message; of kind 'batch' what the executors need of a job.
     document: str
-
-    @property
-    def bare_role(self) -> int | None:
-        """Who submitted the job, if it came without a message."""
-        return int(self.document) if self.document.isdigit() else None
 
     @property
     def delivery_tag(self) -> str:

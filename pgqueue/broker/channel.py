@@ -51,8 +51,8 @@ class Channel(virtual.Channel):
     do_restore = False
     #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
     kind = "task"
-    #: Takes the number, the token and the delivery tag of jobs that come without a message (kind 'batch').
-    on_bare: Callable[[int, int, int, str], None] | None = None
+    #: Of kind 'batch': takes the number, the token, the delivery tag and the document of each job. There is no message.
+    on_bare: Callable[[int, int, str, str], None] | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
@@ -219,11 +219,10 @@ class Channel(virtual.Channel):
     def deliver(self, claimed: Claimed) -> Subscription:
         """Hand a claimed message to the consumer of its queue, and return that."""
         subscription = next(s for s in self._subscriptions.values() if s.queue == claimed.queue)
-        role = claimed.bare_role
-        if role is not None:
+        if claimed.kind == "batch":
             self.qos.append(None, claimed.delivery_tag)
             if self.on_bare is not None:
-                self.on_bare(claimed.id, claimed.token, role, claimed.delivery_tag)
+                self.on_bare(claimed.id, claimed.token, claimed.delivery_tag, claimed.document)
             return subscription
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, subscription.no_ack)
         if message is None:

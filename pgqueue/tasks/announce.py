@@ -1,4 +1,4 @@
-"""Tells Celery's monitors of the jobs of the batch lane: afterwards and together, and nothing while nobody listens.
+"""Tells Celery's monitors of jobs: afterwards and together, and nothing while nobody listens.
 
 Thousands of jobs end each second, and a monitor wants three events of each. So the events of a fifth of a second are
 made of what the history says, and sent as one message; a job that takes long is announced while it runs. Beyond some
@@ -51,19 +51,23 @@ class Announcer(threading.Thread):
         self._is_heard = is_heard
         self._waiting: deque[Told] = deque()
         self._dropped = 0
-        #: Jobs whose beginning was announced while they ran.
-        self._begun: set[int] = set()
+        #: Jobs that were announced before their end: whether they had begun.
+        self._announced: dict[int, bool] = {}
         self._has_work = threading.Event()
         self._is_over = threading.Event()
 
-    def tell_begun(self, job_id: int) -> None:
-        """Take note that monitors know already that a job has begun."""
-        self._begun.add(job_id)
+    def tell_announced(self, job_id: int, *, has_begun: bool) -> None:
+        """Take note that monitors know already that a job was received, or that it has begun."""
+        self._announced[job_id] = has_begun
+
+    def forget(self, job_id: int) -> None:
+        """Take note that a job is no longer ours."""
+        self._announced.pop(job_id, None)
 
     def tell(self, runs: Iterable[Told]) -> None:
         """Announce soon how runs have ended, if somebody listens."""
         if not self._is_heard():
-            self._begun.clear()
+            self._announced.clear()
             return
         self._waiting.extend(runs)
         while len(self._waiting) > _MOST_WAITING:
@@ -99,9 +103,7 @@ class Announcer(threading.Thread):
         text = EventText(dispatcher.hostname, dispatcher.pid, utcoffset(), dispatcher.clock.forward())
         now = time()
         for run in [*self._retried(told, now), *self._ended(told)]:
-            is_begun = run.id in self._begun
-            self._begun.discard(run.id)
-            text.add(run, now, is_begun=is_begun)
+            text.add(run, now, has_begun=self._announced.pop(run.id, None))
         dispatcher.producer.publish(
             str(text),
             content_type="application/json",

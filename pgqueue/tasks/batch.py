@@ -68,11 +68,6 @@ class Chunk:
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
 
-    @property
-    def has_begun(self) -> bool:
-        """Tell whether Celery knows all that it must of these jobs: it knows nothing of them."""
-        return True
-
 
 class BatchRunner:
     """Runs chunks in a session of the worker's own role, which it keeps."""

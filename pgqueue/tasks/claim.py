@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClaimedJob:
-    """What `headers.job` of the message holds."""
+    """A job of the top-level lane, as pgqueue._job_document describes it."""
 
     id: int
     token: int
@@ -27,9 +27,8 @@ class ClaimedJob:
     keep_result: bool
 
     @classmethod
-    def from_headers(cls, headers: Mapping[str, Any]) -> ClaimedJob:
-        """Read the job out of a message's headers."""
-        job = headers["job"]
+    def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:
+        """Read what a claim says of a job; in a message it is `headers.job`."""
         return cls(
             id=job["id"],
             token=job["token"],
@@ -45,6 +44,11 @@ class ClaimedJob:
     def task_id(self) -> str:
         """Return the id under which Celery knows the job."""
         return f"job-{self.id}"
+
+    @property
+    def delivery_tag(self) -> str:
+        """Return what names the claim to its channel."""
+        return f"{self.id}:{self.token}"
 
     @property
     def key(self) -> dict[str, int]:

@@ -1,33 +1,11 @@
-"""What the SQL lane needs of Celery's consumer: the same consumer with another pool, and word of changed queues."""
+"""What the SQL lane needs of Celery's consumer: word of changed queues."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import TaskRevokedError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from .pool import ExecutorPool
-
-
-class LaneConsumer:
-    """Celery's consumer as the default strategy sees it when its requests are to go to the executors."""
-
-    def __init__(self, consumer: Any, pool: ExecutorPool | None) -> None:
-        self._consumer = consumer
-        self.pool = pool
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._consumer, name)
-
-    def on_task_request(self, request: Any) -> None:
-        """Hand a request to the executors."""
-        try:
-            request.execute_using_pool(self.pool)
-        except TaskRevokedError:
-            return  # it has been announced
 
 
 def follow_queues(consumer: Any, add: Callable[[Any], None], cancel: Callable[[str], None]) -> None:

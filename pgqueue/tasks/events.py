@@ -40,10 +40,14 @@ class EventText:
         self._origin = f',"hostname":{_quote(hostname)},"pid":{pid},"utcoffset":{utcoffset},"clock":{clock}'
         self._parts: list[str] = []
 
-    def add(self, run: Run, told_at: float, *, is_begun: bool) -> None:
-        """Add the events of a run: how it began, unless monitors know that, and how it ended."""
+    def add(self, run: Run, told_at: float, *, has_begun: bool | None) -> None:
+        """Add the events of a run: how it began and how it ended.
+
+        Args:
+            has_begun: None if monitors know nothing of it, else whether they know that it has begun or only that it waits.
+        """
         job = f',"uuid":"job-{run.id}"{self._origin}'
-        if not is_begun:
+        if has_begun is None:
             name = TASK_NAME if run.label is None else run.label
             details = ""
             if run.preview is not None:
@@ -51,10 +55,9 @@ class EventText:
                     f',"args":{_quote(run.preview)},"kwargs":"{{}}","retries":{max(0, run.attempts - 1)}'
                     f',"root_id":"job-{run.id}","parent_id":null,"eta":null,"expires":null'
                 )
-            self._parts.append(
-                f'{{"type":"task-received"{job},"timestamp":{told_at},"name":{_quote(name)}{details}}},'
-                f'{{"type":"task-started"{job},"timestamp":{run.started_at}}}'
-            )
+            self._parts.append(f'{{"type":"task-received"{job},"timestamp":{told_at},"name":{_quote(name)}{details}}}')
+        if not has_begun and run.attempts:
+            self._parts.append(f'{{"type":"task-started"{job},"timestamp":{run.started_at}}}')
         kind, fields = _ending(run)
         self._parts.append(f'{{"type":"task-{kind}"{job},"timestamp":{run.ended_at}{fields}}}')
 

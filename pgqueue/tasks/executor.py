@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from .claim import ClaimedJob
     from .pool import ExecutorPool
     from .session import Session
-    from .work import Assignment
 
 logger = get_logger(__name__)
 
 #: A job that runs for less was never seen running, but for what it told itself.
 _UNNOTED_SECONDS = 0.05
+#: Celery hears of one that runs for longer while it runs, of the others when they have ended.
+_UNTOLD_SECONDS = 0.5
 
 
 class Executor(threading.Thread):
@@ -59,14 +60,14 @@ class Executor(threading.Thread):
             if isinstance(work, Chunk):
                 self._run_chunk(work)
                 continue
-            assignment = work
-            started, self._job, self._notices = monotonic(), assignment.job, Notices()
-            self.gate.enter(assignment.job.id)
-            outcome = self._run_guarded(assignment)
+            job = work
+            started, self._job, self._notices = monotonic(), job, Notices()
+            self.gate.enter(job.id)
+            outcome = self._run_guarded(job)
             self.gate.leave()
-            self._pool.progress.forget(assignment.job.id)
+            self._pool.progress.forget(job.id)
             self._job = self._job_run = None
-            self._pool.end(assignment, outcome, monotonic() - started)
+            self._pool.end(job, outcome, monotonic() - started)
             self._reset_session()
         self.close_sessions()
 
@@ -99,10 +100,9 @@ class Executor(threading.Thread):
         except psycopg.Error as error:
             logger.error("jobs stay claimed until the worker ends: %s", error)
 
-    def _run_guarded(self, assignment: Assignment) -> Outcome:
-        job = assignment.job
+    def _run_guarded(self, job: ClaimedJob) -> Outcome:
         try:
-            return self._run(assignment)
+            return self._run(job)
         except Exception as error:  # the edge of the lane: whatever happens, the executor lives on
             logger.exception("job %s could not be run, or its end not be reported", job.id)
             self._close_session()
@@ -112,8 +112,7 @@ class Executor(threading.Thread):
                 logger.error("job %s stays claimed until the worker ends: %s", job.id, next_error)
                 return Outcome(Ending.GONE, str(error))
 
-    def _run(self, assignment: Assignment) -> Outcome:
-        job = assignment.job
+    def _run(self, job: ClaimedJob) -> Outcome:
         if job.task_id in state.revoked:
             return self._pool.books.cancel(job)
         was_kept = self.role == job.submitter
@@ -127,7 +126,6 @@ class Executor(threading.Thread):
             return self._pool.books.fail(job, fields_of(error), None, None)
         self._needs_reset = True
         self._begin_run(session)
-        self._pool.accept(assignment, session.backend_pid)
         transaction = JobTransaction(
             session,
             job,
@@ -150,7 +148,7 @@ class Executor(threading.Thread):
         except ConnectionLost as lost:
             if was_kept and not transaction.has_begun and lost.has_last_word:
                 # The server had ended the kept session meanwhile.
-                return self._run(assignment)
+                return self._run(job)
             if not transaction.has_begun and lost.has_last_word:
                 return self._put_back(job, lost)
             return self._settle_lost_run(session, lost.fields, self.gate.close(), has_begun=transaction.has_begun)
@@ -161,18 +159,17 @@ class Executor(threading.Thread):
 
     def _begin_run(self, session: Session) -> None:
         run = self._job_run = Run(session.backend_pid)
-        job, is_noted = self._running, False
+        job = self._running
+        due = [(_UNNOTED_SECONDS, self._pool.books.note), (_UNTOLD_SECONDS, self._pool.tell_running)]
 
-        def note() -> None:
-            nonlocal is_noted
-            if not is_noted and run.seconds > _UNNOTED_SECONDS:
-                is_noted = True
+        def tell() -> None:
+            while due and run.seconds > due[0][0]:
                 try:
-                    self._pool.books.note(job, run)
-                except psycopg.Error as error:
+                    due.pop(0)[1](job, run)
+                except psycopg.Error as error:  # noqa: PERF203 - two at most
                     logger.warning("job %s cannot be seen running: %s", job.id, error)
 
-        session.on_pause = note
+        session.on_pause = tell
 
     def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
         """Give back a job that did not begin: at once if the server is away, else its role is to blame."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
-from billiard.einfo import ExceptionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,13 +107,6 @@ def to_exception(fields: Mapping[str, str | None]) -> Exception:
         return psycopg.errors.lookup(sqlstate)(message)
     except KeyError:
         return psycopg.DatabaseError(f"{sqlstate}: {message}")
-
-
-def to_exception_info(exception: BaseException, text: str) -> ExceptionInfo:
-    """Return what Celery's pools hand over for a failed task, with `text` in the place of Python's traceback."""
-    info = ExceptionInfo.__new__(ExceptionInfo)
-    info.type, info.exception, info.tb, info.traceback = type(exception), exception, None, text
-    return info
 
 
 def _one_line(text: str) -> str:

@@ -1,12 +1,14 @@
 """The SQL lane: the step of Celery's worker that consumes jobs beside its tasks and hands them to the executors.
 
-Jobs come over a channel of their own, from the same queues, and go through Celery's default strategy, so that events,
-`inspect`, revoke and terminate treat them as tasks. When Celery loses its connection the step stops and starts again:
-jobs that run go on, in sessions of their own, and jobs that wait are given up with the connection.
+Jobs come over a channel of their own, from the same queues. They cost Celery nothing: monitors are told of them
+afterwards, and only those that run or wait for long become requests, which `inspect`, revoke and terminate find. When
+Celery loses its connection the step stops and starts again: jobs that run go on, in sessions of their own, and jobs
+that wait are given up with the connection.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,31 +16,33 @@ import psycopg
 from celery import bootsteps
 from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.log import get_logger
-from celery.worker import state, strategy
+from celery.worker import state
 from kombu.messaging import Consumer
 
 from ..config import to_conninfo
 from ..database import Database
 from .announce import Announcer, Told
 from .batch import BatchJob
-from .consumer import LaneConsumer, follow_queues
+from .claim import ClaimedJob, Ending
+from .consumer import follow_queues
 from .long_runs import LongRuns
 from .pool import ExecutorPool
 from .request import TASK_NAME
 from .scaling import scale_by_remote_control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .batch import Chunk
+    from .claim import Outcome
 
 logger = get_logger(__name__)
 
 _DRIVER_TYPE = "pgqueue"
-_BEGINNING_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
 #: Verdicts about jobs that go on elsewhere or later.
 _NOT_ENDED = frozenset({"handed over", "retried", "gone"})
+_ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
 
 
 class JobLane(bootsteps.StartStopStep):
@@ -58,9 +62,8 @@ class JobLane(bootsteps.StartStopStep):
         self._jobs: Any = None
         self._channel: Any = None
         self._is_draining = False
-        #: The delivery tags of the jobs that this worker has, by the ids that Celery knows.
-        self._tags: dict[str, str] = {}
-        self._bare_tags: set[str] = set()
+        #: The delivery tags of the jobs that this worker has.
+        self._tags: set[str] = set()
         self._announcer: Announcer | None = None
         self._long_runs: LongRuns | None = None
 
@@ -81,13 +84,11 @@ class JobLane(bootsteps.StartStopStep):
         self._channel.kind = "batch"
         self._channel.on_bare = self._take_bare
         self._channel.basic_qos(0, self.pool.wanted, False)
-        for tag in (*self._tags.values(), *self._bare_tags):
+        for tag in self._tags:
             # A job that runs since before the connection was lost takes one of the places.
             self._channel.qos.append(None, tag)
         consumer.connection.transport.on_control(self.pool.orders.look_soon)
-        self._jobs = Consumer(
-            self._channel, accept=["json"], auto_declare=False, on_message=self._make_handler(consumer)
-        )
+        self._jobs = Consumer(self._channel, accept=["json"], auto_declare=False)
         for queue in consumer.task_consumer.queues:
             self._jobs.add_queue(queue)
         self._jobs.consume()
@@ -98,19 +99,18 @@ class JobLane(bootsteps.StartStopStep):
         if self.pool is None:
             return
         is_shutdown = consumer.blueprint.state in (bootsteps.CLOSE, bootsteps.TERMINATE)
-        assignments, bare = self.pool.withdraw()
-        for assignment in assignments:
-            self._tags.pop(assignment.job.task_id, None)
-        self._bare_tags.difference_update(job.delivery_tag for job in bare)
+        withdrawn = self.pool.withdraw()
+        self._tags.difference_update(job.delivery_tag for job in withdrawn)
+        if self._long_runs is not None:
+            self._long_runs.end(withdrawn)
         if not is_shutdown:
-            # What waited is lost with the connection. Celery must know of all that began, before it reconnects.
-            self.pool.wait_for_beginnings(_BEGINNING_SECONDS)
+            # What waited is lost with the connection.
             self.pool.deliver()
             return
         try:
             if jobs is not None:
                 jobs.cancel()
-            self.pool.books.release_all([*(assignment.job for assignment in assignments), *bare])
+            self.pool.books.release_all(withdrawn)
         except psycopg.Error as error:
             logger.warning("jobs that wait could not be given back, their claims end with this process: %s", error)
         self._drain(consumer, self.pool)
@@ -134,7 +134,9 @@ class JobLane(bootsteps.StartStopStep):
             self._bounds,
             lambda: self._on_report(consumer),
             self._settle_batch,
+            self._settle,
             lambda *told: runs.begin(consumer, *told),
+            lambda *told: runs.receive(consumer, *told),
             consumer.hostname,
         )
         self._announcer, self._long_runs = announcer, runs
@@ -170,42 +172,52 @@ class JobLane(bootsteps.StartStopStep):
         # The transport registers the worker, and with it how many jobs it runs: also on connections to come.
         conf.broker_transport_options = {**conf.broker_transport_options, "executors": self._registered_size}
 
-    def _take_bare(self, job_id: int, token: int, role: int, delivery_tag: str) -> None:
-        self._bare_tags.add(delivery_tag)
-        if self.pool is not None:
-            self.pool.submit_to_batch(BatchJob(job_id, token, role, delivery_tag))
+    def _take_bare(self, job_id: int, token: int, delivery_tag: str, document: str) -> None:
+        self._tags.add(delivery_tag)
+        if self.pool is None:
+            return
+        told = json.loads(document)
+        if isinstance(told, int):
+            self.pool.submit_to_batch(BatchJob(job_id, token, told, delivery_tag))
+        else:
+            self.pool.submit(ClaimedJob.from_document(told))
+
+    def _settle(self, job: ClaimedJob, outcome: Outcome) -> None:
+        """Free the place of a job of the top-level lane, and tell of its end."""
+        self._free([job], self._channel.settle if self._channel is not None else None)
+        self._count([job])
+        if self._announcer is not None:
+            if outcome.ending in _ENDS:
+                self._announcer.tell([Told(job.id)])
+            elif outcome.ending is Ending.RETRIED:
+                self._announcer.tell([Told(job.id, outcome.fields)])
+            else:
+                self._announcer.forget(job.id)
 
     def _settle_batch(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
         """Free the places of jobs that are done with their chunk, or (None) that were given back before their turn."""
-        for job in jobs:
-            if job.delivery_tag in self._bare_tags:
-                self._bare_tags.discard(job.delivery_tag)
-                if self._channel is not None:
-                    (self._channel.forget if chunk is None else self._channel.settle)(job.delivery_tag)
-        if chunk is not None and self._announcer is not None and self._long_runs is not None:
-            state.total_count[TASK_NAME] += len(jobs)
-            state.all_total_count[0] += len(jobs)
-            self._long_runs.end(jobs)
+        if self._channel is not None:
+            self._free(jobs, self._channel.forget if chunk is None else self._channel.settle)
+        else:
+            self._free(jobs, None)
+        if chunk is not None and self._announcer is not None:
+            self._count(jobs)
             retried = [Told(job_id, fields) for job_id, fields in chunk.retried.items()]
             ended = (Told(job.id) for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
             self._announcer.tell([*retried, *ended] if retried else ended)
 
-    def _make_handler(self, consumer: Any) -> Callable[[Any], None]:
-        task = consumer.app.tasks[TASK_NAME]
-        handle = strategy.default(task, consumer.app, LaneConsumer(consumer, self.pool))
+    def _free(self, jobs: Iterable[BatchJob | ClaimedJob], settle: Callable[[str], None] | None) -> None:
+        for job in jobs:
+            if job.delivery_tag in self._tags:
+                self._tags.discard(job.delivery_tag)
+                if settle is not None:
+                    settle(job.delivery_tag)
 
-        def on_message(message: Any) -> None:
-            task_id = message.headers["id"]
-            self._tags[task_id] = message.delivery_tag
-
-            def settle(_logger: object, _errors: object, _requeue: bool = False) -> None:
-                tag = self._tags.pop(task_id, None)
-                if tag is not None and self._channel is not None:
-                    self._channel.settle(tag)
-
-            handle(message, None, settle, settle, consumer.on_task_message)
-
-        return on_message
+    def _count(self, jobs: Sequence[BatchJob | ClaimedJob]) -> None:
+        state.total_count[TASK_NAME] += len(jobs)
+        state.all_total_count[0] += len(jobs)
+        if self._long_runs is not None:
+            self._long_runs.end(jobs)
 
     def _add_queue(self, queue: Any) -> None:
         if self._jobs is not None and not self._jobs.consuming_from(queue):

@@ -1,4 +1,4 @@
-"""Jobs of the batch lane that take long, known to Celery as running tasks: `inspect active` and revoke find them.
+"""Jobs that take long, known to Celery as tasks that run or wait: `inspect` and revoke find them.
 
 The others come and go too fast for anybody to ask for them.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .announce import Announcer
     from .batch import BatchJob
+    from .claim import ClaimedJob
 
 
 class LongRuns:
@@ -27,8 +28,12 @@ class LongRuns:
         self._announcer = announcer
         self._requests: dict[int, JobRequest] = {}
 
-    def begin(self, consumer: Any, job: BatchJob, message: str, backend_pid: int, begun_at: float) -> None:
-        """Let Celery know of a job that runs, since `begun_at` (monotonic)."""
+    def receive(self, consumer: Any, job: BatchJob | ClaimedJob, message: str) -> None:
+        """Let Celery know of a job that waits for an executor."""
+        if job.id not in self._requests:
+            self._receive(consumer, job, message)
+
+    def _receive(self, consumer: Any, job: BatchJob | ClaimedJob, message: str) -> None:
         document = loads(message)
         request = JobRequest(
             _Message(document, job.delivery_tag),
@@ -53,18 +58,24 @@ class LongRuns:
             eta=None,
             expires=None,
         )
-        request.on_accepted(backend_pid, begun_at)
-        self._announcer.tell_begun(job.id)
+        self._announcer.tell_announced(job.id, has_begun=False)
 
-    def end(self, jobs: Iterable[BatchJob]) -> None:
-        """Let Celery forget jobs that have ended."""
+    def begin(self, consumer: Any, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
+        """Let Celery know of a job that runs, since `begun_at` (monotonic)."""
+        self.receive(consumer, job, message)
+        self._requests[job.id].on_accepted(backend_pid, begun_at)
+        self._announcer.tell_announced(job.id, has_begun=True)
+
+    def end(self, jobs: Iterable[BatchJob | ClaimedJob]) -> None:
+        """Let Celery forget jobs that have ended, or are no longer ours."""
         if self._requests:
             for job in jobs:
                 request = self._requests.pop(job.id, None)
                 if request is not None:
-                    # Counted with all others when their chunk was done.
-                    state.total_count[request.name] -= 1
-                    state.all_total_count[0] -= 1
+                    if request.time_start is not None:
+                        # Counted with all others when they had ended.
+                        state.total_count[request.name] -= 1
+                        state.all_total_count[0] -= 1
                     state.task_ready(request)
 
 

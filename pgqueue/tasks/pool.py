@@ -1,4 +1,4 @@
-"""The executors of a worker, seen as one of Celery's pools: takes requests, reports how they ended.
+"""The executors of a worker: takes jobs, reports what becomes of them.
 
 Jobs wait here until an executor is free; one that keeps a session of the job's role is preferred. Executors report
 from their threads; `deliver` hands what they reported to Celery, in the thread that calls it.
@@ -24,14 +24,15 @@ from .executor import Executor
 from .orders import CancelOrders
 from .overseer import Overseer
 from .progress import ProgressWriter
-from .report import to_celery
-from .work import Assignment, Depth
+from .report import log_end
+from .waiting_room import WaitingRoom
+from .work import Depth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ..database import Database
-    from .claim import Outcome
+    from .claim import Outcome, Run
     from .work import Work
 
 #: How long an executor keeps a session that nobody needs.
@@ -40,7 +41,7 @@ _JOIN_SECONDS = 5.0
 
 
 class ExecutorPool:
-    """What the default strategy of Celery hands job requests to."""
+    """What the lane hands jobs to."""
 
     def __init__(
         self,
@@ -48,7 +49,9 @@ class ExecutorPool:
         size: tuple[int, int],
         on_report: Callable[[], None],
         on_batch: Callable[[Sequence[BatchJob], Chunk | None], None] = lambda _jobs, _chunk: None,
-        on_long: Callable[[BatchJob, str, int, float], None] = lambda *_told: None,
+        on_end: Callable[[ClaimedJob, Outcome], None] = lambda *_told: None,
+        on_long: Callable[[BatchJob | ClaimedJob, str, int, float], None] = lambda *_told: None,
+        on_waiting: Callable[[ClaimedJob, str], None] = lambda *_told: None,
         worker_name: str = "",
     ) -> None:
         #: What the history says of who ran a job.
@@ -58,16 +61,19 @@ class ExecutorPool:
         self.credentials = Credentials(database)
         self.progress = ProgressWriter(database)
         self._on_report = on_report
-        self._on_batch = on_batch
+        self._on_batch, self._on_end = on_batch, on_end
+        self._on_long, self._on_waiting = on_long, on_waiting
+        self._database = database
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._waiting: deque[Assignment | BatchJob] = deque()
+        self._waiting: deque[ClaimedJob | BatchJob] = deque()
         self._depth = Depth()
         self._running: dict[Executor, Work] = {}
         self._reports: deque[Callable[[], None]] = deque()
         self._is_closed = False
         self._crew = Crew(*size, lambda number: Executor(number, self))
         self.canceler = Canceler(lambda: [executor.gate for executor in self._executors()])
+        self._waiting_room = WaitingRoom(self.canceler.plan, self._find_waiting, self._tell_waiting)
         self.orders = CancelOrders(database, self.canceler, self._find_running)
         self.overseer = Overseer(
             database,
@@ -83,26 +89,16 @@ class ExecutorPool:
         with self._lock:
             self._crew.hire(self._crew.least)
 
-    def apply_async(
-        self,
-        _target: Callable[..., object],
-        args: Sequence[Any],
-        accept_callback: Callable[[int, float], None],
-        callback: Callable[[tuple[int, Any, float]], None],
-        **_options: object,
-    ) -> None:
-        """Take a job request, with the arguments that Celery gives to any pool: the third is its headers."""
-        self.submit(Assignment(ClaimedJob.from_headers(args[2]), accept_callback, callback))
-
-    def submit(self, assignment: Assignment) -> None:
-        """Let an executor run a job, when one is free."""
+    def submit(self, job: ClaimedJob) -> None:
+        """Let an executor run a job at the top level, when one is free."""
         with self._lock:
             if not self._crew.idle:
-                self._wait_for_executor(assignment)
+                self._wait_for_executor(job)
+                self._waiting_room.enter()
                 return
-            executor, hatch = self._crew.call(assignment.job.submitter)
-            hatch.put(assignment)
-            self._running[executor] = assignment
+            executor, hatch = self._crew.call(job.submitter)
+            hatch.put(job)
+            self._running[executor] = job
 
     def submit_to_batch(self, job: BatchJob) -> None:
         """Let an executor run a job inside the server, when one is free."""
@@ -159,17 +155,15 @@ class ExecutorPool:
         with self._lock:
             self._resize(least, most)
 
-    def accept(self, assignment: Assignment, backend_pid: int) -> None:
-        """Report that a job has begun. Called in the executor's thread."""
-        accepted_at = monotonic()
-        with self._lock:
-            assignment.has_begun = True
-            self._changed.notify_all()
-        self._report(lambda: assignment.on_accepted(backend_pid, accepted_at))
-
-    def end(self, assignment: Assignment, outcome: Outcome, runtime: float) -> None:
+    def end(self, job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
         """Report that a job has ended. Called in the executor's thread."""
-        self._report(lambda: assignment.on_ended(to_celery(assignment.job, outcome, runtime)))
+        log_end(job, outcome, seconds)
+        self._report(lambda: self._on_end(job, outcome))
+
+    def tell_running(self, job: ClaimedJob, run: Run) -> None:
+        """Report a job that runs for long. Called in the executor's thread."""
+        if message := self._find_message(job):
+            self._report(lambda: self._on_long(job, message, run.backend_pid, run.begun_at))
 
     def end_chunk(self, chunk: Chunk) -> None:
         """Report that a chunk is done with. Called in the executor's thread."""
@@ -196,12 +190,12 @@ class ExecutorPool:
             if self._reports:
                 self._on_report()
 
-    def withdraw(self) -> tuple[list[Assignment], list[BatchJob]]:
+    def withdraw(self) -> list[ClaimedJob | BatchJob]:
         """Take back the jobs that no executor has taken."""
         with self._lock:
             waiting = list(self._waiting)
             self._waiting.clear()
-        return [a for a in waiting if isinstance(a, Assignment)], [b for b in waiting if isinstance(b, BatchJob)]
+        return waiting
 
     def terminate(self, job: ClaimedJob) -> None:
         """Cancel a job for Celery, soon: it ends as canceled whether it runs or waits, and in whichever lane."""
@@ -226,10 +220,6 @@ class ExecutorPool:
         """Wait until no job runs, at most so long."""
         self._wait_until(lambda: not self._running, seconds)
 
-    def wait_for_beginnings(self, seconds: float) -> None:
-        """Wait until each job that an executor took has begun or ended; at most so long."""
-        self._wait_until(lambda: all(work.has_begun for work in self._running.values()), seconds)
-
     def _wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
         deadline = monotonic() + seconds
         with self._lock:
@@ -241,7 +231,7 @@ class ExecutorPool:
         """Return what `inspect stats` shows."""
         with self._lock:
             running = {
-                executor.name: [work.job.id] if isinstance(work, Assignment) else [job.id for job in work.jobs]
+                executor.name: [work.id] if isinstance(work, ClaimedJob) else [job.id for job in work.jobs]
                 for executor, work in self._running.items()
             }
             crew = self._crew
@@ -271,13 +261,13 @@ class ExecutorPool:
 
     def _find_running(self) -> list[ClaimedJob]:
         with self._lock:
-            return [work.job for work in self._running.values() if isinstance(work, Assignment)]
+            return [work for work in self._running.values() if isinstance(work, ClaimedJob)]
 
     def _executors(self) -> list[Executor]:
         with self._lock:
             return list(self._crew.members)
 
-    def _wait_for_executor(self, work: Assignment | BatchJob) -> None:
+    def _wait_for_executor(self, work: ClaimedJob | BatchJob) -> None:
         self._waiting.append(work)
         if self._hire_for_waiting():
             self._on_report()
@@ -304,7 +294,7 @@ class ExecutorPool:
         if not self._waiting:
             return None
         first = self._waiting.popleft()
-        if isinstance(first, Assignment):
+        if isinstance(first, ClaimedJob):
             return first
         jobs = [first]
         # A fair share, so that a long job in front holds up few others.
@@ -322,6 +312,18 @@ class ExecutorPool:
     def forget_released(self, chunk: Chunk, job_ids: Collection[int]) -> None:
         """Take note that jobs of a chunk were given back to the queue: they are no longer ours."""
         self._report(lambda: self._on_batch([job for job in chunk.jobs if job.id in job_ids], None))
+
+    def _find_waiting(self) -> list[ClaimedJob]:
+        with self._lock:
+            return [job for job in self._waiting if isinstance(job, ClaimedJob)]
+
+    def _tell_waiting(self, job: ClaimedJob) -> None:
+        if message := self._find_message(job):
+            self._report(lambda: self._on_waiting(job, message))
+
+    def _find_message(self, job: ClaimedJob) -> str | None:
+        rows = self._database.fetch("running_message", **job.key)
+        return str(rows[0][0]) if rows else None
 
     def _report(self, report: Callable[[], None]) -> None:
         self._reports.append(report)

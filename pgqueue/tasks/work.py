@@ -1,29 +1,14 @@
-"""What an executor takes: a job with those who are to be told about it, or a chunk of jobs of the batch lane."""
+"""What an executor takes: a job of the top-level lane, or a chunk of jobs of the batch lane."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
 from .batch import Chunk
 from .claim import ClaimedJob
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-@dataclass(eq=False)
-class Assignment:
-    """A job that was handed to the executors, and whom to tell about it."""
-
-    job: ClaimedJob
-    on_accepted: Callable[[int, float], None]
-    on_ended: Callable[[tuple[int, Any, float]], None]
-    has_begun: bool = False
-
-
 #: What an executor takes.
-Work: TypeAlias = "Assignment | Chunk"
+Work: TypeAlias = ClaimedJob | Chunk
 
 
 class Depth:

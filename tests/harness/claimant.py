@@ -47,13 +47,13 @@ class Claim:
     token: int
     queue: str
     redelivered: bool
-    #: None: a job that the batch lane can run, claimed with kind 'batch'.
+    #: Of a job that was claimed with kind 'batch': the number of its role, or what the top-level lane needs of it.
     message: dict[str, Any]
 
     @property
     def job(self) -> dict[str, Any]:
         """What is to be run, when it is a job."""
-        job: dict[str, Any] = self.message["headers"]["job"]
+        job: dict[str, Any] = self.message["headers"]["job"] if "headers" in self.message else self.message
         return job
 
 

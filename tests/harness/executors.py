@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from pgqueue import database
 from pgqueue.tasks.batch import BatchJob
-from pgqueue.tasks.claim import ClaimedJob
+from pgqueue.tasks.claim import ClaimedJob, Outcome
 from pgqueue.tasks.pool import ExecutorPool
-from pgqueue.tasks.work import Assignment
 from tests.harness.claimant import Claim, Claimant
 from tests.harness.database import Database
 
@@ -21,10 +19,9 @@ class Executors:
 
     def __init__(self, db: Database, size: int = 2, queue: str = "default") -> None:
         self.claimant = Claimant(db, "executors")
-        self.delivered: list[tuple[int, Any]] = []
-        self.accepted: list[int] = []
+        self.ended: list[tuple[int, Outcome]] = []
         self.database = database.Database(db.dsn_for(self.claimant.role))
-        self.pool = ExecutorPool(self.database, (size, size), lambda: None, worker_name="executors")
+        self.pool = ExecutorPool(self.database, (size, size), lambda: None, on_end=self._end, worker_name="executors")
         self._queue = queue
         self._is_stopped = threading.Event()
         #: Cleared while nobody launches anything, it spares the others the cost of looking.
@@ -40,12 +37,11 @@ class Executors:
         if isinstance(claim.message, int):
             self.pool.submit_to_batch(BatchJob(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}"))
             return
-        job = ClaimedJob.from_headers(claim.message["headers"])
-        self.pool.submit(Assignment(job, self._accept(job), self._end(job)))
+        self.pool.submit(ClaimedJob.from_document(claim.job))
 
-    def endings(self, job_id: int) -> list[Any]:
-        """What Celery would have been told about the end of a job."""
-        return [ended for ended_id, ended in self.delivered if ended_id == job_id]
+    def endings(self, job_id: int) -> list[Outcome]:
+        """What the lane was told about the end of a job."""
+        return [outcome for ended_id, outcome in self.ended if ended_id == job_id]
 
     def stop(self) -> None:
         """Finish what runs and end all threads and sessions."""
@@ -68,11 +64,8 @@ class Executors:
             for claim in self.claimant.claim(self._queue, kind="batch", max_count=room):
                 self.submit(claim)
 
-    def _accept(self, job: ClaimedJob) -> Any:
-        return lambda _pid, _at: self.accepted.append(job.id)
-
-    def _end(self, job: ClaimedJob) -> Any:
-        return lambda ended: self.delivered.append((job.id, ended))
+    def _end(self, job: ClaimedJob, outcome: Outcome) -> None:
+        self.ended.append((job.id, outcome))
 
     def _listen(self) -> None:
         presence = self.claimant.presence

@@ -2,11 +2,10 @@
 
 import psycopg
 import pytest
-from celery.exceptions import Ignore
 
 from pgqueue.tasks.cancel import CancelGate
-from pgqueue.tasks.claim import ClaimedJob
-from pgqueue.tasks.fault import JobFault
+from pgqueue.tasks.claim import ClaimedJob, Ending
+from pgqueue.tasks.fault import JobFault, print_error, to_exception
 from pgqueue.tasks.result import JobResult
 from pgqueue.tasks.session import Session
 from pgqueue.tasks.statements import split
@@ -50,11 +49,12 @@ def test_celery_is_told_the_error_as_psql_prints_it(alice, owner, executors):
     job = launch(alice, "insert into effect values (1)")
     job.end()
 
-    [(failed, info, _runtime)] = eventually(lambda: executors.endings(job.id))
-    assert failed == 1
-    assert isinstance(info.exception, psycopg.errors.UniqueViolation)
-    assert str(info.exception) == 'duplicate key value violates unique constraint "effect_pkey"'
-    assert info.traceback.splitlines() == [
+    [outcome] = eventually(lambda: executors.endings(job.id))
+    assert outcome.ending is Ending.FAILED
+    exception = to_exception(outcome.fields)
+    assert isinstance(exception, psycopg.errors.UniqueViolation)
+    assert str(exception) == 'duplicate key value violates unique constraint "effect_pkey"'
+    assert print_error(outcome.fields).splitlines() == [
         'ERROR:  23505: duplicate key value violates unique constraint "effect_pkey"',
         "DETAIL:  Key (n)=(1) already exists.",
         "SCHEMA NAME:  public",
@@ -92,7 +92,7 @@ def test_a_run_whose_claim_was_lost_on_the_way_cannot_commit(db, alice, owner, e
     owner.execute("create table effect (n int); grant all on effect to alice")
     launch(alice, "insert into effect values (1)", queue="elsewhere")
     claim = executors.claimant.claim_one("elsewhere")
-    job = ClaimedJob.from_headers(claim.message["headers"])
+    job = ClaimedJob.from_document(claim.job)
     session = Session.log_in(db.dsn, "postgres", "alice", "test")
 
     executors.claimant.release(claim)
@@ -110,8 +110,8 @@ def test_a_claim_that_was_lost_before_the_run_is_forgotten(alice, owner, executo
 
     executors.submit(claim)
 
-    [(failed, info, _runtime)] = eventually(lambda: executors.endings(launched.id))
-    assert (failed, type(info.exception)) == (1, Ignore)
+    [outcome] = eventually(lambda: executors.endings(launched.id))
+    assert outcome.ending is Ending.GONE
     assert launched.state == "queued"
 
 

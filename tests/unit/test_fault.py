@@ -3,11 +3,7 @@
 import psycopg
 import pytest
 
-from pgqueue.tasks.claim import ClaimedJob, Ending, Outcome
 from pgqueue.tasks.fault import ConnectionLost, JobFault, canceled, fields_of, print_error, timed_out, to_exception
-from pgqueue.tasks.report import to_celery
-
-JOB = ClaimedJob(7, 1, "select 1", (), {}, "alice", None, keep_result=False)
 
 
 def test_a_fault_has_the_fields_that_were_given():
@@ -45,25 +41,3 @@ def test_an_error_is_printed_as_psql_prints_it():
 )
 def test_the_exceptions_name_says_what_the_sqlstate_means(sqlstate, name):
     assert type(to_exception({"sqlstate": sqlstate, "message": "m"})).__name__ == name
-
-
-@pytest.mark.parametrize(
-    ("ending", "exception"),
-    [
-        (Ending.FAILED, "DivisionByZero"),
-        (Ending.RETRIED, "Retry"),
-        (Ending.CANCELED, "Terminated"),
-        (Ending.EXPIRED, "TaskRevokedError"),
-        (Ending.GONE, "Ignore"),
-        (Ending.DEFERRED, "Reject"),
-        (Ending.RELEASED, "Reject"),
-    ],
-)
-def test_every_ending_has_its_place_in_celery(ending, exception):
-    failed, info, runtime = to_celery(JOB, Outcome(ending, fields={"sqlstate": "22012", "message": "m"}), 1.5)
-
-    assert (failed, type(info.exception).__name__, runtime) == (1, exception, 1.5)
-
-
-def test_success_is_told_by_the_command_tags():
-    assert to_celery(JOB, Outcome(Ending.SUCCEEDED, "INSERT 0 1"), 0.1) == (0, "INSERT 0 1", 0.1)

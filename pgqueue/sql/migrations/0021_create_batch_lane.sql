@@ -455,7 +455,7 @@ create function pgqueue._ended_jobs(ids bigint[], detailed int)
 as $$
   select j.id, j.label, case when j.has_details then left(j.sql, 200) end, j.attempts::int, j.state::text,
          extract(epoch from coalesce(j.started_at, j.ended_at))::float8, extract(epoch from j.ended_at)::float8,
-         case when j.has_details then pgqueue._command_tag(j.sql, j.row_count) end, j.error
+         case when j.has_details then coalesce(array_to_string(j.command_tags[1:10], ', '), pgqueue._command_tag(j.sql, j.row_count)) end, j.error
   -- Thousands are asked for at once: nobody reads the statements of that many.
   from (select h.*, row_number() over () <= detailed or h.state <> 'succeeded' as has_details from pgqueue.history h where h.id = any (ids)) j
 $$;
