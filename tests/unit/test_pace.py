@@ -76,8 +76,8 @@ def test_messages_close_together_keep_it_awake_and_looking() -> None:
     pace.found_some(20.0, False, is_awake=False)
     pace.notify()
 
-    assert pace.found_some(20.01, False, is_awake=False) is Step.WAKE
-    assert pace.due_at(is_awake=True) == pytest.approx(20.011)
+    assert pace.found_some(20.002, False, is_awake=False) is Step.WAKE
+    assert pace.due_at(is_awake=True) == pytest.approx(20.003)
 
 
 def test_a_full_batch_wakes_it_up_and_makes_it_look_at_once() -> None:
