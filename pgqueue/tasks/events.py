@@ -44,7 +44,7 @@ class EventText:
         """Add the events of a run: how it began and how it ended.
 
         Args:
-            has_begun: None if monitors know nothing of it, else whether they know that it has begun or only that it waits.
+            has_begun: None if monitors know nothing of it, else whether they know that it has begun.
         """
         job = f',"uuid":"job-{run.id}"{self._origin}'
         if has_begun is None:

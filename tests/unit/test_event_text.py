@@ -25,10 +25,10 @@ def run(**different):
     return Run(**{**usual, **different})
 
 
-def written(*runs, is_begun=False):
+def written(*runs, has_begun=None):
     text = EventText("w1@host", 42, 0, 5)
     for each in runs:
-        text.add(each, 1001.0, is_begun=is_begun)
+        text.add(each, 1001.0, has_begun=has_begun)
     return json.loads(str(text))
 
 
@@ -50,7 +50,15 @@ def test_a_job_that_succeeded_is_three_events():
 
 
 def test_of_a_job_that_began_before_only_the_end_is_told():
-    assert [event["type"] for event in written(run(), is_begun=True)] == ["task-succeeded"]
+    assert [event["type"] for event in written(run(), has_begun=True)] == ["task-succeeded"]
+
+
+def test_of_a_job_that_waited_for_long_monitors_know_only_that():
+    assert [event["type"] for event in written(run(), has_begun=False)] == ["task-started", "task-succeeded"]
+
+
+def test_a_job_that_was_canceled_while_it_waited_was_never_started():
+    assert [event["type"] for event in written(run(state="canceled", attempts=0))] == ["task-received", "task-revoked"]
 
 
 @pytest.mark.parametrize("state", ["failed", "retried"])
