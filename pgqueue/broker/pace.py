@@ -12,8 +12,8 @@ from __future__ import annotations
 import enum
 import math
 
-#: Finds closer together than this are a busy time, in which publishers need not notify. Looks in vain, and taking the locks again,
-#: cost more than a notification now and then.
+#: Finds closer together than this are a busy time, in which publishers need not notify. Looks in vain, and taking the
+#: locks again, cost more than a notification now and then.
 _BUSY_SECONDS = 0.005
 _LINGER_FROM, _LINGER_TO = 0.001, 0.004
 _BACKOFF_FROM, _BACKOFF_TO = 0.05, 0.4
