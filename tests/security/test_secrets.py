@@ -13,7 +13,7 @@ from tests.security.conftest import call_of
 
 SECRET = "the word that nobody hears"
 TALKATIVE = ("log_statement = 'all'", "log_min_duration_statement = 0", "log_parameter_max_length_on_error = -1")
-GATE_CALL = re.compile(r"(select \* from pgqueue\._gate\('(\w+)'.*?'[0-9a-f]{64}'\))")
+GATE_CALL = re.compile(r"execute pgqueue_gate ?(\('(\w+)'.*?'[0-9a-f]{64}'\))")
 
 
 def secrets_of(owner):
@@ -34,7 +34,7 @@ def test_the_log_holds_no_key_and_proofs_only_that_have_served(db, alice, owner,
     jobs = fetch_value(owner, "select array_agg(id) from pgqueue.message")
 
     log = db.server.read_log(since=before)
-    calls = set(GATE_CALL.findall(log))
+    calls = {(f"select * from pgqueue._gate{call}", op) for call, op in GATE_CALL.findall(log)}
 
     assert {op for _, op in calls} >= {"launch", "status"}
     for secret in (key, *secrets_of(owner)):
