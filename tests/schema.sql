@@ -781,22 +781,23 @@ begin
     for id, token, queue, redelivered, message in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name from unnest(_claim.queues) u (name)
+      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
+      from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.rank) as place
+      select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
       union all
-      select o.id, 0
+      select o.id, 0, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
       where is_generous
     ), picked as materialized (
       -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
-      select c.id, c.place from candidate c order by c.place, random() limit max_count - cardinality(ids)
+      select c.id, c.place, c.is_async from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
@@ -805,7 +806,9 @@ begin
       returning m.id
     ), claimed as (
       update pgqueue.message m
-      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
+      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
+          -- As the job itself or its session said, else as its queue says.
+          settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
       where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
       returning m.*, p.place
@@ -836,6 +839,10 @@ begin
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
     memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
+  elsif current_setting('pgqueue.claim_memory', true) is null then
+    -- The first claim of a session is planned, which says nothing of how much is dead.
+    perform set_config('pgqueue.claim_memory', '{}', false);
+    return;
   elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
@@ -1986,8 +1993,8 @@ begin
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
-  if durability = 'async' then
-    settings := settings || '{"synchronous_commit": "off"}';
+  if durability is not null then
+    settings := pgqueue._with_durability(settings, durability);
   end if;
   return query
   with added as (
@@ -3395,10 +3402,12 @@ CREATE TABLE pgqueue.queue (
     max_deliveries integer,
     dead_letter_exchange text,
     dead_letter_routing_key text,
+    durability text,
     used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
     CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
     CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
+    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
     CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
     CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
     CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
@@ -3407,6 +3416,8 @@ CREATE TABLE pgqueue.queue (
 COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
 
 COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+
+COMMENT ON COLUMN pgqueue.queue.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 
 COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
 
@@ -3800,8 +3811,8 @@ begin
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
-  if durability = 'async' then
-    settings := settings || '{"synchronous_commit": "off"}';
+  if durability is not null then
+    settings := pgqueue._with_durability(settings, durability);
   end if;
   loop
     if submitter is null then
@@ -5765,6 +5776,13 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) IS 'A kombu message that says where and why it died';
 
+CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN CASE WHEN (durability = 'async'::text) THEN (settings || '{"synchronous_commit": "off"}'::jsonb) WHEN ((durability = 'sync'::text) AND (COALESCE((settings ->> 'synchronous_commit'::text), 'off'::text) = 'off'::text)) THEN (settings || '{"synchronous_commit": "on"}'::jsonb) ELSE settings END;
+
+COMMENT ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) IS 'The settings of a job that says how durable it is to be';
+
 CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
     LANGUAGE sql
     BEGIN ATOMIC
@@ -6210,6 +6228,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) IS 'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
 
+CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if queue is null or octet_length(queue) not between 1 and 255 then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  elsif durability is null or durability not in ('sync', 'async') then
+    raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
+  end if;
+  insert into pgqueue.queue as q (name, durability, declared_by) values (set_durability.queue, set_durability.durability, null)
+  on conflict (name) do update set durability = excluded.durability;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.set_durability(queue text, durability text) IS 'How jobs of a queue commit that do not say so themselves: sync, or async (a crash of the server undoes the last moments)';
+
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6602,7 +6637,8 @@ CREATE VIEW pgqueue.queues AS
     COALESCE(q.paused, false) AS paused,
     ( SELECT count(*) AS count
            FROM pgqueue.worker w
-          WHERE (n.queue = ANY (w.queues))) AS consumers
+          WHERE (n.queue = ANY (w.queues))) AS consumers,
+    COALESCE(q.durability, 'sync'::text) AS durability
    FROM ((( SELECT queue.name AS queue
            FROM pgqueue.queue
         UNION
@@ -7779,6 +7815,9 @@ GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
@@ -7834,6 +7873,9 @@ GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;

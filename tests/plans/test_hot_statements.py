@@ -62,7 +62,8 @@ def test_a_claim_from_an_empty_or_a_paused_queue_touches_next_to_nothing(crowd, 
     rows, plans = claim(crowd, [queue], 100)
 
     assert rows == []
-    assert plan_of(plans, CLAIM_STATEMENT).buffers < 40
+    # One claim in ten also looks for what waits behind higher priorities.
+    assert plan_of(plans, CLAIM_STATEMENT).buffers < 80
 
 
 def test_the_delayed_cost_a_claim_nothing(crowd):

@@ -26,7 +26,7 @@ USER_FUNCTIONS = [
     "enqueue_trigger",
     "task_result",
 ]
-ADMIN_FUNCTIONS = ["pause", "resume", "redrive", "enroll", "unenroll", "reset_stats"]
+ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat"]
 VIEWS = ["jobs", "stats", "stats_total", "workers", "queues"]
@@ -42,6 +42,7 @@ SIGNATURES = {
     "get_progress": "handle pgqueue.handle, out progress_pct int, out progress_msg text",
     "pause": "queue text",
     "resume": "queue text",
+    "set_durability": "queue text, durability text",
     "redrive": "queue text",
     "enroll": "role regrole",
     "unenroll": "role regrole",
@@ -68,6 +69,7 @@ RETURNS = {
     "get_progress": "record",
     "pause": "boolean",
     "resume": "boolean",
+    "set_durability": "void",
     "redrive": "bigint",
     "enroll": "void",
     "unenroll": "void",

@@ -31,7 +31,7 @@ JOBS = [
     "error_context",
 ]
 WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
-QUEUES = ["queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers"]
+QUEUES = ["queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers", "durability"]
 
 
 def columns_of(session, view):

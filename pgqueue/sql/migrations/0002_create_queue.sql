@@ -12,6 +12,7 @@ create table pgqueue.queue (
   max_deliveries int,
   dead_letter_exchange text,
   dead_letter_routing_key text,
+  durability text,
   used_at timestamptz not null default clock_timestamp(),
   declared_by oid default quote_ident(current_user)::regrole::oid,
   constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255),
@@ -19,9 +20,11 @@ create table pgqueue.queue (
   constraint queue_expires_in_range check (expires_after between interval '0' and interval '1000 years'),
   constraint queue_ttl_in_range check (message_ttl between interval '0' and interval '1000 years'),
   constraint queue_dead_letters_have_an_address check (octet_length(dead_letter_exchange) <= 255 and coalesce(octet_length(dead_letter_routing_key), 1) between 1 and 255),
+  constraint queue_durability_is_known check (durability in ('sync', 'async')),
   constraint queue_arguments_are_small check (octet_length(arguments::text) <= 10000)
 );
 comment on table pgqueue.queue is 'Queues that were declared or paused; a queue that merely has messages needs no row';
+comment on column pgqueue.queue.durability is 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 comment on column pgqueue.queue.declared_by is 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
 comment on column pgqueue.queue.max_deliveries is 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
 

@@ -327,22 +327,23 @@ begin
     for id, token, queue, redelivered, message in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name from unnest(_claim.queues) u (name)
+      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
+      from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.rank) as place
+      select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
       union all
-      select o.id, 0
+      select o.id, 0, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
       where is_generous
     ), picked as materialized (
       -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
-      select c.id, c.place from candidate c order by c.place, random() limit max_count - cardinality(ids)
+      select c.id, c.place, c.is_async from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
@@ -351,7 +352,9 @@ begin
       returning m.id
     ), claimed as (
       update pgqueue.message m
-      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
+      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
+          -- As the job itself or its session said, else as its queue says.
+          settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
       where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
       returning m.*, p.place
@@ -382,6 +385,10 @@ begin
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
     memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
+  elsif current_setting('pgqueue.claim_memory', true) is null then
+    -- The first claim of a session is planned, which says nothing of how much is dead.
+    perform set_config('pgqueue.claim_memory', '{}', false);
+    return;
   elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets

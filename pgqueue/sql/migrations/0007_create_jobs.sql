@@ -93,6 +93,16 @@ end
 $$;
 comment on function pgqueue._wake_for(text, timestamptz) is 'Wakes a worker for a message, unless it is due so late that the workers will see it by themselves';
 
+create function pgqueue._with_durability(settings jsonb, durability text)
+  returns jsonb
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+  return case when durability = 'async' then settings || '{"synchronous_commit": "off"}'
+              -- Whatever the session, the role or the queue says. A session that waits for standbys goes on to.
+              when durability = 'sync' and coalesce(settings ->> 'synchronous_commit', 'off') = 'off' then settings || '{"synchronous_commit": "on"}'
+              else settings end;
+comment on function pgqueue._with_durability(jsonb, text) is 'The settings of a job that says how durable it is to be';
+
 create function pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text,
                                  priority int, delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
                                  backoff interval, unique_key text, label text, durability text, cookie bigint)
@@ -110,8 +120,8 @@ begin
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
-  if durability = 'async' then
-    settings := settings || '{"synchronous_commit": "off"}';
+  if durability is not null then
+    settings := pgqueue._with_durability(settings, durability);
   end if;
   loop
     if submitter is null then
@@ -344,8 +354,8 @@ begin
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
-  if durability = 'async' then
-    settings := settings || '{"synchronous_commit": "off"}';
+  if durability is not null then
+    settings := pgqueue._with_durability(settings, durability);
   end if;
   return query
   with added as (

@@ -112,7 +112,8 @@ comment on view pgqueue.workers is 'Processes that consume: Celery workers, and 
 create view pgqueue.queues as
   select n.queue, coalesce(c.ready, 0) as ready, coalesce(c.delayed, 0) as delayed, coalesce(c.claimed, 0) as claimed, c.oldest_ready_at,
          coalesce(q.paused, false) as paused,
-         (select count(*) from pgqueue.worker w where n.queue = any (w.queues)) as consumers
+         (select count(*) from pgqueue.worker w where n.queue = any (w.queues)) as consumers,
+         coalesce(q.durability, 'sync') as durability
   from (
     select name as queue from pgqueue.queue
     union
@@ -164,6 +165,24 @@ begin atomic
   select pgqueue._set_paused(queue, false);
 end;
 comment on function pgqueue.resume(text) is 'Ends a pause. False: the queue was not paused';
+
+create function pgqueue.set_durability(queue text, durability text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if queue is null or octet_length(queue) not between 1 and 255 then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  elsif durability is null or durability not in ('sync', 'async') then
+    raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
+  end if;
+  insert into pgqueue.queue as q (name, durability, declared_by) values (set_durability.queue, set_durability.durability, null)
+  on conflict (name) do update set durability = excluded.durability;
+end
+$$;
+comment on function pgqueue.set_durability(text, text) is
+  'How jobs of a queue commit that do not say so themselves: sync, or async (a crash of the server undoes the last moments)';
 
 create function pgqueue.reset_stats()
   returns void

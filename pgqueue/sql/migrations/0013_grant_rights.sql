@@ -32,7 +32,7 @@ grant execute on function
   to pgqueue_user;
 grant execute on function
   pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._refuse_message(pgqueue.message),
-  pgqueue._inherited(jsonb), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._begin_session(),
+  pgqueue._inherited(jsonb), pgqueue._with_durability(jsonb, text), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._begin_session(),
   pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._keep_captured(text), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text, oid, bigint, text, text), pgqueue._close_loopback(),
@@ -93,5 +93,5 @@ grant execute on function
   to pgqueue_worker;
 
 grant execute on function
-  pgqueue.pause(text), pgqueue.resume(text), pgqueue.redrive(text), pgqueue.enroll(regrole), pgqueue.unenroll(regrole), pgqueue.reset_stats()
+  pgqueue.pause(text), pgqueue.resume(text), pgqueue.set_durability(text, text), pgqueue.redrive(text), pgqueue.enroll(regrole), pgqueue.unenroll(regrole), pgqueue.reset_stats()
   to pgqueue_admin;
