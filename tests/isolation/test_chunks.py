@@ -1,0 +1,154 @@
+"""Chunks of the batch lane whose worker is lost in the middle of them.
+
+Who acts between two lines: the session that runs the chunk, which may outlive the worker's presence; the worker, which
+may die between the end of a call and the next; and another worker that takes over what is free.
+"""
+
+import json
+
+import psycopg
+import pytest
+
+from tests.harness import wait_until_blocked
+from tests.harness.claimant import Claimant
+from tests.harness.people import fetch_value
+
+WORDS = "select array_agg(word order by word) from public.seen"
+ENDED = "select array_agg(state::text order by id) from pgqueue.jobs where ended_at is not null"
+SECRET = 4242
+
+
+@pytest.fixture(autouse=True)
+def seen(owner, alice):
+    owner.execute(
+        "create table public.seen (word text); create table public.door (); grant all on public.seen, public.door to alice"
+    )
+
+
+def enqueue(session, *statements):
+    session.execute("select count(*) from pgqueue.enqueue_many(%s)", [list(statements)])
+
+
+def insert(word):
+    return f"insert into public.seen values ('{word}')"
+
+
+class Chunk:
+    """Jobs that a worker has claimed, and its session that runs them."""
+
+    def __init__(self, db, worker):
+        self.session = db.connect(worker.role)
+        self._worker = worker.name
+        self.claims = worker.claim(kind="batch")
+
+    @property
+    def ids(self):
+        return [claim.id for claim in self.claims]
+
+    @property
+    def tokens(self):
+        return [claim.token for claim in self.claims]
+
+    def run(self):
+        """Call what is left; return the error that ended it."""
+        (role,) = {claim.message for claim in self.claims}
+        call = f"call pgqueue_run.jobs_{role}(%s, %s, %s, %s)"
+        try:
+            self.session.execute(call, [self.ids, self.tokens, SECRET, self._worker])
+        except psycopg.Error as error:
+            return error
+        return None
+
+    def settle(self, error):
+        """Let the database decide about the job that raised it."""
+        fields = {"sqlstate": error.sqlstate, "message": error.diag.message_primary}
+        return self.session.execute(
+            "select id, verdict from pgqueue._settle_run(%s, %s, %s, true, 0.1, %s)",
+            [self.ids, self.tokens, json.dumps(fields), self.session.info.backend_pid],
+        ).fetchall()
+
+
+def test_a_worker_that_dies_between_an_error_and_the_rest_of_its_chunk_loses_and_doubles_nothing(
+    db, alice, owner, worker
+):
+    enqueue(alice, insert("a"), "select 1 / 0", insert("c"), insert("d"))
+    chunk = Chunk(db, worker)
+    error = chunk.run()
+    assert chunk.settle(error) == [(chunk.ids[1], "failed"), (chunk.ids[2], None), (chunk.ids[3], None)]
+
+    worker.kill()
+    rescuer = Claimant(db, "w2")
+    rescuer.tick()
+    rest = Chunk(db, rescuer)
+
+    assert rest.ids == chunk.ids[2:]
+    assert [claim.redelivered for claim in rest.claims] == [True, True]
+    # What is left of the dead worker calls with claims of old.
+    assert chunk.run() is None
+    assert fetch_value(owner, WORDS) == ["a"]
+    assert rest.run() is None
+    assert fetch_value(owner, WORDS) == ["a", "c", "d"]
+    assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_a_worker_that_dies_before_it_has_settled_an_error_leaves_the_job_to_fail_with_another(
+    db, alice, owner, worker
+):
+    enqueue(alice, insert("a"), "select 1 / 0", insert("c"))
+    chunk = Chunk(db, worker)
+    error = chunk.run()
+
+    worker.kill()
+    rescuer = Claimant(db, "w2")
+    rescuer.tick()
+    rest = Chunk(db, rescuer)
+
+    assert rest.ids == chunk.ids[1:]
+    # The old one settles late: that is no longer its job.
+    assert chunk.settle(error) == []
+    assert rest.settle(rest.run()) == [(rest.ids[0], "failed"), (rest.ids[1], None)]
+    rest.claims = rest.claims[1:]
+    assert rest.run() is None
+    assert fetch_value(owner, WORDS) == ["a", "c"]
+    assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded"]
+    assert fetch_value(alice, "select attempts from pgqueue.jobs where state = 'failed'") == 1
+
+
+def test_a_presence_that_is_lost_while_a_chunk_runs_costs_no_job_and_repeats_none(
+    db, alice, owner, worker, in_background
+):
+    enqueue(alice, insert("a"), f"lock table public.door; {insert('b')}", insert("c"))
+    chunk = Chunk(db, worker)
+    owner.execute("begin; lock table public.door")
+    running = in_background(chunk.run)
+    wait_until_blocked(db.server.admin, chunk.session.info.backend_pid)
+
+    worker.kill()
+    rescuer = Claimant(db, "w2")
+    rescuer.tick()
+    rest = Chunk(db, rescuer)
+    # The second one runs: its row is locked, and nobody else gets it.
+    assert rest.ids == chunk.ids[2:]
+    assert rest.run() is None
+    owner.execute("commit")
+
+    assert running.result() is None
+    assert fetch_value(owner, WORDS) == ["a", "b", "c"]
+    assert fetch_value(alice, ENDED) == ["succeeded"] * 3
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+
+
+def test_a_presence_that_is_lost_between_two_jobs_of_a_chunk_costs_no_job_and_repeats_none(db, alice, owner, worker):
+    enqueue(alice, insert("a"), insert("b"))
+    chunk = Chunk(db, worker)
+
+    worker.kill()
+    rescuer = Claimant(db, "w2")
+    rescuer.tick()
+    assert chunk.run() is None
+    assert fetch_value(owner, WORDS) is None
+    rest = Chunk(db, rescuer)
+
+    assert rest.run() is None
+    assert fetch_value(owner, WORDS) == ["a", "b"]
