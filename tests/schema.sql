@@ -6311,7 +6311,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.unenroll(role regrole) IS 'Takes the right to hand in jobs from a role. Jobs it handed in before still run';
+COMMENT ON FUNCTION pgqueue.unenroll(role regrole) IS 'Takes the right to hand in jobs from a role. Those that wait stay queued until it is enrolled again';
 
 CREATE FUNCTION pgqueue.uninstall_compat(schema text DEFAULT 'public'::text) RETURNS void
     LANGUAGE plpgsql

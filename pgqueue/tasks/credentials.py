@@ -70,6 +70,18 @@ class Credentials:
         self._remember(role, note)
         return note
 
+    def find_unenrolled(self, role: str) -> str | None:
+        """Return a note if the role may hand in nothing any more: its jobs wait until it is enrolled again.
+
+        Raises:
+            psycopg.Error: as the server said it.
+        """
+        if self._database.fetch("may_hand_in", role=role)[0][0]:
+            return None
+        note = f'role "{role}" is not enrolled in pgqueue any more'
+        self._remember(role, note)
+        return note
+
     def _remember(self, role: str, note: str) -> None:
         with self._lock:
             self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)

@@ -155,6 +155,12 @@ class Executor(threading.Thread):
         except Exception as error:
             if not isinstance(error, (JobFault, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
+            if isinstance(error, psycopg.errors.InsufficientPrivilege) and not transaction.has_begun:
+                note = self._pool.credentials.find_unenrolled(job.submitter)
+                if note is not None:
+                    self._close_session()
+                    self.gate.close()
+                    return self._pool.books.defer(job, note)
             return self._fail(session, fields_of(error), self.gate.close(), has_begun=transaction.has_begun)
 
     def _begin_run(self, session: Session) -> None:

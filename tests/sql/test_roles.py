@@ -27,12 +27,17 @@ def test_an_enrolled_role_hands_in_jobs_and_an_unenrolled_one_no_more(db, boss):
         assert refused(carol, f"select pgqueue.{way_in}").sqlstate == "42501", way_in
 
 
-def test_jobs_handed_in_before_still_run(alice, owner, worker):
-    alice.execute("select pgqueue.launch('select 1')")
-    claim = worker.claim_one()
-    owner.execute("select pgqueue.unenroll('alice'); grant pgqueue_user to alice")
+def test_a_role_is_dropped_after_it_was_unenrolled_and_the_error_before_names_what_it_owns(db, owner):
+    db.create_role("carol")
 
-    assert worker.run(claim) == "succeeded"
+    error = refused(owner, "drop role carol")
+
+    assert (error.sqlstate, error.diag.message_primary) == (
+        "2BP01",
+        'role "carol" cannot be dropped because some objects depend on it',
+    )
+    assert "owner of function pgqueue_run.job_" in error.diag.message_detail
+    owner.execute("select pgqueue.unenroll('carol'); drop role carol")
 
 
 def test_enrolling_twice_and_unenrolling_twice_is_no_error(db, boss):

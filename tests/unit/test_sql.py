@@ -20,7 +20,7 @@ def test_a_query_that_is_not_there_is_an_error():
 
 
 # A part of DISCARD ALL, sent in one go.
-SEVERAL_STATEMENTS = {"reset_session"}
+SEVERAL_STATEMENTS = {"reset_session", "forget_role"}
 
 
 @pytest.mark.parametrize("name", sorted(set(QUERIES) - SEVERAL_STATEMENTS))

@@ -109,7 +109,7 @@ begin
   execute format('revoke pgqueue_user from %s', role);
 end
 $$;
-comment on function pgqueue.unenroll(regrole) is 'Takes the right to hand in jobs from a role. Jobs it handed in before still run';
+comment on function pgqueue.unenroll(regrole) is 'Takes the right to hand in jobs from a role. Those that wait stay queued until it is enrolled again';
 
 do $$
 begin
