@@ -76,6 +76,14 @@ class Backlog:
             self._waiting[source] = messages
         return claimed
 
+    def take_first(self, source: Source, count: int) -> list[Claimed]:
+        """Take the oldest messages of a queue, so many or as many as there are."""
+        messages = self._waiting.get(source, deque())
+        taken = [messages.popleft()[1] for _ in range(min(count, len(messages)))]
+        if not messages:
+            self._waiting.pop(source, None)
+        return taken
+
     def take(self, source: Source) -> list[Claimed]:
         """Take all messages of a queue."""
         return [claimed for _at, claimed in self._waiting.pop(source, ())]

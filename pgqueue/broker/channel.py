@@ -26,7 +26,7 @@ from .publish_batch import PublishBatch
 from .qos import QoS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from .backlog import Claimed
     from .transport import Transport
@@ -51,8 +51,8 @@ class Channel(virtual.Channel):
     do_restore = False
     #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
     kind = "task"
-    #: Of kind 'batch': takes the number, the token, the delivery tag and the document of each job. There is no message.
-    on_bare: Callable[[int, int, str, str], None] | None = None
+    #: Of kind 'batch': takes jobs, of which kombu makes no messages.
+    on_jobs: Callable[[Sequence[Claimed]], None] | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
@@ -216,14 +216,20 @@ class Channel(virtual.Channel):
         """Claim one message of a queue and return it, or None."""
         return self._transport.get(self, queue, no_ack)
 
+    def deliver_jobs(self, jobs: Sequence[Claimed]) -> Subscription:
+        """Hand jobs of one queue to `on_jobs`, and return the consumer of that queue."""
+        for claimed in jobs:
+            self.qos.append(None, claimed.delivery_tag)
+        if self.on_jobs is not None:
+            self.on_jobs(jobs)
+        return self._subscription(jobs[0].queue)
+
+    def _subscription(self, queue: str) -> Subscription:
+        return next(s for s in self._subscriptions.values() if s.queue == queue)
+
     def deliver(self, claimed: Claimed) -> Subscription:
         """Hand a claimed message to the consumer of its queue, and return that."""
-        subscription = next(s for s in self._subscriptions.values() if s.queue == claimed.queue)
-        if claimed.kind == "batch":
-            self.qos.append(None, claimed.delivery_tag)
-            if self.on_bare is not None:
-                self.on_bare(claimed.id, claimed.token, claimed.delivery_tag, claimed.document)
-            return subscription
+        subscription = self._subscription(claimed.queue)
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, subscription.no_ack)
         if message is None:
             return subscription
@@ -283,13 +289,13 @@ class Channel(virtual.Channel):
             self.qos.reject(tag)
         self._release(tags)
 
-    def settle(self, delivery_tag: str) -> None:
-        """Free the place of a message that its own transaction has removed. Asks nothing of the server."""
-        self._transport.count_settled(self._forget(delivery_tag))
+    def settle(self, delivery_tags: Sequence[str]) -> None:
+        """Free the places of messages that their own transactions have removed. Asks nothing of the server."""
+        self._transport.count_settled(self._forget(*delivery_tags), len(delivery_tags))
 
-    def forget(self, delivery_tag: str) -> None:
-        """Free the place of a message that was given back otherwise. Asks nothing of the server."""
-        self._forget(delivery_tag)
+    def forget(self, delivery_tags: Sequence[str]) -> None:
+        """Free the places of messages that were given back otherwise. Asks nothing of the server."""
+        self._forget(*delivery_tags)
         self._transport.wake()
 
     def close(self) -> None:
@@ -325,10 +331,11 @@ class Channel(virtual.Channel):
         settle(self._database, "reject", [delivery_tag])
         self._transport.count_settled(makes_room)
 
-    def _forget(self, delivery_tag: str) -> bool:
-        """Take a message out of the count; return whether there is room now, or much room, where there was none."""
+    def _forget(self, *delivery_tags: str) -> bool:
+        """Take messages out of the count; return whether there is room now, or much room, where there was none."""
         had_room, was_roomy = self.qos.can_consume(), self.qos.is_roomy()
-        self.qos.ack(delivery_tag)
+        for tag in delivery_tags:
+            self.qos.ack(tag)
         return (not had_room and self.qos.can_consume()) or (not was_roomy and self.qos.is_roomy())
 
     def _send_ack(self, delivery_tag: str, makes_room: bool) -> None:

@@ -67,6 +67,10 @@ class Consumers:
         claimed = self.backlog.pop(self._is_wanted)
         return None if claimed is None else (claimed, self._channel_for(Source(claimed.kind, claimed.queue)))
 
+    def more_like(self, claimed: Claimed, channel: Channel) -> list[Claimed]:
+        """Take what else the channel has room for from where a message came from."""
+        return self.backlog.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.backlog)) - 1)
+
     def take_stale(self, now: float) -> list[Claimed]:
         """Take what has waited for room for too long. Who was so much slower than expected reads no further ahead."""
         stale = self.backlog.take_older(now - STALE_SECONDS)

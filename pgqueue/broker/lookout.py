@@ -153,6 +153,10 @@ class Lookout:
             self._give_back([claimed])
         return None
 
+    def more_like(self, claimed: Claimed, channel: Channel) -> list[Claimed]:
+        """Take what else the channel has room for from where a message came from."""
+        return self._consumers.more_like(claimed, channel)
+
     def stop(self, kind: str, queue: str) -> None:
         """Give back the backlog of a queue that nobody consumes any more, and stop sleeping for it."""
         self._give_back(self._consumers.backlog.take(Source(kind, queue)))

@@ -203,11 +203,11 @@ class Transport(virtual.Transport):
         lookout = self._lookout
         return lookout is None or (exchange, routing_key) not in lookout.presence.unbound
 
-    def count_settled(self, makes_room: bool) -> None:
-        """Note that a message is done: it counts for the worker, and may leave room where there was none."""
+    def count_settled(self, makes_room: bool, count: int = 1) -> None:
+        """Note that messages are done: they count for the worker, and may leave room where there was none."""
         lookout = self._lookout
         if lookout is not None:
-            lookout.presence.claims.count(1)
+            lookout.presence.claims.count(count)
             if makes_room:
                 lookout.call()
 
@@ -255,10 +255,13 @@ class Transport(virtual.Transport):
 
     def deliver_next(self) -> Subscription | None:
         """Deliver the next message that a channel has room for; return the consumer that got it, if there was one."""
-        found = self._look_out().next()
+        lookout = self._look_out()
+        found = lookout.next()
         if found is None:
             return None
         claimed, channel = found
+        if claimed.kind == "batch":
+            return channel.deliver_jobs([claimed, *lookout.more_like(claimed, channel)])
         return channel.deliver(claimed)
 
     def look(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 from celery import bootsteps
@@ -43,6 +43,19 @@ _JOIN_SECONDS = 5.0
 #: Verdicts about jobs that go on elsewhere or later.
 _NOT_ENDED = frozenset({"handed over", "retried", "gone"})
 _ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
+
+
+class Claimed(Protocol):
+    """A job as the broker hands it over."""
+
+    id: int
+    token: int
+    #: The number of its role, or what else the top-level lane needs of it, as JSON.
+    document: str
+
+    @property
+    def delivery_tag(self) -> str:
+        """What the broker knows it by."""
 
 
 class JobLane(bootsteps.StartStopStep):
@@ -82,7 +95,7 @@ class JobLane(bootsteps.StartStopStep):
             follow_queues(consumer, self._add_queue, self._cancel_queue)
         self._channel = consumer.connection.channel()
         self._channel.kind = "batch"
-        self._channel.on_bare = self._take_bare
+        self._channel.on_jobs = self._take_jobs
         self._channel.basic_qos(0, self.pool.wanted, False)
         for tag in self._tags:
             # A job that runs since before the connection was lost takes one of the places.
@@ -172,15 +185,10 @@ class JobLane(bootsteps.StartStopStep):
         # The transport registers the worker, and with it how many jobs it runs: also on connections to come.
         conf.broker_transport_options = {**conf.broker_transport_options, "executors": self._registered_size}
 
-    def _take_bare(self, job_id: int, token: int, delivery_tag: str, document: str) -> None:
-        self._tags.add(delivery_tag)
-        if self.pool is None:
-            return
-        told = json.loads(document)
-        if isinstance(told, int):
-            self.pool.submit_to_batch(BatchJob(job_id, token, told, delivery_tag))
-        else:
-            self.pool.submit(ClaimedJob.from_document(told))
+    def _take_jobs(self, jobs: Sequence[Claimed]) -> None:
+        self._tags.update(claimed.delivery_tag for claimed in jobs)
+        if self.pool is not None:
+            self.pool.submit([to_job(claimed) for claimed in jobs])
 
     def _settle(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Free the place of a job of the top-level lane, and tell of its end."""
@@ -206,12 +214,11 @@ class JobLane(bootsteps.StartStopStep):
             ended = (Told(job.id) for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
             self._announcer.tell([*retried, *ended] if retried else ended)
 
-    def _free(self, jobs: Iterable[BatchJob | ClaimedJob], settle: Callable[[str], None] | None) -> None:
-        for job in jobs:
-            if job.delivery_tag in self._tags:
-                self._tags.discard(job.delivery_tag)
-                if settle is not None:
-                    settle(job.delivery_tag)
+    def _free(self, jobs: Iterable[BatchJob | ClaimedJob], settle: Callable[[Sequence[str]], None] | None) -> None:
+        tags = [job.delivery_tag for job in jobs if job.delivery_tag in self._tags]
+        self._tags.difference_update(tags)
+        if settle is not None:
+            settle(tags)
 
     def _count(self, jobs: Sequence[BatchJob | ClaimedJob]) -> None:
         state.total_count[TASK_NAME] += len(jobs)
@@ -257,6 +264,14 @@ def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
         most, least = consumer.controller.autoscale
         return least, most
     return consumer.controller.concurrency, consumer.controller.concurrency
+
+
+def to_job(claimed: Claimed) -> BatchJob | ClaimedJob:
+    """Read what was claimed: a role's number stands for a job that the server reads itself."""
+    told = json.loads(claimed.document)
+    if isinstance(told, int):
+        return BatchJob(claimed.id, claimed.token, told, claimed.delivery_tag)
+    return ClaimedJob.from_document(told)
 
 
 def _make_dispatcher(consumer: Any) -> Any:

@@ -89,27 +89,18 @@ class ExecutorPool:
         with self._lock:
             self._crew.hire(self._crew.least)
 
-    def submit(self, job: ClaimedJob) -> None:
-        """Let an executor run a job at the top level, when one is free."""
+    def submit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
+        """Let executors run jobs, when they are free."""
         with self._lock:
-            if not self._crew.idle:
-                self._wait_for_executor(job)
-                self._waiting_room.enter()
-                return
-            executor, hatch = self._crew.call(job.submitter)
-            hatch.put(job)
-            self._running[executor] = job
-
-    def submit_to_batch(self, job: BatchJob) -> None:
-        """Let an executor run a job inside the server, when one is free."""
-        with self._lock:
-            if not self._crew.idle:
-                self._wait_for_executor(job)
-                return
-            executor, hatch = self._crew.call(None)
-            chunk = Chunk([job])
-            hatch.put(chunk)
-            self._running[executor] = chunk
+            self._waiting.extend(jobs)
+            while self._crew.idle and (work := self._next_work()) is not None:
+                executor, hatch = self._crew.call(work.submitter if isinstance(work, ClaimedJob) else None)
+                hatch.put(work)
+                self._running[executor] = work
+            if self._waiting:
+                self._hire_for_waiting()
+                if any(isinstance(job, ClaimedJob) for job in jobs):
+                    self._waiting_room.enter()
         self.overseer.wake()
 
     def take(self, executor: Executor) -> Work | None:
@@ -267,19 +258,14 @@ class ExecutorPool:
         with self._lock:
             return list(self._crew.members)
 
-    def _wait_for_executor(self, work: ClaimedJob | BatchJob) -> None:
-        self._waiting.append(work)
-        if self._hire_for_waiting():
-            self._on_report()
-
-    def _hire_for_waiting(self) -> bool:
+    def _hire_for_waiting(self) -> None:
         # Each takes as many of them as make a chunk.
-        return self._crew.hire_for(-(-len(self._waiting) // self._depth.jobs))
+        while self._crew.hire_for(-(-len(self._waiting) // self._depth.jobs)):
+            self._on_report()
 
     def _resize(self, least: int, most: int) -> None:
         self._crew.resize(least, most)
-        while self._hire_for_waiting():
-            pass
+        self._hire_for_waiting()
         self._on_report()
 
     def _is_superfluous(self, executor: Executor) -> bool:

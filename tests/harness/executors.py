@@ -35,9 +35,9 @@ class Executors:
     def submit(self, claim: Claim) -> None:
         """Let an executor run a claimed job, in the lane that the claim says."""
         if isinstance(claim.message, int):
-            self.pool.submit_to_batch(BatchJob(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}"))
+            self.pool.submit([BatchJob(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}")])
             return
-        self.pool.submit(ClaimedJob.from_document(claim.job))
+        self.pool.submit([ClaimedJob.from_document(claim.job)])
 
     def endings(self, job_id: int) -> list[Outcome]:
         """What the lane was told about the end of a job."""

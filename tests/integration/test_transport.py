@@ -446,7 +446,7 @@ def test_settling_a_job_makes_room_for_the_next_without_removing_it(db: Database
     with pytest.raises(TimeoutError):
         connection.drain_events(timeout=0.2)
 
-    channel.settle(jobs[0].delivery_tag)
+    channel.settle([jobs[0].delivery_tag])
     connection.drain_events(timeout=20)
 
     assert [job.headers["job"]["sql"] for job in jobs] == ["select 1", "select 2"]

@@ -148,7 +148,7 @@ def test_twenty_ticks_at_once_neither_wait_nor_fail(db, alice, owner, in_backgro
     ticks = [in_background(claimant.tick) for claimant in claimants]
     settings = {tick.result() for tick in ticks}
 
-    assert settings == {(3.0, 100)}
+    assert settings == {(3.0, 500)}
     assert time.monotonic() - started < 30
     assert fetch_value(owner, "select count(*) from pgqueue.message where state = 'ready'") == 200
     assert fetch_value(owner, COUNTED) == 30
