@@ -435,6 +435,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._begin_job(id bigint, token bigint) IS 'pgqueue._begin_any_job for a session that is logged in as the submitter: before a statement that runs in no transaction of pgqueue''s';
 
+CREATE FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- Values of settings that are not PostgreSQL's own stand in no fingerprint.
+  if coalesce(current_setting('pgqueue.inherit', true), '') = '' then
+    perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), settings, chr(30)));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) IS 'Keeps captured settings for the rest of this statement';
+
 CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -764,8 +778,6 @@ declare
   begun_at timestamptz;
   seconds float8;
   ids bigint[] := '{}';
-  -- Now and then those get a turn who would wait for ever behind higher priorities.
-  is_generous boolean := random() < 0.1;
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
   perform set_config('synchronous_commit', 'off', true);
@@ -781,23 +793,16 @@ begin
     for id, token, queue, redelivered, message in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
-      from unnest(_claim.queues) u (name)
+      select distinct u.name from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
+      select c.id, row_number() over (partition by wanted.name order by c.rank) as place
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
-      union all
-      select o.id, 0, wanted.is_async
-      from wanted
-      cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
-                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
-      where is_generous
     ), picked as materialized (
-      -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
-      select c.id, c.place, c.is_async from candidate c order by c.place, random() limit max_count - cardinality(ids)
+      -- A turn for each queue, the first messages of each before the second.
+      select c.id, c.place from candidate c order by c.place limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
@@ -806,9 +811,7 @@ begin
       returning m.id
     ), claimed as (
       update pgqueue.message m
-      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
-          -- As the job itself or its session said, else as its queue says.
-          settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
       from picked p
       where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
       returning m.*, p.place
@@ -820,8 +823,6 @@ begin
                 and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
                 and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
              then to_json(c.submitter::bigint)
-           when _claim.kind = 'batch' then pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout,
-                                                                 c.kept, c.label)
            else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
                                      c.timeout, c.kept, c.label) end
     from claimed c
@@ -839,10 +840,6 @@ begin
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
     memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
-  elsif current_setting('pgqueue.claim_memory', true) is null then
-    -- The first claim of a session is planned, which says nothing of how much is dead.
-    perform set_config('pgqueue.claim_memory', '{}', false);
-    return;
   elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
@@ -1044,6 +1041,14 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) IS 'Ends a read of a result';
+
+CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT hashtextextended(encode(sha256((seed || int8send(n))), 'hex'::text), (0)::bigint) AS hashtextextended;
+END;
+
+COMMENT ON FUNCTION pgqueue._cookie(seed bytea, n bigint) IS '64 bits that only who knows the seed can tell, for the cookies of a set';
 
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql
@@ -1849,15 +1854,15 @@ COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the 
 CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 begin
   -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
-  if to_regproc(format('pgqueue_run.job_%s', role)) is not null then
-    execute format('drop function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s', role);
-    execute format('drop procedure pgqueue_run.jobs_%s', role);
+  if to_regprocedure(format('pgqueue_run.job_%s(bigint, bigint, bigint)', role)) is not null then
+    execute format('drop function pgqueue_run.job_%s(bigint, bigint, bigint)', role);
+    execute format('drop procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text)', role);
   end if;
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._drop_runner(role oid) IS 'Drops the runner of a role';
 
@@ -1894,7 +1899,7 @@ CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABL
     AS $$
   select j.id, j.label, case when j.has_details then left(j.sql, 200) end, j.attempts::int, j.state::text,
          extract(epoch from coalesce(j.started_at, j.ended_at))::float8, extract(epoch from j.ended_at)::float8,
-         case when j.has_details then coalesce(array_to_string(j.command_tags[1:10], ', '), pgqueue._command_tag(j.sql, j.row_count)) end, j.error
+         case when j.has_details then pgqueue._command_tag(j.sql, j.row_count) end, j.error
   -- Thousands are asked for at once: nobody reads the statements of that many.
   from (select h.*, row_number() over () <= detailed or h.state <> 'succeeded' as has_details from pgqueue.history h where h.id = any (ids)) j
 $$;
@@ -1970,106 +1975,115 @@ CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, 
 #variable_conflict use_variable
 declare
   due_at timestamptz;
+  state pgqueue.message_state;
   my_session bigint := pgqueue._session_id();
+  seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
+  added_ids bigint[];
+  added_cookies bigint[];
+  added_keys text[];
 begin
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
-  from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
+  state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
-  if unique_keys is not null then
+  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
+  settings := pgqueue._inherited(settings);
+  if durability = 'async' then
+    settings := settings || '{"synchronous_commit": "off"}';
+  end if;
+  if unique_keys is null then
+    return query
+    with added as (
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label)
+      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
+             params, settings, timeout, backoff, label
+      from unnest(sql) with ordinality s (statement, n)
+      order by s.n
+      returning outbox.id, outbox.cookie
+    )
+    select a.id, a.cookie from added a order by a.id;
+  else
     if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
       raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
     end if;
-    -- One after the other: a key may be taken by a job that is ending, and twice in the list.
+    with added as (
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label, unique_key)
+      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
+             params, settings, timeout, backoff, label, s.unique_key
+      from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n)
+      order by s.n
+      on conflict do nothing
+      returning outbox.id, outbox.cookie, outbox.unique_key
+    )
+    select array_agg(a.id order by a.id), array_agg(a.cookie order by a.id), array_agg(a.unique_key order by a.id)
+    into added_ids, added_cookies, added_keys from added a;
+    -- What was not inserted has a key that another job has, or an earlier one of the list. Those without a key were all inserted, in order.
     return query
-    select j.id, j.cookie
-    from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n),
-         pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout, max_attempts,
-                          backoff, s.unique_key, label, durability, pgqueue._random_bigint()) j
-    order by s.n;
-    return;
+    select (j.handle).id, (j.handle).cookie
+    from (
+      select s.n, case when a.id is not null then (a.id, a.cookie)::pgqueue.handle
+                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout,
+                                        max_attempts, backoff, s.unique_key, label, durability, pgqueue._cookie(seed, s.n)) end as handle
+      from (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.n) end as nth
+            from unnest(sql, unique_keys) with ordinality i (statement, unique_key, n)) s
+      left join (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.id) end as nth
+                 from unnest(added_ids, added_cookies, added_keys) i (id, cookie, unique_key)) a
+        on coalesce(a.unique_key, '') = coalesce(s.unique_key, '') and coalesce(a.nth, 0) = coalesce(s.nth, 0)
+      order by s.n
+    ) j;
   end if;
-  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
-  settings := pgqueue._inherited(settings);
-  if durability is not null then
-    settings := pgqueue._with_durability(settings, durability);
-  end if;
-  return query
-  with added as (
-    insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
-                                settings, timeout, backoff, label)
-    select pgqueue._random_bigint(), my_session, due_at, expires, 'job',
-           case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, kept, priority, max_attempts, queue, s.statement,
-           params, settings, timeout, backoff, label
-    from unnest(sql) with ordinality s (statement, n)
-    order by s.n
-    returning outbox.id, outbox.cookie
-  )
-  select a.id, a.cookie from added a order by a.id;
   perform pgqueue._wake_for(queue, due_at);
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) IS 'Inserts many jobs in the caller''s transaction, in one statement';
 
-CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) RETURNS boolean
+CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) RETURNS boolean
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  fingerprint text := pgqueue._fingerprint(caller_search_path);
-  kept text := current_setting('pgqueue.captured_settings', true);
-  digest bytea;
-  settings jsonb;
-  columns text[];
-  params text[];
-  name text;
-  seen text;
-  cookie bigint;
+  mine pgqueue.own_statement;
+  name pg_catalog.text;
+  params pg_catalog.text[];
+  nobody_sleeps boolean;
 begin
   -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of
-  -- JSON, is one INSERT. All else takes the longer way.
-  if argv[0] <> 'sql' or argv[3] is not null or coalesce(argv[1], '') = '' or strpos(argv[2], '"') > 0
-     or current_setting('pgqueue.inherit', true) <> '' then
+  -- JSON, is one look and one INSERT. All else takes the longer way. No SET clause: it would hide the search_path.
+  if pgqueue._is_plain_trigger(argv) is not true then
     return false;
   end if;
-  -- For all rows but the first.
-  select s.digest into digest from pgqueue.own_seal s;
-  if starts_with(kept, fingerprint) and encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
-    settings := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
-  else
-    settings := pgqueue._capture_settings(caller_search_path);
-    digest := pgqueue._keep_captured(concat(fingerprint, chr(30), settings, chr(30)));
-    kept := current_setting('pgqueue.captured_settings', true);
-  end if;
-  columns := string_to_array(nullif(argv[2], ''), ',');
-  if columns is not null then
-    -- Types are looked up once in a statement; what was seen is kept under the seal.
-    seen := concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
-    if strpos(kept, seen) = 0 then
-      if not pgqueue._is_plain(relation, columns) then
-        return false;
-      end if;
-      digest := pgqueue._keep_captured(kept || seen);
+  select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+  if mine.cookie is null then
+    perform pgqueue._statement_settings();
+    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+    if mine.cookie is null then
+      return false;
     end if;
-    foreach name in array columns loop
-      params := params || (row_json ->> btrim(name));
-    end loop;
   end if;
-  -- Nobody is given the handle of such a job: the half of the digest that is kept nowhere does for its cookie.
-  cookie := ('x' || encode(substr(digest, 17, 8), 'hex'))::bit(64)::bigint;
+  if not pgqueue._has_seen(mine.seen, relation, argv) then
+    if not pgqueue._see_columns(relation, argv) then
+      return false;
+    end if;
+    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+  end if;
+  foreach name in array pg_catalog.string_to_array(coalesce(argv[2], ''), ',') loop
+    params := pg_catalog.array_append(params, pg_catalog.jsonb_extract_path_text(row_json, pg_catalog.btrim(name)));
+  end loop;
   insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
-  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(settings), pgqueue._inherited_timeout(settings));
-  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext('default')) then
+  values (mine.cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(mine.settings),
+          pgqueue._inherited_timeout(mine.settings))
+  returning pgqueue._nobody_sleeps('default') into nobody_sleeps;
+  if not nobody_sleeps then
     perform pgqueue._wake('default');
   end if;
   return true;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) IS 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
+COMMENT ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) IS 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
 
 CREATE FUNCTION pgqueue._enroll_member(role oid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2756,6 +2770,22 @@ END;
 
 COMMENT ON FUNCTION pgqueue._handle_of(job jsonb) IS 'The handle of a job that was described';
 
+CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT concat(chr(31), relation, ' ', hashtext((argv)[2]), chr(31)) AS concat;
+END;
+
+COMMENT ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) IS 'The note that the columns of a trigger were found to be plain';
+
+CREATE FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((COALESCE((argv)[2], ''::text) = ''::text) OR (strpos(seen, pgqueue._seen_columns(relation, argv)) > 0));
+END;
+
+COMMENT ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) IS 'Whether row triggers have looked at these columns in this statement';
+
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -2795,6 +2825,36 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) IS 'x-expires or x-message-ttl of a queue';
+
+CREATE FUNCTION pgqueue._is_acceptable(m pgqueue.message) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  return (m.kind = 'job') = (m.payload is null)
+    and (m.payload is not null and m.sql is null and m.settings is null
+         or m.cookie is not null and m.settings is not null and trim(m.sql, E' \t\r\n') <> '')
+    and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
+    and m.priority between 0 and 9
+    and octet_length(m.queue) between 1 and 255
+    -- Workers count with these: one infinite value would stop every claim of the queue.
+    and (m.due_at is null or isfinite(m.due_at))
+    and (m.timeout is null or m.timeout > interval '0' and isfinite(m.timeout))
+    and (m.backoff is null or m.backoff between interval '0' and interval '1 year')
+    -- One message that is too large to be handed out, or that cannot be retried, would hold up its whole queue.
+    and (m.params is null or coalesce(array_ndims(m.params), 1) = 1 and cardinality(m.params) <= 65535
+                             and octet_length(array_to_string(m.params, '')) <= 16777216)
+    and (m.sql is null or octet_length(m.sql) <= 16777216)
+    and (m.payload is null or octet_length(m.payload::text) <= 67108864)
+    and (m.settings is null or jsonb_typeof(m.settings) = 'object' and octet_length(m.settings::text) <= 1000000
+                               and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
+    and (m.label is null or octet_length(m.label) <= 10000)
+    -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
+    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'));
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) IS 'The shape of a message, which workers rely on';
 
 CREATE FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2843,13 +2903,13 @@ END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Whether a job is handed in with no option but its queue';
 
-CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
-    LANGUAGE sql STABLE
+CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
- SELECT json_build_object('id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter), 'timeout_ms', ((EXTRACT(epoch FROM timeout) * (1000)::numeric))::bigint, 'keep_result', (kept <> 'none'::pgqueue.result_kept), 'attempt', (attempts + 1), 'queue', queue, 'label', label) AS json_build_object;
+ SELECT (((argv)[0] = 'sql'::text) AND ((argv)[3] IS NULL) AND ((argv)[1] <> ''::text) AND (strpos((argv)[2], '"'::text) = 0));
 END;
 
-COMMENT ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as an executor of the top-level lane needs it';
+COMMENT ON FUNCTION pgqueue._is_plain_trigger(argv text[]) IS 'Whether the trigger enqueues a job without options, of columns with plain names';
 
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
@@ -2864,7 +2924,10 @@ CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priori
       'lang', 'sql', 'task', 'pgqueue.job', 'id', 'job-' || id, 'root_id', 'job-' || id, 'parent_id', null, 'group', null,
       'shadow', label, 'argsrepr', left(sql, 200), 'kwargsrepr', '{}', 'origin', pg_get_userbyid(submitter), 'retries', attempts,
       'eta', null, 'expires', null, 'timelimit', json_build_array(null, null), 'ignore_result', true,
-      'job', pgqueue._job_document(id, token, queue, attempts, submitter, sql, params, settings, timeout, kept, label)),
+      'job', json_build_object(
+        'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
+        'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
+        'queue', queue, 'label', label)),
     'properties', json_build_object(
       'delivery_mode', 2, 'priority', priority, 'correlation_id', 'job-' || id, 'reply_to', null,
       'delivery_info', json_build_object('exchange', '', 'routing_key', queue, 'redelivered', deliveries > 1)))
@@ -2872,23 +2935,19 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as a Celery message (protocol 2) for the task pgqueue.job';
 
-CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS bytea
+CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  digest bytea;
 begin
   -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
   -- digest that only the role that runs can make: the first half of it.
   perform set_config('pgqueue.captured_settings', content, true);
-  select s.digest into digest from pgqueue.own_seal s;
-  perform set_config('pgqueue.captured_seal', coalesce(encode(substr(digest, 1, 16), 'hex'), ''), true);
-  return digest;
+  perform set_config('pgqueue.captured_seal', coalesce((select left(s.digest, 32) from pgqueue.own_seal s), ''), true);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._keep_captured(content text) IS 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs. Returns the whole digest';
+COMMENT ON FUNCTION pgqueue._keep_captured(content text) IS 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
 
 CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3258,41 +3317,19 @@ begin
   end if;
   perform pgqueue._drop_runner(role);
   execute format($body$
-    create function pgqueue_run.take_%1$s(id bigint, token bigint, lock_key bigint, out sql text, out params text[], out settings jsonb)
-      language plpgsql volatile security definer
-      set search_path = pg_catalog, pg_temp
-    as $take$
-    declare
-      expires_at timestamptz;
-      are_locked boolean;
-    begin
-      select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
-      from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
-      if not found then
-        return;
-      elsif exists (select from pgqueue.request r where r.id = take_%1$s.id and r.kind = 'cancel') then
-        sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
-        return;
-      elsif expires_at <= clock_timestamp() then
-        sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
-        return;
-      end if;
-      -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-      are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
-    end
-    $take$
-  $body$, role);
-  execute format($body$
     create function pgqueue_run.job_%1$s(id bigint, token bigint, lock_key bigint)
       returns bigint
       language plpgsql volatile security definer
     as $run$
     declare
-      job record := pgqueue_run.take_%1$s(id, token, lock_key);
+      job record := pgqueue._take_job(id, token, lock_key);
       row_count bigint := -1;
     begin
-      if job.sql is null then
-        return null;
+      if job.submitter operator(pg_catalog.=) current_user is not true then
+        if job.sql is null then
+          return null;
+        end if;
+        raise exception using errcode = '42501', message = pg_catalog.concat('job ', id, ' is not a job of role ', current_user);
       end if;
       -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
       -- what the job names, nor the quotes in its text for something else.
@@ -3354,18 +3391,16 @@ begin
     end
     $run$
   $body$, role);
-  -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
-  execute format('revoke all on function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s from public', role);
-  execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
-  execute format('grant execute on function pgqueue_run.take_%s to %s', role, role::regrole);
-  execute format('grant execute on function pgqueue_run.job_%s to pgqueue_worker', role);
-  execute format('grant execute on procedure pgqueue_run.jobs_%s to pgqueue_worker', role);
+  execute format('revoke all on function pgqueue_run.job_%s(bigint, bigint, bigint) from public', role);
+  execute format('grant execute on function pgqueue_run.job_%s(bigint, bigint, bigint) to pgqueue_worker', role);
+  execute format('revoke all on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) from public', role);
+  execute format('grant execute on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) to pgqueue_worker', role);
   -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
   execute format('grant create on schema pgqueue_run to %s', role::regrole);
-  execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);
+  execute format('alter function pgqueue_run.job_%s(bigint, bigint, bigint) owner to %s', role, role::regrole);
   execute format('revoke create on schema pgqueue_run from %s', role::regrole);
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
@@ -3402,12 +3437,10 @@ CREATE TABLE pgqueue.queue (
     max_deliveries integer,
     dead_letter_exchange text,
     dead_letter_routing_key text,
-    durability text,
     used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
     CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
     CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
-    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
     CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
     CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
     CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
@@ -3416,8 +3449,6 @@ CREATE TABLE pgqueue.queue (
 COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
 
 COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
-
-COMMENT ON COLUMN pgqueue.queue.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 
 COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
 
@@ -3472,28 +3503,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) IS 'Whether an error says that a statement cannot run inside a function';
 
-CREATE FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint)
-    LANGUAGE plpgsql ROWS 1
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-#variable_conflict use_column
-declare
-  first_level int := (select (n.rank >> 58)::int from pgqueue._next_ready(kind, queue, 1, bounds) n);
-begin
-  if first_level < 9 then
-    return query
-    select m.id
-    -- Any of the lower levels, lest one of them is always passed over.
-    from pgqueue._next_ready(kind, queue, max_count, bounds, first_level + 1 + floor(random() * (9 - first_level))::int) n
-    join pgqueue.message m on m.id = n.id
-    where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks some messages of a queue that have waited for more than a minute behind higher priorities';
-
-CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer DEFAULT 0) RETURNS TABLE(id bigint, rank bigint)
+CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint, rank bigint)
     LANGUAGE plpgsql SECURITY DEFINER ROWS 100
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3503,7 +3513,7 @@ begin
     return query
     select m.id, m.rank
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.rank >= first_level::bigint << 58
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
     order by m.rank
     limit max_count
     for update skip locked;
@@ -3511,7 +3521,7 @@ begin
     -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
     return query
     select m.id, m.rank
-    from generate_series(first_level, 9) p (level)
+    from generate_series(0, 9) p (level)
     cross join lateral (
       select r.id, r.rank
       from pgqueue.message r
@@ -3526,7 +3536,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
 
 CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
     LANGUAGE sql
@@ -3811,8 +3821,8 @@ begin
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
-  if durability is not null then
-    settings := pgqueue._with_durability(settings, durability);
+  if durability = 'async' then
+    settings := settings || '{"synchronous_commit": "off"}';
   end if;
   loop
     if submitter is null then
@@ -4666,6 +4676,21 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._seconds_to_next_due() IS 'How long until a delayed message of any queue is due; NULL: there is none';
 
+CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if pgqueue._is_plain(relation, string_to_array(argv[2], ',')) then
+    perform pgqueue._keep_captured(current_setting('pgqueue.captured_settings', true) || pgqueue._seen_columns(relation, argv));
+    return true;
+  end if;
+  return false;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) IS 'Looks at the columns of a trigger, once in a statement. False: their text is not that of JSON';
+
 CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4719,9 +4744,7 @@ begin
 exception when insufficient_privilege then
   -- A setting that the server does not know is a superuser's to set for a database.
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
-    using hint = (select 'To have them in every session, let a superuser run: '
-                    || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
-                  from (values ('max_workers', '16'), ('default_queue_size', '65536'), ('worker_timeout', '0')) s (name, value));
+    using hint = format('To have them in every session, let a superuser run: alter database %I set pg_background.max_workers = 16', current_database());
 end
 $$;
 
@@ -4948,6 +4971,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) IS 'The whole text of a job';
 
+CREATE FUNCTION pgqueue._statement_settings() RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+  settings pg_catalog.jsonb;
+begin
+  -- No SET clause here: it would hide the search_path that the job inherits.
+  select s.settings into settings from pgqueue.own_statement s;
+  if settings is null then
+    settings := pgqueue._settings();
+    perform pgqueue._begin_statement(pg_catalog.current_setting('search_path'), settings);
+  end if;
+  return settings;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._statement_settings() IS 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
+
 CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5072,6 +5113,32 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._swap_settings(settings jsonb) IS 'Sets settings for the rest of the transaction and returns what they were';
+
+CREATE FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  expires_at timestamptz;
+  are_locked boolean;
+begin
+  select pg_get_userbyid(q.submitter), q.sql, q.params, q.settings, q.expires_at into submitter, sql, params, settings, expires_at
+  from pgqueue.message q where q.id = _take_job.id and q.token = _take_job.token and q.kind = 'job' for update;
+  if not found then
+    return;
+  elsif exists (select from pgqueue.request r where r.id = _take_job.id and r.kind = 'cancel') then
+    sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+    return;
+  elsif expires_at <= clock_timestamp() then
+    sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
+    return;
+  end if;
+  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
+  are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) IS 'First in the transaction of a job in the batch lane: what to run, and as whom. All NULL: it has ended, or the claim is lost. The token is the key to it';
 
 CREATE FUNCTION pgqueue._task_group(group_id text) RETURNS bytea
     LANGUAGE sql SECURITY DEFINER
@@ -5208,12 +5275,8 @@ begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
       perform pgqueue._make_partitions();
       perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
-    exception
-      when lock_not_available then
-        null;  -- the next tick tries again; there are three days of partitions ahead
-      when others then
-        -- An event trigger that refuses it, say. Lost workers' messages are to be rescued all the same.
-        raise warning 'days of history and results could not be made or dropped: %', sqlerrm;
+    exception when lock_not_available then
+      null;  -- the next tick tries again; there are three days of partitions ahead
     end;
   end if;
   return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
@@ -5374,7 +5437,7 @@ begin
                   transition);
   end if;
   return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
-                       select pgqueue._random_bigint(), $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
+                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
                 (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)), transition);
 end
 $_$;
@@ -5429,14 +5492,13 @@ CREATE VIEW pgqueue.inbox AS
    FROM pgqueue.message
   WHERE
         CASE
-            WHEN (((kind = 'job'::pgqueue.message_kind) = (payload IS NULL)) AND ((state = 'ready'::pgqueue.message_state) OR ((due_at IS NOT NULL) AND (state = 'delayed'::pgqueue.message_state)) OR ((token IS NOT NULL) AND (worker_id IS NOT NULL) AND (state = 'claimed'::pgqueue.message_state))) AND ((priority >= 0) AND (priority <= 9)) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ((due_at IS NULL) OR isfinite(due_at)) AND ((timeout IS NULL) OR ((timeout > '00:00:00'::interval) AND isfinite(timeout))) AND ((backoff IS NULL) OR ((backoff >= '00:00:00'::interval) AND (backoff <= '1 year'::interval))) AND ((params IS NULL) OR ((COALESCE(array_ndims(params), 1) = 1) AND (cardinality(params) <= 65535) AND ((pg_column_size(params) <= 2000) OR (octet_length(array_to_string(params, ''::text)) <= 16777216)))) AND ((label IS NULL) OR (octet_length(label) <= 10000)) AND
+            WHEN ((state = 'ready'::pgqueue.message_state) AND ((priority >= 0) AND (priority <= 9)) AND (num_nonnulls(due_at, timeout, backoff, label) = 0) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ("right"(queue, 7) <> '.pidbox'::text) AND
             CASE
-                WHEN (payload IS NULL) THEN ((cookie IS NOT NULL) AND (octet_length(sql) <= 16777216) AND ((strpos(' 	
-'::text, "left"(sql, 1)) = 0) OR (TRIM(BOTH ' 	
-'::text FROM sql) <> ''::text)) AND (jsonb_typeof(settings) = 'object'::text) AND ((pg_column_size(settings) <= 2000) OR (octet_length((settings)::text) <= 1000000)) AND (NOT jsonb_path_exists(settings, 'strict $.*?(@.type() != "string")'::jsonpath)))
-                ELSE ((sql IS NULL) AND (settings IS NULL) AND ((pg_column_size(payload) <= 2000) OR (octet_length((payload)::text) <= 67108864)))
-            END AND ((queue !~~ '%.pidbox'::text) OR pg_has_role(submitter, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(submitter, 'pgqueue_admin'::name, 'member'::text))) THEN true
-            ELSE pgqueue._refuse_message(message.*)
+                WHEN (payload IS NULL) THEN ((kind = 'job'::pgqueue.message_kind) AND (cookie IS NOT NULL) AND (strpos(' 	
+'::text, "left"(sql, 1)) = 0) AND (octet_length(sql) <= 16777216) AND (pg_column_size(settings) <= 2000) AND (NOT jsonb_path_exists(settings, 'strict $?(@.type() != "object" || @.*.type() != "string")'::jsonpath)) AND ((params IS NULL) OR ((array_ndims(params) = 1) AND (pg_column_size(params) <= 2000))))
+                ELSE ((kind = 'task'::pgqueue.message_kind) AND (pg_column_size(payload) <= 100000) AND (num_nonnulls(sql, settings, params) = 0))
+            END) THEN true
+            ELSE (pgqueue._is_acceptable(message.*) OR pgqueue._refuse_message(message.*))
         END
   WITH CASCADED CHECK OPTION;
 
@@ -5453,6 +5515,8 @@ begin
   if argv[0] = 'task' then
     return job;
   end if;
+  -- Nobody is given the handles of these jobs: one cookie does for all.
+  job.cookie := pgqueue._random_bigint();
   job.session_id := pgqueue._session_id();
   job.queue := coalesce(options ->> 'queue', 'default');
   job.priority := coalesce((options ->> 'priority')::int, 0);
@@ -5776,13 +5840,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) IS 'A kombu message that says where and why it died';
 
-CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    RETURN CASE WHEN (durability = 'async'::text) THEN (settings || '{"synchronous_commit": "off"}'::jsonb) WHEN ((durability = 'sync'::text) AND (COALESCE((settings ->> 'synchronous_commit'::text), 'off'::text) = 'off'::text)) THEN (settings || '{"synchronous_commit": "on"}'::jsonb) ELSE settings END;
-
-COMMENT ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) IS 'The settings of a job that says how durable it is to be';
-
 CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
     LANGUAGE sql
     BEGIN ATOMIC
@@ -5910,8 +5967,8 @@ CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
     AS $$
 declare
   fired pg_catalog.jsonb;
-  params text[];
-  per_row text;
+  params pg_catalog.text[];
+  per_row pg_catalog.text;
   job pgqueue.inbox;
 begin
   -- No SET clause here: it would hide the search_path that the job inherits.
@@ -5919,12 +5976,12 @@ begin
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
       perform pgqueue._enqueue_for_trigger(
-        tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
+        tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end);
+      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end);
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
-        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name;
+        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
     end if;
     return null;
   elsif tg_op operator(pg_catalog.=) 'DELETE' then
@@ -5932,7 +5989,7 @@ begin
   else
     fired := pg_catalog.to_jsonb(new);
   end if;
-  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired, pg_catalog.current_setting('search_path')) then
+  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired) then
     params := pgqueue._row_params(tg_argv, fired, tg_relid);
     if params is null and tg_op operator(pg_catalog.=) 'DELETE' then
       execute pgqueue._row_params_query(tg_argv) into params using old;
@@ -5940,7 +5997,7 @@ begin
       execute pgqueue._row_params_query(tg_argv) into params using new;
     end if;
     perform pgqueue._enqueue_for_trigger(
-      tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name,
+      tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name,
       case when tg_op operator(pg_catalog.<>) 'DELETE' then fired end,
       case when tg_op operator(pg_catalog.<>) 'INSERT' then pg_catalog.to_jsonb(old) end, params);
   end if;
@@ -6227,23 +6284,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) IS 'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
-
-CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if queue is null or octet_length(queue) not between 1 and 255 then
-    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
-  elsif durability is null or durability not in ('sync', 'async') then
-    raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
-  end if;
-  insert into pgqueue.queue as q (name, durability, declared_by) values (set_durability.queue, set_durability.durability, null)
-  on conflict (name) do update set durability = excluded.durability;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue.set_durability(queue text, durability text) IS 'How jobs of a queue commit that do not say so themselves: sync, or async (a crash of the server undoes the last moments)';
 
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
@@ -6593,7 +6633,7 @@ COMMENT ON VIEW pgqueue.own_key IS 'Proves who runs: a view does not change curr
 
 CREATE VIEW pgqueue.own_seal WITH (security_barrier='true') AS
  SELECT role,
-    sha256(convert_to((seal_key || current_setting('pgqueue.captured_settings'::text, true)), 'UTF8'::name)) AS digest
+    encode(sha256(convert_to((seal_key || current_setting('pgqueue.captured_settings'::text, true)), 'UTF8'::name)), 'hex'::text) AS digest
    FROM pgqueue.role_key k
   WHERE (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
 
@@ -6628,6 +6668,15 @@ CREATE VIEW pgqueue.own_settings WITH (security_barrier='true') AS
 
 COMMENT ON VIEW pgqueue.own_settings IS 'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
 
+CREATE VIEW pgqueue.own_statement WITH (security_barrier='true') AS
+ SELECT (split_part(current_setting('pgqueue.captured_settings'::text, true), chr(30), '-2'::integer))::jsonb AS settings,
+    split_part(current_setting('pgqueue.captured_settings'::text, true), chr(30), '-1'::integer) AS seen,
+    hashtextextended(digest, (0)::bigint) AS cookie
+   FROM pgqueue.own_seal s
+  WHERE (("left"(digest, 32) = current_setting('pgqueue.captured_seal'::text, true)) AND starts_with(current_setting('pgqueue.captured_settings'::text, true), pgqueue._fingerprint(current_setting('search_path'::text))));
+
+COMMENT ON VIEW pgqueue.own_statement IS 'What row triggers have captured in this statement, if it still is so, and the cookie of their jobs, made of the half of the digest that is kept nowhere. For functions without a SET clause';
+
 CREATE VIEW pgqueue.queues AS
  SELECT n.queue,
     COALESCE(c.ready, (0)::bigint) AS ready,
@@ -6637,8 +6686,7 @@ CREATE VIEW pgqueue.queues AS
     COALESCE(q.paused, false) AS paused,
     ( SELECT count(*) AS count
            FROM pgqueue.worker w
-          WHERE (n.queue = ANY (w.queues))) AS consumers,
-    COALESCE(q.durability, 'sync'::text) AS durability
+          WHERE (n.queue = ANY (w.queues))) AS consumers
    FROM ((( SELECT queue.name AS queue
            FROM pgqueue.queue
         UNION
@@ -7170,6 +7218,9 @@ GRANT ALL ON FUNCTION pgqueue._begin_any_job(id bigint, token bigint) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_worker;
@@ -7236,6 +7287,9 @@ REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
@@ -7326,8 +7380,8 @@ GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
 
@@ -7410,6 +7464,12 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
 
@@ -7423,6 +7483,9 @@ REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FR
 GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
@@ -7433,7 +7496,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
@@ -7504,9 +7568,7 @@ REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM P
 
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
@@ -7672,6 +7734,9 @@ GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lif
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
 
@@ -7713,6 +7778,9 @@ REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._statement_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._statement_settings() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
 
@@ -7729,6 +7797,9 @@ GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, conte
 
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_user;
@@ -7815,9 +7886,6 @@ GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
@@ -7873,9 +7941,6 @@ GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
@@ -7990,6 +8055,8 @@ GRANT SELECT ON TABLE pgqueue.own_session_seal TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.own_session TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.own_settings TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.own_statement TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_worker;

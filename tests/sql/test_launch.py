@@ -199,6 +199,39 @@ def test_enqueue_many_takes_a_unique_key_for_each(alice, worker):
     assert third not in (first, second)
 
 
+def test_enqueue_many_returns_handles_in_order_with_and_without_keys(alice, worker):
+    keys = [f"k{n % 40}" if n % 3 else None for n in range(100)]
+    statements = [f"select {n}" for n in range(100)]
+    taken = fetch_value(alice, "select (pgqueue.enqueue('select 0', unique_key => 'k1')).id")
+
+    ids = [
+        row[0]
+        for row in alice.execute(
+            "select id from pgqueue.enqueue_many(%s::text[], unique_keys => %s::text[])", [statements, keys]
+        )
+    ]
+
+    sql_of = {claim.id: claim.job["sql"] for claim in worker.claim(max_count=500)}
+    for n, key in enumerate(keys):
+        first = n if key is None else keys.index(key)
+        assert ids[n] == (taken if key == "k1" else ids[first])
+        assert sql_of[ids[n]] == ("select 0" if key == "k1" else f"select {first}")
+    assert len(sql_of) == len(set(ids))
+
+
+@pytest.mark.parametrize("keys", ["null", "array['a', 'b', null]"])
+def test_each_job_of_a_set_has_a_cookie_of_its_own(alice, keys):
+    handles = alice.execute(
+        f"select id, cookie from pgqueue.enqueue_many(array['select 1', 'select 2', 'select 3'], unique_keys => {keys})"
+    ).fetchall()
+    (first, cookie), (second, _other), (third, _another) = handles
+
+    assert len({cookie for _id, cookie in handles}) == 3
+    for job in (second, third):
+        assert refused(alice, "select pgqueue.cancel(row(%s, %s)::pgqueue.handle)", [job, cookie]).sqlstate == "55000"
+    assert fetch_value(alice, "select pgqueue.cancel(row(%s, %s)::pgqueue.handle)", [first, cookie]) is True
+
+
 def test_enqueue_many_refuses_keys_that_do_not_match_the_statements(alice):
     for keys in ("array['a']", "'{}'", "array[['a', 'b']]"):
         call = f"select pgqueue.enqueue_many(array['select 1', 'select 2'], unique_keys => {keys})"

@@ -105,6 +105,26 @@ def test_when_the_first_session_rolls_back_the_second_has_the_key(db, alice, own
     assert [claim.job["sql"] for claim in worker.claim()] == ["select 2"]
 
 
+@pytest.mark.parametrize(("end", "is_the_first"), [("commit", True), ("rollback", False)])
+def test_a_set_waits_for_what_becomes_of_another_sessions_key(
+    db, alice, owner, worker, in_background, end, is_the_first
+):
+    other = db.connect("alice")
+    alice.execute("begin")
+    first = fetch_one(alice, "select * from pgqueue.enqueue('select 1', unique_key => 'k')")
+    call = "select * from pgqueue.enqueue_many(array['select 2', 'select 3'], unique_keys => array['k', null])"
+    second = in_background(lambda: other.execute(call).fetchall())
+    wait_until_blocked(owner, other.info.backend_pid)
+
+    alice.execute(end)
+
+    keyed, unkeyed = second.result()
+    assert (keyed == first) is is_the_first
+    assert unkeyed != keyed
+    expected = ["select 1", "select 3"] if is_the_first else ["select 2", "select 3"]
+    assert [claim.job["sql"] for claim in worker.claim()] == expected
+
+
 def test_a_launch_waits_for_what_becomes_of_another_sessions_key(db, alice, owner, in_background):
     other = db.connect("alice")
     alice.execute("begin")

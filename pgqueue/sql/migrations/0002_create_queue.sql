@@ -167,33 +167,51 @@ end
 $$;
 comment on function pgqueue._refuse_message(pgqueue.message) is 'Says what is wrong with a message that pgqueue.inbox does not take';
 
--- The rules of a message's shape stand here and not in CHECKs, which every statement that inserts reads anew: ten of them
--- took 24 µs, this takes 3. Sizes are measured of what is not small, even if it were compressed, only.
+create function pgqueue._is_acceptable(m pgqueue.message)
+  returns boolean
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (m.kind = 'job') = (m.payload is null)
+    and (m.payload is not null and m.sql is null and m.settings is null
+         or m.cookie is not null and m.settings is not null and trim(m.sql, E' \t\r\n') <> '')
+    and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
+    and m.priority between 0 and 9
+    and octet_length(m.queue) between 1 and 255
+    -- Workers count with these: one infinite value would stop every claim of the queue.
+    and (m.due_at is null or isfinite(m.due_at))
+    and (m.timeout is null or m.timeout > interval '0' and isfinite(m.timeout))
+    and (m.backoff is null or m.backoff between interval '0' and interval '1 year')
+    -- One message that is too large to be handed out, or that cannot be retried, would hold up its whole queue.
+    and (m.params is null or coalesce(array_ndims(m.params), 1) = 1 and cardinality(m.params) <= 65535
+                             and octet_length(array_to_string(m.params, '')) <= 16777216)
+    and (m.sql is null or octet_length(m.sql) <= 16777216)
+    and (m.payload is null or octet_length(m.payload::text) <= 67108864)
+    and (m.settings is null or jsonb_typeof(m.settings) = 'object' and octet_length(m.settings::text) <= 1000000
+                               and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
+    and (m.label is null or octet_length(m.label) <= 10000)
+    -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
+    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'));
+end
+$$;
+comment on function pgqueue._is_acceptable(pgqueue.message) is 'The shape of a message, which workers rely on';
+
+-- The rules stand in a view and not in CHECKs, which every statement that inserts reads anew: ten of them took 24 µs. Even here
+-- each condition costs a statement something, so first comes what the usual message fulfils, and all the rest is asked of a function.
+-- What is small, even if it were compressed, is not measured.
 create view pgqueue.inbox as
   select * from pgqueue.message
   where case
-    when (kind = 'job') = (payload is null)
-     and (state = 'ready' or due_at is not null and state = 'delayed' or token is not null and worker_id is not null and state = 'claimed')
-     and priority between 0 and 9
-     and octet_length(queue) between 1 and 255
-     -- Workers count with these: one infinite value would stop every claim of the queue.
-     and (due_at is null or isfinite(due_at))
-     and (timeout is null or timeout > interval '0' and isfinite(timeout))
-     and (backoff is null or backoff between interval '0' and interval '1 year')
-     -- One message that is too large to be handed out, or that cannot be retried, would hold up its whole queue.
-     and (params is null or coalesce(array_ndims(params), 1) = 1 and cardinality(params) <= 65535
-                            and (pg_column_size(params) <= 2000 or octet_length(array_to_string(params, '')) <= 16777216))
-     and (label is null or octet_length(label) <= 10000)
+    when state = 'ready' and priority between 0 and 9 and num_nonnulls(due_at, timeout, backoff, label) = 0
+     and octet_length(queue) between 1 and 255 and right(queue, 7) <> '.pidbox'
      and case when payload is null
-           then cookie is not null and octet_length(sql) <= 16777216
-                and (strpos(E' \t\r\n', left(sql, 1)) = 0 or trim(sql, E' \t\r\n') <> '')
-                and jsonb_typeof(settings) = 'object' and (pg_column_size(settings) <= 2000 or octet_length(settings::text) <= 1000000)
-                and not jsonb_path_exists(settings, 'strict $.* ? (@.type() <> "string")')
-           else sql is null and settings is null and (pg_column_size(payload) <= 2000 or octet_length(payload::text) <= 67108864) end
-     -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
-     and (queue not like '%.pidbox' or pg_has_role(submitter, 'pgqueue_worker', 'member') or pg_has_role(submitter, 'pgqueue_admin', 'member'))
+           then kind = 'job' and cookie is not null and strpos(E' \t\r\n', left(sql, 1)) = 0 and octet_length(sql) <= 16777216
+                and pg_column_size(settings) <= 2000 and not jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
+                and (params is null or array_ndims(params) = 1 and pg_column_size(params) <= 2000)
+           else kind = 'task' and pg_column_size(payload) <= 100000 and num_nonnulls(sql, settings, params) = 0 end
     then true
-    else pgqueue._refuse_message(message) end
+    else pgqueue._is_acceptable(message) or pgqueue._refuse_message(message) end
   with check option;
 comment on view pgqueue.inbox is
   'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused by pgqueue._refuse_message';

@@ -37,7 +37,7 @@ create view pgqueue.own_key with (security_barrier) as
 comment on view pgqueue.own_key is 'Proves who runs: a view does not change current_user, so each role sees the key of itself only. Good for a minute';
 
 create view pgqueue.own_seal with (security_barrier) as
-  select k.role, sha256(convert_to(k.seal_key || current_setting('pgqueue.captured_settings', true), 'UTF8')) as digest
+  select k.role, encode(sha256(convert_to(k.seal_key || current_setting('pgqueue.captured_settings', true), 'UTF8')), 'hex') as digest
   from pgqueue.role_key k
   where k.role = quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.own_seal is 'A digest of the setting pgqueue.captured_settings that only the role that runs can make';

@@ -321,6 +321,15 @@ $$;
 comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean)
   is 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options; unique_keys has a key for each, NULL for none';
 
+create function pgqueue._cookie(seed bytea, n bigint)
+  returns bigint
+  language sql immutable
+begin atomic
+  -- Of each message of a set. Random bits for each would cost a third of the whole: many servers open /dev/urandom for them.
+  select hashtextextended(encode(sha256(seed || int8send(n)), 'hex'), 0);
+end;
+comment on function pgqueue._cookie(bytea, bigint) is '64 bits that only who knows the seed can tell, for the cookies of a set';
+
 create function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority int,
                                       delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
                                       backoff interval, unique_keys text[], label text, durability text)
@@ -331,44 +340,66 @@ as $$
 #variable_conflict use_variable
 declare
   due_at timestamptz;
+  state pgqueue.message_state;
   my_session bigint := pgqueue._session_id();
+  seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
+  added_ids bigint[];
+  added_cookies bigint[];
+  added_keys text[];
 begin
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
-  perform pgqueue._check_options(s, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability)
-  from unnest(sql) s where s is null or trim(s, E' \t\r\n') = '';
+  state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
-  end if;
-  if unique_keys is not null then
-    if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
-      raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
-    end if;
-    -- One after the other: a key may be taken by a job that is ending, and twice in the list.
-    return query
-    select j.id, j.cookie
-    from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n),
-         pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout, max_attempts,
-                          backoff, s.unique_key, label, durability, pgqueue._random_bigint()) j
-    order by s.n;
-    return;
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
   if durability is not null then
     settings := pgqueue._with_durability(settings, durability);
   end if;
-  return query
-  with added as (
-    insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
-                                settings, timeout, backoff, label)
-    select pgqueue._random_bigint(), my_session, due_at, expires, 'job',
-           case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, kept, priority, max_attempts, queue, s.statement,
-           params, settings, timeout, backoff, label
-    from unnest(sql) with ordinality s (statement, n)
-    order by s.n
-    returning outbox.id, outbox.cookie
-  )
-  select a.id, a.cookie from added a order by a.id;
+  if unique_keys is null then
+    return query
+    with added as (
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label)
+      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
+             params, settings, timeout, backoff, label
+      from unnest(sql) with ordinality s (statement, n)
+      order by s.n
+      returning outbox.id, outbox.cookie
+    )
+    select a.id, a.cookie from added a order by a.id;
+  else
+    if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
+      raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
+    end if;
+    with added as (
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label, unique_key)
+      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
+             params, settings, timeout, backoff, label, s.unique_key
+      from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n)
+      order by s.n
+      on conflict do nothing
+      returning outbox.id, outbox.cookie, outbox.unique_key
+    )
+    select array_agg(a.id order by a.id), array_agg(a.cookie order by a.id), array_agg(a.unique_key order by a.id)
+    into added_ids, added_cookies, added_keys from added a;
+    -- What was not inserted has a key that another job has, or an earlier one of the list. Those without a key were all inserted, in order.
+    return query
+    select (j.handle).id, (j.handle).cookie
+    from (
+      select s.n, case when a.id is not null then (a.id, a.cookie)::pgqueue.handle
+                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout,
+                                        max_attempts, backoff, s.unique_key, label, durability, pgqueue._cookie(seed, s.n)) end as handle
+      from (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.n) end as nth
+            from unnest(sql, unique_keys) with ordinality i (statement, unique_key, n)) s
+      left join (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.id) end as nth
+                 from unnest(added_ids, added_cookies, added_keys) i (id, cookie, unique_key)) a
+        on coalesce(a.unique_key, '') = coalesce(s.unique_key, '') and coalesce(a.nth, 0) = coalesce(s.nth, 0)
+      order by s.n
+    ) j;
+  end if;
   perform pgqueue._wake_for(queue, due_at);
 end
 $$;

@@ -6,8 +6,8 @@ create function pgqueue.enqueue_trigger()
 as $$
 declare
   fired pg_catalog.jsonb;
-  params text[];
-  per_row text;
+  params pg_catalog.text[];
+  per_row pg_catalog.text;
   job pgqueue.inbox;
 begin
   -- No SET clause here: it would hide the search_path that the job inherits.
@@ -15,12 +15,12 @@ begin
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
       perform pgqueue._enqueue_for_trigger(
-        tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
+        tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end);
+      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end);
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
-        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name;
+        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
     end if;
     return null;
   elsif tg_op operator(pg_catalog.=) 'DELETE' then
@@ -28,7 +28,7 @@ begin
   else
     fired := pg_catalog.to_jsonb(new);
   end if;
-  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired, pg_catalog.current_setting('search_path')) then
+  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired) then
     params := pgqueue._row_params(tg_argv, fired, tg_relid);
     if params is null and tg_op operator(pg_catalog.=) 'DELETE' then
       execute pgqueue._row_params_query(tg_argv) into params using old;
@@ -36,7 +36,7 @@ begin
       execute pgqueue._row_params_query(tg_argv) into params using new;
     end if;
     perform pgqueue._enqueue_for_trigger(
-      tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._settings() end, tg_op, tg_table_schema, tg_table_name,
+      tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name,
       case when tg_op operator(pg_catalog.<>) 'DELETE' then fired end,
       case when tg_op operator(pg_catalog.<>) 'INSERT' then pg_catalog.to_jsonb(old) end, params);
   end if;
@@ -62,80 +62,143 @@ begin atomic
 end;
 comment on function pgqueue._fingerprint(text) is 'What must be as it was for captured settings to be used again';
 
+create view pgqueue.own_statement with (security_barrier) as
+  select split_part(current_setting('pgqueue.captured_settings', true), chr(30), -2)::jsonb as settings,
+         split_part(current_setting('pgqueue.captured_settings', true), chr(30), -1) as seen, hashtextextended(s.digest, 0) as cookie
+  from pgqueue.own_seal s
+  where left(s.digest, 32) = current_setting('pgqueue.captured_seal', true)
+    and starts_with(current_setting('pgqueue.captured_settings', true), pgqueue._fingerprint(current_setting('search_path')));
+comment on view pgqueue.own_statement is
+  'What row triggers have captured in this statement, if it still is so, and the cookie of their jobs, made of the half of the digest that is kept nowhere. For functions without a SET clause';
+
 create function pgqueue._keep_captured(content text)
-  returns bytea
+  returns void
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  digest bytea;
 begin
   -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
   -- digest that only the role that runs can make: the first half of it.
   perform set_config('pgqueue.captured_settings', content, true);
-  select s.digest into digest from pgqueue.own_seal s;
-  perform set_config('pgqueue.captured_seal', coalesce(encode(substr(digest, 1, 16), 'hex'), ''), true);
-  return digest;
+  perform set_config('pgqueue.captured_seal', coalesce((select left(s.digest, 32) from pgqueue.own_seal s), ''), true);
 end
 $$;
-comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs. Returns the whole digest';
+comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
 
-create function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb, caller_search_path text)
+create function pgqueue._begin_statement(caller_search_path text, settings jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Values of settings that are not PostgreSQL's own stand in no fingerprint.
+  if coalesce(current_setting('pgqueue.inherit', true), '') = '' then
+    perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), settings, chr(30)));
+  end if;
+end
+$$;
+comment on function pgqueue._begin_statement(text, jsonb) is 'Keeps captured settings for the rest of this statement';
+
+create function pgqueue._statement_settings()
+  returns jsonb
+  language plpgsql volatile
+as $$
+declare
+  settings pg_catalog.jsonb;
+begin
+  -- No SET clause here: it would hide the search_path that the job inherits.
+  select s.settings into settings from pgqueue.own_statement s;
+  if settings is null then
+    settings := pgqueue._settings();
+    perform pgqueue._begin_statement(pg_catalog.current_setting('search_path'), settings);
+  end if;
+  return settings;
+end
+$$;
+comment on function pgqueue._statement_settings() is 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
+
+create function pgqueue._is_plain_trigger(argv text[])
+  returns boolean
+  language sql immutable
+begin atomic
+  select argv[0] = 'sql' and argv[3] is null and argv[1] <> '' and strpos(argv[2], '"') = 0;
+end;
+comment on function pgqueue._is_plain_trigger(text[]) is 'Whether the trigger enqueues a job without options, of columns with plain names';
+
+create function pgqueue._seen_columns(relation oid, argv text[])
+  returns text
+  language sql stable
+begin atomic
+  select concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
+end;
+comment on function pgqueue._seen_columns(oid, text[]) is 'The note that the columns of a trigger were found to be plain';
+
+create function pgqueue._has_seen(seen text, relation oid, argv text[])
+  returns boolean
+  language sql stable
+begin atomic
+  select coalesce(argv[2], '') = '' or strpos(seen, pgqueue._seen_columns(relation, argv)) > 0;
+end;
+comment on function pgqueue._has_seen(text, oid, text[]) is 'Whether row triggers have looked at these columns in this statement';
+
+create function pgqueue._see_columns(relation oid, argv text[])
   returns boolean
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+begin
+  if pgqueue._is_plain(relation, string_to_array(argv[2], ',')) then
+    perform pgqueue._keep_captured(current_setting('pgqueue.captured_settings', true) || pgqueue._seen_columns(relation, argv));
+    return true;
+  end if;
+  return false;
+end
+$$;
+comment on function pgqueue._see_columns(oid, text[]) is 'Looks at the columns of a trigger, once in a statement. False: their text is not that of JSON';
+
+create function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb)
+  returns boolean
+  language plpgsql volatile
+as $$
 declare
-  fingerprint text := pgqueue._fingerprint(caller_search_path);
-  kept text := current_setting('pgqueue.captured_settings', true);
-  digest bytea;
-  settings jsonb;
-  columns text[];
-  params text[];
-  name text;
-  seen text;
-  cookie bigint;
+  mine pgqueue.own_statement;
+  name pg_catalog.text;
+  params pg_catalog.text[];
+  nobody_sleeps boolean;
 begin
   -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of
-  -- JSON, is one INSERT. All else takes the longer way.
-  if argv[0] <> 'sql' or argv[3] is not null or coalesce(argv[1], '') = '' or strpos(argv[2], '"') > 0
-     or current_setting('pgqueue.inherit', true) <> '' then
+  -- JSON, is one look and one INSERT. All else takes the longer way. No SET clause: it would hide the search_path.
+  if pgqueue._is_plain_trigger(argv) is not true then
     return false;
   end if;
-  -- For all rows but the first.
-  select s.digest into digest from pgqueue.own_seal s;
-  if starts_with(kept, fingerprint) and encode(substr(digest, 1, 16), 'hex') = current_setting('pgqueue.captured_seal', true) then
-    settings := split_part(substr(kept, length(fingerprint) + 1), chr(30), 2);
-  else
-    settings := pgqueue._capture_settings(caller_search_path);
-    digest := pgqueue._keep_captured(concat(fingerprint, chr(30), settings, chr(30)));
-    kept := current_setting('pgqueue.captured_settings', true);
-  end if;
-  columns := string_to_array(nullif(argv[2], ''), ',');
-  if columns is not null then
-    -- Types are looked up once in a statement; what was seen is kept under the seal.
-    seen := concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
-    if strpos(kept, seen) = 0 then
-      if not pgqueue._is_plain(relation, columns) then
-        return false;
-      end if;
-      digest := pgqueue._keep_captured(kept || seen);
+  select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+  if mine.cookie is null then
+    perform pgqueue._statement_settings();
+    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+    if mine.cookie is null then
+      return false;
     end if;
-    foreach name in array columns loop
-      params := params || (row_json ->> btrim(name));
-    end loop;
   end if;
-  -- Nobody is given the handle of such a job: the half of the digest that is kept nowhere does for its cookie.
-  cookie := ('x' || encode(substr(digest, 17, 8), 'hex'))::bit(64)::bigint;
+  if not pgqueue._has_seen(mine.seen, relation, argv) then
+    if not pgqueue._see_columns(relation, argv) then
+      return false;
+    end if;
+    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+  end if;
+  foreach name in array pg_catalog.string_to_array(coalesce(argv[2], ''), ',') loop
+    params := pg_catalog.array_append(params, pg_catalog.jsonb_extract_path_text(row_json, pg_catalog.btrim(name)));
+  end loop;
   insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
-  values (cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(settings), pgqueue._inherited_timeout(settings));
-  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext('default')) then
+  values (mine.cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(mine.settings),
+          pgqueue._inherited_timeout(mine.settings))
+  returning pgqueue._nobody_sleeps('default') into nobody_sleeps;
+  if not nobody_sleeps then
     perform pgqueue._wake('default');
   end if;
   return true;
 end
 $$;
-comment on function pgqueue._enqueue_row(text[], oid, jsonb, text) is 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
+comment on function pgqueue._enqueue_row(text[], oid, jsonb) is 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
 
 create function pgqueue._is_plain(relation oid, columns text[])
   returns boolean
@@ -172,7 +235,7 @@ begin
                   transition);
   end if;
   return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
-                       select pgqueue._random_bigint(), $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
+                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
                 (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)), transition);
 end
 $$;
@@ -274,6 +337,8 @@ begin
   if argv[0] = 'task' then
     return job;
   end if;
+  -- Nobody is given the handles of these jobs: one cookie does for all.
+  job.cookie := pgqueue._random_bigint();
   job.session_id := pgqueue._session_id();
   job.queue := coalesce(options ->> 'queue', 'default');
   job.priority := coalesce((options ->> 'priority')::int, 0);

@@ -15,7 +15,7 @@ grant execute on function pgqueue._cut(text, int), pgqueue._command_tag(text, bi
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 -- Users: the public functions, and the parts of them that run as the caller.
-grant select on pgqueue.own_key, pgqueue.own_seal, pgqueue.own_session_seal, pgqueue.own_session, pgqueue.own_settings to pgqueue_user;
+grant select on pgqueue.own_key, pgqueue.own_seal, pgqueue.own_session_seal, pgqueue.own_session, pgqueue.own_settings, pgqueue.own_statement to pgqueue_user;
 grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff,
               label, unique_key, payload)
   on pgqueue.outbox to pgqueue_user;
@@ -31,10 +31,10 @@ grant execute on function
   pgqueue.enqueue_trigger()
   to pgqueue_user;
 grant execute on function
-  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._refuse_message(pgqueue.message),
-  pgqueue._inherited(jsonb), pgqueue._with_durability(jsonb, text), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._begin_session(),
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._refuse_message(pgqueue.message),
+  pgqueue._inherited(jsonb), pgqueue._with_durability(jsonb, text), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._cookie(bytea, bigint), pgqueue._begin_session(),
   pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
-  pgqueue._keep_captured(text), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
+  pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._over_loopback(text, oid, bigint, text, text), pgqueue._close_loopback(),
   pgqueue._call(text, jsonb), pgqueue._require_enrolled(), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
   pgqueue._doze(bigint, boolean, timestamptz, float8), pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval), pgqueue._forward_notices(jsonb),
@@ -42,7 +42,8 @@ grant execute on function
   pgqueue._consume_result(pgqueue.handle), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),
   pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb),
   pgqueue._trigger_columns(text[]), pgqueue._row_params(text[], jsonb, oid), pgqueue._row_params_query(text[]),
-  pgqueue._enqueue_row(text[], oid, jsonb, text), pgqueue._is_plain(oid, text[]), pgqueue._transition_query(text[], text, oid, text),
+  pgqueue._enqueue_row(text[], oid, jsonb), pgqueue._is_plain_trigger(text[]), pgqueue._seen_columns(oid, text[]),
+  pgqueue._has_seen(text, oid, text[]), pgqueue._see_columns(oid, text[]), pgqueue._is_plain(oid, text[]), pgqueue._transition_query(text[], text, oid, text),
   pgqueue._trigger_options(text[]), pgqueue._trigger_job(text[], jsonb),
   pgqueue._check_options(text, text, int, interval, timestamptz, timestamptz, interval, int, interval, text),
   pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, bigint),
