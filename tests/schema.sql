@@ -778,6 +778,8 @@ declare
   begun_at timestamptz;
   seconds float8;
   ids bigint[] := '{}';
+  -- Now and then those get a turn who would wait for ever behind higher priorities.
+  is_generous boolean := random() < 0.1;
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
   perform set_config('synchronous_commit', 'off', true);
@@ -793,16 +795,23 @@ begin
     for id, token, queue, redelivered, message in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name from unnest(_claim.queues) u (name)
+      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
+      from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.rank) as place
+      select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+      union all
+      select o.id, 0, wanted.is_async
+      from wanted
+      cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
+                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
+      where is_generous
     ), picked as materialized (
-      -- A turn for each queue, the first messages of each before the second.
-      select c.id, c.place from candidate c order by c.place limit max_count - cardinality(ids)
+      -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
+      select c.id, c.place, c.is_async from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
@@ -811,7 +820,9 @@ begin
       returning m.id
     ), claimed as (
       update pgqueue.message m
-      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767)
+      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
+          -- As the job itself or its session said, else as its queue says.
+          settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
       where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
       returning m.*, p.place
@@ -823,6 +834,8 @@ begin
                 and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
                 and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
              then to_json(c.submitter::bigint)
+           when _claim.kind = 'batch' then pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout,
+                                                                 c.kept, c.label)
            else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
                                      c.timeout, c.kept, c.label) end
     from claimed c
@@ -840,6 +853,10 @@ begin
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
     memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
+  elsif current_setting('pgqueue.claim_memory', true) is null then
+    -- The first claim of a session is planned, which says nothing of how much is dead.
+    perform set_config('pgqueue.claim_memory', '{}', false);
+    return;
   elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
@@ -1854,15 +1871,15 @@ COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the 
 CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 begin
   -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
-  if to_regprocedure(format('pgqueue_run.job_%s(bigint, bigint, bigint)', role)) is not null then
-    execute format('drop function pgqueue_run.job_%s(bigint, bigint, bigint)', role);
-    execute format('drop procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text)', role);
+  if to_regproc(format('pgqueue_run.job_%s', role)) is not null then
+    execute format('drop function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s', role);
+    execute format('drop procedure pgqueue_run.jobs_%s', role);
   end if;
 end
-$$;
+$_$;
 
 COMMENT ON FUNCTION pgqueue._drop_runner(role oid) IS 'Drops the runner of a role';
 
@@ -1899,7 +1916,7 @@ CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABL
     AS $$
   select j.id, j.label, case when j.has_details then left(j.sql, 200) end, j.attempts::int, j.state::text,
          extract(epoch from coalesce(j.started_at, j.ended_at))::float8, extract(epoch from j.ended_at)::float8,
-         case when j.has_details then pgqueue._command_tag(j.sql, j.row_count) end, j.error
+         case when j.has_details then coalesce(array_to_string(j.command_tags[1:10], ', '), pgqueue._command_tag(j.sql, j.row_count)) end, j.error
   -- Thousands are asked for at once: nobody reads the statements of that many.
   from (select h.*, row_number() over () <= detailed or h.state <> 'succeeded' as has_details from pgqueue.history h where h.id = any (ids)) j
 $$;
@@ -1989,8 +2006,8 @@ begin
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
-  if durability = 'async' then
-    settings := settings || '{"synchronous_commit": "off"}';
+  if durability is not null then
+    settings := pgqueue._with_durability(settings, durability);
   end if;
   if unique_keys is null then
     return query
@@ -2911,6 +2928,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_trigger(argv text[]) IS 'Whether the trigger enqueues a job without options, of columns with plain names';
 
+CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT json_build_object('id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter), 'timeout_ms', ((EXTRACT(epoch FROM timeout) * (1000)::numeric))::bigint, 'keep_result', (kept <> 'none'::pgqueue.result_kept), 'attempt', (attempts + 1), 'queue', queue, 'label', label) AS json_build_object;
+END;
+
+COMMENT ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as an executor of the top-level lane needs it';
+
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2924,10 +2949,7 @@ CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priori
       'lang', 'sql', 'task', 'pgqueue.job', 'id', 'job-' || id, 'root_id', 'job-' || id, 'parent_id', null, 'group', null,
       'shadow', label, 'argsrepr', left(sql, 200), 'kwargsrepr', '{}', 'origin', pg_get_userbyid(submitter), 'retries', attempts,
       'eta', null, 'expires', null, 'timelimit', json_build_array(null, null), 'ignore_result', true,
-      'job', json_build_object(
-        'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
-        'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
-        'queue', queue, 'label', label)),
+      'job', pgqueue._job_document(id, token, queue, attempts, submitter, sql, params, settings, timeout, kept, label)),
     'properties', json_build_object(
       'delivery_mode', 2, 'priority', priority, 'correlation_id', 'job-' || id, 'reply_to', null,
       'delivery_info', json_build_object('exchange', '', 'routing_key', queue, 'redelivered', deliveries > 1)))
@@ -3317,19 +3339,41 @@ begin
   end if;
   perform pgqueue._drop_runner(role);
   execute format($body$
+    create function pgqueue_run.take_%1$s(id bigint, token bigint, lock_key bigint, out sql text, out params text[], out settings jsonb)
+      language plpgsql volatile security definer
+      set search_path = pg_catalog, pg_temp
+    as $take$
+    declare
+      expires_at timestamptz;
+      are_locked boolean;
+    begin
+      select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
+      from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
+      if not found then
+        return;
+      elsif exists (select from pgqueue.request r where r.id = take_%1$s.id and r.kind = 'cancel') then
+        sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+        return;
+      elsif expires_at <= clock_timestamp() then
+        sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
+        return;
+      end if;
+      -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
+      are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+    end
+    $take$
+  $body$, role);
+  execute format($body$
     create function pgqueue_run.job_%1$s(id bigint, token bigint, lock_key bigint)
       returns bigint
       language plpgsql volatile security definer
     as $run$
     declare
-      job record := pgqueue._take_job(id, token, lock_key);
+      job record := pgqueue_run.take_%1$s(id, token, lock_key);
       row_count bigint := -1;
     begin
-      if job.submitter operator(pg_catalog.=) current_user is not true then
-        if job.sql is null then
-          return null;
-        end if;
-        raise exception using errcode = '42501', message = pg_catalog.concat('job ', id, ' is not a job of role ', current_user);
+      if job.sql is null then
+        return null;
       end if;
       -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
       -- what the job names, nor the quotes in its text for something else.
@@ -3391,16 +3435,18 @@ begin
     end
     $run$
   $body$, role);
-  execute format('revoke all on function pgqueue_run.job_%s(bigint, bigint, bigint) from public', role);
-  execute format('grant execute on function pgqueue_run.job_%s(bigint, bigint, bigint) to pgqueue_worker', role);
-  execute format('revoke all on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) from public', role);
-  execute format('grant execute on procedure pgqueue_run.jobs_%s(bigint[], bigint[], bigint, text) to pgqueue_worker', role);
+  -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
+  execute format('revoke all on function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s from public', role);
+  execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
+  execute format('grant execute on function pgqueue_run.take_%s to %s', role, role::regrole);
+  execute format('grant execute on function pgqueue_run.job_%s to pgqueue_worker', role);
+  execute format('grant execute on procedure pgqueue_run.jobs_%s to pgqueue_worker', role);
   -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
   execute format('grant create on schema pgqueue_run to %s', role::regrole);
-  execute format('alter function pgqueue_run.job_%s(bigint, bigint, bigint) owner to %s', role, role::regrole);
+  execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);
   execute format('revoke create on schema pgqueue_run from %s', role::regrole);
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
@@ -3437,10 +3483,12 @@ CREATE TABLE pgqueue.queue (
     max_deliveries integer,
     dead_letter_exchange text,
     dead_letter_routing_key text,
+    durability text,
     used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
     CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
     CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
+    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
     CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
     CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
     CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
@@ -3449,6 +3497,8 @@ CREATE TABLE pgqueue.queue (
 COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
 
 COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+
+COMMENT ON COLUMN pgqueue.queue.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 
 COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
 
@@ -3503,7 +3553,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) IS 'Whether an error says that a statement cannot run inside a function';
 
-CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint, rank bigint)
+CREATE FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint)
+    LANGUAGE plpgsql ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  first_level int := (select (n.rank >> 58)::int from pgqueue._next_ready(kind, queue, 1, bounds) n);
+begin
+  if first_level < 9 then
+    return query
+    select m.id
+    -- Any of the lower levels, lest one of them is always passed over.
+    from pgqueue._next_ready(kind, queue, max_count, bounds, first_level + 1 + floor(random() * (9 - first_level))::int) n
+    join pgqueue.message m on m.id = n.id
+    where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks some messages of a queue that have waited for more than a minute behind higher priorities';
+
+CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer DEFAULT 0) RETURNS TABLE(id bigint, rank bigint)
     LANGUAGE plpgsql SECURITY DEFINER ROWS 100
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3513,7 +3584,7 @@ begin
     return query
     select m.id, m.rank
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.rank >= first_level::bigint << 58
     order by m.rank
     limit max_count
     for update skip locked;
@@ -3521,7 +3592,7 @@ begin
     -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
     return query
     select m.id, m.rank
-    from generate_series(0, 9) p (level)
+    from generate_series(first_level, 9) p (level)
     cross join lateral (
       select r.id, r.rank
       from pgqueue.message r
@@ -3536,7 +3607,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
 
 CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
     LANGUAGE sql
@@ -3821,8 +3892,8 @@ begin
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
-  if durability = 'async' then
-    settings := settings || '{"synchronous_commit": "off"}';
+  if durability is not null then
+    settings := pgqueue._with_durability(settings, durability);
   end if;
   loop
     if submitter is null then
@@ -4744,7 +4815,9 @@ begin
 exception when insufficient_privilege then
   -- A setting that the server does not know is a superuser's to set for a database.
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
-    using hint = format('To have them in every session, let a superuser run: alter database %I set pg_background.max_workers = 16', current_database());
+    using hint = (select 'To have them in every session, let a superuser run: '
+                    || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
+                  from (values ('max_workers', '16'), ('default_queue_size', '65536'), ('worker_timeout', '0')) s (name, value));
 end
 $$;
 
@@ -5114,32 +5187,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._swap_settings(settings jsonb) IS 'Sets settings for the rest of the transaction and returns what they were';
 
-CREATE FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) RETURNS record
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  expires_at timestamptz;
-  are_locked boolean;
-begin
-  select pg_get_userbyid(q.submitter), q.sql, q.params, q.settings, q.expires_at into submitter, sql, params, settings, expires_at
-  from pgqueue.message q where q.id = _take_job.id and q.token = _take_job.token and q.kind = 'job' for update;
-  if not found then
-    return;
-  elsif exists (select from pgqueue.request r where r.id = _take_job.id and r.kind = 'cancel') then
-    sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
-    return;
-  elsif expires_at <= clock_timestamp() then
-    sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %s before a worker began it', expires_at)));
-    return;
-  end if;
-  -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-  are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) IS 'First in the transaction of a job in the batch lane: what to run, and as whom. All NULL: it has ended, or the claim is lost. The token is the key to it';
-
 CREATE FUNCTION pgqueue._task_group(group_id text) RETURNS bytea
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -5275,8 +5322,12 @@ begin
       -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
       perform pgqueue._make_partitions();
       perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
-    exception when lock_not_available then
-      null;  -- the next tick tries again; there are three days of partitions ahead
+    exception
+      when lock_not_available then
+        null;  -- the next tick tries again; there are three days of partitions ahead
+      when others then
+        -- An event trigger that refuses it, say. Lost workers' messages are to be rescued all the same.
+        raise warning 'days of history and results could not be made or dropped: %', sqlerrm;
     end;
   end if;
   return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
@@ -5840,6 +5891,13 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) IS 'A kombu message that says where and why it died';
 
+CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN CASE WHEN (durability = 'async'::text) THEN (settings || '{"synchronous_commit": "off"}'::jsonb) WHEN ((durability = 'sync'::text) AND (COALESCE((settings ->> 'synchronous_commit'::text), 'off'::text) = 'off'::text)) THEN (settings || '{"synchronous_commit": "on"}'::jsonb) ELSE settings END;
+
+COMMENT ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) IS 'The settings of a job that says how durable it is to be';
+
 CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
     LANGUAGE sql
     BEGIN ATOMIC
@@ -6285,6 +6343,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) IS 'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
 
+CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if queue is null or octet_length(queue) not between 1 and 255 then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  elsif durability is null or durability not in ('sync', 'async') then
+    raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
+  end if;
+  insert into pgqueue.queue as q (name, durability, declared_by) values (set_durability.queue, set_durability.durability, null)
+  on conflict (name) do update set durability = excluded.durability;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue.set_durability(queue text, durability text) IS 'How jobs of a queue commit that do not say so themselves: sync, or async (a crash of the server undoes the last moments)';
+
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6686,7 +6761,8 @@ CREATE VIEW pgqueue.queues AS
     COALESCE(q.paused, false) AS paused,
     ( SELECT count(*) AS count
            FROM pgqueue.worker w
-          WHERE (n.queue = ANY (w.queues))) AS consumers
+          WHERE (n.queue = ANY (w.queues))) AS consumers,
+    COALESCE(q.durability, 'sync'::text) AS durability
    FROM ((( SELECT queue.name AS queue
            FROM pgqueue.queue
         UNION
@@ -7499,6 +7575,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
@@ -7568,7 +7646,9 @@ REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM P
 
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
@@ -7798,9 +7878,6 @@ GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, conte
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._take_job(id bigint, token bigint, lock_key bigint, OUT submitter text, OUT sql text, OUT params text[], OUT settings jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_worker;
@@ -7886,6 +7963,9 @@ GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
@@ -7941,6 +8021,9 @@ GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
