@@ -45,6 +45,9 @@ _SERVERS_NETWORK = (
     " -c client_connection_check_interval=5s"
 )
 
+#: How often a session runs a query before the server is asked to keep its plan: to plan a call takes longer than most.
+_PREPARE_AFTER = 3
+
 _sessions: set[Session] = set()
 
 
@@ -202,6 +205,8 @@ class Database:
                 return session
             close_session(session)
         session = open_session(self.conninfo, self.application_name)
+        if can_prepare(session):
+            session.prepare_threshold = _PREPARE_AFTER
         self._lent[session] = generation
         return session
 
@@ -222,6 +227,18 @@ class Database:
         self._generation = 0
         #: Of each thread: the session of its transaction.
         self._own = threading.local()
+
+
+def can_prepare(session: Session) -> bool:
+    """Tell whether the server process behind a session stays the same: whether no pooler says that it is another's.
+
+    Behind a pooler a prepared statement may be missing, or be another client's of the same name.
+
+    Raises:
+        psycopg.OperationalError: the session is lost.
+    """
+    [(pid,)] = session.execute(query("server_pid")).fetchall()
+    return bool(pid == session.info.backend_pid)
 
 
 def is_quiet(session: Session) -> bool:

@@ -3526,6 +3526,18 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._member_settings() IS 'pgqueue._settings for the first launch of a member of pgbackground_role as well';
 
+CREATE FUNCTION pgqueue._message_ttl(queue text) RETURNS interval
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- Not a function in SQL: that would be planned at each call, and this is asked for each message.
+  return (select q.message_ttl from pgqueue.queue q where q.name = queue);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._message_ttl(queue text) IS 'The x-message-ttl of a queue; NULL: it has none';
+
 CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
     LANGUAGE sql
     BEGIN ATOMIC
@@ -3846,15 +3858,13 @@ declare
   reached int := 0;
   due_at timestamptz := case when eta > clock_timestamp() then eta end;
 begin
+  if exchange = '' then
+    -- What nearly all messages do: each expression counts here.
+    perform pgqueue._put_task(routing_key, message, priority, due_at, least(expires, clock_timestamp() + pgqueue._message_ttl(routing_key)));
+    return 1;
+  end if;
   for target in select * from pgqueue._route(exchange, routing_key) loop
-    if target.queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
-      raise exception 'permission denied to control workers'
-        using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
-    end if;
-    insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
-    values (target.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-            least(greatest(coalesce(_publish.priority, 0), 0), 9), due_at, least(expires, clock_timestamp() + target.message_ttl), message);
-    perform pgqueue._wake_for(target.queue, due_at);
+    perform pgqueue._put_task(target.queue, message, priority, due_at, least(expires, clock_timestamp() + target.message_ttl));
     reached := reached + 1;
   end loop;
   return reached;
@@ -3933,6 +3943,28 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) IS 'Inserts a job. submitter NULL: as the role that runs, which the table sees by itself';
+
+CREATE FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
+    raise exception 'permission denied to control workers'
+      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
+  end if;
+  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+  values (_put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+          least(greatest(coalesce(_put_task.priority, 0), 0), 9), _put_task.due_at, _put_task.expires, message);
+  if due_at is null then
+    perform pgqueue._wake(queue);
+  else
+    perform pgqueue._wake_for(queue, due_at);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) IS 'Puts a kombu message into a queue, in the caller''s transaction';
 
 CREATE FUNCTION pgqueue._python_repr(value jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -7642,6 +7674,10 @@ REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
@@ -7691,6 +7727,10 @@ GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._python_repr(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._python_repr(value jsonb) TO pgqueue_user;

@@ -18,7 +18,7 @@ from psycopg import pq
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 
-from ..database import close_session, is_quiet, open_session
+from ..database import can_prepare, close_session, is_quiet, open_session
 from ..sql import query
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ class Inquiry:
         self._watcher = watcher
         self._session: Session | None = None
         self._fileno = -1
+        self._can_prepare = False
+        #: The names of the statements that the server has planned; the types follow from the values.
+        self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
         self._has_news = False
         self._steps: Steps | None = None
         self._results: list[pq.abc.PGresult] = []
@@ -78,7 +81,11 @@ class Inquiry:
             text, names = numbered(name)
             transformer = Transformer(session)
             values = transformer.dump_sequence([params[each] for each in names], [PyFormat.AUTO] * len(names))
-            session.pgconn.send_query_params(text, values, transformer.types, transformer.formats)
+            types = tuple(transformer.types or ())
+            if self._can_prepare:
+                session.pgconn.send_query_prepared(self._prepare(session, text, types), values, transformer.formats)
+            else:
+                session.pgconn.send_query_params(text, values, types, transformer.formats)
             while session.pgconn.flush():
                 select.select([], [self._fileno], [])
         except psycopg.Error as failure:
@@ -136,9 +143,21 @@ class Inquiry:
         if self._session is None:
             self._session = open_session(self._database.conninfo, self._database.application_name, is_watched=True)
             self._fileno = self._session.fileno()
+            self._can_prepare = can_prepare(self._session)
+            self._prepared.clear()
             self._has_news = False
             self._watcher.watch(self._fileno, self._on_readable)
         return self._session
+
+    def _prepare(self, session: Session, text: bytes, types: tuple[int, ...]) -> bytes:
+        name = self._prepared.get((text, types))
+        if name is None:
+            name = b"inquiry_%d" % len(self._prepared)
+            result = session.pgconn.prepare(name, text, types)
+            if result.status != pq.ExecStatus.COMMAND_OK:
+                raise error_from_result(result, session.info.encoding)
+            self._prepared[text, types] = name
+        return name
 
     def _on_readable(self) -> None:
         self._has_news = True

@@ -159,3 +159,22 @@ def test_a_transaction_is_of_its_thread_alone(db: Database, sessions: Sessions) 
 
     assert seen == [False]
     assert not sessions.is_in_transaction
+
+
+def test_the_server_plans_once_what_a_session_asks_again_and_again(db: Database, sessions: Sessions) -> None:
+    for _ in range(5):
+        sessions.fetch("queue_size", queue="q")
+
+    with sessions.session() as session:
+        [(statement,)] = session.execute("select statement from pg_prepared_statements").fetchall()
+    assert "_queue_size" in statement
+
+
+def test_a_prepared_query_goes_on_when_its_function_is_made_anew(db: Database, sessions: Sessions) -> None:
+    for _ in range(5):
+        assert sessions.fetch("queue_size", queue="q") == [(0,)]
+
+    definition = db.fetch_value("select pg_get_functiondef('pgqueue._queue_size(text)'::regprocedure)")
+    db.execute("begin; drop function pgqueue._queue_size(text); " + definition + "; commit")
+
+    assert sessions.fetch("queue_size", queue="q") == [(0,)]

@@ -55,6 +55,15 @@ def start_pooled_worker(db: Database, pooled_dsn: str, start_worker: Callable[..
     return start
 
 
+def test_nothing_is_prepared_where_the_next_transaction_may_be_another_sessions(pooled_dsn: str) -> None:
+    sessions = Sessions.for_dsn(pooled_dsn)
+    for _ in range(10):
+        sessions.fetch("queue_size", queue="q")
+
+    with sessions.session() as session:
+        assert session.execute("select name from pg_prepared_statements").fetchall() == []
+
+
 def test_tasks_results_canvas_jobs_and_remote_control_work(
     db: Database, pooled_dsn: str, app: Celery, start_pooled_worker: Callable[..., Worker]
 ) -> None:

@@ -274,6 +274,40 @@ end
 $$;
 comment on function pgqueue._route(text, text) is 'The queues that a message reaches (AMQP 0-9-1, 3.1.3)';
 
+create function pgqueue._message_ttl(queue text)
+  returns interval
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not a function in SQL: that would be planned at each call, and this is asked for each message.
+  return (select q.message_ttl from pgqueue.queue q where q.name = queue);
+end
+$$;
+comment on function pgqueue._message_ttl(text) is 'The x-message-ttl of a queue; NULL: it has none';
+
+create function pgqueue._put_task(queue text, message json, priority int, due_at timestamptz, expires timestamptz)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
+    raise exception 'permission denied to control workers'
+      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
+  end if;
+  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+  values (_put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+          least(greatest(coalesce(_put_task.priority, 0), 0), 9), _put_task.due_at, _put_task.expires, message);
+  if due_at is null then
+    perform pgqueue._wake(queue);
+  else
+    perform pgqueue._wake_for(queue, due_at);
+  end if;
+end
+$$;
+comment on function pgqueue._put_task(text, json, int, timestamptz, timestamptz) is 'Puts a kombu message into a queue, in the caller''s transaction';
+
 create function pgqueue._publish(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
   returns int
   language plpgsql volatile
@@ -284,15 +318,13 @@ declare
   reached int := 0;
   due_at timestamptz := case when eta > clock_timestamp() then eta end;
 begin
+  if exchange = '' then
+    -- What nearly all messages do: each expression counts here.
+    perform pgqueue._put_task(routing_key, message, priority, due_at, least(expires, clock_timestamp() + pgqueue._message_ttl(routing_key)));
+    return 1;
+  end if;
   for target in select * from pgqueue._route(exchange, routing_key) loop
-    if target.queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
-      raise exception 'permission denied to control workers'
-        using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
-    end if;
-    insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
-    values (target.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-            least(greatest(coalesce(_publish.priority, 0), 0), 9), due_at, least(expires, clock_timestamp() + target.message_ttl), message);
-    perform pgqueue._wake_for(target.queue, due_at);
+    perform pgqueue._put_task(target.queue, message, priority, due_at, least(expires, clock_timestamp() + target.message_ttl));
     reached := reached + 1;
   end loop;
   return reached;
