@@ -304,7 +304,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._auto_delete(queues text[]) IS 'Deletes those of these queues that are auto-delete and that nobody consumes';
 
-CREATE FUNCTION pgqueue._await_end(id bigint, max_ms integer) RETURNS void
+CREATE FUNCTION pgqueue._await_end(role oid, id bigint, max_ms integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -314,7 +314,11 @@ declare
   since timestamptz := clock_timestamp();
   until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
 begin
-  while clock_timestamp() < until and exists (select from pgqueue.message m where m.id = _await_end.id) loop
+  while clock_timestamp() < until and exists (
+    -- Nobody learns from the time that this takes when another role's job ends.
+    select from pgqueue.message m
+    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member')))
+  loop
     if pg_try_advisory_lock_shared(class, key) then
       perform pg_advisory_unlock_shared(class, key),
               -- It does not run yet.
@@ -327,7 +331,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._await_end(id bigint, max_ms integer) IS 'Sleeps in the gate until a job has ended or so long, a second at most: the caller cannot be canceled meanwhile before PostgreSQL 17';
+COMMENT ON FUNCTION pgqueue._await_end(role oid, id bigint, max_ms integer) IS 'Sleeps in the gate until a job has ended or so long, a second at most: the caller cannot be canceled meanwhile before PostgreSQL 17';
 
 CREATE FUNCTION pgqueue._await_results(task_ids text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -682,6 +686,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._capture_settings(caller_search_path text) IS 'The settings made in this session, which its jobs inherit';
 
+CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if submitter is null then
+    raise exception 'job % is not known', handle.id
+      using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
+  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
+    raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
+  elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
+    raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) IS 'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie';
+
 CREATE FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1028,17 +1050,18 @@ COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags 
 CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  place record;
+  ended pgqueue.history := pgqueue._ended_job(handle.id);
 begin
-  select * into place from pgqueue._locate(role, handle, '42704') l;
-  if place.kept <> 'once' then
+  perform pgqueue._check_handle(role, handle, ended.submitter, ended.cookie, '42704');
+  if ended.kept <> 'once' then
     return true;
   end if;
-  perform set_config('synchronous_commit', 'off', true);
   delete from pgqueue.tracked_job t where t.id = handle.id;
-  delete from pgqueue.result r where r.id = handle.id;
+  delete from pgqueue.result r
+  where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h';
   return found;
 end
 $$;
@@ -1910,6 +1933,26 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) IS 'The result of a tracked job was read to its end: now it is consumed, and the job no longer tracked';
 
+CREATE FUNCTION pgqueue._ended_job(id bigint) RETURNS pgqueue.history
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+  ended pgqueue.history;
+begin
+  -- Most are asked for as soon as they have ended: then one partition is read, not all of them.
+  select h.* into ended from pgqueue.history h
+  where h.id = _ended_job.id and h.ended_at > statement_timestamp() - interval '1 h' and h.ended_at < statement_timestamp() + interval '1 min';
+  if not found then
+    select h.* into ended from pgqueue.history h where h.id = _ended_job.id;
+  end if;
+  return ended;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._ended_job(id bigint) IS 'A job that has ended; NULLs if there is none';
+
 CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABLE(id bigint, label text, preview text, attempts integer, state text, started_at double precision, ended_at double precision, command_tag text, error jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2643,8 +2686,7 @@ begin
     raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
   end if;
   if op in ('status', 'result') and args ? 'wait_ms' then
-    perform pgqueue._locate(role, handle, case op when 'status' then '55000' else '42704' end);
-    perform pgqueue._await_end(handle.id, (args ->> 'wait_ms')::int);
+    perform pgqueue._await_end(role, handle.id, (args ->> 'wait_ms')::int);
   end if;
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
@@ -3163,6 +3205,7 @@ CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie te
 declare
   submitter oid;
   cookie bigint;
+  ended pgqueue.history;
 begin
   live := true;
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
@@ -3174,17 +3217,13 @@ begin
     -- A job moves from the queue to the history and never back, so looking there second finds it.
     live := false;
     running := false;
-    select h.submitter, h.cookie, h.kept, h.state into submitter, cookie, kept, state
-    from pgqueue.history h where h.id = handle.id;
+    ended := pgqueue._ended_job(handle.id);
+    submitter := ended.submitter;
+    cookie := ended.cookie;
+    kept := ended.kept;
+    state := ended.state;
   end if;
-  if submitter is null then
-    raise exception 'job % is not known', handle.id
-      using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
-  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
-    raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
-  elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
-    raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
-  end if;
+  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie);
 end
 $$;
 
@@ -4199,6 +4238,14 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) IS 'A kombu message as if it had been published there';
 
+CREATE FUNCTION pgqueue._reading_settings(settings jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT jsonb_strip_nulls(jsonb_build_object('DateStyle', (settings -> 'DateStyle'::text), 'IntervalStyle', (settings -> 'IntervalStyle'::text), 'TimeZone', (settings -> 'TimeZone'::text))) AS jsonb_strip_nulls;
+END;
+
+COMMENT ON FUNCTION pgqueue._reading_settings(settings jsonb) IS 'Of the settings under which a result was printed, those that its reader needs';
+
 CREATE FUNCTION pgqueue._reclaim(max_deliveries integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4566,38 +4613,54 @@ COMMENT ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, O
 CREATE FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
-  place record;
   ended pgqueue.history;
+  chunk record;
+  notices jsonb;
+  kept pgqueue.result_kept;
+  running boolean;
+  has_result boolean := false;
 begin
-  select * into place from pgqueue._locate(role, handle, '42704') l;
-  if place.kept = 'none' then
+  if exists (select from pgqueue.message m where m.id = handle.id) then
+    select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
+  end if;
+  if kept is null then
+    ended := pgqueue._ended_job(handle.id);
+    perform pgqueue._check_handle(role, handle, ended.submitter, ended.cookie, '42704');
+    kept := ended.kept;
+  end if;
+  if kept = 'none' then
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
-  elsif place.live then
-    return query select jsonb_build_object('live', true, 'running', place.running);
+  elsif ended.id is null then
+    return query select jsonb_build_object('live', true, 'running', running);
     return;
-  elsif not exists (select from pgqueue.result r where r.id = handle.id and r.seq = 0) then
+  end if;
+  for chunk in
+    select r.seq, r.columns, r.rows, r.output_settings from pgqueue.result r
+    where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
+    order by r.seq
+  loop
+    if chunk.seq < 0 then
+      notices := chunk.rows;
+      continue;
+    elsif chunk.seq = 0 then
+      has_result := true;
+      return next jsonb_build_object(
+        'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
+        'row_count', ended.row_count, 'output_settings', pgqueue._reading_settings(chunk.output_settings), 'notices', notices,
+        'columns', pgqueue._typed_columns(chunk.columns));
+    end if;
+    if chunk.rows is not null then
+      return next chunk.rows;
+    end if;
+  end loop;
+  if not has_result then
     raise exception 'the result of job % is gone', handle.id
       using errcode = '42704', hint = 'It was read or detached before. The result of a launched job can be read once.';
   end if;
-  select * into ended from pgqueue.history h where h.id = handle.id;
-  return query
-  select jsonb_build_object(
-    'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
-    -- Who reads it sets these for the read: only what bends the text of values.
-    'row_count', ended.row_count, 'output_settings', jsonb_strip_nulls(jsonb_build_object(
-      'DateStyle', r.output_settings -> 'DateStyle', 'IntervalStyle', r.output_settings -> 'IntervalStyle', 'TimeZone', r.output_settings -> 'TimeZone')),
-    'notices', (select n.rows from pgqueue.result n where n.id = handle.id and n.seq = -1),
-    'columns', (select jsonb_agg(c || jsonb_build_object('type',
-                  -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-                  case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
-                from jsonb_array_elements(nullif(r.columns, 'null')) with ordinality e (c, n)
-                left join pg_type t on t.oid = (c ->> 'oid')::oid))
-  from pgqueue.result r where r.id = handle.id and r.seq = 0;
-  return query
-  select r.rows from pgqueue.result r where r.id = handle.id and r.seq >= 0 and r.rows is not null order by r.seq;
 end
 $$;
 
@@ -5415,7 +5478,7 @@ begin
     job := pgqueue._find_tracked(role, args);
     if job.id is not null then
       if args ? 'wait_ms' then
-        perform pgqueue._await_end(job.id, (args ->> 'wait_ms')::int);
+        perform pgqueue._await_end(role, job.id, (args ->> 'wait_ms')::int);
       end if;
       described := pgqueue._describe_tracked(job, (args ->> 'sql_length')::int);
       return next described;
@@ -5643,6 +5706,20 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._trigger_options(argv text[]) IS 'The options of a trigger, once its arguments are found to make sense';
+
+CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_agg((e.c || jsonb_build_object('type',
+         CASE
+             WHEN (t.typtype = 'p'::"char") THEN 'text'::text
+             ELSE format_type(t.oid, ((e.c ->> 'typmod'::text))::integer)
+         END)) ORDER BY e.n) AS jsonb_agg
+    FROM (jsonb_array_elements(NULLIF(_typed_columns.columns, 'null'::jsonb)) WITH ORDINALITY e(c, n)
+      LEFT JOIN pg_type t ON ((t.oid = ((e.c ->> 'oid'::text))::oid)));
+END;
+
+COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb) IS 'The columns of a result with the names of their types';
 
 CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
     LANGUAGE plpgsql
@@ -7308,7 +7385,7 @@ GRANT ALL ON FUNCTION pgqueue._ask_tracked(want_pid integer, want_cookie bigint,
 
 REVOKE ALL ON FUNCTION pgqueue._auto_delete(queues text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._await_end(id bigint, max_ms integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._await_end(role oid, id bigint, max_ms integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._await_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._await_results(task_ids text[]) TO pgqueue_user;
@@ -7359,6 +7436,8 @@ GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie 
 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
@@ -7475,6 +7554,8 @@ REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, erro
 
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._ended_job(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) TO pgqueue_worker;
@@ -7768,6 +7849,8 @@ GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint
 
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
@@ -7961,6 +8044,8 @@ GRANT ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_options(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_options(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_user;

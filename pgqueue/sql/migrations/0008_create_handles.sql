@@ -1,6 +1,44 @@
 -- What is done with a handle: wait, result, cancel, detach, progress. The caller's half runs as the caller and asks over the
 -- loopback, so it sees the present in any isolation level and acts in a read-only transaction; pgqueue._gate is the other half.
 
+create function pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if submitter is null then
+    raise exception 'job % is not known', handle.id
+      using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
+  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
+    raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
+  elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
+    raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
+  end if;
+end
+$$;
+comment on function pgqueue._check_handle(oid, pgqueue.handle, oid, bigint, text) is 'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie';
+
+create function pgqueue._ended_job(id bigint)
+  returns pgqueue.history
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+as $$
+declare
+  ended pgqueue.history;
+begin
+  -- Most are asked for as soon as they have ended: then one partition is read, not all of them.
+  select h.* into ended from pgqueue.history h
+  where h.id = _ended_job.id and h.ended_at > statement_timestamp() - interval '1 h' and h.ended_at < statement_timestamp() + interval '1 min';
+  if not found then
+    select h.* into ended from pgqueue.history h where h.id = _ended_job.id;
+  end if;
+  return ended;
+end
+$$;
+comment on function pgqueue._ended_job(bigint) is 'A job that has ended; NULLs if there is none';
+
 create function pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, out live boolean, out state pgqueue.job_state,
                                 out kept pgqueue.result_kept, out worker_id int, out running boolean)
   language plpgsql volatile security definer
@@ -9,6 +47,7 @@ as $$
 declare
   submitter oid;
   cookie bigint;
+  ended pgqueue.history;
 begin
   live := true;
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
@@ -20,17 +59,13 @@ begin
     -- A job moves from the queue to the history and never back, so looking there second finds it.
     live := false;
     running := false;
-    select h.submitter, h.cookie, h.kept, h.state into submitter, cookie, kept, state
-    from pgqueue.history h where h.id = handle.id;
+    ended := pgqueue._ended_job(handle.id);
+    submitter := ended.submitter;
+    cookie := ended.cookie;
+    kept := ended.kept;
+    state := ended.state;
   end if;
-  if submitter is null then
-    raise exception 'job % is not known', handle.id
-      using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
-  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
-    raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
-  elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
-    raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
-  end if;
+  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie);
 end
 $$;
 comment on function pgqueue._locate(oid, pgqueue.handle, text) is 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
@@ -89,8 +124,7 @@ begin
     raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
   end if;
   if op in ('status', 'result') and args ? 'wait_ms' then
-    perform pgqueue._locate(role, handle, case op when 'status' then '55000' else '42704' end);
-    perform pgqueue._await_end(handle.id, (args ->> 'wait_ms')::int);
+    perform pgqueue._await_end(role, handle.id, (args ->> 'wait_ms')::int);
   end if;
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
@@ -138,7 +172,7 @@ end
 $$;
 comment on function pgqueue._gate(text, oid, bigint, text, text) is 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
 
-create function pgqueue._await_end(id bigint, max_ms int)
+create function pgqueue._await_end(role oid, id bigint, max_ms int)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -149,7 +183,11 @@ declare
   since timestamptz := clock_timestamp();
   until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
 begin
-  while clock_timestamp() < until and exists (select from pgqueue.message m where m.id = _await_end.id) loop
+  while clock_timestamp() < until and exists (
+    -- Nobody learns from the time that this takes when another role's job ends.
+    select from pgqueue.message m
+    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member')))
+  loop
     if pg_try_advisory_lock_shared(class, key) then
       perform pg_advisory_unlock_shared(class, key),
               -- It does not run yet.
@@ -161,7 +199,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgqueue._await_end(bigint, int) is
+comment on function pgqueue._await_end(oid, bigint, int) is
   'Sleeps in the gate until a job has ended or so long, a second at most: the caller cannot be canceled meanwhile before PostgreSQL 17';
 
 create function pgqueue._launch(role oid, args jsonb)
@@ -199,57 +237,96 @@ create function pgqueue._result_of(role oid, handle pgqueue.handle)
   returns setof jsonb
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
-  place record;
   ended pgqueue.history;
+  chunk record;
+  notices jsonb;
+  kept pgqueue.result_kept;
+  running boolean;
+  has_result boolean := false;
 begin
-  select * into place from pgqueue._locate(role, handle, '42704') l;
-  if place.kept = 'none' then
+  if exists (select from pgqueue.message m where m.id = handle.id) then
+    select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
+  end if;
+  if kept is null then
+    ended := pgqueue._ended_job(handle.id);
+    perform pgqueue._check_handle(role, handle, ended.submitter, ended.cookie, '42704');
+    kept := ended.kept;
+  end if;
+  if kept = 'none' then
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
-  elsif place.live then
-    return query select jsonb_build_object('live', true, 'running', place.running);
+  elsif ended.id is null then
+    return query select jsonb_build_object('live', true, 'running', running);
     return;
-  elsif not exists (select from pgqueue.result r where r.id = handle.id and r.seq = 0) then
+  end if;
+  for chunk in
+    select r.seq, r.columns, r.rows, r.output_settings from pgqueue.result r
+    where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
+    order by r.seq
+  loop
+    if chunk.seq < 0 then
+      notices := chunk.rows;
+      continue;
+    elsif chunk.seq = 0 then
+      has_result := true;
+      return next jsonb_build_object(
+        'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
+        'row_count', ended.row_count, 'output_settings', pgqueue._reading_settings(chunk.output_settings), 'notices', notices,
+        'columns', pgqueue._typed_columns(chunk.columns));
+    end if;
+    if chunk.rows is not null then
+      return next chunk.rows;
+    end if;
+  end loop;
+  if not has_result then
     raise exception 'the result of job % is gone', handle.id
       using errcode = '42704', hint = 'It was read or detached before. The result of a launched job can be read once.';
   end if;
-  select * into ended from pgqueue.history h where h.id = handle.id;
-  return query
-  select jsonb_build_object(
-    'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
-    -- Who reads it sets these for the read: only what bends the text of values.
-    'row_count', ended.row_count, 'output_settings', jsonb_strip_nulls(jsonb_build_object(
-      'DateStyle', r.output_settings -> 'DateStyle', 'IntervalStyle', r.output_settings -> 'IntervalStyle', 'TimeZone', r.output_settings -> 'TimeZone')),
-    'notices', (select n.rows from pgqueue.result n where n.id = handle.id and n.seq = -1),
-    'columns', (select jsonb_agg(c || jsonb_build_object('type',
-                  -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-                  case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
-                from jsonb_array_elements(nullif(r.columns, 'null')) with ordinality e (c, n)
-                left join pg_type t on t.oid = (c ->> 'oid')::oid))
-  from pgqueue.result r where r.id = handle.id and r.seq = 0;
-  return query
-  select r.rows from pgqueue.result r where r.id = handle.id and r.seq >= 0 and r.rows is not null order by r.seq;
 end
 $$;
 comment on function pgqueue._result_of(oid, pgqueue.handle) is 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}';
+
+create function pgqueue._reading_settings(settings jsonb)
+  returns jsonb
+  language sql immutable
+begin atomic
+  -- Who reads a result sets these for the read: only what bends the text of values.
+  select jsonb_strip_nulls(jsonb_build_object(
+    'DateStyle', settings -> 'DateStyle', 'IntervalStyle', settings -> 'IntervalStyle', 'TimeZone', settings -> 'TimeZone'));
+end;
+comment on function pgqueue._reading_settings(jsonb) is 'Of the settings under which a result was printed, those that its reader needs';
+
+create function pgqueue._typed_columns(columns jsonb)
+  returns jsonb
+  language sql stable
+begin atomic
+  select jsonb_agg(c || jsonb_build_object('type',
+           -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
+           case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
+  from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n)
+  left join pg_type t on t.oid = (c ->> 'oid')::oid;
+end;
+comment on function pgqueue._typed_columns(jsonb) is 'The columns of a result with the names of their types';
 
 create function pgqueue._consume(role oid, handle pgqueue.handle)
   returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 declare
-  place record;
+  ended pgqueue.history := pgqueue._ended_job(handle.id);
 begin
-  select * into place from pgqueue._locate(role, handle, '42704') l;
-  if place.kept <> 'once' then
+  perform pgqueue._check_handle(role, handle, ended.submitter, ended.cookie, '42704');
+  if ended.kept <> 'once' then
     return true;
   end if;
-  perform set_config('synchronous_commit', 'off', true);
   delete from pgqueue.tracked_job t where t.id = handle.id;
-  delete from pgqueue.result r where r.id = handle.id;
+  delete from pgqueue.result r
+  where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h';
   return found;
 end
 $$;

@@ -136,7 +136,7 @@ begin
     job := pgqueue._find_tracked(role, args);
     if job.id is not null then
       if args ? 'wait_ms' then
-        perform pgqueue._await_end(job.id, (args ->> 'wait_ms')::int);
+        perform pgqueue._await_end(role, job.id, (args ->> 'wait_ms')::int);
       end if;
       described := pgqueue._describe_tracked(job, (args ->> 'sql_length')::int);
       return next described;
