@@ -7,7 +7,7 @@ claims and releases, whoever cancels or detaches, and the tick of another worker
 import psycopg
 import pytest
 
-from tests.harness import eventually, wait_until_blocked
+from tests.harness import wait_until_blocked
 from tests.harness.claimant import Claimant, terminate
 from tests.harness.people import fetch_one, fetch_value, refused
 
