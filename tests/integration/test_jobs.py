@@ -211,3 +211,25 @@ def test_many_rows_come_back_in_order(alice):
     rows = launch(alice, "select n, repeat('x', 100) from generate_series(1, 25000) n").result("n int, t text")
 
     assert [n for n, _text in rows] == list(range(1, 25001))
+
+
+@pytest.mark.slow
+def test_a_job_that_expires_while_it_waits_for_an_executor_never_runs(alice, owner):
+    owner.execute("select pg_advisory_lock(7)")
+    busy = [launch(alice, "select pg_advisory_lock(7)").wait_until("running") for _ in range(2)]
+    expires = fetch_value(owner, "select clock_timestamp() + interval '2 s'")
+    job = launch(alice, "select 1 / 0", expires=expires)
+    eventually(lambda: fetch_value(owner, "select clock_timestamp() > %s", [expires]))
+
+    owner.execute("select pg_advisory_unlock(7)")
+
+    row = job.end()
+    assert (row["state"], row["attempts"], row["started_at"]) == ("expired", 0, None)
+    assert [one.end()["state"] for one in busy] == ["succeeded"] * 2
+
+
+def test_a_short_job_has_a_beginning_though_nobody_saw_it_run(alice):
+    row = launch(alice, "select 1").end()
+
+    assert row["launched_at"] <= row["started_at"] <= row["ended_at"]
+    assert (row["attempts"], row["backend_pid"] is not None) == (1, True)

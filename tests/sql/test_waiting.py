@@ -31,6 +31,21 @@ def test_waiting_ends_with_true_as_soon_as_the_job_has_ended(alice, worker):
         assert fetch_value(alice, "select pgqueue.wait(%s::pgqueue.handle, '10 s')", [handle]) is True
 
 
+def test_a_read_that_is_given_up_while_the_gate_waits_consumes_nothing(alice, worker):
+    handle = fetch_value(alice, "select pgqueue.launch('select 42')")
+
+    for _ in range(3):
+        alice.execute("set statement_timeout = '40ms'")
+        given_up = refused(alice, "select * from pgqueue.result(%s::pgqueue.handle) as (n int)", [handle])
+        alice.execute("reset statement_timeout")
+        assert given_up.sqlstate == "57014"
+        # The loopback, in which the gate may still wait, is fit for use.
+        assert fetch_value(alice, "select pgqueue.wait(%s::pgqueue.handle, '0')", [handle]) is False
+    worker.run_next()
+
+    assert fetch_value(alice, "select n from pgqueue.result(%s::pgqueue.handle) as (n int)", [handle]) == 42
+
+
 @pytest.mark.parametrize(("statement", "outcome"), [("select 1 / 0", "failed"), ("select 1", "succeeded")])
 def test_waiting_says_nothing_of_how_the_job_ended(alice, worker, statement, outcome):
     handle = fetch_value(alice, "select pgqueue.launch(%s)", [statement])
