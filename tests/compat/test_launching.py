@@ -158,6 +158,37 @@ def test_a_job_launched_in_a_security_definer_function_runs_as_its_owner(stage, 
         stage.db.execute(f"drop function public.launch_as_owner; revoke {OTHER} from {APP}")
 
 
+def test_set_role_in_a_job_launched_in_a_security_definer_function_reaches_what_its_owner_may_become(
+    stage, connect, names
+):
+    # The extension refuses it with 42501. Here the job's session is logged in as the owner: docs/pg_background.md.
+    stage.db.create_role("compat_helper", enrolled=False, options="nologin")
+    launch, result = (f"{names.schema}.pg_background_{call}{names.suffix}" for call in ("launch", "result"))
+    stage.db.execute(
+        f"""grant compat_helper to {OTHER};
+            create function public.as_owner(statement text) returns {names.schema}.pg_background_handle
+              language sql security definer as $$ select {launch}(statement) $$;
+            alter function public.as_owner owner to {OTHER};
+            grant {OTHER} to {APP}"""
+    )
+    try:
+        caller = connect(names.version)
+
+        def end(statement):
+            ((pid, cookie),) = caller.execute("select * from public.as_owner(%s)", statement)
+            return f"select * from {result}({pid}, {cookie}) as (name text)"
+
+        assert caller.execute(end("set role compat_helper; select current_user::text")) == [("compat_helper",)]
+        assert caller.execute(end("reset role; select current_user::text")) == [(OTHER,)]
+        for role in (APP, "pgqueue_worker", "postgres"):  # the caller's rights are not the job's
+            assert sqlstate_and_message(caller.error(end(f"set role {role}"))) == (
+                "42501",
+                f'permission denied to set role "{role}"',
+            )
+    finally:
+        stage.db.execute(f"drop function public.as_owner; revoke {OTHER} from {APP}; drop role compat_helper")
+
+
 def test_statements_of_one_string_are_one_transaction(caller):
     handle = caller.launch(
         "create temp table t (x xid8); insert into t values (pg_current_xact_id()); select x = pg_current_xact_id() from t"

@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from tests.compat.conftest import APP
 from tests.compat.names import Notice, sqlstate_and_message
 from tests.harness import eventually
 
@@ -226,6 +227,26 @@ def test_a_lone_procedure_may_commit(caller, table):
         assert caller.execute(f"select n from {table} order by n") == [(1,), (3,)]
     finally:
         caller.execute("drop procedure pg_temp_commits()")
+
+
+def test_a_lone_do_may_commit(caller, table):
+    statement = (
+        f"do $do$ begin insert into {table} values (1); commit; insert into {table} values (2); rollback; end $do$"
+    )
+
+    assert caller.result(caller.launch(statement)) == [("DO",)]
+    assert caller.execute(f"select n from {table}") == [(1,)]
+
+
+@pytest.mark.slow
+def test_a_database_is_created_in_the_background(stage, connect, names):
+    stage.db.execute(f"alter role {APP} createdb")
+    caller = connect(names.version)
+    try:
+        assert caller.result(caller.launch("create database compat_made")) == [("CREATE DATABASE",)]
+        assert caller.result(caller.launch("drop database compat_made")) == [("DROP DATABASE",)]
+    finally:
+        stage.db.execute(f"alter role {APP} nocreatedb")
 
 
 def test_notices_reach_the_reader_of_the_result(caller):

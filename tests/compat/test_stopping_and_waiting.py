@@ -103,6 +103,19 @@ def test_after_the_grace_2_0_gives_up_waiting_and_stops_nothing_hard(connect):
     assert caller.result_error(handle).sqlstate == "57014"
 
 
+def test_2_0_never_ends_the_session_of_a_stubborn_job(stage, connect):
+    caller = connect("2.0")
+    handle = started(caller, STUBBORN.replace("2000", "200"))
+    backend = stage.db.fetch_value("select backend_pid from pgqueue.jobs where id = %s", [handle.pid])
+
+    caller.call("cancel", *handle, 300)
+
+    assert caller.state(handle) == "running"
+    assert caller.result_error(handle).sqlstate == "57014"
+    admin = connect("2.0", "postgres")
+    assert admin.value("select count(*) from pg_stat_activity where pid = %s", backend) == 1
+
+
 @pytest.mark.parametrize("grace", [-2147483648, -1, 0, 3600001, 2147483647])
 def test_a_grace_is_brought_into_range(caller, grace):
     handle = started(caller, "select pg_sleep(60)")

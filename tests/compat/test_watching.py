@@ -114,6 +114,18 @@ def test_statistics_are_this_sessions(caller):
     }
 
 
+def test_a_canceled_job_counts_as_canceled_and_not_as_failed_whatever_error_it_ended_with(caller):
+    handle = caller.launch(
+        "do $do$ begin perform pg_sleep(60); exception when query_canceled then raise exception 'too late'; end $do$"
+    )
+    eventually(lambda: caller.state(handle) == "running", 20)
+    caller.call("cancel", *handle)
+    caller.wait(handle)
+
+    stats = caller.stats()
+    assert (stats["workers_canceled"], stats["workers_failed"], stats["workers_completed"]) == (1, 0, 0)
+
+
 def test_statistics_are_of_now_in_any_transaction(caller):
     caller.execute("begin isolation level repeatable read")
     caller.execute("select 1")

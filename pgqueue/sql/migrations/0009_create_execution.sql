@@ -232,7 +232,8 @@ begin
   if not found then
     return 'gone';
   end if;
-  canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') and sqlstate_ in ('57014', '57P01');
+  -- Whatever it ended with: a job may catch the cancel and fail in its own way.
+  canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
   retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
