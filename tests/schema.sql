@@ -2319,7 +2319,8 @@ begin
   if not found then
     return 'gone';
   end if;
-  canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel') and sqlstate_ in ('57014', '57P01');
+  -- Whatever it ended with: a job may catch the cancel and fail in its own way.
+  canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
   retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
@@ -4872,7 +4873,7 @@ begin
   -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
   -- when one of the settings that jobs inherit has another value than then.
   perform pgqueue._require_enrolled();
-  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}'),
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')), '{}'),
          string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
   into captured, others
   from pg_settings s
@@ -4886,7 +4887,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._session_settings() IS 'The settings of PostgreSQL that were made in this session, but for search_path';
+COMMENT ON FUNCTION pgqueue._session_settings() IS 'The settings of PostgreSQL that were made in this session, or for its login by ALTER ROLE, but for search_path';
 
 CREATE FUNCTION pgqueue._set_background_defaults(is_set boolean) RETURNS void
     LANGUAGE plpgsql

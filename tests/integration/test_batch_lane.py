@@ -133,6 +133,19 @@ def test_a_job_has_the_settings_of_its_launcher_and_leaves_none(alice, bob, owne
     assert [(who or None, word) for who, word in rows] == [(None, fetch_value(owner, "show work_mem"))]
 
 
+def test_what_alter_role_sets_for_the_launcher_holds_in_its_jobs_and_in_no_other(db, alice, bob, owner, executors):
+    owner.execute("alter role alice set work_mem = '7MB'")
+    again = db.connect("alice")
+
+    for session in (again, bob):
+        assert submit(session, WHERE).end()["state"] == "succeeded"
+
+    assert owner.execute("select who, word from seen order by 1").fetchall() == [
+        ("alice", "7MB"),
+        ("bob", fetch_value(owner, "show work_mem")),
+    ]
+
+
 def test_a_job_leaves_nothing_else_in_the_session(alice, bob, owner, executors):
     owner.execute("create sequence numbers; grant all on sequence numbers to public")
     left = """create temp table mine (n int); prepare p as select 1; declare c cursor with hold for select 1;

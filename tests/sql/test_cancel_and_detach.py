@@ -136,7 +136,7 @@ def test_a_worker_hears_of_the_cancels_of_its_claims_only(alice, owner, worker):
     assert refused(alice, stale, [one.id, one.token]).sqlstate == "42501"
 
 
-def test_a_canceled_job_that_ends_with_another_error_has_failed(alice, worker):
+def test_a_canceled_job_is_canceled_whatever_error_it_ended_with_and_keeps_that(alice, worker):
     handle = fetch_value(alice, "select pgqueue.launch('select 1')")
     claim = worker.claim_one()
     executor = worker.executor("alice")
@@ -144,7 +144,8 @@ def test_a_canceled_job_that_ends_with_another_error_has_failed(alice, worker):
     executor.lock(claim)
     alice.execute(CANCEL, [handle])
 
-    assert executor.fail(claim, {"sqlstate": "22012", "message": "division by zero"}) == "failed"
+    assert executor.fail(claim, {"sqlstate": "22012", "message": "division by zero"}) == "canceled"
+    assert fetch_one(alice, "select state::text, sqlstate from pgqueue.jobs") == ("canceled", "22012")
 
 
 def test_a_canceled_job_is_not_retried(alice, worker):

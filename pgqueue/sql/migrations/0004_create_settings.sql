@@ -105,7 +105,7 @@ begin
   -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
   -- when one of the settings that jobs inherit has another value than then.
   perform pgqueue._require_enrolled();
-  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client')), '{}'),
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')), '{}'),
          string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
   into captured, others
   from pg_settings s
@@ -118,7 +118,7 @@ begin
   return captured;
 end
 $$;
-comment on function pgqueue._session_settings() is 'The settings of PostgreSQL that were made in this session, but for search_path';
+comment on function pgqueue._session_settings() is 'The settings of PostgreSQL that were made in this session, or for its login by ALTER ROLE, but for search_path';
 
 create function pgqueue._capture_settings(caller_search_path text)
   returns jsonb
