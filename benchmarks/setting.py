@@ -107,12 +107,15 @@ def wait_until_done(db: Database, *, timeout: float = 3600) -> None:
 
 
 def memory_of(worker: Worker) -> int:
-    """Return the bytes that a worker and its children hold for themselves."""
+    """Return the resident bytes of a worker and its children.
+
+    What they share counts for each: it stops being shared at Python's next collection of garbage, which is no growth.
+    """
     me = psutil.Process(worker.pid)
     total = 0
     for process in [me, *me.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
-            total += process.memory_full_info().uss
+            total += process.memory_info().rss
     return total
 
 
