@@ -1,7 +1,8 @@
 """How many tasks a second a Celery worker runs that do nothing: on pgqueue, Redis and RabbitMQ, side by side in one run.
 
 The queue is filled first; the rate is that from the first completion on, so that starting up does not count. PostgreSQL is durable
-(fsync, synchronous_commit), RabbitMQ's queue and messages too; Redis has its defaults, and forgets what it had not saved.
+(fsync, synchronous_commit), RabbitMQ's queue and messages too; Redis has its defaults, and forgets what it had not saved. Beside each rate: the
+CPU time of the worker, with its children, and of the server for one task, which other work on the machine disturbs less.
 
     .venv/bin/python -m benchmarks.celery_noop [--tasks 5000] [--rounds 3] [--pool prefork] [--broker pgqueue] [--results ignored]
 """
@@ -19,6 +20,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import psutil
 
 from benchmarks.brokers import running_rabbitmq, running_redis
 from benchmarks.noop_app import SLOTS, read_counts
@@ -31,7 +35,18 @@ POOLS = {
     "threads": ["--pool=threads", "--concurrency=2"],
     "solo": ["--pool=solo"],
 }
+#: What the processes of each server are called, by the scheme of its URL.
+SERVERS = {"pgqueue": "postgres", "redis": "redis-server", "amqp": "beam.smp"}
 GIVE_UP_AFTER = 300
+
+
+class Round(NamedTuple):
+    """What one worker on one broker did: tasks a second, and microseconds of CPU for one task."""
+
+    published: float
+    ran: float
+    worker: float
+    server: float
 
 
 @contextlib.contextmanager
@@ -54,6 +69,13 @@ def running_brokers(folder: Path, names: list[str]) -> Iterator[dict[str, tuple[
 
 def measure(folder: Path, broker: str, backend: str, pool: list[str], tasks: int) -> tuple[float, float]:
     """Return the tasks a second that one process publishes, and those that a worker runs."""
+    done = run_round(folder, broker, backend, pool, tasks)
+    return done.published, done.ran
+
+
+def run_round(folder: Path, broker: str, backend: str, pool: list[str], tasks: int) -> Round:
+    """Let one process publish tasks, and then one worker run them."""
+    server = SERVERS[broker.partition(":")[0]]
     count = folder / "count"
     count.write_bytes(bytes(SLOTS * 16))
     environment = {**os.environ, "BENCH_BROKER": broker, "BENCH_BACKEND": backend, "BENCH_COUNT": str(count)}
@@ -72,8 +94,11 @@ def measure(folder: Path, broker: str, backend: str, pool: list[str], tasks: int
         )
     try:
         first, started_at = _wait_for(count, 1, folder)
+        before = _cpu_of(worker.pid), _cpu_of_server(server)
         done, ended_at = _wait_for(count, tasks, folder)
-        return float(publishing.stdout), (done - first) / (ended_at - started_at)
+        spent = [after - was for after, was in zip((_cpu_of(worker.pid), _cpu_of_server(server)), before, strict=True)]
+        ran = done - first
+        return Round(float(publishing.stdout), ran / (ended_at - started_at), *(1e6 * each / ran for each in spent))
     finally:
         worker.terminate()
         worker.wait(60)
@@ -90,6 +115,25 @@ def _wait_for(count: Path, tasks: int, folder: Path) -> tuple[int, float]:
         time.sleep(0.05)
 
 
+def _cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process and its children have used."""
+    seconds = 0.0
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seconds += sum(process.cpu_times()[:2])
+    return seconds
+
+
+def _cpu_of_server(name: str) -> float:
+    """Return the seconds of CPU that a server has used. What its ended processes used counts, too: it is their parent's."""
+    seconds = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name().startswith(name):
+                seconds += sum(process.cpu_times()[:4])
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", type=int, default=5000)
@@ -103,11 +147,11 @@ def main() -> None:
         print(f"{arguments.tasks} tasks, medians of {arguments.rounds} rounds, tasks a second")
         for pool in arguments.pool or POOLS:
             for results in arguments.results or ["ignored", "stored"]:
-                rates: dict[str, list[tuple[float, float]]] = {name: [] for name in brokers}
+                rounds: dict[str, list[Round]] = {name: [] for name in brokers}
                 for _ in range(arguments.rounds):
                     for name, (broker, backend) in urls.items():
-                        rates[name].append(
-                            measure(
+                        rounds[name].append(
+                            run_round(
                                 Path(place),
                                 broker,
                                 backend if results == "stored" else "",
@@ -116,10 +160,11 @@ def main() -> None:
                             )
                         )
                 for name in brokers:
-                    published, ran = (statistics.median(column) for column in zip(*rates[name], strict=True))
-                    each = " ".join(f"{rate:.0f}" for _published, rate in rates[name])
+                    median = Round(*map(statistics.median, zip(*rounds[name], strict=True)))
+                    each = " ".join(f"{one.ran:.0f}" for one in rounds[name])
                     print(
-                        f"{pool:8} results {results:8} {name:9} {ran:6.0f}   ({each}; published {published:.0f})",
+                        f"{pool:8} results {results:8} {name:9} {median.ran:6.0f}   ({each}; published {median.published:.0f};"
+                        f" CPU a task: worker {median.worker:.0f} us, server {median.server:.0f} us)",
                         flush=True,
                     )
 
