@@ -67,9 +67,16 @@ class Setting:
                 worker.end()
 
     def pgbench(
-        self, db: Database, script: str, *, clients: int, transactions: int, options: Sequence[str] = ()
+        self,
+        db: Database,
+        script: str,
+        *,
+        clients: int,
+        transactions: int,
+        options: Sequence[str] = (),
+        role: str | None = None,
     ) -> float:
-        """Run a script with pgbench; return its transactions a second, without the time to connect."""
+        """Run a script with pgbench, as a role; return its transactions a second, without the time to connect."""
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
             file.write(script)
             file.flush()
@@ -77,7 +84,7 @@ class Setting:
                 [
                     self.server.embedded.binaries.program("pgbench"),
                     *("--no-vacuum", f"--file={file.name}", f"--client={clients}", f"--jobs={min(clients, 2)}"),
-                    *(f"--transactions={max(1, transactions // clients)}", *options, db.dsn),
+                    *(f"--transactions={max(1, transactions // clients)}", *options, db.dsn_for(role)),
                 ],
                 capture_output=True,
                 text=True,
