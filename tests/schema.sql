@@ -1457,6 +1457,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._dblink_exec(name text, command text) IS 'dblink_exec, wherever dblink is installed';
 
+CREATE FUNCTION pgqueue._dblink_is_closed() RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ('pgqueue_dblink'::text = 'pgqueue_dblink'::text);
+END;
+
+COMMENT ON FUNCTION pgqueue._dblink_is_closed() IS 'Whether dblink lies where only pgqueue reaches it, so that nobody else can have prepared anything in a loopback';
+
 CREATE FUNCTION pgqueue._dblink_query(name text, query text) RETURNS SETOF jsonb
     LANGUAGE sql
     BEGIN ATOMIC
@@ -3772,7 +3780,8 @@ declare
   name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
-    || format('execute pgqueue_gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
+    || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,
+              op, role, nonce, request, proof);
   is_fresh boolean := false;
   state text;
   message text;
@@ -3783,7 +3792,9 @@ begin
     if name is null then
       name := 'pgqueue.loopback ' || pgqueue._session_id();
       perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
-      perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
+      if pgqueue._dblink_is_closed() then
+        perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
+      end if;
       is_fresh := true;
     end if;
     begin
@@ -7508,6 +7519,8 @@ REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect(name text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._dblink_disconnect_unnamed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_exec(name text, command text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._dblink_is_closed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
 

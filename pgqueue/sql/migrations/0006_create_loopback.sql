@@ -127,6 +127,8 @@ begin
       begin atomic select DBLINK.dblink_disconnect(name); end;
     create function pgqueue._dblink_disconnect_unnamed() returns text language sql volatile
       begin atomic select DBLINK.dblink_disconnect(); end;
+    create function pgqueue._dblink_is_closed() returns boolean language sql immutable
+      begin atomic select 'pgqueue_dblink' = $name$DBLINK$name$; end;
     create function pgqueue._dblink_exec(name text, command text) returns text language sql volatile
       begin atomic select DBLINK.dblink_exec(name, command); end;
     create function pgqueue._dblink_connections() returns text[] language sql volatile
@@ -139,6 +141,7 @@ $$;
 comment on function pgqueue._dblink_connect(text, text) is 'dblink_connect, wherever dblink is installed';
 comment on function pgqueue._dblink_disconnect(text) is 'dblink_disconnect, wherever dblink is installed';
 comment on function pgqueue._dblink_disconnect_unnamed() is 'dblink_disconnect without a name, wherever dblink is installed';
+comment on function pgqueue._dblink_is_closed() is 'Whether dblink lies where only pgqueue reaches it, so that nobody else can have prepared anything in a loopback';
 comment on function pgqueue._dblink_exec(text, text) is 'dblink_exec, wherever dblink is installed';
 comment on function pgqueue._dblink_connections() is 'dblink_get_connections, wherever dblink is installed';
 comment on function pgqueue._dblink_query(text, text) is 'dblink, wherever dblink is installed, for answers of one jsonb column';
@@ -290,7 +293,8 @@ declare
   name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
-    || format('execute pgqueue_gate(%L, %L, %L, %L, %L)', op, role, nonce, request, proof);
+    || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,
+              op, role, nonce, request, proof);
   is_fresh boolean := false;
   state text;
   message text;
@@ -301,7 +305,9 @@ begin
     if name is null then
       name := 'pgqueue.loopback ' || pgqueue._session_id();
       perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
-      perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
+      if pgqueue._dblink_is_closed() then
+        perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
+      end if;
       is_fresh := true;
     end if;
     begin
