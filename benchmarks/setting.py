@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -96,7 +98,8 @@ class Setting:
 
 @contextlib.contextmanager
 def setting(*, repeat: int = 3, scale: float = 1.0, worker_options: Sequence[str] = ()) -> Iterator[Setting]:
-    """Start the server."""
+    """Start the server. It is gone afterwards, also when this process is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with temporary_server(parent=DISK, **SETTINGS) as server:
         yield Setting(server, repeat, scale, tuple(worker_options) or ("--concurrency=1", "--executors=8"))
 
