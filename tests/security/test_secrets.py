@@ -13,7 +13,7 @@ from tests.security.conftest import call_of
 
 SECRET = "the word that nobody hears"
 TALKATIVE = ("log_statement = 'all'", "log_min_duration_statement = 0", "log_parameter_max_length_on_error = -1")
-GATE_CALL = re.compile(r"execute pgqueue_gate ?(\('(\w+)'.*?'[0-9a-f]{64}'\))")
+GATE_CALL = re.compile(r"(?:execute pgqueue_gate|select \* from pgqueue\._gate) ?(\('(\w+)'.*?'[0-9a-f]{64}'\))")
 
 
 def secrets_of(owner):
