@@ -118,10 +118,6 @@ begin
       is_done boolean;
     begin
       for n in 1 .. pg_catalog.cardinality(ids) loop
-        -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job.
-        if not (pg_catalog.pg_try_advisory_lock(gate_key) and pg_catalog.pg_advisory_unlock(gate_key)) then
-          call pgqueue._wait_at_gate(gate_key);
-        end if;
         row_count := pgqueue_run.job_%1$s(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
         if row_count is not null then
           is_async := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
@@ -137,6 +133,11 @@ begin
           is_done := pgqueue._finish_job(ids[n], tokens[n], row_count, worker);
         end if;
         commit;
+        -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job: not the next one
+        -- here, and after the last one not what the session does then.
+        if not (pg_catalog.pg_try_advisory_lock(gate_key) and pg_catalog.pg_advisory_unlock(gate_key)) then
+          call pgqueue._wait_at_gate(gate_key);
+        end if;
       end loop;
     end
     $run$
