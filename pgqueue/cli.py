@@ -51,6 +51,7 @@ for command in (
     queues.pause,
     queues.resume,
     queues.redrive,
+    queues.set_durability,
     doctor.doctor,
 ):
     cli.add_command(command)

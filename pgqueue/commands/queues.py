@@ -21,7 +21,7 @@ _TOTALS = (
     "avg_execution_ms",
     "max_workers",
 )
-_QUEUES = ("queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers")
+_QUEUES = ("queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers", "durability")
 _WORKERS = (
     "worker",
     "started_at",
@@ -83,6 +83,19 @@ def redrive(queue: str, dsn: str | None, as_json: bool) -> None:
         print_json({"queue": queue, "redriven": redriven})
     else:
         click.echo(f"{redriven} sent back from queue {queue}")
+
+
+@click.command("set-durability")
+@click.argument("queue")
+@click.argument("durability", type=click.Choice(["sync", "async"]))
+@on_database
+def set_durability(queue: str, durability: str, dsn: str | None, as_json: bool) -> None:
+    """Say how jobs in QUEUE commit that do not say so themselves: async does not wait for the disk."""
+    ask(dsn, "set_durability", queue=queue, durability=durability)
+    if as_json:
+        print_json({"queue": queue, "durability": durability})
+    else:
+        click.echo(f"queue {queue} is {durability} now")
 
 
 def _switch(name: str, queue: str, dsn: str | None, *, as_json: bool, done: str, already: str) -> None:

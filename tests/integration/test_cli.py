@@ -196,6 +196,14 @@ class TestLooking:
         assert json.loads(command("resume", "default", "--json")) == {"queue": "default", "changed": True}
         assert len(worker.claim()) == 1
 
+    def test_a_queue_is_told_how_its_jobs_commit(self, db: Database, command: Command) -> None:
+        assert command("set-durability", "default", "async") == "queue default is async now\n"
+        assert db.fetch_value("select durability from pgqueue.queues where queue = 'default'") == "async"
+
+        told = json.loads(command("set-durability", "default", "sync", "--json"))
+        assert told == {"queue": "default", "durability": "sync"}
+        assert db.fetch_value("select durability from pgqueue.queues where queue = 'default'") == "sync"
+
     def test_dead_letters_are_sent_back(self, db: Database, command: Command, worker: Claimant) -> None:
         db.execute("select pgqueue._declare_queue('q', true, false, false, '{\"x-delivery-limit\": 0}')")
         db.execute("select pgqueue.enroll('postgres')")

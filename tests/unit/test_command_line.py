@@ -10,7 +10,7 @@ from pgqueue.errors import JobFailed
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
     "wait", "cancel", "stats", "pause", "resume",
-    "redrive", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
+    "redrive", "set-durability", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"}
 

@@ -1,0 +1,1 @@
+select pgqueue.set_durability(%(queue)s, %(durability)s)
