@@ -138,7 +138,7 @@ def _check_oldest_snapshot(session: Session) -> Finding:
 def _check_waiting_jobs(session: Session) -> Finding:
     alone = [
         f"{queue} ({ready})"
-        for queue, ready, _delayed, _claimed, _oldest, paused, consumers in session.fetch("list_queues")
+        for queue, ready, _delayed, _claimed, _oldest, paused, consumers, _durability in session.fetch("list_queues")
         if ready and not consumers and not paused
     ]
     if alone:

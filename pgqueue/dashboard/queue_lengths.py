@@ -31,6 +31,6 @@ class QueueLengths:
                 "messages_unacknowledged": claimed,
                 "consumers": consumers,
             }
-            for queue, ready, delayed, claimed, _oldest, _paused, consumers in rows
+            for queue, ready, delayed, claimed, _oldest, _paused, consumers, _durability in rows
             if queue in wanted
         ]
