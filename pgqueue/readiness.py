@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import urllib.request
 from types import TracebackType
@@ -57,6 +58,15 @@ def flower_answers(url: str) -> bool:
     except (OSError, http.client.HTTPException):
         return False
     return True
+
+
+def flower_shows(url: str, worker_name: str) -> bool:
+    """Tell whether Flower lists the worker as online: it serves pages before it has heard of any."""
+    try:
+        listed = json.loads(fetch_page(f"{url}/workers?json=1"))["data"]
+    except (OSError, http.client.HTTPException):
+        return False
+    return any(worker["hostname"] == worker_name and worker["status"] for worker in listed)
 
 
 def is_port_free(address: str, port: int) -> bool:

@@ -20,7 +20,7 @@ from .config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, to_url, without_password
 from .embedded import EmbeddedServer
 from .errors import PortInUse, ServiceFailed
 from .prepare import prepare_database
-from .readiness import WorkerProbe, flower_answers, is_port_free
+from .readiness import WorkerProbe, flower_shows, is_port_free
 
 LOOPBACK = "127.0.0.1"
 _START_SECONDS = 90.0
@@ -102,7 +102,7 @@ class Stack:
         }
 
     def start(self) -> None:
-        """Start everything and return when everything answers.
+        """Start everything and return when everything answers, and Flower shows the worker.
 
         Raises:
             PgQueueError: what is wrong and what to do; call `stop` then.
@@ -173,15 +173,15 @@ class Stack:
     def _wait_for_flower(self) -> None:
         url = self.flower_url
         if url is not None and self.flower is not None:
-            self._wait_until(self.flower, lambda: flower_answers(url))
+            self._wait_until(self.flower, lambda: flower_shows(url, self.worker_name), "show the worker")
 
-    def _wait_until(self, child: Child, answers: Callable[[], bool]) -> None:
+    def _wait_until(self, child: Child, is_up: Callable[[], bool], promise: str = "answer") -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not answers():
+        while not is_up():
             if child.exit_code() is not None:
                 problem = f"the {child.name} did not start ({child.describe_exit()})"
             elif time.monotonic() > deadline:
-                problem = f"the {child.name} did not answer within {_START_SECONDS:g} s"
+                problem = f"the {child.name} did not {promise} within {_START_SECONDS:g} s"
             else:
                 time.sleep(_POLL_SECONDS)
                 continue

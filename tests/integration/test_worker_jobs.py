@@ -117,7 +117,8 @@ def test_inspect_shows_what_runs_and_what_waits(db, alice, start_worker, celery)
     assert active["worker_pid"] == runs.row["backend_pid"]
     lane = inspect.stats()[worker.name]["pgqueue"]
     assert (lane["executors"], lane["running"], lane["waiting"]) == (1, {"pgqueue-executor-1": [runs.id]}, 1)
-    assert fetch_value(alice, "select executors from pgqueue.workers") == 1
+    # This program is in the list as well, with no executors: it consumes the answers.
+    assert fetch_value(alice, "select executors from pgqueue.workers where worker = %s", [worker.name]) == 1
     runs.cancel()
 
 
@@ -220,16 +221,28 @@ def test_celery_sees_a_long_job_of_the_batch_lane_and_can_terminate_it(db, alice
     assert inspect.active()[worker.name] == []
 
 
+def test_a_worker_registers_with_the_executors_that_it_will_have(db, owner, start_worker):
+    owner.execute("create table first (worker text, executors int)")
+    owner.execute(
+        "create rule first as on insert to pgqueue.worker do also insert into first values (new.name, new.executors)"
+    )
+
+    worker = start_worker(db, arguments=("--concurrency=1", "--executors=3"))
+
+    assert owner.execute("select * from first").fetchall() == [(worker.name, 3)]
+
+
 def test_the_lane_follows_the_queues_of_the_worker(db, alice, start_worker, celery):
     worker = start_worker(db)
     elsewhere = launch(alice, "select 1", queue="elsewhere")
 
     celery.control.add_consumer("elsewhere", destination=[worker.name], reply=True, timeout=20)
     assert elsewhere.end()["state"] == "succeeded"
-    assert "elsewhere" in fetch_value(alice, "select queues from pgqueue.workers")
+    queues = "select queues from pgqueue.workers where worker = %s"
+    assert "elsewhere" in fetch_value(alice, queues, [worker.name])
 
     celery.control.cancel_consumer("elsewhere", destination=[worker.name], reply=True, timeout=20)
-    eventually(lambda: "elsewhere" not in fetch_value(alice, "select queues from pgqueue.workers"))
+    eventually(lambda: "elsewhere" not in fetch_value(alice, queues, [worker.name]))
     elsewhere = launch(alice, "select 1", queue="elsewhere")
     assert launch(alice, "select 1").end()["worker"] == worker.name
     assert elsewhere.state == "queued"
