@@ -22,6 +22,8 @@ NAMES = (
     *("publishers", "events", "celery_tasks"),
 )
 
+FLUSH_HELP = "a slower disk: each flush takes this much longer; needs a C compiler"
+
 
 def main() -> None:
     options = parse(sys.argv[1:])
@@ -31,6 +33,7 @@ def main() -> None:
         repeat=1 if options.quick else options.repeat,
         scale=0.1 if options.quick else options.scale,
         worker_options=options.worker_options.split(),
+        flush_ms=options.flush_ms,
     ) as place:
         told = describe(place)
         console.print(told)
@@ -58,6 +61,7 @@ def parse(arguments: list[str]) -> Any:
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, once: does it run at all?")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions; the table shows medians")
     parser.add_argument("--scale", type=float, default=1.0, help="how much work, compared with the usual")
+    parser.add_argument("--flush-ms", type=float, default=0.0, metavar="MS", help=FLUSH_HELP)
     parser.add_argument("--json", metavar="FILE", help="write all figures, each repetition too; - for standard output")
     parser.add_argument("--worker-options", default="", help="options of `pgqueue worker`, instead of 8 executors")
     return parser.parse_args(arguments)
@@ -69,7 +73,8 @@ def describe(place: Setting) -> str:
     with place.database() as db:
         values = [f"{name} = {db.fetch_value('select current_setting(%s)', [name])}" for name in names]
         version = db.fetch_value("show server_version")
-    return f"PostgreSQL {version}, {', '.join(values)}; medians of {place.repeat}"
+    slower = f"each flush takes {place.flush_ms:g} ms longer; " if place.flush_ms else ""
+    return f"PostgreSQL {version}, {', '.join(values)}; {slower}medians of {place.repeat}"
 
 
 def table(told: str, figures: list[Figure]) -> Table:

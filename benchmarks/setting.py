@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.slow_flush import slow_flush
 from tests.harness.database import Database
 from tests.harness.eventually import eventually
 from tests.harness.servers import TestServer, temporary_server
@@ -40,6 +41,7 @@ class Setting:
     repeat: int
     scale: float
     worker_options: tuple[str, ...]
+    flush_ms: float = 0.0
 
     def count(self, usual: int) -> int:
         """Return how much work to do, where `usual` is what a whole run does."""
@@ -97,11 +99,13 @@ class Setting:
 
 
 @contextlib.contextmanager
-def setting(*, repeat: int = 3, scale: float = 1.0, worker_options: Sequence[str] = ()) -> Iterator[Setting]:
+def setting(
+    *, repeat: int = 3, scale: float = 1.0, worker_options: Sequence[str] = (), flush_ms: float = 0.0
+) -> Iterator[Setting]:
     """Start the server. It is gone afterwards, also when this process is told to end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with temporary_server(parent=DISK, **SETTINGS) as server:
-        yield Setting(server, repeat, scale, tuple(worker_options) or ("--concurrency=1", "--executors=8"))
+    with slow_flush(flush_ms), temporary_server(parent=DISK, **SETTINGS) as server:
+        yield Setting(server, repeat, scale, tuple(worker_options) or ("--concurrency=1", "--executors=8"), flush_ms)
 
 
 def wait_until_done(db: Database, *, timeout: float = 3600) -> None:

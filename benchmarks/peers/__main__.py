@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.__main__ import describe, table
+from benchmarks.__main__ import FLUSH_HELP, describe, table
 from benchmarks.brokers import running_rabbitmq, running_redis
 from benchmarks.drain import SPAN, drain, make_sink, preload
 from benchmarks.figure import Figure, median
@@ -153,12 +153,13 @@ def main() -> None:
     parser.add_argument(
         "--node-modules", default="build/peers/node_modules", help="where graphile-worker, pg-boss and pg are"
     )
+    parser.add_argument("--flush-ms", type=float, default=0.0, metavar="MS", help=FLUSH_HELP)
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     rows = min(options.jobs, 5_000)
     node_modules = str(Path(options.node_modules).resolve())
     measured: dict[str, list[tuple[float, float, float | None]]] = {}
-    with setting(repeat=options.repeat) as place:
+    with setting(repeat=options.repeat, flush_ms=options.flush_ms) as place:
         told = describe(place)
         for _ in range(options.repeat):
             measured.setdefault("pgqueue", []).append(ours(place, options.jobs, rows))
