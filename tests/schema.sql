@@ -68,6 +68,7 @@ CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens b
 declare
   of_session text := current_setting('synchronous_commit');
   wish record;
+  must_last boolean := ids <> '{}';
 begin
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
   return next;
@@ -75,9 +76,11 @@ begin
     return query
     select null::int, wish.kind, c.id, c.token, c.queue, c.redelivered, c.message::text
     from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
+    must_last := must_last or found and wish.kind = 'task';
   end loop;
-  if ids <> '{}' then
-    -- A claim need not wait for the disk, an ack does: a task must not run again because the server crashed after it.
+  if must_last then
+    -- A task must not run again because the server crashed after its ack, nor unflagged because it crashed after its claim. A job
+    -- that is handed out again has had no effect.
     perform set_config('synchronous_commit', of_session, true);
   end if;
 end
@@ -803,7 +806,8 @@ declare
   -- Now and then those get a turn who would wait for ever behind higher priorities.
   is_generous boolean := random() < 0.1;
 begin
-  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
+  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
+  -- decides otherwise.
   perform set_config('synchronous_commit', 'off', true);
   if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
@@ -5400,7 +5404,6 @@ CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_ru
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform set_config('synchronous_commit', 'off', true);
   if not exists (select from pgqueue.worker w where w.id = worker_id) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;

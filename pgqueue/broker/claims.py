@@ -63,7 +63,10 @@ class Claims:
             WorkerUnknown: the server gave this worker up; register again.
         """
         with self._or_unsorted():
-            return self._database.fetch("claim", worker_id=self._owner.worker_id, demand=demand)
+            rows = self._database.fetch(
+                "ack_and_claim", worker_id=self._owner.worker_id, ids=[], tokens=[], demand=demand
+            )
+        return [row[1:] for row in rows[1:]]
 
     def ack_and_claim(self, acks: Acks, demand: str) -> Steps:
         """Send the acks that have gathered, and claim as `claim` does, in one transaction.

@@ -1,7 +1,11 @@
-"""Asynchronous durability in real executors, and what a crash of the server does to it."""
+"""Asynchronous durability in real executors, what a crash of the server does to it, and to tasks in a worker's hands."""
+
+import contextlib
 
 import pytest
+from kombu import Connection, Queue
 
+from pgqueue.broker.presence import Presence
 from tests.harness import eventually
 from tests.harness.jobs import launch, submit
 
@@ -40,3 +44,34 @@ def test_after_a_crash_of_the_server_each_asynchronous_job_has_its_effect_once(o
 
     eventually(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0, 60)
     assert db.fetch_value("select array[count(*), count(distinct n)] from effect") == [2000, 2000]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_task_that_was_handed_out_is_flagged_though_the_server_crashes_at_once(own_server, own_server_db):
+    db, taken, opened = own_server_db, [], []
+    # Nothing is written to the disk on its own account.
+    db.execute("alter system set wal_writer_delay = '10 s'")
+    db.execute("select pg_reload_conf()")
+
+    def take_one():
+        connection = Connection(db.url)
+        opened.append(connection)
+        with contextlib.suppress(*connection.connection_errors):
+            connection.Consumer(Queue("q"), on_message=taken.append).consume()
+            connection.drain_events(timeout=10)
+
+    Connection(db.url).Producer().publish("once", routing_key="q")
+    eventually(lambda: take_one() or taken, 60)
+
+    own_server.embedded.crash()
+    own_server.embedded.start()
+    for connection in opened:
+        connection.collect()
+    eventually(lambda: take_one() or len(taken) == 2, 60)
+
+    assert [message.delivery_info["redelivered"] for message in taken] == [False, True]
+    for connection in opened:
+        connection.collect()
+    Presence.close_all()
+    opened[0].transport.database.close()

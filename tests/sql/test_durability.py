@@ -1,7 +1,10 @@
 """Whether a job's commit waits for the disk: as the job says, else its session, else its queue, else the server."""
 
+import json
+
 import pytest
 
+from pgqueue.sql import query
 from tests.harness.people import fetch_value
 
 WAYS_IN = pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue"])
@@ -97,3 +100,37 @@ def test_tasks_are_handed_out_as_they_were_published(alice, owner, worker):
     alice.execute("select pgqueue.send_task('some.task')")
 
     assert worker.claim("celery", kind="task")[0].message["headers"]["task"] == "some.task"
+
+
+@pytest.mark.parametrize("query_name", ["ack_and_claim", "tick"])
+@pytest.mark.parametrize(
+    ("sent", "waits"),
+    [
+        ("select pgqueue.send_task('some.task')", True),
+        ("select pgqueue.submit('select 1', queue => 'celery')", False),
+        ("select 'nothing'", False),
+    ],
+)
+def test_a_claim_waits_for_the_disk_if_it_hands_out_a_task(alice, worker, query_name, sent, waits):
+    alice.execute(sent)
+    demand = [{"kind": kind, "queues": ["celery"], "room": 2} for kind in ("task", "job")]
+    asked = {"worker_id": worker.id, "items_processed": 0, "last_run_at": None, "ids": [], "tokens": []}
+
+    with worker.session.transaction():
+        found = worker.session.execute(query(query_name), {**asked, "demand": json.dumps(demand)}).fetchall()
+        obeyed = fetch_value(worker.session, "select current_setting('synchronous_commit')")
+
+    assert len(found) == (1 if sent == "select 'nothing'" or query_name == "tick" else 2)
+    assert obeyed == ("on" if waits else "off")
+
+
+def test_a_claim_that_hands_out_a_task_waits_as_its_session_does(alice, worker):
+    alice.execute("select pgqueue.send_task('some.task')")
+    worker.session.execute("set synchronous_commit = local")
+    demand = json.dumps([{"kind": "task", "queues": ["celery"], "room": 1}])
+
+    with worker.session.transaction():
+        worker.session.execute(
+            query("ack_and_claim"), {"worker_id": worker.id, "ids": [], "tokens": [], "demand": demand}
+        )
+        assert fetch_value(worker.session, "select current_setting('synchronous_commit')") == "local"

@@ -313,7 +313,8 @@ declare
   -- Now and then those get a turn who would wait for ever behind higher priorities.
   is_generous boolean := random() < 0.1;
 begin
-  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk.
+  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
+  -- decides otherwise.
   perform set_config('synchronous_commit', 'off', true);
   if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
@@ -595,7 +596,6 @@ create function pgqueue._tick(worker_id int, items_processed bigint, last_run_at
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform set_config('synchronous_commit', 'off', true);
   if not exists (select from pgqueue.worker w where w.id = worker_id) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;

@@ -730,6 +730,7 @@ as $$
 declare
   of_session text := current_setting('synchronous_commit');
   wish record;
+  must_last boolean := ids <> '{}';
 begin
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
   return next;
@@ -737,9 +738,11 @@ begin
     return query
     select null::int, wish.kind, c.id, c.token, c.queue, c.redelivered, c.message::text
     from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
+    must_last := must_last or found and wish.kind = 'task';
   end loop;
-  if ids <> '{}' then
-    -- A claim need not wait for the disk, an ack does: a task must not run again because the server crashed after it.
+  if must_last then
+    -- A task must not run again because the server crashed after its ack, nor unflagged because it crashed after its claim. A job
+    -- that is handed out again has had no effect.
     perform set_config('synchronous_commit', of_session, true);
   end if;
 end
