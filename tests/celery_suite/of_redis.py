@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-_CHANNELS = "counts the channels that clients of Redis subscribe to; here: tests/integration/test_results.py, who is notified"
+_CHANNELS = (
+    "counts the channels that clients of Redis subscribe to; here: tests/integration/test_results.py, who is notified"
+)
 REASONS = {
     "test_chord_on_error": "reads the keys that a chord has in Redis; here: test_results.py, a part that failed",
     "test_ignoring_result_no_subscriptions": _CHANNELS,
