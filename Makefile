@@ -7,6 +7,9 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python
 # Debian's server binaries, where they are installed: the suites that speak to a server run on them as well.
 OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin=%,$(wildcard /usr/lib/postgresql/1[4-9]/bin/postgres))
 
+# CI gives what failed a second chance: .ci/second_chance.py.
+PYTEST ?= $(BIN)/python -m pytest
+
 # Tests mostly wait, so there are two processes for a core; each starts servers of its own. TEST_PROCESSES=0: one after the other.
 TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES) --dist=loadgroup
@@ -34,11 +37,11 @@ demo: $(VENV)/.ready  ## Start PostgreSQL, a worker and Flower, run real jobs, p
 	@$(BIN)/pgqueue demo
 
 test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and on Debian's where it is installed
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS)
-	@$(BIN)/python -m pytest -q --managed tests/sql/test_roles.py tests/sql/test_managed_service.py $(OTHER_SERVERS)
+	@$(PYTEST) -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS)
+	@$(PYTEST) -q --managed tests/sql/test_roles.py tests/sql/test_managed_service.py $(OTHER_SERVERS)
 
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
-	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
+	@$(PYTEST) -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
 
 test-servers: $(VENV)/.ready-dev  ## SQL, security, pg_background on PostgreSQL 14 to 18 as managed services offer it; needs npm
 	@$(BIN)/python -m tests.servers $(SERVERS)
