@@ -83,7 +83,8 @@ class ProgressWriter(threading.Thread):
     def _write(self, said: tuple[str, dict[str, Any]]) -> None:
         try:
             self._database.fetch(said[0], **said[1])
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeError) as error:
+            # Escaped, a job can say what no text of the database can hold.
             logger.warning("the progress of job %s could not be written: %s", said[1]["id"], error)
 
     def _plan(self, job_id: int, query_name: str, params: dict[str, Any]) -> None:

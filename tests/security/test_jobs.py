@@ -10,10 +10,12 @@ from tests.security.conftest import LANES, Lane
 
 LARGE = "repeat('x', 5000000)"
 STRANGE_PROGRESS = [
-    '{"pct": 1e400, "msg": "x"}',
-    '{"pct": 5, "msg": {"a": 1}}',
-    '{"pct": 50000000000000, "msg": "' + "x" * 1000 + '"}',
-    '{"pct": 50, "msg": "a\\u0000b"}',
+    '{"job": JOB, "pct": 1e400, "msg": "x"}',
+    '{"job": JOB, "pct": 5, "msg": {"a": 1}}',
+    '{"job": JOB, "pct": 50000000000000, "msg": "' + "x" * 1000 + '"}',
+    '{"job": JOB, "pct": 50, "msg": "a\\u0000b"}',
+    '{"job": JOB, "pct": 50, "msg": "a\\ud800b"}',
+    '{"pct": 50, "msg": "x"}',
     "[" * 100_000,
     "null",
     "",
@@ -349,9 +351,12 @@ def test_a_job_that_nests_too_deeply_does_not_crash_the_worker(lane, alice):
 def test_progress_that_is_none_misleads_nobody(lane, alice, bob):
     for message in STRANGE_PROGRESS:
         quoted = message.replace("'", "''")
-        row = lane.run(alice, f"do $$ begin raise info using errcode = 'PQ001', message = '{quoted}'; end $$")
+        said = f"replace('{quoted}', 'JOB', current_setting('pgqueue.job_id'))"
+        row = lane.run(alice, f"do $$ begin raise info using errcode = 'PQ001', message = {said}; end $$")
         assert row["state"] == "succeeded", message[:50]
         assert row["progress_pct"] is None or 0 <= row["progress_pct"] <= 100
+    told = lane.launch(bob, "select pgqueue.progress(10, 'well'), pg_sleep(0.3)").end()
+    assert (told["progress_pct"], told["progress_msg"]) == (10, "well")
     still_works(lane, bob)
 
 
