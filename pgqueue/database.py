@@ -205,8 +205,12 @@ class Database:
                 return session
             close_session(session)
         session = open_session(self.conninfo, self.application_name)
-        if can_prepare(session):
-            session.prepare_threshold = _PREPARE_AFTER
+        try:
+            if can_prepare(session):
+                session.prepare_threshold = _PREPARE_AFTER
+        except BaseException:
+            close_session(session)
+            raise
         self._lent[session] = generation
         return session
 
