@@ -37,7 +37,9 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             Session.log_in(db.dsn, "postgres", "stranger", "refused")
 
-    eventually(lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'"))
+    eventually(
+        lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'")
+    )
 
 
 IDLE = "select exists(select from pg_stat_activity where application_name ~ '^pgqueue executor [12]: idle$')"
