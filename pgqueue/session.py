@@ -55,8 +55,13 @@ class Session:
             ConnectionFailed: the server cannot be reached or refuses the login.
         """
         if self._connection is None or self._connection.closed:
-            with driver_errors():
-                self._connection = open_session(self.conninfo, self._application_name)
+            try:
+                with driver_errors():
+                    self._connection = open_session(self.conninfo, self._application_name)
+            except errors.ConnectionFailed as failure:
+                if not self.conninfo and failure.hint is None:
+                    failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
+                raise
         return self._connection
 
     @property
