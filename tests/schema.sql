@@ -816,6 +816,15 @@ begin
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
+  begun_at := clock_timestamp();
+  if memory is null
+     and not exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = any (_claim.queues))
+     and clock_timestamp() < begun_at + interval '5 ms'
+  then
+    -- Who wakes a worker has published tasks or jobs, seldom both: starting what follows costs more than this look. One that is
+    -- dear itself goes on, and is measured.
+    return;
+  end if;
   loop
     begun_at := clock_timestamp();
     for id, token, queue, redelivered, message in
@@ -2191,6 +2200,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._enroll_self() IS 'Enrolls the role that runs, apart from its transaction, if it is a member of pgbackground_role';
+
+CREATE FUNCTION pgqueue._enter_job(id bigint, token bigint, names text[], setting_values text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+  -- Planned once in a session, where the same as a query would be parsed and planned for each job. No SET clause here: it would
+  -- take back the search_path that the job is given.
+  perform pgqueue._lock_job(id, token);
+  perform pg_catalog.set_config(s.name, s.value, false)
+  from rows from (pg_catalog.unnest(names), pg_catalog.unnest(setting_values)) as s (name, value);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._enter_job(id bigint, token bigint, names text[], setting_values text[]) IS 'pgqueue._lock_job, and then the settings of the job in this order';
 
 CREATE FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) RETURNS record
     LANGUAGE plpgsql
@@ -4256,7 +4279,7 @@ $$;
 COMMENT ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) IS 'A kombu message as if it had been published there';
 
 CREATE FUNCTION pgqueue._reading_settings(settings jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT jsonb_strip_nulls(jsonb_build_object('DateStyle', (settings -> 'DateStyle'::text), 'IntervalStyle', (settings -> 'IntervalStyle'::text), 'TimeZone', (settings -> 'TimeZone'::text))) AS jsonb_strip_nulls;
 END;
@@ -4529,7 +4552,7 @@ $$;
 COMMENT ON FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) IS 'pg_background_progress and pg_background_report_progress';
 
 CREATE FUNCTION pgqueue._request(handle pgqueue.handle) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT jsonb_build_object('id', (handle).id, 'cookie', (handle).cookie) AS jsonb_build_object;
 END;
@@ -4684,14 +4707,17 @@ $$;
 COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}';
 
 CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-  select case when jsonb_typeof(answer -> 'columns') = 'array'
-    then format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
-                (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
-                 from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)))
-    else 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n' end
+begin
+  if jsonb_typeof(answer -> 'columns') = 'array' then
+    return format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
+                  (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                   from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)));
+  end if;
+  return 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n';
+end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types';
@@ -5724,16 +5750,19 @@ $_$;
 COMMENT ON FUNCTION pgqueue._trigger_options(argv text[]) IS 'The options of a trigger, once its arguments are found to make sense';
 
 CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT jsonb_agg((e.c || jsonb_build_object('type',
-         CASE
-             WHEN (t.typtype = 'p'::"char") THEN 'text'::text
-             ELSE format_type(t.oid, ((e.c ->> 'typmod'::text))::integer)
-         END)) ORDER BY e.n) AS jsonb_agg
-    FROM (jsonb_array_elements(NULLIF(_typed_columns.columns, 'null'::jsonb)) WITH ORDINALITY e(c, n)
-      LEFT JOIN pg_type t ON ((t.oid = ((e.c ->> 'oid'::text))::oid)));
-END;
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- Planned once in a session; a function in SQL would be planned at each call.
+  return (
+    select jsonb_agg(c || jsonb_build_object('type',
+             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
+             case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
+    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n)
+    left join pg_type t on t.oid = (c ->> 'oid')::oid);
+end
+$$;
 
 COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb) IS 'The columns of a result with the names of their types';
 
@@ -6645,7 +6674,7 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
         CASE
             WHEN (state = 'running'::pgqueue.job_state) THEN clock_timestamp()
             ELSE NULL::timestamp with time zone
-        END) - started_at)) * (1000)::numeric))::double precision AS duration_ms,
+        END) - started_at)))::double precision * (1000)::double precision) AS duration_ms,
     attempts,
     (max_attempts)::integer AS max_attempts,
     worker,
@@ -7594,6 +7623,9 @@ REVOKE ALL ON FUNCTION pgqueue._enroll_member(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._enroll_self() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enroll_self() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._enter_job(id bigint, token bigint, names text[], setting_values text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enter_job(id bigint, token bigint, names text[], setting_values text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) TO pgqueue_user;

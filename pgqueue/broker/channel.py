@@ -41,6 +41,8 @@ class Subscription(NamedTuple):
     queue: str
     callback: Callable[[Any], Any]
     no_ack: bool
+    #: Of messages: batch stands for jobs, which do not go through Celery's pool.
+    kind: str
 
 
 class Channel(virtual.Channel):
@@ -200,7 +202,7 @@ class Channel(virtual.Channel):
         tag = consumer_tag or f"ctag-{uuid.uuid4()}"
         self._transport.presence.consume(queue)
         self._consumers.add(tag)
-        self._set_subscriptions({**self._subscriptions, tag: Subscription(queue, callback, bool(no_ack))})
+        self._set_subscriptions({**self._subscriptions, tag: Subscription(queue, callback, bool(no_ack), self.kind)})
         self._transport.wake()
         return tag
 

@@ -1,8 +1,9 @@
 """The rounds of Celery's event loop (kombu's hub), in which one transport looks and delivers.
 
 The hub works out how long it may poll before it calls the tick callbacks, in no particular order. So a time that a
-tick callback wants to be woken at needs a timer and a word to the hub not to poll just now; and so do messages that
-were delivered, for the pool's own callback, which hands tasks to its processes, may have had its turn already.
+tick callback wants to be woken at needs a timer and a word to the hub not to poll just now; and so do tasks that were
+delivered, for the pool's own callback, which hands them to its processes, may have had its turn already. Jobs do not go
+through that pool: after them another round would only be in the way of the threads that run them.
 """
 
 from __future__ import annotations
@@ -18,14 +19,22 @@ if TYPE_CHECKING:
 _LOOKS_IN_A_ROUND = 4
 
 
+class Delivered(Protocol):
+    """Who got a message."""
+
+    @property
+    def kind(self) -> str:
+        """Of its messages: batch stands for jobs."""
+
+
 class Drained(Protocol):
     """What the rounds need of a transport."""
 
     def look(self) -> float:
         """Look if it is time to; return when to come back."""
 
-    def deliver_next(self) -> object | None:
-        """Deliver one message; return None if there was none."""
+    def deliver_next(self) -> Delivered | None:
+        """Deliver one message, or some jobs; return None if there was none."""
 
     def interrupt(self) -> None:
         """Make one of the descriptors readable."""
@@ -63,15 +72,17 @@ class Rounds:
             self._hub.remove_reader(fileno)
 
     def _round(self) -> None:
-        delivered = False
+        has_tasks = False
         for _ in range(_LOOKS_IN_A_ROUND):
             come_back_at = self._transport.look()
-            if not self._transport.deliver_next():
+            if (delivered := self._transport.deliver_next()) is None:
                 break
-            delivered = True
-            while self._transport.deliver_next():
-                pass
-        self._come_back(time.monotonic() if delivered else come_back_at)
+            while delivered is not None:
+                has_tasks = has_tasks or delivered.kind != "batch"
+                delivered = self._transport.deliver_next()
+        else:
+            come_back_at = time.monotonic()
+        self._come_back(time.monotonic() if has_tasks else come_back_at)
 
     def _come_back(self, at: float) -> None:
         now = time.monotonic()

@@ -91,17 +91,20 @@ class ExecutorPool:
 
     def submit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
         """Let executors run jobs, when they are free."""
+        has_chunk = False
         with self._lock:
             self._waiting.extend(jobs)
             while self._crew.idle and (work := self._next_work()) is not None:
                 executor, hatch = self._crew.call(work.submitter if isinstance(work, ClaimedJob) else None)
                 hatch.put(work)
                 self._running[executor] = work
+                has_chunk = has_chunk or isinstance(work, Chunk)
             if self._waiting:
                 self._hire_for_waiting()
                 if any(isinstance(job, ClaimedJob) for job in jobs):
                     self._waiting_room.enter()
-        self.overseer.wake()
+        if has_chunk:
+            self.overseer.wake()
 
     def take(self, executor: Executor) -> Work | None:
         """Wait for what an executor is to do next; None: no more will come."""
@@ -114,7 +117,8 @@ class ExecutorPool:
                 return None
             if (work := self._next_work()) is not None:
                 self._running[executor] = work
-                self.overseer.wake()
+                if isinstance(work, Chunk):
+                    self.overseer.wake()
                 return work
             hatch = self._crew.rest(executor)
         idle_since = monotonic()

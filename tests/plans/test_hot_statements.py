@@ -13,6 +13,8 @@ CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
 CLAIM_STATEMENT = "with wanted as"
 # Of a session whose claims are dear it is the second of two, which looks above its bounds.
 READY_STATEMENT = "select m.id, m.rank from"
+# Whether there is anything at all.
+FIRST_LOOK = "memory is null and not exists"
 
 # A claimed row is found, locked and written: its page, and a new entry in each of the table's full indexes.
 PAGES_PER_CLAIM = 30
@@ -57,13 +59,22 @@ def test_a_claim_from_many_queues_touches_about_its_batch_and_a_bit_of_each(crow
     assert plan.buffers < PAGES_PER_CLAIM * 100 + 21 * 100 * 6
 
 
-@pytest.mark.parametrize("queue", ["nothing", "paused"])
-def test_a_claim_from_an_empty_or_a_paused_queue_touches_next_to_nothing(crowd, queue):
+@pytest.mark.parametrize(("queue", "statement"), [("nothing", FIRST_LOOK), ("paused", CLAIM_STATEMENT)])
+def test_a_claim_from_an_empty_or_a_paused_queue_touches_next_to_nothing(crowd, queue, statement):
     rows, plans = claim(crowd, [queue], 100)
 
     assert rows == []
     # One claim in ten also looks for what waits behind higher priorities.
-    assert plan_of(plans, CLAIM_STATEMENT).buffers < 80
+    assert plan_of(plans, statement).buffers < 80
+
+
+def test_a_claim_sees_by_the_index_that_there_is_something(crowd):
+    rows, plans = claim(crowd, ["busy"], 1)
+
+    plan = plan_of(plans, FIRST_LOOK)
+    assert len(rows) == 1
+    assert plan.indexes == {"message_ready"}
+    assert plan.buffers < 40
 
 
 def test_the_delayed_cost_a_claim_nothing(crowd):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import contextlib
 import socket
 import time
@@ -19,6 +21,7 @@ class Played:
         self.come_back_at = time.monotonic() + 60
         self.looks: list[float] = []
         self.delivered = 0
+        self.kind = "task"
         self._backlog = 0
 
     def look(self) -> float:
@@ -28,7 +31,7 @@ class Played:
         self._backlog = self.batches.pop(0) if self.batches else 0
         return self.come_back_at
 
-    def deliver_next(self) -> object | None:
+    def deliver_next(self) -> Played | None:
         if not self._backlog:
             return None
         self._backlog -= 1
@@ -84,6 +87,17 @@ def test_the_next_round_follows_at_once_when_something_was_delivered(hub: Hub, p
     hub.run_once()
 
     assert transport.looks[-1] - transport.looks[0] < 10
+
+
+def test_no_round_follows_jobs_which_do_not_wait_for_the_pool(hub: Hub, played: tuple[Played, Rounds]) -> None:
+    transport, _ = played
+    hub.run_once()
+    transport.kind, transport.batches = "batch", [3]
+    hub.run_once()
+
+    assert transport.delivered == 3
+    with pytest.raises(BlockingIOError):
+        transport.waker.recv(1)
 
 
 def test_the_hub_comes_back_when_the_transport_wants_it_to(hub: Hub, played: tuple[Played, Rounds]) -> None:

@@ -323,6 +323,15 @@ begin
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
+  begun_at := clock_timestamp();
+  if memory is null
+     and not exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = any (_claim.queues))
+     and clock_timestamp() < begun_at + interval '5 ms'
+  then
+    -- Who wakes a worker has published tasks or jobs, seldom both: starting what follows costs more than this look. One that is
+    -- dear itself goes on, and is measured.
+    return;
+  end if;
   loop
     begun_at := clock_timestamp();
     for id, token, queue, redelivered, message in

@@ -291,7 +291,7 @@ comment on function pgqueue._result_of(oid, pgqueue.handle) is 'The result of an
 
 create function pgqueue._reading_settings(settings jsonb)
   returns jsonb
-  language sql immutable
+  language sql stable
 begin atomic
   -- Who reads a result sets these for the read: only what bends the text of values.
   select jsonb_strip_nulls(jsonb_build_object(
@@ -301,14 +301,19 @@ comment on function pgqueue._reading_settings(jsonb) is 'Of the settings under w
 
 create function pgqueue._typed_columns(columns jsonb)
   returns jsonb
-  language sql stable
-begin atomic
-  select jsonb_agg(c || jsonb_build_object('type',
-           -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-           case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
-  from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n)
-  left join pg_type t on t.oid = (c ->> 'oid')::oid;
-end;
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Planned once in a session; a function in SQL would be planned at each call.
+  return (
+    select jsonb_agg(c || jsonb_build_object('type',
+             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
+             case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
+    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n)
+    left join pg_type t on t.oid = (c ->> 'oid')::oid);
+end
+$$;
 comment on function pgqueue._typed_columns(jsonb) is 'The columns of a result with the names of their types';
 
 create function pgqueue._consume(role oid, handle pgqueue.handle)
@@ -420,7 +425,7 @@ comment on function pgqueue._cancel(oid, pgqueue.handle, bigint) is 'The gate''s
 
 create function pgqueue._request(handle pgqueue.handle)
   returns jsonb
-  language sql immutable
+  language sql stable
 begin atomic
   select jsonb_build_object('id', (handle).id, 'cookie', (handle).cookie);
 end;
@@ -689,14 +694,17 @@ comment on function pgqueue.result(pgqueue.handle) is
 
 create function pgqueue._result_reader(answer jsonb)
   returns text
-  language sql stable
+  language plpgsql stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select case when jsonb_typeof(answer -> 'columns') = 'array'
-    then format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
-                (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
-                 from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)))
-    else 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n' end
+begin
+  if jsonb_typeof(answer -> 'columns') = 'array' then
+    return format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
+                  (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                   from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)));
+  end if;
+  return 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n';
+end
 $$;
 comment on function pgqueue._result_reader(jsonb) is 'The query that turns a chunk of rows into the columns of a job, with their exact types';
 

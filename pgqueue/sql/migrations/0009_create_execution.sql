@@ -155,6 +155,20 @@ end
 $$;
 comment on function pgqueue._lock_job(bigint, bigint) is 'First in the transaction of a job: while it runs nobody can take its claim';
 
+create function pgqueue._enter_job(id bigint, token bigint, names text[], setting_values text[])
+  returns void
+  language plpgsql volatile
+as $$
+begin
+  -- Planned once in a session, where the same as a query would be parsed and planned for each job. No SET clause here: it would
+  -- take back the search_path that the job is given.
+  perform pgqueue._lock_job(id, token);
+  perform pg_catalog.set_config(s.name, s.value, false)
+  from rows from (pg_catalog.unnest(names), pg_catalog.unnest(setting_values)) as s (name, value);
+end
+$$;
+comment on function pgqueue._enter_job(bigint, bigint, text[], text[]) is 'pgqueue._lock_job, and then the settings of the job in this order';
+
 create function pgqueue._append_result(id bigint, token bigint, seq int, rows jsonb)
   returns void
   language plpgsql volatile security definer

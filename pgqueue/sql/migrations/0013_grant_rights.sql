@@ -58,7 +58,7 @@ grant execute on function
 
 -- Sessions that run jobs are logged in as the submitter. The token of the claim is the key to these.
 grant execute on function
-  pgqueue._begin_job(bigint, bigint), pgqueue._lock_job(bigint, bigint), pgqueue._append_result(bigint, bigint, int, jsonb),
+  pgqueue._begin_job(bigint, bigint), pgqueue._lock_job(bigint, bigint), pgqueue._enter_job(bigint, bigint, text[], text[]), pgqueue._append_result(bigint, bigint, int, jsonb),
   pgqueue._keep_notices(bigint, bigint, jsonb),
   pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb), pgqueue._fail_job(bigint, bigint, jsonb, float8), pgqueue._reset_session()
   to pgqueue_user;
