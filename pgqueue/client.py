@@ -163,7 +163,7 @@ class Client:
         arguments = _job_arguments(session, list(statements), params or (), options) | captured
         arguments["unique_keys"] = None if unique_keys is None else list(unique_keys)
         arguments["keep_result"] = keep_result
-        rows = fetch_on(session, "enqueue_own_jobs" if given is None else "enqueue_jobs", arguments)
+        rows = self._fetch(given, "enqueue_own_jobs" if given is None else "enqueue_jobs", arguments)
         return [Job(self, Handle(*row)) for row in rows]
 
     def send_task(
@@ -210,7 +210,7 @@ class Client:
             "link": link,
             "errback": errback,
         }
-        return str(fetch_on(self._connection(connection or current()), "send_task", arguments)[0][0])
+        return str(self._fetch(connection or current(), "send_task", arguments)[0][0])
 
     def job(self, handle: Handle | str) -> Job:
         """Take up a job by its handle, or by the handle's text `ID:COOKIE`. Asks nothing of the server.
@@ -265,7 +265,7 @@ class Client:
             raise TypeError("give the parameters either one by one or as params=, not both")
         session, captured = self._place(connection)
         arguments = _job_arguments(session, sql, values or params or (), options)
-        return Job(self, Handle(*fetch_on(session, name, arguments | captured | more)[0]))
+        return Job(self, Handle(*self._fetch(connection, name, arguments | captured | more)[0]))
 
     def _wait(self, handle: Handle, timeout: timedelta | float | None) -> bool:
         limit = to_interval(timeout, "timeout")
@@ -305,8 +305,10 @@ class Client:
         captured = self._session.captured
         return self._session.connection, captured._asdict()
 
-    def _connection(self, given: CallerConnection | None) -> psycopg.Connection[Any]:
-        return self._session.connection if given is None else driver_connection(given)
+    def _fetch(self, given: CallerConnection | None, name: str, arguments: dict[str, object]) -> list[tuple[Any, ...]]:
+        if given is None:
+            return self._session.fetch(name, **arguments)
+        return fetch_on(driver_connection(given), name, arguments)
 
     def _ask(self, name: str, handle: Handle, **arguments: object) -> tuple[Any, ...]:
         return self._session.fetch(name, **handle._asdict(), **arguments)[0]

@@ -20,6 +20,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
+from .plans import Plans
 from .sql import query
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ _SERVERS_NETWORK = (
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3 -c tcp_user_timeout=20s"
     " -c client_connection_check_interval=5s"
 )
-
-#: How often a session runs a query before the server is asked to keep its plan: to plan a call takes longer than most.
-_PREPARE_AFTER = 3
 
 _sessions: set[Session] = set()
 
@@ -110,6 +108,8 @@ class Database:
         self._free_places: threading.BoundedSemaphore
         self._idle: list[tuple[Session, int]]
         self._lent: dict[Session, int]
+        #: Of the sessions that no pooler stands before.
+        self._plans: weakref.WeakKeyDictionary[Session, Plans]
         self._generation: int
         self._start_empty()
         self._all.add(self)
@@ -131,6 +131,9 @@ class Database:
                 the query was committed; it is never run twice.
         """
         with self.session() as session:
+            plans = self._plans.get(session)
+            if plans is not None:
+                return plans.fetch(query_name, params)
             return session.execute(query(query_name), params).fetchall()
 
     @contextlib.contextmanager
@@ -205,8 +208,12 @@ class Database:
                 return session
             close_session(session)
         session = open_session(self.conninfo, self.application_name)
-        if can_prepare(session):
-            session.prepare_threshold = _PREPARE_AFTER
+        try:
+            if can_prepare(session):
+                self._plans[session] = Plans(session)
+        except BaseException:
+            close_session(session)
+            raise
         self._lent[session] = generation
         return session
 
@@ -224,6 +231,7 @@ class Database:
         self._free_places = threading.BoundedSemaphore(self._max_sessions)
         self._idle = []
         self._lent = {}
+        self._plans = weakref.WeakKeyDictionary()
         self._generation = 0
         #: Of each thread: the session of its transaction.
         self._own = threading.local()

@@ -6,6 +6,7 @@ A check changes nothing, but for the loopback's: it launches a job into a queue 
 from __future__ import annotations
 
 import enum
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -90,16 +91,19 @@ def _check_schema(session: Session) -> Finding:
 def _check_privileges(session: Session) -> Finding:
     held = [role for role, has in session.fetch("held_roles") if has]
     if "pgqueue_user" not in held:
-        hint = "Have an administrator run: pgqueue enroll ROLE"
-        return Finding("privileges", Level.FAIL, "this role has no rights in pgqueue", hint)
+        return Finding("privileges", Level.FAIL, "this role has not the rights of pgqueue_user", _enroll(session))
     return Finding("privileges", Level.OK, f"this role has the rights of {', '.join(held)}")
 
 
 def _check_enrolment(session: Session) -> Finding:
     if not session.fetch("is_enrolled")[0][0]:
-        hint = "Have an administrator run: pgqueue enroll ROLE"
-        return Finding("enrolment", Level.FAIL, "this role is not enrolled, so it cannot submit jobs", hint)
+        text = "this role is not enrolled, so it cannot submit jobs"
+        return Finding("enrolment", Level.FAIL, text, _enroll(session))
     return Finding("enrolment", Level.OK, "this role may submit jobs")
+
+
+def _enroll(session: Session) -> str:
+    return f"As an administrator or pgqueue's owner, run: pgqueue enroll {shlex.quote(session.connection.info.user)}"
 
 
 def _check_clock(session: Session) -> Finding:
@@ -125,8 +129,10 @@ def _check_dead_rows(session: Session) -> Finding:
 
 def _check_oldest_snapshot(session: Session) -> Finding:
     rows = session.fetch("doctor_oldest_snapshot")
-    if not rows:
+    if not rows and session.fetch("doctor_sees_all")[0][0]:
         return Finding("oldest snapshot", Level.OK, "nobody holds one")
+    if not rows:
+        return Finding("oldest snapshot", Level.OK, "none that this role may see: a member of pg_monitor sees all")
     holder, seconds, transactions = rows[0]
     since = "" if seconds is None else f" for {seconds:.0f} s"
     found = f"{holder} holds back vacuum{since}, by {transactions} transactions"
@@ -159,7 +165,7 @@ def _check_overdue_jobs(session: Session) -> Finding:
     if count:
         found = f"{count} jobs were due more than a minute ago, the oldest for {seconds:.0f} s"
         return Finding("overdue jobs", Level.WARN, found, "Start more workers, or look why they do not come along.")
-    return Finding("overdue jobs", Level.OK, "none")
+    return Finding("overdue jobs", Level.OK, _no_job(session))
 
 
 def _check_stuck_jobs(session: Session) -> Finding:
@@ -167,7 +173,12 @@ def _check_stuck_jobs(session: Session) -> Finding:
     if count:
         found = f"{count} queued jobs carry an error, job {first} for one: {note}"
         return Finding("stuck jobs", Level.WARN, found, f"Run: pgqueue show {first}")
-    return Finding("stuck jobs", Level.OK, "none")
+    return Finding("stuck jobs", Level.OK, _no_job(session))
+
+
+def _no_job(session: Session) -> str:
+    sees_all_jobs = session.fetch("doctor_sees_all")[0][1]
+    return "none" if sees_all_jobs else "none that this role may see: a member of pgqueue_monitor sees all"
 
 
 def _check_partitions(session: Session) -> Finding:

@@ -15,16 +15,13 @@ from psycopg.rows import tuple_row
 from . import errors
 from .config import Settings
 from .database import close_session, open_session
+from .plans import Plans
 from .sql import query
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .handle import Handle
-
-
-# As psycopg does it by itself: what is run more often than this is prepared.
-_PREPARE_THRESHOLD = 5
 
 
 class Captured(NamedTuple):
@@ -42,6 +39,7 @@ class Session:
         self._application_name = application_name
         self._connection: psycopg.Connection[Any] | None = None
         self._captured: tuple[psycopg.Connection[Any], Captured] | None = None
+        self._plans: tuple[psycopg.Connection[Any], Plans] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -57,8 +55,13 @@ class Session:
             ConnectionFailed: the server cannot be reached or refuses the login.
         """
         if self._connection is None or self._connection.closed:
-            with driver_errors():
-                self._connection = open_session(self.conninfo, self._application_name)
+            try:
+                with driver_errors():
+                    self._connection = open_session(self.conninfo, self._application_name)
+            except errors.ConnectionFailed as failure:
+                if not self.conninfo and failure.hint is None:
+                    failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
+                raise
         return self._connection
 
     @property
@@ -73,7 +76,7 @@ class Session:
             answer = Captured(*fetch_on(connection, "capture_settings", {})[0])
             if connection.info.backend_pid == answer.backend_pid:
                 # No pooler in between, which could run the next statement in a session that has not prepared it.
-                connection.prepare_threshold = _PREPARE_THRESHOLD
+                self._plans = connection, Plans(connection)
             self._captured = connection, answer
         return self._captured[1]
 
@@ -89,7 +92,11 @@ class Session:
         Raises:
             PgQueueError: the server refused, or cannot be reached.
         """
-        return fetch_on(self.connection, name, arguments)
+        connection = self.connection
+        if self._plans is not None and self._plans[0] is connection:
+            with driver_errors():
+                return self._plans[1].fetch(name, arguments)
+        return fetch_on(connection, name, arguments)
 
     def run(self, name: str, **arguments: object) -> None:
         """Run a named query for what it does.

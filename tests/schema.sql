@@ -6674,7 +6674,7 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
         CASE
             WHEN (state = 'running'::pgqueue.job_state) THEN clock_timestamp()
             ELSE NULL::timestamp with time zone
-        END) - started_at)))::double precision * (1000)::double precision) AS duration_ms,
+        END) - started_at)) * (1000)::numeric))::double precision AS duration_ms,
     attempts,
     (max_attempts)::integer AS max_attempts,
     worker,

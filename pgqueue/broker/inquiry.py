@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import select
 import time
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
@@ -19,7 +17,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 
 from ..database import can_prepare, close_session, is_quiet, open_session
-from ..sql import query
+from ..sql import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     Rows: TypeAlias = list[tuple[Any, ...]]
     #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
     Steps: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
-
-_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 class Watcher(Protocol):
@@ -222,11 +218,3 @@ def _load(session: Session, results: list[pq.abc.PGresult]) -> Rows:
     transformer = Transformer(session)
     transformer.set_pgresult(results[-1])
     return transformer.load_rows(0, results[-1].ntuples, tuple)
-
-
-@cache
-def numbered(name: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return a named query with $1, $2 for its parameters, and which those are."""
-    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(query(name))))
-    text = _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", query(name))
-    return text.encode(), names

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ..errors import PgQueueError
+from ..errors import JobError, PgQueueError
 
 _MORE = ("detail", "hint", "context")
 
@@ -19,6 +19,8 @@ def show_failure(failure: PgQueueError | str, *, as_json: bool) -> None:
     fields = failure_fields(failure)
     sqlstate = f" ({fields['sqlstate']})" if fields.get("sqlstate") else ""
     click.echo(f"pgqueue: error: {fields['message']}{sqlstate}", err=True)
+    if not isinstance(failure, JobError):
+        fields.pop("context", None)  # Of a call it names pgqueue's own functions, which helps nobody.
     for name in _MORE:
         if fields.get(name):
             click.echo(f"{name}: {fields[name]}", err=True)

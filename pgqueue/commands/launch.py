@@ -22,7 +22,7 @@ from .waiting import wait_with_progress
 @click.option("--delay", type=DURATION, help="Start no sooner than this from now, for example 30s or 5m.")
 @click.option("--timeout", type=DURATION, help="Stop the statement after this long.")
 @click.option("--label", help="A name to find it by.")
-@click.option("--unique-key", help="Refuse it while an unfinished job has the same key.")
+@click.option("--unique-key", help="While an unfinished job has this key, give that one's handle.")
 @click.option("--wait/--no-wait", default=False, show_default=True, help="Wait for the result and print it.")
 @on_database
 def launch(sql: str, params: tuple[str, ...], wait: bool, dsn: str | None, as_json: bool, **options: Any) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _MIGRATION = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
@@ -30,6 +31,18 @@ def query(name: str) -> str:
         FileNotFoundError: there is no query of that name.
     """
     return (files(__name__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def numbered(name: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a named query with $1, $2 for its parameters, and which those are.
+
+    Raises:
+        FileNotFoundError: as `query`.
+    """
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(query(name))))
+    text = _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", query(name))
+    return text.encode(), names
 
 
 @cache

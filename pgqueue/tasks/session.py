@@ -70,7 +70,13 @@ class Session:
         if options:
             given["options"] = f"{given.get('options', '')} {options}"
         as_role = make_conninfo("", **given, **overrides)
-        return cls(open_session(as_role, application_name, is_watched=True), as_role)
+        connection = open_session(as_role, application_name, is_watched=True)
+        try:
+            return cls(connection, as_role)
+        except BaseException:
+            # Its role may have set what lets no query live, and jobs of the role come again and again.
+            close_session(connection)
+            raise
 
     @property
     def is_lost(self) -> bool:

@@ -250,18 +250,27 @@ def test_a_worker_that_loses_its_presence_goes_on(db: Database, app: Celery, sta
     assert db.fetch_value("select count(*) from pgqueue.worker") == 1
 
 
-def test_losing_a_shared_session_runs_no_task_twice(db: Database, app: Celery, start_worker: StartWorker) -> None:
+@pytest.mark.parametrize("while_it_claims", [False, True])
+def test_losing_a_shared_session_runs_no_task_twice(
+    db: Database, app: Celery, start_worker: StartWorker, while_it_claims: bool
+) -> None:
     start(start_worker, db, "--concurrency=1")
     for number in range(3):
         app.send_task("sleep_then_leave_trace", [str(number), 3])
     eventually(lambda: labels(db) == ["0 began"])
+    workers = db.execute("select id, pid from pgqueue.worker")
+    sessions = "select pid from pg_stat_activity where application_name like 'pgqueue broker w1@%'"
 
-    db.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue broker w1@%'"
-    )
+    with db.connect() as blocker, blocker.transaction():
+        if while_it_claims:
+            blocker.execute("lock table pgqueue.worker in access exclusive mode")
+            sessions += " and wait_event_type = 'Lock'"
+            eventually(lambda: db.execute(sessions), timeout=30)
+        assert db.execute(f"select pg_terminate_backend(pid, 5000) from ({sessions}) s")
 
-    eventually(lambda: "2" in labels(db), timeout=30)
+    eventually(lambda: "2" in labels(db), timeout=60)
     assert labels(db) == ["0 began", "0", "1 began", "1", "2 began", "2"]
+    assert db.execute("select id, pid from pgqueue.worker") == workers
 
 
 @pytest.mark.slow

@@ -315,7 +315,22 @@ class TestDoctor:
 
         found = self.findings(capsys.readouterr().out)
         assert found["enrolment"]["level"] == "fail"
+        assert found["enrolment"]["hint"].endswith("pgqueue enroll bob")
         assert found["loopback"]["level"] == "fail"
+
+    def test_a_role_is_told_what_it_may_not_see_and_counts_all_connections(
+        self, db: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        db.create_role("carl")
+        others = [db.connect() for _ in range(3)]
+
+        run(["doctor", "--json", "--dsn", db.dsn_for("carl")])
+
+        found = self.findings(capsys.readouterr().out)
+        assert "pg_monitor" in found["oldest snapshot"]["text"]
+        assert "pgqueue_monitor" in found["overdue jobs"]["text"]
+        assert "pgqueue_monitor" in found["stuck jobs"]["text"]
+        assert int(found["connections"]["text"].split()[0]) > len(others)
 
     def test_a_broken_loopback_fails(self, db: Database, capsys: pytest.CaptureFixture[str]) -> None:
         db.execute("select pgqueue.enroll('postgres')")

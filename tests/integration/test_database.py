@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pgqueue.database import Database as Sessions
-from tests.harness import Database
+from tests.harness import Database, eventually
 
 
 @pytest.fixture
@@ -67,6 +67,20 @@ def test_a_session_that_breaks_in_use_is_reported_and_not_used_again(db: Databas
 
     assert sessions.fetch("queue_size", queue="q") == [(0,)]
     assert len(backends(db)) == 1
+
+
+def test_a_session_that_is_refused_its_first_query_is_not_kept(db: Database, sessions: Sessions) -> None:
+    # As a pooler does that has no server.
+    db.create_role("stranger")
+    db.execute("revoke execute on function pg_backend_pid() from public")
+    login = Sessions(db.dsn_for("stranger"))
+    login.application_name = "shared"
+
+    for _ in range(3):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            login.check()
+
+    eventually(lambda: backends(db) == [])
 
 
 def test_a_session_left_in_a_transaction_is_not_used_again(db: Database, sessions: Sessions) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -83,6 +85,15 @@ def publish(db: Database, *bodies: object) -> None:
             producer.publish(body, routing_key="q")
 
 
+def swallow_answer(inbox: LoopedInbox) -> None:
+    """Take what the server has answered to a claim off the wire."""
+    with socket.socket(fileno=os.dup(inbox.connection.transport._lookout._inquiry._session.fileno())) as wire:
+        wire.settimeout(20)
+        swallowed = b""
+        while not swallowed.endswith(b"Z\0\0\0\5I"):  # the end of an answer
+            swallowed += wire.recv(65536)
+
+
 def test_what_is_read_ahead_is_delivered_when_there_is_room_and_given_back_when_there_is_none(
     db: Database, open_inbox: Callable[..., LoopedInbox]
 ) -> None:
@@ -146,6 +157,33 @@ def test_acks_of_a_claim_that_was_lost_on_its_way_are_sent_again(
     again.close()
 
     assert db.execute("select payload ->> 'body', deliveries from pgqueue.message") == [("2", 1)]
+
+
+def test_a_claim_whose_answer_is_lost_comes_back_though_the_presence_lives(
+    db: Database, open_inbox: Callable[..., LoopedInbox]
+) -> None:
+    inbox = open_inbox(4)
+    with db.connect() as blocker, blocker.transaction():
+        blocker.execute("lock table pgqueue.worker in access exclusive mode")
+        inbox.go_round_until(lambda: db.execute(CLAIMING))
+        publish(db, 1, 2)
+        [(pid,)] = db.execute(CLAIMING)
+    # Committed; but the answer is lost on its way, and then the session.
+    eventually(lambda: db.fetch_value(CLAIMED) == 2)
+    swallow_answer(inbox)
+    workers = db.execute("select id, pid from pgqueue.worker")
+    db.execute("select pg_terminate_backend(%s, 5000)", [pid])
+    with pytest.raises(psycopg.OperationalError):
+        inbox.go_round_until(lambda: False)
+    assert inbox.bodies == []
+
+    inbox.connection.collect()
+    again = open_inbox(4, acks=True)
+    again.go_round_until(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0)
+
+    # For all the server knows they were delivered.
+    assert [(m.payload, m.delivery_info["redelivered"]) for m in again.messages] == [(1, True), (2, True)]
+    assert db.execute("select id, pid from pgqueue.worker") == workers
 
 
 def test_a_session_that_ends_while_nothing_is_asked_is_replaced(

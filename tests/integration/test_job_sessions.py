@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from pgqueue.tasks.session import Session
 from tests.harness import eventually
 from tests.harness.executors import Executors
 from tests.harness.jobs import launch, submit
@@ -25,6 +27,19 @@ def test_a_job_runs_as_its_submitter_in_a_session_that_says_what_it_does(alice, 
         assert (session_user, current_user) == (role, role)
         assert name.startswith("pgqueue executor ")
         assert name.endswith(f": job {job.id}")
+
+
+def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
+    db.create_role("stranger")
+    owner.execute("revoke execute on function pg_postmaster_start_time() from public")
+
+    for _ in range(3):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            Session.log_in(db.dsn, "postgres", "stranger", "refused")
+
+    eventually(
+        lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'")
+    )
 
 
 IDLE = "select exists(select from pg_stat_activity where application_name ~ '^pgqueue executor [12]: idle$')"

@@ -75,6 +75,8 @@ def test_a_job_is_shown_through_all_its_states(alice, worker):
         *(3, "SELECT 3"),
     )
     assert fetch_value(alice, "select duration_ms >= 0 and launched_at <= started_at from pgqueue.jobs")
+    # Microseconds, and not what binary fractions make of them.
+    assert fetch_value(alice, "select length(split_part(duration_ms::text, '.', 2)) <= 3 from pgqueue.jobs")
 
 
 def test_a_role_sees_its_own_jobs_only_whether_they_wait_or_ended(alice, bob, worker):

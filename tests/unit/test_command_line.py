@@ -5,7 +5,7 @@ import pytest
 
 from pgqueue.cli import cli, run
 from pgqueue.commands.failure import show_failure
-from pgqueue.errors import JobFailed
+from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
@@ -45,6 +45,17 @@ def test_an_unreachable_server_is_one_clear_line_and_exit_code_1(capsys: pytest.
     assert output.err.startswith("pgqueue: error: connection")
 
 
+def test_a_server_that_nobody_named_is_an_error_with_a_hint(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGQUEUE_DSN", raising=False)
+    monkeypatch.setenv("PGHOST", "/nowhere/at/all")
+
+    assert run(["status"]) == 1
+
+    assert "hint: No server was named: give --dsn, or set PGQUEUE_DSN.\n" in capsys.readouterr().err
+
+
 def test_with_json_an_error_is_json_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--json", "--dsn", "host=/nowhere/at/all"]) == 1
 
@@ -56,6 +67,14 @@ def test_what_is_no_connection_string_is_an_error_with_a_hint(capsys: pytest.Cap
     assert run(["status", "--dsn", "nonsense"]) == 1
 
     assert "hint: Write a URL" in capsys.readouterr().err
+
+
+def test_an_error_of_a_call_does_not_show_the_functions_of_pgqueue(capsys: pytest.CaptureFixture[str]) -> None:
+    show_failure(
+        UnknownJob("job 1 is not known", sqlstate="42704", context="PL/pgSQL function pgqueue._raise"), as_json=False
+    )
+
+    assert capsys.readouterr().err == "pgqueue: error: job 1 is not known (42704)\n"
 
 
 def test_an_error_of_a_job_shows_everything_that_postgresql_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ create view pgqueue.jobs with (security_barrier) as
   select j.id, j.state, j.queue, j.priority::int as priority, j.label,
          case when pg_has_role(j.submitter, 'member') then pgqueue._cut(j.sql, 120) end as statement,
          pg_get_userbyid(j.submitter) as submitter, j.launched_at, j.eta, j.started_at, j.ended_at,
-         extract(epoch from coalesce(j.ended_at, case when j.state = 'running' then clock_timestamp() end) - j.started_at)::float8 * 1000 as duration_ms,
+         (extract(epoch from coalesce(j.ended_at, case when j.state = 'running' then clock_timestamp() end) - j.started_at) * 1000)::float8 as duration_ms,
          j.attempts::int as attempts, j.max_attempts::int as max_attempts, j.worker, j.backend_pid, j.progress_pct, j.progress_msg,
          j.row_count as rows, coalesce(j.command_tags[cardinality(j.command_tags)], pgqueue._command_tag(j.sql, j.row_count)) as command_tag,
          j.error ->> 'sqlstate' as sqlstate, j.error ->> 'message' as error,
