@@ -9,7 +9,7 @@ import json
 import psycopg
 import pytest
 
-from tests.harness import wait_until_blocked
+from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
 
@@ -60,11 +60,12 @@ class Chunk:
         return None
 
     def settle(self, error):
-        """Let the database decide about the job that raised it."""
+        """Let the database decide about the job that raised it, if its context names one."""
         fields = {"sqlstate": error.sqlstate, "message": error.diag.message_primary}
+        is_jobs = "pgqueue_run.job_" in (error.diag.context or "")
         return self.session.execute(
-            "select id, verdict from pgqueue._settle_run(%s, %s, %s, true, 0.1, %s)",
-            [self.ids, self.tokens, json.dumps(fields), self.session.info.backend_pid],
+            "select id, verdict from pgqueue._settle_run(%s, %s, %s, %s, 0.1, %s)",
+            [self.ids, self.tokens, json.dumps(fields), is_jobs, self.session.info.backend_pid],
         ).fetchall()
 
 
@@ -152,3 +153,38 @@ def test_a_presence_that_is_lost_between_two_jobs_of_a_chunk_costs_no_job_and_re
 
     assert rest.run() is None
     assert fetch_value(owner, WORDS) == ["a", "b"]
+
+
+def test_a_cancel_that_comes_too_late_reaches_neither_the_next_job_nor_what_the_session_does_after_the_last(
+    db, alice, owner, worker, in_background
+):
+    # Who cancels holds the gate for a moment; the one of this test stays in it, so the wait must not end before.
+    owner.execute(
+        """create or replace procedure pgqueue._wait_at_gate(gate_key bigint) language plpgsql as
+           $$ begin perform pg_advisory_lock(gate_key); perform pg_advisory_unlock(gate_key); end $$"""
+    )
+    enqueue(alice, *[f"lock table public.door; {insert(word)}" for word in "ab"])
+    chunk = Chunk(db, worker)
+    pid = chunk.session.info.backend_pid
+    overseer = db.connect(worker.role)
+
+    for job in range(2):
+        owner.execute("begin; lock table public.door")
+        running = in_background(chunk.run)
+        wait_until_blocked(db.server.admin, pid)
+        overseer.execute("begin")
+        overseer.execute("select pg_advisory_xact_lock(pgqueue._run_key(0, %s))", [SECRET])
+        # It has seen that the job runs. Now the job ends, and then comes the signal.
+        owner.execute("commit")
+        eventually(lambda ended=job + 1: fetch_value(alice, ENDED) == ["succeeded"] * ended)
+        wait_until_blocked(db.server.admin, pid)
+        overseer.execute("select pg_cancel_backend(%s)", [pid])
+
+        error = running.result()
+        overseer.execute("commit")
+
+        assert (error.sqlstate, "pgqueue_run.job_" in error.diag.context) == ("57014", False)
+        assert chunk.settle(error) == [(id, None) for id in chunk.ids[job + 1 :]]
+
+    assert fetch_value(owner, WORDS) == ["a", "b"]
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
