@@ -64,6 +64,8 @@ class Chunk:
     is_stopping: bool = False
     #: What became of those that did not succeed.
     verdicts: dict[int, str] = field(default_factory=dict)
+    #: The first that was left when an error came that was nobody's.
+    stalled_id: int | None = None
     #: The errors of those that are to be tried again.
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
@@ -89,7 +91,6 @@ class BatchRunner:
         self._chunk = chunk
         self._cancel_revoked(chunk)
         left = list(chunk.jobs)
-        stalled_at = 0
         while left:
             if chunk.is_stopping:
                 self._release(left)
@@ -106,13 +107,11 @@ class BatchRunner:
                 left = left[self._run_first(session, left, chunk.secret) :]
             except ConnectionLost as lost:
                 chunk.pid = None
-                left = self._settle_lost(chunk, left, lost.fields, called_at, session)
+                left = self._settle_lost(chunk, left, lost, called_at, session)
             except (psycopg.Error, UnicodeError) as error:
                 chunk.pid = None
                 fields = fields_of(error)
-                # An error between two jobs is nobody's, unless it comes again.
-                is_jobs = _RUNNER in (fields.get("context") or "") or stalled_at == left[0].id
-                stalled_at = 0 if is_jobs else left[0].id
+                is_jobs = self._is_jobs(chunk, left, fields)
                 if fields.get("sqlstate") != _CANCELED or not self._is_stopping(chunk):
                     left = self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
                 self._empty(session)
@@ -154,6 +153,13 @@ class BatchRunner:
             logger.info("%s: the session for batches is opened anew: %s", self._label, error)
             self.close_session()
 
+    @staticmethod
+    def _is_jobs(chunk: Chunk, left: list[BatchJob], fields: Fields) -> bool:
+        """Tell whether a job raised an error. One between two jobs is nobody's, unless it comes again."""
+        is_jobs = _RUNNER in (fields.get("context") or "") or chunk.stalled_id == left[0].id
+        chunk.stalled_id = None if is_jobs else left[0].id
+        return is_jobs
+
     def _settle(
         self, chunk: Chunk, left: list[BatchJob], fields: Fields, called_at: float, pid: int, *, is_jobs: bool
     ) -> list[BatchJob]:
@@ -174,10 +180,13 @@ class BatchRunner:
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(
-        self, chunk: Chunk, left: list[BatchJob], fields: Fields, called_at: float, session: Session
+        self, chunk: Chunk, left: list[BatchJob], lost: ConnectionLost, called_at: float, session: Session
     ) -> list[BatchJob]:
         """Go on after the session has ended: the job that ran fails, unless the server has ended them all."""
         self.close_session()
+        fields = lost.fields
+        # Without a word a job may have crashed it. The word that ended it says whether one ran.
+        is_jobs = not lost.has_last_word or self._is_jobs(chunk, left, fields)
         if fields.get("sqlstate") == CRASH_SHUTDOWN:
             return []  # the worker is unknown to the server: all that it held is handed out again
         if wait_for_server(self._get_session, self._pool.is_stopped) is None:
@@ -189,7 +198,7 @@ class BatchRunner:
         again.call("terminate_session", pid=session.backend_pid)
         if chunk.is_stopping:
             return left
-        return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=True)
+        return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
 
     @staticmethod
     def _is_stopping(chunk: Chunk) -> bool:

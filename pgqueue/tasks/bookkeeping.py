@@ -15,7 +15,7 @@ from .claim import Ending, Outcome
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from ..database import Database
@@ -111,6 +111,9 @@ class Bookkeeping:
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         return self._fetch(
             "settle_run",
+            # If that was written and the answer lost, the job is gone, and the first that is left is another. If it was
+            # not written, the job runs again and raises its error again.
+            {"is_jobs": False},
             ids=ids,
             tokens=tokens,
             error=json.dumps(fields),
@@ -136,13 +139,16 @@ class Bookkeeping:
         ((verdict,),) = self._fetch("begin_any_job", **job.key)
         return Outcome(Ending(verdict))
 
-    def _fetch(self, name: str, **params: object) -> list[tuple[Any, ...]]:
+    def _fetch(self, name: str, if_written: Mapping[str, object] | None = None, **params: object) -> list[tuple[Any, ...]]:
+        """Run a query; again, and if it may have been written with other parameters, until the server answers."""
         pause = _PAUSE_FROM
         while True:
             try:
                 # Writing an ending twice does no harm: the token of the claim is good for one.
                 return self._database.fetch(name, **params)
-            except psycopg.OperationalError:  # noqa: PERF203 - a retry
+            except psycopg.OperationalError as error:  # noqa: PERF203 - a retry
                 if self._is_stopped.wait(pause):
                     raise
+                if error.diag.severity_nonlocalized != "ERROR":
+                    params.update(if_written or {})
                 pause = min(pause * 2, _PAUSE_TO)

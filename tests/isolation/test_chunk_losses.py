@@ -1,0 +1,83 @@
+"""An executor's side of a chunk: what it makes of a session or an answer that is lost between two jobs.
+
+Who acts between two lines: the server, which runs the chunk; whoever ends sessions; the network, which loses answers.
+"""
+
+import psycopg
+import pytest
+
+from pgqueue.database import Database
+from pgqueue.tasks.batch import BatchJob, BatchRunner, Chunk
+from pgqueue.tasks.pool import ExecutorPool
+from tests.harness import eventually
+from tests.harness.people import fetch_value
+
+RUNS = "select pid from pg_stat_activity where application_name like '%batches' and wait_event_type = 'Lock'"
+ENDED = "select array_agg(state::text order by id) from pgqueue.jobs where ended_at is not null"
+
+
+@pytest.fixture
+def pool(db, worker):
+    database = Database(db.dsn_for(worker.role))
+    yield ExecutorPool(database, (1, 1), lambda: None)
+    database.close()
+
+
+@pytest.fixture
+def runner(pool):
+    made = BatchRunner("pgqueue executor 1", pool)
+    yield made
+    made.close_session()
+
+
+def claim(alice, worker, *statements):
+    alice.execute("select count(*) from pgqueue.enqueue_many(%s)", [list(statements)])
+    claims = worker.claim(kind="batch")
+    return Chunk([BatchJob(c.id, c.token, c.message, f"{c.id}:{c.token}") for c in claims])
+
+
+def test_a_session_that_is_ended_while_no_job_runs_in_it_fails_none(db, alice, owner, worker, runner, in_background):
+    chunk = claim(alice, worker, "select 1", "select 2")
+    # The first has run, and is on its way to the history.
+    owner.execute("begin; lock table pgqueue.history")
+
+    run = in_background(runner.run, chunk)
+    [(pid,)] = eventually(lambda: db.execute(RUNS))
+    owner.execute("select pg_terminate_backend(%s)", [pid])
+    owner.execute("commit")
+    run.result()
+
+    assert fetch_value(alice, ENDED) == ["succeeded", "succeeded"]
+
+
+def test_a_session_that_is_ended_by_its_job_fails_it_and_no_other(db, alice, owner, worker, runner, in_background):
+    owner.execute("create table public.door (); grant all on public.door to alice")
+    owner.execute("begin; lock table public.door")
+    chunk = claim(alice, worker, "select 1", "select from public.door", "select 3")
+
+    run = in_background(runner.run, chunk)
+    [(pid,)] = eventually(lambda: db.execute(RUNS))
+    owner.execute("select pg_terminate_backend(%s)", [pid])
+    owner.execute("commit")
+    run.result()
+
+    assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded"]
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_lost_answer_about_a_job_that_failed_fails_no_other(alice, worker, pool, runner, monkeypatch, is_written):
+    chunk = claim(alice, worker, "select 1", "select 1 / 0", "select 3")
+    fetch, losses = pool.books._database.fetch, [True]
+
+    def lose_once(name, **params):
+        is_lost = name == "settle_run" and losses and losses.pop()
+        if is_lost and is_written:
+            fetch(name, **params)
+        if is_lost:
+            raise psycopg.OperationalError("the connection is lost")
+        return fetch(name, **params)
+
+    monkeypatch.setattr(pool.books._database, "fetch", lose_once)
+    runner.run(chunk)
+
+    assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded"]
