@@ -309,3 +309,17 @@ def test_many_readers_at_once_are_one_reader_and_errors(db, alice, worker, in_ba
 
         reads = [in_background(read, session) for session in sessions]
         assert sorted(one.result() for one in reads) == [0, 0, 0, 0, 0, 100]
+
+
+def test_a_worker_that_sorts_its_claims_leaves_the_job_that_runs(owner, worker, handle, item):
+    # After an error: it knows its tasks, and which jobs run is known by their locks.
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.lock(claim)
+
+    worker.session.execute("set lock_timeout = '5s'")
+    assert fetch_value(worker.session, "select pgqueue._keep_claims(%s, '{}')", [worker.id]) == 0
+
+    executor.execute(claim)
+    executor.commit()
+    assert item() == [1]

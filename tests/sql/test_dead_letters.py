@@ -103,6 +103,17 @@ def test_a_claim_moves_what_has_expired_and_hands_out_the_rest(alice, owner, wor
     assert queues(owner) == {"graveyard": 3, "work": 1}
 
 
+def test_a_claim_gets_past_what_has_expired(alice, owner, worker):
+    # Whoever gets nothing falls asleep.
+    for _ in range(5):
+        publish(alice, "", "q", expires="2100-01-01")
+    expire(owner)
+    publish(alice, "", "q")
+
+    assert len(worker.claim("q", kind="task", max_count=2)) == 1
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
+
+
 def test_what_waits_for_its_time_expires_too(alice, owner, worker, dlx):
     publish(alice, "", "work", eta="2100-01-01")
     expire(owner)

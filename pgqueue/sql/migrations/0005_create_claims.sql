@@ -387,6 +387,8 @@ begin
       ids := ids || id;
       return next;
     end loop;
+    -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
+    continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
     exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
     -- There is room for more than what is above the bounds, and the caller may sleep now: what came back below is looked for
     -- at once, unless that takes so long that it has to keep to its fiftieth of the time.
@@ -509,8 +511,12 @@ declare
   released int;
 begin
   select pgqueue._release(array_agg(m.id), array_agg(m.token), false) into released
-  from pgqueue.message m
-  where m.state = 'claimed' and m.worker_id = _keep_claims.worker_id and m.id <> all (ids)
+  from (
+    select q.id, q.token from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
+    -- The row of a job that runs is locked by its transaction: that stays ours, and is not waited for.
+    for update skip locked
+  ) m
   having count(*) > 0;
   return coalesce(released, 0);
 end
