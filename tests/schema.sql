@@ -2773,6 +2773,14 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) IS 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
 
+CREATE FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((exchange = ''::text) AND ("right"(routing_key, 7) <> '.pidbox'::text) AND (eta IS NULL));
+END;
+
+COMMENT ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) IS 'Whether a message is a row in the queue that its routing key names, and no more';
+
 CREATE FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3936,6 +3944,29 @@ COMMENT ON FUNCTION pgqueue._promote(max_count integer) IS 'Makes delayed messag
 
 CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql
+    AS $$
+declare
+  nobody_sleeps pg_catalog.bool;
+begin
+  -- What nearly all messages do is one statement, as in pgqueue._enqueue: each expression and each SET clause more would cost something.
+  if pgqueue._goes_straight(exchange, routing_key, eta) then
+    insert into pgqueue.outbox (queue, kind, priority, expires_at, payload)
+    values (routing_key, 'task', least(greatest(coalesce(priority, 0), 0), 9),
+            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key)), message)
+    returning pgqueue._nobody_sleeps(routing_key) into nobody_sleeps;
+    if not nobody_sleeps then
+      perform pgqueue._wake(routing_key);
+    end if;
+    return 1;
+  end if;
+  return pgqueue._publish_otherwise(exchange, routing_key, message, priority, eta, expires);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) IS 'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' is straight to the queue named by the routing key';
+
+CREATE FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
@@ -3943,11 +3974,6 @@ declare
   reached int := 0;
   due_at timestamptz := case when eta > clock_timestamp() then eta end;
 begin
-  if exchange = '' then
-    -- What nearly all messages do: each expression counts here.
-    perform pgqueue._put_task(routing_key, message, priority, due_at, least(expires, clock_timestamp() + pgqueue._message_ttl(routing_key)));
-    return 1;
-  end if;
   for target in select * from pgqueue._route(exchange, routing_key) loop
     perform pgqueue._put_task(target.queue, message, priority, due_at, least(expires, clock_timestamp() + target.message_ttl));
     reached := reached + 1;
@@ -3956,7 +3982,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) IS 'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' is straight to the queue named by the routing key';
+COMMENT ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) IS 'Publishes what is routed by an exchange, has a due time or is a control command';
 
 CREATE FUNCTION pgqueue._purge(queue text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7692,6 +7718,10 @@ GRANT ALL ON FUNCTION pgqueue._full_sql(want_pid integer, want_cookie bigint) TO
 REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
 
+REVOKE ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._grant_background(member text, is_grant boolean, print_commands boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) FROM PUBLIC;
@@ -7858,6 +7888,10 @@ REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._purge(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;

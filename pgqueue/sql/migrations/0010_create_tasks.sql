@@ -308,7 +308,7 @@ end
 $$;
 comment on function pgqueue._put_task(text, json, int, timestamptz, timestamptz) is 'Puts a kombu message into a queue, in the caller''s transaction';
 
-create function pgqueue._publish(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
+create function pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
   returns int
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -318,16 +318,43 @@ declare
   reached int := 0;
   due_at timestamptz := case when eta > clock_timestamp() then eta end;
 begin
-  if exchange = '' then
-    -- What nearly all messages do: each expression counts here.
-    perform pgqueue._put_task(routing_key, message, priority, due_at, least(expires, clock_timestamp() + pgqueue._message_ttl(routing_key)));
-    return 1;
-  end if;
   for target in select * from pgqueue._route(exchange, routing_key) loop
     perform pgqueue._put_task(target.queue, message, priority, due_at, least(expires, clock_timestamp() + target.message_ttl));
     reached := reached + 1;
   end loop;
   return reached;
+end
+$$;
+comment on function pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz) is
+  'Publishes what is routed by an exchange, has a due time or is a control command';
+
+create function pgqueue._goes_straight(exchange text, routing_key text, eta timestamptz)
+  returns boolean
+  language sql immutable
+begin atomic
+  select exchange = '' and right(routing_key, 7) <> '.pidbox' and eta is null;
+end;
+comment on function pgqueue._goes_straight(text, text, timestamptz) is 'Whether a message is a row in the queue that its routing key names, and no more';
+
+create function pgqueue._publish(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
+  returns int
+  language plpgsql volatile
+as $$
+declare
+  nobody_sleeps pg_catalog.bool;
+begin
+  -- What nearly all messages do is one statement, as in pgqueue._enqueue: each expression and each SET clause more would cost something.
+  if pgqueue._goes_straight(exchange, routing_key, eta) then
+    insert into pgqueue.outbox (queue, kind, priority, expires_at, payload)
+    values (routing_key, 'task', least(greatest(coalesce(priority, 0), 0), 9),
+            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key)), message)
+    returning pgqueue._nobody_sleeps(routing_key) into nobody_sleeps;
+    if not nobody_sleeps then
+      perform pgqueue._wake(routing_key);
+    end if;
+    return 1;
+  end if;
+  return pgqueue._publish_otherwise(exchange, routing_key, message, priority, eta, expires);
 end
 $$;
 comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) is

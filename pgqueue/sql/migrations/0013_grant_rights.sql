@@ -65,7 +65,8 @@ grant execute on function
 
 -- Celery programs publish with the rights of a user.
 grant execute on function
-  pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._put_task(text, json, int, timestamptz, timestamptz),
+  pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz),
+  pgqueue._goes_straight(text, text, timestamptz), pgqueue._put_task(text, json, int, timestamptz, timestamptz),
   pgqueue._message_ttl(text), pgqueue._route(text, text),
   pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._exchange_type(text),
   pgqueue._delete_exchange(text), pgqueue._is_declared_so(text, boolean, boolean, boolean, jsonb), pgqueue._interval_argument(jsonb, text),
