@@ -33,6 +33,7 @@ from pgqueue.errors import (
     WaitTimeout,
     WrongState,
 )
+from pgqueue.text_form import to_array
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 
@@ -382,6 +383,30 @@ class TestTransactions:
         client.enqueue("select 1")
 
         assert count_jobs(client) == 1
+
+    def test_the_short_way_in_and_the_long_one_make_the_same_job(self, client: pgqueue.Client, db: Database) -> None:
+        short = client.enqueue("select $1", "a value", queue="q")
+        long = client.enqueue("select $1", "a value", queue="q", priority=0)
+
+        told = "to_jsonb(m) - array['id', 'cookie', 'rank', 'launched_at']"
+        rows = db.execute(f"select {told}, cookie from pgqueue.message m order by id")
+        assert rows[0][0] == rows[1][0]
+        assert [cookie for _row, cookie in rows] == [short.handle.cookie, long.handle.cookie]
+
+    @pytest.mark.parametrize("options", [{}, {"priority": 0}])
+    def test_both_ways_refuse_the_same(self, client: pgqueue.Client, options: Any) -> None:
+        with pytest.raises(InvalidArgument, match="sql parameter cannot be empty"):
+            client.enqueue(" ", **options)
+        with pytest.raises(InvalidArgument, match="queue name must have 1 to 255 bytes"):
+            client.enqueue("select 1", queue="", **options)
+        with pytest.raises(NotPermitted, match="permission denied for queue"):
+            client.enqueue("select 1", queue="worker.celery.pidbox", **options)
+
+    def test_every_text_arrives_in_an_array_as_it_is(self, db: Database) -> None:
+        texts = ["", "NULL", "null", None, 'a "quote"', "a \\ and \\\\", '\\"', "{a,b}", "a, b", " ü\n\t", "'"]
+
+        assert db.fetch_value("select %s::text[]", [to_array(texts)]) == texts
+        assert db.fetch_value("select %s::text[]", [to_array([])]) == []
 
     def test_many_jobs_are_enqueued_in_their_order(self, client: pgqueue.Client) -> None:
         jobs = client.enqueue_many([f"select {n}" for n in range(100)], label="bulk")

@@ -9,6 +9,7 @@ import itertools
 import pytest
 from psycopg import sql
 
+from pgqueue.sql import query
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_one, fetch_value
 
@@ -49,8 +50,17 @@ def interleavings(first, second):
         yield [next(ours) if place in mine else next(theirs) for place in places]
 
 
+PLAIN_JOB = {
+    "cookie": "1",
+    "queue": "'default'",
+    "sql": "'select 1'",
+    "params": "null",
+    "backend_pid": "0",
+    "settings": "null",
+}
 WAYS_IN = {
     "enqueue": "select pgqueue.enqueue('select 1')",
+    "enqueue of a client": query("enqueue_plain_job") % PLAIN_JOB,
     "enqueue_many": "select pgqueue.enqueue_many(array['select 1'])",
     "publish": PUBLISH,
     "send_task": "select pgqueue.send_task('a.b', queue => 'default')",
