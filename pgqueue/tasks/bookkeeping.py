@@ -15,7 +15,7 @@ from .claim import Ending, Outcome
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from ..database import Database
@@ -139,9 +139,7 @@ class Bookkeeping:
         ((verdict,),) = self._fetch("begin_any_job", **job.key)
         return Outcome(Ending(verdict))
 
-    def _fetch(
-        self, name: str, if_written: Mapping[str, object] | None = None, **params: object
-    ) -> list[tuple[Any, ...]]:
+    def _fetch(self, name: str, if_written: Any = None, **params: object) -> list[tuple[Any, ...]]:
         """Run a query; again, and if it may have been written with other parameters, until the server answers."""
         pause = _PAUSE_FROM
         while True:
