@@ -20,6 +20,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
+from .errors import NotSupported
 from .plans import Plans
 from .sql import query
 
@@ -99,6 +100,8 @@ class Database:
     _all: ClassVar[weakref.WeakSet[Database]] = weakref.WeakSet()
 
     def __init__(self, conninfo: str, max_sessions: int = 2) -> None:
+        if not hasattr(select, "poll"):
+            raise NotSupported("pgqueue does not run under eventlet: use the pool prefork, threads, gevent or solo")
         self.conninfo = conninfo
         #: Where a session is one of the server's, and nobody else's between two transactions: past any pooler.
         self.listen_conninfo = to_conninfo(os.environ.get(LISTEN_DSN_VARIABLE) or conninfo)

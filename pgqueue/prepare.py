@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import migrate
-from .errors import MissingPrivilege, ServerError
+from .errors import ConnectionFailed, MissingPrivilege, ServerError
 from .session import Session
 
 
@@ -27,6 +27,27 @@ def prepare_database(conninfo: str) -> Iterator[str]:
         if not session.fetch("is_enrolled")[0][0]:
             _ask_for(session, "enroll_self", "submit jobs", "select pgqueue.enroll('ROLE')")
             yield "enrolled this login"
+
+
+def require_worker(broker_url: str | list[str] | None) -> None:
+    """Pass when a worker can work on this broker, as far as that can be told: it waits for a server that is away.
+
+    Raises:
+        InstallationError: pgqueue is not installed there, is of another version, or the login may not run workers.
+    """
+    if not isinstance(broker_url, str) or not broker_url.startswith("pgqueue://") or ";" in broker_url:
+        return
+    try:
+        with Session(broker_url, application_name="pgqueue worker") as session:
+            if session.fetch("may_not_work")[0][0]:
+                user = session.connection.info.user
+                raise MissingPrivilege(
+                    f"the role {user} may not run a worker",
+                    hint=f"Let an administrator run: grant pgqueue_worker to {user}",
+                )
+            migrate.require_current(session.connection)
+    except ConnectionFailed:
+        return
 
 
 def _ask_for(session: Session, query_name: str, purpose: str, remedy: str) -> None:

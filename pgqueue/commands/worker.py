@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ..child import die_with_parent
+from ..prepare import require_worker
 from .app import find_app
 from .options import dsn_option, listen_dsn_option
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -39,7 +45,7 @@ def worker(
     dsn: str | None,
     listen_dsn: str | None,
     celery_options: tuple[str, ...],
-) -> None:
+) -> int:
     """Run a worker until SIGTERM. Options not listed here go to `celery worker`."""
     die_with_parent()
     app = find_app(app_name, dsn, listen_dsn)
@@ -54,4 +60,14 @@ def worker(
         arguments.append(f"--include={','.join(include)}")
     if hostname is not None:
         arguments.append(f"--hostname={hostname}")
-    app.worker_main([*arguments, *celery_options])
+    require_worker(app.conf.broker_url)
+    return _run_celery(app, [*arguments, *celery_options])
+
+
+def _run_celery(app: Celery, arguments: list[str]) -> int:
+    """Do as `app.worker_main` does, which keeps the exit code to itself."""
+    from celery.bin.celery import celery
+
+    celery.params[0].default = app
+    outcome = celery.main(args=arguments, standalone_mode=False)
+    return outcome if isinstance(outcome, int) else 0

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from pgqueue.database import Database as Sessions
+from pgqueue.errors import NotSupported
 from tests.harness import Database, eventually
 
 
@@ -32,6 +33,13 @@ def test_there_is_one_for_each_database_of_a_process(db: Database) -> None:
 
 def test_nothing_is_opened_before_it_is_needed(db: Database, sessions: Sessions) -> None:
     assert backends(db) == []
+
+
+def test_eventlet_is_refused_with_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("select.poll")  # As its monkey patching does.
+
+    with pytest.raises(NotSupported, match="does not run under eventlet: use the pool prefork"):
+        Sessions("host=nowhere")
 
 
 def test_threads_share_two_sessions(db: Database, sessions: Sessions) -> None:

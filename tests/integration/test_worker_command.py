@@ -1,0 +1,77 @@
+"""`pgqueue worker` where it cannot work: it says why in a line, with a hint and an exit code, and does not try for ever."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def refusal(tmp_path: Path):
+    """Run a worker that is not to start, and return its exit code and what it says."""
+
+    def run_worker(*arguments: str, module: str = "") -> tuple[int, str]:
+        (tmp_path / "shop.py").write_text(module)
+        ended = subprocess.run(
+            [sys.executable, "-m", "pgqueue", "worker", "--concurrency=1", *arguments],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return ended.returncode, ended.stderr
+
+    return run_worker
+
+
+def test_a_database_without_pgqueue(empty_db, refusal):
+    code, said = refusal(f"--dsn={empty_db.dsn}")
+
+    assert code == 1
+    assert said == "pgqueue: error: pgqueue is not installed in this database\nhint: Run: pgqueue install\n"
+
+
+@pytest.mark.parametrize("enrolled", [True, False])
+def test_a_role_that_may_not_run_workers(db, refusal, enrolled):
+    db.create_role("walter", enrolled=enrolled)
+
+    code, said = refusal(f"--dsn={db.dsn_for('walter')}")
+
+    assert code == 1
+    assert said == (
+        "pgqueue: error: the role walter may not run a worker\n"
+        "hint: Let an administrator run: grant pgqueue_worker to walter\n"
+    )
+
+
+def test_an_application_that_names_another_broker_than_the_command_line(db, refusal):
+    app = "from celery import Celery\napp = Celery(broker='pgqueue://somebody@elsewhere/else')\n"
+
+    code, said = refusal(f"--dsn={db.dsn}", "-A", "shop", module=app)
+
+    assert code == 2
+    assert "shop names another broker, which --dsn does not change" in said
+
+
+BROKEN = """
+from celery import Celery, bootsteps
+
+app = Celery()
+
+@app.steps["consumer"].add
+class Broken(bootsteps.StartStopStep):
+    def start(self, consumer):
+        raise RuntimeError("a step of the application fails")
+"""
+
+
+def test_what_ends_celerys_worker_ends_the_command_with_its_exit_code(db, refusal):
+    code, said = refusal(f"--dsn={db.dsn}", "-A", "shop", module=BROKEN)
+
+    assert code == 1
+    assert "a step of the application fails" in said
