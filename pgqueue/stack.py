@@ -43,6 +43,7 @@ class Plan:
     flower_port: int | None = None
     """None: no Flower."""
     concurrency: int | None = None
+    app_name: str | None = None
     include: tuple[str, ...] = ()
     loglevel: str = "WARNING"
 
@@ -143,14 +144,18 @@ class Stack:
         if self._plan.concurrency is not None:
             arguments.append(f"--concurrency={self._plan.concurrency}")
         arguments += [f"--include={module}" for module in self._plan.include]
+        arguments += self._app_arguments()
         self.worker = self._make_child("worker", arguments)
         self.worker.start()
 
     def _start_flower(self) -> None:
         if self._plan.flower_port is not None:
             arguments = ["flower", f"--address={LOOPBACK}", f"--port={self._plan.flower_port}"]
-            self.flower = self._make_child("flower", arguments)
+            self.flower = self._make_child("flower", arguments + self._app_arguments())
             self.flower.start()
+
+    def _app_arguments(self) -> list[str]:
+        return [] if self._plan.app_name is None else [f"--app={self._plan.app_name}"]
 
     def _make_child(self, name: str, arguments: list[str]) -> Child:
         # The DSN may hold a password: every user of the machine can read a command line.

@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, Settings, to_conninfo, to_url
 from ..errors import InvalidDsn
+from .options import is_on_command_line
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -40,14 +40,10 @@ def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = Non
         raise click.BadParameter(f"cannot load {app_name}: {failure}", param_hint="-A") from failure
     if not app.conf.broker_url:
         app.conf.broker_url = to_url(Settings.load(dsn).conninfo, "pgqueue")
-    elif _is_on_command_line("dsn") and not _leads_to(app.conf.broker_url, dsn):
+    elif is_on_command_line("dsn") and not _leads_to(app.conf.broker_url, dsn):
         raise click.UsageError(f"{app_name} names another broker, which --dsn does not change: leave one of them out")
     tasks.install(app)
     return app
-
-
-def _is_on_command_line(name: str) -> bool:
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _leads_to(broker_url: str | list[str], dsn: str | None) -> bool:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ..config import LISTEN_DSN_VARIABLE
 from ..handle import Handle
@@ -56,6 +57,17 @@ class HandleType(ClickType):
 
 DURATION = DurationType()
 HANDLE = HandleType()
+
+
+def is_on_command_line(name: str) -> bool:
+    """Tell whether a parameter of the running command was written out."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def is_from_environment(name: str) -> bool:
+    """Tell whether a parameter of the running command has its value from the environment."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
+
 
 dsn_option = click.option(
     "--dsn",

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 import platformdirs
 
-from ..config import Settings
+from ..config import DSN_VARIABLE, Settings
 from ..embedded import EmbeddedServer
+from ..errors import ConnectionFailed
 from ..server_watch import ServerWatch
 from ..stack import Plan, Stack
 from ..up import Up
-from .options import dsn_option, listen_dsn_option
+from .options import dsn_option, is_from_environment, listen_dsn_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -23,6 +24,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Flower's port.")
 @click.option("--no-flower", is_flag=True, help="Start no Flower.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="The worker's processes for Celery tasks.")
+@click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app, which names no broker.")
 @click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks for the worker; may be repeated.")
 @click.option("--loglevel", default="WARNING", show_default=True, help="How much the worker logs.")
 @click.option("--pg-bin", envvar="PGQUEUE_PG_BIN", type=_PATH, help="The programs of the embedded server to use.")
@@ -35,6 +37,7 @@ def up(
     flower_port: int,
     no_flower: bool,
     concurrency: int | None,
+    app_name: str | None,
     include: tuple[str, ...],
     loglevel: str,
     pg_bin: Path | None,
@@ -58,11 +61,17 @@ def up(
         server=server,
         flower_port=None if no_flower else flower_port,
         concurrency=concurrency,
+        app_name=app_name,
         include=include,
         loglevel=loglevel,
     )
     watch = None if server is None else ServerWatch(server, click.echo)
-    Up(Stack(plan, click.echo), watch, ready_file, click.echo).run()
+    try:
+        Up(Stack(plan, click.echo), watch, ready_file, click.echo).run()
+    except ConnectionFailed as failure:
+        if failure.hint is None and is_from_environment("dsn"):
+            failure.hint = f"{DSN_VARIABLE} names that server; without it pgqueue up starts one of its own."
+        raise
 
 
 def _log_dir(server: EmbeddedServer | None, data: Path | None) -> Path:

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from celery import Celery
 
 import pgqueue
 from pgqueue.config import to_url
@@ -270,6 +271,24 @@ def test_with_a_dsn_that_server_is_used_and_left_running(
     assert not empty_db.fetch_value("select count(*) from pgqueue.workers where worker like 'pgqueue-%'")
 
 
+def test_with_an_app_its_tasks_run_and_flower_knows_them(
+    start_up: Callable[..., Up], empty_db: Database, place: Path
+) -> None:
+    url = to_url(empty_db.dsn, "pgqueue")
+    (place / "shop.py").write_text(
+        f"from celery import Celery\napp = Celery('shop', backend={url!r})\n\n@app.task\ndef double(n):\n    return 2 * n\n"
+    )
+    environment = {"PGQUEUE_DSN": empty_db.dsn, "PYTHONPATH": str(place)}
+    port = find_free_port("127.0.0.1")
+    arguments = (f"--data={place / 'logs'}", f"--flower-port={port}", "--concurrency=1", "--app=shop")
+    up = start_up(*arguments, environment=environment).wait_ready()
+
+    app = Celery("shop", broker=url, backend=url, set_as_current=False)
+    assert app.send_task("shop.double", (21,)).get(timeout=30) == 42
+    eventually(lambda: "shop.double" in fetch_page(f"{up.told['flower_url']}/api/tasks"), 30)
+    app.close()
+
+
 def test_with_a_port_the_server_listens_on_the_loopback_with_a_password(
     start_up: Callable[..., Up], embedded: list[str]
 ) -> None:
@@ -322,6 +341,13 @@ class TestRefusals:
 
         assert up.wait() == 1
         assert up.read_output().startswith("pgqueue: error: connection")
+        assert "hint" not in up.read_output()
+
+    def test_an_unreachable_server_of_the_environment(self, start_up: Callable[..., Up]) -> None:
+        up = start_up("--no-flower", environment={"PGQUEUE_DSN": "host=/nowhere/at/all"})
+
+        assert up.wait() == 1
+        assert "hint: PGQUEUE_DSN names that server; without it pgqueue up starts one of its own." in up.read_output()
 
     def test_a_missing_privilege(self, start_up: Callable[..., Up], empty_db: Database, place: Path) -> None:
         empty_db.create_role("nobody_special", enrolled=False)
