@@ -60,7 +60,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) IS 'Deletes claimed messages. One whose token is no longer current is left alone';
 
-CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind text, id bigint, token bigint, queue text, redelivered boolean, message text)
+CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind text, id bigint, token bigint, queue text, earlier_deliveries integer, message text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -74,7 +74,7 @@ begin
   return next;
   for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int) loop
     return query
-    select null::int, wish.kind, c.id, c.token, c.queue, c.redelivered, c.message::text
+    select null::int, wish.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message::text
     from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
     must_last := must_last or found and wish.kind = 'task';
   end loop;
@@ -784,7 +784,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._chord_parts(group_id text) IS 'What the parts of a chord returned, in the order of its header';
 
-CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) RETURNS TABLE(id bigint, token bigint, queue text, redelivered boolean, message json)
+CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -827,7 +827,7 @@ begin
   end if;
   loop
     begun_at := clock_timestamp();
-    for id, token, queue, redelivered, message in
+    for id, token, queue, earlier_deliveries, message in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
       select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
@@ -862,7 +862,7 @@ begin
       where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
       returning m.*, p.place
     )
-    select c.id, c.token, c.queue, c.deliveries > 1,
+    select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
            when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
                 -- These must be known before the transaction begins; and parameters are bound to one prepared statement.

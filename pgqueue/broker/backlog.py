@@ -23,7 +23,8 @@ class Claimed(NamedTuple):
     id: int
     token: int
     queue: str
-    redelivered: bool
+    #: How often it was handed out before.
+    earlier_deliveries: int
     #: The message; of kind 'batch' what the executors need of a job.
     document: str
 

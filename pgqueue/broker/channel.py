@@ -232,7 +232,7 @@ class Channel(virtual.Channel):
     def deliver(self, claimed: Claimed) -> Subscription:
         """Hand a claimed message to the consumer of its queue, and return that."""
         subscription = self._subscription(claimed.queue)
-        message = self.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, subscription.no_ack)
+        message = self.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, subscription.no_ack)
         if message is None:
             return subscription
         settled = self.qos.appetite.settled
@@ -250,10 +250,10 @@ class Channel(virtual.Channel):
         self.qos.appetite.settled = settled
         return subscription
 
-    def receive(self, document: str, delivery_tag: str, redelivered: bool, no_ack: bool) -> Any:
+    def receive(self, document: str, delivery_tag: str, earlier_deliveries: int, no_ack: bool) -> Any:
         """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it; None if it is none."""
         try:
-            message = self.Message(from_row(document, delivery_tag, redelivered), channel=self)
+            message = self.Message(from_row(document, delivery_tag, earlier_deliveries), channel=self)
         except MALFORMED as error:
             logger.error("message %s is none of kombu's, and was rejected: %.200s", delivery_tag, repr(error))
             self._refuse(delivery_tag)

@@ -15,6 +15,8 @@ from kombu.utils.json import dumps, loads
 
 #: Where a message has the due time that it was published with. A Celery task finds it in `request.eta` (published_eta).
 ETA_HEADER = "published_eta"
+#: How often a message was handed out before, if it was: as in RabbitMQ's quorum queues.
+COUNT_HEADER = "x-delivery-count"
 
 
 #: What reading a message raises that is none, from whichever layer finds out.
@@ -38,6 +40,8 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
     prefetch count. An eta without a UTC offset stays where it is: only the worker knows its time zone.
     """
     headers = dict(message["headers"] or {})
+    # What a consumer publishes again, with all its headers, was never handed out.
+    headers.pop(COUNT_HEADER, None)
     eta = _to_instant(headers.get("eta"))
     if eta is not None:
         headers[ETA_HEADER], headers["eta"] = headers["eta"], None
@@ -59,7 +63,7 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
     )
 
 
-def from_row(document: str, delivery_tag: str, redelivered: bool) -> dict[str, Any]:
+def from_row(document: str, delivery_tag: str, earlier_deliveries: int) -> dict[str, Any]:
     """Read a claimed message, as kombu's virtual transports want it.
 
     Raises:
@@ -68,11 +72,13 @@ def from_row(document: str, delivery_tag: str, redelivered: bool) -> dict[str, A
     message: dict[str, Any] = loads(document)
     properties = message["properties"]
     properties["delivery_tag"] = delivery_tag
-    properties["delivery_info"] = {**(properties.get("delivery_info") or {}), "redelivered": redelivered}
+    properties["delivery_info"] = {**(properties.get("delivery_info") or {}), "redelivered": earlier_deliveries > 0}
     for name in ("id", "task"):
         # Celery takes it for granted, and looks tasks up by these.
         if not isinstance((message.get("headers") or {}).get(name, ""), str):
             raise ValueError(f"the header {name} is not a string")
+    if earlier_deliveries:
+        message["headers"] = {**(message.get("headers") or {}), COUNT_HEADER: earlier_deliveries}
     return message
 
 

@@ -216,7 +216,7 @@ class Transport(virtual.Transport):
         claimed = self._look_out().take(channel.kind, queue)
         if claimed is None:
             return None
-        return channel.receive(claimed.document, claimed.delivery_tag, claimed.redelivered, no_ack)
+        return channel.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, no_ack)
 
     def stop_consuming(self, channel: OurChannel, queue: str) -> None:
         """Do what is to be done when a consumer of a channel has ended.

@@ -158,7 +158,7 @@ class Claimant:
     def claim(self, *queues: str, kind: str = "job", max_count: int = 10) -> list[Claim]:
         """Claim up to `max_count` messages; of the queue `default` when none is named."""
         rows = self.session.execute(
-            "select id, token, queue, redelivered, message from pgqueue._claim(%s, %s, %s, %s)",
+            "select id, token, queue, earlier_deliveries > 0, message from pgqueue._claim(%s, %s, %s, %s)",
             [self.id, kind, list(queues or ["default"]), max_count],
         )
         return [Claim(*row) for row in rows.fetchall()]

@@ -244,6 +244,17 @@ def test_requeued_messages_come_back_flagged(connect: Connect) -> None:
     assert [message.delivery_info["redelivered"] for message in inbox.messages] == [False, True]
 
 
+def test_what_comes_back_says_how_often_it_was_handed_out(connect: Connect) -> None:
+    connection = connect()
+    publish(connection, "again")
+    inbox = Inbox(connection, Queue("q"), ack=False)
+    for count in range(3):
+        inbox.wait_for(count + 1)
+        inbox.messages[-1].requeue()
+
+    assert [message.headers.get("x-delivery-count") for message in inbox.messages] == [None, 1, 2]
+
+
 def test_recover_gives_back_all_that_is_not_settled(connect: Connect) -> None:
     connection = connect()
     for body in "abc":

@@ -235,6 +235,6 @@ def test_a_worker_that_claims_a_message_of_a_stranger_gets_its_own_claims_key_on
     claim = worker.claim_one("celery", kind="task")
     from pgqueue.broker.envelope import from_row
 
-    message = from_row(json.dumps(claim.message), f"{claim.id}:{claim.token}", redelivered=False)
+    message = from_row(json.dumps(claim.message), f"{claim.id}:{claim.token}", earlier_deliveries=0)
 
     assert message["properties"]["delivery_tag"] == f"{claim.id}:{claim.token}"

@@ -2,7 +2,7 @@ from pgqueue.broker.backlog import Backlog, Claimed, Source
 
 
 def claimed(number: int, queue: str = "q", kind: str = "task") -> Claimed:
-    return Claimed(kind, number, 0, queue, redelivered=False, document="{}")
+    return Claimed(kind, number, 0, queue, earlier_deliveries=0, document="{}")
 
 
 def popped(backlog: Backlog, *queues: str) -> list[int]:

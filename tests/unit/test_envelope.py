@@ -86,7 +86,17 @@ def test_delivery_mode_1_is_transient() -> None:
 
 
 def test_a_claimed_message_has_its_tag_and_whether_it_was_delivered_before() -> None:
-    claimed = from_row(to_row(message(), "e", "k").message, "7:-3", True)
+    claimed = from_row(to_row(message(), "e", "k").message, "7:-3", 2)
 
     assert claimed["properties"]["delivery_tag"] == "7:-3"
     assert claimed["properties"]["delivery_info"] == {"exchange": "e", "routing_key": "k", "redelivered": True}
+    assert claimed["headers"]["x-delivery-count"] == 2
+
+
+def test_what_is_handed_out_for_the_first_time_has_no_count_and_nor_has_what_is_published_again() -> None:
+    again = from_row(to_row(message(), "e", "k").message, "7:-3", 1)
+
+    claimed = from_row(to_row(again, "e", "k").message, "8:-3", 0)
+
+    assert not claimed["properties"]["delivery_info"]["redelivered"]
+    assert "x-delivery-count" not in claimed["headers"]

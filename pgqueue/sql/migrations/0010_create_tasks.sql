@@ -749,7 +749,7 @@ comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, t
   'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
 
 create function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb)
-  returns table (acked int, kind text, id bigint, token bigint, queue text, redelivered boolean, message text)
+  returns table (acked int, kind text, id bigint, token bigint, queue text, earlier_deliveries int, message text)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -763,7 +763,7 @@ begin
   return next;
   for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int) loop
     return query
-    select null::int, wish.kind, c.id, c.token, c.queue, c.redelivered, c.message::text
+    select null::int, wish.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message::text
     from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
     must_last := must_last or found and wish.kind = 'task';
   end loop;
