@@ -167,8 +167,17 @@ class ResultConsumer(BaseResultConsumer):
                 self._watch.ended(task_id)
                 if self._awaited.pop(task_id, "nobody") == "nobody":
                     continue
-            self.on_state_change(self.backend.decode_result(payload), None)
+            self.on_state_change(self._read(task_id, payload), None)
         return bool(news)
+
+    def _read(self, task_id: str, payload: bytes) -> dict[str, Any]:
+        """Return a state that was stored; one that cannot be read is the failure of that task, for those who wait for it."""
+        try:
+            meta: dict[str, Any] = self.backend.decode_result(payload)
+            return {**meta, "task_id": meta["task_id"], "status": meta["status"]}
+        except Exception as failure:  # the news that come with it are told once only
+            logger.warning("the result of task %s cannot be read: %r", task_id, failure)
+            return {"task_id": task_id, "status": states.FAILURE, "result": failure, "traceback": None, "children": []}
 
     def _rest(self) -> None:
         try:

@@ -234,6 +234,31 @@ def test_a_user_reads_and_stores_by_id_and_reaches_no_table(db: Database) -> Non
 # Waiting, in this process alone
 
 
+@pytest.mark.parametrize("payload", [b"no json", b"[]", b"{}"])
+def test_a_result_that_cannot_be_read_is_an_error_for_those_who_wait_for_it_only(
+    app: Celery, db: Database, in_background: Background, payload: bytes
+) -> None:
+    strange, other = AsyncResult("a", app=app), AsyncResult("b", app=app)
+    app.backend.add_pending_result(strange)
+    waiting = in_background(other.get, timeout=20)
+    eventually(lambda: db.fetch_value("select count(*) = 2 from pgqueue.result_waiter"))
+    with app.backend.database.transaction():
+        app.backend.database.fetch(
+            "store_task_result",
+            task_id="a",
+            state="SUCCESS",
+            content_type="application/json",
+            payload=payload,
+            lifetime_seconds=None,
+        )
+        store(app, "b", "SUCCESS", 2)
+
+    assert waiting.result() == 2
+    with pytest.raises(Exception, match=r".") as raised:
+        strange.get(timeout=20)
+    assert not isinstance(raised.value, TimeoutError)
+
+
 def test_a_wait_ends_within_moments_of_the_result(app: Celery, in_background: Background) -> None:
     waiting = in_background(AsyncResult("t", app=app).get, timeout=30)
     eventually(lambda: app.backend.result_consumer._watch.has_told({"t"}))
