@@ -279,7 +279,7 @@ class Channel(virtual.Channel):
         if requeue:
             self._release([delivery_tag])
         else:
-            settle(self._database, "reject", [delivery_tag])
+            self._give_back("reject", [delivery_tag])
             self._transport.count_settled(makes_room)
 
     def basic_recover(self, requeue: bool = False) -> None:
@@ -324,14 +324,22 @@ class Channel(virtual.Channel):
 
     def _release(self, tags: list[str]) -> None:
         if tags:
-            settle(self._database, "release", tags, undelivered=False)
+            self._give_back("release", tags, undelivered=False)
         self._transport.wake()
 
     def _refuse(self, delivery_tag: str) -> None:
         """Reject a message that every worker would refuse."""
         makes_room = self._forget(delivery_tag)
-        settle(self._database, "reject", [delivery_tag])
+        self._give_back("reject", [delivery_tag])
         self._transport.count_settled(makes_room)
+
+    def _give_back(self, query_name: str, tags: list[str], **params: object) -> None:
+        try:
+            settle(self._database, query_name, tags, **params)
+        except psycopg.Error:
+            # They count as settled here: without more they would stay claimed for as long as this process lives.
+            self._transport.lose_track()
+            raise
 
     def _forget(self, *delivery_tags: str) -> bool:
         """Take messages out of the count; return whether there is room now, or much room, where there was none."""

@@ -83,7 +83,8 @@ class Inquiry:
             else:
                 session.pgconn.send_query_params(text, values, types, transformer.formats)
             while session.pgconn.flush():
-                select.select([], [self._fileno], [])
+                _wait_for(self._fileno, select.POLLIN | select.POLLOUT)
+                session.pgconn.consume_input()
         except psycopg.Error as failure:
             self._fail(failure)
 
@@ -119,7 +120,7 @@ class Inquiry:
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         rows = None
         while rows is None and self._steps is not None and (left := deadline - time.monotonic()) > 0:
-            self._has_news = bool(select.select([self._fileno], [], [], min(left, 60))[0])
+            self._has_news = _wait_for(self._fileno, select.POLLIN, min(left, 60))
             rows = self.answer()
         return rows
 
@@ -185,6 +186,13 @@ class Inquiry:
         if session is not None:
             self._watcher.unwatch(self._fileno)
             close_session(session)
+
+
+def _wait_for(fileno: int, events: int, seconds: float | None = None) -> bool:
+    """Wait until something can be read or written, for so long at most. Any descriptor will do, as for no select()."""
+    poll = select.poll()
+    poll.register(fileno, events)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def finish(steps: Steps, database: Database) -> list[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
+from . import identity
 from .acks import GATHER_SECONDS, Acks, settle
 from .appetite import AHEAD_SECONDS, STALE_SECONDS
 from .backlog import Claimed, Source
@@ -238,6 +239,10 @@ class Lookout:
     def _begin(self, now: float, look: _Look) -> None:
         """Begin a look; without an event loop, end it."""
         self._look = look
+        if self._claims.is_unsorted:
+            # First what is done.
+            self._acks.flush()
+            self._claims.sort()
         # The tick comes first, and looks too; this is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
         if now >= self._claims.tick_at:
@@ -320,6 +325,8 @@ class Lookout:
                     self.presence.database, "release", [claimed.delivery_tag for claimed in unwanted], undelivered=True
                 )
             except psycopg.OperationalError:
-                # Whoever has lost the server gives its claims back by losing its presence.
-                self.presence.close()
+                self._claims.is_unsorted = True
+                if not identity.is_worker():
+                    # Whoever has lost the server gives its claims back by losing its presence. What a worker runs stays its own.
+                    self.presence.close()
                 raise

@@ -211,6 +211,11 @@ class Transport(virtual.Transport):
             if makes_room:
                 lookout.call()
 
+    def lose_track(self) -> None:
+        """Note that this process may hold messages that nobody here knows of. From any thread."""
+        if (presence := self.live_presence) is not None:
+            presence.claims.is_unsorted = True
+
     def get(self, channel: OurChannel, queue: str, no_ack: bool) -> Any:
         """Claim one message of a queue for a channel; None if there is none ready."""
         claimed = self._look_out().take(channel.kind, queue)

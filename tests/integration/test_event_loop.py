@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ import pytest
 from kombu import Connection, Queue
 from kombu.asynchronous.hub import Hub
 
+from pgqueue import database
+from pgqueue.broker.inquiry import Inquiry
 from pgqueue.broker.presence import Presence
 from tests.harness import Database, eventually
 
@@ -225,3 +228,38 @@ def test_no_wake_up_is_lost_between_claims_that_are_under_way(
     publishing.join()
 
     assert inbox.bodies == list(range(count))
+
+
+class Unwatched:
+    """An event loop that does nothing: whoever asks waits."""
+
+    def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
+        self.fileno = fileno
+
+    def unwatch(self, fileno: int) -> None:
+        pass
+
+
+def ask_for_pid() -> Any:
+    return (yield "server_pid", {})
+
+
+def test_a_worker_with_very_many_descriptors_gets_its_answers(db: Database) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    sessions, watcher = database.Database(db.dsn), Unwatched()
+    inquiry = Inquiry(sessions, watcher)
+    try:
+        with contextlib.ExitStack() as taken:
+            # As many as select() knows.
+            while (fileno := os.dup(0)) < 1100:
+                taken.callback(os.close, fileno)
+            taken.callback(os.close, fileno)
+            inquiry.ask(ask_for_pid())
+            assert watcher.fileno > 1024
+            [(pid,)] = inquiry.wait(20) or [(None,)]
+        assert isinstance(pid, int)
+    finally:
+        inquiry.close()
+        sessions.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -20,6 +20,7 @@ from kombu.exceptions import ChannelError
 
 import pgqueue.broker  # noqa: F401 - registers the scheme
 from pgqueue import errors
+from pgqueue.broker import identity
 from pgqueue.broker.presence import Presence
 from tests.harness import Database, eventually
 
@@ -628,3 +629,59 @@ RAW_MESSAGE = json.dumps(
         "properties": {"delivery_info": {}},
     }
 )
+
+
+def lose_once(monkeypatch: pytest.MonkeyPatch, connection: Connection, lost: str) -> None:
+    """Let the next query of that name fail as over a lost connection."""
+    database = connection.transport.database
+    fetch, losses = database.fetch, [lost]
+
+    def fetch_or_lose(name: str, **params: object) -> list[tuple[Any, ...]]:
+        if name in losses:
+            losses.remove(name)
+            raise psycopg.OperationalError("the connection is lost")
+        return fetch(name, **params)
+
+    monkeypatch.setattr(database, "fetch", fetch_or_lose)
+
+
+@pytest.mark.parametrize(("requeue", "lost"), [(True, "release"), (False, "reject")])
+def test_a_message_whose_return_was_lost_comes_back(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, requeue: bool, lost: str
+) -> None:
+    inbox = Inbox(connect(), Queue("q"), ack=False)
+    publish(inbox.connection, "a")
+    publish(inbox.connection, "b")
+    assert inbox.wait_for(2) == ["a", "b"]
+
+    lose_once(monkeypatch, inbox.connection, lost)
+    with pytest.raises(psycopg.OperationalError):
+        inbox.messages[0].reject(requeue)
+
+    # Celery goes on with its connection: it logs an error of a reject.
+    assert inbox.wait_for(3) == ["a", "b", "a"]
+
+
+def test_a_worker_that_cannot_give_back_what_it_read_ahead_keeps_what_it_runs(
+    db: Database, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = Inbox(connect(), Queue("q"), ack=False)
+    publish(inbox.connection, "runs")
+    inbox.wait_for(1)
+    monkeypatch.setattr(identity, "_worker_name", "w@h")
+    channel = inbox.connection.channel()
+    channel.basic_consume("other", True, lambda _message: None, "tag")
+    for _ in range(3):
+        publish(inbox.connection, "waits", "other")
+    inbox.connection.drain_events(timeout=10)
+
+    lose_once(monkeypatch, inbox.connection, "release")
+    with pytest.raises(psycopg.OperationalError):
+        channel.basic_cancel("tag")
+
+    count = "select count(*) from pgqueue.message where state = 'claimed' and queue = 'q'"
+    assert db.fetch_value(count) == 1
+    with pytest.raises(TimeoutError):
+        inbox.connection.drain_events(timeout=0.1)
+    assert db.fetch_value(count) == 1
+    assert db.fetch_value("select count(*) from pgqueue.message where state = 'ready' and queue = 'other'") == 2
