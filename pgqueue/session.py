@@ -5,6 +5,8 @@ Knows how a named query is run and how a driver's error becomes one of pgqueue's
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +39,7 @@ class Session:
     def __init__(self, dsn: str | None = None, *, application_name: str) -> None:
         self.conninfo = Settings.load(dsn).conninfo
         self._application_name = application_name
+        self._opening, self._pid = threading.Lock(), os.getpid()
         self._connection: psycopg.Connection[Any] | None = None
         self._captured: tuple[psycopg.Connection[Any], Captured] | None = None
         self._plans: tuple[psycopg.Connection[Any], Plans] | None = None
@@ -54,15 +57,16 @@ class Session:
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
         """
-        if self._connection is None or self._connection.closed:
-            try:
-                with driver_errors():
-                    self._connection = open_session(self.conninfo, self._application_name)
-            except errors.ConnectionFailed as failure:
-                if not self.conninfo and failure.hint is None:
-                    failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
-                raise
-        return self._connection
+        connection = self._connection
+        if connection is None or connection.closed:
+            if self._pid != os.getpid():
+                # Somebody may have held it when the process was forked.
+                self._opening, self._pid = threading.Lock(), os.getpid()
+            with self._opening:
+                connection = self._connection
+                if connection is None or connection.closed:
+                    connection = self._connection = self._open()
+        return connection
 
     @property
     def captured(self) -> Captured:
@@ -79,6 +83,15 @@ class Session:
                 self._plans = connection, Plans(connection)
             self._captured = connection, answer
         return self._captured[1]
+
+    def _open(self) -> psycopg.Connection[Any]:
+        try:
+            with driver_errors():
+                return open_session(self.conninfo, self._application_name)
+        except errors.ConnectionFailed as failure:
+            if not self.conninfo and failure.hint is None:
+                failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
+            raise
 
     def close(self) -> None:
         """End the session."""

@@ -327,6 +327,6 @@ class Lookout:
             except psycopg.OperationalError:
                 self._claims.is_unsorted = True
                 if not identity.is_worker():
-                    # Whoever has lost the server gives its claims back by losing its presence. What a worker runs stays its own.
+                    # Whoever has lost the server gives its claims back with its presence. A worker keeps what it runs.
                     self.presence.close()
                 raise

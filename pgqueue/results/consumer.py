@@ -171,11 +171,11 @@ class ResultConsumer(BaseResultConsumer):
         return bool(news)
 
     def _read(self, task_id: str, payload: bytes) -> dict[str, Any]:
-        """Return a state that was stored; one that cannot be read is the failure of that task, for those who wait for it."""
+        """Return a state that was stored. One that cannot be read is a failure for those who wait for that task."""
         try:
             meta: dict[str, Any] = self.backend.decode_result(payload)
             return {**meta, "task_id": meta["task_id"], "status": meta["status"]}
-        except Exception as failure:  # the news that come with it are told once only
+        except Exception as failure:  # noqa: BLE001 - anything may be stored; the news beside it are told only once
             logger.warning("the result of task %s cannot be read: %r", task_id, failure)
             return {"task_id": task_id, "status": states.FAILURE, "result": failure, "traceback": None, "children": []}
 

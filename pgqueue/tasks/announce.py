@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from celery.utils.log import get_logger
 from celery.utils.time import utcoffset
+from kombu.exceptions import OperationalError
 
 from ..errors import PgQueueError
 from .events import EventText, Run
@@ -91,7 +92,7 @@ class Announcer(threading.Thread):
                 try:
                     dispatcher = dispatcher or self._make_dispatcher()
                     self._announce(dispatcher, told)
-                except (psycopg.Error, PgQueueError) as error:
+                except (psycopg.Error, PgQueueError, OperationalError) as error:
                     logger.warning("monitors were not told of %d jobs: %s", len(told), error)
                 if len(self._waiting) < _MOST:
                     self._is_over.wait(_PAUSE)

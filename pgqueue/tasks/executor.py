@@ -115,7 +115,7 @@ class Executor(threading.Thread):
     def _run(self, job: ClaimedJob) -> Outcome:
         if job.task_id in state.revoked:
             return self._pool.books.cancel(job)
-        was_kept = self.role == job.submitter
+        was_kept = self.role == job.submitter and self._session is not None and self._session.is_alive
         try:
             session = self._get_session(job.submitter)
         except LoginRefused as refusal:

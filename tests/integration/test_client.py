@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -582,3 +583,20 @@ class TestSettings:
         prepared = client._session.connection.execute("select count(*) from pg_prepared_statements").fetchone()
         assert prepared is not None
         assert prepared[0] >= 1
+
+
+def test_threads_that_are_the_first_to_use_a_client_open_one_session(db: Database, in_background: InBackground) -> None:
+    db.create_role("alice")
+    start = threading.Barrier(5)
+
+    with pgqueue.Client(db.dsn_for("alice")) as client:
+
+        def look() -> int:
+            start.wait()
+            return count_jobs(client)
+
+        assert [look.result() for look in [in_background(look) for _ in range(5)]] == [0] * 5
+        sessions = (
+            "select count(*) from pg_stat_activity where application_name = 'pgqueue client' and usename = 'alice'"
+        )
+        assert db.fetch_value(sessions) == 1

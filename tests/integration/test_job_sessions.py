@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from pgqueue.tasks.session import Session
+from pgqueue.tasks.transaction import JobTransaction
 from tests.harness import eventually
 from tests.harness.executors import Executors
 from tests.harness.jobs import launch, submit
@@ -40,6 +41,23 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
     eventually(
         lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'")
     )
+
+
+def test_sessions_that_do_not_last_are_not_opened_for_ever(alice, owner, monkeypatch):
+    launch(alice, "select 1").end()
+    run, pids = JobTransaction.run, []
+
+    def lose(transaction):
+        pids.append(transaction._session.backend_pid)
+        owner.execute("select pg_terminate_backend(%s, 5000)", [pids[-1]])
+        return run(transaction)
+
+    monkeypatch.setattr(JobTransaction, "run", lose)
+    job = launch(alice, "select 1")
+    eventually(lambda: "did not last" in (job.row["error"] or ""))
+
+    # The one that was kept, and a new one.
+    assert len(pids) == 2
 
 
 IDLE = "select exists(select from pg_stat_activity where application_name ~ '^pgqueue executor [12]: idle$')"
