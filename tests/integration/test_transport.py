@@ -685,3 +685,23 @@ def test_a_worker_that_cannot_give_back_what_it_read_ahead_keeps_what_it_runs(
         inbox.connection.drain_events(timeout=0.1)
     assert db.fetch_value(count) == 1
     assert db.fetch_value("select count(*) from pgqueue.message where state = 'ready' and queue = 'other'") == 2
+
+
+def test_the_transport_says_what_it_can_and_knows_without_asking_whether_it_is_usable(
+    db: Database, connect: Connect
+) -> None:
+    connection = connect()
+    transport = connection.transport
+
+    assert (transport.driver_type, transport.driver_name) == ("pgqueue", "psycopg")
+    assert transport.driver_version() == psycopg.__version__
+    assert transport.implements.asynchronous
+    assert transport.implements.batch_publish
+    assert transport.implements.exchange_type == {"direct", "topic", "fanout"}
+    Inbox(connection, Queue("q"))
+    db.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue broker%'"
+    )
+    assert transport.verify_connection(connection.connection)  # nobody has noticed
+    connection.close()
+    assert not transport.verify_connection(transport)
