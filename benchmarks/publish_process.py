@@ -8,15 +8,33 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from celery import Celery
 from kombu import Connection
+from kombu.transport import memory
 
 from pgqueue.config import to_url
 
 WARM_UP = 20
 ARGUMENTS = [42, "the length of an ordinary argument"]
+
+
+class BareChannel(memory.Channel):
+    """Publishes with a bare INSERT: the least that a message can cost beside what kombu and Celery do for it."""
+
+    session: psycopg.Connection[Any]
+
+    def basic_publish(self, message: Any, exchange: str, routing_key: str, **_kwargs: Any) -> None:
+        """Insert the message as text."""
+        self.session.execute("insert into bare (payload) values (%s)", [json.dumps(message)])
+
+
+class BareTransport(memory.Transport):
+    """A transport that can do nothing but publish."""
+
+    Channel = BareChannel
 
 
 def insert(dsn: str) -> Callable[[], object]:
@@ -28,20 +46,42 @@ def insert(dsn: str) -> Callable[[], object]:
 
 def kombu(dsn: str) -> Callable[[], object]:
     """kombu's Producer."""
-    producer = Connection(to_url(dsn, "pgqueue")).Producer(serializer="json")
-    body = {"payload": "x" * 700}
-    return lambda: producer.publish(body, routing_key="celery")
+    return _producer(Connection(to_url(dsn, "pgqueue")))
 
 
 def celery(dsn: str) -> Callable[[], object]:
     """Celery's send_task."""
-    app = Celery(broker=to_url(dsn, "pgqueue"))
+    return _sender(Celery(broker=to_url(dsn, "pgqueue")))
+
+
+def kombu_bare(dsn: str) -> Callable[[], object]:
+    """kombu's Producer over bare INSERTs."""
+    BareChannel.session = psycopg.connect(dsn, autocommit=True)
+    return _producer(Connection(transport=BareTransport))
+
+
+def celery_bare(dsn: str) -> Callable[[], object]:
+    """Celery's send_task over bare INSERTs."""
+    BareChannel.session = psycopg.connect(dsn, autocommit=True)
+    return _sender(Celery(broker_transport=f"{__name__}:BareTransport"))
+
+
+def _producer(connection: Connection) -> Callable[[], object]:
+    producer = connection.Producer(serializer="json")
+    body = {"payload": "x" * 700}
+    return lambda: producer.publish(body, routing_key="celery")
+
+
+def _sender(app: Celery) -> Callable[[], object]:
     return lambda: app.send_task("shop.order_placed", ARGUMENTS, ignore_result=True)
+
+
+WAYS = {"insert": insert, "kombu": kombu, "celery": celery, "kombu_bare": kombu_bare, "celery_bare": celery_bare}
 
 
 def main(how: str, dsn: str, count: str) -> None:
     """Publish `count` times."""
-    publish = {"insert": insert, "kombu": kombu, "celery": celery}[how](dsn)
+    publish = WAYS[how](dsn)
     for _ in range(WARM_UP):
         publish()
     print("ready", flush=True)

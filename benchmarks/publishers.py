@@ -8,6 +8,7 @@ import sys
 import time
 
 from benchmarks.figure import Figure, compare
+from benchmarks.publish_process import WAYS
 from benchmarks.setting import Setting
 from tests.harness.database import Database
 
@@ -41,7 +42,7 @@ def processes(how: str, db: Database, count: int) -> float:
 
 
 def run(setting: Setting) -> list[Figure]:
-    """From SQL, with kombu and with Celery."""
+    """From SQL, with kombu and with Celery; and these two over bare INSERTs, which shows what is their own."""
     count = setting.count(4_800)
     runs: dict[str, list[float]] = {}
     with setting.database() as db:
@@ -52,18 +53,20 @@ def run(setting: Setting) -> list[Figure]:
                     rate = setting.pgbench(db, script, clients=clients, transactions=count * clients // PUBLISHERS)
                     runs.setdefault(f"{name} {clients}", []).append(rate)
                     _empty(db)
-            for how in ("insert", "kombu", "celery"):
+            for how in WAYS:
                 runs.setdefault(f"python {how}", []).append(processes(how, db, count))
     one, many = runs["send_task 1"], runs[f"send_task {PUBLISHERS}"]
-    bare = runs["python insert"]
     return [
         compare("send_task from 16 pgbench clients", "messages/s", many, one, "from 1", ">= 5"),
         compare("bare INSERTs from 16 pgbench clients", "rows/s", runs["insert 16"], runs["insert 1"], "from 1"),
-        compare(
-            "16 processes, kombu", "messages/s", runs["python kombu"], bare, "16 processes, bare INSERTs", ">= 0.8"
-        ),
-        compare(
-            "16 processes, Celery", "messages/s", runs["python celery"], bare, "16 processes, bare INSERTs", ">= 0.8"
+        *(
+            compare(f"16 processes, {name}", "messages/s", runs[f"python {how}"], runs[f"python {to}"], beside, target)
+            for how, name, to, beside, target in (
+                ("kombu", "kombu", "insert", "16 processes, bare INSERTs", ">= 0.8"),
+                ("celery", "Celery", "insert", "16 processes, bare INSERTs", ">= 0.8"),
+                ("kombu", "kombu", "kombu_bare", "kombu over bare INSERTs", ""),
+                ("celery", "Celery", "celery_bare", "Celery over bare INSERTs", ""),
+            )
         ),
     ]
 
