@@ -12,7 +12,7 @@ PYTEST ?= $(BIN)/python -m pytest
 
 # Tests mostly wait, so there are two processes for a core; each starts servers of its own. TEST_PROCESSES=0: one after the other.
 TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
-SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES) --dist=loadgroup
+SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-fast test-servers bench bench-peers lint typecheck format schema clean

@@ -21,15 +21,13 @@ from tests.harness import Database, TestServer, Worker
 from tests.harness.managed import password_file
 from tests.harness.place import place_of_this_run
 from tests.harness.servers import Servers, temporary_server
+from tests.harness.whole_files import WholeFiles
 
 # How long an example takes says nothing on a busy machine; the tests have time limits of their own.
 hypothesis.settings.register_profile("pgqueue", deadline=None)
 hypothesis.settings.load_profile("pgqueue")
 
 ON_EVERY_SERVER = ("sql", "security", "integration", "isolation", "compat")
-
-# Made once for a whole file, which is worth keeping in one process.
-EXPENSIVE = {"crowd", "site"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,12 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         as_superuser = item.get_closest_marker("needs_superuser")
         if as_superuser is not None and item.config.getoption("--managed"):
             item.add_marker(pytest.mark.skip(reason=f"needs a superuser: {as_superuser.args[0]}"))
-        if EXPENSIVE & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
     # The long ones first: then all processes end at about the same time.
-    items.sort(
-        key=lambda item: (item.get_closest_marker("xdist_group") is None, item.get_closest_marker("slow") is None)
-    )
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles:
+    return WholeFiles(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

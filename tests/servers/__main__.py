@@ -44,7 +44,7 @@ def main() -> int:
 
 def _run(arguments: list[str], processes: str) -> tuple[int, str]:
     """Run pytest, showing what it says; return its exit code and its last line."""
-    command = [sys.executable, "-m", "pytest", "-q", f"--numprocesses={processes}", "--dist=loadgroup", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", f"--numprocesses={processes}", *arguments]
     last = ""
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as tests:
         assert tests.stdout is not None

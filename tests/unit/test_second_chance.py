@@ -37,7 +37,7 @@ def run(place: Path, source: str, *arguments: str) -> tuple[int, str]:
 
 
 def test_what_fails_once_passes_and_is_named(tmp_path: Path) -> None:
-    code, said = run(tmp_path, FLAKY, "--numprocesses=2", "--dist=loadgroup")
+    code, said = run(tmp_path, FLAKY, "--numprocesses=2")
 
     assert code == 0
     assert said.count("1 failed, 1 passed") == 1
