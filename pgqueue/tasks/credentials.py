@@ -6,6 +6,7 @@ thousand refused logins.
 
 from __future__ import annotations
 
+import re
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..database import Database
 
 _REMEMBERED_SECONDS = 5.0
+_TOO_MANY = re.compile("too many (connections|clients)|connection slots are reserved")
+_MORE_CONNECTIONS = "raise max_connections or the role's CONNECTION LIMIT, or give the workers fewer executors"
+_CREDENTIALS = "give the worker credentials for it: add it to the worker's password file, or use a certificate or peer"
 
 
 class LoginRefused(Exception):
@@ -104,7 +108,7 @@ class Credentials:
         return self._own_role
 
     def _describe(self, role: str, error: psycopg.OperationalError) -> str:
-        return (
-            f'cannot log in as role "{role}": {" ".join(str(error).split())}'
-            "; give the worker credentials for it: add it to the worker's password file, or use a certificate or peer"
-        )
+        reason = " ".join(str(error).split())
+        # Refused for its number: in English at least. Elsewhere the advice is the usual one.
+        remedy = _MORE_CONNECTIONS if _TOO_MANY.search(reason) else _CREDENTIALS
+        return f'cannot log in as role "{role}": {reason}; {remedy}'

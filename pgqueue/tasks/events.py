@@ -55,7 +55,11 @@ class EventText:
                     f',"args":{_quote(run.preview)},"kwargs":"{{}}","retries":{max(0, run.attempts - 1)}'
                     f',"root_id":"job-{run.id}","parent_id":null,"eta":null,"expires":null'
                 )
-            self._parts.append(f'{{"type":"task-received"{job},"timestamp":{told_at},"name":{_quote(name)}{details}}}')
+            # Not later than it began, or monitors show a job that was received after its end.
+            received_at = min(told_at, run.started_at)
+            self._parts.append(
+                f'{{"type":"task-received"{job},"timestamp":{received_at},"name":{_quote(name)}{details}}}'
+            )
         if not has_begun and run.attempts:
             self._parts.append(f'{{"type":"task-started"{job},"timestamp":{run.started_at}}}')
         kind, fields = _ending(run)

@@ -107,8 +107,11 @@ def test_a_tasks_page_shows_when_it_was_sent_received_and_started(site: Site, pa
 def test_the_broker_page_knows_pgqueue_and_counts_its_messages(site: Site, page: Page) -> None:
     for _ in range(3):
         site.app.send_task("leave_trace", ["later"], countdown=3600)
+    site.app.send_task("leave_trace", ["never"], queue="forgotten")
 
     page.goto(f"{site.url}/broker")
+
+    expect(page.locator("tr#forgotten td").nth(1)).to_have_text("1")  # Nobody consumes it, so it grows.
 
     cells = page.locator("tr#celery td")
     expect(cells.nth(0)).to_have_text("celery")
@@ -116,6 +119,7 @@ def test_the_broker_page_knows_pgqueue_and_counts_its_messages(site: Site, page:
     expect(page.locator("body")).to_contain_text("pgqueue://")
     save_screenshot(page, "flower-celery-broker")
     site.app.control.purge()
+    site.db.execute("delete from pgqueue.message where queue = 'forgotten'")
 
 
 def test_the_pool_is_grown_and_shrunk(site: Site, page: Page) -> None:

@@ -187,6 +187,18 @@ def test_a_job_of_a_role_that_cannot_log_in_says_so_and_waits(db, owner):
 
 
 @pytest.mark.slow
+def test_a_role_with_too_few_connections_is_not_said_to_lack_credentials(db, owner):
+    carol = db.connect(role=db.create_role("carol"))
+    owner.execute("alter role carol connection limit 1")
+    # With its result kept it needs a session of its own.
+    job = launch(carol, "select 1")
+
+    eventually(lambda: "too many connections" in (job.row["error"] or ""))
+    assert "raise max_connections or the role's CONNECTION LIMIT" in job.row["error"]
+    assert "credentials" not in job.row["error"]
+
+
+@pytest.mark.slow
 def test_the_password_file_of_the_worker_opens_the_roles_that_it_names(
     own_server, own_server_db, tmp_path, monkeypatch
 ):

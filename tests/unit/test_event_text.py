@@ -46,6 +46,7 @@ def test_a_job_that_succeeded_is_three_events():
     assert [event["type"] for event in events] == ["task-received", "task-started", "task-succeeded"]
     assert (task.name, task.args, task.state) == (HOSTILE, HOSTILE, "SUCCESS")
     assert (task.result, task.runtime, task.started, task.retries) == ("SELECT 1", 0.5, 1000.25, 0)
+    assert task.received <= task.started <= task.succeeded
     assert task.worker.hostname == "w1@host"
 
 
