@@ -2721,7 +2721,7 @@ begin
     where k.role = _gate.role
       and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
   then
-    raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
+    raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback. In a copy of a database its owner has to run: select pgqueue._repair_loopback().';
   end if;
   if op in ('status', 'result') and args ? 'wait_ms' then
     perform pgqueue._await_end(role, handle.id, (args ->> 'wait_ms')::int);
@@ -3631,10 +3631,10 @@ COMMENT ON FUNCTION pgqueue._message_ttl(queue text) IS 'The x-message-ttl of a 
 CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
     LANGUAGE sql
     BEGIN ATOMIC
- SELECT encode(sha256(convert_to(concat_ws(' '::text, key, EXTRACT(epoch FROM pg_postmaster_start_time()), ((floor((EXTRACT(epoch FROM clock_timestamp()) / (60)::numeric)))::bigint - minutes_ago)), 'UTF8'::name)), 'hex'::text) AS encode;
+ SELECT encode(sha256(convert_to(concat_ws(' '::text, key, current_database(), EXTRACT(epoch FROM pg_postmaster_start_time()), ((floor((EXTRACT(epoch FROM clock_timestamp()) / (60)::numeric)))::bigint - minutes_ago)), 'UTF8'::name)), 'hex'::text) AS encode;
 END;
 
-COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role for one minute of this server process';
+COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role in this database for one minute of this server process';
 
 CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -6886,7 +6886,7 @@ COMMENT ON COLUMN pgqueue.role_key.has_runner IS 'Whether the batch lane can run
 
 CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
  SELECT role,
-    encode(sha256(convert_to(concat_ws(' '::text, key, EXTRACT(epoch FROM pg_postmaster_start_time()), (floor((EXTRACT(epoch FROM clock_timestamp()) / (60)::numeric)))::bigint), 'UTF8'::name)), 'hex'::text) AS key
+    encode(sha256(convert_to(concat_ws(' '::text, key, current_database(), EXTRACT(epoch FROM pg_postmaster_start_time()), (floor((EXTRACT(epoch FROM clock_timestamp()) / (60)::numeric)))::bigint), 'UTF8'::name)), 'hex'::text) AS key
    FROM pgqueue.role_key k
   WHERE (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
 

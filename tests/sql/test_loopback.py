@@ -1,11 +1,12 @@
 """The second session: it comes back when it is lost, and never accepts a job that it then loses."""
 
 import contextlib
+import json
 
 import psycopg
 import pytest
 
-from tests.harness import eventually
+from tests.harness import Database, eventually
 from tests.harness.people import fetch_value, refused
 
 LAUNCH = "select pgqueue.launch('select 1')"
@@ -47,6 +48,28 @@ def test_it_is_connected_again_within_a_transaction_that_goes_on(alice, owner, s
     alice.execute("commit")
 
     assert fetch_value(owner, COUNT) == 2
+
+
+def test_a_copy_whose_loopback_leads_to_the_original_hands_in_nothing_there(db, alice, owner):
+    with contextlib.closing(Database(db.server)) as original:
+        original.execute(
+            "insert into pgqueue.role_key select * from jsonb_populate_record(null::pgqueue.role_key, %s::jsonb)",
+            [
+                json.dumps(
+                    fetch_value(owner, "select to_jsonb(k) from pgqueue.role_key k where role = 'alice'::regrole")
+                )
+            ],
+        )
+        owner.execute(f"alter server pgqueue_loopback options (set dbname '{original.name}')")
+
+        error = refused(alice, LAUNCH)
+
+        assert (error.sqlstate, error.diag.message_primary) == ("42501", "request is not proven")
+        assert "select pgqueue._repair_loopback()" in error.diag.message_hint
+        assert original.fetch_value(COUNT) == 0
+    owner.execute("select pgqueue._repair_loopback()")
+    alice.execute(LAUNCH)
+    assert fetch_value(owner, COUNT) == 1
 
 
 def test_a_launch_that_cannot_connect_is_an_error_and_no_job(db, alice, owner):

@@ -24,13 +24,14 @@ create function pgqueue._minute_key(key text, minutes_ago int)
   returns text
   language sql volatile
 begin atomic
-  select encode(sha256(convert_to(concat_ws(' ', key, extract(epoch from pg_postmaster_start_time()),
+  -- Of this database as well: the loopback of a copy leads to the original until it is repaired, which must not take the copy's jobs.
+  select encode(sha256(convert_to(concat_ws(' ', key, current_database(), extract(epoch from pg_postmaster_start_time()),
                                             floor(extract(epoch from clock_timestamp()) / 60)::bigint - minutes_ago), 'UTF8')), 'hex');
 end;
-comment on function pgqueue._minute_key(text, int) is 'The key of a role for one minute of this server process';
+comment on function pgqueue._minute_key(text, int) is 'The key of a role in this database for one minute of this server process';
 
 create view pgqueue.own_key with (security_barrier) as
-  select k.role, encode(sha256(convert_to(concat_ws(' ', k.key, extract(epoch from pg_postmaster_start_time()),
+  select k.role, encode(sha256(convert_to(concat_ws(' ', k.key, current_database(), extract(epoch from pg_postmaster_start_time()),
                                           floor(extract(epoch from clock_timestamp()) / 60)::bigint), 'UTF8')), 'hex') as key
   from pgqueue.role_key k
   where k.role = quote_ident(current_user)::regrole::oid;

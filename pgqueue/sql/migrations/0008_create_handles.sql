@@ -121,7 +121,7 @@ begin
     where k.role = _gate.role
       and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
   then
-    raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback.';
+    raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback. In a copy of a database its owner has to run: select pgqueue._repair_loopback().';
   end if;
   if op in ('status', 'result') and args ? 'wait_ms' then
     perform pgqueue._await_end(role, handle.id, (args ->> 'wait_ms')::int);
