@@ -206,7 +206,7 @@ declare
   ran pgqueue.activity;
   -- A short run that succeeds was never noted: its transaction says all that there is to say.
   is_own boolean := state = 'succeeded';
-  detached boolean;
+  detached boolean := false;
 begin
   if current_setting('transaction_isolation') like 'read %' then
     delete from pgqueue.activity a where a.id = m.id returning * into ran;
@@ -218,8 +218,10 @@ begin
       select a.* into ran from pgqueue.activity a where a.id = m.id;
     end;
   end if;
-  with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
-  select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
+  if exists (select from pgqueue.request r where r.id = m.id) then
+    with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
+    select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
+  end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
                                row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error)
   values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, coalesce(ran.started_at, case when is_own then transaction_timestamp() end), m.submitter,
@@ -2717,9 +2719,10 @@ begin
     return query select to_jsonb(pgqueue._enroll_member(role));
     return;
   elsif not exists (
-    select from pgqueue.role_key k, generate_series(0, 1) minutes_ago
+    select from pgqueue.role_key k
     where k.role = _gate.role
-      and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
+      and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
+           or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex')))
   then
     raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback. In a copy of a database its owner has to run: select pgqueue._repair_loopback().';
   end if;
@@ -5346,8 +5349,8 @@ declare
   setting record;
 begin
   for setting in select key, value from jsonb_each_text(case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
-    old := old || jsonb_build_object(setting.key, current_setting(setting.key));
     if current_setting(setting.key) <> setting.value then
+      old := old || jsonb_build_object(setting.key, current_setting(setting.key));
       perform set_config(setting.key, setting.value, true);
     end if;
   end loop;
@@ -5355,7 +5358,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._swap_settings(settings jsonb) IS 'Sets settings for the rest of the transaction and returns what they were';
+COMMENT ON FUNCTION pgqueue._swap_settings(settings jsonb) IS 'Sets settings for the rest of the transaction and returns what those were that had other values';
 
 CREATE FUNCTION pgqueue._task_group(group_id text) RETURNS bytea
     LANGUAGE sql SECURITY DEFINER
@@ -5786,13 +5789,14 @@ CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  -- Planned once in a session; a function in SQL would be planned at each call.
+  -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
+  -- SQL is not.
   return (
-    select jsonb_agg(c || jsonb_build_object('type',
+    select jsonb_agg(c || jsonb_build_object('type', (
              -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-             case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
-    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n)
-    left join pg_type t on t.oid = (c ->> 'oid')::oid);
+             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
+             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
+    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
 end
 $$;
 
@@ -6448,11 +6452,14 @@ declare
   answer jsonb;
   reader text;
   old_settings jsonb;
+  is_checked boolean := false;
 begin
   for chunk in select * from pgqueue._fetch_result(handle) f loop
     if chunk.seq operator(pg_catalog.=) 0 then
       answer := chunk.answer;
-      perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
+        perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+      end if;
       if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
         perform pgqueue._consume_result(handle);
         perform pgqueue._raise_error_of(handle, answer);
@@ -6460,24 +6467,37 @@ begin
       reader := pgqueue._result_reader(answer);
       -- Values are read back under the settings under which they were printed.
       old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
-      begin
-        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-      exception when datatype_mismatch then
-        raise exception using errcode = '42804', message = case
-          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-          then 'remote query result rowtype does not match the specified FROM clause rowtype'
-          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-          hint = pgqueue._result_hint(answer);
-      end;
-      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') is distinct from 'array' then
-        return query execute reader using null::pg_catalog.jsonb,
-          array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-      end if;
-    else
+      -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
+      continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+    end if;
+    if is_checked then
       return query execute reader using chunk.answer, array[]::text[];
+    else
+      begin
+        if chunk.seq operator(pg_catalog.=) 0 then
+          return query execute reader using null::pg_catalog.jsonb,
+            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+        else
+          return query execute reader using chunk.answer, array[]::text[];
+        end if;
+      exception when datatype_mismatch then
+        begin
+          return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
+        exception when datatype_mismatch then
+          raise exception using errcode = '42804', message = case
+            when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
+            then 'remote query result rowtype does not match the specified FROM clause rowtype'
+            else 'remote query did not return a result set, but result rowtype is not a single text column' end,
+            hint = pgqueue._result_hint(answer);
+        end;
+        raise;  -- a value said so, not the list
+      end;
+      is_checked := true;
     end if;
   end loop;
-  perform pgqueue._swap_settings(old_settings);
+  if old_settings operator(pg_catalog.<>) '{}' then
+    perform pgqueue._swap_settings(old_settings);
+  end if;
   perform pgqueue._consume_result(handle);
 end
 $$;

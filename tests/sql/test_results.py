@@ -94,6 +94,21 @@ def test_a_wrong_column_list_is_refused_with_the_right_one_in_the_hint(alice, wo
     assert alice.execute(RESULT + "(a int, b text)", [handle]).fetchall() == [(1, "x")]
 
 
+def test_an_error_in_a_value_is_not_taken_for_a_wrong_column_list(alice, owner, worker):
+    owner.execute(
+        "create function public.is_liked(value int) returns boolean language plpgsql as $$ begin "
+        "if current_setting('pgqueue.job_id', true) <> '' then return true; end if; "
+        "raise 'not outside of a job' using errcode = '42804'; end $$; "
+        "create domain public.liked as int check (public.is_liked(value)); create type public.pair as (n public.liked)"
+    )
+    handle = run_job(alice, worker, "select row(1)::public.pair as a")
+
+    error = refused(alice, RESULT + "(a public.pair)", [handle])
+
+    assert (error.sqlstate, error.diag.message_primary) == ("42804", "not outside of a job")
+    assert refused(alice, RESULT + "(a text)", [handle]).diag.message_hint == "The job returned (a public.pair)."
+
+
 def test_a_length_is_part_of_a_type_only_when_the_reader_names_one(alice, worker):
     statement = "select 'ab'::varchar(5), 1.5::numeric(4,2)"
     handle = run_job(alice, worker, statement, "enqueue")

@@ -117,9 +117,10 @@ begin
     return query select to_jsonb(pgqueue._enroll_member(role));
     return;
   elsif not exists (
-    select from pgqueue.role_key k, generate_series(0, 1) minutes_ago
+    select from pgqueue.role_key k
     where k.role = _gate.role
-      and proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, minutes_ago), op, nonce, request), 'UTF8')), 'hex'))
+      and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
+           or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex')))
   then
     raise exception 'request is not proven' using errcode = '42501', hint = 'Call the functions of the schema pgqueue, not its loopback. In a copy of a database its owner has to run: select pgqueue._repair_loopback().';
   end if;
@@ -305,13 +306,14 @@ create function pgqueue._typed_columns(columns jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Planned once in a session; a function in SQL would be planned at each call.
+  -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
+  -- SQL is not.
   return (
-    select jsonb_agg(c || jsonb_build_object('type',
+    select jsonb_agg(c || jsonb_build_object('type', (
              -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-             case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end) order by n)
-    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n)
-    left join pg_type t on t.oid = (c ->> 'oid')::oid);
+             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
+             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
+    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
 end
 $$;
 comment on function pgqueue._typed_columns(jsonb) is 'The columns of a result with the names of their types';
@@ -656,11 +658,14 @@ declare
   answer jsonb;
   reader text;
   old_settings jsonb;
+  is_checked boolean := false;
 begin
   for chunk in select * from pgqueue._fetch_result(handle) f loop
     if chunk.seq operator(pg_catalog.=) 0 then
       answer := chunk.answer;
-      perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
+        perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+      end if;
       if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
         perform pgqueue._consume_result(handle);
         perform pgqueue._raise_error_of(handle, answer);
@@ -668,24 +673,37 @@ begin
       reader := pgqueue._result_reader(answer);
       -- Values are read back under the settings under which they were printed.
       old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
-      begin
-        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-      exception when datatype_mismatch then
-        raise exception using errcode = '42804', message = case
-          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-          then 'remote query result rowtype does not match the specified FROM clause rowtype'
-          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-          hint = pgqueue._result_hint(answer);
-      end;
-      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') is distinct from 'array' then
-        return query execute reader using null::pg_catalog.jsonb,
-          array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-      end if;
-    else
+      -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
+      continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+    end if;
+    if is_checked then
       return query execute reader using chunk.answer, array[]::text[];
+    else
+      begin
+        if chunk.seq operator(pg_catalog.=) 0 then
+          return query execute reader using null::pg_catalog.jsonb,
+            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+        else
+          return query execute reader using chunk.answer, array[]::text[];
+        end if;
+      exception when datatype_mismatch then
+        begin
+          return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
+        exception when datatype_mismatch then
+          raise exception using errcode = '42804', message = case
+            when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
+            then 'remote query result rowtype does not match the specified FROM clause rowtype'
+            else 'remote query did not return a result set, but result rowtype is not a single text column' end,
+            hint = pgqueue._result_hint(answer);
+        end;
+        raise;  -- a value said so, not the list
+      end;
+      is_checked := true;
     end if;
   end loop;
-  perform pgqueue._swap_settings(old_settings);
+  if old_settings operator(pg_catalog.<>) '{}' then
+    perform pgqueue._swap_settings(old_settings);
+  end if;
   perform pgqueue._consume_result(handle);
 end
 $$;
@@ -730,15 +748,15 @@ declare
   setting record;
 begin
   for setting in select key, value from jsonb_each_text(case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
-    old := old || jsonb_build_object(setting.key, current_setting(setting.key));
     if current_setting(setting.key) <> setting.value then
+      old := old || jsonb_build_object(setting.key, current_setting(setting.key));
       perform set_config(setting.key, setting.value, true);
     end if;
   end loop;
   return old;
 end
 $$;
-comment on function pgqueue._swap_settings(jsonb) is 'Sets settings for the rest of the transaction and returns what they were';
+comment on function pgqueue._swap_settings(jsonb) is 'Sets settings for the rest of the transaction and returns what those were that had other values';
 
 create function pgqueue._read_result(handle pgqueue.handle)
   returns table (seq int, answer jsonb)

@@ -10,7 +10,7 @@ declare
   ran pgqueue.activity;
   -- A short run that succeeds was never noted: its transaction says all that there is to say.
   is_own boolean := state = 'succeeded';
-  detached boolean;
+  detached boolean := false;
 begin
   if current_setting('transaction_isolation') like 'read %' then
     delete from pgqueue.activity a where a.id = m.id returning * into ran;
@@ -22,8 +22,10 @@ begin
       select a.* into ran from pgqueue.activity a where a.id = m.id;
     end;
   end if;
-  with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
-  select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
+  if exists (select from pgqueue.request r where r.id = m.id) then
+    with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
+    select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
+  end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
                                row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error)
   values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, coalesce(ran.started_at, case when is_own then transaction_timestamp() end), m.submitter,
