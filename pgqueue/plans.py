@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How often a query is run before the server is asked to keep its plan: to plan a call takes longer than most.
 _KEPT_AFTER = 3
+#: How many are kept. A query has one for each combination of types, and small and large numbers are of different types.
+_MOST = 100
 
 
 class Plans:
@@ -63,7 +65,7 @@ class Plans:
     def _keep(self, kind: Kind, text: bytes) -> bytes | None:
         """Prepare a query that was run often enough, and return what it is called now."""
         count = self._counts[kind] = self._counts.get(kind, 0) + 1
-        if count <= _KEPT_AFTER:
+        if count <= _KEPT_AFTER or len(self._names) >= _MOST:
             return None
         name = b"pgqueue_%d" % len(self._names)
         self._session.pgconn.send_prepare(name, text, kind[1])

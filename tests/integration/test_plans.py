@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from pgqueue import plans
 from pgqueue.database import Database as Sessions
 from tests.harness import Database
 
@@ -38,6 +39,18 @@ def test_a_query_that_is_run_once_is_not_kept(sessions: Sessions) -> None:
     sessions.fetch("queue_size", queue="q")
 
     assert kept(sessions) == 0
+
+
+def test_no_more_than_so_many_are_kept_and_the_others_run_all_the_same(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "_MOST", 1)
+
+    for _ in range(OFTEN):
+        assert sessions.fetch("queue_size", queue="q") == [(0,)]
+        assert sessions.fetch("queue_exists", queue="q") == [(False,)]
+
+    assert kept(sessions) == 1
 
 
 def test_values_arrive_as_what_they_are_whether_the_plan_is_kept_or_not(sessions: Sessions) -> None:
