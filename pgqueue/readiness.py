@@ -13,7 +13,7 @@ from celery import Celery
 from . import broker as _registers_the_transport  # noqa: F401
 from .config import to_url
 
-_FLOWER_TIMEOUT_SECONDS = 2.0
+_FLOWER_TIMEOUT_SECONDS = 10.0
 # Whatever proxy the environment names, this machine is not behind it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -76,5 +76,5 @@ def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path) -> None:
 
     assert demo.returncode == 130, said
     assert "Traceback" not in said
-    eventually(lambda: not any(process.is_running() for process in processes), 20)
+    eventually(lambda: not any(process.is_running() for process in processes))
     assert list(temporary.iterdir()) == []

@@ -48,7 +48,7 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         worker = Worker(db, place / "worker.log", arguments=("--concurrency=1", "--executors=2"))
         cleanup.enter_context(worker).wait_online()
         client = cleanup.enter_context(pgqueue.connect(db.dsn))
-        eventually(lambda: flower_answers(f"http://127.0.0.1:{port}"), 30, what="Flower's page")
+        eventually(lambda: flower_answers(f"http://127.0.0.1:{port}"), what="Flower's page")
         yield Site(f"http://127.0.0.1:{port}", db, client, worker)
 
 
@@ -61,7 +61,7 @@ def read_task(site: Site, job: pgqueue.Job) -> dict[str, object]:
 
 def wait_for_task(site: Site, job: pgqueue.Job, state: str) -> dict[str, object]:
     """Wait until Flower shows a job in a state."""
-    eventually(lambda: read_task(site, job).get("state") == state, 20, what=f"Flower showing {job} as {state}")
+    eventually(lambda: read_task(site, job).get("state") == state, what=f"Flower showing {job} as {state}")
     return read_task(site, job)
 
 
@@ -191,7 +191,7 @@ def test_the_pool_buttons_scale_the_executors_and_stop_no_job(site: Site, page: 
     page.locator("#pool-size").fill("2")
     page.locator("#worker-pool-grow").click()
 
-    eventually(lambda: executors_of(site, site.worker) == first + 2, 20, what="two executors more")
+    eventually(lambda: executors_of(site, site.worker) == first + 2, what="two executors more")
     assert waits.wait(20)
     expect(page.locator(".toast")).to_contain_text("Growing")
     fetch_page(f"{site.url}/api/workers?refresh=1")
@@ -203,14 +203,14 @@ def test_the_pool_buttons_scale_the_executors_and_stop_no_job(site: Site, page: 
     page.locator("#pool-size").fill(str(first + 1))
     page.locator("#worker-pool-shrink").click()
 
-    eventually(lambda: executors_of(site, site.worker) == 1, 20, what="one executor left")
+    eventually(lambda: executors_of(site, site.worker) == 1, what="one executor left")
     assert {job.status().state for job in jobs} == {JobState.RUNNING}
     for job in jobs:
         job.cancel()
         assert job.wait(20)
     page.locator("#pool-size").fill(str(first - 1))
     page.locator("#worker-pool-grow").click()
-    eventually(lambda: executors_of(site, site.worker) == first, 20, what="as many executors as before")
+    eventually(lambda: executors_of(site, site.worker) == first, what="as many executors as before")
 
 
 def test_the_autoscale_button_sets_the_bounds_of_the_executors(site: Site, page: Page, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_the_autoscale_button_sets_the_bounds_of_the_executors(site: Site, page:
         page.locator("#max-autoscale").fill("5")
         page.locator("#worker-pool-autoscale").click()
 
-        eventually(lambda: executors_of(site, elastic) == 2, 20, what="the least number of executors")
+        eventually(lambda: executors_of(site, elastic) == 2, what="the least number of executors")
         save_screenshot(page, "flower-autoscale")
 
 

@@ -41,7 +41,7 @@ class Site:
 
     def wait_for(self, task_id: str, state: str) -> None:
         """Wait until Flower shows a task in a state."""
-        eventually(lambda: self.task(task_id).get("state") == state, 20, what=f"Flower showing {task_id} as {state}")
+        eventually(lambda: self.task(task_id).get("state") == state, what=f"Flower showing {task_id} as {state}")
 
     def stats(self, worker: Worker) -> dict[str, Any]:
         """What a worker says of itself."""
@@ -85,7 +85,7 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         cleanup.callback(Presence.close_all)
         cleanup.callback(app.close)
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: flower_answers(url), 30, what="Flower's page")
+        eventually(lambda: flower_answers(url), what="Flower's page")
         made = Site(url, db, app, worker)
         made.wait_for_worker(worker)
         yield made
@@ -126,9 +126,9 @@ def test_the_pool_is_grown_and_shrunk(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/worker/{site.worker.name}")
 
     page.locator("#worker-pool-grow").click()
-    eventually(lambda: len(site.stats(site.worker)["pool"]["processes"]) == 3, 20, what="a process more")
+    eventually(lambda: len(site.stats(site.worker)["pool"]["processes"]) == 3, what="a process more")
     page.locator("#worker-pool-shrink").click()
-    eventually(lambda: len(site.stats(site.worker)["pool"]["processes"]) == 2, 20, what="a process less")
+    eventually(lambda: len(site.stats(site.worker)["pool"]["processes"]) == 2, what="a process less")
 
     save_screenshot(page, "flower-celery-pool")
 
@@ -150,7 +150,7 @@ def test_the_pool_of_a_worker_that_scales_itself_is_given_other_limits(site: Sit
         page.locator("#max-autoscale").fill("5")
         page.locator("#worker-pool-autoscale").click()
 
-        eventually(lambda: {"min": 2, "max": 5}.items() <= site.stats(elastic)["autoscaler"].items(), 20)
+        eventually(lambda: {"min": 2, "max": 5}.items() <= site.stats(elastic)["autoscaler"].items())
 
 
 def test_a_rate_limit_is_set(site: Site, page: Page) -> None:
@@ -162,7 +162,7 @@ def test_a_rate_limit_is_set(site: Site, page: Page) -> None:
     page.locator("#task-rate-limit-send_traces").click()
 
     inspect = site.app.control.inspect([site.worker.name], timeout=10, limit=1)
-    eventually(lambda: "rate_limit=7" in str(inspect.registered("rate_limit")), 20, what="the limit")
+    eventually(lambda: "rate_limit=7" in str(inspect.registered("rate_limit")), what="the limit")
     save_screenshot(page, "flower-celery-limits")
 
 

@@ -174,7 +174,7 @@ def test_told_to_stop_while_it_starts_it_leaves_nothing(
     start_up: Callable[..., Up], embedded: list[str], child: str
 ) -> None:
     up = start_up(*embedded)
-    eventually(lambda: any(child in command_of(p) for p in up.processes()[1:]), 30, what=f"{child} starting")
+    eventually(lambda: any(child in command_of(p) for p in up.processes()[1:]), what=f"{child} starting")
     processes = up.processes()
 
     up.send(signal.SIGTERM)
@@ -210,7 +210,7 @@ def test_nothing_is_left_when_it_is_killed(start_up: Callable[..., Up], embedded
     up.send(signal.SIGKILL)
     up.wait()
 
-    eventually(lambda: all(is_gone(process) for process in processes), 30, what="all processes gone")
+    eventually(lambda: all(is_gone(process) for process in processes), what="all processes gone")
 
 
 def test_after_a_kill_it_starts_again_and_replaces_the_stale_ready_file(
@@ -220,7 +220,7 @@ def test_after_a_kill_it_starts_again_and_replaces_the_stale_ready_file(
     processes = up.processes()
     up.send(signal.SIGKILL)
     up.wait()
-    eventually(lambda: all(is_gone(process) for process in processes), 30, what="all processes gone")
+    eventually(lambda: all(is_gone(process) for process in processes), what="all processes gone")
 
     again = start_up(*embedded, "--no-flower")
 
@@ -233,7 +233,7 @@ def test_a_worker_that_dies_is_started_again(start_up: Callable[..., Up], embedd
 
     os.kill(first, signal.SIGKILL)
 
-    eventually(lambda: up.told["pids"]["worker"] != first, 20, what="another worker in the ready file")
+    eventually(lambda: up.told["pids"]["worker"] != first, what="another worker in the ready file")
     with pgqueue.connect(up.told["dsn"]) as client:
         assert client.launch("select 42").result(timeout=30) == [(42,)]
     assert "the worker died (killed by SIGKILL" in up.read_output()
@@ -247,11 +247,11 @@ def test_a_server_that_dies_is_started_again_and_worker_and_flower_go_on(
 
     os.kill(before["postgres"], signal.SIGQUIT)
 
-    eventually(lambda: up.told["pids"]["postgres"] != before["postgres"], 30, what="another server in the ready file")
+    eventually(lambda: up.told["pids"]["postgres"] != before["postgres"], what="another server in the ready file")
     with pgqueue.connect(up.told["dsn"]) as client:
         assert client.launch("select 42").result(timeout=30) == [(42,)]
         shown = client.launch("select 'after the restart'")
-        eventually(lambda: f"job-{shown.id}" in fetch_page(f"{up.told['flower_url']}/api/tasks"), 30)
+        eventually(lambda: f"job-{shown.id}" in fetch_page(f"{up.told['flower_url']}/api/tasks"))
     assert up.told["pids"] == {**before, "postgres": up.told["pids"]["postgres"]}
 
 
@@ -285,7 +285,7 @@ def test_with_an_app_its_tasks_run_and_flower_knows_them(
 
     app = Celery("shop", broker=url, backend=url, set_as_current=False)
     assert app.send_task("shop.double", (21,)).get(timeout=30) == 42
-    eventually(lambda: "shop.double" in fetch_page(f"{up.told['flower_url']}/api/tasks"), 30)
+    eventually(lambda: "shop.double" in fetch_page(f"{up.told['flower_url']}/api/tasks"))
     app.close()
 
 

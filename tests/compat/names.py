@@ -99,7 +99,7 @@ class Caller:
         full = getattr(self.names, name, None) or f"pg_background_{name}{self.names.suffix}"
         return f"select {full}({holders})"
 
-    def eventually(self, question: str, timeout: float = 20.0) -> None:
+    def eventually(self, question: str, timeout: float = 60.0) -> None:
         """Return when the answer to a question is true."""
         eventually(lambda: self.value(question), timeout, what=question)
 

@@ -92,7 +92,7 @@ def test_a_job_survives_the_session_of_its_launcher(connect, names, caller, tabl
     caller.session.close()
 
     other = connect(names.version)
-    eventually(lambda: other.execute(f"select n from {table}") == [(1,)], 20)
+    eventually(lambda: other.execute(f"select n from {table}") == [(1,)])
 
 
 def test_what_the_launcher_has_not_committed_and_its_temporary_tables_are_invisible(caller, table):

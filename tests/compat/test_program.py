@@ -87,7 +87,7 @@ def test_the_audit_trail_keeps_what_was_rolled_back(clerk: Caller) -> None:
     clerk.execute("insert into account values (3, 5)")
     clerk.execute("rollback")
 
-    eventually(lambda: clerk.value("select count(*) from audit_log") == 3, 30)
+    eventually(lambda: clerk.value("select count(*) from audit_log") == 3)
     rows = clerk.execute("select who, what from audit_log")
     assert {row[0] for row in rows} == {"clerk"}
     assert sorted(row[1].split()[0] for row in rows) == ["INSERT", "UPDATE", "UPDATE"]
@@ -102,7 +102,7 @@ def test_a_load_tells_its_progress_and_can_be_watched(clerk: Caller) -> None:
         seen.add(clerk.execute(f"select * from pg_background_get_progress_v2({pid}, {cookie})")[0])
         return (100, "3000 of 3000 rows") in seen
 
-    eventually(look, 30)
+    eventually(look)
     clerk.execute(f"select pg_background_wait_v2({pid}, {cookie})")
     assert clerk.execute(f"select * from pg_background_result_v2({pid}, {cookie}) as (tag text)") == [("CALL",)]
     assert clerk.value("select count(*) from fact") == 3000

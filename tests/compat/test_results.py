@@ -211,7 +211,7 @@ def test_what_cannot_run_in_a_transaction_is_refused_among_several_statements(ca
 def test_what_cannot_run_in_a_transaction_runs_alone(caller, table):
     handle = caller.launch(f"create index concurrently effect_note on {table} (note)")
     # Looking, not waiting: the snapshot of a session that waits would hold the build up, as with the extension.
-    eventually(lambda: caller.state(handle) == "stopped", 20)
+    eventually(lambda: caller.state(handle) == "stopped")
 
     assert caller.result(handle) == [("CREATE INDEX",)]
 

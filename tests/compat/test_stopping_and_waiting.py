@@ -13,7 +13,7 @@ CANCELED = ("57014", "canceling statement due to user request")
 def started(caller, statement):
     """Launch a job and return when it runs."""
     handle = caller.launch(statement)
-    eventually(lambda: caller.state(handle) == "running", 20)
+    eventually(lambda: caller.state(handle) == "running")
     return handle
 
 
@@ -88,7 +88,7 @@ def test_after_the_grace_a_stubborn_job_of_1_8_is_stopped_hard(connect):
     caller.call("cancel_grace", *handle, 300)
 
     # A repeated cancel may hit it between two subtransactions, before the end of its session.
-    eventually(lambda: caller.state(handle) == "stopped", 20)
+    eventually(lambda: caller.state(handle) == "stopped")
     assert caller.result_error(handle).sqlstate == "57014"
 
 

@@ -53,12 +53,12 @@ def test_the_view_of_the_list_has_the_columns_of_the_call(caller):
 
 def test_the_activity_shows_the_backend_that_runs_the_job(caller):
     handle = caller.launch("select pg_sleep(60), 'look at me'")
-    eventually(lambda: caller.state(handle) == "running", 20)
+    eventually(lambda: caller.state(handle) == "running")
 
     def shown():
         return fetch_row(caller, "select * from pg_background_activity")
 
-    eventually(lambda: shown()["wait_event"] == "PgSleep", 20)
+    eventually(lambda: shown()["wait_event"] == "PgSleep")
     assert list(shown()) == [
         *(
             "pid",

@@ -52,9 +52,9 @@ def test_a_job_is_starting_running_stopped(stage, caller):
         assert caller.state(handle) == "starting"
     finally:
         stage.db.execute("select pgqueue.resume('default')")
-    eventually(lambda: caller.state(handle) == "running", 20)
+    eventually(lambda: caller.state(handle) == "running")
     caller.call("cancel", *handle)
-    eventually(lambda: caller.state(handle) == "stopped", 20)
+    eventually(lambda: caller.state(handle) == "stopped")
 
 
 def test_the_preview_is_cut_to_120_bytes_between_characters(caller):
@@ -118,7 +118,7 @@ def test_a_canceled_job_counts_as_canceled_and_not_as_failed_whatever_error_it_e
     handle = caller.launch(
         "do $do$ begin perform pg_sleep(60); exception when query_canceled then raise exception 'too late'; end $do$"
     )
-    eventually(lambda: caller.state(handle) == "running", 20)
+    eventually(lambda: caller.state(handle) == "running")
     caller.call("cancel", *handle)
     caller.wait(handle)
 
@@ -144,7 +144,7 @@ def progress(caller, handle):
 def test_progress_is_seen_at_once_before_the_job_commits(caller):
     handle = caller.launch(f"select {caller.names.progress}(40, 'halfway'); select pg_sleep(60)")
 
-    eventually(lambda: progress(caller, handle) == (40, "halfway"), 20)
+    eventually(lambda: progress(caller, handle) == (40, "halfway"))
     assert caller.state(handle) == "running"
 
     caller.call("cancel", *handle)

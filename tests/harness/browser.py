@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMIUM_FLAGS = [
@@ -23,6 +23,8 @@ CHROMIUM_FLAGS = [
 ]
 # Where to keep the screenshots, for whoever wants to look at them.
 SCREENSHOTS = os.environ.get("PGQUEUE_SCREENSHOTS")
+
+expect.set_options(timeout=60_000)
 
 
 @contextlib.contextmanager

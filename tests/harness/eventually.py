@@ -13,7 +13,7 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.02
 
 
-def eventually(condition: Callable[[], T], timeout: float = 20.0, *, what: str = "") -> T:
+def eventually(condition: Callable[[], T], timeout: float = 60.0, *, what: str = "") -> T:
     """Return the condition's answer as soon as it is true; fail with its last answer or error after `timeout`.
 
     An AssertionError inside the condition counts as "not yet".
@@ -33,7 +33,7 @@ def eventually(condition: Callable[[], T], timeout: float = 20.0, *, what: str =
         time.sleep(_POLL_SECONDS)
 
 
-def wait_until_blocked(observer: psycopg.Connection[Any], pid: int, timeout: float = 20.0) -> None:
+def wait_until_blocked(observer: psycopg.Connection[Any], pid: int, timeout: float = 60.0) -> None:
     """Return when the session with that backend pid waits for a lock of another one."""
     eventually(
         lambda: observer.execute("select pg_blocking_pids(%s) <> '{}'", [pid]).fetchone()[0],

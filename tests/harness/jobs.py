@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from tests.harness.database import Connection
 from tests.harness.eventually import eventually
 
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)

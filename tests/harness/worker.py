@@ -83,7 +83,7 @@ class Worker:
         """Return what it wrote so far."""
         return self.log.read_text(errors="replace")
 
-    def wait_online(self, timeout: float = 30.0) -> Worker:
+    def wait_online(self, timeout: float = 60.0) -> Worker:
         """Return when it has registered and says that it is ready."""
 
         def is_online() -> bool:
@@ -107,7 +107,7 @@ class Worker:
         self._process.kill()
         self._process.wait()
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait until it has ended and return how."""
         return self._process.wait(timeout)
 

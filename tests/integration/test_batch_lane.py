@@ -31,7 +31,7 @@ def enqueue(session, *statements, **options):
 
 def wait_for(session, ids):
     count = "select count(*) from pgqueue.jobs where id = any (%s) and ended_at is not null"
-    eventually(lambda: fetch_value(session, count, [ids]) == len(ids), 30, what="the jobs have ended")
+    eventually(lambda: fetch_value(session, count, [ids]) == len(ids), what="the jobs have ended")
     return dict(session.execute("select id, state::text from pgqueue.jobs where id = any (%s)", [ids]).fetchall())
 
 
@@ -181,7 +181,7 @@ def test_deferred_triggers_run_as_the_submitter_and_their_errors_are_the_jobs(al
 def test_a_canceled_job_stops_and_its_neighbours_do_not(alice, owner, executors):
     ids = enqueue(alice, insert("a"), "select pg_sleep(60)", insert("b"), insert("c"))
     is_running = "select state = 'running' from pgqueue.jobs where id = %s"
-    eventually(lambda: fetch_value(alice, is_running, [ids[1]]), 20)
+    eventually(lambda: fetch_value(alice, is_running, [ids[1]]))
 
     handle = fetch_value(
         owner, "select row(id, cookie)::pgqueue.handle::text from pgqueue.message where id = %s", [ids[1]]
@@ -210,7 +210,7 @@ def test_a_job_that_takes_too_long_is_stopped_and_its_neighbours_are_not(alice, 
 def test_progress_is_seen_while_the_job_runs(alice, executors):
     job = submit(alice, "select pgqueue.progress(40, 'loading'), pg_sleep(60)")
 
-    eventually(lambda: (job.row["progress_pct"], job.row["progress_msg"]) == (40, "loading"), 20)
+    eventually(lambda: (job.row["progress_pct"], job.row["progress_msg"]) == (40, "loading"))
     job.cancel()
 
     assert job.end()["state"] == "canceled"
@@ -252,7 +252,7 @@ def test_what_waits_behind_a_long_job_is_given_to_another_executor(alice, owner,
     assert {blocker.state for blocker in blockers} == {"succeeded"}
     assert len(words(owner)) == 100
     is_running = "select state = 'running' from pgqueue.jobs where id = %s"
-    eventually(lambda: fetch_value(alice, is_running, [ids[0]]), 20)
+    eventually(lambda: fetch_value(alice, is_running, [ids[0]]))
     owner.execute("insert into pgqueue.request (id, kind) values (%s, 'cancel')", [ids[0]])
     wait_for(alice, ids)
 

@@ -78,7 +78,7 @@ def roundtrip(url: str) -> list[tuple[Any, ...]]:
     with Connection(url) as connection:
         queue = connection.SimpleQueue("q")
         queue.put("there and back", serializer="json")
-        assert queue.get(timeout=10).payload == "there and back"
+        assert queue.get(timeout=60).payload == "there and back"
         queue.close()
         with connection.transport.database.session() as session:
             told = session.execute(

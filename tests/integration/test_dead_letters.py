@@ -96,4 +96,4 @@ def test_a_task_that_kills_its_process_each_time_is_put_aside_and_can_be_sent_ag
     assert db.execute("select label, count(*)::int from trace group by 1 order by 1") == [("healthy", 1), ("poison", 3)]
 
     assert db.fetch_value("select pgqueue.redrive('celery.dead')") == 1
-    eventually(lambda: db.fetch_value("select count(*) from trace where label = 'poison'") == 6, 30)
+    eventually(lambda: db.fetch_value("select count(*) from trace where label = 'poison'") == 6)

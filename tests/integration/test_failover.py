@@ -74,7 +74,7 @@ def test_a_promoted_standby_takes_over_and_no_accepted_task_is_lost(
         )
         publisher = Publisher(app_of_both(conninfo))
         try:
-            eventually(lambda: len(publisher.accepted) > 100, 30, what="a load")
+            eventually(lambda: len(publisher.accepted) > 100, what="a load")
             primary.embedded.crash()
             standby.admin.execute("select pg_promote()")
             promoted_at, before = time.monotonic(), len(publisher.accepted)

@@ -33,7 +33,7 @@ def test_progress_arrives_in_the_middle_of_a_statement(alice, executors):
             seen.add(progress_of(job)[0])
         return len(seen) >= 5
 
-    eventually(has_seen_enough, 20)
+    eventually(has_seen_enough)
     job.cancel()
     job.end()
 

@@ -221,7 +221,7 @@ def test_the_password_file_of_the_worker_opens_the_roles_that_it_names(
 
         passwords.write_text("*:*:*:carol:secret\n")
         passwords.chmod(0o600)
-        eventually(lambda: job.state == "succeeded", 30)
+        eventually(lambda: job.state == "succeeded")
     finally:
         executors.stop()
 
@@ -236,7 +236,7 @@ def test_jobs_of_a_role_that_was_unenrolled_wait_and_say_so_until_it_is_enrolled
     notes = "select array_agg(distinct error), array_agg(distinct state::text) from pgqueue.jobs"
     superuser = db.connect("postgres")
 
-    eventually(lambda: fetch_one(superuser, notes) == ([note], ["queued"]), 20)
+    eventually(lambda: fetch_one(superuser, notes) == ([note], ["queued"]))
 
     owner.execute("select pgqueue.enroll('alice')")
     executors.pool.credentials._refusals.clear()  # it would remember for half a minute

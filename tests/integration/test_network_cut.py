@@ -71,7 +71,7 @@ def test_a_worker_behind_a_cut_cable_loses_its_task_and_resumes_when_it_is_mende
     options = {"command": "celery", "app": "tests.harness.celery_app"}
     far_worker = start_worker(db, **options, environment={"PGQUEUE_DSN": f"{at} {_SOON}"}, prefix=far.prefix)
     app.send_task("sleep_then_leave_trace", ["cut", 2.0])
-    eventually(lambda: labels(db) == [("cut began", False)], 20, what="the far worker has begun")
+    eventually(lambda: labels(db) == [("cut began", False)], what="the far worker has begun")
 
     far.cut()
     near_worker = start_worker(db, **options)
@@ -95,7 +95,7 @@ def test_a_statement_behind_a_cut_cable_is_stopped_and_run_by_another_worker(
     far_worker = start_worker(db, environment={"PGQUEUE_DSN": f"{at} {_SOON}"}, prefix=far.prefix)
     db.execute("select pgqueue.enqueue('select pg_sleep(600)')")
     running = "select worker from pgqueue.jobs where state = 'running'"
-    eventually(lambda: db.execute(running) == [(far_worker.name,)], 20, what="the far worker runs it")
+    eventually(lambda: db.execute(running) == [(far_worker.name,)], what="the far worker runs it")
 
     far.cut()
     near_worker = start_worker(db)

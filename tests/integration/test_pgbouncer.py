@@ -76,15 +76,15 @@ def test_tasks_results_canvas_jobs_and_remote_control_work(
     assert add.apply_async((1, 1), countdown=0.5).get(timeout=30) == 2
     assert group(add.s(n) for n in range(10)).delay().get(timeout=30) == list(range(10))
     assert chord([add.s(n) for n in range(10)], total.s()).delay().get(timeout=30) == 45
-    assert app.control.ping(destination=[worker.name], timeout=10) == [{worker.name: {"ok": "pong"}}]
-    assert app.control.inspect(destination=[worker.name], timeout=10).stats()
+    assert app.control.ping(destination=[worker.name], timeout=60) == [{worker.name: {"ok": "pong"}}]
+    assert app.control.inspect(destination=[worker.name], timeout=60).stats()
 
     with pgqueue.connect(pooled_dsn) as client:
         jobs = [client.launch("select $1::int", n) for n in range(20)]
         assert [job.result(timeout=30) for job in jobs] == [[(n,)] for n in range(20)]
         assert client.launch("create temp table t as select 1").result(timeout=30)
         slow = client.launch("select pg_sleep(60)")
-        eventually(lambda: slow.status().state.value == "running", 20)
+        eventually(lambda: slow.status().state.value == "running")
         assert slow.cancel()
 
     with psycopg.connect(pooled_dsn) as connection, pgqueue.in_transaction(connection):
@@ -134,12 +134,12 @@ def test_a_worker_that_is_killed_loses_its_tasks_at_once(
         Celery(broker=to_url(pooled_dsn, "pgqueue"), set_as_current=False).send_task(
             "sleep_then_leave_trace", ["slow", 1.0], connection=connection
         )
-    eventually(lambda: db.fetch_value("select count(*) from trace") == 1, 20, what="the task began")
+    eventually(lambda: db.fetch_value("select count(*) from trace") == 1, what="the task began")
 
     doomed.end()
     start_pooled_worker("-A", "tests.harness.celery_app")
 
-    eventually(lambda: db.fetch_value("select count(*) from trace where label = 'slow'") == 1, 30)
+    eventually(lambda: db.fetch_value("select count(*) from trace where label = 'slow'") == 1)
     assert db.execute("select label, redelivered from trace order by at") == [
         ("slow began", False),
         ("slow began", True),

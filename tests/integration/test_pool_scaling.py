@@ -174,5 +174,5 @@ def test_a_worker_that_has_lost_its_connection_registers_as_many_executors_as_it
 
     owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pgqueue presence'")
 
-    eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was, 30)
+    eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was)
     eventually(lambda: fetch_value(owner, "select max(executors) from pgqueue.worker where id > %s", [was]) == 3)

@@ -313,8 +313,8 @@ def test_a_wait_has_a_timeout_and_can_be_repeated(app: Celery) -> None:
 
 
 def test_threads_wait_side_by_side_over_one_session(app: Celery, db: Database, in_background: Background) -> None:
-    waiting = [in_background(AsyncResult(f"t{n}", app=app).get, timeout=10) for n in range(5)]
-    both = in_background(AsyncResult("t0", app=app).get, timeout=10)
+    waiting = [in_background(AsyncResult(f"t{n}", app=app).get, timeout=60) for n in range(5)]
+    both = in_background(AsyncResult("t0", app=app).get, timeout=60)
     eventually(lambda: app.backend.result_consumer._watch.has_told({f"t{n}" for n in range(5)}))
 
     for n in range(5):

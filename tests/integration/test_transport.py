@@ -673,7 +673,7 @@ def test_a_worker_that_cannot_give_back_what_it_read_ahead_keeps_what_it_runs(
     channel.basic_consume("other", True, lambda _message: None, "tag")
     for _ in range(3):
         publish(inbox.connection, "waits", "other")
-    inbox.connection.drain_events(timeout=10)
+    inbox.connection.drain_events(timeout=60)
 
     lose_once(monkeypatch, inbox.connection, "release")
     with pytest.raises(psycopg.OperationalError):

@@ -209,7 +209,7 @@ def test_celery_sees_a_long_job_of_the_batch_lane_and_can_terminate_it(db, alice
     runs = submit(alice, "select pg_sleep(60) /* long */").wait_until("running")
     inspect = celery.control.inspect([worker.name], timeout=20)
 
-    eventually(lambda: [task["id"] for task in inspect.active()[worker.name]] == [f"job-{runs.id}"], 20)
+    eventually(lambda: [task["id"] for task in inspect.active()[worker.name]] == [f"job-{runs.id}"])
     [active] = inspect.active()[worker.name]
     assert (active["args"], active["worker_pid"]) == (["select pg_sleep(60) /* long */"], runs.row["backend_pid"])
     waits = submit(alice, "select 1")
@@ -272,7 +272,7 @@ def test_a_job_can_be_canceled_when_its_worker_has_registered_anew(db, alice, ow
     was = fetch_value(owner, "select worker_id from pgqueue.message")
 
     owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^pgqueue presence'")
-    eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was, 30)
+    eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was)
     assert job.state == "running", worker.read_log()
     job.cancel()
 

@@ -130,7 +130,7 @@ def test_a_gate_that_a_stranger_holds_stops_neither_the_jobs_nor_the_one_who_loo
     pid = worker.session.info.backend_pid
     stop = "select pgqueue._stop_run(%s, %s, %s, false)"
     is_held = "select count(*) > 0 from pgqueue._locked_keys(array[%s]) k where k.key = %s"
-    eventually(lambda: fetch_value(overseer, is_held, [pid, run]), 20)
+    eventually(lambda: fetch_value(overseer, is_held, [pid, run]))
 
     overseer.execute("set statement_timeout = '20 s'")
     assert fetch_value(overseer, stop, [ids[1], pid, secret]) is False

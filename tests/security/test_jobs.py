@@ -458,7 +458,7 @@ def test_what_a_role_sets_for_its_own_logins_does_not_hold_up_others(db, lane, a
     for _ in range(3):
         still_works(lane, bob)
 
-    eventually(lambda: all(is_ended_or_waits(job) for job in jobs), 20)
+    eventually(lambda: all(is_ended_or_waits(job) for job in jobs))
     assert fetch_one(owner, "select coalesce(max(deliveries), 0) <= 2 from pgqueue.message") == (True,)
 
 

@@ -97,7 +97,7 @@ def test_the_locks_that_anybody_sees_give_away_no_key_but_that_of_the_job_that_r
     running = in_background(worker.session.execute, call_of(alice), [ids, tokens, secret])
     keys = "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory' and objsubid = 1"
     wanted = fetch_value(owner, "select pgqueue._run_key(%s, %s)", [first, secret])
-    eventually(lambda: wanted in {row[0] for row in bob.execute(keys).fetchall()}, 20)
+    eventually(lambda: wanted in {row[0] for row in bob.execute(keys).fetchall()})
 
     seen = {row[0] for row in bob.execute(keys).fetchall()}
 
