@@ -153,6 +153,14 @@ def _check_waiting_jobs(session: Session) -> Finding:
     return Finding("waiting jobs", Level.OK, "every queue with waiting jobs has a worker")
 
 
+def _check_workers(session: Session) -> Finding:
+    silent = [f"{worker} (for {seconds:.0f} s)" for worker, seconds in session.fetch("doctor_silent_workers")]
+    if silent:
+        hint = "If pgqueue.naptime is shorter, they hang: end them, and others take what they hold."
+        return Finding("workers", Level.WARN, f"connected, but not heard of: {', '.join(silent)}", hint)
+    return Finding("workers", Level.OK, "none is connected and silent")
+
+
 def _check_paused_queues(session: Session) -> Finding:
     paused = [row[0] for row in session.fetch("list_queues") if row[5]]
     if paused:
@@ -215,6 +223,7 @@ _CHECKS: tuple[Check, ...] = (
     _check_dead_rows,
     _check_oldest_snapshot,
     _check_waiting_jobs,
+    _check_workers,
     _check_paused_queues,
     _check_overdue_jobs,
     _check_stuck_jobs,

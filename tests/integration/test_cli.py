@@ -274,7 +274,7 @@ class TestDoctor:
 
         assert set(found) == {
             *("server", "schema", "privileges", "enrolment", "clock", "connections", "dead rows", "oldest snapshot"),
-            *("waiting jobs", "paused queues", "overdue jobs", "stuck jobs", "partitions", "loopback"),
+            *("waiting jobs", "workers", "paused queues", "overdue jobs", "stuck jobs", "partitions", "loopback"),
         }
         assert {finding["level"] for finding in found.values()} == {"ok"}
         assert "over dblink in" in found["loopback"]["text"]
@@ -289,6 +289,14 @@ class TestDoctor:
         assert "lonely (1)" in found["waiting jobs"]["text"]
         assert "pgqueue worker --queues" in found["waiting jobs"]["hint"]
         assert "resting" in found["paused queues"]["text"]
+
+    def test_a_worker_that_hangs_is_named(self, command: Command, db: Database, worker: Claimant) -> None:
+        db.execute("update pgqueue.worker set last_seen_at = now() - interval '2 minutes'")
+
+        found = self.findings(command("doctor", "--json"))["workers"]
+
+        assert found["level"] == "warn"
+        assert "connected, but not heard of: " in found["text"]
 
     def test_a_held_snapshot_is_named(self, command: Command, db: Database) -> None:
         holder = db.connect(autocommit=False, application_name="the holder")
