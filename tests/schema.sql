@@ -3741,7 +3741,7 @@ COMMENT ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_
 CREATE FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 #variable_conflict use_column
 begin
   perform set_config('synchronous_commit', 'off', true);
@@ -3753,12 +3753,15 @@ begin
   return query
   select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
          exists (select from pgqueue.request q where q.id = m.id and q.kind = 'cancel'),
-         coalesce(r.started_at + least(m.timeout, nullif(m.settings ->> 'statement_timeout', '0')::interval) < clock_timestamp(), false),
+         -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
+         coalesce(clock_timestamp() - r.started_at > least(m.timeout,
+           case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
+                then (m.settings ->> 'statement_timeout')::interval end), false),
          (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
   join pgqueue.message m on m.id = r.id and m.token is not null;
 end
-$$;
+$_$;
 
 COMMENT ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) IS 'Makes jobs of the batch lane visible as running, and says which are to be stopped: canceled, or past their timeout';
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.harness import eventually
 from tests.harness.executors import Executors
+from tests.harness.jobs import submit
 from tests.harness.managed import PASSWORD
 from tests.harness.people import fetch_one, fetch_value
 from tests.security.conftest import LANES, Lane
@@ -358,6 +359,26 @@ def test_progress_that_is_none_misleads_nobody(lane, alice, bob):
     told = lane.launch(bob, "select pgqueue.progress(10, 'well'), pg_sleep(0.3)").end()
     assert (told["progress_pct"], told["progress_msg"]) == (10, "well")
     still_works(lane, bob)
+
+
+@pytest.mark.parametrize(
+    ("settings", "timeout"), [('{"statement_timeout": "0x7fffffff"}', None), ("{}", "300000 years")]
+)
+def test_a_strange_timeout_keeps_nobody_else_from_being_canceled(lane, alice, bob, owner, settings, timeout):
+    alice.execute(
+        "insert into pgqueue.outbox (cookie, kind, kept, queue, sql, settings, timeout)"
+        " values (1, 'job', 'none', 'default', 'select pg_sleep(60)', %s, %s)",
+        [settings, timeout],
+    )
+    eventually(lambda: fetch_one(owner, "select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
+
+    # Looked after together: the session of the batch lane tells nobody what it runs.
+    victim = submit(bob, "select pg_sleep(60)").wait_until("running")
+    victim.cancel()
+
+    assert victim.end()["state"] == "canceled"
+    owner.execute("insert into pgqueue.request (id, kind) select id, 'cancel' from pgqueue.message")
+    eventually(lambda: fetch_value(owner, "select count(*) from pgqueue.message") == 0)
 
 
 def test_progress_is_noted_for_the_job_that_runs_and_for_no_other(lane, alice, bob):

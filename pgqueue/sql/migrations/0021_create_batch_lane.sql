@@ -356,7 +356,10 @@ begin
   return query
   select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
          exists (select from pgqueue.request q where q.id = m.id and q.kind = 'cancel'),
-         coalesce(r.started_at + least(m.timeout, nullif(m.settings ->> 'statement_timeout', '0')::interval) < clock_timestamp(), false),
+         -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
+         coalesce(clock_timestamp() - r.started_at > least(m.timeout,
+           case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
+                then (m.settings ->> 'statement_timeout')::interval end), false),
          (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
   join pgqueue.message m on m.id = r.id and m.token is not null;
