@@ -17,6 +17,7 @@ from .errors import InstallationError, PgQueueError
 from .session import Session
 
 SUPPORTED_SERVERS = range(140000, 190000)
+_DEAD = ".dead"
 _PROBE_QUEUE = "pgqueue.doctor"
 _MANY_DEAD_ROWS = 20_000
 _LONG_SNAPSHOT_SECONDS = 600
@@ -145,12 +146,20 @@ def _check_waiting_jobs(session: Session) -> Finding:
     alone = [
         f"{queue} ({ready})"
         for queue, ready, _delayed, _claimed, _oldest, paused, consumers, _durability in session.fetch("list_queues")
-        if ready and not consumers and not paused
+        if ready and not consumers and not paused and not queue.endswith(_DEAD)
     ]
     if alone:
         hint = "Start one: pgqueue worker --queues QUEUE"
         return Finding("waiting jobs", Level.WARN, f"no live worker takes from: {', '.join(alone)}", hint)
     return Finding("waiting jobs", Level.OK, "every queue with waiting jobs has a worker")
+
+
+def _check_dead_letters(session: Session) -> Finding:
+    dead = [f"{row[0]} ({row[1]})" for row in session.fetch("list_queues") if row[1] and row[0].endswith(_DEAD)]
+    if dead:
+        hint = "They came back too often. Look at them; when the cause is gone, run: pgqueue redrive QUEUE"
+        return Finding("dead letters", Level.WARN, ", ".join(dead), hint)
+    return Finding("dead letters", Level.OK, "none")
 
 
 def _check_workers(session: Session) -> Finding:
@@ -223,6 +232,7 @@ _CHECKS: tuple[Check, ...] = (
     _check_dead_rows,
     _check_oldest_snapshot,
     _check_waiting_jobs,
+    _check_dead_letters,
     _check_workers,
     _check_paused_queues,
     _check_overdue_jobs,

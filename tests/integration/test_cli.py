@@ -274,7 +274,16 @@ class TestDoctor:
 
         assert set(found) == {
             *("server", "schema", "privileges", "enrolment", "clock", "connections", "dead rows", "oldest snapshot"),
-            *("waiting jobs", "workers", "paused queues", "overdue jobs", "stuck jobs", "partitions", "loopback"),
+            *(
+                "waiting jobs",
+                "dead letters",
+                "workers",
+                "paused queues",
+                "overdue jobs",
+                "stuck jobs",
+                "partitions",
+                "loopback",
+            ),
         }
         assert {finding["level"] for finding in found.values()} == {"ok"}
         assert "over dblink in" in found["loopback"]["text"]
@@ -289,6 +298,15 @@ class TestDoctor:
         assert "lonely (1)" in found["waiting jobs"]["text"]
         assert "pgqueue worker --queues" in found["waiting jobs"]["hint"]
         assert "resting" in found["paused queues"]["text"]
+
+    def test_of_dead_letters_it_is_not_said_to_start_a_worker(self, command: Command) -> None:
+        command("launch", "select 1", "--queue=work.dead")
+
+        found = self.findings(command("doctor", "--json"))
+
+        assert found["waiting jobs"]["level"] == "ok"
+        assert (found["dead letters"]["level"], found["dead letters"]["text"]) == ("warn", "work.dead (1)")
+        assert "pgqueue redrive" in found["dead letters"]["hint"]
 
     def test_a_worker_that_hangs_is_named(self, command: Command, db: Database, worker: Claimant) -> None:
         db.execute("update pgqueue.worker set last_seen_at = now() - interval '2 minutes'")
