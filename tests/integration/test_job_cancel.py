@@ -9,7 +9,7 @@ import pytest
 
 from pgqueue.tasks.cancel import Cause
 from tests.harness import Database, eventually
-from tests.harness.jobs import launch
+from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_value
 
 CANCELED = ("canceled", "57014", "canceling statement due to user request")
@@ -198,3 +198,9 @@ def test_no_cancel_ever_hits_a_neighbour(db: Database, alice, executors):
     # A cancel may come when the job is over; but one that came in time did its work.
     assert {ends[job.id] for job, told in victims if not told} <= {"succeeded"}
     assert sum(ends[job.id] == "canceled" for job, _told in victims) > 100
+
+
+@pytest.mark.parametrize("hand_in", [launch, submit])
+def test_a_timeout_may_be_longer_than_the_servers_longest(alice, executors, hand_in):
+    # statement_timeout ends at 24 days.
+    assert hand_in(alice, "select 1", timeout="60 days").end()["state"] == "succeeded"
