@@ -19,7 +19,12 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--data", envvar="PGQUEUE_DATA", type=_PATH, help="The embedded server's data; kept between runs.")
+@click.option(
+    "--data",
+    envvar="PGQUEUE_DATA",
+    type=_PATH,
+    help="The embedded server's data; kept between runs [default: below ~/.local/share, for root below /var/lib].",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Let the embedded server listen on 127.0.0.1 too.")
 @click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Flower's port.")
 @click.option("--no-flower", is_flag=True, help="Start no Flower.")
