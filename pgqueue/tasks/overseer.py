@@ -81,7 +81,8 @@ class Overseer(threading.Thread):
                 if is_overdue and not is_canceled:
                     chunk.overdue_id = job_id
                 self._stop_job(chunk, job_id, is_final=bool(is_final))
-            elif run_for_ms > _PATIENCE_MS:
+            # Also of one that resists.
+            if run_for_ms > _PATIENCE_MS:
                 self._announce(chunk, job_id, run_for_ms / 1000)
                 self._release_behind(chunk, job_id)
 

@@ -257,6 +257,28 @@ def test_what_waits_behind_a_long_job_is_given_to_another_executor(alice, owner,
     wait_for(alice, ids)
 
 
+RESIST = """do $$ begin
+  while not exists (select from seen where word = 'enough') loop
+    begin perform pg_sleep(0.1); exception when query_canceled then null; end;
+  end loop;
+end $$"""
+
+
+def test_what_waits_behind_a_job_that_resists_its_timeout_is_given_to_another_executor(
+    alice, owner, executors, monkeypatch
+):
+    monkeypatch.setattr(executors.pool, "_depth", SimpleNamespace(jobs=60, learn=lambda _jobs, _seconds: None))
+    for _ in range(2):
+        submit(alice, "select pg_sleep(0.5)")
+    resisting = submit(alice, RESIST, timeout="100 ms")
+    ids = enqueue(alice, *[insert("after") for _ in range(100)])
+
+    assert set(wait_for(alice, ids).values()) == {"succeeded"}
+    assert resisting.row["ended_at"] is None
+    owner.execute(insert("enough"))
+    resisting.end()
+
+
 def test_a_job_that_climbs_is_run_where_it_has_its_own_login(alice, owner, executors):
     job = submit(alice, "set session authorization postgres; insert into seen (who) select session_user")
 
