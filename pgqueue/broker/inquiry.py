@@ -16,6 +16,7 @@ from psycopg import pq
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 
+from .. import errors
 from ..database import can_prepare, close_session, is_quiet, open_session
 from ..sql import numbered
 
@@ -127,7 +128,7 @@ class Inquiry:
     def close(self) -> None:
         """End the session. An answer that does not come at once is given up: its steps are closed."""
         # What was asked must not be done after whoever asked has looked what was done.
-        with contextlib.suppress(psycopg.Error):
+        with contextlib.suppress(psycopg.Error, errors.PgQueueError):
             self.wait(1.0)
         steps, self._steps, self._results = self._steps, None, []
         self._close_session()

@@ -16,7 +16,7 @@ import pytest
 from kombu import Connection, Queue
 from kombu.asynchronous.hub import Hub
 
-from pgqueue import database
+from pgqueue import database, errors
 from pgqueue.broker.inquiry import Inquiry
 from pgqueue.broker.presence import Presence
 from tests.harness import Database, eventually
@@ -263,3 +263,26 @@ def test_a_worker_with_very_many_descriptors_gets_its_answers(db: Database) -> N
         inquiry.close()
         sessions.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def claim_for_nobody() -> Any:
+    try:
+        return (
+            yield (
+                "ack_and_claim",
+                {"worker_id": -1, "ids": [], "tokens": [], "demand": '[{"kind": "task", "queues": ["q"], "room": 1}]'},
+            )
+        )
+    except psycopg.Error as failure:
+        raise errors.from_driver(failure) from failure
+
+
+def test_whoever_leaves_the_loop_is_not_told_that_the_server_has_given_it_up(db: Database) -> None:
+    sessions = database.Database(db.dsn)
+    inquiry = Inquiry(sessions, Unwatched())
+    inquiry.ask(claim_for_nobody())
+
+    inquiry.close()
+
+    assert not inquiry.is_under_way
+    sessions.close()
