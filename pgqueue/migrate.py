@@ -94,7 +94,7 @@ def uninstall(connection: Connection) -> tuple[str, ...]:
 
     Raises:
         NotInstalled: there is nothing to drop.
-        DatabaseInUse: workers hold locks on it; nothing was dropped.
+        DatabaseInUse: workers are online, or somebody holds locks on it; nothing was dropped.
         MissingPrivilege: only the owner may do this.
     """
     with _installer(connection):
@@ -204,6 +204,9 @@ def _drop(connection: Connection) -> None:
     try:
         with connection.transaction():
             connection.execute(query("begin_installation"), {"lock_timeout": DROP_LOCK_TIMEOUT})
+            online = [row[0] for row in _rows(connection, "online_workers")]
+            if online:
+                raise errors.DatabaseInUse(f"these use pgqueue: {', '.join(online)}", hint="Stop them, then try again.")
             connection.execute(query("uninstall"))
     except psycopg.errors.LockNotAvailable as busy:
         raise errors.DatabaseInUse("workers or clients are using pgqueue", hint="Stop them, then try again.") from busy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -40,6 +40,23 @@ class DurationType(ClickType):
         return timedelta(seconds=float(match["number"]) * _UNITS[match["unit"] or "s"])
 
 
+class InstantType(ClickType):
+    """A moment in ISO 8601; without a time zone, in that of this machine."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the text; refuse what is no moment."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", str(value).strip())).astimezone()
+        except ValueError:
+            self.fail(
+                f'"{value}" is not a moment: expected for example 2030-01-31T18:00 or 2030-01-31T18:00Z', param, ctx
+            )
+
+
 class HandleType(ClickType):
     """A job's handle, `ID:COOKIE`."""
 
@@ -56,6 +73,7 @@ class HandleType(ClickType):
 
 
 DURATION = DurationType()
+INSTANT = InstantType()
 HANDLE = HandleType()
 
 

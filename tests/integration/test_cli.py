@@ -73,6 +73,29 @@ class TestLaunching:
         )
         assert row == [(["1", "2"], "q", 9, "sum", "k", 90, "delayed")]
 
+    def test_moments_and_retries_reach_the_job(self, command: Command, db: Database) -> None:
+        command(
+            *(
+                "launch",
+                "select 1",
+                "--eta=2190-01-31T18:00Z",
+                "--expires=2190-02-01T00:00+01:00",
+                "--durability=async",
+            ),
+            *("--max-attempts=3", "--backoff=5s"),
+        )
+
+        row = db.execute(
+            "select due_at = '2190-01-31 18:00Z', expires_at = '2190-01-31 23:00Z', max_attempts::int,"
+            " extract(epoch from backoff)::int, settings ->> 'synchronous_commit' from pgqueue.message"
+        )
+        assert row == [(True, True, 3, 5, "off")]
+
+    def test_a_moment_that_is_none_is_refused(self, db: Database, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["launch", "select 1", "--eta", "tomorrow", "--dsn", db.dsn]) == 2
+
+        assert '"tomorrow" is not a moment' in capsys.readouterr().err
+
     def test_a_statement_can_come_from_standard_input(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdin", io.StringIO("select 'from a pipe'"))
         handle = command("launch", "-").strip()

@@ -273,6 +273,15 @@ def test_only_the_owner_may_uninstall(db):
         migrate.uninstall(connection)
 
 
+def test_uninstalling_under_a_worker_names_it_and_drops_nothing(db, start_worker):
+    worker = start_worker(db)
+
+    with db.connect() as connection, pytest.raises(errors.DatabaseInUse, match=worker.name):
+        migrate.uninstall(connection)
+
+    assert db.fetch_value("select count(*) from pgqueue.migration")
+
+
 def test_uninstalling_while_it_is_in_use_drops_nothing(db, monkeypatch):
     monkeypatch.setattr(migrate, "DROP_LOCK_TIMEOUT", "50ms")
     busy = db.connect(autocommit=False)

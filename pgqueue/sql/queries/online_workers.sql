@@ -1,0 +1,1 @@
+select worker from pgqueue.workers where status = 'online' order by worker
