@@ -140,7 +140,8 @@ class Stack:
             self.worker.send(signal.SIGQUIT)
 
     def _start_worker(self) -> None:
-        arguments = ["worker", f"--hostname={self.worker_name}", f"--loglevel={self._plan.loglevel}"]
+        # Flower asks for the events of an application's tasks too, but seconds after the first of them may have run.
+        arguments = ["worker", "--task-events", f"--hostname={self.worker_name}", f"--loglevel={self._plan.loglevel}"]
         if self._plan.concurrency is not None:
             arguments.append(f"--concurrency={self._plan.concurrency}")
         arguments += [f"--include={module}" for module in self._plan.include]

@@ -27,18 +27,18 @@ def bodies(db: Database) -> list[str]:
 
 
 def statements(db: Database, producer: Producer, publish: Callable[[], object]) -> int:
-    """How many statements the publisher's session runs meanwhile."""
+    """How many answers the publisher's session waits for meanwhile: one for each statement."""
     pool = producer.connection.transport.database
     with pool.session() as session:
-        run, original = [], session.execute
+        run, original = [], session.wait
 
         def count(*args: object, **kwargs: object) -> object:
             run.append(args)
             return original(*args, **kwargs)  # type: ignore[arg-type]
 
-        session.execute = count  # type: ignore[method-assign, assignment]
+        session.wait = count  # type: ignore[method-assign, assignment]
     publish()
-    del session.execute
+    del session.wait
     return len(run)
 
 
