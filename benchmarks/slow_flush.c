@@ -1,4 +1,4 @@
-/* fdatasync, as on a slower disk: preloaded into the servers of a benchmark, it returns PGQUEUE_FLUSH_US later. */
+/* fdatasync, as on a slower disk: preloaded into the servers of a benchmark, it returns FLUSH_DELAY_US later. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@ int fdatasync(int descriptor)
     static long delay;
 
     if (flush == NULL) {
-        const char *told = getenv("PGQUEUE_FLUSH_US");
+        const char *told = getenv("FLUSH_DELAY_US");
         delay = told == NULL ? 0 : atol(told);
         flush = (int (*)(int)) dlsym(RTLD_NEXT, "fdatasync");
     }

@@ -26,8 +26,9 @@ def slow_flush(milliseconds: float) -> Iterator[None]:
         library = Path(folder) / "slow_flush.so"
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True)
         Path(folder).chmod(0o755)  # root's server runs as another account
-        os.environ |= {"LD_PRELOAD": str(library), "PGQUEUE_FLUSH_US": str(round(milliseconds * 1000))}
+        # Not named PG...: the server is started without what the environment tells PostgreSQL.
+        os.environ |= {"LD_PRELOAD": str(library), "FLUSH_DELAY_US": str(round(milliseconds * 1000))}
         try:
             yield
         finally:
-            del os.environ["LD_PRELOAD"], os.environ["PGQUEUE_FLUSH_US"]
+            del os.environ["LD_PRELOAD"], os.environ["FLUSH_DELAY_US"]
