@@ -49,7 +49,12 @@ class Worker:
             "pgqueue": ["-m", "pgqueue", "worker"],
             "celery": ["-m", "celery", "-A", app, "worker", "--queues=default,celery", "--loglevel=INFO"],
         }[command]
-        variables = {"PGQUEUE_DSN": db.dsn_for(role), "PYTHONUNBUFFERED": "1", **(environment or {})}
+        variables = {
+            "PGQUEUE_DSN": db.dsn_for(role),
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(log.parent),  # a worker that is killed cannot remove its own
+            **(environment or {}),
+        }
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*prefix, sys.executable, *start, f"--hostname={self.name}", *arguments],
