@@ -34,7 +34,7 @@ select pgqueue.send_task('benchmarks.noop_app.noop', queue => 'bench', eta => no
 def memory_of(pid: int) -> float:
     """Return the megabytes that a process and its children have to themselves."""
     process = psutil.Process(pid)
-    return sum(p.memory_full_info().uss for p in [process, *process.children(recursive=True)]) / 1e6
+    return float(sum(p.memory_full_info().uss for p in [process, *process.children(recursive=True)])) / 1e6
 
 
 def start_times(db: Database, count: Path, rounds: int) -> float:

@@ -39,7 +39,7 @@ def cpu_seconds(pid: int) -> float:
             continue
         total += times.user + times.system
     ended = root.cpu_times()
-    return total + ended.children_user + ended.children_system
+    return float(total + ended.children_user + ended.children_system)
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 from celery import Celery
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.transport import memory
 
 from pgqueue.config import to_url

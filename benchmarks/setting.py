@@ -21,7 +21,7 @@ from tests.harness.servers import TestServer, temporary_server
 from tests.harness.worker import Worker
 
 # Durable, and with memory as an operator of a small server would give it. The rest are PostgreSQL's defaults.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",

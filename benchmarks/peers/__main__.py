@@ -118,12 +118,12 @@ def trigger_peer(place: Setting, name: str, rows: int, node_modules: str) -> flo
             db.execute("create schema pgqueue; create table pgqueue.message ()")  # what `insert` empties
             with make_peer(name, db, Path(folder), node_modules) as peer:
                 peer.install()
-                plain = insert(db, rows)
+                plain = insert(db, rows)[0]
                 db.execute(
                     f"create function enqueue() returns trigger language plpgsql as $$ begin {peer.trigger}; return null; end $$"
                 )
                 db.execute("create trigger fire after insert on item for each row execute function enqueue()")
-                return insert(db, rows) - plain
+                return insert(db, rows)[0] - plain
         finally:
             db.close()
 
@@ -138,9 +138,9 @@ def ours(place: Setting, jobs: int, rows: int) -> tuple[float, float, float]:
         with place.worker(db):
             rate = drain(db).rate
         db.execute("create table item (id int, name text)")
-        plain = insert(db, rows)
+        plain = insert(db, rows)[0]
         db.execute(TRIGGERS["row trigger"][0])
-        return queued, rate, insert(db, rows) - plain
+        return queued, rate, insert(db, rows)[0] - plain
 
 
 def main() -> None:
