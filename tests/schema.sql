@@ -218,6 +218,9 @@ begin
       select a.* into ran from pgqueue.activity a where a.id = m.id;
     end;
   end if;
+  if ran.token <> coalesce(m.token, 0) then
+    ran := null;
+  end if;
   if exists (select from pgqueue.request r where r.id = m.id) then
     with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
@@ -418,9 +421,10 @@ begin
     return 'expired';
   end if;
   perform set_config('synchronous_commit', 'off', true);
-  insert into pgqueue.activity as a (id, worker_id, backend_pid) values (m.id, m.worker_id, pg_backend_pid())
+  insert into pgqueue.activity as a (id, token, worker_id, backend_pid) values (m.id, m.token, m.worker_id, pg_backend_pid())
   on conflict on constraint activity_pkey do update
-  set worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at, progress_pct = null, progress_msg = null;
+  set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at,
+      progress_pct = null, progress_msg = null;
   return 'run';
 end
 $$;
@@ -1689,6 +1693,7 @@ COMMENT ON FUNCTION pgqueue._delete_task_group(group_id text) IS 'Forgets a grou
 
 CREATE UNLOGGED TABLE pgqueue.activity (
     id bigint NOT NULL,
+    token bigint NOT NULL,
     worker_id integer NOT NULL,
     backend_pid integer NOT NULL,
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1697,6 +1702,8 @@ CREATE UNLOGGED TABLE pgqueue.activity (
 );
 
 COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Unlogged: after a crash of the server none does';
+
+COMMENT ON COLUMN pgqueue.activity.token IS 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
 
 CREATE TABLE pgqueue.history (
     id bigint NOT NULL,
@@ -1771,7 +1778,7 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              NULL::text[] AS command_tags,
              NULL::jsonb AS error
             FROM (pgqueue.message m
-              LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (m.state = 'claimed'::pgqueue.message_state))))
+              LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (a.token = m.token))))
            WHERE (m.id = (_describe_tracked.job).id)
          UNION ALL
           SELECT h.id,
@@ -2535,6 +2542,9 @@ declare
 begin
   -- Only jobs that took a while have been noted as running.
   delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
+  if said.token <> _finish_job.token then
+    said := null;
+  end if;
   with gone as (
     delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token
     returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
@@ -2596,6 +2606,17 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._fold_stats() IS 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+
+CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ DELETE FROM pgqueue.activity a
+    USING pgqueue.message m
+   WHERE ((a.id = ANY (_forget_earlier_runs.ids)) AND (m.id = a.id) AND (m.token <> a.token));
+END;
+
+COMMENT ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) IS 'Makes room for the runs of now: an earlier one may have been noted just when it failed and was put off';
 
 CREATE FUNCTION pgqueue._forget_role() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3264,7 +3285,7 @@ begin
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
          case when a.id is not null then 'running' else 'queued' end
   into submitter, cookie, kept, worker_id, running, state
-  from pgqueue.message m left join pgqueue.activity a on a.id = m.id and m.state = 'claimed'
+  from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';
   if not found then
     -- A job moves from the queue to the history and never back, so looking there second finds it.
@@ -3728,8 +3749,9 @@ CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s do
     AS $$
 begin
   perform set_config('synchronous_commit', 'off', true);
-  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
-  select m.id, m.worker_id, _note_run.pid, clock_timestamp() - run_s * interval '1 s'
+  perform pgqueue._forget_earlier_runs(array[id]);
+  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+  select m.id, m.token, m.worker_id, _note_run.pid, clock_timestamp() - run_s * interval '1 s'
   from pgqueue.message m
   where m.id = _note_run.id and m.token = _note_run.token
   on conflict do nothing;
@@ -3745,8 +3767,9 @@ CREATE FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at t
 #variable_conflict use_column
 begin
   perform set_config('synchronous_commit', 'off', true);
-  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
-  select m.id, m.worker_id, r.pid, r.started_at
+  perform pgqueue._forget_earlier_runs(ids);
+  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+  select m.id, m.token, m.worker_id, r.pid, r.started_at
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
   join pgqueue.message m on m.id = r.id and m.token is not null
   on conflict do nothing;
@@ -3898,7 +3921,8 @@ CREATE FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progre
     AS $$
 begin
   perform pgqueue._locate(role, handle, '55000');
-  select a.progress_pct, a.progress_msg into progress_pct, progress_msg from pgqueue.activity a where a.id = handle.id;
+  select a.progress_pct, a.progress_msg into progress_pct, progress_msg
+  from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token where a.id = handle.id;
   if not found then
     select h.progress_pct, h.progress_msg into progress_pct, progress_msg from pgqueue.history h where h.id = handle.id;
   end if;
@@ -4719,6 +4743,8 @@ begin
   for chunk in
     select r.seq, r.columns, r.rows, r.output_settings from pgqueue.result r
     where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
+      -- It stands until upkeep if it came while the job was about to commit.
+      and not exists (select from pgqueue.request q where q.id = handle.id and q.kind = 'detach')
     order by r.seq
   loop
     if chunk.seq < 0 then
@@ -5056,7 +5082,7 @@ begin
   perform set_config('synchronous_commit', 'off', true);
   update pgqueue.activity a
   set progress_pct = greatest(0, least(100, pct)), progress_msg = pgqueue._cut(msg, 63)
-  where a.id = _set_progress.id and exists (select from pgqueue.message q where q.id = a.id and q.token = _set_progress.token);
+  where a.id = _set_progress.id and a.token = _set_progress.token;
 end
 $$;
 
@@ -5070,9 +5096,13 @@ begin
   -- What a session says of a job is believed while that job runs in it.
   if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = pgqueue._run_key(_set_run_progress.id, secret)) then
     perform set_config('synchronous_commit', 'off', true);
-    insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
-    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
-    on conflict on constraint activity_pkey do update set progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
+    insert into pgqueue.activity as a (id, token, worker_id, backend_pid, progress_pct, progress_msg)
+    select m.id, m.token, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63)
+    from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
+    on conflict on constraint activity_pkey do update
+    set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid,
+        started_at = case when a.token = excluded.token then a.started_at else excluded.started_at end,
+        progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
   end if;
 end
 $$;
@@ -5154,8 +5184,9 @@ begin
       perform pgqueue._wake(m.queue);
       return query select m.id, m.token, 'handed over';
     elsif m.id is not null then
-      insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
-      values (m.id, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
+      perform pgqueue._forget_earlier_runs(array[m.id]);
+      insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+      values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
       on conflict do nothing;
       return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
     end if;
@@ -5484,9 +5515,14 @@ begin
     perform pgqueue._fold_stats();
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
-    delete from pgqueue.request r
-    where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
-    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id);
+    -- A detach that committed while the job did has left the result, which the request hides.
+    with gone as (
+      delete from pgqueue.request r
+      where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id)
+      returning r.id, r.kind
+    )
+    delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
+    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
     perform set_config('lock_timeout', '50ms', true);
     begin
       perform pgqueue._expire_queues();
@@ -6776,7 +6812,7 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
             NULL::text[] AS command_tags,
             m.last_error AS error
            FROM (pgqueue.message m
-             LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (m.state = 'claimed'::pgqueue.message_state))))
+             LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (a.token = m.token))))
           WHERE (m.kind = 'job'::pgqueue.message_kind)
         UNION ALL
          SELECT h.id,
@@ -7152,13 +7188,13 @@ CREATE VIEW pgqueue.stats_total WITH (security_barrier='true') AS
             0,
             0
            FROM (pgqueue.activity a_1
-             JOIN pgqueue.message m ON ((m.id = a_1.id)))
+             JOIN pgqueue.message m ON (((m.id = a_1.id) AND (m.token = a_1.token))))
         ), active AS (
          SELECT m.submitter,
             m.queue,
             count(*) AS n
            FROM (pgqueue.activity a_1
-             JOIN pgqueue.message m ON ((m.id = a_1.id)))
+             JOIN pgqueue.message m ON (((m.id = a_1.id) AND (m.token = a_1.token))))
           GROUP BY m.submitter, m.queue
         )
  SELECT pg_get_userbyid(e.submitter) AS submitter,
@@ -7220,7 +7256,7 @@ CREATE VIEW pgqueue.workers WITH (security_barrier='true') AS
     executors,
     ARRAY( SELECT a.id
            FROM (pgqueue.activity a
-             JOIN pgqueue.message m ON ((m.id = a.id)))
+             JOIN pgqueue.message m ON (((m.id = a.id) AND (m.token = a.token))))
           WHERE ((a.worker_id = w.id) AND (pg_has_role(m.submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)))))
           ORDER BY a.started_at) AS running,
     queues
@@ -7724,6 +7760,8 @@ REVOKE ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bi
 GRANT ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint, worker text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_role() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._forget_role() TO pgqueue_worker;

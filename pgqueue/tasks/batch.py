@@ -185,8 +185,6 @@ class BatchRunner:
         """Go on after the session has ended: the job that ran fails, unless the server has ended them all."""
         self.close_session()
         fields = lost.fields
-        # Without a word a job may have crashed it. The word that ended it says whether one ran.
-        is_jobs = not lost.has_last_word or self._is_jobs(chunk, left, fields)
         if fields.get("sqlstate") == CRASH_SHUTDOWN:
             return []  # the worker is unknown to the server: all that it held is handed out again
         if wait_for_server(self._get_session, self._pool.is_stopped) is None:
@@ -194,10 +192,13 @@ class BatchRunner:
         again = self._get_session()
         if again.server_started_at != session.server_started_at:
             return []
-        # After a cut cable the old session may still be there, and holds the row of the job.
-        again.call("terminate_session", pid=session.backend_pid)
+        was_there = again.end_lost(session)
         if chunk.is_stopping:
             return left
+        # Without a word a job may have crashed it, unless it was not the session that ended but the way to it. The word
+        # that ended it says whether one ran.
+        is_crash = not (lost.has_last_word or lost.is_cut or was_there)
+        is_jobs = is_crash or self._is_jobs(chunk, left, fields)
         return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
 
     @staticmethod

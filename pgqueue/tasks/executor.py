@@ -151,7 +151,8 @@ class Executor(threading.Thread):
                 return self._run(job)
             if not transaction.has_begun and lost.has_last_word:
                 return self._put_back(job, lost)
-            return self._settle_lost_run(session, lost.fields, self.gate.close(), has_begun=transaction.has_begun)
+            cause, has_begun = self.gate.close(), transaction.has_begun
+            return self._settle_lost_run(session, lost.fields, cause, has_begun=has_begun, is_cut=lost.is_cut)
         except Exception as error:
             if not isinstance(error, (JobFault, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
@@ -202,10 +203,12 @@ class Executor(threading.Thread):
             self._close_session()
             return self._pool.books.fail(job, fields, None, self._job_run if has_begun else None)
 
-    def _settle_lost_run(self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool) -> Outcome:
+    def _settle_lost_run(
+        self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool, is_cut: bool = False
+    ) -> Outcome:
         job, run = self._running, self._job_run
         assert run is not None
-        lost = LostRun(job, self._application_name(job), run, has_begun, session.server_started_at, fields, cause)
+        lost = LostRun(job, session, run, has_begun, is_cut, fields, cause)
         return lost.settle(self._pool.books, lambda: self._get_session(job.submitter), self._pool.is_stopped)
 
     def _get_session(self, role: str) -> Session:

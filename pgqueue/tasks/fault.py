@@ -5,12 +5,17 @@ Knows the names of the fields and nothing about what happens to a job that has t
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import psycopg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: As libpq says them, whatever the language.
+_CUT = [os.strerror(code) for code in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)]
 
 Fields = dict[str, "str | None"]
 
@@ -57,6 +62,8 @@ class ConnectionLost(Exception):
         self.fields = fields_of(error)
         #: Whether the server has said why.
         self.has_last_word = error.sqlstate is not None
+        #: Whether it was the network: the server would have hung up.
+        self.is_cut = not self.has_last_word and any(reason in str(error) for reason in _CUT)
 
 
 def canceled() -> JobFault:

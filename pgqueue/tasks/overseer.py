@@ -78,8 +78,8 @@ class Overseer(threading.Thread):
         for job_id, run_for_ms, is_canceled, is_overdue, is_final in rows:
             chunk = chunk_of[job_id]
             if is_canceled or is_overdue or chunk.is_stopping:
-                if is_overdue and not is_canceled:
-                    chunk.overdue_id = job_id
+                # Of one that was overdue before and has ended in time, this says no more.
+                chunk.overdue_id = job_id if is_overdue and not is_canceled else None
                 self._stop_job(chunk, job_id, is_final=bool(is_final))
             # Also of one that resists.
             if run_for_ms > _PATIENCE_MS:

@@ -3,7 +3,8 @@
 The server that shut down, crashed or failed over takes its own measures: it has forgotten the worker, so all that the
 worker held is handed out again. A job that ended its own session (pg_terminate_backend) or crashed its backend must
 not be tried for ever: it fails with the server's last word. The two are told apart by that word (57P02: another
-backend crashed) and by the instant at which the server started.
+backend crashed) and by the instant at which the server started. Where the network failed, the job is not to blame: it
+runs again.
 """
 
 from __future__ import annotations
@@ -52,11 +53,12 @@ class LostRun:
     """A run whose session is gone."""
 
     job: ClaimedJob
-    application_name: str
+    session: Session
     run: Run
     #: Whether the job is known to have begun.
     has_begun: bool
-    server_started_at: datetime
+    #: Whether it was the network that failed, and not the session.
+    is_cut: bool
     #: The job's own error if it had one before, else the server's last word.
     fields: Fields
     cause: Cause | None
@@ -85,18 +87,19 @@ class LostRun:
         try:
             session = log_in()
         except LoginRefused:
-            return self._report(books, books.find_server_start() or self.server_started_at, None)
-        if session.server_started_at == self.server_started_at:
-            # After a cut cable the old session may still be there, and holds the row of the job.
-            session.call("terminate_session", pid=self.run.backend_pid, application_name=self.application_name)
+            return self._report(books, books.find_server_start() or self.session.server_started_at, None)
+        if session.server_started_at == self.session.server_started_at:
+            session.end_lost(self.session)
         return self._report(books, session.server_started_at, session)
 
     def _report(self, books: Bookkeeping, server_started_at: datetime, session: Session | None) -> Outcome:
-        if server_started_at != self.server_started_at:
+        if server_started_at != self.session.server_started_at:
             return Outcome(Ending.GONE, "the server restarted; the job runs again")
         if self.cause is Cause.SHUTDOWN:
             return books.release(self.job, "the worker shuts down", is_undelivered=False)
         if not self.has_begun:
             return books.release(self.job, "its session ended before it began", is_undelivered=False)
+        if self.is_cut and self.cause is None:
+            return books.release(self.job, f"its session was cut off: {self.fields.get('message')}", is_undelivered=False)
         fields = canceled().fields if self.cause is Cause.REQUEST else self.fields
         return books.fail(self.job, fields, session, self.run)

@@ -33,6 +33,8 @@ _WAIT_INTERVAL = 0.1
 _CANCEL_TIMEOUT = 10.0
 #: A role may have set a statement_timeout so short that no query survives it.
 _ROLL_BACKS = 100
+#: How long to wait for the end of a session that was lost.
+_END_MS = 10_000
 _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 
@@ -46,7 +48,9 @@ class Session:
         #: Called now and then while the session waits for the server.
         self.on_pause: Callable[[], None] | None = None
         self.backend_pid = connection.info.backend_pid
-        self.server_started_at: datetime = self.call("server_started_at")[0]
+        self.server_started_at: datetime
+        self.started_at: datetime
+        self.server_started_at, self.started_at = self.call("session_start")
 
     @classmethod
     def log_in(cls, conninfo: str, own_role: str, role: str, application_name: str, options: str = "") -> Session:
@@ -316,9 +320,22 @@ class Session:
         """
         other = open_session(self._conninfo, "pgqueue terminate")
         try:
-            other.execute(query("terminate_session"), {"pid": self.backend_pid})
+            key = {"pid": self.backend_pid, "started_at": self.started_at, "wait_ms": 0}
+            other.execute(query("terminate_session"), key)
         finally:
             close_session(other)
+
+    def end_lost(self, lost: Session) -> bool:
+        """End a session of the same role that this worker has lost; return whether the server still had it.
+
+        After a cut cable it may still be there, run on, and hold the row of its job.
+
+        Raises:
+            ConnectionLost: this session has ended, too.
+            psycopg.Error: as the server said it.
+        """
+        key = {"pid": lost.backend_pid, "started_at": lost.started_at, "wait_ms": _END_MS}
+        return bool(self.call("terminate_session", **key))
 
     def close(self) -> None:
         """End the session, also a broken one."""

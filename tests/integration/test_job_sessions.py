@@ -5,9 +5,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgqueue.tasks import fault
 from pgqueue.tasks.session import Session
 from pgqueue.tasks.transaction import JobTransaction
 from tests.harness import eventually
+from tests.harness.cut import cut_off
 from tests.harness.executors import Executors
 from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_one, fetch_value
@@ -41,6 +43,25 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
     eventually(
         lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'")
     )
+
+
+@pytest.mark.parametrize(("is_cut", "ends_as"), [(True, "succeeded"), (False, "failed")])
+def test_a_job_whose_session_is_lost_fails_unless_it_was_the_network(
+    db, alice, owner, request, monkeypatch, is_cut, ends_as
+):
+    monkeypatch.setattr(fault, "_CUT", ["closed the connection"] if is_cut else [])
+    owner.execute("create table public.door (); grant all on public.door to alice")
+    owner.execute("begin; lock table public.door")
+    job = launch(alice, "set application_name = 'mine'; select from public.door")
+    waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'mine'"
+    [(pid,)] = eventually(lambda: db.execute(waiting))
+
+    [session] = [each._session for each in request.getfixturevalue("executors").pool._executors() if each._session]
+    with cut_off(session._connection):
+        here = "select from pg_stat_activity where pid = %s"
+        eventually(lambda: not db.execute(here, [pid]), what="the lost session is ended, whatever its name")
+        owner.execute("commit")
+        assert job.end()["state"] == ends_as
 
 
 def test_sessions_that_do_not_last_are_not_opened_for_ever(alice, owner, monkeypatch):

@@ -7,9 +7,11 @@ import psycopg
 import pytest
 
 from pgqueue.database import Database
+from pgqueue.tasks import overseer
 from pgqueue.tasks.batch import BatchJob, BatchRunner, Chunk
 from pgqueue.tasks.pool import ExecutorPool
 from tests.harness import eventually
+from tests.harness.cut import cut_off
 from tests.harness.people import fetch_value
 
 RUNS = "select pid from pg_stat_activity where application_name like '%batches' and wait_event_type = 'Lock'"
@@ -32,6 +34,10 @@ def runner(pool):
 
 def claim(alice, worker, *statements):
     alice.execute("select count(*) from pgqueue.enqueue_many(%s)", [list(statements)])
+    return claim_all(worker)
+
+
+def claim_all(worker):
     claims = worker.claim(kind="batch")
     return Chunk([BatchJob(c.id, c.token, c.message, f"{c.id}:{c.token}") for c in claims])
 
@@ -62,6 +68,49 @@ def test_a_session_that_is_ended_by_its_job_fails_it_and_no_other(db, alice, own
     run.result()
 
     assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded"]
+
+
+def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, runner, in_background):
+    owner.execute("create table public.door (); grant all on public.door to alice")
+    owner.execute("begin; lock table public.door")
+    # Whatever the job calls its session.
+    waits = "do $$ begin set application_name = 'mine'; perform from public.door; end $$"
+    chunk = claim(alice, worker, "select 1", waits, "select 3")
+
+    run = in_background(runner.run, chunk)
+    waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'mine'"
+    [(pid,)] = eventually(lambda: db.execute(waiting))
+    with cut_off(runner._session._connection):
+        eventually(lambda: db.execute(waiting) not in ([], [(pid,)]), what="the job waits in another session")
+        assert not db.execute("select from pg_stat_activity where pid = %s", [pid])
+        owner.execute("commit")
+        run.result()
+
+    assert fetch_value(alice, ENDED) == ["succeeded", "succeeded", "succeeded"]
+
+
+def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_canceled(
+    db, alice, owner, worker, pool, runner, in_background, monkeypatch
+):
+    owner.execute("create table public.door (); grant all on public.door to alice")
+    owner.execute("begin; lock table public.door")
+    resists = "do $$ begin perform pg_sleep(600); exception when query_canceled then null; end $$"
+    alice.execute("select pgqueue.enqueue(%s, timeout => '100 ms')", [resists])
+    handle = fetch_value(alice, "select pgqueue.enqueue('select from public.door')")
+    chunk = claim_all(worker)
+    monkeypatch.setattr(overseer, "_PATIENCE_MS", 600_000.0)
+    watch = overseer.Overseer(pool._database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
+
+    watch.start()
+    run = in_background(runner.run, chunk)
+    eventually(lambda: db.execute(RUNS), what="the first has resisted, the second waits")
+    fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    run.result()
+    watch.stop()
+    watch.join()
+
+    ended = alice.execute("select state::text, error from pgqueue.jobs order by id").fetchall()
+    assert ended == [("succeeded", None), ("canceled", "canceling statement due to user request")]
 
 
 @pytest.mark.parametrize("is_written", [True, False])

@@ -264,6 +264,52 @@ def test_a_detach_during_the_run_keeps_no_result(alice, owner, worker, handle):
     assert fetch_value(owner, "select count(*) from pgqueue.result") == 0
 
 
+def test_a_detach_just_before_the_commit_keeps_no_result(alice, owner, worker, handle):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    executor.execute(claim)
+    # The job has looked for requests, and its result is not to be seen yet.
+    alice.execute("select pgqueue.detach(%s::pgqueue.handle)", [handle])
+    executor.commit()
+
+    reading = "select * from pgqueue.result(%s::pgqueue.handle) as (x text)"
+    assert refused(alice, reading, [handle]).sqlstate == "42704"
+    owner.execute("update pgqueue.request set requested_at = requested_at - interval '2 min'")
+    worker.tick()
+    assert fetch_one(owner, "select (select count(*) from pgqueue.request), (select count(*) from pgqueue.result)") == (
+        0,
+        0,
+    )
+    assert refused(alice, reading, [handle]).sqlstate == "42704"
+
+
+def test_a_run_that_is_noted_while_it_fails_is_not_taken_for_the_next(alice, owner, worker):
+    fetch_value(alice, "select pgqueue.launch('select 1', max_attempts => 2, backoff => '0')")
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    noting = worker.session
+    noting.execute("begin")
+    noting.execute("select pgqueue._note_run(%s, %s, 1, 3600)", [claim.id, claim.token])
+    assert executor.fail(claim, {"sqlstate": "XX000", "message": "oops"}) == "retried"
+    noting.execute("commit")
+
+    again = worker.claim_one()
+    running = "select state::text, attempts, (select cardinality(running) from pgqueue.workers) from pgqueue.jobs"
+    assert fetch_one(alice, running) == ("queued", 1, 0)
+    noting.execute("select pgqueue._note_run(%s, %s, 1, 0)", [again.id, again.token])
+    assert fetch_one(alice, running) == ("running", 2, 1)
+    executor.lock(again)
+    executor.execute(again)
+    executor.commit()
+    assert fetch_one(alice, "select state::text, attempts, duration_ms < 600000 from pgqueue.jobs") == (
+        "succeeded",
+        2,
+        True,
+    )
+
+
 def test_waiting_sees_the_end_only_once_it_is_committed(alice, owner, worker, handle):
     claim = worker.claim_one()
     executor = worker.executor("alice")

@@ -1,5 +1,8 @@
 """What becomes of an error's fields, and how Celery shows them."""
 
+import errno
+import os
+
 import psycopg
 import pytest
 
@@ -14,6 +17,13 @@ def test_a_lost_connection_without_a_last_word_is_08006():
     lost = ConnectionLost(psycopg.OperationalError("server closed the connection\n\tunexpectedly"))
 
     assert fields_of(lost) == {"sqlstate": "08006", "message": "server closed the connection unexpectedly"}
+
+
+def test_a_connection_that_the_network_lost_is_told_from_one_that_the_server_closed():
+    cut = f"consuming input failed: could not receive data from server: {os.strerror(errno.ETIMEDOUT)}"
+
+    assert ConnectionLost(psycopg.OperationalError(cut)).is_cut
+    assert not ConnectionLost(psycopg.OperationalError("server closed the connection unexpectedly")).is_cut
 
 
 def test_a_full_disk_of_the_worker_is_an_io_error():

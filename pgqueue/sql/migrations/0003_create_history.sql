@@ -53,6 +53,7 @@ comment on table pgqueue.result_default is 'Catches what ends on a day for which
 
 create unlogged table pgqueue.activity (
   id bigint primary key,
+  token bigint not null,
   worker_id int not null,
   backend_pid int not null,
   started_at timestamptz not null default clock_timestamp(),
@@ -60,6 +61,7 @@ create unlogged table pgqueue.activity (
   progress_msg text
 );
 comment on table pgqueue.activity is 'Jobs that run now. Unlogged: after a crash of the server none does';
+comment on column pgqueue.activity.token is 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
 
 create table pgqueue.request (
   id bigint not null,

@@ -627,9 +627,14 @@ begin
     perform pgqueue._fold_stats();
     delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
-    delete from pgqueue.request r
-    where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id);
-    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id);
+    -- A detach that committed while the job did has left the result, which the request hides.
+    with gone as (
+      delete from pgqueue.request r
+      where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id)
+      returning r.id, r.kind
+    )
+    delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
+    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
     perform set_config('lock_timeout', '50ms', true);
     begin
       perform pgqueue._expire_queues();

@@ -53,7 +53,7 @@ begin
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
          case when a.id is not null then 'running' else 'queued' end
   into submitter, cookie, kept, worker_id, running, state
-  from pgqueue.message m left join pgqueue.activity a on a.id = m.id and m.state = 'claimed'
+  from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';
   if not found then
     -- A job moves from the queue to the history and never back, so looking there second finds it.
@@ -266,6 +266,8 @@ begin
   for chunk in
     select r.seq, r.columns, r.rows, r.output_settings from pgqueue.result r
     where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
+      -- It stands until upkeep if it came while the job was about to commit.
+      and not exists (select from pgqueue.request q where q.id = handle.id and q.kind = 'detach')
     order by r.seq
   loop
     if chunk.seq < 0 then
@@ -372,7 +374,8 @@ create function pgqueue._progress_of(role oid, handle pgqueue.handle, out progre
 as $$
 begin
   perform pgqueue._locate(role, handle, '55000');
-  select a.progress_pct, a.progress_msg into progress_pct, progress_msg from pgqueue.activity a where a.id = handle.id;
+  select a.progress_pct, a.progress_msg into progress_pct, progress_msg
+  from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token where a.id = handle.id;
   if not found then
     select h.progress_pct, h.progress_msg into progress_pct, progress_msg from pgqueue.history h where h.id = handle.id;
   end if;

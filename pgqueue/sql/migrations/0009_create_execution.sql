@@ -22,6 +22,9 @@ begin
       select a.* into ran from pgqueue.activity a where a.id = m.id;
     end;
   end if;
+  if ran.token <> coalesce(m.token, 0) then
+    ran := null;
+  end if;
   if exists (select from pgqueue.request r where r.id = m.id) then
     with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
@@ -89,9 +92,10 @@ begin
     return 'expired';
   end if;
   perform set_config('synchronous_commit', 'off', true);
-  insert into pgqueue.activity as a (id, worker_id, backend_pid) values (m.id, m.worker_id, pg_backend_pid())
+  insert into pgqueue.activity as a (id, token, worker_id, backend_pid) values (m.id, m.token, m.worker_id, pg_backend_pid())
   on conflict on constraint activity_pkey do update
-  set worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at, progress_pct = null, progress_msg = null;
+  set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at,
+      progress_pct = null, progress_msg = null;
   return 'run';
 end
 $$;
@@ -114,6 +118,15 @@ end
 $$;
 comment on function pgqueue._begin_job(bigint, bigint) is 'pgqueue._begin_any_job for a session that is logged in as the submitter: before a statement that runs in no transaction of pgqueue''s';
 
+create function pgqueue._forget_earlier_runs(ids bigint[])
+  returns void
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+begin atomic
+  delete from pgqueue.activity a using pgqueue.message m where a.id = any (ids) and m.id = a.id and m.token <> a.token;
+end;
+comment on function pgqueue._forget_earlier_runs(bigint[]) is 'Makes room for the runs of now: an earlier one may have been noted just when it failed and was put off';
+
 create function pgqueue._note_run(id bigint, token bigint, pid int, run_s float8)
   returns void
   language plpgsql volatile security definer
@@ -121,8 +134,9 @@ create function pgqueue._note_run(id bigint, token bigint, pid int, run_s float8
 as $$
 begin
   perform set_config('synchronous_commit', 'off', true);
-  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
-  select m.id, m.worker_id, _note_run.pid, clock_timestamp() - run_s * interval '1 s'
+  perform pgqueue._forget_earlier_runs(array[id]);
+  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+  select m.id, m.token, m.worker_id, _note_run.pid, clock_timestamp() - run_s * interval '1 s'
   from pgqueue.message m
   where m.id = _note_run.id and m.token = _note_run.token
   on conflict do nothing;
@@ -369,7 +383,7 @@ begin
   perform set_config('synchronous_commit', 'off', true);
   update pgqueue.activity a
   set progress_pct = greatest(0, least(100, pct)), progress_msg = pgqueue._cut(msg, 63)
-  where a.id = _set_progress.id and exists (select from pgqueue.message q where q.id = a.id and q.token = _set_progress.token);
+  where a.id = _set_progress.id and a.token = _set_progress.token;
 end
 $$;
 comment on function pgqueue._set_progress(bigint, bigint, int, text) is 'Writes the progress of a running job, from another session than its own';

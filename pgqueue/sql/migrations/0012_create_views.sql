@@ -38,7 +38,7 @@ create view pgqueue.jobs with (security_barrier) as
            m.max_attempts, (select w.name from pgqueue.worker w where w.id = m.worker_id) as worker, a.backend_pid, a.progress_pct,
            a.progress_msg, null::bigint as row_count, null::text[] as command_tags, m.last_error as error
     from pgqueue.message m
-    left join pgqueue.activity a on a.id = m.id and m.state = 'claimed'
+    left join pgqueue.activity a on a.id = m.id and a.token = m.token
     where m.kind = 'job'
     union all
     select h.id, h.state, h.queue, h.priority, h.label, h.sql, h.submitter, h.launched_at, h.eta, h.started_at, h.ended_at, h.attempts,
@@ -77,10 +77,10 @@ create view pgqueue.stats_total with (security_barrier) as
            (u.started_at is not null)::int, coalesce(extract(epoch from u.ended_at - u.started_at) * 1000, 0)
     from pgqueue.unfolded u
     union all
-    select m.submitter, m.queue, 0, 0, 0, 0, 0, 0 from pgqueue.activity a join pgqueue.message m on m.id = a.id
+    select m.submitter, m.queue, 0, 0, 0, 0, 0, 0 from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token
   ),
   active as (
-    select m.submitter, m.queue, count(*) as n from pgqueue.activity a join pgqueue.message m on m.id = a.id group by m.submitter, m.queue
+    select m.submitter, m.queue, count(*) as n from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token group by m.submitter, m.queue
   )
   select pg_get_userbyid(e.submitter) as submitter, e.queue,
          (sum(e.completed + e.failed + e.canceled + e.expired) + coalesce(max(a.n), 0))::bigint as workers_launched,
@@ -101,7 +101,7 @@ create view pgqueue.workers with (security_barrier) as
          case when exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)
               then 'online' else 'lost' end as status,
          w.items_processed, w.last_run_at, w.executors,
-         array(select a.id from pgqueue.activity a join pgqueue.message m on m.id = a.id
+         array(select a.id from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token
                where a.worker_id = w.id
                  and (pg_has_role(m.submitter, 'member')
                       or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')))

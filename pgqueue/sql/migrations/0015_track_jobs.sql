@@ -174,7 +174,7 @@ begin atomic
   left join (
     select m.id, m.launched_at, a.started_at, null::timestamptz as ended_at, a.id is not null as is_running, m.label, m.sql, a.backend_pid,
            a.progress_pct, a.progress_msg, null::bigint as row_count, null::text[] as command_tags, null::jsonb as error
-    from pgqueue.message m left join pgqueue.activity a on a.id = m.id and m.state = 'claimed'
+    from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
     where m.id = job.id
     union all
     select h.id, h.launched_at, h.started_at, h.ended_at, false, h.label, h.sql, h.backend_pid,

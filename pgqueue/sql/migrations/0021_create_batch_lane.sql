@@ -232,6 +232,9 @@ declare
 begin
   -- Only jobs that took a while have been noted as running.
   delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
+  if said.token <> _finish_job.token then
+    said := null;
+  end if;
   with gone as (
     delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token
     returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
@@ -275,8 +278,9 @@ begin
       perform pgqueue._wake(m.queue);
       return query select m.id, m.token, 'handed over';
     elsif m.id is not null then
-      insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
-      values (m.id, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
+      perform pgqueue._forget_earlier_runs(array[m.id]);
+      insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+      values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
       on conflict do nothing;
       return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
     end if;
@@ -348,8 +352,9 @@ as $$
 #variable_conflict use_column
 begin
   perform set_config('synchronous_commit', 'off', true);
-  insert into pgqueue.activity (id, worker_id, backend_pid, started_at)
-  select m.id, m.worker_id, r.pid, r.started_at
+  perform pgqueue._forget_earlier_runs(ids);
+  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+  select m.id, m.token, m.worker_id, r.pid, r.started_at
   from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
   join pgqueue.message m on m.id = r.id and m.token is not null
   on conflict do nothing;
@@ -427,9 +432,13 @@ begin
   -- What a session says of a job is believed while that job runs in it.
   if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = pgqueue._run_key(_set_run_progress.id, secret)) then
     perform set_config('synchronous_commit', 'off', true);
-    insert into pgqueue.activity as a (id, worker_id, backend_pid, progress_pct, progress_msg)
-    select m.id, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63) from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
-    on conflict on constraint activity_pkey do update set progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
+    insert into pgqueue.activity as a (id, token, worker_id, backend_pid, progress_pct, progress_msg)
+    select m.id, m.token, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63)
+    from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
+    on conflict on constraint activity_pkey do update
+    set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid,
+        started_at = case when a.token = excluded.token then a.started_at else excluded.started_at end,
+        progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
   end if;
 end
 $$;

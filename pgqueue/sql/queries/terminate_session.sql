@@ -1,3 +1,4 @@
-select pg_catalog.pg_terminate_backend(a.pid)
+-- A number alone may be another session's by now. 0: as soon as the server can.
+select pg_catalog.pg_terminate_backend(a.pid, %(wait_ms)s)
 from pg_catalog.pg_stat_activity a
-where a.pid = %(pid)s and a.usename = current_user and a.application_name like 'pgqueue executor %%'
+where a.pid = %(pid)s and a.backend_start = %(started_at)s and a.usename = current_user
