@@ -185,6 +185,14 @@ def _check_overdue_jobs(session: Session) -> Finding:
     return Finding("overdue jobs", Level.OK, _no_job(session))
 
 
+def _check_waiting_roles(session: Session) -> Finding:
+    waiting = [f"{role} ({count} jobs): {note}" for role, count, note in session.fetch("doctor_waiting_roles")]
+    if waiting:
+        hint = "Workers try again, at least once a minute: their jobs run when this is mended."
+        return Finding("waiting roles", Level.WARN, "; ".join(waiting), hint)
+    return Finding("waiting roles", Level.OK, _no_job(session))
+
+
 def _check_stuck_jobs(session: Session) -> Finding:
     count, first, note = session.fetch("doctor_stuck_jobs")[0]
     if count:
@@ -236,6 +244,7 @@ _CHECKS: tuple[Check, ...] = (
     _check_workers,
     _check_paused_queues,
     _check_overdue_jobs,
+    _check_waiting_roles,
     _check_stuck_jobs,
     _check_partitions,
 )

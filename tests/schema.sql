@@ -1616,12 +1616,13 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes: whoever declared it, workers and administrators may';
 
-CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) RETURNS boolean
+CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   m pgqueue.message;
+  deferrals int;
 begin
   select * into m from pgqueue.message q where q.id = _defer_job.id and q.token = _defer_job.token for update;
   if found and not exists (select from pg_roles r where r.oid = m.submitter) then
@@ -1630,15 +1631,18 @@ begin
     perform pgqueue._archive(m, 'failed', jsonb_build_object('sqlstate', '42704', 'message', format('role %s, which handed the job in, does not exist any more', m.submitter)), null, null);
     return true;
   end if;
+  -- Each job counts for itself: another worker may be able to run it.
+  deferrals := coalesce((m.last_error ->> 'deferrals')::int, 0);
   update pgqueue.message q
-  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), due_at = clock_timestamp() + delay,
-      last_error = jsonb_build_object('sqlstate', '28000', 'message', note)
+  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
+      due_at = clock_timestamp() + least(longest, delay * power(2, least(deferrals, 20))),
+      last_error = jsonb_build_object('sqlstate', '28000', 'message', note, 'deferrals', deferrals + 1)
   where q.id = _defer_job.id and q.token = _defer_job.token;
   return found;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) IS 'A job that cannot run here now stays queued, and says why';
+COMMENT ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) IS 'A job that cannot run here now stays queued, and says why. It is tried again after delay, then after twice that, and so on, up to longest';
 
 CREATE FUNCTION pgqueue._delete_exchange(name text) RETURNS void
     LANGUAGE plpgsql
@@ -4797,6 +4801,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._retried_jobs(ids bigint[]) IS 'What monitors are told of jobs that failed and are tried again, or have been since';
 
+CREATE FUNCTION pgqueue._retry_deferred(role oid) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  queues text[];
+begin
+  with waiting as (
+    select m.id from pgqueue.message m
+    where m.state = 'delayed' and m.submitter = role and m.last_error ? 'deferrals'
+    for update skip locked
+  ), ready as (
+    update pgqueue.message m set state = 'ready' from waiting w where m.id = w.id returning m.queue
+  )
+  select array_agg(r.queue) into queues from ready r;
+  perform pgqueue._wake(q) from (select distinct unnest(queues)) r (q);
+  return coalesce(cardinality(queues), 0);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._retry_deferred(role oid) IS 'What the jobs of a role that could not run have waited for has come: they are ready at once. Returns how many they are';
+
 CREATE FUNCTION pgqueue._route(exchange text, routing_key text) RETURNS TABLE(queue text, message_ttl interval)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6319,6 +6345,7 @@ begin
     raise notice 'jobs of role % run only where a worker can log in as it', role
       using detail = sqlerrm, hint = format('To let any worker run them, grant the role to the owner of pgqueue (grant %s to %I) and enroll it again.', role, current_user);
   end;
+  perform pgqueue._retry_deferred(role);
 end
 $$;
 
@@ -7658,8 +7685,8 @@ REVOKE ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclu
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._delete_exchange(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_exchange(name text) TO pgqueue_user;
@@ -8059,6 +8086,9 @@ GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._retry_deferred(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._retry_deferred(role oid) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_user;

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from .fault import Fields
     from .session import Session
 
-#: When a job that this worker cannot run is looked at again.
-_DEFERRED_SECONDS = 5.0
-
+#: When a job that this worker cannot run is looked at again: twice as late each time.
+_DEFERRED_FROM, _DEFERRED_TO = 5.0, 60.0
 
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 
@@ -85,9 +84,10 @@ class Bookkeeping:
             ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
             self._database.fetch("release", ids=ids, tokens=tokens, undelivered=True)
 
-    def defer(self, job: ClaimedJob | BatchJob, note: str) -> Outcome:
-        """Leave a job in the queue for a while, with a note that says what it waits for."""
-        ((was_ours,),) = self._fetch("defer_job", id=job.id, token=job.token, note=note, delay=_DEFERRED_SECONDS)
+    def defer(self, job: ClaimedJob | BatchJob, note: str, longest: float = _DEFERRED_TO) -> Outcome:
+        """Leave a job in the queue for a while, `longest` seconds at most, with a note that says what it waits for."""
+        said = {"note": note, "delay": _DEFERRED_FROM, "longest": max(longest, _DEFERRED_FROM)}
+        ((was_ours,),) = self._fetch("defer_job", id=job.id, token=job.token, **said)
         return Outcome(Ending.DEFERRED if was_ours else Ending.GONE, note)
 
     def request_cancel(self, job: ClaimedJob | BatchJob) -> None:

@@ -1,24 +1,31 @@
 """Opens the sessions of executors: as the submitter of a job, with whatever credentials libpq finds for that role.
 
-Remembers for a moment which roles were refused, so that a thousand jobs of a role without credentials are not a
-thousand refused logins.
+Remembers which roles were refused, so that a thousand jobs of a role without credentials are not a thousand refused
+logins: it tries less and less often, but once a minute at least, and says each cause once.
 """
 
 from __future__ import annotations
 
 import re
 import threading
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
+from celery.utils.log import get_logger
 
 from .session import Session
 
 if TYPE_CHECKING:
     from ..database import Database
 
-_REMEMBERED_SECONDS = 5.0
+logger = get_logger(__name__)
+
+#: For how long a refusal is remembered: twice as long each time.
+_REMEMBERED_FROM, _REMEMBERED_TO = 5.0, 60.0
+#: After so long what was told is worth telling again.
+_NEWS_SECONDS = 3600.0
 _TOO_MANY = re.compile("too many (connections|clients)|connection slots are reserved")
 _MORE_CONNECTIONS = "raise max_connections or the role's CONNECTION LIMIT, or give the workers fewer executors"
 _CREDENTIALS = "give the worker credentials for it: add it to the worker's password file, or use a certificate or peer"
@@ -27,6 +34,20 @@ _CREDENTIALS = "give the worker credentials for it: add it to the worker's passw
 class LoginRefused(Exception):
     """The server is there, but lets this worker not log in as the role; the message says why and what to do."""
 
+    def __init__(self, note: str, seconds: float) -> None:
+        super().__init__(note)
+        #: When it is tried again.
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    note: str
+    seconds: float
+    until: float
+    #: Whether the login itself was refused, and not what the session did then.
+    is_login: bool
+
 
 class Credentials:
     """Logs in as any role, for all executors of the worker."""
@@ -34,7 +55,7 @@ class Credentials:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._own_role: str | None = None
-        self._refusals: dict[str, tuple[float, str]] = {}
+        self._refusals: dict[str, _Refusal] = {}
         self._lock = threading.Lock()
 
     def log_in(self, role: str, application_name: str) -> Session:
@@ -44,22 +65,23 @@ class Credentials:
             LoginRefused: the role has no credentials here, does not exist or may not log in.
             psycopg.OperationalError: the server is away, for the worker's own login as well.
         """
-        with self._lock:
-            until, note = self._refusals.get(role, (0.0, ""))
-        if monotonic() < until:
-            raise LoginRefused(note)
+        refusal = self._find_refusal(role)
+        if refusal is not None and (left := refusal.until - monotonic()) > 0:
+            raise LoginRefused(refusal.note, left)
         try:
-            return self._try(role, application_name)
+            session = self._try(role, application_name)
         except psycopg.OperationalError:
             # How a refusal reads depends on the server's language. If the worker itself gets in and the role still
             # does not, it was one. (A server that is starting up refuses everybody for a moment.)
             self._database.fetch("do_nothing")
-        try:
-            return self._try(role, application_name)
-        except psycopg.OperationalError as error:
-            note = self._describe(role, error)
-            self._remember(role, note)
-            raise LoginRefused(note) from error
+            try:
+                session = self._try(role, application_name)
+            except psycopg.OperationalError as error:
+                note = self._describe(role, error)
+                raise LoginRefused(note, self._remember(role, note, is_login=True)) from error
+        if refusal is not None and refusal.is_login:
+            self._forget(role)
+        return session
 
     def blame(self, role: str, error: Exception) -> str:
         """Take note that sessions of a role do not last, and return that as a note.
@@ -86,9 +108,37 @@ class Credentials:
         self._remember(role, note)
         return note
 
-    def _remember(self, role: str, note: str) -> None:
+    def _find_refusal(self, role: str) -> _Refusal | None:
         with self._lock:
-            self._refusals[role] = (monotonic() + _REMEMBERED_SECONDS, note)
+            return self._refusals.get(role)
+
+    def _remember(self, role: str, note: str, *, is_login: bool = False) -> float:
+        """Take note of a refusal, tell of it if it is news, and return when to try again."""
+        now = monotonic()
+        with self._lock:
+            known = self._refusals.get(role)
+            if known is not None and now < known.until:
+                return known.until - now  # another executor has just been refused
+            is_news = known is None or known.note != note or now > known.until + _NEWS_SECONDS
+            seconds = _REMEMBERED_FROM
+            if is_login and known is not None and known.is_login:
+                seconds = min(known.seconds * 2, _REMEMBERED_TO)
+            self._refusals[role] = _Refusal(note, seconds, now + seconds, is_login)
+        if is_news:
+            logger.warning("jobs of role %s wait: %s", role, note)
+        return seconds
+
+    def _forget(self, role: str) -> None:
+        """Let the jobs run that have waited until the role could log in."""
+        with self._lock:
+            if self._refusals.pop(role, None) is None:
+                return
+        try:
+            count = self._database.fetch("retry_deferred", role=role)[0][0]
+        except psycopg.Error as error:
+            logger.warning("jobs of role %s are tried again one by one: %s", role, error)
+        else:
+            logger.info("role %s can log in again, %s more of its jobs are ready", role, count)
 
     def log_in_as_worker(self, application_name: str, options: str) -> Session:
         """Open a session of the worker's own role, with command-line options for the server.

@@ -119,7 +119,7 @@ class Executor(threading.Thread):
         try:
             session = self._get_session(job.submitter)
         except LoginRefused as refusal:
-            return self._pool.books.defer(job, str(refusal))
+            return self._pool.books.defer(job, str(refusal), refusal.seconds)
         except (psycopg.OperationalError, ConnectionLost) as error:
             return self._put_back(job, error)
         except psycopg.Error as error:

@@ -100,6 +100,8 @@ class LostRun:
         if not self.has_begun:
             return books.release(self.job, "its session ended before it began", is_undelivered=False)
         if self.is_cut and self.cause is None:
-            return books.release(self.job, f"its session was cut off: {self.fields.get('message')}", is_undelivered=False)
+            return books.release(
+                self.job, f"its session was cut off: {self.fields.get('message')}", is_undelivered=False
+            )
         fields = canceled().fields if self.cause is Cause.REQUEST else self.fields
         return books.fail(self.job, fields, session, self.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
@@ -17,6 +18,9 @@ logger = get_logger(__name__)
 def log_end(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
     """Say how a run ended, and how long it took."""
     what = outcome.fields.get("message") or outcome.summary
-    say = logger.warning if outcome.ending in (Ending.FAILED, Ending.DEFERRED) else logger.info
+    # Why jobs of a role are deferred is said once for all of them (`Credentials`).
+    levels = {Ending.FAILED: logging.WARNING, Ending.DEFERRED: logging.DEBUG}
+    level = levels.get(outcome.ending, logging.INFO)
     sqlstate = outcome.fields.get("sqlstate")
-    say("job %s %s in %.3f s: %s%s", job.id, outcome.ending.value, seconds, f"{sqlstate} " if sqlstate else "", what)
+    code = f"{sqlstate} " if sqlstate else ""
+    logger.log(level, "job %s %s in %.3f s: %s%s", job.id, outcome.ending.value, seconds, code, what)

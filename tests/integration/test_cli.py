@@ -303,6 +303,7 @@ class TestDoctor:
                 "workers",
                 "paused queues",
                 "overdue jobs",
+                "waiting roles",
                 "stuck jobs",
                 "partitions",
                 "loopback",
@@ -330,6 +331,19 @@ class TestDoctor:
         assert found["waiting jobs"]["level"] == "ok"
         assert (found["dead letters"]["level"], found["dead letters"]["text"]) == ("warn", "work.dead (1)")
         assert "pgqueue redrive" in found["dead letters"]["hint"]
+
+    def test_a_role_without_credentials_is_named(self, command: Command, worker: Claimant) -> None:
+        command("launch", "select 1")
+        [claim] = worker.claim()
+        defer = "select pgqueue._defer_job(%s, %s, 'cannot log in as role: give it credentials', '1 min', '1 min')"
+        worker.session.execute(defer, [claim.id, claim.token])
+
+        found = self.findings(command("doctor", "--json"))
+
+        role = claim.job["submitter"]
+        assert found["waiting roles"]["level"] == "warn"
+        assert found["waiting roles"]["text"] == f"{role} (1 jobs): cannot log in as role: give it credentials"
+        assert found["stuck jobs"]["level"] == "ok"
 
     def test_a_worker_that_hangs_is_named(self, command: Command, db: Database, worker: Claimant) -> None:
         db.execute("update pgqueue.worker set last_seen_at = now() - interval '2 minutes'")

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgqueue.tasks import fault
+from pgqueue.tasks import bookkeeping, credentials, fault
 from pgqueue.tasks.session import Session
 from pgqueue.tasks.transaction import JobTransaction
 from tests.harness import eventually
@@ -207,6 +207,37 @@ def test_a_job_of_a_role_that_cannot_log_in_says_so_and_waits(db, owner):
     assert job.end()["state"] == "succeeded"
 
 
+def test_a_role_that_cannot_log_in_is_tried_less_and_less_often_and_told_once(
+    db, owner, executors, monkeypatch, caplog
+):
+    monkeypatch.setattr(credentials, "_REMEMBERED_FROM", 0.1)
+    monkeypatch.setattr(bookkeeping, "_DEFERRED_FROM", 0.02)
+    caplog.set_level("INFO", "pgqueue")
+    logins = []
+    log_in = Session.log_in.__func__
+    monkeypatch.setattr(Session, "log_in", classmethod(lambda cls, *args: logins.append(args[2]) or log_in(cls, *args)))
+    db.create_role("carol", options="nologin")
+    owner.execute("set role carol")
+    jobs = [launch(owner, "select session_user::text") for _ in range(5)]
+    owner.execute("reset role")
+
+    refusals = executors.pool.credentials._refusals
+    eventually(lambda: refusals["carol"].seconds >= 0.8 if "carol" in refusals else False)
+    deferrals = "select min((last_error ->> 'deferrals')::int) from pgqueue.message"
+    eventually(lambda: db.fetch_value(deferrals) >= 3)
+    tried = logins.count("carol")
+    told = [record.message for record in caplog.records if "cannot log in" in record.message]
+    longest = "select max(due_at - clock_timestamp()) < '2 s' from pgqueue.message"
+    assert db.fetch_value(longest)
+
+    owner.execute("alter role carol login")
+    assert [job.end()["state"] for job in jobs] == ["succeeded"] * 5
+    # A try is two logins, and two executors may try at the same time.
+    assert tried <= 4 * 6
+    assert len(told) == 1
+    assert any("carol can log in again" in record.message for record in caplog.records)
+
+
 @pytest.mark.slow
 def test_a_role_with_too_few_connections_is_not_said_to_lack_credentials(db, owner):
     carol = db.connect(role=db.create_role("carol"))
@@ -260,6 +291,4 @@ def test_jobs_of_a_role_that_was_unenrolled_wait_and_say_so_until_it_is_enrolled
     eventually(lambda: fetch_one(superuser, notes) == ([note], ["queued"]))
 
     owner.execute("select pgqueue.enroll('alice')")
-    executors.pool.credentials._refusals.clear()  # it would remember for half a minute
-    owner.execute("update pgqueue.message set due_at = now()")
     assert [job.end()["state"] for job in jobs] == ["succeeded", "succeeded"]

@@ -85,7 +85,9 @@ def test_a_job_without_credentials_stays_queued_and_says_why(alice, owner, worke
     claim = worker.claim_one()
 
     deferred = fetch_value(
-        worker.session, "select pgqueue._defer_job(%s, %s, 'no password for alice', '30 s')", [claim.id, claim.token]
+        worker.session,
+        "select pgqueue._defer_job(%s, %s, 'no password for alice', '30 s', '1 min')",
+        [claim.id, claim.token],
     )
 
     assert deferred is True
@@ -93,6 +95,35 @@ def test_a_job_without_credentials_stays_queued_and_says_why(alice, owner, worke
     assert worker.claim() == []
     owner.execute("update pgqueue.message set due_at = now()")
     assert worker.claim_one().redelivered is False
+
+
+def test_a_job_that_cannot_run_is_tried_less_and_less_often(alice, owner, worker):
+    alice.execute("select pgqueue.launch('select 1')")
+    waits = []
+    for _ in range(5):
+        claim = worker.claim_one()
+        worker.session.execute("select pgqueue._defer_job(%s, %s, 'no', '5 s', '1 min')", [claim.id, claim.token])
+        waits.append(
+            fetch_value(owner, "select round(extract(epoch from due_at - clock_timestamp()) / 5) from pgqueue.message")
+        )
+        owner.execute("update pgqueue.message set due_at = now()")
+
+    assert waits == [1, 2, 4, 8, 12]
+
+
+def test_as_soon_as_a_role_can_log_in_or_is_enrolled_all_its_jobs_that_waited_are_ready(alice, bob, owner, worker):
+    for session in (alice, alice, bob):
+        session.execute("select pgqueue.launch('select 1', delay => null)")
+    alice.execute("select pgqueue.launch('select 1', delay => '1 h')")
+    claims = worker.claim()
+
+    for wake in ("select pgqueue._retry_deferred('alice'::regrole)", "select pgqueue.enroll('alice')"):
+        for claim in claims:
+            owner.execute("select pgqueue._defer_job(%s, %s, 'no', '1 h', '1 h')", [claim.id, claim.token])
+        assert worker.claim() == []
+        owner.execute(wake)
+        claims = worker.claim()
+        assert [claim.job["submitter"] for claim in claims] == ["alice", "alice"]
 
 
 def test_a_wrong_token_opens_nothing(alice, worker):
@@ -111,7 +142,7 @@ def test_a_wrong_token_opens_nothing(alice, worker):
     assert (
         fetch_value(worker.session, "select pgqueue._ack(array[%s::bigint], array[%s::bigint])", [handle, wrong]) == 0
     )
-    assert fetch_value(worker.session, "select pgqueue._defer_job(%s, %s, '', '1 s')", [handle, wrong]) is False
+    assert fetch_value(worker.session, "select pgqueue._defer_job(%s, %s, '', '1 s', '1 s')", [handle, wrong]) is False
     assert worker.run(claim) == "succeeded"
 
 

@@ -95,6 +95,7 @@ begin
     raise notice 'jobs of role % run only where a worker can log in as it', role
       using detail = sqlerrm, hint = format('To let any worker run them, grant the role to the owner of pgqueue (grant %s to %I) and enroll it again.', role, current_user);
   end;
+  perform pgqueue._retry_deferred(role);
 end
 $$;
 comment on function pgqueue.enroll(regrole) is 'Lets a role hand in jobs and tasks. Its jobs run with its rights';

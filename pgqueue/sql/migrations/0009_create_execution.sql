@@ -323,13 +323,14 @@ end
 $$;
 comment on function pgqueue._reset_session() is 'Forgets what a job has left in its session';
 
-create function pgqueue._defer_job(id bigint, token bigint, note text, delay interval)
+create function pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval)
   returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   m pgqueue.message;
+  deferrals int;
 begin
   select * into m from pgqueue.message q where q.id = _defer_job.id and q.token = _defer_job.token for update;
   if found and not exists (select from pg_roles r where r.oid = m.submitter) then
@@ -338,14 +339,41 @@ begin
     perform pgqueue._archive(m, 'failed', jsonb_build_object('sqlstate', '42704', 'message', format('role %s, which handed the job in, does not exist any more', m.submitter)), null, null);
     return true;
   end if;
+  -- Each job counts for itself: another worker may be able to run it.
+  deferrals := coalesce((m.last_error ->> 'deferrals')::int, 0);
   update pgqueue.message q
-  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), due_at = clock_timestamp() + delay,
-      last_error = jsonb_build_object('sqlstate', '28000', 'message', note)
+  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
+      due_at = clock_timestamp() + least(longest, delay * power(2, least(deferrals, 20))),
+      last_error = jsonb_build_object('sqlstate', '28000', 'message', note, 'deferrals', deferrals + 1)
   where q.id = _defer_job.id and q.token = _defer_job.token;
   return found;
 end
 $$;
-comment on function pgqueue._defer_job(bigint, bigint, text, interval) is 'A job that cannot run here now stays queued, and says why';
+comment on function pgqueue._defer_job(bigint, bigint, text, interval, interval) is
+  'A job that cannot run here now stays queued, and says why. It is tried again after delay, then after twice that, and so on, up to longest';
+
+create function pgqueue._retry_deferred(role oid)
+  returns bigint
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  queues text[];
+begin
+  with waiting as (
+    select m.id from pgqueue.message m
+    where m.state = 'delayed' and m.submitter = role and m.last_error ? 'deferrals'
+    for update skip locked
+  ), ready as (
+    update pgqueue.message m set state = 'ready' from waiting w where m.id = w.id returning m.queue
+  )
+  select array_agg(r.queue) into queues from ready r;
+  perform pgqueue._wake(q) from (select distinct unnest(queues)) r (q);
+  return coalesce(cardinality(queues), 0);
+end
+$$;
+comment on function pgqueue._retry_deferred(oid) is
+  'What the jobs of a role that could not run have waited for has come: they are ready at once. Returns how many they are';
 
 create function pgqueue._request_cancel(id bigint, token bigint)
   returns boolean
