@@ -241,6 +241,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) IS 'The end of a job: from the queue, whose row the caller has deleted, to the history';
 
+CREATE FUNCTION pgqueue._args_repr(args jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  list text := pgqueue._python_repr(args);
+begin
+  -- A list becomes a tuple: (), (1,), (1, 2).
+  return pgqueue._shown('(' || substr(list, 2, length(list) - 2) || case jsonb_array_length(args) when 1 then ',)' else ')' end);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._args_repr(args jsonb) IS 'The argsrepr of a task: its arguments as Python would print them';
+
 CREATE FUNCTION pgqueue._begin_session() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3036,6 +3050,14 @@ END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) IS 'Whether a job is handed in with no option but its queue';
 
+CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((TRIM(BOTH FROM task) <> ''::text) AND (jsonb_typeof(args) = 'array'::text) AND (jsonb_typeof(kwargs) = 'object'::text) AND (queue IS NOT NULL) AND ((priority >= 0) AND (priority <= 9)) AND (num_nonnulls(delay, eta, expires, headers, link, errback) = 0));
+END;
+
+COMMENT ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) IS 'Whether a task makes sense and has no option but its queue, priority and id';
+
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -3152,6 +3174,17 @@ CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RET
 END;
 
 COMMENT ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) IS 'What was captured in this session by whoever says so; if it was another session, what is captured now';
+
+CREATE FUNCTION pgqueue._kwargs_repr(kwargs jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return pgqueue._shown(pgqueue._python_repr(kwargs));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) IS 'The kwargsrepr of a task: its keyword arguments as Python would print them';
 
 CREATE FUNCTION pgqueue._launch(role oid, args jsonb) RETURNS pgqueue.handle
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3918,6 +3951,34 @@ CREATE FUNCTION pgqueue._partition_name(parent text, day date) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._partition_name(parent text, day date) IS 'The name of the partition of a day';
+
+CREATE FUNCTION pgqueue._prints_alike(json_text text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((length(json_text) <= 1000) AND (json_text ~ '^(?:[][{}:, ]|-?[0-9]+[],}]|-?[0-9]{1,9}\.[0-9]{0,3}[1-9][],}]|"[^"''\\\u007f-\u00a0\u00ad]*")*$'::text));
+END;
+
+COMMENT ON FUNCTION pgqueue._prints_alike(json_text text) IS 'Whether Python would print these arguments as JSON does, but for the kind of quotes';
+
+CREATE FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) RETURNS json
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (concat('{"body": ', to_json(concat('[', args, ', ', kwargs, ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]')), ', "content-type": "application/json", "content-encoding": "utf-8", "headers": {"lang": "py", "task": ', to_json(task), ', "id": ', to_json(task_id), ', "shadow": null, "eta": null, "expires": null, "group": null, "group_index": null, "retries": 0, "timelimit": [null, null], "root_id": ', to_json(task_id), ', "parent_id": null, "argsrepr": ', to_json(
+         CASE
+             WHEN pgqueue._prints_alike((args)::text) THEN concat('(', substr(translate((args)::text, '"'::text, ''''::text), 2, (length((args)::text) - 2)),
+             CASE
+                 WHEN (jsonb_array_length(args) = 1) THEN ',)'::text
+                 ELSE ')'::text
+             END)
+             ELSE pgqueue._args_repr(args)
+         END), ', "kwargsrepr": ', to_json(
+         CASE
+             WHEN pgqueue._prints_alike((kwargs)::text) THEN translate((kwargs)::text, '"'::text, ''''::text)
+             ELSE pgqueue._kwargs_repr(kwargs)
+         END), ', "origin": ', to_json(concat(pg_backend_pid(), '@', current_database())), ', "ignore_result": ', to_json(COALESCE(ignore_result, false)), ', "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {}}, "properties": {"correlation_id": ', to_json(task_id), ', "reply_to": "", "delivery_mode": 2, "priority": ', priority, ', "delivery_info": {"exchange": "", "routing_key": ', to_json(queue), '}}}'))::json AS concat;
+END;
+
+COMMENT ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) IS 'A task as a Celery message: pgqueue._task_message without due time, expiry, headers and callbacks';
 
 CREATE FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4990,6 +5051,41 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) IS 'Looks at the columns of a trigger, once in a statement. False: their text is not that of JSON';
 
+CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  id text := coalesce(task_id, gen_random_uuid()::text);
+  due_at timestamptz;
+  message json;
+begin
+  if task is null or trim(task) = '' then
+    raise exception 'task cannot be NULL or empty' using errcode = case when task is null then '22004' else '22023' end;
+  elsif args is null or jsonb_typeof(args) <> 'array' then
+    raise exception 'args must be a JSON array' using errcode = '22023', hint = 'For example jsonb_build_array(1, ''a'').';
+  elsif kwargs is null or jsonb_typeof(kwargs) <> 'object' then
+    raise exception 'kwargs must be a JSON object' using errcode = '22023', hint = 'For example jsonb_build_object(''name'', ''a'').';
+  elsif headers is not null and jsonb_typeof(headers) <> 'object' then
+    raise exception 'headers must be a JSON object' using errcode = '22023';
+  elsif trim(link) = '' or trim(errback) = '' then
+    raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
+      using errcode = '22023', hint = 'Name a task, or leave it out.';
+  end if;
+  due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
+  perform pgqueue._require_enrolled();
+  message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
+  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+  values (_send_otherwise.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, _send_otherwise.priority, due_at,
+          _send_otherwise.expires, message);
+  perform pgqueue._wake_for(queue, due_at);
+  perform pgqueue._tell_sent(message, queue);
+  return id;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) IS 'Sends a task that has options, or says what is wrong with it';
+
 CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5240,18 +5336,6 @@ END;
 
 COMMENT ON FUNCTION pgqueue._shown(repr text) IS 'What Celery shows of arguments: 1024 characters';
 
-CREATE FUNCTION pgqueue._somebody_listens(exchange text) RETURNS boolean
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  -- Not a function in SQL: that would be planned at each call, and this is asked for each task.
-  return exists (select from pgqueue.binding b where b.exchange = _somebody_listens.exchange);
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._somebody_listens(exchange text) IS 'Whether any queue is bound to an exchange';
-
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -5435,12 +5519,9 @@ CREATE FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  argsrepr text := pgqueue._python_repr(args);
   callbacks jsonb := pgqueue._callback(link);
   errbacks jsonb := pgqueue._callback(errback);
 begin
-  -- A list becomes a tuple: (), (1,), (1, 2).
-  argsrepr := '(' || substr(argsrepr, 2, length(argsrepr) - 2) || case jsonb_array_length(args) when 1 then ',)' else ')' end;
   -- Celery's message protocol, version 2. The due time is the queue's business: the worker is told no eta, the task is.
   return json_build_object(
     'body', json_build_array(args, kwargs, json_build_object('callbacks', callbacks, 'errbacks', errbacks, 'chain', null, 'chord', null))::text,
@@ -5449,7 +5530,7 @@ begin
     'headers', jsonb_build_object(
       'lang', 'py', 'task', task, 'id', task_id, 'shadow', null, 'eta', null, 'expires', pgqueue._utc_text(expires),
       'group', null, 'group_index', null, 'retries', 0, 'timelimit', '[null, null]'::jsonb, 'root_id', task_id, 'parent_id', null,
-      'argsrepr', pgqueue._shown(argsrepr), 'kwargsrepr', pgqueue._shown(pgqueue._python_repr(kwargs)),
+      'argsrepr', pgqueue._args_repr(args), 'kwargsrepr', pgqueue._kwargs_repr(kwargs),
       'origin', concat(pg_backend_pid(), '@', current_database()),
       'ignore_result', ignore_result, 'replaced_task_nesting', 0, 'stamped_headers', null, 'stamps', '{}'::jsonb)
       || case when due_at is null then '{}' else jsonb_build_object('published_eta', pgqueue._utc_text(due_at)) end || coalesce(headers, '{}'),
@@ -5485,11 +5566,16 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._task_results(task_ids text[]) IS 'The state that counts of each of these tasks; a task of which nothing is known has no row';
 
-CREATE FUNCTION pgqueue._tell_sent(headers json, queue text) RETURNS void
+CREATE FUNCTION pgqueue._tell_sent(message json, queue text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  headers json := message -> 'headers';
 begin
+  if not exists (select from pgqueue.sent_listener) then
+    return;
+  end if;
   perform pgqueue._publish('celeryev', 'task.sent', json_build_object(
     'body', json_build_object(
       'type', 'task-sent', 'timestamp', extract(epoch from clock_timestamp()), 'hostname', headers ->> 'origin', 'pid', pg_backend_pid(),
@@ -5505,7 +5591,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._tell_sent(headers json, queue text) IS 'Tells Celery''s monitors of a task that was sent: Flower, celery events';
+COMMENT ON FUNCTION pgqueue._tell_sent(message json, queue text) IS 'Tells Celery''s monitors of a task that was sent, if there are any: Flower, celery events';
 
 CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -6580,35 +6666,29 @@ COMMENT ON FUNCTION pgqueue.resume(queue text) IS 'Ends a pause. False: the queu
 
 CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+#variable_conflict use_variable
 declare
-  id text := coalesce(task_id, gen_random_uuid()::text);
-  due_at timestamptz;
-  message json;
+  id pg_catalog.text;
+  nothing_left pg_catalog.bool;
 begin
-  if task is null or trim(task) = '' then
-    raise exception 'task cannot be NULL or empty' using errcode = case when task is null then '22004' else '22023' end;
-  elsif args is null or jsonb_typeof(args) <> 'array' then
-    raise exception 'args must be a JSON array' using errcode = '22023', hint = 'For example jsonb_build_array(1, ''a'').';
-  elsif kwargs is null or jsonb_typeof(kwargs) <> 'object' then
-    raise exception 'kwargs must be a JSON object' using errcode = '22023', hint = 'For example jsonb_build_object(''name'', ''a'').';
-  elsif headers is not null and jsonb_typeof(headers) <> 'object' then
-    raise exception 'headers must be a JSON object' using errcode = '22023';
-  elsif trim(link) = '' or trim(errback) = '' then
-    raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
-      using errcode = '22023', hint = 'Name a task, or leave it out.';
+  -- The usual task is one statement, as in pgqueue._enqueue: each expression and each SET clause more would cost something, so
+  -- whatever could be shadowed stands in functions and views that are bound to what they call.
+  if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback) is not true then
+    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, task_id, headers, ignore_result, link, errback);
   end if;
-  due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
-  perform pgqueue._require_enrolled();
-  message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
-  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
-  values (send_task.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, send_task.priority, due_at,
-          send_task.expires, message);
-  perform pgqueue._wake_for(queue, due_at);
-  if pgqueue._somebody_listens('celeryev') then
-    perform pgqueue._tell_sent(message -> 'headers', queue);
+  id := coalesce(task_id, pg_catalog.gen_random_uuid()::pg_catalog.text);
+  insert into pgqueue.outbox (queue, kind, priority, payload)
+  select queue, 'task', priority, pgqueue._plain_task_message(task, args, kwargs, queue, priority, id, ignore_result)
+  from pgqueue.own_key
+  returning pgqueue._nobody_sleeps(queue) and not exists (select from pgqueue.sent_listener) into nothing_left;
+  if nothing_left then
+    return id;
+  elsif nothing_left is null then
+    perform pgqueue._require_enrolled();
   end if;
+  perform pgqueue._wake(queue);
+  perform pgqueue._tell_sent(pgqueue._plain_task_message(task, args, kwargs, queue, priority, id, ignore_result), queue);
   return id;
 end
 $$;
@@ -7083,6 +7163,13 @@ CREATE UNLOGGED TABLE pgqueue.result_waiter (
 
 COMMENT ON TABLE pgqueue.result_waiter IS 'Which session wants to hear of which task. Unlogged: after a crash of the server nobody waits, and those who come back say so again';
 
+CREATE VIEW pgqueue.sent_listener WITH (security_barrier='true') AS
+ SELECT exchange
+   FROM pgqueue.binding b
+  WHERE ((exchange = 'celeryev'::text) AND ('.task.sent'::text ~ pattern));
+
+COMMENT ON VIEW pgqueue.sent_listener IS 'A row for each binding by which Celery''s monitors hear of tasks that are sent. Workers listen to each other there as well';
+
 CREATE TABLE pgqueue.stat_fold (
     only_row boolean DEFAULT true NOT NULL,
     snapshot pg_snapshot NOT NULL,
@@ -7531,6 +7618,9 @@ GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq intege
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._args_repr(args jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._args_repr(args jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._begin_session() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_session() TO pgqueue_user;
 
@@ -7859,6 +7949,9 @@ GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
@@ -7880,6 +7973,9 @@ GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._launch(role oid, args jsonb) FROM PUBLIC;
 
@@ -7965,6 +8061,12 @@ REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bi
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._prints_alike(json_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._prints_alike(json_text text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
 
@@ -8121,6 +8223,9 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
 
@@ -8154,9 +8259,6 @@ GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error j
 
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._somebody_listens(exchange text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._somebody_listens(exchange text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
@@ -8193,8 +8295,8 @@ REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._tell_sent(headers json, queue text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._tell_sent(headers json, queue text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
 
@@ -8451,6 +8553,8 @@ GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.sent_listener TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_worker;

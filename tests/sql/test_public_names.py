@@ -214,6 +214,7 @@ def test_the_tables_are_nobodys_and_the_views_everybodys_who_takes_part(owner):
         "own_session",
         "own_settings",
         "own_statement",
+        "sent_listener",
         "own_exchange",
         "own_queue",
         "own_binding",

@@ -91,19 +91,22 @@ def test_it_looks_like_what_celery_itself_sends(app, alice, worker):
     assert message["properties"]["delivery_mode"] == 2
 
 
-@pytest.mark.parametrize(
-    ("args", "kwargs"),
-    [
-        ([], {}),
-        ([1], {}),
-        ([1, 2.5, -3], {"a": 1, "b": "two"}),
-        ([None, True, False], {"none": None}),
-        (["it's", 'say "hi"', "both ' and \"", "back\\slash", "new\nline"], {}),
-        (["tab\tand\rreturn", "\x01\x1f\x7f\xa0\xad", "ä €", ""], {"it's": 'a "key"'}),
-        ([1.0, -0.25, 1e-7, 10**20, 1234.5678, 0], {}),
-        ([["nested", [1]], {"deep": {"er": []}}], {"empty": {}}),
-    ],
-)
+ARGUMENTS = [
+    ([], {}),
+    ([1], {}),
+    ([1, 2.5, -3], {"a": 1, "b": "two"}),
+    ([None, True, False], {"none": None}),
+    (["it's", 'say "hi"', "both ' and \"", "back\\slash", "new\nline"], {}),
+    (["tab\tand\rreturn", "\x01\x1f\x7f\xa0\xad", "ä €", ""], {"it's": 'a "key"'}),
+    ([1.0, -0.25, 1e-7, 10**20, 1234.5678, 0], {}),
+    ([["nested", [1]], {"deep": {"er": []}}], {"empty": {}}),
+    ([9.99, 1234567.8901, 0.5, -0.0001, 0.00001, 12345678901.5, 10**30], {"n": [0.1, 7], "price": 9.9}),
+    (["true", "null", "1.50", "a, b: {c}", "[]{}"], {"1.0": None, "true": "x"}),
+    ([["it"], 1, {"a": ["'"]}], {"a": "x" * 900}),
+]
+
+
+@pytest.mark.parametrize(("args", "kwargs"), ARGUMENTS)
 def test_arguments_are_shown_as_python_shows_them(app, alice, worker, args, kwargs):
     alice.execute("select pgqueue.send_task('shop.place', %s, %s)", [json.dumps(args), json.dumps(kwargs)])
 
@@ -111,6 +114,32 @@ def test_arguments_are_shown_as_python_shows_them(app, alice, worker, args, kwar
 
     assert headers["argsrepr"] == repr(tuple(args))
     assert headers["kwargsrepr"] == repr(kwargs)
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [*ARGUMENTS, (["x" * 2000], {"a": "x" * 2000})])
+def test_the_short_way_makes_the_same_message_as_the_long_one(owner, args, kwargs):
+    given = [json.dumps(args), json.dumps(kwargs)]
+    names = ("a 'task' of \"ä\"", "mail\\box", 'my "id"')
+
+    [(short, long)] = owner.execute(
+        """select pgqueue._plain_task_message(t, a, k, q, 3, i, null), pgqueue._task_message(t, a, k, q, 3, null, null, i, null, false, null, null)
+           from (select %s, %s::jsonb, %s::jsonb, %s, %s) g (t, a, k, q, i)""",
+        [names[0], *given, *names[1:]],
+    ).fetchall()
+
+    assert {**short, "body": json.loads(short["body"])} == {**long, "body": json.loads(long["body"])}
+
+
+def test_workers_that_only_hear_each_other_are_no_monitors(alice, owner):
+    owner.execute(
+        "select pgqueue._declare_exchange('celeryev', 'topic', true, false, null), "
+        "pgqueue._declare_queue('gossip', false, true, true, null)"
+    )
+    owner.execute("select pgqueue._bind('gossip', 'celeryev', 'worker.#')")
+    assert alice.execute("select from pgqueue.sent_listener").fetchall() == []
+
+    owner.execute("select pgqueue._bind('gossip', 'celeryev', 'task.*')")
+    assert len(alice.execute("select from pgqueue.sent_listener").fetchall()) == 1
 
 
 def test_long_arguments_are_shown_cut_off_and_passed_whole(app, alice, worker):

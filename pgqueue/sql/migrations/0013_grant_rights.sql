@@ -15,7 +15,7 @@ grant execute on function pgqueue._cut(text, int), pgqueue._command_tag(text, bi
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 -- Users: the public functions, and the parts of them that run as the caller.
-grant select on pgqueue.own_key, pgqueue.own_seal, pgqueue.own_session_seal, pgqueue.own_session, pgqueue.own_settings, pgqueue.own_statement to pgqueue_user;
+grant select on pgqueue.own_key, pgqueue.own_seal, pgqueue.own_session_seal, pgqueue.own_session, pgqueue.own_settings, pgqueue.own_statement, pgqueue.sent_listener to pgqueue_user;
 grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff,
               label, unique_key, payload)
   on pgqueue.outbox to pgqueue_user;
@@ -52,7 +52,10 @@ grant execute on function
   pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text),
   pgqueue._task_message(text, jsonb, jsonb, text, int, timestamptz, timestamptz, text, jsonb, boolean, text, text),
   pgqueue._python_string_repr(text), pgqueue._shown(text), pgqueue._utc_text(timestamptz), pgqueue._callback(text),
-  pgqueue._somebody_listens(text), pgqueue._tell_sent(json, text),
+  pgqueue._args_repr(jsonb), pgqueue._kwargs_repr(jsonb), pgqueue._prints_alike(text), pgqueue._tell_sent(json, text),
+  pgqueue._plain_task_message(text, jsonb, jsonb, text, int, text, boolean),
+  pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text),
+  pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text),
   pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[])
   to pgqueue_user;
 
