@@ -94,7 +94,7 @@ def test_the_loopbacks_login_sees_nothing_of_other_sessions_requests(db, alice, 
         "_fail_job(%s, %s, '{{}}')",
         "_begin_any_job(%s, %s)",
         "_fail_any_job(%s, %s, '{{}}')",
-        "_defer_job(%s, %s, 'x', '1 h')",
+        "_defer_job(%s, %s, 'x', '1 h', '1 h')",
         "_set_progress(%s, %s, 1, 'x')",
         "_request_cancel(%s, %s)",
     ],
@@ -172,7 +172,7 @@ def test_a_dropped_roles_jobs_run_as_nobody_even_if_its_name_comes_back(db, owne
     for name in ("carol", f"unknown (OID={carol})"):
         impostor = db.connect(name)
         assert refused(impostor, "select pgqueue._begin_job(%s, %s)", [claim.id, claim.token]).sqlstate == "42501"
-    worker.session.execute("select pgqueue._defer_job(%s, %s, 'no login', '1 s')", [claim.id, claim.token])
+    worker.session.execute("select pgqueue._defer_job(%s, %s, 'no login', '1 s', '1 s')", [claim.id, claim.token])
 
     assert fetch_one(superuser, "select state, sqlstate from pgqueue.jobs") == ("failed", "42704")
 
