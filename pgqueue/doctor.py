@@ -107,6 +107,14 @@ def _enroll(session: Session) -> str:
     return f"As an administrator or pgqueue's owner, run: pgqueue enroll {shlex.quote(session.connection.info.user)}"
 
 
+def _check_settings(session: Session) -> Finding:
+    faulty = [fault for (fault,) in session.fetch("faulty_settings")]
+    if faulty:
+        hint = "The default holds. Set it again, or take it back: alter database ... reset pgqueue...."
+        return Finding("settings", Level.WARN, "; ".join(faulty), hint)
+    return Finding("settings", Level.OK, "those of pgqueue are understood")
+
+
 def _check_clock(session: Session) -> Finding:
     before = time.time()
     server = session.fetch("doctor_clock")[0][0]
@@ -235,6 +243,7 @@ def _check_loopback(dsn: str | None) -> Finding:
 _CHECKS: tuple[Check, ...] = (
     _check_privileges,
     _check_enrolment,
+    _check_settings,
     _check_clock,
     _check_connections,
     _check_dead_rows,

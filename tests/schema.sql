@@ -273,7 +273,12 @@ CREATE FUNCTION pgqueue._call(op text, request jsonb) RETURNS SETOF jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  loopback text := pgqueue._setting('loopback', 'session');
 begin
+  if loopback not in ('session', 'call') then
+    raise exception 'invalid value for parameter "pgqueue.loopback": "%"', loopback using errcode = '22023', hint = 'Available values: session, call.';
+  end if;
   return query
   select o.answer
   from pgqueue.own_key k, pgqueue._random_bigint() nonce,
@@ -282,7 +287,7 @@ begin
   if not found then
     perform pgqueue._require_enrolled();
   end if;
-  if pgqueue._setting('loopback', 'session') = 'call' then
+  if loopback = 'call' then
     perform pgqueue._close_loopback();
   end if;
 end
@@ -2459,6 +2464,70 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) IS 'Takes the sleepers'' locks of these queues for the session, or stands behind who has them. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, look again soon';
 
+CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if name in ('naptime', 'result_ttl', 'worker_timeout') then
+    perform nullif(value, '')::interval;
+  elsif name in ('max_items', 'max_deliveries', 'max_workers') then
+    perform nullif(value, '')::int;
+  elsif name = 'loopback' and value not in ('', 'session', 'call') then
+    return 'it is session or call';
+  elsif name not in ('inherit', 'loopback') then
+    return 'there is no such setting';
+  end if;
+  return null;
+exception when data_exception then
+  return sqlerrm;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._setting_fault(name text, value text) IS 'What is wrong with a value of a setting; NULL: nothing';
+
+CREATE FUNCTION pgqueue._faulty_settings() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT concat(split_part(e.entry, '='::text, 1), ' = ''', e.value, ''' (set for ', concat_ws(' in '::text,
+         CASE
+             WHEN (s.setrole <> (0)::oid) THEN ('role '::text || (pg_get_userbyid(s.setrole))::text)
+             ELSE NULL::text
+         END,
+         CASE
+             WHEN (s.setdatabase <> (0)::oid) THEN ('database '::text || (current_database())::text)
+             ELSE NULL::text
+         END,
+         CASE
+             WHEN ((s.setrole = (0)::oid) AND (s.setdatabase = (0)::oid)) THEN 'all'::text
+             ELSE NULL::text
+         END), '): ', f.fault) AS concat
+    FROM (((pg_db_role_setting s
+      CROSS JOIN LATERAL unnest(s.setconfig) c(entry))
+      CROSS JOIN LATERAL ( SELECT c.entry,
+             substr(c.entry, (strpos(c.entry, '='::text) + 1)) AS value) e)
+      CROSS JOIN LATERAL pgqueue._setting_fault(substr(split_part(e.entry, '='::text, 1), 9), e.value) f(fault))
+   WHERE ((s.setdatabase = ANY (ARRAY[(0)::oid, ( SELECT d.oid
+            FROM pg_database d
+           WHERE (d.datname = current_database()))])) AND (e.entry ~~ 'pgqueue.%'::text) AND (f.fault IS NOT NULL))
+   ORDER BY (concat(split_part(e.entry, '='::text, 1), ' = ''', e.value, ''' (set for ', concat_ws(' in '::text,
+         CASE
+             WHEN (s.setrole <> (0)::oid) THEN ('role '::text || (pg_get_userbyid(s.setrole))::text)
+             ELSE NULL::text
+         END,
+         CASE
+             WHEN (s.setdatabase <> (0)::oid) THEN ('database '::text || (current_database())::text)
+             ELSE NULL::text
+         END,
+         CASE
+             WHEN ((s.setrole = (0)::oid) AND (s.setdatabase = (0)::oid)) THEN 'all'::text
+             ELSE NULL::text
+         END), '): ', f.fault));
+END;
+
+COMMENT ON FUNCTION pgqueue._faulty_settings() IS 'Settings of this database and of roles that cannot be what was meant: the defaults hold';
+
 CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) RETURNS SETOF record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3175,6 +3244,66 @@ END;
 
 COMMENT ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) IS 'What was captured in this session by whoever says so; if it was another session, what is captured now';
 
+CREATE TABLE pgqueue.queue (
+    name text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    durable boolean DEFAULT true NOT NULL,
+    exclusive boolean DEFAULT false NOT NULL,
+    auto_delete boolean DEFAULT false NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    expires_after interval,
+    message_ttl interval,
+    max_deliveries integer,
+    dead_letter_exchange text,
+    dead_letter_routing_key text,
+    durability text,
+    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
+    CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
+    CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
+    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
+    CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
+    CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
+);
+
+COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
+
+COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+
+COMMENT ON COLUMN pgqueue.queue.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
+
+COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
+
+CREATE TABLE pgqueue.worker (
+    id integer NOT NULL,
+    name text NOT NULL,
+    pid integer NOT NULL,
+    executors integer NOT NULL,
+    queues text[] DEFAULT '{}'::text[] NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    items_processed bigint DEFAULT 0 NOT NULL,
+    last_run_at timestamp with time zone
+);
+
+COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT ((queue = ANY (ARRAY['default'::text, 'celery'::text])) OR (EXISTS ( SELECT
+            FROM pgqueue.queue q
+           WHERE (q.name = _knows_queue.queue))) OR (EXISTS ( SELECT
+            FROM pgqueue.worker w
+           WHERE (_knows_queue.queue = ANY (w.queues)))) OR (EXISTS ( SELECT
+            FROM pgqueue.message m
+           WHERE (m.queue = _knows_queue.queue))));
+END;
+
+COMMENT ON FUNCTION pgqueue._knows_queue(queue text) IS 'Whether a queue was declared or set up, a worker takes from it, or a message is in it. Any other may come to be; or its name is a slip';
+
 CREATE FUNCTION pgqueue._kwargs_repr(kwargs jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3622,37 +3751,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) IS 'A setting that is a number, brought into a range; the fallback when it is none';
 
-CREATE TABLE pgqueue.queue (
-    name text NOT NULL,
-    paused boolean DEFAULT false NOT NULL,
-    durable boolean DEFAULT true NOT NULL,
-    exclusive boolean DEFAULT false NOT NULL,
-    auto_delete boolean DEFAULT false NOT NULL,
-    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
-    expires_after interval,
-    message_ttl interval,
-    max_deliveries integer,
-    dead_letter_exchange text,
-    dead_letter_routing_key text,
-    durability text,
-    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
-    CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
-    CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
-    CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
-    CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
-    CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
-);
-
-COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
-
-COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
-
-COMMENT ON COLUMN pgqueue.queue.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
-
-COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
-
 CREATE FUNCTION pgqueue._max_deliveries(queue text) RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER
     BEGIN ATOMIC
@@ -3696,6 +3794,19 @@ CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role in this database for one minute of this server process';
+
+CREATE FUNCTION pgqueue._naptime() RETURNS interval
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return pgqueue._setting('naptime', '3 s')::interval;
+exception when data_exception then
+  return interval '3 s';  -- as the workers take it
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._naptime() IS 'How often workers look by themselves, as far as the calling session knows';
 
 CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -5184,6 +5295,13 @@ begin
   if queue is null or octet_length(queue) not between 1 and 255 then
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   end if;
+  if not pgqueue._knows_queue(queue) then
+    if not paused then
+      raise notice 'queue "%" is not known', queue using hint = 'The view pgqueue.queues lists those that are.';
+      return false;
+    end if;
+    raise notice 'no message and no worker knows queue "%" yet', queue using hint = 'It is paused for those that come. If the name was a slip, resume it.';
+  end if;
   insert into pgqueue.queue as q (name, paused, declared_by) values (_set_paused.queue, _set_paused.paused, null)
   on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
   changed := found;
@@ -5230,20 +5348,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) IS 'Writes the progress of a job that runs in the batch lane, from another session than its own';
-
-CREATE TABLE pgqueue.worker (
-    id integer NOT NULL,
-    name text NOT NULL,
-    pid integer NOT NULL,
-    executors integer NOT NULL,
-    queues text[] DEFAULT '{}'::text[] NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    items_processed bigint DEFAULT 0 NOT NULL,
-    last_run_at timestamp with time zone
-);
-
-COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 
 CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -6170,7 +6274,7 @@ CREATE FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time zone) R
     AS $$
 begin
   -- Sleepers look at least once every naptime, and then see when the next message is due.
-  if due_at is null or due_at < clock_timestamp() + pgqueue._setting('naptime', '3 s')::interval * 2 then
+  if due_at is null or due_at < clock_timestamp() + pgqueue._naptime() * 2 then
     perform pgqueue._wake(queue);
   end if;
 end
@@ -6531,7 +6635,7 @@ CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
  SELECT pgqueue._set_paused(queue, true) AS _set_paused;
 END;
 
-COMMENT ON FUNCTION pgqueue.pause(queue text) IS 'Workers take nothing more from this queue; what runs goes on. False: it was paused already';
+COMMENT ON FUNCTION pgqueue.pause(queue text) IS 'Workers take nothing more from this queue; what runs goes on. False: it was paused already. A NOTICE says so if nobody knows the queue yet';
 
 CREATE FUNCTION pgqueue.progress(pct integer, msg text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
@@ -7861,6 +7965,14 @@ GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, ru
 REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._setting_fault(name text, value text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._faulty_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
@@ -7974,6 +8086,9 @@ GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._knows_queue(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._knows_queue(queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) TO pgqueue_user;
 
@@ -8030,6 +8145,9 @@ GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._naptime() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
 

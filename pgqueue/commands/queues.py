@@ -99,11 +99,13 @@ def set_durability(queue: str, durability: str, dsn: str | None, as_json: bool) 
 
 
 def _switch(name: str, queue: str, dsn: str | None, *, as_json: bool, done: str, already: str) -> None:
+    is_known = bool(ask(dsn, "knows_queue", queue=queue)[0][0])
     changed = bool(ask(dsn, name, queue=queue)[0][0])
     if as_json:
-        print_json({"queue": queue, "changed": changed})
-    else:
-        click.echo(f"queue {queue} {done if changed else already}")
+        print_json({"queue": queue, "changed": changed, "known": is_known})
+        return
+    unknown = "" if is_known else "; no message and no worker knows this queue yet"
+    click.echo(f"queue {queue} {done if changed else already}{unknown}")
 
 
 def _to_records(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[dict[str, object]]:

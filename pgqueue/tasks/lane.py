@@ -29,6 +29,7 @@ from .long_runs import LongRuns
 from .pool import ExecutorPool
 from .request import TASK_NAME
 from .scaling import scale_by_remote_control
+from .settings import warn_of_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -156,6 +157,7 @@ class JobLane(bootsteps.StartStopStep):
         announcer.start()
         consumer.app.tasks[TASK_NAME].executors = pool
         scale_by_remote_control()
+        warn_of_settings(database)
         return pool
 
     def _on_report(self, consumer: Any) -> None:

@@ -210,13 +210,21 @@ class TestLooking:
         assert [(row["worker"], row["status"]) for row in told["workers"]] == [("w1", "online")]
         assert "Jobs since the installation" in command("stats")
 
+    def test_to_pause_a_queue_that_nobody_knows_is_said_to_be_that(self, command: Command) -> None:
+        unknown = "; no message and no worker knows this queue yet\n"
+
+        assert command("resume", "defualt") == f"queue defualt was not paused{unknown}"
+        assert command("pause", "defualt") == f"queue defualt paused{unknown}"
+        assert command("pause", "defualt") == "queue defualt was paused already\n"
+        assert command("resume", "defualt") == "queue defualt resumed\n"
+
     def test_a_paused_queue_hands_nothing_out_until_it_is_resumed(self, command: Command, worker: Claimant) -> None:
         assert command("pause", "default") == "queue default paused\n"
         assert command("pause", "default") == "queue default was paused already\n"
         command("launch", "select 1")
         assert worker.claim() == []
 
-        assert json.loads(command("resume", "default", "--json")) == {"queue": "default", "changed": True}
+        assert json.loads(command("resume", "default", "--json")) == {"queue": "default", "changed": True, "known": True}
         assert len(worker.claim()) == 1
 
     def test_a_queue_is_told_how_its_jobs_commit(self, db: Database, command: Command) -> None:
@@ -296,7 +304,7 @@ class TestDoctor:
         found = self.findings(command("doctor", "--json"))
 
         assert set(found) == {
-            *("server", "schema", "privileges", "enrolment", "clock", "connections", "dead rows", "oldest snapshot"),
+            *("server", "schema", "privileges", "enrolment", "settings", "clock", "connections", "dead rows", "oldest snapshot"),
             *(
                 "waiting jobs",
                 "dead letters",
@@ -331,6 +339,21 @@ class TestDoctor:
         assert found["waiting jobs"]["level"] == "ok"
         assert (found["dead letters"]["level"], found["dead letters"]["text"]) == ("warn", "work.dead (1)")
         assert "pgqueue redrive" in found["dead letters"]["hint"]
+
+    def test_a_setting_that_means_nothing_is_named(self, command: Command, db: Database) -> None:
+        for setting in ("naptime = 'soon'", "nap = '1 s'", "max_items = '9'"):
+            db.execute(f"alter database {db.name} set pgqueue.{setting}")
+        role = db.create_role("nora")
+        db.execute(f"alter role {role} in database {db.name} set pgqueue.loopback = 'nonsense'")
+
+        found = self.findings(command("doctor", "--json"))["settings"]
+
+        assert found["level"] == "warn"
+        assert found["text"].split("; ") == [
+            f"pgqueue.loopback = 'nonsense' (set for role {role} in database {db.name}): it is session or call",
+            f"pgqueue.nap = '1 s' (set for database {db.name}): there is no such setting",
+            f"pgqueue.naptime = 'soon' (set for database {db.name}): invalid input syntax for type interval: \"soon\"",
+        ]
 
     def test_a_role_without_credentials_is_named(self, command: Command, worker: Claimant) -> None:
         command("launch", "select 1")

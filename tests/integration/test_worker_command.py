@@ -75,3 +75,11 @@ def test_what_ends_celerys_worker_ends_the_command_with_its_exit_code(db, refusa
 
     assert code == 1
     assert "a step of the application fails" in said
+
+
+def test_a_setting_that_means_nothing_is_told_at_the_start(db, start_worker):
+    db.execute(f"alter database {db.name} set pgqueue.naptime = 'soon'")
+
+    worker = start_worker(db)
+
+    assert "the default holds for pgqueue.naptime = 'soon'" in worker.read_log()

@@ -171,3 +171,19 @@ def test_other_sessions_do_not_see_the_request(alice, bob, owner):
 
     assert shown
     assert not any("secret" in query or "_gate" in query for (query,) in shown)
+
+
+def test_a_loopback_that_is_neither_is_refused_before_anything_is_launched(alice):
+    alice.execute("set pgqueue.loopback = 'nonsense'")
+
+    error = refused(alice, "select pgqueue.launch('select 1')")
+
+    assert (error.sqlstate, error.diag.message_hint) == ("22023", "Available values: session, call.")
+    assert str(error).startswith('invalid value for parameter "pgqueue.loopback": "nonsense"')
+    assert fetch_value(alice, "select count(*) from pgqueue.jobs") == 0
+
+
+def test_a_naptime_that_is_none_refuses_no_delayed_job(alice):
+    alice.execute("set pgqueue.naptime = 'soon'")
+
+    alice.execute("select pgqueue.enqueue('select 1', delay => '1 h')")

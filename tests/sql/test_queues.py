@@ -230,3 +230,19 @@ def test_partitions_of_the_next_days_exist_ahead(owner, worker):
         f"select right(inhrelid::regclass::text, 8)::date - (now() at time zone 'UTC')::date {DAYS} order by 1"
     ).fetchall()
     assert [day for (day,) in days] == [0, 1, 2, 3]
+
+
+def test_to_pause_a_queue_that_nobody_knows_is_a_notice(alice, owner, worker):
+    notices = []
+    owner.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+
+    alice.execute("select pgqueue.enqueue('select 1', queue => 'has a message')")
+    worker.set_queues("has a worker")
+    for queue in ("default", "celery", "has a message", "has a worker"):
+        assert fetch_value(owner, "select pgqueue.pause(%s)", [queue]) is True
+    assert notices == []
+
+    assert fetch_value(owner, "select pgqueue.resume('typo')") is False
+    assert fetch_value(owner, "select count(*) from pgqueue.queues where queue = 'typo'") == 0
+    assert fetch_value(owner, "select pgqueue.pause('typo')") is True
+    assert notices == ['queue "typo" is not known', 'no message and no worker knows queue "typo" yet']

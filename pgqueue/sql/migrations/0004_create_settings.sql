@@ -54,6 +54,61 @@ end
 $$;
 comment on function pgqueue._worker_number(text, int, int, int) is 'A setting that is a number, brought into a range; the fallback when it is none';
 
+create function pgqueue._naptime()
+  returns interval
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pgqueue._setting('naptime', '3 s')::interval;
+exception when data_exception then
+  return interval '3 s';  -- as the workers take it
+end
+$$;
+comment on function pgqueue._naptime() is 'How often workers look by themselves, as far as the calling session knows';
+
+create function pgqueue._setting_fault(name text, value text)
+  returns text
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if name in ('naptime', 'result_ttl', 'worker_timeout') then
+    perform nullif(value, '')::interval;
+  elsif name in ('max_items', 'max_deliveries', 'max_workers') then
+    perform nullif(value, '')::int;
+  elsif name = 'loopback' and value not in ('', 'session', 'call') then
+    return 'it is session or call';
+  elsif name not in ('inherit', 'loopback') then
+    return 'there is no such setting';
+  end if;
+  return null;
+exception when data_exception then
+  return sqlerrm;
+end
+$$;
+comment on function pgqueue._setting_fault(text, text) is 'What is wrong with a value of a setting; NULL: nothing';
+
+create function pgqueue._faulty_settings()
+  returns setof text
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+begin atomic
+  -- The server takes any name and any text for settings it does not know.
+  select concat(split_part(e.entry, '=', 1), ' = ''', e.value, ''' (set for ',
+                concat_ws(' in ', case when s.setrole <> 0 then 'role ' || pg_get_userbyid(s.setrole) end,
+                          case when s.setdatabase <> 0 then 'database ' || current_database() end,
+                          case when s.setrole = 0 and s.setdatabase = 0 then 'all' end), '): ', f.fault)
+  from pg_db_role_setting s
+  cross join unnest(s.setconfig) c (entry)
+  cross join lateral (select c.entry, substr(c.entry, strpos(c.entry, '=') + 1) as value) e
+  cross join lateral pgqueue._setting_fault(substr(split_part(e.entry, '=', 1), 9), e.value) f (fault)
+  where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+    and e.entry like 'pgqueue.%' and f.fault is not null
+  order by 1;
+end;
+comment on function pgqueue._faulty_settings() is 'Settings of this database and of roles that cannot be what was meant: the defaults hold';
+
 create function pgqueue._inheritable_names()
   returns text[]
   language sql immutable

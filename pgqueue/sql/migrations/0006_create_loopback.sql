@@ -379,7 +379,12 @@ create function pgqueue._call(op text, request jsonb)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  loopback text := pgqueue._setting('loopback', 'session');
 begin
+  if loopback not in ('session', 'call') then
+    raise exception 'invalid value for parameter "pgqueue.loopback": "%"', loopback using errcode = '22023', hint = 'Available values: session, call.';
+  end if;
   return query
   select o.answer
   from pgqueue.own_key k, pgqueue._random_bigint() nonce,
@@ -388,7 +393,7 @@ begin
   if not found then
     perform pgqueue._require_enrolled();
   end if;
-  if pgqueue._setting('loopback', 'session') = 'call' then
+  if loopback = 'call' then
     perform pgqueue._close_loopback();
   end if;
 end

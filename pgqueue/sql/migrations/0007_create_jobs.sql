@@ -86,7 +86,7 @@ create function pgqueue._wake_for(queue text, due_at timestamptz)
 as $$
 begin
   -- Sleepers look at least once every naptime, and then see when the next message is due.
-  if due_at is null or due_at < clock_timestamp() + pgqueue._setting('naptime', '3 s')::interval * 2 then
+  if due_at is null or due_at < clock_timestamp() + pgqueue._naptime() * 2 then
     perform pgqueue._wake(queue);
   end if;
 end

@@ -128,6 +128,19 @@ create view pgqueue.queues as
   ) c on c.queue = n.queue;
 comment on view pgqueue.queues is 'What waits in each queue. Counts the messages';
 
+create function pgqueue._knows_queue(queue text)
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+begin atomic
+  -- The first two are what launch and send_task use.
+  select queue in ('default', 'celery')
+      or exists (select from pgqueue.queue q where q.name = _knows_queue.queue)
+      or exists (select from pgqueue.worker w where _knows_queue.queue = any (w.queues))
+      or exists (select from pgqueue.message m where m.queue = _knows_queue.queue);
+end;
+comment on function pgqueue._knows_queue(text) is 'Whether a queue was declared or set up, a worker takes from it, or a message is in it. Any other may come to be; or its name is a slip';
+
 create function pgqueue._set_paused(queue text, paused boolean)
   returns boolean
   language plpgsql volatile security definer
@@ -138,6 +151,13 @@ declare
 begin
   if queue is null or octet_length(queue) not between 1 and 255 then
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  end if;
+  if not pgqueue._knows_queue(queue) then
+    if not paused then
+      raise notice 'queue "%" is not known', queue using hint = 'The view pgqueue.queues lists those that are.';
+      return false;
+    end if;
+    raise notice 'no message and no worker knows queue "%" yet', queue using hint = 'It is paused for those that come. If the name was a slip, resume it.';
   end if;
   insert into pgqueue.queue as q (name, paused, declared_by) values (_set_paused.queue, _set_paused.paused, null)
   on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
@@ -156,7 +176,7 @@ create function pgqueue.pause(queue text)
 begin atomic
   select pgqueue._set_paused(queue, true);
 end;
-comment on function pgqueue.pause(text) is 'Workers take nothing more from this queue; what runs goes on. False: it was paused already';
+comment on function pgqueue.pause(text) is 'Workers take nothing more from this queue; what runs goes on. False: it was paused already. A NOTICE says so if nobody knows the queue yet';
 
 create function pgqueue.resume(queue text)
   returns boolean

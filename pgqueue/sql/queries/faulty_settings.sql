@@ -1,0 +1,1 @@
+select fault from pgqueue._faulty_settings() f (fault)

@@ -1,0 +1,1 @@
+select pgqueue._knows_queue(%(queue)s)
