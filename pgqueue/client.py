@@ -82,15 +82,15 @@ class Client:
         return self._session.conninfo
 
     def open(self) -> None:
-        """Connect now, rather than at the first call.
+        """Connect now, rather than at the first call; also after `close`.
 
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
         """
-        _ = self._session.connection
+        self._session.open()
 
     def close(self) -> None:
-        """End the session; its jobs run on."""
+        """End the session; its jobs run on. Whoever uses the client now gets ClientClosed, until `open`."""
         self._session.close()
 
     def launch(

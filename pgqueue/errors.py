@@ -3,6 +3,7 @@
 PgQueueError
   InvalidDsn                what was given is no connection string
   ConnectionFailed          the server cannot be reached, or refuses the login
+  ClientClosed              a client was used after its end
   InstallationError
     NotInstalled            the database has no pgqueue
     SchemaTooOld            the database waits for `pgqueue upgrade`
@@ -59,6 +60,10 @@ class ConnectionFailed(PgQueueError):
     ) -> None:
         super().__init__(message, detail=detail, hint=hint)
         self.sqlstate = sqlstate
+
+
+class ClientClosed(PgQueueError):
+    """A client was used after it had been closed."""
 
 
 class InstallationError(PgQueueError):

@@ -41,6 +41,7 @@ class Session:
         self._application_name = application_name
         self._opening, self._pid = threading.Lock(), os.getpid()
         self._connection: psycopg.Connection[Any] | None = None
+        self._is_closed = False
         self._captured: tuple[psycopg.Connection[Any], Captured] | None = None
         self._plans: tuple[psycopg.Connection[Any], Plans] | None = None
 
@@ -56,6 +57,7 @@ class Session:
 
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
+            ClientClosed: `close` was called, and not `open` since.
         """
         connection = self._connection
         if connection is None or connection.closed:
@@ -64,6 +66,8 @@ class Session:
                 self._opening, self._pid = threading.Lock(), os.getpid()
             with self._opening:
                 connection = self._connection
+                if self._is_closed:
+                    raise errors.ClientClosed("the client is closed", hint="Use it before, or call open() first.")
                 if connection is None or connection.closed:
                     connection = self._connection = self._open()
         return connection
@@ -93,8 +97,18 @@ class Session:
                 failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
             raise
 
+    def open(self) -> None:
+        """Connect now, also after `close`.
+
+        Raises:
+            ConnectionFailed: the server cannot be reached or refuses the login.
+        """
+        self._is_closed = False
+        _ = self.connection
+
     def close(self) -> None:
         """End the session."""
+        self._is_closed = True
         if self._connection is not None:
             close_session(self._connection)
             self._connection = None

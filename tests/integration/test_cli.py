@@ -224,7 +224,11 @@ class TestLooking:
         command("launch", "select 1")
         assert worker.claim() == []
 
-        assert json.loads(command("resume", "default", "--json")) == {"queue": "default", "changed": True, "known": True}
+        assert json.loads(command("resume", "default", "--json")) == {
+            "queue": "default",
+            "changed": True,
+            "known": True,
+        }
         assert len(worker.claim()) == 1
 
     def test_a_queue_is_told_how_its_jobs_commit(self, db: Database, command: Command) -> None:
@@ -304,7 +308,17 @@ class TestDoctor:
         found = self.findings(command("doctor", "--json"))
 
         assert set(found) == {
-            *("server", "schema", "privileges", "enrolment", "settings", "clock", "connections", "dead rows", "oldest snapshot"),
+            *(
+                "server",
+                "schema",
+                "privileges",
+                "enrolment",
+                "settings",
+                "clock",
+                "connections",
+                "dead rows",
+                "oldest snapshot",
+            ),
             *(
                 "waiting jobs",
                 "dead letters",

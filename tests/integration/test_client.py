@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 import pgqueue
 from pgqueue.errors import (
+    ClientClosed,
     ConnectionFailed,
     InvalidArgument,
     JobCanceled,
@@ -223,6 +224,25 @@ class TestErrors:
         status = job.status()
 
         assert (status.state, status.sqlstate, status.error) == (pgqueue.JobState.FAILED, "22012", "division by zero")
+
+
+class TestClosing:
+    def test_a_closed_client_is_not_opened_by_being_used(self, db: Database, client: pgqueue.Client) -> None:
+        job = client.launch("select 1")
+        client.close()
+        client.close()
+
+        for use in (lambda: client.launch("select 2"), job.status, job.wait, lambda: client.enqueue("select 3")):
+            with pytest.raises(ClientClosed, match="the client is closed"):
+                use()
+        assert db.fetch_value("select count(*) from pgqueue.jobs") == 1
+
+    def test_a_closed_client_can_be_opened_again(self, client: pgqueue.Client) -> None:
+        client.close()
+
+        client.open()
+
+        assert client.launch("select 1").status().state is pgqueue.JobState.QUEUED
 
 
 class TestWaiting:
@@ -572,6 +592,7 @@ class TestSettings:
         client.enqueue("select 1")
         db.execute(f"alter database {db.name} set search_path = elsewhere")
         client.close()
+        client.open()
         client.enqueue("select 1")
 
         assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ['"$user", public', "elsewhere"]

@@ -8,7 +8,15 @@ from tests.harness.people import fetch_value, refused
 GROUPS = ("pgqueue_user", "pgqueue_worker", "pgqueue_monitor", "pgqueue_admin", "pgqueue_gate")
 # What the loopback's login may call, and what monitors and administrators may.
 GATE = {"_gate"}
-LOOKING = {"_command_tag", "_faulty_settings", "_cut", "_advisory_locks", "_lock_class", "_current_session_id", "_loopback_name"}
+LOOKING = {
+    "_command_tag",
+    "_faulty_settings",
+    "_cut",
+    "_advisory_locks",
+    "_lock_class",
+    "_current_session_id",
+    "_loopback_name",
+}
 ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"}
 # These act on what is not the caller's, so no user may call them.
 WORKERS_ONLY = {
