@@ -48,6 +48,7 @@ for command in (
     outcome.wait,
     outcome.cancel,
     queues.stats,
+    queues.peek,
     queues.pause,
     queues.resume,
     queues.redrive,

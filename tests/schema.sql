@@ -4063,6 +4063,25 @@ END;
 
 COMMENT ON FUNCTION pgqueue._partition_name(parent text, day date) IS 'The name of the partition of a day';
 
+CREATE FUNCTION pgqueue._peek(queue text, max_count integer) RETURNS TABLE(id bigint, kind text, name text, state text, submitter text, priority integer, launched_at timestamp with time zone, eta timestamp with time zone, deliveries integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select w.id, w.kind::text, case w.kind when 'job' then w.label else pgqueue._task_name(w.payload) end, w.state::text,
+         pg_get_userbyid(w.submitter), w.priority::int, w.launched_at, w.due_at, w.deliveries::int
+  from (
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by m.rank limit max_count)
+    union all
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by m.rank limit max_count)
+    union all
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
+  ) w
+  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, w.rank
+  limit max_count
+$$;
+
+COMMENT ON FUNCTION pgqueue._peek(queue text, max_count integer) IS 'What waits in a queue, in the order in which it is handed out; it stays there. The labels of jobs and the names of tasks, no statements and no arguments. For operators';
+
 CREATE FUNCTION pgqueue._prints_alike(json_text text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -5645,6 +5664,19 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) IS 'A task as a Celery message (protocol 2)';
+
+CREATE FUNCTION pgqueue._task_name(payload json) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return left(payload -> 'headers' ->> 'task', 255);
+exception when others then
+  return null;  -- one that nests too deeply, say
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._task_name(payload json) IS 'The task that a message calls; NULL: it is none, or cannot be read';
 
 CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id text, state text, content_type text, stored_at timestamp with time zone, payload bytea)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -8180,6 +8212,11 @@ GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets big
 
 REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._peek(queue text, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._peek(queue text, max_count integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._peek(queue text, max_count integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._peek(queue text, max_count integer) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._prints_alike(json_text text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._prints_alike(json_text text) TO pgqueue_user;
 
@@ -8408,6 +8445,8 @@ GRANT ALL ON FUNCTION pgqueue._task_group(group_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._task_name(payload json) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;

@@ -1,4 +1,4 @@
-"""`pgqueue stats`, `pause`, `resume`, `redrive`: queues and what went through them."""
+"""`pgqueue stats`, `peek`, `pause`, `resume`, `redrive`: queues and what went through them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from ..errors import NotPermitted
 from .options import on_database
 from .report import print_json, print_table
 from .session import ask
@@ -22,6 +23,7 @@ _TOTALS = (
     "max_workers",
 )
 _QUEUES = ("queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers", "durability")
+_WAITING = ("id", "kind", "name", "state", "submitter", "priority", "launched_at", "eta", "deliveries")
 _WORKERS = (
     "worker",
     "started_at",
@@ -55,6 +57,26 @@ def stats(dsn: str | None, as_json: bool) -> None:
     print_table(_QUEUES, queues, title="Queues now")
     click.echo()
     print_table(_WORKERS, workers, title="Workers now")
+
+
+@click.command()
+@click.argument("queue")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@on_database
+def peek(queue: str, limit: int, dsn: str | None, as_json: bool) -> None:
+    """Show the jobs and tasks that wait in QUEUE, the next first. They stay there."""
+    try:
+        waiting = ask(dsn, "peek_queue", queue=queue, limit=limit)
+    except NotPermitted as refusal:
+        refusal.hint = (
+            "Queues show what is in them to pgqueue_monitor, pgqueue_worker and pgqueue_admin. "
+            "Your own jobs: pgqueue list --state queued"
+        )
+        raise
+    if as_json:
+        print_json(_to_records(_WAITING, waiting))
+    else:
+        print_table(_WAITING, waiting)
 
 
 @click.command()

@@ -210,6 +210,40 @@ class TestLooking:
         assert [(row["worker"], row["status"]) for row in told["workers"]] == [("w1", "online")]
         assert "Jobs since the installation" in command("stats")
 
+    def test_what_waits_is_shown_in_its_order_and_stays(self, command: Command, db: Database) -> None:
+        db.create_role("alice")
+        with pgqueue.connect(db.dsn_for("alice")) as client:
+            later = client.enqueue("select 'secret'", queue="q", label="later", delay=3600)
+            client.send_task("shop.order_placed", ["secret"], queue="q")
+            client.enqueue("select 'secret'", queue="q", label="first", priority=9)
+            client.enqueue("select 'secret'", queue="elsewhere")
+        db.execute(
+            "insert into pgqueue.outbox (kind, queue, payload) values ('task', 'q', %s)",
+            ['{"headers": ' + "[" * 5_000 + "]" * 5_000 + "}"],
+        )
+
+        waiting = json.loads(command("peek", "q", "--json"))
+
+        names = [(message["kind"], message["name"], message["state"]) for message in waiting]
+        assert names == [
+            ("job", "first", "ready"),
+            ("task", "shop.order_placed", "ready"),
+            ("task", None, "ready"),
+            ("job", "later", "delayed"),
+        ]
+        assert (waiting[-1]["id"], waiting[-1]["submitter"]) == (later.id, "alice")
+        assert waiting[-1]["eta"] is not None
+        assert "secret" not in command("peek", "q")
+        assert command("peek", "q", "--limit=1").count("\n") == 2
+        assert db.fetch_value("select count(*) from pgqueue.message where state <> 'claimed'") == 5
+
+    def test_what_waits_is_for_operators(self, db: Database, capsys: pytest.CaptureFixture[str]) -> None:
+        db.create_role("alice")
+
+        assert run(["peek", "default", "--dsn", db.dsn_for("alice")]) == 1
+
+        assert "hint: Queues show what is in them to pgqueue_monitor" in capsys.readouterr().err
+
     def test_to_pause_a_queue_that_nobody_knows_is_said_to_be_that(self, command: Command) -> None:
         unknown = "; no message and no worker knows this queue yet\n"
 
@@ -332,7 +366,13 @@ class TestDoctor:
             ),
         }
         assert {finding["level"] for finding in found.values()} == {"ok"}
-        assert "over dblink in" in found["loopback"]["text"]
+        assert "asked over dblink, and answered in" in found["loopback"]["text"]
+
+    def test_it_leaves_nothing_behind(self, command: Command, db: Database) -> None:
+        command("doctor", "--json")
+
+        counts = "select (select count(*) from pgqueue.jobs), (select count(*) from pgqueue.stats_total)"
+        assert db.execute(counts) == [(0, 0)]
 
     def test_a_waiting_job_without_a_worker_and_a_paused_queue_are_warnings(self, command: Command) -> None:
         command("launch", "select 1", "--queue=lonely")

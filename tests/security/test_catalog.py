@@ -17,6 +17,7 @@ LOOKING = {
     "_current_session_id",
     "_loopback_name",
 }
+OPERATION = {"_peek"}
 ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"}
 # These act on what is not the caller's, so no user may call them.
 WORKERS_ONLY = {
@@ -53,8 +54,9 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
     user, worker = may_execute(owner, "pgqueue_user"), may_execute(owner, "pgqueue_worker")
 
     assert may_execute(owner, "pgqueue_gate") == GATE
-    assert may_execute(owner, "pgqueue_monitor") == LOOKING
-    assert may_execute(owner, "pgqueue_admin") == LOOKING | ADMINISTRATION
+    assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
+    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION
+    assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)
     assert not worker & (GATE | ADMINISTRATION | NOBODYS)
     assert worker >= WORKERS_ONLY

@@ -128,6 +128,39 @@ create view pgqueue.queues as
   ) c on c.queue = n.queue;
 comment on view pgqueue.queues is 'What waits in each queue. Counts the messages';
 
+create function pgqueue._task_name(payload json)
+  returns text
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(payload -> 'headers' ->> 'task', 255);
+exception when others then
+  return null;  -- one that nests too deeply, say
+end
+$$;
+comment on function pgqueue._task_name(json) is 'The task that a message calls; NULL: it is none, or cannot be read';
+
+create function pgqueue._peek(queue text, max_count int)
+  returns table (id bigint, kind text, name text, state text, submitter text, priority int, launched_at timestamptz, eta timestamptz, deliveries int)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select w.id, w.kind::text, case w.kind when 'job' then w.label else pgqueue._task_name(w.payload) end, w.state::text,
+         pg_get_userbyid(w.submitter), w.priority::int, w.launched_at, w.due_at, w.deliveries::int
+  from (
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by m.rank limit max_count)
+    union all
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by m.rank limit max_count)
+    union all
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
+  ) w
+  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, w.rank
+  limit max_count
+$$;
+comment on function pgqueue._peek(text, int) is
+  'What waits in a queue, in the order in which it is handed out; it stays there. The labels of jobs and the names of tasks, no statements and no arguments. For operators';
+
 create function pgqueue._knows_queue(queue text)
   returns boolean
   language sql stable security definer

@@ -11,6 +11,8 @@ grant execute on function pgqueue._gate(text, oid, bigint, text, text) to pgqueu
 -- Everybody who hands in, works or watches may look. The views show each role what it may see.
 grant select on pgqueue.jobs, pgqueue.stats, pgqueue.stats_total, pgqueue.workers, pgqueue.queues
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+-- Operators look into queues.
+grant execute on function pgqueue._peek(text, int) to pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 grant execute on function pgqueue._cut(text, int), pgqueue._faulty_settings(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
