@@ -286,7 +286,7 @@ begin atomic
 end;
 comment on function pgqueue._session_id() is 'The number of this session, for pgqueue.stats';
 
-create function pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text)
+create function pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean default false)
   returns setof jsonb
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -295,6 +295,7 @@ declare
   name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
+    || case when holds then 'begin; ' else '' end
     || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,
               op, role, nonce, request, proof);
   is_fresh boolean := false;
@@ -317,6 +318,9 @@ begin
       return;
     exception when others then
       get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+      if holds then
+        perform pgqueue._end_hold(false);
+      end if;
       if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000') then
         -- The same error without the context of the other session, which says nothing to the caller.
         perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
@@ -324,12 +328,34 @@ begin
     end;
     -- The session at the other end is gone, or somebody opened a transaction in it or took the prepared statement away. A
     -- request is accepted once, so sending it again is safe.
-    perform pgqueue._dblink_disconnect(name);
+    perform pgqueue._close_loopback();
     name := null;
   end loop;
 end
 $$;
-comment on function pgqueue._over_loopback(text, oid, bigint, text, text) is 'Asks the gate over the loopback of this session, and connects it first if need be';
+comment on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean) is
+  'Asks the gate over the loopback of this session, and connects it first if need be. holds: what it does stays undone until pgqueue._end_hold, unless it raises';
+
+create function pgqueue._end_hold(is_done boolean)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := pgqueue._loopback_name();
+begin
+  if name is not null then
+    perform pgqueue._dblink_exec(name, case when is_done then 'commit' else 'rollback' end);
+    return true;
+  end if;
+  return false;
+exception when others then
+  perform pgqueue._close_loopback();
+  return false;
+end
+$$;
+comment on function pgqueue._end_hold(boolean) is
+  'Ends what pgqueue._over_loopback holds: it is done, or undone. False: the session at the other end is gone. Then it is undone, unless it was lost on its way back';
 
 create function pgqueue._close_loopback()
   returns void
@@ -374,7 +400,7 @@ end
 $$;
 comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with its fields';
 
-create function pgqueue._call(op text, request jsonb)
+create function pgqueue._call(op text, request jsonb, holds boolean default false)
   returns setof jsonb
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -389,7 +415,7 @@ begin
   select o.answer
   from pgqueue.own_key k, pgqueue._random_bigint() nonce,
        pgqueue._over_loopback(op, k.role, nonce, request::text,
-                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex')) o (answer);
+                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex'), holds) o (answer);
   if not found then
     perform pgqueue._require_enrolled();
   end if;
@@ -398,4 +424,4 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._call(text, jsonb) is 'Asks the gate, as the role that runs, apart from the caller''s transaction';
+comment on function pgqueue._call(text, jsonb, boolean) is 'Asks the gate, as the role that runs, apart from the caller''s transaction. holds: see pgqueue._over_loopback';

@@ -159,7 +159,7 @@ begin
   end if;
   case op
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
-    when 'result' then return query select * from pgqueue._result_of(role, handle);
+    when 'result' then return query select * from pgqueue._result_of(role, handle, args ? 'hold');
     when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
     when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
@@ -234,7 +234,7 @@ end
 $$;
 comment on function pgqueue._launch(oid, jsonb) is 'The gate''s half of launch and submit';
 
-create function pgqueue._result_of(role oid, handle pgqueue.handle)
+create function pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean default false)
   returns setof jsonb
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -247,6 +247,7 @@ declare
   kept pgqueue.result_kept;
   running boolean;
   has_result boolean := false;
+  head record;
 begin
   if exists (select from pgqueue.message m where m.id = handle.id) then
     select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
@@ -263,6 +264,33 @@ begin
     return query select jsonb_build_object('live', true, 'running', running);
     return;
   end if;
+  if holds and kept = 'once' then
+    -- Who reads it holds this transaction until it was read. Not with types whose functions might use the loopback meanwhile.
+    for chunk in
+      delete from pgqueue.result r
+      where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
+        and not exists (
+          select from pgqueue.result o
+          where o.id = handle.id and o.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and o.ended_at < ended.ended_at + interval '1 h'
+            and (o.seq > 0 or exists (select from jsonb_array_elements(nullif(o.columns, 'null')) c where (c ->> 'oid')::oid >= 16384)))
+      returning r.seq, r.columns, r.rows, r.output_settings
+    loop
+      if chunk.seq < 0 then
+        notices := chunk.rows;
+      else
+        head := chunk;
+        has_result := true;
+      end if;
+    end loop;
+    if has_result then
+      delete from pgqueue.tracked_job t where t.id = handle.id;
+      return next pgqueue._head_of_result(ended, head.columns, head.output_settings, notices) || '{"held": true}';
+      if head.rows is not null then
+        return next head.rows;
+      end if;
+      return;
+    end if;
+  end if;
   for chunk in
     select r.seq, r.columns, r.rows, r.output_settings from pgqueue.result r
     where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
@@ -275,10 +303,7 @@ begin
       continue;
     elsif chunk.seq = 0 then
       has_result := true;
-      return next jsonb_build_object(
-        'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
-        'row_count', ended.row_count, 'output_settings', pgqueue._reading_settings(chunk.output_settings), 'notices', notices,
-        'columns', pgqueue._typed_columns(chunk.columns));
+      return next pgqueue._head_of_result(ended, chunk.columns, chunk.output_settings, notices);
     end if;
     if chunk.rows is not null then
       return next chunk.rows;
@@ -290,7 +315,8 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._result_of(oid, pgqueue.handle) is 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}';
+comment on function pgqueue._result_of(oid, pgqueue.handle, boolean) is
+  'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}. holds: consumes it if it is small and plain, which the head then says';
 
 create function pgqueue._reading_settings(settings jsonb)
   returns jsonb
@@ -319,6 +345,17 @@ begin
 end
 $$;
 comment on function pgqueue._typed_columns(jsonb) is 'The columns of a result with the names of their types';
+
+create function pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb)
+  returns jsonb
+  language sql stable
+begin atomic
+  select jsonb_build_object(
+    'state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid,
+    'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices,
+    'columns', pgqueue._typed_columns(columns));
+end;
+comment on function pgqueue._head_of_result(pgqueue.history, jsonb, jsonb, jsonb) is 'What a result is: how the job ended, and the columns of the rows that follow';
 
 create function pgqueue._consume(role oid, handle pgqueue.handle)
   returns boolean
@@ -604,7 +641,7 @@ end
 $$;
 comment on function pgqueue._raise_error_of(pgqueue.handle, jsonb) is 'Raises the error of a job; its context becomes part of the CONTEXT';
 
-create function pgqueue._fetch_result(handle pgqueue.handle, out seq bigint, out answer jsonb)
+create function pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean default false, out seq bigint, out answer jsonb)
   returns setof record
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -614,12 +651,17 @@ declare
   since timestamptz := began;
   request jsonb;
   live jsonb;
+  holds boolean := may_hold and pgqueue._setting('loopback', 'session') <> 'call';
+  asked jsonb := case when holds then pgqueue._request(handle) || '{"hold": true}' else pgqueue._request(handle) end;
 begin
   loop
     live := null;
-    request := pgqueue._with_wait(pgqueue._request(handle), began);
+    request := pgqueue._with_wait(asked, began);
     begin
-      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request) with ordinality c (answer, n) loop
+      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request, holds) with ordinality c (answer, n) loop
+        if holds and seq = 0 and not answer ? 'held' then
+          perform pgqueue._end_hold(true);
+        end if;
         if seq = 0 and answer ? 'live' then
           live := answer;
         else
@@ -636,21 +678,25 @@ begin
   end loop;
 end
 $$;
-comment on function pgqueue._fetch_result(pgqueue.handle) is 'Waits, then reads the result without consuming it: what it is (seq 0), then chunks of rows';
+comment on function pgqueue._fetch_result(pgqueue.handle, boolean) is
+  'Waits, then reads the result: what it is (seq 0), then chunks of rows. It is still to be consumed, with pgqueue._consume_result; if it says held, which needs may_hold, with pgqueue._end_hold';
 
-create function pgqueue._consume_result(handle pgqueue.handle)
+create function pgqueue._consume_result(handle pgqueue.handle, is_held boolean default false)
   returns void
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if is_held and pgqueue._end_hold(true) then
+    return;
+  end if;
   if not (select c.answer::boolean from pgqueue._call('consume', pgqueue._request(handle)) c (answer)) then
     raise exception 'the result of job % is gone', handle.id
       using errcode = '42704', hint = 'Another session has read it at the same time. The result of a launched job can be read once.';
   end if;
 end
 $$;
-comment on function pgqueue._consume_result(pgqueue.handle) is 'Ends a read of a result';
+comment on function pgqueue._consume_result(pgqueue.handle, boolean) is 'Ends a read of a result';
 
 create function pgqueue.result(handle pgqueue.handle)
   returns setof record
@@ -661,16 +707,19 @@ declare
   answer jsonb;
   reader text;
   old_settings jsonb;
+  is_held boolean := true;  -- maybe, until the answer says it
   is_checked boolean := false;
 begin
-  for chunk in select * from pgqueue._fetch_result(handle) f loop
+  for chunk in select * from pgqueue._fetch_result(handle, true) f loop
     if chunk.seq operator(pg_catalog.=) 0 then
       answer := chunk.answer;
+      is_held := answer operator(pg_catalog.?) 'held';
       if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
         perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
       end if;
       if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
-        perform pgqueue._consume_result(handle);
+        perform pgqueue._consume_result(handle, is_held);
+        is_held := false;
         perform pgqueue._raise_error_of(handle, answer);
       end if;
       reader := pgqueue._result_reader(answer);
@@ -679,35 +728,42 @@ begin
       -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
       continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
     end if;
-    if is_checked then
-      return query execute reader using chunk.answer, array[]::text[];
+    if chunk.seq operator(pg_catalog.=) 0 then
+      return query execute reader using null::pg_catalog.jsonb,
+        array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
     else
-      begin
-        if chunk.seq operator(pg_catalog.=) 0 then
-          return query execute reader using null::pg_catalog.jsonb,
-            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-        else
-          return query execute reader using chunk.answer, array[]::text[];
-        end if;
-      exception when datatype_mismatch then
-        begin
-          return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-        exception when datatype_mismatch then
-          raise exception using errcode = '42804', message = case
-            when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-            then 'remote query result rowtype does not match the specified FROM clause rowtype'
-            else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-            hint = pgqueue._result_hint(answer);
-        end;
-        raise;  -- a value said so, not the list
-      end;
-      is_checked := true;
+      return query execute reader using chunk.answer, array[]::text[];
     end if;
+    is_checked := true;
   end loop;
   if old_settings operator(pg_catalog.<>) '{}' then
     perform pgqueue._swap_settings(old_settings);
   end if;
-  perform pgqueue._consume_result(handle);
+  perform pgqueue._consume_result(handle, is_held);
+  is_held := false;
+exception
+  when query_canceled then
+    -- Maybe in the middle of a request, whose answer nobody has read then.
+    if is_held then
+      perform pgqueue._end_hold(false);
+    end if;
+    raise;
+  when others then
+    if is_held and answer is not null then
+      perform pgqueue._end_hold(false);
+    end if;
+    if sqlstate operator(pg_catalog.=) '42804' and reader is not null and not is_checked then
+      begin
+        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
+      exception when datatype_mismatch then
+        raise exception using errcode = '42804', message = case
+          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
+          then 'remote query result rowtype does not match the specified FROM clause rowtype'
+          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
+          hint = pgqueue._result_hint(answer);
+      end;
+    end if;
+    raise;  -- a value said so, not the list
 end
 $$;
 comment on function pgqueue.result(pgqueue.handle) is
@@ -766,9 +822,21 @@ create function pgqueue._read_result(handle pgqueue.handle)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  is_held boolean := true;
 begin
-  return query select f.seq::int, f.answer from pgqueue._fetch_result(handle) f;
-  perform pgqueue._consume_result(handle);
+  for seq, answer in select f.seq, f.answer from pgqueue._fetch_result(handle, true) f loop
+    if seq = 0 then
+      is_held := answer ? 'held';
+    end if;
+    return next;
+  end loop;
+  perform pgqueue._consume_result(handle, is_held);
+exception when query_canceled then
+  if is_held then
+    perform pgqueue._end_hold(false);
+  end if;
+  raise;
 end
 $$;
 comment on function pgqueue._read_result(pgqueue.handle) is 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
