@@ -269,7 +269,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._begin_session() IS 'Numbers this session';
 
-CREATE FUNCTION pgqueue._call(op text, request jsonb) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._call(op text, request jsonb, holds boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -283,7 +283,7 @@ begin
   select o.answer
   from pgqueue.own_key k, pgqueue._random_bigint() nonce,
        pgqueue._over_loopback(op, k.role, nonce, request::text,
-                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex')) o (answer);
+                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex'), holds) o (answer);
   if not found then
     perform pgqueue._require_enrolled();
   end if;
@@ -293,7 +293,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._call(op text, request jsonb) IS 'Asks the gate, as the role that runs, apart from the caller''s transaction';
+COMMENT ON FUNCTION pgqueue._call(op text, request jsonb, holds boolean) IS 'Asks the gate, as the role that runs, apart from the caller''s transaction. holds: see pgqueue._over_loopback';
 
 CREATE FUNCTION pgqueue._session_id() RETURNS bigint
     LANGUAGE sql
@@ -837,7 +837,11 @@ begin
   if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
-  perform pgqueue._promote(1000);
+  begun_at := clock_timestamp();
+  if exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at) then
+    -- Not without that look: starting an update that finds nothing costs much more.
+    perform pgqueue._promote(1000);
+  end if;
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
@@ -1108,11 +1112,14 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) IS 'Deletes the result of a launched job. False: somebody else has read it first';
 
-CREATE FUNCTION pgqueue._consume_result(handle pgqueue.handle) RETURNS void
+CREATE FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  if is_held and pgqueue._end_hold(true) then
+    return;
+  end if;
   if not (select c.answer::boolean from pgqueue._call('consume', pgqueue._request(handle)) c (answer)) then
     raise exception 'the result of job % is gone', handle.id
       using errcode = '42704', hint = 'Another session has read it at the same time. The result of a launched job can be read once.';
@@ -1120,7 +1127,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) IS 'Ends a read of a result';
+COMMENT ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) IS 'Ends a read of a result';
 
 CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE
@@ -1961,6 +1968,26 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._drop_runner(role oid) IS 'Drops the runner of a role';
 
+CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  name text := pgqueue._loopback_name();
+begin
+  if name is not null then
+    perform pgqueue._dblink_exec(name, case when is_done then 'commit' else 'rollback' end);
+    return true;
+  end if;
+  return false;
+exception when others then
+  perform pgqueue._close_loopback();
+  return false;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._end_hold(is_done boolean) IS 'Ends what pgqueue._over_loopback holds: it is done, or undone. False: the session at the other end is gone. Then it is undone, unless it was lost on its way back';
+
 CREATE FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2528,7 +2555,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._faulty_settings() IS 'Settings of this database and of roles that cannot be what was meant: the defaults hold';
 
-CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) RETURNS SETOF record
+CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean DEFAULT false, OUT seq bigint, OUT answer jsonb) RETURNS SETOF record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2537,12 +2564,17 @@ declare
   since timestamptz := began;
   request jsonb;
   live jsonb;
+  holds boolean := may_hold and pgqueue._setting('loopback', 'session') <> 'call';
+  asked jsonb := case when holds then pgqueue._request(handle) || '{"hold": true}' else pgqueue._request(handle) end;
 begin
   loop
     live := null;
-    request := pgqueue._with_wait(pgqueue._request(handle), began);
+    request := pgqueue._with_wait(asked, began);
     begin
-      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request) with ordinality c (answer, n) loop
+      for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request, holds) with ordinality c (answer, n) loop
+        if holds and seq = 0 and not answer ? 'held' then
+          perform pgqueue._end_hold(true);
+        end if;
         if seq = 0 and answer ? 'live' then
           live := answer;
         else
@@ -2560,7 +2592,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) IS 'Waits, then reads the result without consuming it: what it is (seq 0), then chunks of rows';
+COMMENT ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) IS 'Waits, then reads the result: what it is (seq 0), then chunks of rows. It is still to be consumed, with pgqueue._consume_result; if it says held, which needs may_hold, with pgqueue._end_hold';
 
 CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.tracked_job
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2869,7 +2901,7 @@ begin
   end if;
   case op
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
-    when 'result' then return query select * from pgqueue._result_of(role, handle);
+    when 'result' then return query select * from pgqueue._result_of(role, handle, args ? 'hold');
     when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
     when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
@@ -3001,6 +3033,40 @@ CREATE FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) RETURNS 
 END;
 
 COMMENT ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) IS 'Whether row triggers have looked at these columns in this statement';
+
+CREATE FUNCTION pgqueue._reading_settings(settings jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_strip_nulls(jsonb_build_object('DateStyle', (settings -> 'DateStyle'::text), 'IntervalStyle', (settings -> 'IntervalStyle'::text), 'TimeZone', (settings -> 'TimeZone'::text))) AS jsonb_strip_nulls;
+END;
+
+COMMENT ON FUNCTION pgqueue._reading_settings(settings jsonb) IS 'Of the settings under which a result was printed, those that its reader needs';
+
+CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
+  -- SQL is not.
+  return (
+    select jsonb_agg(c || jsonb_build_object('type', (
+             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
+             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
+             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
+    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb) IS 'The columns of a result with the names of their types';
+
+CREATE FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid, 'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices, 'columns', pgqueue._typed_columns(columns)) AS jsonb_build_object;
+END;
+
+COMMENT ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) IS 'What a result is: how the job ended, and the columns of the rows that follow';
 
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE
@@ -3991,7 +4057,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) IS 'What became of a job that was described';
 
-CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -3999,6 +4065,7 @@ declare
   name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
   -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
+    || case when holds then 'begin; ' else '' end
     || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,
               op, role, nonce, request, proof);
   is_fresh boolean := false;
@@ -4021,6 +4088,9 @@ begin
       return;
     exception when others then
       get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+      if holds then
+        perform pgqueue._end_hold(false);
+      end if;
       if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000') then
         -- The same error without the context of the other session, which says nothing to the caller.
         perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
@@ -4028,13 +4098,13 @@ begin
     end;
     -- The session at the other end is gone, or somebody opened a transaction in it or took the prepared statement away. A
     -- request is accepted once, so sending it again is safe.
-    perform pgqueue._dblink_disconnect(name);
+    perform pgqueue._close_loopback();
     name := null;
   end loop;
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) IS 'Asks the gate over the loopback of this session, and connects it first if need be';
+COMMENT ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) IS 'Asks the gate over the loopback of this session, and connects it first if need be. holds: what it does stays undone until pgqueue._end_hold, unless it raises';
 
 CREATE FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
     LANGUAGE sql
@@ -4463,9 +4533,21 @@ CREATE FUNCTION pgqueue._read_result(handle pgqueue.handle) RETURNS TABLE(seq in
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  is_held boolean := true;
 begin
-  return query select f.seq::int, f.answer from pgqueue._fetch_result(handle) f;
-  perform pgqueue._consume_result(handle);
+  for seq, answer in select f.seq, f.answer from pgqueue._fetch_result(handle, true) f loop
+    if seq = 0 then
+      is_held := answer ? 'held';
+    end if;
+    return next;
+  end loop;
+  perform pgqueue._consume_result(handle, is_held);
+exception when query_canceled then
+  if is_held then
+    perform pgqueue._end_hold(false);
+  end if;
+  raise;
 end
 $$;
 
@@ -4534,14 +4616,6 @@ CREATE FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key te
 $$;
 
 COMMENT ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) IS 'A kombu message as if it had been published there';
-
-CREATE FUNCTION pgqueue._reading_settings(settings jsonb) RETURNS jsonb
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT jsonb_strip_nulls(jsonb_build_object('DateStyle', (settings -> 'DateStyle'::text), 'IntervalStyle', (settings -> 'IntervalStyle'::text), 'TimeZone', (settings -> 'TimeZone'::text))) AS jsonb_strip_nulls;
-END;
-
-COMMENT ON FUNCTION pgqueue._reading_settings(settings jsonb) IS 'Of the settings under which a result was printed, those that its reader needs';
 
 CREATE FUNCTION pgqueue._reclaim(max_deliveries integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4907,7 +4981,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean, OUT has_error boolean, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone) IS 'pg_background_result_info';
 
-CREATE FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
+CREATE FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean DEFAULT false) RETURNS SETOF jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4919,6 +4993,7 @@ declare
   kept pgqueue.result_kept;
   running boolean;
   has_result boolean := false;
+  head record;
 begin
   if exists (select from pgqueue.message m where m.id = handle.id) then
     select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
@@ -4935,6 +5010,33 @@ begin
     return query select jsonb_build_object('live', true, 'running', running);
     return;
   end if;
+  if holds and kept = 'once' then
+    -- Who reads it holds this transaction until it was read. Not with types whose functions might use the loopback meanwhile.
+    for chunk in
+      delete from pgqueue.result r
+      where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
+        and not exists (
+          select from pgqueue.result o
+          where o.id = handle.id and o.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and o.ended_at < ended.ended_at + interval '1 h'
+            and (o.seq > 0 or exists (select from jsonb_array_elements(nullif(o.columns, 'null')) c where (c ->> 'oid')::oid >= 16384)))
+      returning r.seq, r.columns, r.rows, r.output_settings
+    loop
+      if chunk.seq < 0 then
+        notices := chunk.rows;
+      else
+        head := chunk;
+        has_result := true;
+      end if;
+    end loop;
+    if has_result then
+      delete from pgqueue.tracked_job t where t.id = handle.id;
+      return next pgqueue._head_of_result(ended, head.columns, head.output_settings, notices) || '{"held": true}';
+      if head.rows is not null then
+        return next head.rows;
+      end if;
+      return;
+    end if;
+  end if;
   for chunk in
     select r.seq, r.columns, r.rows, r.output_settings from pgqueue.result r
     where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
@@ -4947,10 +5049,7 @@ begin
       continue;
     elsif chunk.seq = 0 then
       has_result := true;
-      return next jsonb_build_object(
-        'state', ended.state, 'error', ended.error, 'command_tags', ended.command_tags, 'backend_pid', ended.backend_pid,
-        'row_count', ended.row_count, 'output_settings', pgqueue._reading_settings(chunk.output_settings), 'notices', notices,
-        'columns', pgqueue._typed_columns(chunk.columns));
+      return next pgqueue._head_of_result(ended, chunk.columns, chunk.output_settings, notices);
     end if;
     if chunk.rows is not null then
       return next chunk.rows;
@@ -4963,7 +5062,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}';
+COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}. holds: consumes it if it is small and plain, which the head then says';
 
 CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -6071,24 +6170,6 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._trigger_options(argv text[]) IS 'The options of a trigger, once its arguments are found to make sense';
 
-CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
-  -- SQL is not.
-  return (
-    select jsonb_agg(c || jsonb_build_object('type', (
-             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
-             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
-    from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb) IS 'The columns of a result with the names of their types';
-
 CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6740,16 +6821,19 @@ declare
   answer jsonb;
   reader text;
   old_settings jsonb;
+  is_held boolean := true;  -- maybe, until the answer says it
   is_checked boolean := false;
 begin
-  for chunk in select * from pgqueue._fetch_result(handle) f loop
+  for chunk in select * from pgqueue._fetch_result(handle, true) f loop
     if chunk.seq operator(pg_catalog.=) 0 then
       answer := chunk.answer;
+      is_held := answer operator(pg_catalog.?) 'held';
       if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
         perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
       end if;
       if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
-        perform pgqueue._consume_result(handle);
+        perform pgqueue._consume_result(handle, is_held);
+        is_held := false;
         perform pgqueue._raise_error_of(handle, answer);
       end if;
       reader := pgqueue._result_reader(answer);
@@ -6758,35 +6842,42 @@ begin
       -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
       continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
     end if;
-    if is_checked then
-      return query execute reader using chunk.answer, array[]::text[];
+    if chunk.seq operator(pg_catalog.=) 0 then
+      return query execute reader using null::pg_catalog.jsonb,
+        array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
     else
-      begin
-        if chunk.seq operator(pg_catalog.=) 0 then
-          return query execute reader using null::pg_catalog.jsonb,
-            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-        else
-          return query execute reader using chunk.answer, array[]::text[];
-        end if;
-      exception when datatype_mismatch then
-        begin
-          return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-        exception when datatype_mismatch then
-          raise exception using errcode = '42804', message = case
-            when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-            then 'remote query result rowtype does not match the specified FROM clause rowtype'
-            else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-            hint = pgqueue._result_hint(answer);
-        end;
-        raise;  -- a value said so, not the list
-      end;
-      is_checked := true;
+      return query execute reader using chunk.answer, array[]::text[];
     end if;
+    is_checked := true;
   end loop;
   if old_settings operator(pg_catalog.<>) '{}' then
     perform pgqueue._swap_settings(old_settings);
   end if;
-  perform pgqueue._consume_result(handle);
+  perform pgqueue._consume_result(handle, is_held);
+  is_held := false;
+exception
+  when query_canceled then
+    -- Maybe in the middle of a request, whose answer nobody has read then.
+    if is_held then
+      perform pgqueue._end_hold(false);
+    end if;
+    raise;
+  when others then
+    if is_held and answer is not null then
+      perform pgqueue._end_hold(false);
+    end if;
+    if sqlstate operator(pg_catalog.=) '42804' and reader is not null and not is_checked then
+      begin
+        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
+      exception when datatype_mismatch then
+        raise exception using errcode = '42804', message = case
+          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
+          then 'remote query result rowtype does not match the specified FROM clause rowtype'
+          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
+          hint = pgqueue._result_hint(answer);
+      end;
+    end if;
+    raise;  -- a value said so, not the list
 end
 $$;
 
@@ -7760,8 +7851,8 @@ GRANT ALL ON FUNCTION pgqueue._args_repr(args jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._begin_session() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_session() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._call(op text, request jsonb, holds boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._call(op text, request jsonb, holds boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._session_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_id() TO pgqueue_user;
@@ -7861,8 +7952,8 @@ GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tag
 
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
@@ -7941,6 +8032,9 @@ REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC
 
 REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
@@ -8005,8 +8099,8 @@ GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
 
@@ -8066,6 +8160,12 @@ GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueu
 
 REVOKE ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
@@ -8204,8 +8304,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT
 REVOKE ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) TO pgqueue_worker;
@@ -8284,8 +8384,6 @@ GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint
 
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
@@ -8336,7 +8434,7 @@ GRANT ALL ON FUNCTION pgqueue._result_hint(answer jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean, OUT has_error boolean, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint, OUT row_count bigint, OUT command_tag text, OUT completed boolean, OUT has_error boolean, OUT started_at timestamp with time zone, OUT finished_at timestamp with time zone) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb) TO pgqueue_user;
@@ -8484,8 +8582,6 @@ GRANT ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_options(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_options(argv text[]) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_user;

@@ -33,6 +33,8 @@ class Consumers:
         #: Whether channels may read ahead of their prefetch count: an event loop can see to what lies here.
         self.reads_ahead = False
         self._channels = channels
+        #: The wishes of last time, and their text: an idle worker has the same again and again.
+        self._wished: tuple[dict[str, Wish], str] = ({}, "[]")
 
     def consume(self, queues: Collection[str]) -> bool:
         """Whether any channel consumes any of these queues. From any thread."""
@@ -49,6 +51,12 @@ class Consumers:
                 queues, least = wishes.get(channel.kind, ([], room))
                 wishes[channel.kind] = Wish([*queues, *sorted(channel.queues.difference(queues))], min(least, room))
         return wishes
+
+    def demand(self, wishes: dict[str, Wish]) -> str:
+        """Return wishes as the queries that claim take them."""
+        if wishes != self._wished[0]:
+            self._wished = wishes, to_demand(wishes)
+        return self._wished[1]
 
     def is_roomy(self) -> bool:
         """Whether it is worth looking at once. Little room becomes more in a moment, while tasks end one by one."""

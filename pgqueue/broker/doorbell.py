@@ -45,11 +45,11 @@ class Doorbell:
     def answer(self) -> bool:
         """Take note that this thread looks now; return whether something was readable."""
         self._thread = threading.get_ident()
-        if not self._poll.poll(0):
-            return False
-        with contextlib.suppress(BlockingIOError):
-            self._inside.recv(4096)
-        return True
+        readable = self._poll.poll(0)
+        if any(fileno == self.filenos[1] for fileno, _event in readable):
+            with contextlib.suppress(BlockingIOError):
+                self._inside.recv(4096)
+        return bool(readable)
 
     def close(self) -> None:
         """Let go of the descriptors."""

@@ -21,12 +21,16 @@ from ..database import can_prepare, close_session, is_quiet, open_session
 from ..sql import numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import TypeAlias
+
+    from psycopg.abc import Buffer
 
     from ..database import Database, Session
 
     Rows: TypeAlias = list[tuple[Any, ...]]
+    #: Values as they are sent, their types, and whether each is text or binary.
+    _Values: TypeAlias = "tuple[Sequence[Buffer | None], tuple[int, ...], Sequence[pq.Format]]"
     #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
     Steps: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
 
@@ -56,6 +60,9 @@ class Inquiry:
         self._can_prepare = False
         #: The names of the statements that the server has planned; the types follow from the values.
         self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        #: What was asked last, and as what it was sent: a worker that is idle asks the same again and again.
+        self._asked: tuple[str, Mapping[str, object]] | None = None
+        self._sent: _Values = ((), (), ())
         self._has_news = False
         self._steps: Steps | None = None
         self._results: list[pq.abc.PGresult] = []
@@ -76,13 +83,14 @@ class Inquiry:
         try:
             session = self._open()
             text, names = numbered(name)
-            transformer = Transformer(session)
-            values = transformer.dump_sequence([params[each] for each in names], [PyFormat.AUTO] * len(names))
-            types = tuple(transformer.types or ())
+            if self._asked != (name, params):
+                self._sent = _dump(session, [params[each] for each in names])
+                self._asked = name, params
+            values, types, formats = self._sent
             if self._can_prepare:
-                session.pgconn.send_query_prepared(self._prepare(session, text, types), values, transformer.formats)
+                session.pgconn.send_query_prepared(self._prepare(session, text, types), values, formats)
             else:
-                session.pgconn.send_query_params(text, values, types, transformer.formats)
+                session.pgconn.send_query_params(text, values, types, formats)
             while session.pgconn.flush():
                 _wait_for(self._fileno, select.POLLIN | select.POLLOUT)
                 session.pgconn.consume_input()
@@ -143,6 +151,7 @@ class Inquiry:
             self._fileno = self._session.fileno()
             self._can_prepare = can_prepare(self._session)
             self._prepared.clear()
+            self._asked = None
             self._has_news = False
             self._watcher.watch(self._fileno, self._on_readable)
         return self._session
@@ -218,6 +227,12 @@ def _finish(steps: Steps, rows: Rows) -> Rows:
         made: Rows = end.value
         return made
     raise RuntimeError("the steps of an inquiry ask one question")
+
+
+def _dump(session: Session, params: list[object]) -> _Values:
+    transformer = Transformer(session)
+    values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
+    return values, tuple(transformer.types or ()), transformer.formats or ()
 
 
 def _load(session: Session, results: list[pq.abc.PGresult]) -> Rows:

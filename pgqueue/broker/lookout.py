@@ -246,9 +246,9 @@ class Lookout:
         # The tick comes first, and looks too; this is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
         if now >= self._claims.tick_at:
-            self._ask(self._claims.tick(to_demand(look.wishes), self._hear_next_due))
+            self._ask(self._claims.tick(self._consumers.demand(look.wishes), self._hear_next_due))
         elif look.wishes:
-            self._ask(self._claims.ack_and_claim(self._acks, to_demand(look.wishes)))
+            self._ask(self._claims.ack_and_claim(self._acks, self._consumers.demand(look.wishes)))
         else:
             self._take([])
 

@@ -35,7 +35,8 @@ class JobResult:
         self.columns: list[dict[str, Any]] | None = None
         self.row_count = 0
         self._is_kept = is_kept
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, prefix="pgqueue-result-")  # noqa: SIM115 - __exit__
+        #: None until there is more than one chunk, which most results are.
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
         self._rows: list[list[str | None]] = []
         self._bytes = 0
 
@@ -43,7 +44,8 @@ class JobResult:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def add(self, result: PGresult, encoding: str) -> None:
         """Take some rows, or none, of the statement's answer.
@@ -66,15 +68,23 @@ class JobResult:
 
     def chunks(self) -> Iterator[str]:
         """Give the rows back in order, as JSON arrays of arrays of text; always at least one chunk, maybe empty."""
-        if self._rows or not self._file.tell():
+        if self._file is None:
+            yield self._make_chunk()
+            return
+        if self._rows:
             self._write_chunk()
         self._file.seek(0)
         for line in self._file:
             yield line.decode()
 
     def _write_chunk(self) -> None:
-        self._file.write(json.dumps(self._rows, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        self._rows, self._bytes = [], 0
+        if self._file is None:
+            self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, prefix="pgqueue-result-")  # noqa: SIM115 - __exit__
+        self._file.write(self._make_chunk().encode() + b"\n")
+
+    def _make_chunk(self) -> str:
+        rows, self._rows, self._bytes = self._rows, [], 0
+        return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
 def _describe_column(result: PGresult, number: int, encoding: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -31,6 +32,8 @@ _HAS_PARAMETERS = re.compile(rb"\$\d")
 _TRANSACTION_MODES = frozenset({"TRANSACTION", "transaction_read_only"})
 #: A level of nesting takes two characters at least, and some 250 bytes of stack.
 _PARSED_LENGTH = 16_384
+#: Texts of jobs come again, with other parameters. So many are remembered, of so many characters at most.
+_REMEMBERED, _REMEMBERED_LENGTH = 256, 2_000
 _ENDLESS_OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]{300}")
 _TRANSACTION_CONTROL = re.compile(
     r"(begin|start|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b", re.IGNORECASE
@@ -70,7 +73,7 @@ def split(sql: str, has_several: Callable[[str], bool]) -> list[Statement]:
         JobFault: 0A000, for transaction control and for COPY from or to the client.
     """
     try:
-        return _parse(sql)
+        return list(_parse_again(sql)) if len(sql) <= _REMEMBERED_LENGTH else _parse(sql)
     except _NotUnderstood:
         pieces = _cut(sql)
     if len(pieces) == 1 or not has_several(sql):
@@ -97,6 +100,11 @@ def check_parameters(statements: list[Statement], count: int) -> None:
 
 class _NotUnderstood(Exception):
     """The parser has no answer: a syntax error, a newer grammar, too long or too deeply nested."""
+
+
+@lru_cache(_REMEMBERED)
+def _parse_again(sql: str) -> tuple[Statement, ...]:
+    return tuple(_parse(sql))
 
 
 def _parse(sql: str) -> list[Statement]:

@@ -185,3 +185,18 @@ def test_transaction_control_is_refused_behind_any_comment(comment):
     for sql in (f"{comment} commit", f"select 1; {comment}prepare transaction 'x'"):
         with pytest.raises(JobFault, match="transaction control"):
             split(sql, lambda _text: True)
+
+
+def test_a_text_that_comes_again_is_split_as_before():
+    first = split("select $1; select 2", never)
+    first.pop()
+
+    assert [statement.text.strip() for statement in split("select $1; select 2", never)] == ["select $1", "select 2"]
+
+
+def test_what_the_parser_does_not_understand_is_asked_each_time():
+    asked = []
+    for _ in range(2):
+        split("make something; and more", lambda text: asked.append(text) or False)
+
+    assert asked == ["make something; and more"] * 2

@@ -198,11 +198,6 @@ declare
   due_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the index can stop there
   promoted int;
 begin
-  -- Starting an update that finds nothing costs each claim twice as much as this look.
-  perform from pgqueue.message d where d.state = 'delayed' and d.due_at <= due_until order by d.due_at limit 1;
-  if not found then
-    return 0;
-  end if;
   update pgqueue.message m
   set state = 'ready'
   from (
@@ -324,7 +319,11 @@ begin
   if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
-  perform pgqueue._promote(1000);
+  begun_at := clock_timestamp();
+  if exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at) then
+    -- Not without that look: starting an update that finds nothing costs much more.
+    perform pgqueue._promote(1000);
+  end if;
   if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
