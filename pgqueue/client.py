@@ -105,7 +105,7 @@ class Client:
             InvalidArgument: an option is out of range.
             PgQueueError: the server refused the job, or could not be reached; nothing was launched then.
         """
-        return self._hand_in("launch_job", sql, values, params, options)
+        return self._hand_in("hand_in_job", sql, values, params, options, kept="once")
 
     def submit(
         self, sql: str, /, *values: object, params: Sequence[object] | None = None, **options: Unpack[JobOptions]
@@ -115,7 +115,7 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        return self._hand_in("submit_job", sql, values, params, options)
+        return self._hand_in("hand_in_job", sql, values, params, options, kept="none")
 
     def enqueue(
         self,

@@ -1,5 +1,7 @@
 """What is refused at the door: the SQLSTATE, and a HINT that says what to do."""
 
+import re
+
 import pytest
 
 from tests.harness.people import fetch_value, refused
@@ -216,3 +218,14 @@ def test_a_bad_queue_name_cannot_be_paused(owner, argument):
 
     assert refused(owner, f"select pgqueue.pause({value})").sqlstate == "22023"
     assert refused(owner, f"select pgqueue.resume({value})").sqlstate == "22023"
+
+
+@pytest.mark.parametrize("arguments", ["''", "null", "'select 1', priority => 10"])
+def test_a_refusal_of_an_argument_has_a_context_that_can_be_read(alice, arguments):
+    context = refused(alice, f"select pgqueue.launch({arguments})").diag.context
+
+    assert [re.search(r"pgqueue[.](\w+)", line)[1] for line in context.splitlines()] == [
+        "_check_options",
+        "_hand_in",
+        "launch",
+    ]

@@ -171,8 +171,14 @@ create function pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql t
 as $$
 declare
   handle pgqueue.handle;
+  due_at timestamptz;
 begin
-  -- What is wrong with it the gate says.
+  if sql is null or sql ~ '^\s*$'
+     or not pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability)
+  then
+    -- The gate would refuse the same, but from far away, with a long CONTEXT.
+    due_at := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  end if;
   select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
   from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,

@@ -1,6 +1,6 @@
 select id, cookie
 from pgqueue._hand_in(
-    'none',
+    %(kept)s,
     pgqueue._known_settings(%(backend_pid)s::int, %(settings)s::jsonb),
     %(sql)s,
     %(params)s::text[],
