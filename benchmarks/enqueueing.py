@@ -29,9 +29,9 @@ STATEMENTS = "array(select format('insert into sink (n) values (%%s)', g) from g
 # What a row of the queue holds, in a table with its primary key and nothing else.
 WIDE = """create table wide (
     id bigint generated always as identity primary key, cookie bigint, session_id bigint, submitter oid,
-    launched_at timestamptz default clock_timestamp(), rank bigint, queue text, sql text, settings jsonb)"""
-PLAIN_BULK = f"""insert into wide (cookie, session_id, submitter, rank, queue, sql, settings)
-    select 1, 1, 10, 1, 'default', s, '{{"search_path": "\\"$user\\", public"}}' from unnest({STATEMENTS}) s"""
+    launched_at timestamptz default clock_timestamp(), queue text, sql text, settings jsonb)"""
+PLAIN_BULK = f"""insert into wide (cookie, session_id, submitter, queue, sql, settings)
+    select 1, 1, 10, 'default', s, '{{"search_path": "\\"$user\\", public"}}' from unnest({STATEMENTS}) s"""
 
 
 def cpu_of(session: psycopg.Connection[object]) -> float:

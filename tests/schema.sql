@@ -165,7 +165,6 @@ CREATE TABLE pgqueue.message (
     top_level boolean DEFAULT false NOT NULL,
     worker_id integer,
     priority smallint DEFAULT 0 NOT NULL,
-    rank bigint GENERATED ALWAYS AS (((((9 - priority))::bigint << 58) | id)) STORED NOT NULL,
     deliveries smallint DEFAULT 0 NOT NULL,
     attempts smallint DEFAULT 0 NOT NULL,
     max_attempts smallint,
@@ -191,8 +190,6 @@ COMMENT ON COLUMN pgqueue.message.session_id IS 'The session that handed the job
 COMMENT ON COLUMN pgqueue.message.submitter IS 'Set by the server, never by the submitter: roles insert through pgqueue.outbox, which lacks this column';
 
 COMMENT ON COLUMN pgqueue.message.top_level IS 'A job that cannot run in the batch lane, as its first try has shown';
-
-COMMENT ON COLUMN pgqueue.message.rank IS 'The order within a queue: high priority first, then by id. One column, so that no other index has this order';
 
 COMMENT ON COLUMN pgqueue.message.deliveries IS 'How often it was handed to a worker';
 
@@ -904,7 +901,7 @@ begin
                                      c.timeout, c.kept, c.label) end
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
-    order by c.place, c.rank
+    order by c.place, pgqueue._rank(c.priority, c.id)
     loop
       ids := ids || id;
       return next;
@@ -3928,10 +3925,10 @@ CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_c
 begin
   if bounds is null then
     return query
-    select m.id, m.rank
+    select m.id, pgqueue._rank(m.priority, m.id)
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.rank >= first_level::bigint << 58
-    order by m.rank
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and pgqueue._rank(m.priority, m.id) >= first_level::bigint << 58
+    order by pgqueue._rank(m.priority, m.id)
     limit max_count
     for update skip locked;
   else
@@ -3940,11 +3937,12 @@ begin
     select m.id, m.rank
     from generate_series(first_level, 9) p (level)
     cross join lateral (
-      select r.id, r.rank
+      select r.id, pgqueue._rank(r.priority, r.id) as rank
       from pgqueue.message r
       where r.queue = _next_ready.queue and r.kind = _next_ready.kind and r.state = 'ready'
-        and r.rank > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58) and r.rank < (p.level + 1)::bigint << 58
-      order by r.rank
+        and pgqueue._rank(r.priority, r.id) > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58)
+        and pgqueue._rank(r.priority, r.id) < (p.level + 1)::bigint << 58
+      order by pgqueue._rank(r.priority, r.id)
       limit max_count
       for update skip locked
     ) m
@@ -4146,13 +4144,13 @@ CREATE FUNCTION pgqueue._peek(queue text, max_count integer) RETURNS TABLE(id bi
   select w.id, w.kind::text, case w.kind when 'job' then w.label else pgqueue._task_name(w.payload) end, w.state::text,
          pg_get_userbyid(w.submitter), w.priority::int, w.launched_at, w.due_at, w.deliveries::int
   from (
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by m.rank limit max_count)
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
     union all
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by m.rank limit max_count)
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
     union all
     (select m.* from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
   ) w
-  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, w.rank
+  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, pgqueue._rank(w.priority, w.id)
   limit max_count
 $$;
 
@@ -4491,7 +4489,7 @@ CREATE FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boo
   from (
     select c.queue, jsonb_object_agg(c.level, case when must_lower then c.last_rank
                                               else greatest(c.last_rank, (bounds -> c.queue ->> c.level::text)::bigint) end) as raised
-    from (select m.queue, 9 - m.priority as level, max(m.rank) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
+    from (select m.queue, 9 - m.priority as level, max(pgqueue._rank(m.priority, m.id)) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
     group by c.queue
   ) q
 $$;
@@ -4534,6 +4532,14 @@ CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
 END;
 
 COMMENT ON FUNCTION pgqueue._random_bigint() IS '64 unpredictable bits, for cookies and fencing tokens';
+
+CREATE FUNCTION pgqueue._rank(priority smallint, id bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT ((((9 - priority))::bigint << 58) | id);
+END;
+
+COMMENT ON FUNCTION pgqueue._rank(priority smallint, id bigint) IS 'The order within a queue: high priority first, then by id. One value, so that no other index has this order';
 
 CREATE FUNCTION pgqueue._read_result(handle pgqueue.handle) RETURNS TABLE(seq integer, answer jsonb)
     LANGUAGE plpgsql
@@ -6091,7 +6097,6 @@ CREATE VIEW pgqueue.inbox AS
     top_level,
     worker_id,
     priority,
-    rank,
     deliveries,
     attempts,
     max_attempts,
@@ -7302,9 +7307,11 @@ COMMENT ON VIEW pgqueue.own_seal IS 'A digest of the setting pgqueue.captured_se
 
 CREATE VIEW pgqueue.own_session_seal WITH (security_barrier='true') AS
  SELECT k.role,
-    "left"(encode(sha256(convert_to(concat(k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text, ARRAY( SELECT current_setting(n.n, true) AS current_setting
-           FROM unnest(pgqueue._inheritable_names()) n(n)), ARRAY( SELECT current_setting(n.n, true) AS current_setting
-           FROM string_to_table(split_part(kept.text, chr(30), 2), ','::text) n(n))), 'UTF8'::name)), 'hex'::text), 32) AS seal
+    "left"(encode(sha256(convert_to(concat(k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text, ARRAY( SELECT current_setting(unnest(pgqueue._inheritable_names()), true) AS current_setting),
+        CASE
+            WHEN (split_part(kept.text, chr(30), 2) <> ''::text) THEN ARRAY( SELECT current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ','::text)), true) AS current_setting)
+            ELSE NULL::text[]
+        END), 'UTF8'::name)), 'hex'::text), 32) AS seal
    FROM pgqueue.role_key k,
     current_setting('pgqueue.session_settings'::text, true) kept(text)
   WHERE (k.role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
@@ -7319,13 +7326,13 @@ CREATE VIEW pgqueue.own_session WITH (security_barrier='true') AS
 COMMENT ON VIEW pgqueue.own_session IS 'What was captured of this session''s settings. No row: nothing yet, or a setting has another value now, or somebody else''s word was put in its place';
 
 CREATE VIEW pgqueue.own_settings WITH (security_barrier='true') AS
- SELECT ((captured || jsonb_build_object('search_path', current_setting('search_path'::text))) ||
+ SELECT (((split_part(current_setting('pgqueue.session_settings'::text, true), chr(30), 1))::jsonb || jsonb_build_object('search_path', current_setting('search_path'::text))) ||
         CASE
             WHEN (current_setting('pgqueue.worker_timeout'::text, true) <> ''::text) THEN jsonb_build_object('pgqueue.worker_timeout', current_setting('pgqueue.worker_timeout'::text, true))
             ELSE '{}'::jsonb
         END) AS settings
-   FROM pgqueue.own_session s
-  WHERE (COALESCE(current_setting('pgqueue.inherit'::text, true), ''::text) = ''::text);
+   FROM pgqueue.own_session_seal s
+  WHERE ((seal = current_setting('pgqueue.session_seal'::text, true)) AND (COALESCE(current_setting('pgqueue.inherit'::text, true), ''::text) = ''::text));
 
 COMMENT ON VIEW pgqueue.own_settings IS 'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
 
@@ -7710,7 +7717,7 @@ CREATE INDEX message_expiry ON pgqueue.message USING btree (expires_at) WHERE ((
 
 COMMENT ON INDEX pgqueue.message_expiry IS 'pgqueue._expire_messages: tasks that nobody took in time';
 
-CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, rank) WHERE (state = 'ready'::pgqueue.message_state);
+CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, (((((9 - priority))::bigint << 58) | id))) WHERE (state = 'ready'::pgqueue.message_state);
 
 COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
 
@@ -8382,6 +8389,8 @@ GRANT ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) TO pgqueu
 
 REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._rank(priority smallint, id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;

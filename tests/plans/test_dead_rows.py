@@ -76,7 +76,8 @@ def test_what_comes_back_below_the_bounds_waits_for_the_next_look_at_everything(
     session = crowd.explained.session
     session.execute("begin")
     first, rank = fetch_one(
-        session, "select id, rank from pgqueue.message where queue = 'busy' and state = 'ready' order by rank limit 1"
+        session,
+        "select id, pgqueue._rank(priority, id) from pgqueue.message where queue = 'busy' and state = 'ready' order by 2 limit 1",
     )
     session.execute(
         "select set_config('pgqueue.claim_memory', %s, true)",

@@ -12,7 +12,7 @@ from tests.plans.explained import plan_of
 CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
 CLAIM_STATEMENT = "with wanted as"
 # Of a session whose claims are dear it is the second of two, which looks above its bounds.
-READY_STATEMENT = "select m.id, m.rank from"
+READY_STATEMENT = "select m.id, pgqueue._rank(m.priority, m.id) from"
 # Whether there is anything at all.
 FIRST_LOOK = "memory is null and not exists"
 

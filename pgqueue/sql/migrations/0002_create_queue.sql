@@ -96,7 +96,6 @@ create table pgqueue.message (
   top_level boolean not null default false,
   worker_id int,
   priority smallint not null default 0,
-  rank bigint not null generated always as ((9 - priority)::bigint << 58 | id) stored,
   deliveries smallint not null default 0,
   attempts smallint not null default 0,
   max_attempts smallint,
@@ -118,10 +117,20 @@ comment on column pgqueue.message.token is 'The fencing token of the current cla
 comment on column pgqueue.message.deliveries is 'How often it was handed to a worker';
 comment on column pgqueue.message.attempts is 'How often a job ran and failed';
 comment on column pgqueue.message.top_level is 'A job that cannot run in the batch lane, as its first try has shown';
-comment on column pgqueue.message.rank is 'The order within a queue: high priority first, then by id. One column, so that no other index has this order';
 comment on column pgqueue.message.session_id is 'The session that handed the job in, for pgqueue.stats';
 
-create index message_ready on pgqueue.message (queue, kind, rank) where state = 'ready';
+create function pgqueue._rank(priority smallint, id bigint)
+  returns bigint
+  language sql immutable
+begin atomic
+  select (9 - priority)::bigint << 58 | id;
+end;
+comment on function pgqueue._rank(smallint, bigint) is
+  'The order within a queue: high priority first, then by id. One value, so that no other index has this order';
+
+-- Over the expression and not a call: whoever inserts would have to be allowed to call it. A generated column cost each INSERT of one
+-- row 2.7 µs, a sixth of it.
+create index message_ready on pgqueue.message (queue, kind, ((9 - priority)::bigint << 58 | id)) where state = 'ready';
 comment on index pgqueue.message_ready is 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
 create index message_delayed on pgqueue.message (due_at) where state = 'delayed';
 comment on index pgqueue.message_delayed is 'pgqueue._promote: what has become due';

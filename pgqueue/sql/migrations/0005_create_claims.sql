@@ -224,10 +224,10 @@ as $$
 begin
   if bounds is null then
     return query
-    select m.id, m.rank
+    select m.id, pgqueue._rank(m.priority, m.id)
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.rank >= first_level::bigint << 58
-    order by m.rank
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and pgqueue._rank(m.priority, m.id) >= first_level::bigint << 58
+    order by pgqueue._rank(m.priority, m.id)
     limit max_count
     for update skip locked;
   else
@@ -236,11 +236,12 @@ begin
     select m.id, m.rank
     from generate_series(first_level, 9) p (level)
     cross join lateral (
-      select r.id, r.rank
+      select r.id, pgqueue._rank(r.priority, r.id) as rank
       from pgqueue.message r
       where r.queue = _next_ready.queue and r.kind = _next_ready.kind and r.state = 'ready'
-        and r.rank > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58) and r.rank < (p.level + 1)::bigint << 58
-      order by r.rank
+        and pgqueue._rank(r.priority, r.id) > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58)
+        and pgqueue._rank(r.priority, r.id) < (p.level + 1)::bigint << 58
+      order by pgqueue._rank(r.priority, r.id)
       limit max_count
       for update skip locked
     ) m
@@ -283,7 +284,7 @@ as $$
   from (
     select c.queue, jsonb_object_agg(c.level, case when must_lower then c.last_rank
                                               else greatest(c.last_rank, (bounds -> c.queue ->> c.level::text)::bigint) end) as raised
-    from (select m.queue, 9 - m.priority as level, max(m.rank) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
+    from (select m.queue, 9 - m.priority as level, max(pgqueue._rank(m.priority, m.id)) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
     group by c.queue
   ) q
 $$;
@@ -386,7 +387,7 @@ begin
                                      c.timeout, c.kept, c.label) end
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
-    order by c.place, c.rank
+    order by c.place, pgqueue._rank(c.priority, c.id)
     loop
       ids := ids || id;
       return next;

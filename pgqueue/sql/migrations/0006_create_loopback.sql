@@ -49,8 +49,9 @@ create view pgqueue.own_session_seal with (security_barrier) as
   -- One session's seal is worth nothing in another.
   select k.role, left(encode(sha256(convert_to(concat(
       k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text,
-      array(select current_setting(n, true) from unnest(pgqueue._inheritable_names()) n),
-      array(select current_setting(n, true) from string_to_table(split_part(kept.text, chr(30), 2), ',') n)), 'UTF8')), 'hex'), 32) as seal
+      array(select current_setting(unnest(pgqueue._inheritable_names()), true)),
+      case when split_part(kept.text, chr(30), 2) <> ''
+        then array(select current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ',')), true)) end), 'UTF8')), 'hex'), 32) as seal
   from pgqueue.role_key k, current_setting('pgqueue.session_settings', true) kept (text)
   where k.role = quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.own_session_seal is
@@ -64,11 +65,12 @@ comment on view pgqueue.own_session is
   'What was captured of this session''s settings. No row: nothing yet, or a setting has another value now, or somebody else''s word was put in its place';
 
 create view pgqueue.own_settings with (security_barrier) as
-  select s.captured || jsonb_build_object('search_path', current_setting('search_path'))
+  -- Not over pgqueue.own_session: a view more would cost each call something.
+  select split_part(current_setting('pgqueue.session_settings', true), chr(30), 1)::jsonb || jsonb_build_object('search_path', current_setting('search_path'))
     || case when current_setting('pgqueue.worker_timeout', true) <> ''
          then jsonb_build_object('pgqueue.worker_timeout', current_setting('pgqueue.worker_timeout', true)) else '{}' end as settings
-  from pgqueue.own_session s
-  where coalesce(current_setting('pgqueue.inherit', true), '') = '';
+  from pgqueue.own_session_seal s
+  where s.seal = current_setting('pgqueue.session_seal', true) and coalesce(current_setting('pgqueue.inherit', true), '') = '';
 comment on view pgqueue.own_settings is
   'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
 

@@ -149,13 +149,13 @@ as $$
   select w.id, w.kind::text, case w.kind when 'job' then w.label else pgqueue._task_name(w.payload) end, w.state::text,
          pg_get_userbyid(w.submitter), w.priority::int, w.launched_at, w.due_at, w.deliveries::int
   from (
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by m.rank limit max_count)
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
     union all
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by m.rank limit max_count)
+    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
     union all
     (select m.* from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
   ) w
-  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, w.rank
+  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, pgqueue._rank(w.priority, w.id)
   limit max_count
 $$;
 comment on function pgqueue._peek(text, int) is
