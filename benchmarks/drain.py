@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.figure import Figure, compare
-from benchmarks.setting import Setting, one_row, wait_until_done
+from benchmarks.setting import NOTHING_LEFT, Setting, one_row, wait_until_done
 from tests.harness.database import Database
 
 CLIENTS = 8
@@ -42,10 +42,10 @@ def preload(db: Database, count: int) -> None:
     db.execute("checkpoint")
 
 
-def drain(db: Database) -> Drained:
-    """Let the worker have the queue, and wait until it is empty."""
+def drain(db: Database, is_over: str = NOTHING_LEFT) -> Drained:
+    """Let the worker have the queue, and wait until it is empty, or until `is_over` says so."""
     db.execute("select pgqueue.resume('default')")
-    wait_until_done(db)
+    wait_until_done(db, is_over=is_over)
     done, took = one_row(db, SPAN)
     (tenths,) = one_row(db, TENTHS)
     return Drained((done - 1) / took, tenths)

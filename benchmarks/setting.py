@@ -108,12 +108,15 @@ def setting(
         yield Setting(server, repeat, scale, tuple(worker_options) or ("--concurrency=1", "--executors=8"), flush_ms)
 
 
-def wait_until_done(db: Database, *, timeout: float = 3600) -> None:
-    """Return when no message is left."""
+NOTHING_LEFT = "select not exists(select from pgqueue.message)"
+
+
+def wait_until_done(db: Database, *, is_over: str = NOTHING_LEFT, timeout: float = 3600) -> None:
+    """Return when no message is left, or when `is_over` says so. One session asks: a new one for each look would be load."""
     with db.connect() as session:
 
         def is_done() -> bool:
-            row = session.execute("select not exists(select from pgqueue.message)").fetchone()
+            row = session.execute(is_over).fetchone()
             assert row is not None
             return bool(row[0])
 
