@@ -66,6 +66,10 @@ class Consumers:
             if channel.queues
         )
 
+    def are_executors_busy(self) -> bool:
+        """Whether the SQL lane has jobs enough for a while: more than half of those that it wants."""
+        return any(channel.kind == "batch" and channel.queues and not channel.qos.is_roomy() for channel in self._channels)
+
     def has_next(self) -> bool:
         """Whether `next` has something to do."""
         return len(self.backlog) > 0 and self.backlog.has_one_for(self._is_wanted)

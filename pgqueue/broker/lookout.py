@@ -233,7 +233,11 @@ class Lookout:
         look_at = min(self._claims.tick_at, self._fallback_at)
         if wanted:
             due_at = self._pace.due_at(is_awake=wanted != self._asleep)
-            look_at = min(look_at, due_at if self._consumers.is_roomy() else max(due_at, self._found_at + patience))
+            if not self._consumers.is_roomy():
+                # Jobs come by the hundred: each look costs as much as a dozen of them, also one for tasks beside them.
+                wait = AHEAD_SECONDS if self._consumers.are_executors_busy() else patience
+                due_at = max(due_at, self._found_at + wait)
+            look_at = min(look_at, due_at)
         return look_at, self._acks.due_at + patience - GATHER_SECONDS
 
     def _begin(self, now: float, look: _Look) -> None:
