@@ -2656,10 +2656,12 @@ CREATE FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint, w
 declare
   said pgqueue.activity;
 begin
-  -- Only jobs that took a while have been noted as running.
-  delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
-  if said.token <> _finish_job.token then
-    said := null;
+  -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
+  if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
+    delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
+    if said.token <> _finish_job.token then
+      said := null;
+    end if;
   end if;
   with gone as (
     delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token
@@ -3719,6 +3721,7 @@ begin
     declare
       job record := pgqueue_run.take_%1$s(id, token, lock_key);
       row_count bigint := -1;
+      is_set boolean;
     begin
       if job.sql is null then
         return null;
@@ -3727,9 +3730,13 @@ begin
       -- what the job names, nor the quotes in its text for something else.
       discard temp;
       deallocate all;
-      perform pg_catalog.set_config(s.key, s.value, true)
-      from pg_catalog.jsonb_each_text(pg_catalog.jsonb_build_object(
-        'pgqueue.job_id', id, 'standard_conforming_strings', 'on', 'search_path', 'pg_catalog, pg_temp') operator(pg_catalog.||) job.settings) s;
+      -- An expression for what every job has, and a query, which costs three times that, for other settings only.
+      is_set := pg_catalog.concat(
+        pg_catalog.set_config('pgqueue.job_id', id::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
+        pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
+      if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
+        perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
+      end if;
       if job.params is null then
         execute job.sql;
         get diagnostics row_count = row_count;

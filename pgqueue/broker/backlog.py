@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ class Source(NamedTuple):
 
     kind: str
     queue: str
+
+
+_source_of = attrgetter("kind", "queue")
 
 
 class Claimed(NamedTuple):
@@ -51,8 +56,8 @@ class Backlog:
 
     def add(self, messages: Iterable[Claimed], now: float) -> None:
         """Keep messages that were claimed now."""
-        for claimed in messages:
-            self._waiting.setdefault(Source(claimed.kind, claimed.queue), deque()).append((now, claimed))
+        for source, together in groupby(messages, key=_source_of):
+            self._waiting.setdefault(Source(*source), deque()).extend([(now, claimed) for claimed in together])
 
     def count(self, kind: str, queues: Collection[str]) -> int:
         """Return how many messages of these queues are here."""

@@ -53,8 +53,8 @@ class Channel(virtual.Channel):
     do_restore = False
     #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
     kind = "task"
-    #: Of kind 'batch': takes jobs, of which kombu makes no messages.
-    on_jobs: Callable[[Sequence[Claimed]], None] | None = None
+    #: Of kind 'batch': takes jobs, of which kombu makes no messages, and their delivery tags.
+    on_jobs: Callable[[Sequence[Claimed], Sequence[str]], None] | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
@@ -220,10 +220,10 @@ class Channel(virtual.Channel):
 
     def deliver_jobs(self, jobs: Sequence[Claimed]) -> Subscription:
         """Hand jobs of one queue to `on_jobs`, and return the consumer of that queue."""
-        for claimed in jobs:
-            self.qos.append(None, claimed.delivery_tag)
+        tags = [claimed.delivery_tag for claimed in jobs]
+        self.qos.append_jobs(tags)
         if self.on_jobs is not None:
-            self.on_jobs(jobs)
+            self.on_jobs(jobs, tags)
         return self._subscription(jobs[0].queue)
 
     def _subscription(self, queue: str) -> Subscription:
@@ -344,8 +344,7 @@ class Channel(virtual.Channel):
     def _forget(self, *delivery_tags: str) -> bool:
         """Take messages out of the count; return whether there is room now, or much room, where there was none."""
         had_room, was_roomy = self.qos.can_consume(), self.qos.is_roomy()
-        for tag in delivery_tags:
-            self.qos.ack(tag)
+        self.qos.ack(*delivery_tags)
         return (not had_room and self.qos.can_consume()) or (not was_roomy and self.qos.is_roomy())
 
     def _send_ack(self, delivery_tag: str, makes_room: bool) -> None:

@@ -13,6 +13,8 @@ from kombu.transport import virtual
 from .appetite import Appetite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .channel import Channel
 
 
@@ -52,10 +54,13 @@ class QoS(virtual.QoS):
         """Count a message as delivered. Its tag is kept, the message is not."""
         self._delivered[delivery_tag] = None
 
-    def ack(self, delivery_tag: str) -> None:
-        """Count a message as settled."""
-        if self._delivered.pop(delivery_tag, self) is None:
-            self.appetite.settled += 1
+    def append_jobs(self, delivery_tags: Iterable[str]) -> None:
+        """Count jobs as delivered."""
+        self._delivered.update(dict.fromkeys(delivery_tags))
+
+    def ack(self, *delivery_tags: str) -> None:
+        """Count messages as settled."""
+        self.appetite.settled += sum([self._delivered.pop(tag, self) is None for tag in delivery_tags])
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Count a message as settled."""

@@ -54,10 +54,6 @@ class Claimed(Protocol):
     #: The number of its role, or what else the top-level lane needs of it, as JSON.
     document: str
 
-    @property
-    def delivery_tag(self) -> str:
-        """What the broker knows it by."""
-
 
 class JobLane(bootsteps.StartStopStep):
     """Started after the step that consumes tasks, stopped before it."""
@@ -98,9 +94,8 @@ class JobLane(bootsteps.StartStopStep):
         self._channel.kind = "batch"
         self._channel.on_jobs = self._take_jobs
         self._channel.basic_qos(0, self.pool.wanted, False)
-        for tag in self._tags:
-            # A job that runs since before the connection was lost takes one of the places.
-            self._channel.qos.append(None, tag)
+        # A job that runs since before the connection was lost takes one of the places.
+        self._channel.qos.append_jobs(self._tags)
         consumer.connection.transport.on_control(self.pool.orders.look_soon)
         self._jobs = Consumer(self._channel, accept=["json"], auto_declare=False)
         for queue in consumer.task_consumer.queues:
@@ -187,10 +182,10 @@ class JobLane(bootsteps.StartStopStep):
         # The transport registers the worker, and with it how many jobs it runs: also on connections to come.
         conf.broker_transport_options = {**conf.broker_transport_options, "executors": self._registered_size}
 
-    def _take_jobs(self, jobs: Sequence[Claimed]) -> None:
-        self._tags.update(claimed.delivery_tag for claimed in jobs)
+    def _take_jobs(self, jobs: Sequence[Claimed], tags: Sequence[str]) -> None:
+        self._tags.update(tags)
         if self.pool is not None:
-            self.pool.submit([to_job(claimed) for claimed in jobs])
+            self.pool.submit(list(map(to_job, jobs, tags)))
 
     def _settle(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Free the place of a job of the top-level lane, and tell of its end."""
@@ -217,10 +212,10 @@ class JobLane(bootsteps.StartStopStep):
             self._announcer.tell([*retried, *ended] if retried else ended)
 
     def _free(self, jobs: Iterable[BatchJob | ClaimedJob], settle: Callable[[Sequence[str]], None] | None) -> None:
-        tags = [job.delivery_tag for job in jobs if job.delivery_tag in self._tags]
-        self._tags.difference_update(tags)
+        tags = self._tags.intersection([job.delivery_tag for job in jobs])
+        self._tags -= tags
         if settle is not None:
-            settle(tags)
+            settle(list(tags))
 
     def _count(self, jobs: Sequence[BatchJob | ClaimedJob]) -> None:
         state.total_count[TASK_NAME] += len(jobs)
@@ -268,12 +263,12 @@ def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
     return consumer.controller.concurrency, consumer.controller.concurrency
 
 
-def to_job(claimed: Claimed) -> BatchJob | ClaimedJob:
+def to_job(claimed: Claimed, delivery_tag: str) -> BatchJob | ClaimedJob:
     """Read what was claimed: a role's number stands for a job that the server reads itself."""
-    told = json.loads(claimed.document)
-    if isinstance(told, int):
-        return BatchJob(claimed.id, claimed.token, told, claimed.delivery_tag)
-    return ClaimedJob.from_document(told)
+    document = claimed.document
+    if document.isdigit():
+        return BatchJob(claimed.id, claimed.token, int(document), delivery_tag)
+    return ClaimedJob.from_document(json.loads(document))
 
 
 def _make_dispatcher(consumer: Any) -> Any:

@@ -163,7 +163,7 @@ class ExecutorPool:
     def end_chunk(self, chunk: Chunk) -> None:
         """Report that a chunk is done with. Called in the executor's thread."""
         self._depth.learn(len(chunk.jobs), chunk.seconds)
-        ours = [job for job in chunk.jobs if job.id not in chunk.released]
+        ours = [job for job in chunk.jobs if job.id not in chunk.released] if chunk.released else chunk.jobs
         self._report(lambda: self._on_batch(ours, chunk))
 
     @property

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import capabilities, generators, pq, sql
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ..database import close_session, is_quiet, open_session
-from ..sql import query
+from ..sql import numbered, query
 from .fault import ConnectionLost, JobFault
 from .result import HAS_ROWS
 
@@ -111,14 +112,23 @@ class Session:
         return self.call_together((name, params))
 
     def call_named(self, name: str, names: Mapping[str, str], **params: object) -> None:
-        """Run one named query in which {placeholders} stand for names of the database.
+        """Run one named query in which {placeholders} stand for names of the database. It is prepared nowhere.
 
         Raises:
             ConnectionLost, psycopg.Error: as `call`.
         """
-        text = sql.SQL(query(name)).format(**{place: sql.Identifier(name) for place, name in names.items()})
+        text, order = numbered(name)
+        for place, each in names.items():
+            text = text.replace(b"{%s}" % place.encode(), sql.Identifier(each).as_bytes(self._connection))
+        # No cursor, which takes the client as long as the call of a small function takes the server.
+        transformer = Transformer(self._connection)
+        values = transformer.dump_sequence([params[each] for each in order], [PyFormat.AUTO] * len(order))
+        pgconn = self._connection.pgconn
         try:
-            self._connection.execute(text, params)
+            pgconn.send_query_params(text, values, transformer.types, transformer.formats)
+            for result in self._connection.wait(generators.execute(pgconn)):
+                if result.status in _ERRORS:
+                    raise psycopg.errors.error_from_result(result, encoding=self.encoding)
         except psycopg.Error as error:
             self._raise_if_lost(error)
             raise
