@@ -5012,6 +5012,7 @@ declare
   kept pgqueue.result_kept;
   running boolean;
   has_result boolean := false;
+  is_detached boolean;
   head record;
 begin
   if exists (select from pgqueue.message m where m.id = handle.id) then
@@ -5029,7 +5030,9 @@ begin
     return query select jsonb_build_object('live', true, 'running', running);
     return;
   end if;
-  if holds and kept = 'once' then
+  -- A detach stands until upkeep if it came while the job was about to commit.
+  is_detached := exists (select from pgqueue.request q where q.id = handle.id and q.kind = 'detach');
+  if holds and kept = 'once' and not is_detached then
     -- Who reads it holds this transaction until it was read. Not with types whose functions might use the loopback meanwhile.
     for chunk in
       delete from pgqueue.result r
@@ -5060,8 +5063,7 @@ begin
   for chunk in
     select r.seq, r.columns, r.rows, r.output_settings from pgqueue.result r
     where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
-      -- It stands until upkeep if it came while the job was about to commit.
-      and not exists (select from pgqueue.request q where q.id = handle.id and q.kind = 'detach')
+      and not is_detached
     order by r.seq
   loop
     if chunk.seq < 0 then
