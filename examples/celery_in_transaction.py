@@ -41,7 +41,7 @@ def main() -> None:
 
     with Session(engine) as session:
         session.add(Parcel(id=1, address="nowhere"))
-        never = print_label.apply_async([1], connection=pgqueue.in_transaction(session))
+        never = print_label.apply_async([1], connection=session)
         session.rollback()
 
     with Session(engine) as session, pgqueue.in_transaction(session):

@@ -1,4 +1,4 @@
-"""Makes `pgqueue://` known: to kombu for every program, to Celery's worker for its neighbour protocols.
+"""Makes `pgqueue://` known: to kombu for every program, to Celery for its `connection=` and its neighbour protocols.
 
 kombu has no entry point for transports, but it loads those of the group `kombu.serializers` when it is imported, and
 wants a serializer in return. So this module is loaded early, inside kombu's own import: it must import next to nothing.
@@ -7,8 +7,14 @@ wants a serializer in return. So this module is loaded early, inside kombu's own
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from kombu.transport import TRANSPORT_ALIASES
+
+from .after_import import after_import
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 #: What kombu registers as the serializer `pgqueue`: a name and a content type, with neither encoder nor decoder.
 serializer = (None, None, "application/x-pgqueue", "utf-8")
@@ -19,6 +25,14 @@ DRIVER_TYPE = "pgqueue"
 def register_transport() -> None:
     """Let kombu find the transport for `pgqueue://`."""
     TRANSPORT_ALIASES[DRIVER_TYPE] = "pgqueue.broker:Transport"
+
+
+def take_callers_connections(celery_app_amqp: ModuleType) -> None:
+    """Let what Celery sends with `connection=` be part of the transaction of that connection, whosever it is."""
+    if hasattr(celery_app_amqp, "AMQP"):
+        from .callers_producer import CallersProducer
+
+        celery_app_amqp.AMQP.Producer = CallersProducer
 
 
 def join_neighbours(with_gossip: bool) -> None:
@@ -35,3 +49,4 @@ def join_neighbours(with_gossip: bool) -> None:
 
 
 register_transport()
+after_import("celery.app.amqp", take_callers_connections)

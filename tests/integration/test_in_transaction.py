@@ -139,6 +139,49 @@ def test_one_call_can_be_given_the_transaction(
     assert sorted(waiting(db)) == [*sent, "fail"]
 
 
+@pytest.mark.parametrize(("end", "sent"), [("commit", ["add", "add", "elsewhere"]), ("rollback", [])])
+def test_celery_takes_the_connection_itself(
+    db: Database, app: Celery, transaction: Transaction, end: str, sent: list[str]
+) -> None:
+    app.tasks["add"].apply_async([1], connection=transaction.given)
+    group([app.tasks["add"].s(2)]).apply_async(connection=transaction.given)
+    app.send_task("elsewhere", countdown=60, connection=transaction.given)
+
+    assert waiting(db) == []
+    getattr(transaction, end)()
+    assert waiting(db) == sent
+
+
+def test_a_program_that_never_heard_of_pgqueue_may_give_its_connection(db: Database) -> None:
+    program = (
+        "import sys, psycopg, celery\n"
+        "app = celery.Celery(broker=sys.argv[1])\n"
+        "with psycopg.connect(sys.argv[2]) as connection:\n"
+        "    app.send_task('add', connection=connection)\n"
+        "    connection.rollback()\n"
+        "    app.send_task('fail', connection=connection)\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program, db.url, db.dsn], check=True, timeout=60)
+
+    assert waiting(db) == ["fail"]
+
+
+def test_a_connection_of_any_other_kind_is_refused_with_what_is_taken(app: Celery) -> None:
+    with pytest.raises(
+        TypeError, match=r"psycopg\.Connection, SQLAlchemy's Connection or Session .*not builtins\.object"
+    ):
+        app.tasks["add"].apply_async([1], connection=object())
+
+
+def test_connections_and_channels_of_kombu_are_what_they_were_to_celery(db: Database, app: Celery) -> None:
+    with app.connection_for_write() as connection:
+        app.tasks["add"].apply_async([1], connection=connection)
+        app.amqp.Producer(connection.default_channel).publish({}, routing_key="q", headers={"task": "by hand"})
+
+    assert waiting(db) == ["add", "by hand"]
+
+
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_canvas_is_sent_as_a_whole(db: Database, app: Celery, end: str) -> None:
     add, total = app.tasks["add"], app.tasks["total"]
