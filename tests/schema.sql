@@ -827,6 +827,7 @@ declare
   ids bigint[] := '{}';
   -- Now and then those get a turn who would wait for ever behind higher priorities.
   is_generous boolean := random() < 0.1;
+  has_passed_some boolean := false;
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
   -- decides otherwise.
@@ -853,7 +854,7 @@ begin
   end if;
   loop
     begun_at := clock_timestamp();
-    for id, token, queue, earlier_deliveries, message in
+    for id, token, queue, earlier_deliveries, message, has_passed_some in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
       select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
@@ -898,7 +899,8 @@ begin
            when _claim.kind = 'batch' then pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout,
                                                                  c.kept, c.label)
            else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
-                                     c.timeout, c.kept, c.label) end
+                                     c.timeout, c.kept, c.label) end,
+           (select count(*) from candidate) > (select count(*) from picked)
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
     order by c.place, pgqueue._rank(c.priority, c.id)
@@ -906,6 +908,11 @@ begin
       ids := ids || id;
       return next;
     end loop;
+    if has_passed_some then
+      -- What this has locked and leaves to others, a worker that looked meanwhile and went to sleep did not see.
+      perform pgqueue._wake(u.name) from unnest(_claim.queues) u (name)
+      where exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = u.name);
+    end if;
     -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
     continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
     exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;

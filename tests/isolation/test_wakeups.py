@@ -312,3 +312,39 @@ def test_the_locks_of_an_ended_worker_are_free(db, alice, owner, worker):
 
     assert ear.heard() == ["sleep again"]
     assert second.fall_asleep() is True
+
+
+@pytest.mark.parametrize("order", [["lock", "take", "claim"], ["take", "lock", "claim"]])
+def test_what_a_claim_locks_and_leaves_is_not_lost_on_who_falls_asleep_meanwhile(db, alice, owner, worker, order):
+    for queue in ("a", "b"):
+        alice.execute("select pgqueue.enqueue('select 1', queue => %s)", [queue])
+    neighbour = Claimant(db, "w2")
+    ear = Ear(worker, owner, "a", "b")
+
+    with neighbour.session.transaction():
+        for step in order:
+            if step == "lock":
+                is_asleep = worker.fall_asleep("a", "b")
+            elif step == "take":
+                # One of two queues: the other's first message is locked until the commit.
+                [taken] = neighbour.claim("a", "b", max_count=1)
+            else:
+                assert worker.claim("a", "b") == []
+
+    assert not is_asleep or "" in ear.heard()
+    [left] = worker.claim("a", "b")
+    assert {taken.queue, left.queue} == {"a", "b"}
+
+
+def test_a_claim_that_leaves_nothing_behind_notifies_nobody(db, alice, owner, worker):
+    for _ in range(2):
+        alice.execute("select pgqueue.enqueue('select 1')")
+    neighbour = Claimant(db, "w2")
+    ear = Ear(worker, owner)
+    worker.fall_asleep()
+
+    for _ in range(2):
+        # It may be generous, and then look for what has waited for long; there is none.
+        [_job] = neighbour.claim(max_count=1)
+
+    assert ear.heard() == []
