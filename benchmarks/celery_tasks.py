@@ -1,4 +1,4 @@
-"""Celery tasks that do nothing, results ignored and stored, in the better of two pools: beside RabbitMQ where it is installed.
+"""Celery tasks that do nothing, results ignored and stored, in the best of three pools: beside RabbitMQ where it is installed.
 
 `python -m benchmarks.celery_noop` has all brokers and pools.
 """
@@ -35,9 +35,9 @@ def compare_brokers(setting: Setting, folder: Path, brokers: dict[str, tuple[str
     count = setting.count(TASKS)
     rates: dict[str, dict[str, list[float]]] = {name: {} for name in brokers}
     for _ in range(setting.repeat):
-        for pool in ("prefork", "solo"):
+        for pool in POOLS:
             for name, (broker, backend) in brokers.items():
-                _published, rate = measure(folder, broker, backend if is_stored else "", POOLS[pool], count)
+                rate = measure(folder, broker, backend if is_stored else "", POOLS[pool], count)
                 rates[name].setdefault(pool, []).append(rate)
     best = {name: max(pools.items(), key=lambda each: median(each[1])) for name, pools in rates.items()}
     what = f"Celery no-op tasks, results {'stored' if is_stored else 'ignored'} ({best['pgqueue'][0]})"

@@ -46,7 +46,7 @@ class Rounds:
     def __init__(self, transport: Drained, hub: Any, filenos: Sequence[int]) -> None:
         self._transport = transport
         self._hub = hub
-        self._filenos = set[int]()
+        self._watched: dict[int, Callable[[], None]] = {}
         self._timer: Any = None
         self._timer_at = math.inf
         for fileno in filenos:
@@ -57,18 +57,19 @@ class Rounds:
         """Leave the hub."""
         self._hub.on_tick.discard(self._round)
         self._drop_timer()
-        for fileno in tuple(self._filenos):
+        for fileno in tuple(self._watched):
             self.unwatch(fileno)
 
     def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
         """Call back and go round when this is readable. What has arrived is read in the round."""
-        self._filenos.add(fileno)
+        self._watched[fileno] = on_readable
         self._hub.add_reader(fileno, on_readable)
 
     def unwatch(self, fileno: int) -> None:
         """Forget a descriptor that is closed, or will be. Harmless to repeat."""
-        if fileno in self._filenos:
-            self._filenos.discard(fileno)
+        on_readable = self._watched.pop(fileno, None)
+        # A presence that is lost is closed in whatever thread noticed it: the number may be another's by now.
+        if on_readable is not None and (self._hub.readers.get(fileno) or (None,))[0] is on_readable:
             self._hub.remove_reader(fileno)
 
     def _round(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,22 @@ def test_a_tasks_page_shows_when_it_was_sent_received_and_started(site: Site, pa
         expect(shown).to_contain_text("20")  # the date, not a dash
     expect(page.locator("body")).to_contain_text("('from SQL',)")
     save_screenshot(page, "flower-celery-task")
+
+
+def test_who_sends_tasks_is_no_worker(site: Site) -> None:
+    site.app.conf.task_send_sent_event = True
+    from_sql = site.db.fetch_value("select pgqueue.send_task('leave_trace', '[\"from SQL\"]')")
+    from_python = site.app.send_task("leave_trace", ["from Python"]).id
+    site.app.conf.task_send_sent_event = False
+    for task_id in (from_sql, from_python):
+        site.wait_for(task_id, "SUCCESS")
+
+    clients = {site.task(task_id)["client"] for task_id in (from_sql, from_python)}
+    listed = {worker["hostname"] for worker in json.loads(fetch_page(f"{site.url}/workers?json=1&refresh=1"))["data"]}
+
+    assert {client.partition("@")[0] for client in clients} == {"sql", f"gen{os.getpid()}"}
+    assert site.worker.name in listed
+    assert not clients & listed
 
 
 def test_the_broker_page_knows_pgqueue_and_counts_its_messages(site: Site, page: Page) -> None:

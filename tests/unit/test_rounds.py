@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -132,3 +133,26 @@ def test_closing_leaves_nothing_on_the_hub(hub: Hub, played: tuple[Played, Round
     assert not hub.on_tick
     assert transport.waker.fileno() not in hub.readers
     assert not [entry for entry in hub.timer.queue if not entry.entry.canceled]
+
+
+def test_a_descriptor_that_was_closed_and_is_anothers_by_now_is_left_alone(
+    hub: Hub, played: tuple[Played, Rounds]
+) -> None:
+    _, rounds = played
+    ours, _end = socket.socketpair()
+    rounds.watch(ours.fileno(), lambda: None)
+    number = ours.detach()
+    theirs, their_end = socket.socketpair()
+    os.dup2(theirs.fileno(), number)  # what closing ours and opening theirs does, if the number comes again
+    heard: list[int] = []
+    hub.add_reader(number, heard.append, number)
+
+    rounds.close()
+    their_end.send(b"!")
+    hub.run_once()
+
+    assert heard == [number]
+    hub.remove_reader(number)
+    os.close(number)
+    for end in (_end, theirs, their_end):
+        end.close()

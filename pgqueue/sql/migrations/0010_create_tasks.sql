@@ -737,19 +737,21 @@ create function pgqueue._tell_sent(message json, queue text)
 as $$
 declare
   headers json := message -> 'headers';
+  -- One name for all sessions: monitors keep counters by name, and never forget one.
+  sender text := concat('sql@', current_database());
 begin
   if not exists (select from pgqueue.sent_listener) then
     return;
   end if;
   perform pgqueue._publish('celeryev', 'task.sent', json_build_object(
     'body', json_build_object(
-      'type', 'task-sent', 'timestamp', extract(epoch from clock_timestamp()), 'hostname', headers ->> 'origin', 'pid', pg_backend_pid(),
+      'type', 'task-sent', 'timestamp', extract(epoch from clock_timestamp()), 'hostname', sender, 'pid', pg_backend_pid(),
       'uuid', headers ->> 'id', 'root_id', headers ->> 'root_id', 'parent_id', null, 'name', headers ->> 'task', 'args', headers ->> 'argsrepr',
       'kwargs', headers ->> 'kwargsrepr', 'retries', 0, 'eta', headers ->> 'published_eta', 'expires', headers ->> 'expires',
       'queue', queue, 'exchange', '', 'routing_key', queue)::text,
     'content-type', 'application/json',
     'content-encoding', 'utf-8',
-    'headers', json_build_object('hostname', headers ->> 'origin'),
+    'headers', json_build_object('hostname', sender),
     'properties', json_build_object(
       'delivery_mode', 1, 'priority', 0, 'delivery_info', json_build_object('exchange', 'celeryev', 'routing_key', 'task.sent'))),
     0, null, null);
