@@ -11,7 +11,7 @@ JOBS = 8_000
 BALLAST = 100_000
 # In the order of their indexes, or each look reads all the ballast. The same with ballast and without.
 IS_OVER = """
-  select (select id from pgqueue.message where state = 'ready' and queue = 'default' order by kind, rank limit 1) is null
+  select (select id from pgqueue.message where state = 'ready' and queue = 'default' order by kind, ((9 - priority)::bigint << 58 | id) limit 1) is null
          and (select id from pgqueue.message where state = 'claimed' order by worker_id limit 1) is null"""
 OTHER = PRELOAD.replace("from generate_series(1, %s) g))", "from generate_series(1, %s) g), queue => %s, delay => %s)")
 
