@@ -6942,7 +6942,8 @@ begin
   if nothing_left then
     return id;
   elsif nothing_left is null then
-    perform pgqueue._require_enrolled();
+    -- Nothing was inserted: the role is not enrolled, or has been only since.
+    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, id, headers, ignore_result, link, errback);
   end if;
   perform pgqueue._wake(queue);
   perform pgqueue._tell_sent(pgqueue._plain_task_message(task, args, kwargs, queue, priority, id, ignore_result), queue);
