@@ -7,6 +7,7 @@ import json
 import click
 
 from ..errors import JobError, PgQueueError
+from .report import to_text
 
 _MORE = ("detail", "hint", "context")
 
@@ -18,12 +19,12 @@ def show_failure(failure: PgQueueError | str, *, as_json: bool) -> None:
         return
     fields = failure_fields(failure)
     sqlstate = f" ({fields['sqlstate']})" if fields.get("sqlstate") else ""
-    click.echo(f"pgqueue: error: {fields['message']}{sqlstate}", err=True)
+    click.echo(f"pgqueue: error: {to_text(fields['message'])}{sqlstate}", err=True)
     if not isinstance(failure, JobError):
         fields.pop("context", None)  # Of a call it names pgqueue's own functions, which helps nobody.
     for name in _MORE:
         if fields.get(name):
-            click.echo(f"{name}: {fields[name]}", err=True)
+            click.echo(f"{name}: {to_text(fields[name])}", err=True)
 
 
 def failure_fields(failure: PgQueueError | str) -> dict[str, object]:

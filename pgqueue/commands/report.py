@@ -16,6 +16,10 @@ from rich.text import Text
 # Rich assumes 80 columns where there is no terminal, and would cut what a pipe is to carry.
 _WIDTH_WITHOUT_TERMINAL = 240
 
+#: What a terminal obeys rather than shows. Labels, statements and values are whatever anybody has made them.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in b"\n\t"}
+_CONTROL_IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROL}
+
 
 def console(*, error: bool = False) -> Console:
     """Return a console on standard output (or error) that cuts nothing when there is no terminal."""
@@ -25,7 +29,8 @@ def console(*, error: bool = False) -> Console:
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON; instants in ISO 8601, numerics and the rest as text."""
-    click.echo(json.dumps(value, default=_to_json, ensure_ascii=False))
+    # JSON itself leaves the upper half of what a terminal obeys as it is.
+    click.echo(json.dumps(value, default=_to_json, ensure_ascii=False).translate(_CONTROL_IN_JSON))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
@@ -62,7 +67,7 @@ def _print(table: Table) -> None:
 
 
 def to_text(value: object) -> str:
-    """Write a value for people."""
+    r"""Write a value for people; what would control their terminal is written as `\x1b`."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -71,7 +76,7 @@ def to_text(value: object) -> str:
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, float):
         return f"{value:.1f}"
-    return str(value)
+    return str(value).translate(_CONTROL)
 
 
 def _to_json(value: Any) -> object:

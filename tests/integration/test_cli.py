@@ -237,6 +237,18 @@ class TestLooking:
         assert command("peek", "q", "--limit=1").count("\n") == 2
         assert db.fetch_value("select count(*) from pgqueue.message where state <> 'claimed'") == 5
 
+    def test_what_somebody_named_a_job_does_not_control_the_terminal(self, db: Database, command: Command) -> None:
+        with pgqueue.connect(db.dsn_for(db.create_role("alice"))) as alice:
+            alice.enqueue("select 1", queue="q", label="a\x1b]0;title\x07\x9b31m\r\x7fz")
+
+        for shown in (command("peek", "q"), command("peek", "q", "--json"), command("show", "1"), command("list")):
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown), shown
+            assert "]0;title" in shown
+        assert r"a\x1b]0;title\x07\x9b31m\x0d\x7fz" in command("peek", "q")
+        assert r"\x1b]0;title" in command("list", "--dsn", "host=/nowhere\x1b]0;title", fails=1)
+        [waiting] = json.loads(command("peek", "q", "--json"))
+        assert waiting["name"] == "a\x1b]0;title\x07\x9b31m\r\x7fz"
+
     def test_what_waits_is_for_operators(self, db: Database, capsys: pytest.CaptureFixture[str]) -> None:
         db.create_role("alice")
 
