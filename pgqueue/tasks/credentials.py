@@ -78,7 +78,8 @@ class Credentials:
                 session = self._try(role, application_name)
             except psycopg.OperationalError as error:
                 note = self._describe(role, error)
-                raise LoginRefused(note, self._remember(role, note, is_login=True)) from error
+                is_full = _TOO_MANY.search(str(error)) is not None
+                raise LoginRefused(note, self._remember(role, note, is_login=True, is_full=is_full)) from error
         if refusal is not None and refusal.is_login:
             self._forget(role)
         return session
@@ -112,7 +113,7 @@ class Credentials:
         with self._lock:
             return self._refusals.get(role)
 
-    def _remember(self, role: str, note: str, *, is_login: bool = False) -> float:
+    def _remember(self, role: str, note: str, *, is_login: bool = False, is_full: bool = False) -> float:
         """Take note of a refusal, tell of it if it is news, and return when to try again."""
         now = monotonic()
         with self._lock:
@@ -121,7 +122,8 @@ class Credentials:
                 return known.until - now  # another executor has just been refused
             is_news = known is None or known.note != note or now > known.until + _NEWS_SECONDS
             seconds = _REMEMBERED_FROM
-            if is_login and known is not None and known.is_login:
+            # Room for a connection comes and goes, and other jobs of the role may run all the while.
+            if is_login and not is_full and known is not None and known.is_login:
                 seconds = min(known.seconds * 2, _REMEMBERED_TO)
             self._refusals[role] = _Refusal(note, seconds, now + seconds, is_login)
         if is_news:

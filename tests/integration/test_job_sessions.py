@@ -250,6 +250,22 @@ def test_a_role_with_too_few_connections_is_not_said_to_lack_credentials(db, own
     assert "credentials" not in job.row["error"]
 
 
+def test_jobs_that_only_find_no_connection_are_tried_as_often_as_ever(db, owner, executors, monkeypatch):
+    monkeypatch.setattr(credentials, "_REMEMBERED_FROM", 0.02)
+    monkeypatch.setattr(bookkeeping, "_DEFERRED_FROM", 0.02)
+    carol = db.connect(role=db.create_role("carol"))
+    owner.execute("alter role carol connection limit 1")
+    job = launch(carol, "select 1")
+
+    deferrals = "select (last_error ->> 'deferrals')::int from pgqueue.message"
+    eventually(lambda: (db.fetch_value(deferrals) or 0) >= 4)
+    # Other jobs of the role may run all the while, and each end of one may make room.
+    assert executors.pool.credentials._refusals["carol"].seconds == 0.02
+
+    owner.execute("alter role carol connection limit -1")
+    assert job.end()["state"] == "succeeded"
+
+
 @pytest.mark.slow
 def test_the_password_file_of_the_worker_opens_the_roles_that_it_names(
     own_server, own_server_db, tmp_path, monkeypatch
