@@ -1984,9 +1984,14 @@ begin
     return true;
   end if;
   return false;
-exception when others then
-  perform pgqueue._close_loopback();
-  return false;
+exception
+  when query_canceled then
+    -- dblink leaves it busy with the answer, which nobody will read.
+    perform pgqueue._close_loopback();
+    raise;
+  when others then
+    perform pgqueue._close_loopback();
+    return false;
 end
 $$;
 
@@ -4109,13 +4114,13 @@ begin
       if holds then
         perform pgqueue._end_hold(false);
       end if;
-      if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000') then
+      if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000', 'XX000') then
         -- The same error without the context of the other session, which says nothing to the caller.
         perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
       end if;
     end;
-    -- The session at the other end is gone, or somebody opened a transaction in it or took the prepared statement away. A
-    -- request is accepted once, so sending it again is safe.
+    -- The session at the other end is gone, or busy with what a cancel has left (XX000), or somebody opened a transaction in it or
+    -- took the prepared statement away. A request is accepted once, so sending it again is safe.
     perform pgqueue._close_loopback();
     name := null;
   end loop;

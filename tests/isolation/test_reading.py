@@ -128,6 +128,40 @@ def test_a_reader_that_is_canceled_while_it_waits_loses_nothing(alice, owner, wo
     assert alice.execute(RESULT, [handle]).fetchall() == [(42,)]
 
 
+def test_a_reader_that_is_canceled_in_the_last_moment_can_go_on(db, alice, owner, handle, in_background):
+    owner.execute(
+        """create function public.wait() returns trigger language plpgsql as $$ begin
+             perform pg_advisory_xact_lock(4711); return null; end $$;
+           create constraint trigger wait after delete on pgqueue.result initially deferred for each row execute function public.wait()"""
+    )
+    door = db.connect()
+    door.execute("select pg_advisory_lock(4711)")
+    alice.execute(FETCH, [handle])
+    consuming = in_background(refused, alice, CONSUME, [handle])
+    waits = f"select count(*) from ({LOOPBACKS}) l where cardinality(pg_blocking_pids(l.pid)) > 0"
+    eventually(lambda: fetch_value(owner, waits) == 1, what="a commit that waits")
+
+    alice.cancel_safe()
+    # Before PostgreSQL 17 it hears of that when it has its answer.
+    eventually(lambda: consuming.done() or owner.info.server_version < 170000, what="canceled")
+    door.execute("select pg_advisory_unlock(4711)")
+
+    assert consuming.result().sqlstate == "57014"
+    assert fetch_value(alice, "select pgqueue.launch('select 1')") is not None
+
+
+def test_a_loopback_that_is_busy_with_something_else_is_opened_anew(db):
+    # A superuser's session reaches dblink.
+    session = db.connect("postgres")
+    session.execute("select pgqueue.enroll('postgres')")
+    launching = "select pgqueue.launch('select 1')"
+    fetch_value(session, launching)
+    dblink = fetch_value(session, "select extnamespace::regnamespace::text from pg_extension where extname = 'dblink'")
+    assert fetch_value(session, f"select {dblink}.dblink_send_query(pgqueue._loopback_name(), 'select 1')") == 1
+
+    assert fetch_value(session, launching) is not None
+
+
 def test_the_error_of_a_job_is_read_once(alice, owner, worker):
     handle = fetch_value(alice, "select pgqueue.launch('select 1 / 0')")
     worker.run_next()
