@@ -927,7 +927,7 @@ begin
     -- The first claim of a session is planned, which says nothing of how much is dead.
     perform set_config('pgqueue.claim_memory', '{}', false);
     return;
-  elsif seconds > 0.005 + 0.0002 * cardinality(ids) then
+  elsif seconds > 0.005 + 0.00004 * cardinality(ids) then
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
     -- a fiftieth of the time while there is enough above them.
