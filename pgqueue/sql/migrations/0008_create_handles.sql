@@ -276,7 +276,6 @@ begin
           select from pgqueue.result o
           where o.id = handle.id and o.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and o.ended_at < ended.ended_at + interval '1 h'
             and (o.seq > 0 or exists (select from jsonb_array_elements(nullif(o.columns, 'null')) c where (c ->> 'oid')::oid >= 16384)))
-        and not exists (select from pgqueue.request q where q.id = handle.id and q.kind = 'detach')
       returning r.seq, r.columns, r.rows, r.output_settings
     loop
       if chunk.seq < 0 then
