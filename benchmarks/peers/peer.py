@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import signal
@@ -17,7 +18,7 @@ BULK = 1_000
 
 
 @dataclass
-class Peer:
+class Peer(abc.ABC):
     """A queue that is made ready in an empty database, filled, and drained by one worker in its best configuration.
 
     Args:
@@ -33,16 +34,16 @@ class Peer:
     share: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def install(self) -> None:
+    def install(self) -> None:  # noqa: B027 - brokers have nothing to install
         """Make the empty database ready."""
 
+    @abc.abstractmethod
     def enqueue(self, count: int) -> None:
         """Queue jobs that insert 1 to count, by the fastest way that the peer offers."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def worker_command(self) -> Sequence[str]:
         """Return what starts one worker."""
-        raise NotImplementedError
 
     @contextlib.contextmanager
     def worker(self, log: Path) -> Iterator[None]:
