@@ -46,6 +46,9 @@ COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be rea
 CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
   acked int;
@@ -3937,7 +3940,7 @@ $$;
 COMMENT ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks some messages of a queue that have waited for more than a minute behind higher priorities';
 
 CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer DEFAULT 0) RETURNS TABLE(id bigint, rank bigint)
-    LANGUAGE plpgsql SECURITY DEFINER ROWS 100
+    LANGUAGE plpgsql SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column

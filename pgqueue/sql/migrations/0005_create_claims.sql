@@ -217,7 +217,7 @@ comment on function pgqueue._promote(int) is 'Makes delayed messages that are du
 create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb, first_level int default 0)
   returns table (id bigint, rank bigint)
   language plpgsql volatile security definer
-  rows 100
+  rows 1  -- few, or the claim's cached plan for a table that was small then goes through all of one that has grown
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -472,6 +472,10 @@ create function pgqueue._ack(ids bigint[], tokens bigint[])
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  -- The plan stays when a small table has grown, so it is by index from the first.
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
 declare
   acked int;
