@@ -47,24 +47,34 @@ _SERVERS_NETWORK = (
     " -c client_connection_check_interval=5s"
 )
 
+IN_RECOVERY = "the server is in recovery and accepts no writes yet"
+
 _sessions: set[Session] = set()
 
 
-def open_session(conninfo: str, application_name: str, *, is_watched: bool = False) -> Session:
+def open_session(
+    conninfo: str, application_name: str, *, is_watched: bool = False, may_be_standby: bool = False
+) -> Session:
     """Open an autocommit session that no pool owns; end it with `close_session`.
 
     Args:
         is_watched: let the server notice soon when the network is cut. What the conninfo's own `options` say wins.
+        may_be_standby: the session may also only read.
 
     Raises:
         psycopg.OperationalError: the server is away, refuses the login, or is in recovery and cannot be written to.
     """
     session = _connect_watched(conninfo, application_name) if is_watched else _connect(conninfo, application_name)
     _sessions.add(session)
-    if session.info.parameter_status("in_hot_standby") == "on":
+    if not may_be_standby and is_standby(session):
         close_session(session)
-        raise psycopg.errors.CannotConnectNow("the server is in recovery and accepts no writes yet")
+        raise psycopg.errors.CannotConnectNow(IN_RECOVERY)
     return session
+
+
+def is_standby(session: Session) -> bool:
+    """Tell whether the server at the other end is a standby, which it reports by itself."""
+    return session.info.parameter_status("in_hot_standby") == "on"
 
 
 def _connect(conninfo: str, application_name: str) -> Session:

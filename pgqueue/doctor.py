@@ -55,7 +55,8 @@ def examine(dsn: str | None) -> Iterator[Finding]:
             if finding.level is Level.FAIL:
                 return
         for check in _CHECKS:
-            yield _run(check, session)
+            if check not in _OF_PRIMARY or not session.is_standby:
+                yield _run(check, session)
 
 
 def _run(check: Check, session: Session) -> Finding:
@@ -68,7 +69,7 @@ def _run(check: Check, session: Session) -> Finding:
 
 def _check_server(session: Session) -> Finding:
     version, number, user = session.fetch("doctor_server")[0]
-    found = f"PostgreSQL {version}, logged in as {user}"
+    found = f"PostgreSQL {version}{', a standby' if session.is_standby else ''}, logged in as {user}"
     if number < SUPPORTED_SERVERS.start:
         return Finding("server", Level.FAIL, found, "Use PostgreSQL 14 or newer.")
     if number not in SUPPORTED_SERVERS:
@@ -236,6 +237,17 @@ def _check_loopback(session: Session) -> Finding:
     return Finding("loopback", Level.OK, f"asked over dblink, and answered in {took_ms:.1f} ms")
 
 
+def _check_upkeep(session: Session) -> Finding:
+    failing = [
+        f"{part} (since {since.isoformat(sep=' ', timespec='seconds')}): {text}"
+        for part, since, text in session.fetch("doctor_upkeep")
+    ]
+    if failing:
+        hint = "Workers try again at each naptime. Mend what the message names; the other parts of the upkeep go on."
+        return Finding("upkeep", Level.WARN, "; ".join(failing), hint)
+    return Finding("upkeep", Level.OK, "nothing fails")
+
+
 _CHECKS: tuple[Check, ...] = (
     _check_privileges,
     _check_enrolment,
@@ -252,5 +264,8 @@ _CHECKS: tuple[Check, ...] = (
     _check_waiting_roles,
     _check_stuck_jobs,
     _check_partitions,
+    _check_upkeep,
     _check_loopback,
 )
+#: What a standby cannot be asked: nothing is handed in there, and it does not see who is connected to the primary.
+_OF_PRIMARY = frozenset({_check_loopback, _check_workers})

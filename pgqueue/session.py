@@ -16,7 +16,7 @@ from psycopg.rows import tuple_row
 
 from . import errors
 from .config import Settings
-from .database import close_session, open_session
+from .database import IN_RECOVERY, close_session, is_standby, open_session
 from .plans import Plans
 from .sql import query
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .handle import Handle
+
+
+_READ_ONLY = "25006"
 
 
 class Captured(NamedTuple):
@@ -80,6 +83,8 @@ class Session:
             PgQueueError: the server refused, or cannot be reached.
         """
         connection = self.connection
+        if is_standby(connection):
+            raise self._in_recovery()
         if self._captured is None or self._captured[0] is not connection:
             answer = Captured(*fetch_on(connection, "capture_settings", {})[0])
             if connection.info.backend_pid == answer.backend_pid:
@@ -91,11 +96,30 @@ class Session:
     def _open(self) -> psycopg.Connection[Any]:
         try:
             with driver_errors():
-                return open_session(self.conninfo, self._application_name)
+                return open_session(self.conninfo, self._application_name, may_be_standby=True)
         except errors.ConnectionFailed as failure:
             if not self.conninfo and failure.hint is None:
                 failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
             raise
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether the server is a standby: there is much to read there, and nothing to hand in.
+
+        Raises:
+            ConnectionFailed: as `connection`.
+        """
+        return is_standby(self.connection)
+
+    def _in_recovery(self) -> errors.ConnectionFailed:
+        # The next call finds the primary, if the conninfo names it and it is there by then.
+        if self._connection is not None:
+            close_session(self._connection)
+        return errors.ConnectionFailed(
+            IN_RECOVERY,
+            sqlstate="57P03",
+            hint="Connect to the primary, for example with target_session_attrs=read-write.",
+        )
 
     def open(self) -> None:
         """Connect now, also after `close`.
@@ -120,10 +144,15 @@ class Session:
             PgQueueError: the server refused, or cannot be reached.
         """
         connection = self.connection
-        if self._plans is not None and self._plans[0] is connection:
-            with driver_errors():
-                return self._plans[1].fetch(name, arguments)
-        return fetch_on(connection, name, arguments)
+        try:
+            if self._plans is not None and self._plans[0] is connection:
+                with driver_errors():
+                    return self._plans[1].fetch(name, arguments)
+            return fetch_on(connection, name, arguments)
+        except errors.ServerError as failure:
+            if failure.sqlstate != _READ_ONLY or not is_standby(connection):
+                raise
+            raise self._in_recovery() from failure
 
     def run(self, name: str, **arguments: object) -> None:
         """Run a named query for what it does.

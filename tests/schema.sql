@@ -498,7 +498,7 @@ begin
   on conflict do nothing;
   if found then
     -- Publishers remember where nobody listens: events cost nothing then.
-    notify "pgqueue.bindings";
+    perform pgqueue._notify_at_commit('pgqueue.bindings');
   end if;
 end
 $$;
@@ -1728,7 +1728,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._delete_task_group(group_id text) IS 'Forgets a group';
 
-CREATE UNLOGGED TABLE pgqueue.activity (
+CREATE TABLE pgqueue.activity (
     id bigint NOT NULL,
     token bigint NOT NULL,
     worker_id integer NOT NULL,
@@ -1738,7 +1738,7 @@ CREATE UNLOGGED TABLE pgqueue.activity (
     progress_msg text
 );
 
-COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Unlogged: after a crash of the server none does';
+COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Logged, so that a standby shows them; written for those only that take a while, without waiting for the disk';
 
 COMMENT ON COLUMN pgqueue.activity.token IS 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
 
@@ -1769,6 +1769,8 @@ CREATE TABLE pgqueue.history (
     error jsonb
 )
 PARTITION BY RANGE (ended_at);
+
+ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
 
@@ -1851,6 +1853,46 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) IS 'The gate''s half of detach';
+
+CREATE FUNCTION pgqueue._do_upkeep(part text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  case part
+    when 'delays' then
+      perform pgqueue._promote(10000);
+    when 'rescue' then
+      perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+    when 'expiry' then
+      perform pgqueue._expire_messages(null, 1000);
+    when 'statistics' then
+      perform pgqueue._fold_stats();
+    when 'proofs' then
+      delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
+    when 'roles' then
+      delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+    when 'requests' then
+      -- A detach that committed while the job did has left the result, which the request hides.
+      with gone as (
+        delete from pgqueue.request r
+        where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id)
+        returning r.id, r.kind
+      )
+      delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
+    when 'activity' then
+      delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
+    when 'queues' then
+      perform pgqueue._expire_queues();
+    when 'new partitions' then
+      perform pgqueue._make_partitions();
+    when 'old partitions' then
+      perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
+  end case;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._do_upkeep(part text) IS 'One part of the upkeep';
 
 CREATE FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -2469,6 +2511,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) IS 'pgqueue._fail_any_job for a session that is logged in as the submitter. run_s: how long the job ran; NULL: it did not begin';
 
+CREATE TABLE pgqueue.upkeep_failure (
+    part text NOT NULL,
+    failing_since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    failed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    message text NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.upkeep_failure IS 'Parts of the upkeep that failed when they were tried last';
+
+CREATE FUNCTION pgqueue._failing_upkeep() RETURNS TABLE(part text, failing_since timestamp with time zone, message text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT f.part,
+     f.failing_since,
+     f.message
+    FROM pgqueue.upkeep_failure f
+   ORDER BY f.failing_since, f.part;
+END;
+
+COMMENT ON FUNCTION pgqueue._failing_upkeep() IS 'The parts of the upkeep that fail now, for pgqueue doctor';
+
 CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2777,6 +2841,8 @@ CREATE TABLE pgqueue.task_result (
     payload bytea NOT NULL
 )
 PARTITION BY RANGE (stored_at);
+
+ALTER TABLE ONLY pgqueue.task_result REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Appended to, never updated: reading decides which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
 
@@ -3670,6 +3736,8 @@ begin
                          pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
           -- A partition has row security of its own.
           execute format('alter table pgqueue.%I enable row level security', pgqueue._partition_name(parent, day));
+          -- There is no key: without this a publication for all tables would forbid to delete.
+          execute format('alter table pgqueue.%I replica identity full', pgqueue._partition_name(parent, day));
         exception when check_violation then
           null;  -- the default partition has rows of that day already, and keeps them
         end;
@@ -4027,6 +4095,25 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) IS 'Makes jobs of the batch lane visible as running, and says which are to be stopped: canceled, or past their timeout';
+
+CREATE FUNCTION pgqueue._notify_at_commit(channel text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- PREPARE TRANSACTION refuses a transaction that has sent a notification, and nothing says beforehand how one will end. Where there can
+  -- be prepared ones, what runs at the end decides: before a commit it notifies; a prepared transaction leaves its messages to the workers,
+  -- who look once every naptime.
+  if current_setting('max_prepared_transactions')::int = 0 then
+    perform pg_notify(channel, '');
+  elsif coalesce(strpos(current_setting('pgqueue.noticed', true), channel || ' ') > 0, false) is false then
+    insert into pgqueue.notice (channel) values (_notify_at_commit.channel);
+    perform set_config('pgqueue.noticed', concat(current_setting('pgqueue.noticed', true), channel, ' '), true);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._notify_at_commit(channel text) IS 'Notifies when the transaction commits. One that is prepared (two-phase commit) notifies nobody';
 
 CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TABLE(kind text, oid oid, signature text, is_helper boolean)
     LANGUAGE sql STABLE
@@ -5316,6 +5403,21 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) IS 'Looks at the columns of a trigger, once in a statement. False: their text is not that of JSON';
 
+CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.notice n where n.id = new.id;
+  if current_query() !~* '\mprepare\M.*\mtransaction\M' then
+    perform pg_notify(new.channel, '');
+  end if;
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._send_notice() IS 'Sends a notification at the end of its transaction, unless that is prepared';
+
 CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5891,40 +5993,14 @@ begin
   set last_seen_at = clock_timestamp(), items_processed = _tick.items_processed, last_run_at = _tick.last_run_at
   where w.id = worker_id
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
-  perform pgqueue._promote(10000);
+  perform pgqueue._try_upkeep('delays');
   -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
-    perform pgqueue._expire_messages(null, 1000);
-    perform pgqueue._fold_stats();
-    delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
-    delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
-    -- A detach that committed while the job did has left the result, which the request hides.
-    with gone as (
-      delete from pgqueue.request r
-      where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id)
-      returning r.id, r.kind
-    )
-    delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
-    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,requests,activity}'::text[]) p;
+    -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
     perform set_config('lock_timeout', '50ms', true);
-    begin
-      perform pgqueue._expire_queues();
-    exception when lock_not_available then
-      null;  -- somebody is about to change or to use one of them
-    end;
-    begin
-      -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
-      perform pgqueue._make_partitions();
-      perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
-    exception
-      when lock_not_available then
-        null;  -- the next tick tries again; there are three days of partitions ahead
-      when others then
-        -- An event trigger that refuses it, say. Lost workers' messages are to be rescued all the same.
-        raise warning 'days of history and results could not be made or dropped: %', sqlerrm;
-    end;
+    perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
   return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
@@ -6207,6 +6283,29 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._trigger_options(argv text[]) IS 'The options of a trigger, once its arguments are found to make sense';
 
+CREATE FUNCTION pgqueue._try_upkeep(part text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- A subtransaction for each part: what makes one impossible (a publication, an event trigger, a damaged index) leaves the others alone.
+  perform pgqueue._do_upkeep(part);
+  delete from pgqueue.upkeep_failure f where f.part = _try_upkeep.part;
+exception when others then
+  if sqlstate = '55P03' and part in ('queues', 'new partitions', 'old partitions') then
+    return;  -- somebody uses what is to be locked. The next tick tries again; there are three days of partitions ahead
+  end if;
+  -- In the log once, and as long as it lasts in pgqueue doctor.
+  if not exists (select from pgqueue.upkeep_failure f where f.part = _try_upkeep.part and f.message = sqlerrm) then
+    raise warning 'upkeep of pgqueue failed (%): %', part, sqlerrm using errcode = sqlstate;
+  end if;
+  insert into pgqueue.upkeep_failure as f (part, message) values (_try_upkeep.part, sqlerrm)
+  on conflict on constraint upkeep_failure_pkey do update set failed_at = clock_timestamp(), message = excluded.message;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._try_upkeep(part text) IS 'Does one part of the upkeep; its failure undoes nothing else and is noted';
+
 CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6411,7 +6510,7 @@ begin
   -- A sleeping worker holds this lock exclusively. Publishers share it until they commit, so a worker that gets it knows that
   -- every message published before is visible to it, and one that published after finds it taken: no wake-up is lost.
   if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue)) then
-    perform pg_notify(pgqueue._queue_channel(queue), '');
+    perform pgqueue._notify_at_commit(pgqueue._queue_channel(queue));
   end if;
 end
 $$;
@@ -7116,6 +7215,8 @@ CREATE TABLE pgqueue.history_default (
     error jsonb
 );
 
+ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
+
 COMMENT ON TABLE pgqueue.history_default IS 'Catches what ends on a day for which no worker made a partition';
 
 CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
@@ -7235,6 +7336,22 @@ CREATE UNLOGGED TABLE pgqueue.nonce (
 );
 
 COMMENT ON TABLE pgqueue.nonce IS 'Requests of the last minutes: each is accepted once. Unlogged: a proof does not outlive the server process';
+
+CREATE UNLOGGED TABLE pgqueue.notice (
+    id bigint NOT NULL,
+    channel text NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.notice IS 'Notifications that a transaction of now will send, where there can be prepared transactions (pgqueue._notify_at_commit)';
+
+ALTER TABLE pgqueue.notice ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.notice_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
  SELECT id,
@@ -7408,6 +7525,8 @@ CREATE TABLE pgqueue.result (
 )
 PARTITION BY RANGE (ended_at);
 
+ALTER TABLE ONLY pgqueue.result REPLICA IDENTITY FULL;
+
 COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
 
 CREATE TABLE pgqueue.result_default (
@@ -7418,6 +7537,8 @@ CREATE TABLE pgqueue.result_default (
     output_settings jsonb,
     rows jsonb
 );
+
+ALTER TABLE ONLY pgqueue.result_default REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.result_default IS 'Catches what ends on a day for which no worker made a partition';
 
@@ -7603,6 +7724,8 @@ CREATE TABLE pgqueue.task_result_default (
     payload bytea CONSTRAINT task_result_payload_not_null NOT NULL
 );
 
+ALTER TABLE ONLY pgqueue.task_result_default REPLICA IDENTITY FULL;
+
 COMMENT ON TABLE pgqueue.task_result_default IS 'Catches what ends on a day for which no worker made a partition';
 
 CREATE UNLOGGED TABLE pgqueue.tracked_timeout (
@@ -7627,6 +7750,7 @@ CREATE VIEW pgqueue.workers WITH (security_barrier='true') AS
     started_at,
     last_seen_at,
         CASE
+            WHEN pg_is_in_recovery() THEN 'unknown'::text
             WHEN (EXISTS ( SELECT
                FROM pgqueue._advisory_locks(pgqueue._lock_class('worker'::text)) l(objid, pid, mode)
               WHERE ((l.objid = w.id) AND (l.pid = w.pid)))) THEN 'online'::text
@@ -7678,6 +7802,9 @@ ALTER TABLE ONLY pgqueue.migration
 ALTER TABLE ONLY pgqueue.nonce
     ADD CONSTRAINT nonce_pkey PRIMARY KEY (nonce);
 
+ALTER TABLE ONLY pgqueue.notice
+    ADD CONSTRAINT notice_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY pgqueue.queue
     ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
 
@@ -7707,6 +7834,9 @@ ALTER TABLE ONLY pgqueue.tracked_job
 
 ALTER TABLE ONLY pgqueue.tracked_timeout
     ADD CONSTRAINT tracked_timeout_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY pgqueue.upkeep_failure
+    ADD CONSTRAINT upkeep_failure_pkey PRIMARY KEY (part);
 
 ALTER TABLE ONLY pgqueue.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
@@ -7795,6 +7925,8 @@ ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
 
+CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
+
 ALTER TABLE ONLY pgqueue.binding
     ADD CONSTRAINT binding_exchange_fkey FOREIGN KEY (exchange) REFERENCES pgqueue.exchange(name) ON DELETE CASCADE;
 
@@ -7828,6 +7960,8 @@ ALTER TABLE pgqueue.migration ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.nonce ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.notice ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.queue ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.request ENABLE ROW LEVEL SECURITY;
@@ -7855,6 +7989,8 @@ ALTER TABLE pgqueue.task_result_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.tracked_job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.tracked_timeout ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.upkeep_failure ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.worker ENABLE ROW LEVEL SECURITY;
 
@@ -8060,6 +8196,8 @@ REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_le
 
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._do_upkeep(part text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
@@ -8127,6 +8265,12 @@ GRANT ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb
 
 REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._failing_upkeep() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
@@ -8336,6 +8480,9 @@ GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, ru
 REVOKE ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._notify_at_commit(channel text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._notify_at_commit(channel text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
@@ -8518,6 +8665,8 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
@@ -8624,6 +8773,8 @@ GRANT ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_options(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_options(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._try_upkeep(part text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_user;

@@ -374,6 +374,7 @@ class TestDoctor:
                 "waiting roles",
                 "stuck jobs",
                 "partitions",
+                "upkeep",
                 "loopback",
             ),
         }

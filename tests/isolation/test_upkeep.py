@@ -239,13 +239,104 @@ def test_a_reset_waits_for_the_tick_that_folds(db, owner, worker, in_background)
     assert fetch_value(owner, COUNTED) == 0
 
 
-def test_a_server_crash_forgets_what_ran_and_no_job(alice, worker, owner):
-    # Unlogged tables are empty after a crash: what ran is simply not running any more.
+def test_a_server_crash_forgets_what_ran_and_no_job(db, alice, worker, owner):
     alice.execute("select pgqueue.launch('select 1')")
     claim = worker.claim_one()
     worker.executor("alice").begin(claim)
-    owner.execute("truncate pgqueue.activity, pgqueue.nonce")
+    owner.execute("truncate pgqueue.nonce")  # unlogged, so it is empty after a crash
+    worker.kill()
+    other = Claimant(db, "w2")
+    other.tick()
 
     assert fetch_value(alice, "select state from pgqueue.jobs") == "queued"
-    assert worker.run(claim) == "succeeded"
+    assert other.run(other.claim_one()) == "succeeded"
     assert fetch_value(alice, "select started_at is not null from pgqueue.jobs") is True
+
+
+PARTS = {
+    "delays": "raise before update on pgqueue.message",
+    "proofs": "raise before delete on pgqueue.nonce",
+    "statistics": "raise before insert on pgqueue.stat_total",
+    "requests": "raise before delete on pgqueue.request",
+    "roles": "raise before delete on pgqueue.role_key",
+}
+
+
+def break_part(superuser, part):
+    superuser.execute(
+        """create or replace function public.refuse() returns trigger language plpgsql as
+           $$ begin raise exception 'broken on purpose'; end $$"""
+    )
+    what = PARTS[part].removeprefix("raise ")
+    superuser.execute(f"create trigger broken {what} for each statement execute function public.refuse()")
+
+
+def failing(owner):
+    return [(part, text) for part, _since, text in owner.execute("select * from pgqueue._failing_upkeep()")]
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "delays"])
+def test_a_part_of_the_upkeep_that_fails_undoes_no_other(db, alice, owner, superuser, worker, part):
+    alice.execute("select pgqueue.enqueue('select 1')")
+    worker.claim_one()
+    worker.kill()
+    owner.execute(END_A_JOB)
+    break_part(superuser, part)
+    other = Claimant(db, "w2")
+
+    other.tick()
+
+    assert fetch_value(owner, "select state::text from pgqueue.message") == "ready"
+    assert failing(owner) == [(part, "broken on purpose")]
+    if part != "statistics":
+        assert fetch_value(owner, "select completed from pgqueue.stat_total") == 1
+    superuser.execute(f"drop trigger broken on {PARTS[part].split(' on ')[1]}")
+    other.tick()
+    assert failing(owner) == []
+    assert counts(owner)[0] == 1
+
+
+def test_delays_that_cannot_end_leave_the_heartbeat_alone(alice, owner, superuser, worker):
+    alice.execute("select pgqueue.enqueue('select 1', delay => '1 h')")
+    owner.execute("update pgqueue.message set due_at = now()")
+    break_part(superuser, "delays")
+
+    worker.tick(items_processed=7)
+
+    assert ("delays", "broken on purpose") in failing(owner)
+    assert fetch_value(owner, "select items_processed from pgqueue.worker") == 7
+
+
+def test_what_fails_in_the_upkeep_is_said_once(superuser, worker):
+    said = []
+    worker.session.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    break_part(superuser, "proofs")
+
+    for _ in range(3):
+        worker.tick()
+
+    assert said == ["upkeep of pgqueue failed (proofs): broken on purpose"]
+
+
+def test_a_publication_of_all_tables_forbids_nothing(db, alice, owner, superuser, worker):
+    superuser.execute("create publication everything for all tables")
+    tables = owner.execute(
+        """select c.oid::regclass::text from pg_class c
+           where c.relnamespace = 'pgqueue'::regnamespace and c.relkind in ('r', 'p') and c.relpersistence = 'p'
+             and c.relreplident = 'd' and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)"""
+    ).fetchall()
+    assert tables == []
+    [(handle,)] = alice.execute("select pgqueue.launch('select 41 + 1')").fetchall()
+    worker.run(worker.claim_one())
+    assert fetch_value(alice, "select n from pgqueue.result(%s) as (n int)", [handle]) == 42
+    [(other,)] = alice.execute("select pgqueue.launch('select 1')").fetchall()
+    worker.run(worker.claim_one())
+    alice.execute("select pgqueue.detach(%s)", [other])
+    owner.execute(END_A_JOB)
+    owner.execute("update pgqueue.worker set last_seen_at = now() - interval '1 min'")
+
+    worker.tick()
+    owner.execute("select pgqueue._drop_partitions('-10 days')")
+
+    assert failing(owner) == []
+    assert fetch_value(owner, "select count(*) from pgqueue.result") == 0

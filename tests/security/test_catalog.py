@@ -11,6 +11,7 @@ GATE = {"_gate"}
 LOOKING = {
     "_command_tag",
     "_faulty_settings",
+    "_failing_upkeep",
     "_cut",
     "_advisory_locks",
     "_lock_class",
@@ -30,6 +31,7 @@ NOBODYS = {
     "_promote", "_reclaim", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete",
+    "_do_upkeep", "_try_upkeep", "_send_notice",
 }  # fmt: skip
 
 

@@ -51,7 +51,7 @@ create table pgqueue.result_default partition of pgqueue.result default;
 comment on table pgqueue.history_default is 'Catches what ends on a day for which no worker made a partition';
 comment on table pgqueue.result_default is 'Catches what ends on a day for which no worker made a partition';
 
-create unlogged table pgqueue.activity (
+create table pgqueue.activity (
   id bigint primary key,
   token bigint not null,
   worker_id int not null,
@@ -60,7 +60,7 @@ create unlogged table pgqueue.activity (
   progress_pct int,
   progress_msg text
 );
-comment on table pgqueue.activity is 'Jobs that run now. Unlogged: after a crash of the server none does';
+comment on table pgqueue.activity is 'Jobs that run now. Logged, so that a standby shows them; written for those only that take a while, without waiting for the disk';
 comment on column pgqueue.activity.token is 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
 
 create table pgqueue.request (
@@ -190,6 +190,8 @@ begin
                          pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
           -- A partition has row security of its own.
           execute format('alter table pgqueue.%I enable row level security', pgqueue._partition_name(parent, day));
+          -- There is no key: without this a publication for all tables would forbid to delete.
+          execute format('alter table pgqueue.%I replica identity full', pgqueue._partition_name(parent, day));
         exception when check_violation then
           null;  -- the default partition has rows of that day already, and keeps them
         end;

@@ -31,6 +31,49 @@ begin atomic
 end;
 comment on function pgqueue._queue_channel(text) is 'The NOTIFY channel on which sleeping workers of a queue are woken';
 
+create unlogged table pgqueue.notice (
+  id bigint generated always as identity primary key,
+  channel text not null
+);
+comment on table pgqueue.notice is 'Notifications that a transaction of now will send, where there can be prepared transactions (pgqueue._notify_at_commit)';
+
+create function pgqueue._send_notice()
+  returns trigger
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from pgqueue.notice n where n.id = new.id;
+  if current_query() !~* '\mprepare\M.*\mtransaction\M' then
+    perform pg_notify(new.channel, '');
+  end if;
+  return null;
+end
+$$;
+comment on function pgqueue._send_notice() is 'Sends a notification at the end of its transaction, unless that is prepared';
+
+create constraint trigger notice_is_sent after insert on pgqueue.notice
+  deferrable initially deferred for each row execute function pgqueue._send_notice();
+
+create function pgqueue._notify_at_commit(channel text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- PREPARE TRANSACTION refuses a transaction that has sent a notification, and nothing says beforehand how one will end. Where there can
+  -- be prepared ones, what runs at the end decides: before a commit it notifies; a prepared transaction leaves its messages to the workers,
+  -- who look once every naptime.
+  if current_setting('max_prepared_transactions')::int = 0 then
+    perform pg_notify(channel, '');
+  elsif coalesce(strpos(current_setting('pgqueue.noticed', true), channel || ' ') > 0, false) is false then
+    insert into pgqueue.notice (channel) values (_notify_at_commit.channel);
+    perform set_config('pgqueue.noticed', concat(current_setting('pgqueue.noticed', true), channel, ' '), true);
+  end if;
+end
+$$;
+comment on function pgqueue._notify_at_commit(text) is 'Notifies when the transaction commits. One that is prepared (two-phase commit) notifies nobody';
+
 create function pgqueue._wake(queue text)
   returns void
   language plpgsql volatile
@@ -40,7 +83,7 @@ begin
   -- A sleeping worker holds this lock exclusively. Publishers share it until they commit, so a worker that gets it knows that
   -- every message published before is visible to it, and one that published after finds it taken: no wake-up is lost.
   if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue)) then
-    perform pg_notify(pgqueue._queue_channel(queue), '');
+    perform pgqueue._notify_at_commit(pgqueue._queue_channel(queue));
   end if;
 end
 $$;
@@ -621,6 +664,86 @@ $$;
 comment on function pgqueue._reclaim(int) is
   'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
 
+create table pgqueue.upkeep_failure (
+  part text primary key,
+  failing_since timestamptz not null default clock_timestamp(),
+  failed_at timestamptz not null default clock_timestamp(),
+  message text not null
+);
+comment on table pgqueue.upkeep_failure is 'Parts of the upkeep that failed when they were tried last';
+
+create function pgqueue._do_upkeep(part text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  case part
+    when 'delays' then
+      perform pgqueue._promote(10000);
+    when 'rescue' then
+      perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+    when 'expiry' then
+      perform pgqueue._expire_messages(null, 1000);
+    when 'statistics' then
+      perform pgqueue._fold_stats();
+    when 'proofs' then
+      delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
+    when 'roles' then
+      delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+    when 'requests' then
+      -- A detach that committed while the job did has left the result, which the request hides.
+      with gone as (
+        delete from pgqueue.request r
+        where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id)
+        returning r.id, r.kind
+      )
+      delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
+    when 'activity' then
+      delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
+    when 'queues' then
+      perform pgqueue._expire_queues();
+    when 'new partitions' then
+      perform pgqueue._make_partitions();
+    when 'old partitions' then
+      perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
+  end case;
+end
+$$;
+comment on function pgqueue._do_upkeep(text) is 'One part of the upkeep';
+
+create function pgqueue._try_upkeep(part text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A subtransaction for each part: what makes one impossible (a publication, an event trigger, a damaged index) leaves the others alone.
+  perform pgqueue._do_upkeep(part);
+  delete from pgqueue.upkeep_failure f where f.part = _try_upkeep.part;
+exception when others then
+  if sqlstate = '55P03' and part in ('queues', 'new partitions', 'old partitions') then
+    return;  -- somebody uses what is to be locked. The next tick tries again; there are three days of partitions ahead
+  end if;
+  -- In the log once, and as long as it lasts in pgqueue doctor.
+  if not exists (select from pgqueue.upkeep_failure f where f.part = _try_upkeep.part and f.message = sqlerrm) then
+    raise warning 'upkeep of pgqueue failed (%): %', part, sqlerrm using errcode = sqlstate;
+  end if;
+  insert into pgqueue.upkeep_failure as f (part, message) values (_try_upkeep.part, sqlerrm)
+  on conflict on constraint upkeep_failure_pkey do update set failed_at = clock_timestamp(), message = excluded.message;
+end
+$$;
+comment on function pgqueue._try_upkeep(text) is 'Does one part of the upkeep; its failure undoes nothing else and is noted';
+
+create function pgqueue._failing_upkeep()
+  returns table (part text, failing_since timestamptz, message text)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+begin atomic
+  select f.part, f.failing_since, f.message from pgqueue.upkeep_failure f order by f.failing_since, f.part;
+end;
+comment on function pgqueue._failing_upkeep() is 'The parts of the upkeep that fail now, for pgqueue doctor';
+
 create function pgqueue._tick(worker_id int, items_processed bigint, last_run_at timestamptz)
   returns table (naptime float8, max_items int, seconds_to_next_due float8)
   language plpgsql volatile security definer
@@ -634,40 +757,14 @@ begin
   set last_seen_at = clock_timestamp(), items_processed = _tick.items_processed, last_run_at = _tick.last_run_at
   where w.id = worker_id
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
-  perform pgqueue._promote(10000);
+  perform pgqueue._try_upkeep('delays');
   -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
-    perform pgqueue._expire_messages(null, 1000);
-    perform pgqueue._fold_stats();
-    delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
-    delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
-    -- A detach that committed while the job did has left the result, which the request hides.
-    with gone as (
-      delete from pgqueue.request r
-      where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id)
-      returning r.id, r.kind
-    )
-    delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
-    delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,requests,activity}'::text[]) p;
+    -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
     perform set_config('lock_timeout', '50ms', true);
-    begin
-      perform pgqueue._expire_queues();
-    exception when lock_not_available then
-      null;  -- somebody is about to change or to use one of them
-    end;
-    begin
-      -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
-      perform pgqueue._make_partitions();
-      perform pgqueue._drop_partitions(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
-    exception
-      when lock_not_available then
-        null;  -- the next tick tries again; there are three days of partitions ahead
-      when others then
-        -- An event trigger that refuses it, say. Lost workers' messages are to be rescued all the same.
-        raise warning 'days of history and results could not be made or dropped: %', sqlerrm;
-    end;
+    perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
   return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();

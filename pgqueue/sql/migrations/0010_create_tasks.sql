@@ -222,7 +222,7 @@ begin
   on conflict do nothing;
   if found then
     -- Publishers remember where nobody listens: events cost nothing then.
-    notify "pgqueue.bindings";
+    perform pgqueue._notify_at_commit('pgqueue.bindings');
   end if;
 end
 $$;

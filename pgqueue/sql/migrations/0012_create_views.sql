@@ -98,7 +98,8 @@ comment on view pgqueue.stats_total is 'Jobs that workers took, by submitter and
 
 create view pgqueue.workers with (security_barrier) as
   select w.name as worker, w.started_at, w.last_seen_at,
-         case when exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)
+         case when pg_is_in_recovery() then 'unknown'  -- a standby does not see the locks of the primary
+              when exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)
               then 'online' else 'lost' end as status,
          w.items_processed, w.last_run_at, w.executors,
          array(select a.id from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token

@@ -91,6 +91,8 @@ begin
                          pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
           -- A partition has row security of its own.
           execute format('alter table pgqueue.%I enable row level security', pgqueue._partition_name(parent, day));
+          -- There is no key: without this a publication for all tables would forbid to delete.
+          execute format('alter table pgqueue.%I replica identity full', pgqueue._partition_name(parent, day));
         exception when check_violation then
           null;  -- the default partition has rows of that day already, and keeps them
         end;

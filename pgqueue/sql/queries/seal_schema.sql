@@ -12,6 +12,14 @@ begin
   loop
     execute format('alter table pgqueue.%I enable row level security', name);
   end loop;
+  -- A publication for all tables forbids updates and deletes where it cannot say of which row they are.
+  for name in
+    select c.relname from pg_class c
+    where c.relnamespace = to_regnamespace('pgqueue') and c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.relreplident = 'd'
+      and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
+  loop
+    execute format('alter table pgqueue.%I replica identity full', name);
+  end loop;
   -- What the owner's default privileges gave to others.
   for stranger in
     select case when p.prokind = 'p' then 'procedure' else 'function' end as kind, p.oid::regprocedure::text as name, a.grantee

@@ -1,0 +1,2 @@
+select part, failing_since, message
+from pgqueue._failing_upkeep()
