@@ -20,6 +20,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from .errors import InvalidDsn
 
 DSN_VARIABLE = "PGQUEUE_DSN"
+#: How `pgqueue worker` logs in where that is not as PGQUEUE_DSN says.
+WORKER_DSN_VARIABLE = "PGQUEUE_WORKER_DSN"
 LISTEN_DSN_VARIABLE = "PGQUEUE_LISTEN_DSN"
 PG_BIN_VARIABLE = "PGQUEUE_PG_BIN"
 DATA_VARIABLE = "PGQUEUE_DATA"

@@ -10,7 +10,7 @@ from .session import Session
 
 
 def prepare_database(conninfo: str) -> Iterator[str]:
-    """Install or upgrade pgqueue and let the login submit jobs and run workers; yield a line for each thing done.
+    """Install or upgrade pgqueue and let the login submit jobs and run a worker; yield a line for each thing done.
 
     Raises:
         InstallationError: it cannot be installed; nothing was changed.
@@ -29,11 +29,31 @@ def prepare_database(conninfo: str) -> Iterator[str]:
             yield "enrolled this login"
 
 
+def find_worker_login(conninfo: str) -> tuple[str, str] | None:
+    """Return the role and the password with which the worker of a prepared database logs in; None: as `conninfo` does.
+
+    A superuser and the owner of pgqueue may run no SQL jobs, so there is a login for their worker.
+
+    Raises:
+        PgQueueError: as the server said it.
+    """
+    with Session(conninfo, application_name="pgqueue up") as session:
+        if not _must_not_work(session):
+            return None
+        role, password = session.fetch("make_worker_login")[0]
+        return role, password
+
+
+def _must_not_work(session: Session) -> bool:
+    return bool(session.fetch("needs_worker_login")[0][0])
+
+
 def require_worker(broker_url: str | list[str] | None) -> None:
     """Pass when a worker can work on this broker, as far as that can be told: it waits for a server that is away.
 
     Raises:
         InstallationError: pgqueue is not installed there, is of another version, or the login may not run workers.
+        NotPermitted: the login is a superuser or the owner of pgqueue, which may run no SQL jobs.
     """
     if not isinstance(broker_url, str) or not broker_url.startswith("pgqueue://") or ";" in broker_url:
         return
@@ -46,6 +66,7 @@ def require_worker(broker_url: str | list[str] | None) -> None:
                     hint=f"Let an administrator run: grant pgqueue_worker to {user}",
                 )
             migrate.require_current(session.connection)
+            session.fetch("executor_login")
     except ConnectionFailed:
         return
 

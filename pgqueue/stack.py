@@ -10,16 +10,19 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg.conninfo import make_conninfo
+
 from .child import Child
-from .config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, to_url, without_password
+from .config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, WORKER_DSN_VARIABLE, to_url, without_password
 from .embedded import EmbeddedServer
 from .errors import PortInUse, ServiceFailed
-from .prepare import prepare_database
+from .password_file import write_password_file
+from .prepare import find_worker_login, prepare_database
 from .readiness import WorkerProbe, flower_shows, is_port_free
 
 LOOPBACK = "127.0.0.1"
@@ -56,6 +59,7 @@ class Stack:
         self._say = say
         self.conninfo = ""
         self.worker_name = f"pgqueue-{os.getpid()}@{socket.gethostname()}"
+        self._password_file: Path | None = None
         self.worker: Child | None = None
         self.flower: Child | None = None
 
@@ -127,6 +131,8 @@ class Stack:
         """Stop everything in order: the worker finishes what it runs, then Flower, then the server."""
         # Backwards: what is pushed last is stopped first, and the rest even if that fails.
         with ExitStack() as stopping:
+            if self._password_file is not None:
+                stopping.callback(self._password_file.unlink, missing_ok=True)
             if self._plan.server is not None:
                 stopping.callback(self._plan.server.stop)
             if self.flower is not None:
@@ -146,7 +152,7 @@ class Stack:
             arguments.append(f"--concurrency={self._plan.concurrency}")
         arguments += [f"--include={module}" for module in self._plan.include]
         arguments += self._app_arguments()
-        self.worker = self._make_child("worker", arguments)
+        self.worker = self._make_child("worker", arguments, self._worker_environment())
         self.worker.start()
 
     def _start_flower(self) -> None:
@@ -158,10 +164,25 @@ class Stack:
     def _app_arguments(self) -> list[str]:
         return [] if self._plan.app_name is None else [f"--app={self._plan.app_name}"]
 
-    def _make_child(self, name: str, arguments: list[str]) -> Child:
+    def _worker_environment(self) -> dict[str, str]:
+        """Let the worker log in as a role of its own, where this login may run no SQL jobs."""
+        login = find_worker_login(self.conninfo)
+        if login is None:
+            return {}
+        changed = {"user": login[0], "password": login[1]}
+        # Jobs that keep a result run in sessions of their submitters: this login is one of them.
+        self._password_file = write_password_file(self.conninfo, self._plan.log_dir / "worker.pgpass")
+        if self._password_file is not None:
+            changed["passfile"] = str(self._password_file)
+        environment = {WORKER_DSN_VARIABLE: to_url(make_conninfo(self.conninfo, **changed))}
+        if self._plan.listen_conninfo:
+            environment[LISTEN_DSN_VARIABLE] = make_conninfo(self._plan.listen_conninfo, **changed)
+        return environment
+
+    def _make_child(self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> Child:
         # The DSN may hold a password: every user of the machine can read a command line.
-        environment = {DSN_VARIABLE: self.dsn, LISTEN_DSN_VARIABLE: self._plan.listen_conninfo or ""}
-        return Child(name, arguments, environment, self._plan.log_dir / f"{name}.log")
+        given = {DSN_VARIABLE: self.dsn, LISTEN_DSN_VARIABLE: self._plan.listen_conninfo or ""}
+        return Child(name, arguments, {**given, **(environment or {})}, self._plan.log_dir / f"{name}.log")
 
     def _require_free_flower_port(self) -> None:
         port = self._plan.flower_port

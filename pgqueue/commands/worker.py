@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from ..child import die_with_parent
+from ..config import WORKER_DSN_VARIABLE, to_url
 from ..prepare import require_worker
-from .app import find_app
+from .app import find_app, leads_to
 from .options import dsn_option, listen_dsn_option
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ def worker(
     """Run a worker until SIGTERM. Options not listed here go to `celery worker`."""
     die_with_parent()
     app = find_app(app_name, dsn, listen_dsn)
+    worker_dsn = os.environ.get(WORKER_DSN_VARIABLE)
+    if worker_dsn and leads_to(app.conf.broker_url, dsn):
+        app.conf.broker_url = to_url(worker_dsn, "pgqueue")
     arguments = ["worker", f"--queues={queues}", f"--loglevel={loglevel}"]
     if concurrency is not None:
         arguments.append(f"--concurrency={concurrency}")

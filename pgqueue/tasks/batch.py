@@ -6,7 +6,6 @@ call; the database then says what became of the job that raised it, and the rest
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from itertools import takewhile
 from time import monotonic
@@ -16,7 +15,8 @@ import psycopg
 from celery.utils.log import get_logger
 from celery.worker import state
 
-from .fault import ConnectionLost, fields_of, timed_out
+from .credentials import LoginRefused
+from .fault import ConnectionLost, fields_of, is_of_used_session, timed_out
 from .recovery import CRASH_SHUTDOWN, wait_for_server
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ logger = get_logger(__name__)
 
 _RUNNER = "pgqueue_run.job_"
 _CANCELED = "57014"
+_TERMINATED = "57P01"
+#: A session is closed after a run that took longer, or after so many jobs: what jobs have left in it that no command
+#: of the server takes away (names of custom settings, say) goes with it.
+_LONG_SECONDS = 0.5
+_MOST_JOBS = 5000
 #: What the session returns to after each job. A timeout here would be that of a whole call: the overseer minds theirs.
 _OPTIONS = "-c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"
 
@@ -49,8 +54,6 @@ class Chunk:
     """Jobs that one executor runs in one call, in this order."""
 
     jobs: Sequence[BatchJob]
-    #: Makes the keys of the locks by which the worker finds out which of them runs.
-    secret: int = field(default_factory=lambda: secrets.randbits(63))
     #: The session that runs them, while it does.
     pid: int | None = None
     begun_at: float = field(default_factory=monotonic)
@@ -60,6 +63,8 @@ class Chunk:
     released: set[int] = field(default_factory=set)
     #: The job whose time is up: it has been canceled for that.
     overdue_id: int | None = None
+    #: Each job has a session of its own: one failed for what another has left in the session that they shared.
+    is_each_alone: bool = False
     #: The worker stops: what is left goes back to the queue.
     is_stopping: bool = False
     #: What became of those that did not succeed.
@@ -72,14 +77,15 @@ class Chunk:
 
 
 class BatchRunner:
-    """Runs chunks in a session of the worker's own role, which it keeps."""
+    """Runs chunks in a session of the executors' login, which it keeps for a while."""
 
     def __init__(self, label: str, pool: ExecutorPool) -> None:
         self._label = label
         self._pool = pool
         self._session: Session | None = None
-        #: Whose jobs the session has run.
+        #: Whose jobs the session has run, and how many.
         self._role: int | None = None
+        self._jobs_run = 0
         self._chunk: Chunk | None = None
 
     def run(self, chunk: Chunk) -> None:
@@ -97,6 +103,10 @@ class BatchRunner:
                 return
             try:
                 session = self._get_session()
+            except LoginRefused as refusal:
+                for job in left:
+                    self._pool.books.defer(job, str(refusal), refusal.seconds)
+                return
             except (psycopg.OperationalError, ConnectionLost) as error:
                 logger.warning("%s: the server is away, jobs that wait are given back: %s", self._label, error)
                 self._release(left)
@@ -104,7 +114,9 @@ class BatchRunner:
             called_at = monotonic()
             try:
                 chunk.pid = session.backend_pid
-                left = left[self._run_first(session, left, chunk.secret) :]
+                count = self._run_first(session, left[:1] if chunk.is_each_alone else left)
+                left = left[count:]
+                self._jobs_run += count
             except ConnectionLost as lost:
                 chunk.pid = None
                 left = self._settle_lost(chunk, left, lost, called_at, session)
@@ -112,14 +124,21 @@ class BatchRunner:
                 chunk.pid = None
                 fields = fields_of(error)
                 is_jobs = self._is_jobs(chunk, left, fields)
+                if is_of_used_session(fields) and not chunk.is_each_alone:
+                    # It runs again in a session of its own, and fails if that was not the reason.
+                    chunk.is_each_alone = True
+                    self.close_session()
+                    continue
                 if fields.get("sqlstate") != _CANCELED or not self._is_stopping(chunk):
                     left = self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
                 self._empty(session)
             finally:
                 chunk.pid = None
                 self._chunk = chunk
+            if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
+                self.close_session()
 
-    def _run_first(self, session: Session, left: Sequence[BatchJob], secret: int) -> int:
+    def _run_first(self, session: Session, left: Sequence[BatchJob]) -> int:
         """Run those in front that are of one role, and return how many they are."""
         role = left[0].role
         jobs = list(takewhile(lambda job: job.role == role, left))
@@ -128,20 +147,20 @@ class BatchRunner:
             self._role = role
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         names = {"jobs": f"jobs_{role}"}
-        session.call_named("run_jobs", names, ids=ids, tokens=tokens, secret=secret, worker=self._pool.worker_name)
+        session.call_named("run_jobs", names, ids=ids, tokens=tokens, worker=self._pool.worker_name)
         return len(jobs)
 
     def close_session(self) -> None:
         """End the session; the next chunk opens another."""
         if self._session is not None:
             self._session.close()
-        self._session = None
+        self._session, self._role, self._jobs_run = None, None, 0
 
     def _get_session(self) -> Session:
         if self._session is not None and not self._session.is_alive:
             self.close_session()
         if self._session is None:
-            self._session = self._pool.credentials.log_in_as_worker(f"{self._label}: batches", _OPTIONS)
+            self._session = self._pool.credentials.log_in_as_executor(f"{self._label}: batches", _OPTIONS)
             self._session.add_notice_handler(self._hear)
         return self._session
 
@@ -199,6 +218,8 @@ class BatchRunner:
         # that ended it says whether one ran.
         is_crash = not (lost.has_last_word or lost.is_cut or was_there)
         is_jobs = is_crash or self._is_jobs(chunk, left, fields)
+        if fields.get("sqlstate") == _TERMINATED and chunk.overdue_id == left[0].id:
+            fields = timed_out().fields
         return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
 
     @staticmethod

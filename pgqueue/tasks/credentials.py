@@ -28,6 +28,7 @@ _REMEMBERED_FROM, _REMEMBERED_TO = 5.0, 60.0
 _NEWS_SECONDS = 3600.0
 _TOO_MANY = re.compile("too many (connections|clients)|connection slots are reserved")
 _MORE_CONNECTIONS = "raise max_connections or the role's CONNECTION LIMIT, or give the workers fewer executors"
+_EXECUTORS = "let it log in with its password in pg_hba.conf; if the password is wrong, run: pgqueue upgrade"
 _CREDENTIALS = "give the worker credentials for it: add it to the worker's password file, or use a certificate or peer"
 
 
@@ -65,19 +66,35 @@ class Credentials:
             LoginRefused: the role has no credentials here, does not exist or may not log in.
             psycopg.OperationalError: the server is away, for the worker's own login as well.
         """
+        return self._log_in(role, application_name, remedy=_CREDENTIALS)
+
+    def log_in_as_executor(self, application_name: str, options: str) -> Session:
+        """Open a session of the executors' login, in which jobs of all roles run, with options for the server.
+
+        Raises:
+            LoginRefused: the server is there, but does not let the executors in.
+            psycopg.OperationalError: the server is away.
+            psycopg.Error: this worker may run no jobs; the message says why.
+        """
+        role, password = self._database.fetch("executor_login")[0]
+        return self._log_in(role, application_name, options, password, remedy=_EXECUTORS)
+
+    def _log_in(
+        self, role: str, application_name: str, options: str = "", password: str = "", *, remedy: str
+    ) -> Session:
         refusal = self._find_refusal(role)
         if refusal is not None and (left := refusal.until - monotonic()) > 0:
             raise LoginRefused(refusal.note, left)
         try:
-            session = self._try(role, application_name)
+            session = self._try(role, application_name, options, password)
         except psycopg.OperationalError:
             # How a refusal reads depends on the server's language. If the worker itself gets in and the role still
             # does not, it was one. (A server that is starting up refuses everybody for a moment.)
             self._database.fetch("do_nothing")
             try:
-                session = self._try(role, application_name)
+                session = self._try(role, application_name, options, password)
             except psycopg.OperationalError as error:
-                note = self._describe(role, error)
+                note = self._describe(role, error, remedy)
                 is_full = _TOO_MANY.search(str(error)) is not None
                 raise LoginRefused(note, self._remember(role, note, is_login=True, is_full=is_full)) from error
         if refusal is not None and refusal.is_login:
@@ -142,16 +159,9 @@ class Credentials:
         else:
             logger.info("role %s can log in again, %s more of its jobs are ready", role, count)
 
-    def log_in_as_worker(self, application_name: str, options: str) -> Session:
-        """Open a session of the worker's own role, with command-line options for the server.
-
-        Raises:
-            psycopg.OperationalError: the server is away.
-        """
-        return self._try(self._find_own_role(), application_name, options)
-
-    def _try(self, role: str, application_name: str, options: str = "") -> Session:
-        return Session.log_in(self._database.listen_conninfo, self._find_own_role(), role, application_name, options)
+    def _try(self, role: str, application_name: str, options: str, password: str) -> Session:
+        conninfo, own_role = self._database.listen_conninfo, self._find_own_role()
+        return Session.log_in(conninfo, own_role, role, application_name, options, password)
 
     def _find_own_role(self) -> str:
         if self._own_role is None:
@@ -159,8 +169,9 @@ class Credentials:
                 self._own_role = session.info.user
         return self._own_role
 
-    def _describe(self, role: str, error: psycopg.OperationalError) -> str:
+    @staticmethod
+    def _describe(role: str, error: psycopg.OperationalError, remedy: str) -> str:
         reason = " ".join(str(error).split())
         # Refused for its number: in English at least. Elsewhere the advice is the usual one.
-        remedy = _MORE_CONNECTIONS if _TOO_MANY.search(reason) else _CREDENTIALS
+        remedy = _MORE_CONNECTIONS if _TOO_MANY.search(reason) else remedy
         return f'cannot log in as role "{role}": {reason}; {remedy}'

@@ -17,7 +17,7 @@ from .batch import BatchRunner, Chunk
 from .cancel import CancelGate, Cause
 from .claim import Ending, Outcome, Run
 from .credentials import LoginRefused
-from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of
+from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of, is_of_used_session
 from .notices import Notices
 from .progress import PROGRESS_SQLSTATE
 from .recovery import LostRun
@@ -162,7 +162,12 @@ class Executor(threading.Thread):
                     self._close_session()
                     self.gate.close()
                     return self._pool.books.defer(job, note)
-            return self._fail(session, fields_of(error), self.gate.close(), has_begun=transaction.has_begun)
+            fields = fields_of(error)
+            if was_kept and is_of_used_session(fields):
+                self._close_session()
+                self._notices.forget()
+                return self._run(job)
+            return self._fail(session, fields, self.gate.close(), has_begun=transaction.has_begun)
 
     def _begin_run(self, session: Session) -> None:
         run = self._job_run = Run(session.backend_pid)

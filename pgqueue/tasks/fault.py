@@ -76,6 +76,11 @@ def timed_out() -> JobFault:
     return JobFault("57014", "canceling statement due to statement timeout")
 
 
+def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
+    """Tell whether an error comes of earlier jobs of the session: their temporary tables have fixed this setting."""
+    return fields.get("sqlstate") == "22023" and "temp_buffers" in (fields.get("message") or "")
+
+
 def fields_of(error: BaseException) -> Fields:
     """Return every field of an error that has a value; one that is not PostgreSQL's is an internal error, XX000."""
     found: Fields

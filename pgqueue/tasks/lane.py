@@ -85,7 +85,9 @@ class JobLane(bootsteps.StartStopStep):
         return bool(is_ours)
 
     def start(self, consumer: Any) -> None:
-        """Begin to consume jobs on Celery's connection of now."""
+        """Begin to consume jobs on Celery's connection of now; none if this worker's login has too many rights."""
+        if not self._may_run_jobs(consumer):
+            return
         if self.pool is None:
             self.pool = self._make_pool(consumer)
             self.pool.start()
@@ -101,6 +103,16 @@ class JobLane(bootsteps.StartStopStep):
         for queue in consumer.task_consumer.queues:
             self._jobs.add_queue(queue)
         self._jobs.consume()
+
+    @staticmethod
+    def _may_run_jobs(consumer: Any) -> bool:
+        try:
+            _database_of(consumer).fetch("executor_login")
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState) as refusal:
+            logger.error("no SQL jobs run here: %s. %s", refusal.diag.message_primary, refusal.diag.message_hint)
+            consumer.connection.transport.register_executors(0)
+            return False
+        return True
 
     def stop(self, consumer: Any) -> None:
         """Stop consuming. If the worker stops, wait for the jobs that run; a cold shutdown cancels them first."""
@@ -135,7 +147,7 @@ class JobLane(bootsteps.StartStopStep):
         return {"pgqueue": self.pool.info, "pool": {**consumer.pool.info, "executors": self.pool.size}}
 
     def _make_pool(self, consumer: Any) -> ExecutorPool:
-        database = Database.for_dsn(to_conninfo(consumer.connection.as_uri(include_password=True)))
+        database = _database_of(consumer)
         announcer = Announcer(database, lambda: _make_dispatcher(consumer), lambda: _is_heard(consumer))
         runs = LongRuns(consumer.app, announcer)
         pool = ExecutorPool(
@@ -261,6 +273,10 @@ def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
         most, least = consumer.controller.autoscale
         return least, most
     return consumer.controller.concurrency, consumer.controller.concurrency
+
+
+def _database_of(consumer: Any) -> Database:
+    return Database.for_dsn(to_conninfo(consumer.connection.as_uri(include_password=True)))
 
 
 def to_job(claimed: Claimed, delivery_tag: str) -> BatchJob | ClaimedJob:

@@ -26,6 +26,8 @@ _PAUSE = 0.1
 _LEAST_MS = 50
 #: What waits behind a job for longer than this goes back to the queue.
 _PATIENCE_MS = 500.0
+#: A job that goes on for longer than this after its timeout, because it catches the cancel, loses its session.
+_GRACE_MS = 2000
 
 
 class Overseer(threading.Thread):
@@ -71,16 +73,17 @@ class Overseer(threading.Thread):
                 logger.warning("could not look after the jobs that run: %s", error)
 
     def _oversee(self, chunks: list[Chunk]) -> None:
-        runs = [(job.id, chunk.pid, chunk.secret) for chunk in chunks for job in chunk.jobs]
-        ids, pids, secrets = (list(column) for column in zip(*runs, strict=True))
+        runs = [(job.id, job.token, chunk.pid) for chunk in chunks for job in chunk.jobs]
+        ids, tokens, pids = (list(column) for column in zip(*runs, strict=True))
         chunk_of = {job.id: chunk for chunk in chunks for job in chunk.jobs}
-        rows = self._database.fetch("oversee", ids=ids, pids=pids, secrets=secrets, least_ms=_LEAST_MS)
+        limits = {"least_ms": _LEAST_MS, "grace_ms": _GRACE_MS}
+        rows = self._database.fetch("oversee", ids=ids, tokens=tokens, pids=pids, **limits)
         for job_id, run_for_ms, is_canceled, is_overdue, is_final in rows:
             chunk = chunk_of[job_id]
             if is_canceled or is_overdue or chunk.is_stopping:
                 # Of one that was overdue before and has ended in time, this says no more.
                 chunk.overdue_id = job_id if is_overdue and not is_canceled else None
-                self._stop_job(chunk, job_id, is_final=bool(is_final))
+                self._stop_job(chunk, job_id, is_final=is_final)
             # Also of one that resists.
             if run_for_ms > _PATIENCE_MS:
                 self._announce(chunk, job_id, run_for_ms / 1000)
@@ -99,7 +102,8 @@ class Overseer(threading.Thread):
         pid = chunk.pid
         if pid is not None:
             # Not another job, even if this one has just ended: the database sees to that.
-            self._database.fetch("stop_run", id=job_id, pid=pid, secret=chunk.secret, is_final=is_final)
+            token = next(job.token for job in chunk.jobs if job.id == job_id)
+            self._database.fetch("stop_run", id=job_id, token=token, pid=pid, is_final=is_final)
 
     def _release_behind(self, chunk: Chunk, job_id: int) -> None:
         place = next(n for n, job in enumerate(chunk.jobs) if job.id == job_id)

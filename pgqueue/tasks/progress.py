@@ -55,8 +55,9 @@ class ProgressWriter(threading.Thread):
     def hear_from_chunk(self, chunk: Chunk, notice: psycopg.errors.Diagnostic) -> None:
         """Take a notice of some job of a chunk, which says itself which it is; the database checks that."""
         progress = _read_progress(notice)
-        if progress and any(job.id == progress["id"] for job in chunk.jobs):
-            self._plan(progress["id"], "set_run_progress", {**progress, "pid": chunk.pid, "secret": chunk.secret})
+        job = next((job for job in chunk.jobs if progress and job.id == progress["id"]), None)
+        if progress and job is not None:
+            self._plan(job.id, "set_run_progress", {**progress, "token": job.token, "pid": chunk.pid})
 
     def forget(self, *job_ids: int) -> None:
         """Drop what jobs said last: they have ended."""

@@ -54,7 +54,9 @@ class Session:
         self.server_started_at, self.started_at = self.call("session_start")
 
     @classmethod
-    def log_in(cls, conninfo: str, own_role: str, role: str, application_name: str, options: str = "") -> Session:
+    def log_in(
+        cls, conninfo: str, own_role: str, role: str, application_name: str, options: str = "", password: str = ""
+    ) -> Session:
         """Log in as `role`, with the worker's own credentials if it is the worker's role, else with what libpq finds.
 
         Args:
@@ -63,6 +65,7 @@ class Session:
             role: whose session it is to be.
             application_name: how the server shows it.
             options: command-line options for the server, beside those of the conninfo.
+            password: of a role that is not the worker's; empty: libpq asks the password file.
 
         Raises:
             psycopg.OperationalError: the server is away or refuses the login.
@@ -70,7 +73,7 @@ class Session:
         overrides: dict[str, Any] = {"application_name": application_name, "client_encoding": "UTF8"}
         if role != own_role:
             # An empty password keeps libpq from taking PGPASSWORD, the worker's, and lets it ask the password file.
-            overrides |= {"user": role, "password": ""}
+            overrides |= {"user": role, "password": password}
         given = {key: value for key, value in conninfo_to_dict(conninfo).items() if key not in overrides}
         if options:
             given["options"] = f"{given.get('options', '')} {options}"

@@ -17,7 +17,6 @@ import psycopg
 from psycopg.pq import ExecStatus
 
 from tests.harness.database import Connection, Database
-from tests.harness.managed import PASSWORD
 
 _ERROR_FIELDS = {
     "sqlstate": "sqlstate",
@@ -32,12 +31,6 @@ _ERROR_FIELDS = {
     "constraint": "constraint_name",
 }
 _IDLE_SECONDS = 0.002
-# One for all tests on a server: it owns nothing, and making and dropping it would take longer than many a test.
-_ROLE = "test_worker"
-_MAKE_ROLE = f"""do $$ begin
-  if to_regrole('{_ROLE}') is null then create role {_ROLE} login password '{PASSWORD}'; end if;
-  if not pg_has_role('{_ROLE}', 'pgqueue_worker', 'member') then grant pgqueue_worker to {_ROLE}; end if;
-end $$"""
 
 
 @dataclass(frozen=True)
@@ -144,15 +137,14 @@ class Claimant:
     def __init__(self, db: Database, name: str = "w1") -> None:
         self._db = db
         self.name = name
-        self.role = _ROLE
-        db.server.installers_session.execute(_MAKE_ROLE)
-        self.session = db.connect(_ROLE)
+        self.role = db.worker_role()
+        self.session = db.connect(self.role)
         self._executors: dict[str, Executor] = {}
         self.register()
 
     def register(self) -> None:
         """Open a presence session and become a worker; again after a kill, as another one."""
-        self.presence = self._db.connect(_ROLE)
+        self.presence = self._db.connect(self.role)
         self.id = int(_value(self.presence, "select pgqueue._register_worker(%s, %s)", self.name, 1))
 
     def claim(self, *queues: str, kind: str = "job", max_count: int = 10) -> list[Claim]:

@@ -15,6 +15,13 @@ from tests.harness.servers import TestServer
 
 Connection = psycopg.Connection[Any]
 
+#: One for all tests on a server: it owns nothing, and making and dropping it would take longer than many a test.
+WORKER = "test_worker"
+_MAKE_WORKER = f"""do $$ begin
+  if to_regrole('{WORKER}') is null then create role {WORKER} login password '{PASSWORD}'; end if;
+  if not pg_has_role('{WORKER}', 'pgqueue_worker', 'member') then grant pgqueue_worker to {WORKER}; end if;
+end $$"""
+
 
 class Database:
     """One database of a test server. What is opened or made through it is closed or dropped at the end."""
@@ -41,6 +48,24 @@ class Database:
     def dsn_for(self, role: str | None) -> str:
         """Return the conninfo of a role; it needs no password, or finds it in the password file."""
         return self.server.conninfo(self.name, **({} if role is None else {"user": role}))
+
+    def executor_dsn(self) -> str:
+        """Return the conninfo with which the executors of a worker log in."""
+        role, password = self.execute("select role, password from pgqueue.login where purpose = 'executor'")[0]
+        return self.server.conninfo(self.name, user=role, password=password)
+
+    def connect_executor(self) -> Connection:
+        """Open a session in which jobs of the batch lane run, closed at the end of the test."""
+        connection = psycopg.connect(
+            self.executor_dsn(), autocommit=True, options="-c search_path=pg_catalog,pg_temp -c statement_timeout=0"
+        )
+        self.at_close(connection.close)
+        return connection
+
+    def worker_role(self) -> str:
+        """Return a login that may do what a worker needs, and nothing else. It is made when it is first needed."""
+        self.server.installers_session.execute(_MAKE_WORKER)
+        return WORKER
 
     def connect(self, role: str | None = None, *, autocommit: bool = True, **options: Any) -> Connection:
         """Open a session, closed at the end of the test if it still is open."""

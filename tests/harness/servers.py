@@ -82,6 +82,7 @@ class TestServer:
             with psycopg.connect(self.conninfo(name), autocommit=True) as owner:
                 # What pgqueue._repair_loopback() does, without trying: that would take half of a short test's time.
                 owner.execute(f"alter server pgqueue_loopback options (set dbname '{name}')")
+                owner.execute("select pgqueue._repair_executor()")
         return name
 
     def drop_database(self, name: str) -> None:
@@ -90,7 +91,11 @@ class TestServer:
         deadline = time.monotonic() + 0.2
         while self._has_sessions(name) and time.monotonic() < deadline:
             time.sleep(0.002)
+        executor = "select 'pgqueue_executor_' || oid from pg_database where datname = %s"
+        executors = self.admin.execute(executor, [name]).fetchall()
         self.admin.execute(f'drop database if exists "{name}" with (force)')
+        for (role,) in executors:
+            self.admin.execute(f'drop role if exists "{role}"')
 
     def _has_sessions(self, name: str) -> bool:
         return bool(self.admin.execute("select from pg_stat_activity where datname = %s limit 1", [name]).fetchall())

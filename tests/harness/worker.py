@@ -25,7 +25,7 @@ class Worker:
         arguments: further options of the command.
         command: `pgqueue` or `celery`.
         app: which Celery application `celery` runs.
-        role: who the worker logs in as; the superuser when None.
+        role: who the worker logs in as; a login of its own when None.
         prefix: a command that becomes the one that is given to it, as `ip netns exec` does.
     """
 
@@ -50,7 +50,7 @@ class Worker:
             "celery": ["-m", "celery", "-A", app, "worker", "--queues=default,celery", "--loglevel=INFO"],
         }[command]
         variables = {
-            "PGQUEUE_DSN": db.dsn_for(role),
+            "PGQUEUE_DSN": db.dsn_for(role or db.worker_role()),
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(log.parent),  # a worker that is killed cannot remove its own
             **(environment or {}),

@@ -45,7 +45,7 @@ def test_jobs_of_several_roles_run_in_one_session_with_their_own_rights(alice, b
 
     rows = owner.execute("select who, login, pid from seen").fetchall()
     assert sorted(who for who, _login, _pid in rows) == ["alice", "alice", "bob"]
-    assert {login for _who, login, _pid in rows} == {executors.claimant.role}
+    assert {login for _who, login, _pid in rows} == {fetch_value(owner, "select role from pgqueue.login")}
 
 
 def test_a_job_that_ended_says_how(alice, executors):

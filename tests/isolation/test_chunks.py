@@ -15,7 +15,6 @@ from tests.harness.people import fetch_value
 
 WORDS = "select array_agg(word order by word) from public.seen"
 ENDED = "select array_agg(state::text order by id) from pgqueue.jobs where ended_at is not null"
-SECRET = 4242
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +36,8 @@ class Chunk:
     """Jobs that a worker has claimed, and its session that runs them."""
 
     def __init__(self, db, worker):
-        self.session = db.connect(worker.role)
+        self.session = db.connect_executor()
+        self._worker_session = worker.session
         self._worker = worker.name
         self.claims = worker.claim(kind="batch")
 
@@ -52,9 +52,9 @@ class Chunk:
     def run(self):
         """Call what is left; return the error that ended it."""
         (role,) = {claim.message for claim in self.claims}
-        call = f"call pgqueue_run.jobs_{role}(%s, %s, %s, %s)"
+        call = f"call pgqueue_run.jobs_{role}(%s, %s, %s)"
         try:
-            self.session.execute(call, [self.ids, self.tokens, SECRET, self._worker])
+            self.session.execute(call, [self.ids, self.tokens, self._worker])
         except psycopg.Error as error:
             return error
         return None
@@ -63,7 +63,7 @@ class Chunk:
         """Let the database decide about the job that raised it, if its context names one."""
         fields = {"sqlstate": error.sqlstate, "message": error.diag.message_primary}
         is_jobs = "pgqueue_run.job_" in (error.diag.context or "")
-        return self.session.execute(
+        return self._worker_session.execute(
             "select id, verdict from pgqueue._settle_run(%s, %s, %s, %s, 0.1, %s)",
             [self.ids, self.tokens, json.dumps(fields), is_jobs, self.session.info.backend_pid],
         ).fetchall()
@@ -158,22 +158,17 @@ def test_a_presence_that_is_lost_between_two_jobs_of_a_chunk_costs_no_job_and_re
 def test_a_cancel_that_comes_too_late_reaches_neither_the_next_job_nor_what_the_session_does_after_the_last(
     db, alice, owner, worker, in_background
 ):
-    # Who cancels holds the gate for a moment; the one of this test stays in it, so the wait must not end before.
-    owner.execute(
-        """create or replace procedure pgqueue._wait_at_gate(gate_key bigint) language plpgsql as
-           $$ begin perform pg_advisory_lock(gate_key); perform pg_advisory_unlock(gate_key); end $$"""
-    )
     enqueue(alice, *[f"lock table public.door; {insert(word)}" for word in "ab"])
     chunk = Chunk(db, worker)
     pid = chunk.session.info.backend_pid
-    overseer = db.connect(worker.role)
+    overseer = db.connect()
 
     for job in range(2):
         owner.execute("begin; lock table public.door")
         running = in_background(chunk.run)
         wait_until_blocked(db.server.admin, pid)
         overseer.execute("begin")
-        overseer.execute("select pg_advisory_xact_lock(pgqueue._run_key(0, %s))", [SECRET])
+        overseer.execute("lock table pgqueue.run_gate in exclusive mode")
         # It has seen that the job runs. Now the job ends, and then comes the signal.
         owner.execute("commit")
         eventually(lambda ended=job + 1: fetch_value(alice, ENDED) == ["succeeded"] * ended)

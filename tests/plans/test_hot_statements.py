@@ -156,14 +156,17 @@ def test_progress_touches_its_own_rows(crowd):
 
 def test_a_job_of_the_batch_lane_touches_its_own_rows(crowd):
     rows, _ = claim(crowd, ["busy"], 2000)
+    # A job is the first of its transaction.
+    crowd.explained.session.execute("commit")
     runner = fetch_value(crowd.owner, "select 'pgqueue_run.job_' || 'alice'::regrole::oid")
 
     def run(job_id, token):
-        yield crowd.explained.run(f"select {runner}(%s, %s, 1)", [job_id, token])
-        yield crowd.explained.run("select pgqueue._finish_job(%s, %s, 1, 'somebody')", [job_id, token])
+        yield crowd.explained.run(f"select {runner}(%s, %s)", [job_id, token])
+        yield crowd.explained.run("select pgqueue_run.finish_job(%s, %s, 1, 'somebody')", [job_id, token])
 
     for row in rows[:7]:  # plpgsql thinks about a generic plan from the sixth time on
         steps = list(run(*row))
+    crowd.owner.execute("select pgqueue._release(%s, %s, true)", [[row[n] for row in rows] for n in range(2)])
 
     for _, plans in steps:
         assert not [plan.scanned for plan in plans if "message" in plan.scanned]

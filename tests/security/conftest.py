@@ -44,10 +44,10 @@ class Lane:
 
 
 def call_of(submitter: Connection) -> str:
-    """Return the call that runs jobs of the role of a session in the batch lane: their numbers, their tokens, a secret."""
+    """Return the call that runs jobs of the role of a session in the batch lane: their numbers, their tokens."""
     row = submitter.execute("select oid from pg_roles where rolname = current_user").fetchone()
     assert row is not None
-    return f"call pgqueue_run.jobs_{row[0]}(%s, %s, %s, 'w1')"
+    return f"call pgqueue_run.jobs_{row[0]}(%s, %s, 'w1')"
 
 
 @pytest.fixture(params=LANES)

@@ -108,37 +108,48 @@ def test_an_event_trigger_that_refuses_partitions_does_not_stop_the_rescue_of_jo
     assert warnings == ["days of history and results could not be made or dropped: no changes today"]
 
 
-def test_a_gate_that_a_stranger_holds_stops_neither_the_jobs_nor_the_one_who_looks_after_them(
+def test_no_lock_that_a_stranger_can_take_keeps_a_job_from_being_canceled(
     db, mallory, alice, owner, worker, in_background
 ):
-    # Its key is seen while somebody is being canceled.
-    secret = 77
     ids = [
         fetch_value(alice, f"select (pgqueue.submit('{statement}')).id")
         for statement in ("select 1", "select pg_sleep(60)")
     ]
-    claims = {claim.id: claim for claim in worker.claim(kind="batch")}
-    gate, run = (fetch_value(owner, "select pgqueue._run_key(%s, %s)", [number, secret]) for number in (0, ids[1]))
-    mallory.execute("select pg_advisory_lock(%s)", [gate])
-    running = in_background(
-        refused,
-        worker.session,
-        call_of(alice),
-        [ids, [claims[number].token for number in ids], secret],
-    )
+    tokens = {claim.id: claim.token for claim in worker.claim(kind="batch")}
+    executor = db.connect_executor()
+    running = in_background(refused, executor, call_of(alice), [ids, [tokens[number] for number in ids]])
+    run = [ids[1], tokens[ids[1]], executor.info.backend_pid]
+    eventually(lambda: fetch_value(owner, "select pgqueue._runs(%s, %s, %s)", run))
+    # Every advisory lock that anybody holds, and the one for which the key of its lock was made before.
+    for keys in owner.execute(
+        "select classid::bigint, objid::bigint from pg_locks where locktype = 'advisory'"
+    ).fetchall():
+        mallory.execute("select pg_try_advisory_lock_shared((%s::bigint << 32) | %s)", keys)
+    assert refused(mallory, "do $$ begin lock table pgqueue.run_gate in access share mode; end $$").sqlstate == "42501"
+    assert refused(mallory, "select from pgqueue.message for update").sqlstate == "42501"
+
     overseer = db.connect(worker.role)
-    pid = worker.session.info.backend_pid
-    stop = "select pgqueue._stop_run(%s, %s, %s, false)"
-    is_held = "select count(*) > 0 from pgqueue._locked_keys(array[%s]) k where k.key = %s"
-    eventually(lambda: fetch_value(overseer, is_held, [pid, run]))
-
-    overseer.execute("set statement_timeout = '20 s'")
-    assert fetch_value(overseer, stop, [ids[1], pid, secret]) is False
-    mallory.execute("select pg_advisory_unlock_all()")
-
-    assert fetch_value(overseer, stop, [ids[1], pid, secret]) is True
+    assert fetch_value(overseer, "select pgqueue._stop_run(%s, %s, %s, false)", run) is True
     assert running.result(timeout=20).sqlstate == "57014"
     assert fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [ids[0]]) == "succeeded"
+
+
+def test_an_executor_that_is_frozen_between_two_jobs_holds_up_neither_the_others_nor_a_cancel_for_long(
+    db, alice, owner, worker, in_background
+):
+    # A session that was stopped while it passes the gate keeps the gate's lock.
+    owner.execute("begin; lock table pgqueue.run_gate in row share mode")
+    overseer = db.connect(worker.role)
+    overseer.execute("set statement_timeout = '20 s'")
+    assert fetch_value(overseer, "select pgqueue._stop_run(1, 1, 1, false)") is False
+    number = fetch_value(alice, "select (pgqueue.submit('select 1')).id")
+    claim = worker.claim_one(kind="batch")
+
+    executor = db.connect_executor()
+    executor.execute("set statement_timeout = '20 s'")
+    executor.execute(call_of(alice), [[number], [claim.token]])
+
+    assert fetch_value(alice, "select state::text from pgqueue.jobs") == "succeeded"
 
 
 def test_a_queue_that_somebody_is_declaring_holds_up_no_worker(db, bob, owner, worker):

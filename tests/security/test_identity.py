@@ -116,9 +116,9 @@ def test_a_token_that_leaked_reads_no_job_of_another_role(alice, bob, worker):
     claim = worker.claim_one(kind="batch")
     key = [claim.id, claim.token]
 
-    assert refused(alice, f"select sql from pgqueue_run.take_{bobs}(%s, %s, 1)", key).sqlstate == "42501"
-    assert fetch_value(alice, f"select sql from pgqueue_run.take_{alices}(%s, %s, 1)", key) is None
-    assert fetch_value(bob, f"select sql from pgqueue_run.take_{bobs}(%s, %s, 1)", key) == "select 'secret'"
+    assert refused(alice, f"select sql from pgqueue_take.take_{bobs}(%s, %s)", key).sqlstate == "42501"
+    assert fetch_value(alice, f"select sql from pgqueue_take.take_{alices}(%s, %s)", key) is None
+    assert fetch_value(bob, f"select sql from pgqueue_take.take_{bobs}(%s, %s)", key) == "select 'secret'"
 
 
 @pytest.mark.parametrize(

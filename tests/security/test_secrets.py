@@ -86,23 +86,19 @@ def test_other_sessions_see_no_statement_of_a_job_that_runs(db, lane, alice, bob
     job.end()
 
 
-def test_the_locks_that_anybody_sees_give_away_no_key_but_that_of_the_job_that_runs(
+def test_the_locks_that_anybody_sees_give_away_nothing_by_which_a_job_is_canceled(
     db, alice, bob, owner, worker, in_background
 ):
-    first = fetch_value(alice, "select (pgqueue.submit('select pg_sleep(1)')).id")
-    second = fetch_value(alice, "select (pgqueue.submit('select 1')).id")
-    claims = {claim.id: claim for claim in worker.claim(kind="batch")}
-    secret = 1234567890123456789
-    ids, tokens = [first, second], [claims[first].token, claims[second].token]
-    running = in_background(worker.session.execute, call_of(alice), [ids, tokens, secret])
-    keys = "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory' and objsubid = 1"
-    wanted = fetch_value(owner, "select pgqueue._run_key(%s, %s)", [first, secret])
-    eventually(lambda: wanted in {row[0] for row in bob.execute(keys).fetchall()})
+    number = fetch_value(alice, "select (pgqueue.submit('select pg_sleep(1)')).id")
+    claim = worker.claim_one(kind="batch")
+    executor = db.connect_executor()
+    running = in_background(executor.execute, call_of(alice), [[number], [claim.token]])
+    run = [number, claim.token, executor.info.backend_pid]
+    eventually(lambda: fetch_value(owner, "select pgqueue._runs(%s, %s, %s)", run))
 
-    seen = {row[0] for row in bob.execute(keys).fetchall()}
+    locks = bob.execute("select * from pg_locks where pid = %s", [executor.info.backend_pid]).fetchall()
 
-    hidden = {fetch_value(owner, "select pgqueue._run_key(%s, %s)", [number, secret]) for number in (0, second)}
-    assert not seen & hidden
-    # One round of the hash is undone in 2^32 steps: the key that is seen is none of those.
-    assert wanted != fetch_value(owner, "select hashint8extended(%s, %s)", [first, secret])
+    assert str(claim.token) not in str(locks)
+    assert refused(bob, "select pgqueue._runs(%s, %s, %s)", run).sqlstate == "42501"
+    assert refused(bob, "select pgqueue._stop_run(%s, %s, %s, true)", run).sqlstate == "42501"
     running.result(timeout=20)

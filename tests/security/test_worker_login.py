@@ -14,6 +14,12 @@ def thief(db, worker):
     return db.connect(worker.role)
 
 
+@pytest.fixture
+def executor(db):
+    """A session with the executors' login, which a worker's login can ask for."""
+    return db.connect_executor()
+
+
 def test_a_stolen_worker_login_reads_statements_by_claiming_and_loses_or_delays_jobs(alice, thief, worker):
     # This is what a worker is for: documented, not prevented.
     alice.execute("select pgqueue.launch('select ''secret''')")
@@ -70,11 +76,11 @@ def claim_of(alice, worker, statement):
     alice.execute("select pgqueue.submit(%s)", [statement])
     claim = worker.claim_one(kind="batch")
     role = fetch_value(alice, "select oid from pg_roles where rolname = current_user")
-    runner = f"select pgqueue_run.job_{role}({claim.id}, {claim.token}, 1)"
+    runner = f"select pgqueue_run.job_{role}({claim.id}, {claim.token})"
     return claim, runner
 
 
-def test_a_stolen_worker_login_runs_what_was_handed_in_and_nothing_else(alice, bob, owner, thief, worker):
+def test_a_stolen_executors_login_runs_what_was_claimed_and_nothing_else(alice, bob, owner, thief, executor, worker):
     owner.execute("create table done (n int); grant all on done to alice")
     unclaimed = fetch_value(alice, "select (pgqueue.submit('insert into done values (0)', delay => '1 h')).id")
     bobs = fetch_value(bob, "select (pgqueue.submit('select 1')).id")
@@ -82,38 +88,41 @@ def test_a_stolen_worker_login_runs_what_was_handed_in_and_nothing_else(alice, b
     assert of_bob.id == bobs
     _, run = claim_of(alice, worker, "insert into done values (1)")
     runner = run[len("select ") :].partition("(")[0]
+    # It is the executors' login that may call it, and the worker's may not.
+    assert refused(thief, run).sqlstate == "42501"
+    thief = executor
 
     # Jobs of others, jobs that nobody has claimed, and none at all.
     for key in (f"{of_bob.id}, {of_bob.token}", f"{unclaimed}, 0", f"{unclaimed}, null", "0, 0", "null, null"):
-        assert fetch_value(thief, f"select {runner}({key}, 1)") is None, key
+        assert fetch_value(thief, f"select {runner}({key})") is None, key
     # Its function cannot be replaced, changed, taken or passed on.
     for statement in (
-        f"create or replace function {runner}(id bigint, token bigint, lock_key bigint) returns bigint language sql as 'select 1'",
-        f"alter function {runner}(bigint, bigint, bigint) security invoker",
-        f"alter function {runner}(bigint, bigint, bigint) owner to current_user",
-        f"drop function {runner}(bigint, bigint, bigint)",
+        f"create or replace function {runner}(id bigint, token bigint) returns bigint language sql as 'select 1'",
+        f"alter function {runner}(bigint, bigint) security invoker",
+        f"alter function {runner}(bigint, bigint) owner to current_user",
+        f"drop function {runner}(bigint, bigint)",
         "create function pgqueue_run.mine() returns int language sql as 'select 1'",
     ):
         assert refused(thief, statement).sqlstate == "42501", statement
     thief.execute(
-        f"grant execute on function {runner}(bigint, bigint, bigint) to public"
+        f"grant execute on function {runner}(bigint, bigint) to public"
     )  # a warning: no privileges were granted
     assert fetch_value(
         owner,
-        f"select proacl::text !~ '[{{,]=' from pg_proc where oid = '{runner}(bigint, bigint, bigint)'::regprocedure",
+        f"select proacl::text !~ '[{{,]=' from pg_proc where oid = '{runner}(bigint, bigint)'::regprocedure",
     )
-    # What it has claimed it can run, as often as it likes: documented, not prevented.
+    # What was claimed it can run, as often as it likes, if it knows the token: documented, not prevented.
     for _ in range(2):
         thief.execute(run)
     assert fetch_value(owner, "select array_agg(n) from done") == [1, 1]
 
 
-def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief, worker):
+def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief, executor, worker):
     # Documented, not prevented: a worker says how the jobs ended that it claimed.
     first, _ = claim_of(alice, worker, "select 1")
     second, _ = claim_of(alice, worker, "select 2")
 
-    thief.execute("select pgqueue._finish_job(%s, %s, 77, 'me')", [first.id, first.token])
+    executor.execute("select pgqueue_run.finish_job(%s, %s, 77, 'me')", [first.id, first.token])
     thief.execute(
         "select pgqueue._settle_run(array[%s::bigint], array[%s::bigint], %s, true, 1, 1)",
         [second.id, second.token, '{"sqlstate": "XX000", "message": "forged"}'],
@@ -123,10 +132,10 @@ def test_a_stolen_worker_login_ends_jobs_that_it_did_not_run(alice, owner, thief
         ("succeeded", 77, None),
         ("failed", None, "forged"),
     ]
-    for call in ("_finish_job(%s, %s, 1, 'me')",):  # without its claim it ends nothing
+    for call in ("finish_job(%s, %s, 1, 'me')",):  # without its claim it ends nothing
         third = fetch_value(alice, "select (pgqueue.submit('select 3')).id")
         with contextlib.suppress(psycopg.Error):
-            thief.execute(f"select pgqueue.{call}", [third, 1])
+            executor.execute(f"select pgqueue_run.{call}", [third, 1])
         assert fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [third]) == "queued"
 
 
@@ -151,7 +160,7 @@ PREPARED = {
 
 @pytest.mark.parametrize("what", PREPARED)
 def test_what_a_thief_has_prepared_in_its_session_is_not_run_by_the_jobs_it_runs(db, alice, owner, worker, what):
-    thief = db.connect(worker.role)
+    thief = db.connect_executor()
     prepare, statement = PREPARED[what]
     owner.execute(
         "create table visit (who text); create domain tag as text; grant all on visit to alice; create schema lair; grant all on schema lair to public; create table loot (who text); grant all on loot to public"
@@ -171,7 +180,7 @@ def test_what_a_thief_has_prepared_in_its_session_is_not_run_by_the_jobs_it_runs
     with contextlib.suppress(psycopg.Error):
         thief.execute(run)
 
-    assert fetch_value(owner, "select count(*) from loot where who <> 'test_worker'") == 0
+    assert fetch_value(owner, "select count(*) from loot where who !~ '^pgqueue_executor_'") == 0
 
 
 def test_a_stolen_password_file_logs_in_as_the_roles_in_it_and_as_no_other(db, alice, bob, owner, worker):

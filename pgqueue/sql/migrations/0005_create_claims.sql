@@ -345,7 +345,6 @@ create function pgqueue._claim(worker_id int, kind text, queues text[], max_coun
 as $$
 #variable_conflict use_column
 declare
-  claim_token bigint := pgqueue._random_bigint();
   wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
   -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {level: rank}}}}.
   memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
@@ -411,7 +410,7 @@ begin
       returning m.id
     ), claimed as (
       update pgqueue.message m
-      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
+      set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
           -- As the job itself or its session said, else as its queue says.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
@@ -420,7 +419,7 @@ begin
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
-           when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
+           when _claim.kind = 'batch' and k.runner is not null and c.kept = 'none' and not c.top_level
                 -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
                 and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
                 and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)

@@ -9,10 +9,12 @@ create table pgqueue.role_key (
   key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
   seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
   enrolled_at timestamptz not null default clock_timestamp(),
-  has_runner boolean not null default false
+  runner oid,
+  runner_xid xid
 );
 comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
-comment on column pgqueue.role_key.has_runner is 'Whether the batch lane can run its jobs (pgqueue._make_runner)';
+comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+comment on column pgqueue.role_key.runner_xid is 'Which transaction made it: one that was changed since is of another';
 
 create unlogged table pgqueue.nonce (
   nonce bigint primary key,

@@ -2,21 +2,55 @@
 --
 -- The boundary is a function for each enrolled role, its runner: owned by that role, SECURITY DEFINER, it takes the number and the
 -- token of a job and runs the job if its own role submitted it. Inside it SET ROLE and SET SESSION AUTHORIZATION fail, so no job can climb.
+-- Behind it stands a second one: the session is that of a login which may call the runners and nothing else.
 
 create schema pgqueue_run;
-comment on schema pgqueue_run is 'For each enrolled role: job_*, which it owns and which runs one of its jobs; take_*, by which that reads the job; jobs_*, which calls it for job after job';
+comment on schema pgqueue_run is 'What the executors'' login may call, and nobody else. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for job after job';
+revoke all on schema pgqueue_run from public;
+
+create schema pgqueue_take;
+comment on schema pgqueue_take is 'For each enrolled role: take_*, by which the role''s runner reads the job that it is to run';
+revoke all on schema pgqueue_take from public;
+
+create table pgqueue.login (
+  purpose text primary key,
+  role text not null,
+  password text not null,
+  constraint login_purpose_is_known check (purpose in ('executor', 'worker'))
+);
+comment on table pgqueue.login is
+  'How executors log in (pgqueue._executor_login), and the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
+
+create table pgqueue.run_gate ();
+comment on table pgqueue.run_gate is
+  'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), whoever cancels one locks it against that (pgqueue._stop_run)';
+
+create function pgqueue._executor_name()
+  returns text
+  language sql stable
+begin atomic
+  select 'pgqueue_executor_' || d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database();
+end;
+comment on function pgqueue._executor_name() is 'The login of the executors. Roles belong to the whole cluster, so each database has one of its own';
 
 create function pgqueue._drop_runner(role oid)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  name text;
 begin
-  -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
-  if to_regproc(format('pgqueue_run.job_%s', role)) is not null then
-    execute format('drop function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s', role);
-    execute format('drop procedure pgqueue_run.jobs_%s', role);
-  end if;
+  -- The owner of a schema may drop what is in it. Each by itself: DROP OWNED BY may have dropped some. IF EXISTS would say so each
+  -- time that a role is enrolled.
+  for name in
+    select p.oid::regprocedure::text
+    from pg_proc p
+    where p.pronamespace in ('pgqueue_run'::regnamespace, 'pgqueue_take'::regnamespace)
+      and p.proname in ('jobs_' || role, 'job_' || role, 'take_' || role)
+  loop
+    execute format('drop routine %s', name);
+  end loop;
 end
 $$;
 comment on function pgqueue._drop_runner(oid) is 'Drops the runner of a role';
@@ -29,30 +63,18 @@ as $make$
 declare
   version int := current_setting('server_version_num');
   is_ours boolean := pg_has_role(current_user, role, case when version >= 160000 then 'set' else 'member' end);
-  last_words text := '';
 begin
-  if version < 180000 then
-    -- Up to PostgreSQL 17 what a trigger defers at the end runs at the commit as the worker: here it runs in a block in which it can
-    -- write to no table but a temporary one, and so leave nothing behind that DISCARD accepts.
-    last_words := $words$
-      begin
-        set transaction read only;
-        set constraints all immediate;
-      exception when assert_failure then
-        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
-      end;
-    $words$;
-  end if;
   perform pgqueue._drop_runner(role);
   execute format($body$
-    create function pgqueue_run.take_%1$s(id bigint, token bigint, lock_key bigint, out sql text, out params text[], out settings jsonb)
+    create function pgqueue_take.take_%1$s(id bigint, token bigint, out sql text, out params text[], out settings jsonb)
       language plpgsql volatile security definer
       set search_path = pg_catalog, pg_temp
     as $take$
     declare
       expires_at timestamptz;
-      are_locked boolean;
+      is_locked boolean;
     begin
+      -- The lock says who runs the job: the transaction that holds it (pgqueue._runs). So it is taken in no subtransaction.
       select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
       from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
       if not found then
@@ -64,25 +86,31 @@ begin
         sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
         return;
       end if;
-      -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-      are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+      -- Who waits for the job waits for this lock.
+      is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
     end
     $take$
   $body$, role);
   execute format($body$
-    create function pgqueue_run.job_%1$s(id bigint, token bigint, lock_key bigint)
+    create function pgqueue_run.job_%1$s(id bigint, token bigint)
       returns bigint
       language plpgsql volatile security definer
     as $run$
     declare
-      job record := pgqueue_run.take_%1$s(id, token, lock_key);
+      job record;
       row_count bigint := -1;
       is_set boolean;
     begin
+      -- What this session has written in the transaction before may have triggers that wait for the commit. They would fire in here,
+      -- before PostgreSQL 18 as this function's owner. Whoever has written something has a transaction id.
+      if pg_catalog.pg_current_xact_id_if_assigned() is not null then
+        raise exception 'a job is the first of its transaction' using errcode = '25000', hint = 'Call the procedure pgqueue_run.jobs_%1$s.';
+      end if;
+      job := pgqueue_take.take_%1$s(id, token);
       if job.sql is null then
         return null;
       end if;
-      -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
+      -- Whoever has the executors' login can prepare the session that this is called in. What lies there must not be taken for
       -- what the job names, nor the quotes in its text for something else.
       discard temp;
       deallocate all;
@@ -102,28 +130,37 @@ begin
         execute pg_catalog.concat('execute pgqueue_job(',
           (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
       end if;
-      -- What a job leaves for the commit is its own: it fails here.
+      -- What a job leaves for the commit is its own: it fails here. What a trigger defers at the end would run at the commit, and up to
+      -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write to no table but a temporary one, and so
+      -- leave nothing behind that DISCARD accepts. Then cursors are closed, also those that a trigger has declared: the commit would
+      -- compute the rest of a holdable one as the executors' login.
       set constraints all immediate;
-      %2$s
+      begin
+        set transaction read only;
+        set constraints all immediate;
+      exception when assert_failure then
+        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
+      end;
       discard temp;
       execute 'close all';
       return row_count;
     end
     $run$
-  $body$, role, last_words);
+  $body$, role);
   execute format($body$
-    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], secret bigint, worker text)
+    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], worker text)
       language plpgsql
     as $run$
     declare
-      gate_key bigint := pgqueue._run_key(0, secret);
       row_count bigint;
       is_async boolean;
       done text;
-      is_done boolean;
     begin
+      done := pgqueue_run.check_runner(%1$s);
       for n in 1 .. pg_catalog.cardinality(ids) loop
-        row_count := pgqueue_run.job_%1$s(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
+        done := pgqueue_run.pass_gate();
+        commit;
+        row_count := pgqueue_run.job_%1$s(ids[n], tokens[n]);
         if row_count is not null then
           is_async := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
           -- To what the session was opened with: first of all the search_path, which the job may have set.
@@ -135,25 +172,24 @@ begin
           if is_async then
             done := pg_catalog.set_config('synchronous_commit', 'off', true);
           end if;
-          is_done := pgqueue._finish_job(ids[n], tokens[n], row_count, worker);
+          done := pgqueue_run.finish_job(ids[n], tokens[n], row_count, worker);
         end if;
         commit;
-        -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job: not the next one
-        -- here, and after the last one not what the session does then.
-        if not (pg_catalog.pg_try_advisory_lock(gate_key) and pg_catalog.pg_advisory_unlock(gate_key)) then
-          call pgqueue._wait_at_gate(gate_key);
-        end if;
       end loop;
+      -- So that a cancel of the last job does not hit what the session does then.
+      done := pgqueue_run.pass_gate();
+      commit;
     end
     $run$
   $body$, role);
   -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
-  execute format('revoke all on function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s from public', role);
+  execute format('revoke all on function pgqueue_take.take_%1$s, pgqueue_run.job_%1$s from public', role);
   execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
-  execute format('grant execute on function pgqueue_run.take_%s to %s', role, role::regrole);
-  execute format('grant execute on function pgqueue_run.job_%s to pgqueue_worker', role);
-  execute format('grant execute on procedure pgqueue_run.jobs_%s to pgqueue_worker', role);
-  -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment.
+  execute format('grant execute on function pgqueue_take.take_%s to %s', role, role::regrole);
+  execute format('grant execute on function pgqueue_run.job_%s to %I', role, pgqueue._executor_name());
+  execute format('grant execute on procedure pgqueue_run.jobs_%s to %I', role, pgqueue._executor_name());
+  -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment. The role may
+  -- not use the schema, so it cannot name its function to alter it.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
@@ -163,26 +199,57 @@ begin
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
   end if;
-  update pgqueue.role_key k set has_runner = true where k.role = _make_runner.role;
+  update pgqueue.role_key k set runner = p.oid, runner_xid = p.xmin
+  from pg_proc p
+  where k.role = _make_runner.role and p.oid = format('pgqueue_run.job_%s(bigint, bigint)', _make_runner.role)::regprocedure;
 end
 $make$;
 comment on function pgqueue._make_runner(oid) is 'Makes the runner of a role, if this role may hand a function over to it (else 42501)';
 
-create function pgqueue._run_key(id bigint, secret bigint)
-  returns bigint
-  language sql immutable
-begin atomic
-  -- Anybody sees the key of a lock that is held. From one round of the hash a patient reader could reckon the secret.
-  select hashint8extended(hashint8extended(id, secret), secret);
-end;
-comment on function pgqueue._run_key(bigint, bigint) is
-  'The key of the lock that a job of the batch lane holds while it runs; of job 0 the one that whoever cancels holds';
+create function pgqueue._is_intact(runner oid, runner_xid xid, role oid)
+  returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Whatever is changed of a function, its body included, makes another version of its row.
+  select coalesce((select p.xmin = runner_xid and p.proowner = role and p.prosecdef and p.proconfig is null from pg_proc p where p.oid = runner), false)
+$$;
+comment on function pgqueue._is_intact(oid, xid, oid) is 'Whether the runner of a role is the one that pgqueue._make_runner made';
 
-create function pgqueue._forget_role()
+create function pgqueue_run.check_runner(role oid)
+  returns void
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pgqueue.role_key k where k.role = check_runner.role and pgqueue._is_intact(k.runner, k.runner_xid, k.role)) then
+    raise exception 'the runner of role % is not as pgqueue made it', role::regrole
+      using errcode = 'PQ006', hint = format('Enroll the role again: select pgqueue.enroll(%L)', role::regrole);
+  end if;
+end
+$$;
+comment on function pgqueue_run.check_runner(oid) is 'Raises PQ006 if the runner of a role was changed since it was enrolled';
+
+create function pgqueue_run.pass_gate()
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+begin
+  -- Whoever cancels a job locks this, and sends the signal to a session that runs the job: a signal that comes too late hits a session
+  -- here, between two jobs. No role but the owner can lock it.
+  lock table pgqueue.run_gate in row share mode;
+end
+$$;
+comment on function pgqueue_run.pass_gate() is 'Between two jobs, in a transaction of its own: waits until nobody cancels what this session has run';
+
+create function pgqueue_run.forget_role()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
 begin
   perform setseed(uuid_hash_extended(gen_random_uuid(), 0) / 9223372036854775808.0);
   perform pgqueue._dblink_disconnect(c) from unnest(pgqueue._dblink_connections()) c;
@@ -191,10 +258,124 @@ begin
   exception when connection_does_not_exist then
     null;
   end;
+  if exists (select from pg_extension e where e.extname = 'postgres_fdw') then
+    select p.oid::regprocedure::text into name
+    from pg_extension e
+    join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
+    join pg_proc p on p.oid = d.objid and p.proname = 'postgres_fdw_disconnect_all' and has_function_privilege(p.oid, 'execute')
+    where e.extname = 'postgres_fdw';
+    if found then
+      execute format('select %s', name);
+    end if;
+  end if;
 end
 $$;
-comment on function pgqueue._forget_role() is
-  'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink';
+comment on function pgqueue_run.forget_role() is
+  'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink and postgres_fdw';
+
+create function pgqueue._repair_executor()
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := pgqueue._executor_name();
+  known pgqueue.login;
+  owner regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'pgqueue');
+  must_join boolean;
+begin
+  select * into known from pgqueue.login l where l.purpose = 'executor';
+  if known.role is distinct from name then
+    -- The first, or that of the database of which this one is a copy.
+    if to_regrole(known.role) is not null then
+      execute format('revoke all on schema pgqueue_run from %I', known.role);
+      execute format('revoke all on all routines in schema pgqueue_run from %I', known.role);
+    end if;
+    insert into pgqueue.login as l (purpose, role, password)
+    values ('executor', name, replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))
+    on conflict on constraint login_pkey do update set role = excluded.role, password = excluded.password
+    returning l.* into known;
+  end if;
+  execute format('%s role %I login noinherit password %L', case when to_regrole(name) is null then 'create' else 'alter' end, name, known.password);
+  execute format('grant usage on schema pgqueue_run to %I', name);
+  execute format('grant execute on function pgqueue_run.check_runner(oid), pgqueue_run.pass_gate(), pgqueue_run.forget_role(), pgqueue_run.finish_job(bigint, bigint, bigint, text) to %I', name);
+  -- The owner's functions cancel what its sessions run, and see since when.
+  select not r.rolsuper and not pg_has_role(owner::oid, to_regrole(name)::oid, 'usage') into must_join from pg_roles r where r.oid = owner;
+  if must_join then
+    execute format('grant %I to %s%s', name, owner,
+                   case when current_setting('server_version_num')::int >= 160000 then ' with inherit true, set false' else '' end);
+  end if;
+  perform pgqueue._make_runner(k.role)
+  from pgqueue.role_key k
+  where k.runner is not null
+    and not (pgqueue._is_intact(k.runner, k.runner_xid, k.role) and has_function_privilege(name, k.runner, 'execute'));
+  return name;
+end
+$$;
+comment on function pgqueue._repair_executor() is
+  'Makes the executors'' login, with what it may call and nothing else. Returns its name. For the installer, and after a database was copied';
+
+create function pgqueue._make_worker_login(out role text, out password text)
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := 'pgqueue_worker_' || (select d.oid from pg_database d where d.datname = current_database());
+begin
+  insert into pgqueue.login as l (purpose, role, password)
+  values ('worker', name, replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))
+  on conflict on constraint login_pkey do update
+  -- The database may be a copy of another.
+  set role = name, password = case when l.role = name then l.password else excluded.password end
+  returning l.role, l.password into role, password;
+  execute format('%s role %I login password %L', case when to_regrole(name) is null then 'create' else 'alter' end, role, password);
+  if not pg_has_role(role, 'pgqueue_worker', 'member') then
+    execute format('grant pgqueue_worker to %I', role);
+  end if;
+end
+$$;
+comment on function pgqueue._make_worker_login() is
+  'Makes a login that may run workers and nothing else, and tells its password. For whoever owns pgqueue: a worker may not log in as the owner';
+
+create function pgqueue._executor_login(out role text, out password text)
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  worker oid := quote_ident(session_user)::regrole::oid;
+  owner oid := (select n.nspowner from pg_namespace n where n.nspname = 'pgqueue');
+  problem text;
+begin
+  problem := case
+    when (select r.rolsuper from pg_roles r where r.oid = worker) then 'a superuser'
+    when worker = owner then 'the owner of pgqueue'
+    when pg_has_role(worker, owner, 'member') then format('a member of %s, the owner of pgqueue', owner::regrole) end;
+  if problem is not null then
+    raise exception 'role % may not run SQL jobs: it is %', session_user, problem
+      using errcode = '42501', hint = 'Let the worker log in as a role that has nothing but pgqueue_worker: create role my_worker login password ''...'' in role pgqueue_worker';
+  end if;
+  select l.role, l.password into role, password from pgqueue.login l where l.purpose = 'executor';
+  if role is distinct from pgqueue._executor_name() then
+    raise exception 'the executors'' login is that of another database: this one is a copy' using errcode = '55000', hint = 'Run: pgqueue upgrade';
+  elsif to_regrole(role) is null then
+    raise exception 'the executors'' login % does not exist', role using errcode = '42704', hint = 'Run: pgqueue upgrade';
+  end if;
+  -- Code of any submitter runs in its sessions, so it must have nothing worth having.
+  select case
+    when r.rolsuper then 'is a superuser'
+    when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
+    when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
+    when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end
+  into problem
+  from pg_roles r where r.rolname = role;
+  if problem is not null then
+    raise exception 'the executors'' login % %', role, problem
+      using errcode = '42501', hint = 'Let a superuser drop the role and run: pgqueue upgrade';
+  end if;
+end
+$$;
+comment on function pgqueue._executor_login() is
+  'How a worker''s executors log in. Refused (42501) to superusers and to the owner: their sessions must not be near code of others';
 
 create function pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb)
   returns text
@@ -211,24 +392,8 @@ end
 $$;
 comment on function pgqueue._end_job(bigint, pgqueue.job_state, jsonb) is 'Ends a job that did not begin. Returns NULL';
 
-create procedure pgqueue._wait_at_gate(gate_key bigint)
-  language plpgsql
-as $$
-begin
-  -- Any role can take this lock if it finds out the key: so it is not waited for longer than a cancel takes.
-  for attempt in 1 .. 50 loop
-    if pg_catalog.pg_try_advisory_lock(gate_key) then
-      perform pg_catalog.pg_advisory_unlock(gate_key);
-      exit;
-    end if;
-    perform pg_catalog.pg_sleep(0.005);
-  end loop;
-end
-$$;
-comment on procedure pgqueue._wait_at_gate(bigint) is 'Waits until nobody cancels in this session';
-
-create function pgqueue._finish_job(id bigint, token bigint, row_count bigint, worker text)
-  returns boolean
+create function pgqueue_run.finish_job(id bigint, token bigint, row_count bigint, worker text)
+  returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -237,27 +402,26 @@ declare
 begin
   -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
   if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
-    delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
-    if said.token <> _finish_job.token then
+    delete from pgqueue.activity a where a.id = finish_job.id returning * into said;
+    if said.token <> finish_job.token then
       said := null;
     end if;
   end if;
   with gone as (
-    delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token
+    delete from pgqueue.message q where q.id = finish_job.id and q.token = finish_job.token
     returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
   )
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
                                attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
-         nullif(_finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, _finish_job.worker
+         nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker
   from gone m;
   if not found then
     perform pgqueue._claim_lost(id);
   end if;
-  return true;
 end
 $$;
-comment on function pgqueue._finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
+comment on function pgqueue_run.finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
 
 create function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
   returns table (id bigint, token bigint, verdict text)
@@ -332,116 +496,118 @@ as $$
     when '25006' then true  -- it made its transaction read-only, or deferred more than once
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'  -- SET ROLE: the login of the submitter may
+    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"|\mjobs?_[0-9]+\M|\mpgqueue_run\M'
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
+    when 'PQ006' then true  -- its runner was changed
     when '42P18' then params is not null  -- a parameter that it does not name
     else false end
 $$;
 comment on function pgqueue._needs_top_level(jsonb, text[]) is 'Whether an error says that a statement cannot run inside a function';
 
-create function pgqueue._locked_keys(pids int[])
-  returns table (pid int, key bigint)
+create function pgqueue._runs(id bigint, token bigint, pid int)
+  returns boolean
   language sql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  select l.pid, (l.classid::bigint << 32) | l.objid::bigint
-  from pg_locks l
-  where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid = any (pids)
+  -- The row is locked by the transaction that runs the job, and the server says whose transaction that is. No other can lock it.
+  select exists (
+    select from pgqueue.message m
+    join pg_locks l on l.locktype = 'transactionid' and l.transactionid = m.xmax and l.granted and l.mode = 'ExclusiveLock'
+    where m.id = _runs.id and m.token = _runs.token and l.pid = _runs.pid)
 $$;
-comment on function pgqueue._locked_keys(int[]) is 'The advisory locks with keys of 64 bits that these sessions hold';
+comment on function pgqueue._runs(bigint, bigint, int) is 'Whether this session runs this job in the batch lane now';
 
-create function pgqueue._note_running(ids bigint[], pids int[], started_at timestamptz[])
-  returns table (id bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean)
+create function pgqueue._oversee(ids bigint[], tokens bigint[], pids int[], least_ms int, grace_ms int)
+  returns table (id bigint, token bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  runs record;
+begin
+  -- First the sessions that have been in a transaction for a while: mostly there are none.
+  select array_agg(m.id) as ids, array_agg(m.token) as tokens, array_agg(s.pid) as pids, array_agg(s.xact_start) as started_at into runs
+  from (
+    select a.pid, a.xact_start, a.backend_xid
+    from (select distinct p from unnest(pids) p) p
+    cross join lateral pg_stat_get_activity(p.p) a
+    where a.xact_start < clock_timestamp() - least_ms * interval '1 ms' and a.backend_xid is not null
+  ) s
+  join unnest(ids, tokens, pids) r (id, token, pid) on r.pid = s.pid
+  join pgqueue.message m on m.id = r.id and m.token = r.token and m.xmax = s.backend_xid;
+  if runs.ids is null then
+    return;
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  perform pgqueue._forget_earlier_runs(runs.ids);
+  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+  select m.id, m.token, m.worker_id, r.pid, r.started_at
+  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.token = r.token
+  on conflict do nothing;
+  return query
+  select m.id, m.token, r.pid, extract(epoch from o.run_for)::float8 * 1000, q.id is not null,
+         coalesce(o.run_for > o.timeout, false),
+         coalesce(q.terminate_at <= clock_timestamp(), false) or coalesce(o.run_for - o.timeout > grace_ms * interval '1 ms', false)
+  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.token = r.token
+  cross join lateral (
+    select clock_timestamp() - r.started_at as run_for,
+           -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
+           least(m.timeout, case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
+                                 then (m.settings ->> 'statement_timeout')::interval end) as timeout
+  ) o
+  left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
+end
+$$;
+comment on function pgqueue._oversee(bigint[], bigint[], int[], int, int) is
+  'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended';
+
+create function pgqueue._stop_run(id bigint, token bigint, pid int, is_final boolean)
+  returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
-begin
-  perform set_config('synchronous_commit', 'off', true);
-  perform pgqueue._forget_earlier_runs(ids);
-  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
-  select m.id, m.token, m.worker_id, r.pid, r.started_at
-  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.token is not null
-  on conflict do nothing;
-  return query
-  select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
-         exists (select from pgqueue.request q where q.id = m.id and q.kind = 'cancel'),
-         -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
-         coalesce(clock_timestamp() - r.started_at > least(m.timeout,
-           case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
-                then (m.settings ->> 'statement_timeout')::interval end), false),
-         (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
-  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.token is not null;
-end
-$$;
-comment on function pgqueue._note_running(bigint[], int[], timestamptz[]) is
-  'Makes jobs of the batch lane visible as running, and says which are to be stopped: canceled, or past their timeout';
-
-create function pgqueue._oversee(ids bigint[], pids int[], secrets bigint[], least_ms int)
-  returns table (id bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean)
-  language sql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-  -- As the worker: it sees since when its own sessions are in a transaction.
-  select n.*
-  from (
-    select array_agg(r.id) as ids, array_agg(a.pid) as pids, array_agg(a.xact_start) as started_at
-    from unnest(ids, pids, secrets) r (id, pid, secret)
-    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = pgqueue._run_key(r.id, r.secret)
-    join pg_stat_activity a on a.pid = r.pid
-    where a.xact_start < clock_timestamp() - least_ms * interval '1 ms'
-  ) running
-  cross join lateral pgqueue._note_running(running.ids, running.pids, running.started_at) n
-  where running.ids is not null
-$$;
-comment on function pgqueue._oversee(bigint[], int[], bigint[], int) is 'Which of these jobs run, and since when';
-
-create function pgqueue._stop_run(id bigint, pid int, secret bigint, is_final boolean)
-  returns boolean
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
 declare
-  run_key bigint := pgqueue._run_key(id, secret);
-  gate_key bigint := pgqueue._run_key(0, secret);
-  has_gate boolean;
+  has_gate boolean := false;
 begin
-  -- While this is held the session begins no other job, which passes in no time. Whoever has it for longer is a stranger that has seen
-  -- the key while it was held: the next look tries again, lest nobody looks after the other jobs meanwhile.
-  for attempt in 1 .. 20 loop
-    has_gate := pg_try_advisory_xact_lock(gate_key);
-    exit when has_gate;
-    perform pg_sleep(0.005);
+  -- While this is held no session begins a job. It is never waited for, since whoever waited would hold up all of them.
+  for attempt in 1 .. 50 loop
+    begin
+      lock table pgqueue.run_gate in exclusive mode nowait;
+      has_gate := true;
+      exit;
+    exception when lock_not_available then
+      perform pg_sleep(0.001);
+    end;
   end loop;
-  if not has_gate or not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
+  if not has_gate or not pgqueue._runs(id, token, pid) then
     return false;
   end if;
-  perform case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
-  for attempt in 1 .. 20 loop
-    exit when not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key);
-    perform pg_sleep(0.005);
-  end loop;
-  return true;
+  return case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
 end
 $$;
-comment on function pgqueue._stop_run(bigint, int, bigint, boolean) is
-  'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run';
+comment on function pgqueue._stop_run(bigint, bigint, int, boolean) is
+  'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run, or the next look tries again';
 
-create function pgqueue._set_run_progress(id bigint, pid int, secret bigint, pct int, msg text)
+create function pgqueue._set_run_progress(id bigint, token bigint, pid int, pct int, msg text)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- What a session says of a job is believed while that job runs in it.
-  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = pgqueue._run_key(_set_run_progress.id, secret)) then
+  if pgqueue._runs(id, token, pid) then
     perform set_config('synchronous_commit', 'off', true);
     insert into pgqueue.activity as a (id, token, worker_id, backend_pid, progress_pct, progress_msg)
     select m.id, m.token, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63)
-    from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
+    from pgqueue.message m where m.id = _set_run_progress.id and m.token = _set_run_progress.token
     on conflict on constraint activity_pkey do update
     set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid,
         started_at = case when a.token = excluded.token then a.started_at else excluded.started_at end,
@@ -449,7 +615,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._set_run_progress(bigint, int, bigint, int, text) is 'Writes the progress of a job that runs in the batch lane, from another session than its own';
+comment on function pgqueue._set_run_progress(bigint, bigint, int, int, text) is 'Writes the progress of a job that runs in the batch lane, from another session than its own';
 
 create function pgqueue._release_waiting(ids bigint[], tokens bigint[])
   returns bigint[]
@@ -504,17 +670,18 @@ as $$
 $$;
 comment on function pgqueue._running_message(bigint, bigint) is 'A job of the batch lane that takes long, as a message for Celery';
 
+select pgqueue._repair_executor();
 -- Roles that were enrolled before this lane existed.
 select pgqueue._make_runner(k.role) from pgqueue.role_key k;
 
 revoke all on all functions in schema pgqueue from public;
 revoke all on all procedures in schema pgqueue from public;
-grant usage on schema pgqueue_run to pgqueue_worker, pgqueue_user;
+revoke all on all functions in schema pgqueue_run from public;
+revoke all on pgqueue.run_gate from public;
+grant usage on schema pgqueue_take to pgqueue_user;
 grant execute on function
-  pgqueue._run_key(bigint, bigint), pgqueue._forget_role(), pgqueue._finish_job(bigint, bigint, bigint, text),
-  pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
-  pgqueue._locked_keys(int[]), pgqueue._note_running(bigint[], int[], timestamptz[]), pgqueue._oversee(bigint[], int[], bigint[], int),
-  pgqueue._stop_run(bigint, int, bigint, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, int, bigint, int, text),
+  pgqueue._executor_login(), pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
+  pgqueue._oversee(bigint[], bigint[], int[], int, int),
+  pgqueue._stop_run(bigint, bigint, int, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, bigint, int, int, text),
   pgqueue._ended_jobs(bigint[], int), pgqueue._retried_jobs(bigint[]), pgqueue._running_message(bigint, bigint)
   to pgqueue_worker;
-grant execute on procedure pgqueue._wait_at_gate(bigint) to pgqueue_worker;

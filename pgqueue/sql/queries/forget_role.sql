@@ -6,4 +6,4 @@ unlisten *;
 select pg_catalog.pg_advisory_unlock_all();
 discard temp;
 discard sequences;
-select pgqueue._forget_role()
+select pgqueue_run.forget_role()

@@ -1,1 +1,1 @@
-call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(secret)s, %(worker)s)
+call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)

@@ -1,1 +1,1 @@
-select pgqueue._set_run_progress(%(id)s, %(pid)s, %(secret)s, %(pct)s, %(msg)s)
+select pgqueue._set_run_progress(%(id)s, %(token)s, %(pid)s, %(pct)s, %(msg)s)

@@ -1,1 +1,1 @@
-select pgqueue._stop_run(%(id)s, %(pid)s, %(secret)s, %(is_final)s)
+select pgqueue._stop_run(%(id)s, %(token)s, %(pid)s, %(is_final)s)

@@ -1,0 +1,1 @@
+select role, password from pgqueue._executor_login()

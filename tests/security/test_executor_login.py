@@ -1,0 +1,306 @@
+"""The login in whose sessions code of every submitter runs: it has nothing worth having, and only a worker gets it."""
+
+import contextlib
+
+import psycopg
+import pytest
+
+from tests.harness import Worker, eventually
+from tests.harness.people import fetch_one, fetch_value, refused
+from tests.security.conftest import call_of
+
+RIGHTS = """
+select 'function ' || p.oid::regproc::text from pg_proc p, aclexplode(p.proacl) a where a.grantee = r.oid
+union all select format('%s on schema %s', a.privilege_type, n.nspname) from pg_namespace n, aclexplode(n.nspacl) a where a.grantee = r.oid
+union all select format('%s on %s', a.privilege_type, c.oid::regclass) from pg_class c, aclexplode(c.relacl) a where a.grantee = r.oid
+union all select format('%s on column of %s', a.privilege_type, c.attrelid::regclass) from pg_attribute c, aclexplode(c.attacl) a where a.grantee = r.oid
+union all select format('%s on database %s', a.privilege_type, d.datname) from pg_database d, aclexplode(d.datacl) a where a.grantee = r.oid
+union all select format('%s on type %s', a.privilege_type, t.typname) from pg_type t, aclexplode(t.typacl) a where a.grantee = r.oid
+union all select format('%s on language %s', a.privilege_type, l.lanname) from pg_language l, aclexplode(l.lanacl) a where a.grantee = r.oid
+union all select format('%s on large object', a.privilege_type) from pg_largeobject_metadata l, aclexplode(l.lomacl) a where a.grantee = r.oid
+union all select format('%s on wrapper %s', a.privilege_type, w.fdwname) from pg_foreign_data_wrapper w, aclexplode(w.fdwacl) a where a.grantee = r.oid
+union all select format('%s on server %s', a.privilege_type, s.srvname) from pg_foreign_server s, aclexplode(s.srvacl) a where a.grantee = r.oid
+union all select format('%s on tablespace %s', a.privilege_type, s.spcname) from pg_tablespace s, aclexplode(s.spcacl) a where a.grantee = r.oid
+union all select format('by default on %s', d.defaclobjtype) from pg_default_acl d, aclexplode(d.defaclacl) a where a.grantee = r.oid
+union all select 'member of ' || m.roleid::regrole from pg_auth_members m where m.member = r.oid
+union all select 'owner of ' || d.classid::regclass from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o'
+union all select 'attribute' where r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls or r.rolinherit
+"""
+EXECUTOR = "select role from pgqueue.login where purpose = 'executor'"
+
+
+@pytest.fixture
+def executor(db):
+    return db.connect_executor()
+
+
+def rights_of_executor(owner):
+    query = f"select x from pg_roles r, lateral ({RIGHTS}) t (x) where r.rolname = ({EXECUTOR})"
+    return sorted(row[0] for row in owner.execute(query).fetchall())
+
+
+def test_the_whole_right_of_the_executors_login_are_the_runners_and_one_schema(alice, bob, owner):
+    numbers = [fetch_value(owner, f"select '{role}'::regrole::oid") for role in ("alice", "bob")]
+
+    own = ["check_runner", "finish_job", "forget_role", "pass_gate"]
+    runners = [f"{kind}_{number}" for number in numbers for kind in ("job", "jobs")]
+    assert rights_of_executor(owner) == sorted(
+        ["USAGE on schema pgqueue_run", *(f"function pgqueue_run.{name}" for name in (*own, *runners))]
+    )
+
+
+def test_nobody_but_the_executors_may_use_their_schema(alice, owner, worker, db):
+    users = owner.execute(
+        """select distinct a.grantee::regrole::text from pg_namespace n, aclexplode(n.nspacl) a
+           where n.nspname = 'pgqueue_run' and a.grantee <> n.nspowner"""
+    ).fetchall()
+
+    assert users == owner.execute(EXECUTOR).fetchall()
+    for session in (alice, db.connect(worker.role)):
+        assert refused(session, "select pgqueue_run.pass_gate()").sqlstate == "42501"
+
+
+def test_the_executors_login_neither_claims_nor_publishes_nor_reads(alice, executor):
+    alice.execute("select pgqueue.submit('select 1')")
+
+    for statement in (
+        "select pgqueue._register_worker('evil', 1)",
+        "select pgqueue._claim(1, 'batch', array['default'], 1)",
+        "select pgqueue._publish('', 'w1@vm.celery.pidbox', '{}'::json, 0, null, null)",
+        "select pgqueue.submit('select 1')",
+        "select pgqueue._executor_login()",
+        "select pgqueue._settle_run('{1}', '{1}', '{}', true, 0, 1)",
+        "select pgqueue._stop_run(1, 1, 1, true)",
+        *(f"select * from pgqueue.{table}" for table in ("message", "history", "jobs", "queue", "role_key", "login")),
+        "do $$ begin lock table pgqueue.run_gate in row share mode; end $$",
+        "set role pgqueue_worker",
+        "set role alice",
+        "grant pgqueue_worker to current_user",
+    ):
+        assert refused(executor, statement).sqlstate == "42501", statement
+
+
+def test_only_a_worker_is_told_how_executors_log_in(alice, db, worker):
+    assert refused(alice, "select pgqueue._executor_login()").sqlstate == "42501"
+    assert fetch_value(db.connect(worker.role), "select role from pgqueue._executor_login()")
+
+
+def test_neither_a_superuser_nor_the_owner_nor_a_member_of_the_owner_runs_sql_jobs(db, owner, superuser):
+    superuser.execute("create role keeper_2 login")
+    superuser.execute(f"grant pgqueue_worker, {fetch_value(owner, 'select current_user')} to keeper_2")
+    try:
+        for session in (superuser, owner, db.connect("keeper_2")):
+            error = refused(session, "select pgqueue._executor_login()")
+            assert error.sqlstate == "42501"
+            assert "may not run SQL jobs" in error.diag.message_primary
+            assert "create role" in error.diag.message_hint
+    finally:
+        superuser.execute("drop role keeper_2")
+
+
+@pytest.mark.slow
+def test_a_worker_that_logs_in_as_a_superuser_refuses_to_start(db, tmp_path):
+    worker = Worker(db, tmp_path / "worker.log", role="postgres")
+
+    assert worker.wait() != 0
+    assert "may not run SQL jobs: it is a superuser" in worker.read_log()
+
+
+@pytest.mark.slow
+def test_a_celery_worker_that_logs_in_as_a_superuser_runs_tasks_and_no_jobs(db, alice, tmp_path):
+    number = fetch_value(alice, "select (pgqueue.submit('select 1')).id")
+    with Worker(db, tmp_path / "worker.log", role="postgres", command="celery").wait_online() as worker:
+        eventually(lambda: "no SQL jobs run here" in worker.read_log())
+        assert fetch_value(db.connect(), "select executors from pgqueue.workers") == 0
+        assert fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [number]) == "queued"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("alter role {} superuser", "is a superuser"),
+        ("alter role {} createrole", "has a right that it does not need"),
+        ("grant pgqueue_user to {}", "is a member of another role"),
+        ("create schema loot authorization {}", "owns something"),
+    ],
+)
+def test_executors_that_were_given_a_right_are_not_used(db, owner, superuser, worker, change, problem):
+    superuser.execute(change.format(fetch_value(owner, EXECUTOR)))
+
+    error = refused(db.connect(worker.role), "select pgqueue._executor_login()")
+
+    assert error.sqlstate == "42501"
+    assert problem in error.diag.message_primary
+
+
+def claimed(alice, worker, statement):
+    number = fetch_value(alice, "select (pgqueue.submit(%s)).id", [statement])
+    return [[number], [worker.claim_one(kind="batch").token]]
+
+
+def test_a_role_cannot_name_its_runner_to_alter_it(alice, owner):
+    number = fetch_value(owner, "select 'alice'::regrole::oid")
+
+    for change in (
+        "security invoker",
+        "set search_path = alice",
+        "owner to current_user",
+        "rename to job_1",
+        "immutable",
+        "cost 1",
+    ):
+        error = refused(alice, f"alter function pgqueue_run.job_{number}(bigint, bigint) {change}")
+        assert error.sqlstate == "42501", change
+    assert refused(alice, f"drop function pgqueue_run.job_{number}(bigint, bigint)").sqlstate == "42501"
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["security invoker", "set work_mem = '1MB'", "owner to bob", "cost 7"],
+)
+def test_a_runner_that_was_changed_runs_nothing(alice, bob, owner, superuser, executor, worker, change):
+    number = fetch_value(owner, "select 'alice'::regrole::oid")
+    call = claimed(alice, worker, "create table public.was_run ()")
+    superuser.execute("grant create on schema pgqueue_run to bob")
+    superuser.execute(f"alter function pgqueue_run.job_{number}(bigint, bigint) {change}")
+
+    error = refused(executor, call_of(alice), call)
+
+    assert error.sqlstate == "PQ006"
+    assert "pgqueue.enroll" in error.diag.message_hint
+    assert fetch_value(owner, "select to_regclass('public.was_run') is null")
+    owner.execute("select pgqueue.enroll('alice')")
+    superuser.execute("grant create on schema public to alice")
+    executor.execute(call_of(alice), call)
+    assert fetch_value(owner, "select to_regclass('public.was_run') is not null")
+
+
+def test_a_runner_whose_body_was_replaced_runs_nothing(alice, owner, superuser, executor, worker):
+    number = fetch_value(owner, "select 'alice'::regrole::oid")
+    call = claimed(alice, worker, "select 1")
+    superuser.execute(
+        f"""create or replace function pgqueue_run.job_{number}(id bigint, token bigint) returns bigint
+            language plpgsql security definer as 'begin return 1; end'"""
+    )
+
+    assert refused(executor, call_of(alice), call).sqlstate == "PQ006"
+
+
+def test_a_role_whose_runner_was_dropped_is_enrolled_again(alice, owner, superuser, executor, worker):
+    superuser.execute("drop owned by alice")
+    owner.execute("select pgqueue.enroll('alice')")
+
+    call = claimed(alice, worker, "select 1")
+    executor.execute(call_of(alice), call)
+
+    assert fetch_value(alice, "select state::text from pgqueue.jobs") == "succeeded"
+
+
+def test_a_runner_does_not_begin_where_triggers_wait_for_the_commit(alice, owner, executor, worker):
+    """Before PostgreSQL 18 they would fire inside it, as its owner."""
+    number = fetch_value(owner, "select 'alice'::regrole::oid")
+    owner.execute("create table public.loot (who text); grant all on public.loot to public")
+    (ids, tokens) = claimed(alice, worker, "select 1")
+    with executor.transaction(force_rollback=True):
+        executor.execute(
+            """create temp table bait (n int);
+               create function pg_temp.steal() returns trigger language plpgsql as
+                 $$ begin insert into public.loot values (current_user); return null; end $$;
+               create constraint trigger late after insert on bait deferrable initially deferred
+                 for each row execute function pg_temp.steal();
+               insert into bait values (1)"""
+        )
+        error = refused(executor, f"select pgqueue_run.job_{number}(%s, %s)", [ids[0], tokens[0]])
+    assert error.sqlstate == "25000"
+    assert fetch_value(owner, "select count(*) from public.loot") == 0
+
+
+@pytest.fixture
+def trail(owner, alice):
+    owner.execute("create schema lair authorization alice; grant usage on schema lair to public")
+    owner.execute("create table public.trail (who text); grant all on public.trail to public")
+    alice.execute(
+        """create function lair.code(n int) returns int language plpgsql as
+             $$ begin insert into public.trail values (current_user); return n; end $$;
+           create table lair.src (n int)"""
+    )
+    return owner
+
+
+LATE = {
+    "a cursor that a trigger declares at the end": """
+        execute 'set constraints all deferred';
+        if new.n < 3 then insert into lair.src values (new.n + 1);
+        else execute 'declare c cursor with hold for select lair.code(n) from generate_series(1, 3) n'; end if;""",
+    "a cursor that each trigger declares": """
+        execute 'set constraints all deferred';
+        execute format('declare c%s cursor with hold for select lair.code(n) from generate_series(1, 3) n', new.n);
+        if new.n < 5 then insert into lair.src values (new.n + 1); end if;""",
+    "a trigger of a temporary table": """
+        execute 'set constraints all deferred';
+        create temp table if not exists later (n int) on commit drop;
+        execute 'create constraint trigger t' || new.n || ' after insert on pg_temp.later deferrable initially deferred
+                 for each row execute function lair.late()';
+        insert into pg_temp.later values (new.n);""",
+    "a trigger without end": """
+        execute 'set constraints all deferred';
+        insert into lair.src values (new.n + 1);""",
+}
+
+
+@pytest.mark.parametrize("kind", LATE)
+def test_no_code_of_a_job_runs_at_a_commit_that_is_not_its_submitters(alice, trail, executor, worker, kind):
+    alice.execute(
+        f"""create function lair.late() returns trigger language plpgsql as $$ begin {LATE[kind]} return null; end $$;
+            create constraint trigger late after insert on lair.src deferrable initially deferred
+              for each row execute function lair.late()"""
+    )
+    call = claimed(alice, worker, "insert into lair.src values (1)")
+
+    executor.execute("set statement_timeout = '20 s'")
+    with contextlib.suppress(psycopg.Error):
+        executor.execute(call_of(alice), call)
+
+    strangers = trail.execute("select distinct who from public.trail where who <> 'alice'").fetchall()
+    assert strangers == []
+
+
+def test_two_messages_of_one_claim_have_two_tokens(alice, worker):
+    alice.execute("select pgqueue.enqueue_many(array['select 1', 'select 2', 'select 3'])")
+
+    tokens = {claim.token for claim in worker.claim(kind="batch")}
+
+    assert len(tokens) == 3
+
+
+def test_a_job_that_catches_its_cancel_does_not_outlive_its_timeout_by_more_than_the_grace(lane, alice):
+    if lane.name != "batch":
+        pytest.skip("tests/integration/test_job_cancel.py has the other lane")
+    job = alice.execute(
+        "select (h).id, (h).cookie from pgqueue.submit(%s, timeout => '1 s') h",
+        [
+            """do $$ declare until timestamptz := clock_timestamp() + interval '30 s'; begin
+                 while clock_timestamp() < until loop
+                   begin perform pg_sleep(30); exception when query_canceled then null; end;
+                 end loop; end $$"""
+        ],
+    ).fetchone()
+
+    eventually(
+        lambda: fetch_value(alice, "select state::text from pgqueue.jobs where id = %s", [job[0]]) == "failed", 15
+    )
+
+    state = fetch_one(alice, "select sqlstate, duration_ms from pgqueue.jobs where id = %s", [job[0]])
+    assert state[0] == "57014"
+    assert state[1] < 8000
+
+
+def test_a_session_that_an_earlier_job_has_used_does_not_fail_the_next(lane, alice):
+    make = "create temp table t as select 1 as n"
+    for _ in range(2):  # two executors
+        assert lane.run(alice, make)["state"] == "succeeded"
+
+    for _ in range(2):
+        assert lane.run(alice, f"set temp_buffers = '4MB'; {make}")["state"] == "succeeded"
+    # What fails in a session of its own as well is the job's fault.
+    assert lane.run(alice, f"{make}; set temp_buffers = '2MB'")["sqlstate"] == "22023"
