@@ -819,7 +819,6 @@ CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_
     AS $$
 #variable_conflict use_column
 declare
-  claim_token bigint := pgqueue._random_bigint();
   wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
   -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {level: rank}}}}.
   memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
@@ -885,7 +884,7 @@ begin
       returning m.id
     ), claimed as (
       update pgqueue.message m
-      set state = 'claimed', token = claim_token, worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
+      set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
           -- As the job itself or its session said, else as its queue says.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
@@ -894,7 +893,7 @@ begin
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
-           when _claim.kind = 'batch' and k.has_runner and c.kept = 'none' and not c.top_level
+           when _claim.kind = 'batch' and k.runner is not null and c.kept = 'none' and not c.top_level
                 -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
                 and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
                 and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
@@ -2005,15 +2004,22 @@ COMMENT ON FUNCTION pgqueue._drop_partitions(older_than interval) IS 'Drops the 
 CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
+declare
+  name text;
 begin
-  -- The owner of a schema may drop what is in it. IF EXISTS would say so each time that a role is enrolled.
-  if to_regproc(format('pgqueue_run.job_%s', role)) is not null then
-    execute format('drop function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s', role);
-    execute format('drop procedure pgqueue_run.jobs_%s', role);
-  end if;
+  -- The owner of a schema may drop what is in it. Each by itself: DROP OWNED BY may have dropped some. IF EXISTS would say so each
+  -- time that a role is enrolled.
+  for name in
+    select p.oid::regprocedure::text
+    from pg_proc p
+    where p.pronamespace in ('pgqueue_run'::regnamespace, 'pgqueue_take'::regnamespace)
+      and p.proname in ('jobs_' || role, 'job_' || role, 'take_' || role)
+  loop
+    execute format('drop routine %s', name);
+  end loop;
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._drop_runner(role oid) IS 'Drops the runner of a role';
 
@@ -2385,6 +2391,56 @@ END;
 
 COMMENT ON FUNCTION pgqueue._exchange_type(name text) IS 'The type of an exchange; NULL: there is none';
 
+CREATE FUNCTION pgqueue._executor_login(OUT role text, OUT password text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  worker oid := quote_ident(session_user)::regrole::oid;
+  owner oid := (select n.nspowner from pg_namespace n where n.nspname = 'pgqueue');
+  problem text;
+begin
+  problem := case
+    when (select r.rolsuper from pg_roles r where r.oid = worker) then 'a superuser'
+    when worker = owner then 'the owner of pgqueue'
+    when pg_has_role(worker, owner, 'member') then format('a member of %s, the owner of pgqueue', owner::regrole) end;
+  if problem is not null then
+    raise exception 'role % may not run SQL jobs: it is %', session_user, problem
+      using errcode = '42501', hint = 'Let the worker log in as a role that has nothing but pgqueue_worker: create role my_worker login password ''...'' in role pgqueue_worker';
+  end if;
+  select l.role, l.password into role, password from pgqueue.login l where l.purpose = 'executor';
+  if role is distinct from pgqueue._executor_name() then
+    raise exception 'the executors'' login is that of another database: this one is a copy' using errcode = '55000', hint = 'Run: pgqueue upgrade';
+  elsif to_regrole(role) is null then
+    raise exception 'the executors'' login % does not exist', role using errcode = '42704', hint = 'Run: pgqueue upgrade';
+  end if;
+  -- Code of any submitter runs in its sessions, so it must have nothing worth having.
+  select case
+    when r.rolsuper then 'is a superuser'
+    when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
+    when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
+    when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end
+  into problem
+  from pg_roles r where r.rolname = role;
+  if problem is not null then
+    raise exception 'the executors'' login % %', role, problem
+      using errcode = '42501', hint = 'Let a superuser drop the role and run: pgqueue upgrade';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._executor_login(OUT role text, OUT password text) IS 'How a worker''s executors log in. Refused (42501) to superusers and to the owner: their sessions must not be near code of others';
+
+CREATE FUNCTION pgqueue._executor_name() RETURNS text
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ('pgqueue_executor_'::text || d.oid)
+    FROM pg_database d
+   WHERE (d.datname = current_database());
+END;
+
+COMMENT ON FUNCTION pgqueue._executor_name() IS 'The login of the executors. Roles belong to the whole cluster, so each database has one of its own';
+
 CREATE FUNCTION pgqueue._expire_messages(queues text[], max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2728,38 +2784,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._finish_chord(group_id text) IS 'The callback of a chord was sent, or its errors were; parts that return later are ignored';
 
-CREATE FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint, worker text) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  said pgqueue.activity;
-begin
-  -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
-  if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
-    delete from pgqueue.activity a where a.id = _finish_job.id returning * into said;
-    if said.token <> _finish_job.token then
-      said := null;
-    end if;
-  end if;
-  with gone as (
-    delete from pgqueue.message q where q.id = _finish_job.id and q.token = _finish_job.token
-    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
-  )
-  insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
-                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
-  select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
-         nullif(_finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, _finish_job.worker
-  from gone m;
-  if not found then
-    perform pgqueue._claim_lost(id);
-  end if;
-  return true;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint, worker text) IS 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
-
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2814,23 +2838,6 @@ CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
 END;
 
 COMMENT ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) IS 'Makes room for the runs of now: an earlier one may have been noted just when it failed and was put off';
-
-CREATE FUNCTION pgqueue._forget_role() RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  perform setseed(uuid_hash_extended(gen_random_uuid(), 0) / 9223372036854775808.0);
-  perform pgqueue._dblink_disconnect(c) from unnest(pgqueue._dblink_connections()) c;
-  begin
-    perform pgqueue._dblink_disconnect_unnamed();
-  exception when connection_does_not_exist then
-    null;
-  end;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._forget_role() IS 'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink';
 
 CREATE TABLE pgqueue.task_result (
     task_id text NOT NULL,
@@ -3249,6 +3256,16 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
 
+CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Whatever is changed of a function, its body included, makes another version of its row.
+  select coalesce((select p.xmin = runner_xid and p.proowner = role and p.prosecdef and p.proconfig is null from pg_proc p where p.oid = runner), false)
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) IS 'Whether the runner of a role is the one that pgqueue._make_runner made';
+
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3665,17 +3682,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._lock_job(id bigint, token bigint) IS 'First in the transaction of a job: while it runs nobody can take its claim';
 
-CREATE FUNCTION pgqueue._locked_keys(pids integer[]) RETURNS TABLE(pid integer, key bigint)
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  select l.pid, (l.classid::bigint << 32) | l.objid::bigint
-  from pg_locks l
-  where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid = any (pids)
-$$;
-
-COMMENT ON FUNCTION pgqueue._locked_keys(pids integer[]) IS 'The advisory locks with keys of 64 bits that these sessions hold';
-
 CREATE FUNCTION pgqueue._loopback_name() RETURNS text
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -3756,30 +3762,18 @@ CREATE FUNCTION pgqueue._make_runner(role oid) RETURNS void
 declare
   version int := current_setting('server_version_num');
   is_ours boolean := pg_has_role(current_user, role, case when version >= 160000 then 'set' else 'member' end);
-  last_words text := '';
 begin
-  if version < 180000 then
-    -- Up to PostgreSQL 17 what a trigger defers at the end runs at the commit as the worker: here it runs in a block in which it can
-    -- write to no table but a temporary one, and so leave nothing behind that DISCARD accepts.
-    last_words := $words$
-      begin
-        set transaction read only;
-        set constraints all immediate;
-      exception when assert_failure then
-        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
-      end;
-    $words$;
-  end if;
   perform pgqueue._drop_runner(role);
   execute format($body$
-    create function pgqueue_run.take_%1$s(id bigint, token bigint, lock_key bigint, out sql text, out params text[], out settings jsonb)
+    create function pgqueue_take.take_%1$s(id bigint, token bigint, out sql text, out params text[], out settings jsonb)
       language plpgsql volatile security definer
       set search_path = pg_catalog, pg_temp
     as $take$
     declare
       expires_at timestamptz;
-      are_locked boolean;
+      is_locked boolean;
     begin
+      -- The lock says who runs the job: the transaction that holds it (pgqueue._runs). So it is taken in no subtransaction.
       select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
       from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
       if not found then
@@ -3791,25 +3785,31 @@ begin
         sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
         return;
       end if;
-      -- By the first lock the worker finds out which job runs; its key is known to nobody else. Who waits for the job waits for the second.
-      are_locked := pg_try_advisory_xact_lock(lock_key) is not null and pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+      -- Who waits for the job waits for this lock.
+      is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
     end
     $take$
   $body$, role);
   execute format($body$
-    create function pgqueue_run.job_%1$s(id bigint, token bigint, lock_key bigint)
+    create function pgqueue_run.job_%1$s(id bigint, token bigint)
       returns bigint
       language plpgsql volatile security definer
     as $run$
     declare
-      job record := pgqueue_run.take_%1$s(id, token, lock_key);
+      job record;
       row_count bigint := -1;
       is_set boolean;
     begin
+      -- What this session has written in the transaction before may have triggers that wait for the commit. They would fire in here,
+      -- before PostgreSQL 18 as this function's owner. Whoever has written something has a transaction id.
+      if pg_catalog.pg_current_xact_id_if_assigned() is not null then
+        raise exception 'a job is the first of its transaction' using errcode = '25000', hint = 'Call the procedure pgqueue_run.jobs_%1$s.';
+      end if;
+      job := pgqueue_take.take_%1$s(id, token);
       if job.sql is null then
         return null;
       end if;
-      -- Whoever has a worker's login can prepare the session that this is called in. What lies there must not be taken for
+      -- Whoever has the executors' login can prepare the session that this is called in. What lies there must not be taken for
       -- what the job names, nor the quotes in its text for something else.
       discard temp;
       deallocate all;
@@ -3829,28 +3829,37 @@ begin
         execute pg_catalog.concat('execute pgqueue_job(',
           (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
       end if;
-      -- What a job leaves for the commit is its own: it fails here.
+      -- What a job leaves for the commit is its own: it fails here. What a trigger defers at the end would run at the commit, and up to
+      -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write to no table but a temporary one, and so
+      -- leave nothing behind that DISCARD accepts. Then cursors are closed, also those that a trigger has declared: the commit would
+      -- compute the rest of a holdable one as the executors' login.
       set constraints all immediate;
-      %2$s
+      begin
+        set transaction read only;
+        set constraints all immediate;
+      exception when assert_failure then
+        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
+      end;
       discard temp;
       execute 'close all';
       return row_count;
     end
     $run$
-  $body$, role, last_words);
+  $body$, role);
   execute format($body$
-    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], secret bigint, worker text)
+    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], worker text)
       language plpgsql
     as $run$
     declare
-      gate_key bigint := pgqueue._run_key(0, secret);
       row_count bigint;
       is_async boolean;
       done text;
-      is_done boolean;
     begin
+      done := pgqueue_run.check_runner(%1$s);
       for n in 1 .. pg_catalog.cardinality(ids) loop
-        row_count := pgqueue_run.job_%1$s(ids[n], tokens[n], pgqueue._run_key(ids[n], secret));
+        done := pgqueue_run.pass_gate();
+        commit;
+        row_count := pgqueue_run.job_%1$s(ids[n], tokens[n]);
         if row_count is not null then
           is_async := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
           -- To what the session was opened with: first of all the search_path, which the job may have set.
@@ -3862,25 +3871,24 @@ begin
           if is_async then
             done := pg_catalog.set_config('synchronous_commit', 'off', true);
           end if;
-          is_done := pgqueue._finish_job(ids[n], tokens[n], row_count, worker);
+          done := pgqueue_run.finish_job(ids[n], tokens[n], row_count, worker);
         end if;
         commit;
-        -- Whoever cancels holds this lock, so that the cancel hits the job it was meant for or this line, but no other job: not the next one
-        -- here, and after the last one not what the session does then.
-        if not (pg_catalog.pg_try_advisory_lock(gate_key) and pg_catalog.pg_advisory_unlock(gate_key)) then
-          call pgqueue._wait_at_gate(gate_key);
-        end if;
       end loop;
+      -- So that a cancel of the last job does not hit what the session does then.
+      done := pgqueue_run.pass_gate();
+      commit;
     end
     $run$
   $body$, role);
   -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
-  execute format('revoke all on function pgqueue_run.take_%1$s, pgqueue_run.job_%1$s from public', role);
+  execute format('revoke all on function pgqueue_take.take_%1$s, pgqueue_run.job_%1$s from public', role);
   execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
-  execute format('grant execute on function pgqueue_run.take_%s to %s', role, role::regrole);
-  execute format('grant execute on function pgqueue_run.job_%s to pgqueue_worker', role);
-  execute format('grant execute on procedure pgqueue_run.jobs_%s to pgqueue_worker', role);
-  -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment.
+  execute format('grant execute on function pgqueue_take.take_%s to %s', role, role::regrole);
+  execute format('grant execute on function pgqueue_run.job_%s to %I', role, pgqueue._executor_name());
+  execute format('grant execute on procedure pgqueue_run.jobs_%s to %I', role, pgqueue._executor_name());
+  -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment. The role may
+  -- not use the schema, so it cannot name its function to alter it.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
@@ -3890,11 +3898,35 @@ begin
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
   end if;
-  update pgqueue.role_key k set has_runner = true where k.role = _make_runner.role;
+  update pgqueue.role_key k set runner = p.oid, runner_xid = p.xmin
+  from pg_proc p
+  where k.role = _make_runner.role and p.oid = format('pgqueue_run.job_%s(bigint, bigint)', _make_runner.role)::regprocedure;
 end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._make_runner(role oid) IS 'Makes the runner of a role, if this role may hand a function over to it (else 42501)';
+
+CREATE FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  name text := 'pgqueue_worker_' || (select d.oid from pg_database d where d.datname = current_database());
+begin
+  insert into pgqueue.login as l (purpose, role, password)
+  values ('worker', name, replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))
+  on conflict on constraint login_pkey do update
+  -- The database may be a copy of another.
+  set role = name, password = case when l.role = name then l.password else excluded.password end
+  returning l.role, l.password into role, password;
+  execute format('%s role %I login password %L', case when to_regrole(name) is null then 'create' else 'alter' end, role, password);
+  if not pg_has_role(role, 'pgqueue_worker', 'member') then
+    execute format('grant pgqueue_worker to %I', role);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) IS 'Makes a login that may run workers and nothing else, and tells its password. For whoever owns pgqueue: a worker may not log in as the owner';
 
 CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -3977,9 +4009,11 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
     when '25006' then true  -- it made its transaction read-only, or deferred more than once
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'  -- SET ROLE: the login of the submitter may
+    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"|\mjobs?_[0-9]+\M|\mpgqueue_run\M'
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
+    when 'PQ006' then true  -- its runner was changed
     when '42P18' then params is not null  -- a parameter that it does not name
     else false end
 $$;
@@ -4067,34 +4101,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) IS 'Makes a job visible as running, if it was not, since so many seconds: one that takes a while, tells its progress or fails. For workers';
-
-CREATE FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-#variable_conflict use_column
-begin
-  perform set_config('synchronous_commit', 'off', true);
-  perform pgqueue._forget_earlier_runs(ids);
-  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
-  select m.id, m.token, m.worker_id, r.pid, r.started_at
-  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.token is not null
-  on conflict do nothing;
-  return query
-  select m.id, r.pid, extract(epoch from clock_timestamp() - r.started_at)::float8 * 1000,
-         exists (select from pgqueue.request q where q.id = m.id and q.kind = 'cancel'),
-         -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
-         coalesce(clock_timestamp() - r.started_at > least(m.timeout,
-           case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
-                then (m.settings ->> 'statement_timeout')::interval end), false),
-         (select q.terminate_at <= clock_timestamp() from pgqueue.request q where q.id = m.id and q.kind = 'cancel')
-  from unnest(ids, pids, _note_running.started_at) r (id, pid, started_at)
-  join pgqueue.message m on m.id = r.id and m.token is not null;
-end
-$_$;
-
-COMMENT ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) IS 'Makes jobs of the batch lane visible as running, and says which are to be stopped: canceled, or past their timeout';
 
 CREATE FUNCTION pgqueue._notify_at_commit(channel text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4219,24 +4225,54 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) IS 'Asks the gate over the loopback of this session, and connects it first if need be. holds: what it does stays undone until pgqueue._end_hold, unless it raises';
 
-CREATE FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) RETURNS TABLE(id bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
-    LANGUAGE sql
+CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  -- As the worker: it sees since when its own sessions are in a transaction.
-  select n.*
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+#variable_conflict use_column
+declare
+  runs record;
+begin
+  -- First the sessions that have been in a transaction for a while: mostly there are none.
+  select array_agg(m.id) as ids, array_agg(m.token) as tokens, array_agg(s.pid) as pids, array_agg(s.xact_start) as started_at into runs
   from (
-    select array_agg(r.id) as ids, array_agg(a.pid) as pids, array_agg(a.xact_start) as started_at
-    from unnest(ids, pids, secrets) r (id, pid, secret)
-    join pgqueue._locked_keys(pids) l on l.pid = r.pid and l.key = pgqueue._run_key(r.id, r.secret)
-    join pg_stat_activity a on a.pid = r.pid
-    where a.xact_start < clock_timestamp() - least_ms * interval '1 ms'
-  ) running
-  cross join lateral pgqueue._note_running(running.ids, running.pids, running.started_at) n
-  where running.ids is not null
-$$;
+    select a.pid, a.xact_start, a.backend_xid
+    from (select distinct p from unnest(pids) p) p
+    cross join lateral pg_stat_get_activity(p.p) a
+    where a.xact_start < clock_timestamp() - least_ms * interval '1 ms' and a.backend_xid is not null
+  ) s
+  join unnest(ids, tokens, pids) r (id, token, pid) on r.pid = s.pid
+  join pgqueue.message m on m.id = r.id and m.token = r.token and m.xmax = s.backend_xid;
+  if runs.ids is null then
+    return;
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  perform pgqueue._forget_earlier_runs(runs.ids);
+  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+  select m.id, m.token, m.worker_id, r.pid, r.started_at
+  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.token = r.token
+  on conflict do nothing;
+  return query
+  select m.id, m.token, r.pid, extract(epoch from o.run_for)::float8 * 1000, q.id is not null,
+         coalesce(o.run_for > o.timeout, false),
+         coalesce(q.terminate_at <= clock_timestamp(), false) or coalesce(o.run_for - o.timeout > grace_ms * interval '1 ms', false)
+  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.token = r.token
+  cross join lateral (
+    select clock_timestamp() - r.started_at as run_for,
+           -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
+           least(m.timeout, case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
+                                 then (m.settings ->> 'statement_timeout')::interval end) as timeout
+  ) o
+  left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
+end
+$_$;
 
-COMMENT ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) IS 'Which of these jobs run, and since when';
+COMMENT ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) IS 'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended';
 
 CREATE FUNCTION pgqueue._partition_name(parent text, day date) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -4934,6 +4970,47 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) IS 'Gives back those of these jobs that do not run: they wait behind a long one. Returns them';
 
+CREATE FUNCTION pgqueue._repair_executor() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  name text := pgqueue._executor_name();
+  known pgqueue.login;
+  owner regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'pgqueue');
+  must_join boolean;
+begin
+  select * into known from pgqueue.login l where l.purpose = 'executor';
+  if known.role is distinct from name then
+    -- The first, or that of the database of which this one is a copy.
+    if to_regrole(known.role) is not null then
+      execute format('revoke all on schema pgqueue_run from %I', known.role);
+      execute format('revoke all on all routines in schema pgqueue_run from %I', known.role);
+    end if;
+    insert into pgqueue.login as l (purpose, role, password)
+    values ('executor', name, replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))
+    on conflict on constraint login_pkey do update set role = excluded.role, password = excluded.password
+    returning l.* into known;
+  end if;
+  execute format('%s role %I login noinherit password %L', case when to_regrole(name) is null then 'create' else 'alter' end, name, known.password);
+  execute format('grant usage on schema pgqueue_run to %I', name);
+  execute format('grant execute on function pgqueue_run.check_runner(oid), pgqueue_run.pass_gate(), pgqueue_run.forget_role(), pgqueue_run.finish_job(bigint, bigint, bigint, text) to %I', name);
+  -- The owner's functions cancel what its sessions run, and see since when.
+  select not r.rolsuper and not pg_has_role(owner::oid, to_regrole(name)::oid, 'usage') into must_join from pg_roles r where r.oid = owner;
+  if must_join then
+    execute format('grant %I to %s%s', name, owner,
+                   case when current_setting('server_version_num')::int >= 160000 then ' with inherit true, set false' else '' end);
+  end if;
+  perform pgqueue._make_runner(k.role)
+  from pgqueue.role_key k
+  where k.runner is not null
+    and not (pgqueue._is_intact(k.runner, k.runner_xid, k.role) and has_function_privilege(name, k.runner, 'execute'));
+  return name;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._repair_executor() IS 'Makes the executors'' login, with what it may call and nothing else. Returns its name. For the installer, and after a database was copied';
+
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5300,14 +5377,6 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
 
-CREATE FUNCTION pgqueue._run_key(id bigint, secret bigint) RETURNS bigint
-    LANGUAGE sql IMMUTABLE
-    BEGIN ATOMIC
- SELECT hashint8extended(hashint8extended(id, secret), secret) AS hashint8extended;
-END;
-
-COMMENT ON FUNCTION pgqueue._run_key(id bigint, secret bigint) IS 'The key of the lock that a job of the batch lane holds while it runs; of job 0 the one that whoever cancels holds';
-
 CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5365,6 +5434,19 @@ CREATE FUNCTION pgqueue._running_message(id bigint, token bigint) RETURNS json
 $$;
 
 COMMENT ON FUNCTION pgqueue._running_message(id bigint, token bigint) IS 'A job of the batch lane that takes long, as a message for Celery';
+
+CREATE FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- The row is locked by the transaction that runs the job, and the server says whose transaction that is. No other can lock it.
+  select exists (
+    select from pgqueue.message m
+    join pg_locks l on l.locktype = 'transactionid' and l.transactionid = m.xmax and l.granted and l.mode = 'ExclusiveLock'
+    where m.id = _runs.id and m.token = _runs.token and l.pid = _runs.pid)
+$$;
+
+COMMENT ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) IS 'Whether this session runs this job in the batch lane now';
 
 CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -5584,17 +5666,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) IS 'Writes the progress of a running job, from another session than its own';
 
-CREATE FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) RETURNS void
+CREATE FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   -- What a session says of a job is believed while that job runs in it.
-  if exists (select from pgqueue._locked_keys(array[pid]) l where l.key = pgqueue._run_key(_set_run_progress.id, secret)) then
+  if pgqueue._runs(id, token, pid) then
     perform set_config('synchronous_commit', 'off', true);
     insert into pgqueue.activity as a (id, token, worker_id, backend_pid, progress_pct, progress_msg)
     select m.id, m.token, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63)
-    from pgqueue.message m where m.id = _set_run_progress.id and m.token is not null
+    from pgqueue.message m where m.id = _set_run_progress.id and m.token = _set_run_progress.token
     on conflict on constraint activity_pkey do update
     set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid,
         started_at = case when a.token = excluded.token then a.started_at else excluded.started_at end,
@@ -5603,7 +5685,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) IS 'Writes the progress of a job that runs in the batch lane, from another session than its own';
+COMMENT ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) IS 'Writes the progress of a job that runs in the batch lane, from another session than its own';
 
 CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -5782,35 +5864,31 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) IS 'This session no longer waits for these tasks, and for now does not sleep: nobody notifies it';
 
-CREATE FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) RETURNS boolean
-    LANGUAGE plpgsql
+CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  run_key bigint := pgqueue._run_key(id, secret);
-  gate_key bigint := pgqueue._run_key(0, secret);
-  has_gate boolean;
+  has_gate boolean := false;
 begin
-  -- While this is held the session begins no other job, which passes in no time. Whoever has it for longer is a stranger that has seen
-  -- the key while it was held: the next look tries again, lest nobody looks after the other jobs meanwhile.
-  for attempt in 1 .. 20 loop
-    has_gate := pg_try_advisory_xact_lock(gate_key);
-    exit when has_gate;
-    perform pg_sleep(0.005);
+  -- While this is held no session begins a job. It is never waited for, since whoever waited would hold up all of them.
+  for attempt in 1 .. 50 loop
+    begin
+      lock table pgqueue.run_gate in exclusive mode nowait;
+      has_gate := true;
+      exit;
+    exception when lock_not_available then
+      perform pg_sleep(0.001);
+    end;
   end loop;
-  if not has_gate or not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key) then
+  if not has_gate or not pgqueue._runs(id, token, pid) then
     return false;
   end if;
-  perform case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
-  for attempt in 1 .. 20 loop
-    exit when not exists (select from pgqueue._locked_keys(array[pid]) l where l.key = run_key);
-    perform pg_sleep(0.005);
-  end loop;
-  return true;
+  return case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) IS 'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run';
+COMMENT ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) IS 'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run, or the next look tries again';
 
 CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6416,23 +6494,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) IS 'pg_background_wait_any. The id of a handle is its pid';
-
-CREATE PROCEDURE pgqueue._wait_at_gate(IN gate_key bigint)
-    LANGUAGE plpgsql
-    AS $$
-begin
-  -- Any role can take this lock if it finds out the key: so it is not waited for longer than a cancel takes.
-  for attempt in 1 .. 50 loop
-    if pg_catalog.pg_try_advisory_lock(gate_key) then
-      perform pg_catalog.pg_advisory_unlock(gate_key);
-      exit;
-    end if;
-    perform pg_catalog.pg_sleep(0.005);
-  end loop;
-end
-$$;
-
-COMMENT ON PROCEDURE pgqueue._wait_at_gate(IN gate_key bigint) IS 'Waits until nobody cancels in this session';
 
 CREATE FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) RETURNS boolean
     LANGUAGE plpgsql
@@ -7313,6 +7374,15 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
 
 COMMENT ON VIEW pgqueue.jobs IS 'The jobs that the role may see: its own and those of roles it is a member of. Queued, running, and ended until retention';
 
+CREATE TABLE pgqueue.login (
+    purpose text NOT NULL,
+    role text NOT NULL,
+    password text NOT NULL,
+    CONSTRAINT login_purpose_is_known CHECK ((purpose = ANY (ARRAY['executor'::text, 'worker'::text])))
+);
+
+COMMENT ON TABLE pgqueue.login IS 'How executors log in (pgqueue._executor_login), and the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
+
 ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.message_id_seq
     START WITH 1
@@ -7425,12 +7495,15 @@ CREATE TABLE pgqueue.role_key (
     key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    has_runner boolean DEFAULT false NOT NULL
+    runner oid,
+    runner_xid xid
 );
 
 COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
 
-COMMENT ON COLUMN pgqueue.role_key.has_runner IS 'Whether the batch lane can run its jobs (pgqueue._make_runner)';
+COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
 
 CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
  SELECT role,
@@ -7550,6 +7623,13 @@ CREATE UNLOGGED TABLE pgqueue.result_waiter (
 );
 
 COMMENT ON TABLE pgqueue.result_waiter IS 'Which session wants to hear of which task. Unlogged: after a crash of the server nobody waits, and those who come back say so again';
+
+CREATE TABLE pgqueue.run_gate (
+);
+
+ALTER TABLE ONLY pgqueue.run_gate REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), whoever cancels one locks it against that (pgqueue._stop_run)';
 
 CREATE VIEW pgqueue.sent_listener WITH (security_barrier='true') AS
  SELECT exchange
@@ -7793,6 +7873,9 @@ ALTER TABLE ONLY pgqueue.compat
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY pgqueue.login
+    ADD CONSTRAINT login_pkey PRIMARY KEY (purpose);
+
 ALTER TABLE ONLY pgqueue.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (id);
 
@@ -7954,6 +8037,8 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.login ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.message ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.migration ENABLE ROW LEVEL SECURITY;
@@ -7973,6 +8058,8 @@ ALTER TABLE pgqueue.result_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.result_waiter ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.role_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.run_gate ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.stat_fold ENABLE ROW LEVEL SECURITY;
 
@@ -8254,6 +8341,11 @@ REVOKE ALL ON FUNCTION pgqueue._exchange_type(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._executor_login(OUT role text, OUT password text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._executor_login(OUT role text, OUT password text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._executor_name() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._expire_queues() FROM PUBLIC;
@@ -8295,15 +8387,9 @@ REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint, worker text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._finish_job(id bigint, token bigint, row_count bigint, worker text) TO pgqueue_worker;
-
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._forget_role() FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._forget_role() TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_user;
@@ -8371,6 +8457,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, excl
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
 
@@ -8432,9 +8520,6 @@ GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._locked_keys(pids integer[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._locked_keys(pids integer[]) TO pgqueue_worker;
-
 REVOKE ALL ON FUNCTION pgqueue._loopback_name() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
@@ -8448,6 +8533,8 @@ REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
@@ -8477,9 +8564,6 @@ GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._note_running(ids bigint[], pids integer[], started_at timestamp with time zone[]) TO pgqueue_worker;
-
 REVOKE ALL ON FUNCTION pgqueue._notify_at_commit(channel text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._notify_at_commit(channel text) TO pgqueue_user;
 
@@ -8494,8 +8578,8 @@ GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie
 REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], pids integer[], secrets bigint[], least_ms integer) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
 
@@ -8597,6 +8681,8 @@ GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivere
 REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) FROM PUBLIC;
@@ -8644,9 +8730,6 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._run_key(id bigint, secret bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._run_key(id bigint, secret bigint) TO pgqueue_worker;
-
 REVOKE ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
@@ -8655,6 +8738,8 @@ GRANT ALL ON FUNCTION pgqueue._run_tracked(settings jsonb, sql text, queue_size 
 
 REVOKE ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
@@ -8686,8 +8771,8 @@ REVOKE ALL ON FUNCTION pgqueue._set_paused(queue text, paused boolean) FROM PUBL
 REVOKE ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._set_run_progress(id bigint, pid integer, secret bigint, pct integer, msg text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
@@ -8718,8 +8803,8 @@ REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolea
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, pid integer, secret bigint, is_final boolean) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_user;
@@ -8793,9 +8878,6 @@ GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgq
 
 REVOKE ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
-
-REVOKE ALL ON PROCEDURE pgqueue._wait_at_gate(IN gate_key bigint) FROM PUBLIC;
-GRANT ALL ON PROCEDURE pgqueue._wait_at_gate(IN gate_key bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) TO pgqueue_user;

@@ -71,7 +71,7 @@ class Broken(bootsteps.StartStopStep):
 
 
 def test_what_ends_celerys_worker_ends_the_command_with_its_exit_code(db, refusal):
-    code, said = refusal(f"--dsn={db.dsn}", "-A", "shop", module=BROKEN)
+    code, said = refusal(f"--dsn={db.dsn_for(db.worker_role())}", "-A", "shop", module=BROKEN)
 
     assert code == 1
     assert "a step of the application fails" in said
