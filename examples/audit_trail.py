@@ -3,8 +3,6 @@
 The trigger launches a job, which commits apart from the transaction that fired it.
 """
 
-import time
-
 import psycopg
 
 import pgqueue
@@ -34,9 +32,8 @@ def main() -> None:
         except psycopg.errors.CheckViolation as refused:
             print(f"refused: {refused.diag.message_primary}")
 
-        [job] = client.list_jobs(limit=1)
-        while not client.status(job.id).state.is_final:
-            time.sleep(0.05)
+        [launched] = client.list_jobs(limit=1)
+        client.job(launched.id).wait()
         print("account:", connection.execute("select * from account").fetchall())
         trail = connection.execute("select what from audit_trail").fetchall()
         print("audit trail:", trail)

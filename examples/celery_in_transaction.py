@@ -1,21 +1,17 @@
 """A row and the Celery task that looks at it in one SQLAlchemy transaction: the task never runs too early or in vain.
 
-`app` is an ordinary Celery app. Run its worker with:  pgqueue worker -A examples.celery_in_transaction
+`app` is an ordinary Celery app. Start it beside this program:  pgqueue up -A examples.celery_in_transaction
 """
-
-import os
 
 from celery import Celery
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import pgqueue
-from pgqueue.config import to_conninfo, to_url
+from pgqueue.config import Settings, to_url
 
-CONNINFO = to_conninfo(os.environ.get("PGQUEUE_DSN", ""))
-
-app = Celery("shop", broker=to_url(CONNINFO, "pgqueue"), backend=to_url(CONNINFO, "pgqueue"))
-engine = create_engine(to_url(CONNINFO, "postgresql+psycopg"))
+app = Celery("shop", broker="pgqueue://", backend="pgqueue://")  # the database of PGQUEUE_DSN
+engine = create_engine(to_url(Settings.load().conninfo, "postgresql+psycopg"))
 
 
 class Base(DeclarativeBase):

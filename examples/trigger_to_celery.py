@@ -1,21 +1,20 @@
 """A trigger that calls Python, when the transaction commits and only then.
 
-`app` is an ordinary Celery app. Run its worker with:  pgqueue worker -A examples.trigger_to_celery
+`app` is an ordinary Celery app. Start it beside this program:  pgqueue up -A examples.trigger_to_celery
 """
 
-import os
 import time
 
 import psycopg
 from celery import Celery
 
 import pgqueue
-from pgqueue.config import to_conninfo, to_url
+from pgqueue.config import Settings
 
-CONNINFO = to_conninfo(os.environ.get("PGQUEUE_DSN", ""))
-
-app = Celery("shop", broker=to_url(CONNINFO, "pgqueue"))
+app = Celery("shop", broker="pgqueue://")  # the database of PGQUEUE_DSN
 app.conf.task_ignore_result = True
+
+PATIENCE_SECONDS = 30.0
 
 SETUP = """
 drop table if exists customer_order, letter;
@@ -30,7 +29,7 @@ create trigger thank_customer after insert on customer_order
 @app.task(name="shop.thank")
 def thank(order_id: int, customer: str) -> None:
     """Runs in a worker, in Python: it could as well send a mail."""
-    with psycopg.connect(CONNINFO) as connection:
+    with psycopg.connect(Settings.load().conninfo) as connection:
         letter = f"Dear {customer.title()}, thank you for order {order_id:04}."
         connection.execute("insert into letter values (%s, %s)", [order_id, letter])
 
@@ -43,7 +42,10 @@ def main() -> None:
         with connection.transaction():
             connection.execute("insert into customer_order values (2, 'ada lovelace')")
 
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not (letters := connection.execute("select text from letter").fetchall()):
+            if time.monotonic() > deadline:
+                raise SystemExit("no worker has run the task: start  pgqueue up -A examples.trigger_to_celery")
             time.sleep(0.05)
         print(letters)
         assert letters == [("Dear Ada Lovelace, thank you for order 0002.",)]

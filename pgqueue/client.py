@@ -217,13 +217,22 @@ class Client:
         }
         return str(self._fetch(connection or current(), "send_task", arguments)[0][0])
 
-    def job(self, handle: Handle | str) -> Job:
-        """Take up a job by its handle, or by the handle's text `ID:COOKIE`. Asks nothing of the server.
+    def job(self, handle: Handle | str | int) -> Job:
+        """Take up a job by its handle, by the handle's text `ID:COOKIE`, or by its number.
+
+        The number is enough for the jobs of one's own role, and for an administrator to cancel any: the server is asked
+        for the rest. Of a handle it is asked nothing.
 
         Raises:
-            ValueError: the text is not a handle.
+            ValueError: the text is neither.
+            PgQueueError: the server could not be asked.
         """
-        return Job(self, Handle.parse(handle) if isinstance(handle, str) else Handle(*handle))
+        if isinstance(handle, int):
+            handle = Handle(handle, None)
+        taken = Handle.parse(handle) if isinstance(handle, str) else Handle(*handle)
+        if taken.cookie is None:
+            taken = Handle(*self._session.fetch("find_handle", id=taken.id)[0])
+        return Job(self, taken)
 
     def status(self, job_id: int) -> JobStatus:
         """Return the row of `pgqueue.jobs` for a job that this role may see.
@@ -354,7 +363,9 @@ def _job_arguments(
 
 
 def _to_status(row: tuple[Any, ...]) -> JobStatus:
-    return JobStatus(row[0], JobState(row[1]), *row[2:])
+    handle = None if row[-1] is None else Handle(row[0], row[-1])
+    fields: tuple[Any, ...] = (row[0], JobState(row[1]), *row[2:-1], handle)
+    return JobStatus(*fields)
 
 
 def _to_result(answers: Sequence[tuple[int, Any]], handle: Handle, session: psycopg.Connection[Any]) -> Result:

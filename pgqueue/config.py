@@ -28,6 +28,8 @@ DATA_VARIABLE = "PGQUEUE_DATA"
 
 # Also SQLAlchemy's `postgresql+psycopg://`.
 _URL = re.compile(r"(?:pgqueue|postgres(?:ql)?)(?:\+\w+)?://(?P<rest>.*)", re.DOTALL)
+# What a Celery application is given that has no database of its own in its code.
+_UNNAMED = re.compile(r"pgqueue:///?")
 # A cut cable counts as lost after a minute; libpq's default is the kernel's two hours.
 _KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
@@ -52,13 +54,14 @@ class Settings:
         pg_bin: str | os.PathLike[str] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Settings:
-        """Take what is given, and from the environment what is not.
+        """Take what is given, and from the environment what is not. `pgqueue://` alone names nothing.
 
         Raises:
             InvalidDsn: the DSN is neither a PostgreSQL URL nor key=value pairs.
         """
         variables = os.environ if environ is None else environ
-        named = dsn or variables.get(DSN_VARIABLE)
+        is_unnamed = dsn is None or _UNNAMED.fullmatch(dsn.strip()) is not None
+        named = (None if is_unnamed else dsn) or variables.get(DSN_VARIABLE)
         data = data_dir or variables.get(DATA_VARIABLE)
         binaries = pg_bin or variables.get(PG_BIN_VARIABLE)
         return cls(

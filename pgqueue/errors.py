@@ -145,7 +145,7 @@ class DemoFailed(PgQueueError):
 class WaitTimeout(PgQueueError):
     """A job has not ended within the time given; it goes on."""
 
-    def __init__(self, message: str, *, handle: tuple[int, int] | None = None, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, handle: tuple[int, int | None] | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.handle = handle
 
@@ -166,7 +166,7 @@ class ReportedError(PgQueueError):
         column: str | None = None,
         datatype: str | None = None,
         constraint: str | None = None,
-        handle: tuple[int, int] | None = None,
+        handle: tuple[int, int | None] | None = None,
     ) -> None:
         super().__init__(message, detail=detail, hint=hint)
         self.sqlstate = sqlstate
@@ -265,7 +265,7 @@ _ENROLL = "Let an administrator run: select pgqueue.enroll('this_role')"
 _REPORT_FIELDS = ("sqlstate", "detail", "hint", "context", "schema", "table", "column", "datatype", "constraint")
 
 
-def from_driver(failure: psycopg.Error, handle: tuple[int, int] | None = None) -> PgQueueError:
+def from_driver(failure: psycopg.Error, handle: tuple[int, int | None] | None = None) -> PgQueueError:
     """Return the error of this tree for one of the driver; raise it `from` that one."""
     sqlstate, report = failure.sqlstate, failure.diag
     if sqlstate is None:
@@ -294,7 +294,9 @@ def from_driver(failure: psycopg.Error, handle: tuple[int, int] | None = None) -
     )
 
 
-def from_job(state: str, report: Mapping[str, str | None] | None, handle: tuple[int, int] | None = None) -> JobError:
+def from_job(
+    state: str, report: Mapping[str, str | None] | None, handle: tuple[int, int | None] | None = None
+) -> JobError:
     """Return the error of a job that ended in `state`, from the fields that the server kept of it."""
     said = report or {}
     fields = {name: said.get(name) for name in _REPORT_FIELDS}

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .handle import Handle
+
 if TYPE_CHECKING:
     from .client import Client
-    from .handle import Handle
 
 
 class JobState(str, enum.Enum):
@@ -68,6 +69,8 @@ class JobStatus:
     error_detail: str | None
     error_hint: str | None
     error_context: str | None
+    handle: Handle | None = None
+    """For roles that may use it."""
 
 
 class Column(NamedTuple):

@@ -43,6 +43,39 @@ CREATE TYPE pgqueue.result_kept AS ENUM (
 
 COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
 
+CREATE FUNCTION pgqueue._handle(id smallint) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return pgqueue._handle(id::bigint);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._handle(id smallint) IS 'As of a bigint. Drivers send small numbers as smallint';
+
+CREATE FUNCTION pgqueue._handle(id integer) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return pgqueue._handle(id::bigint);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._handle(id integer) IS 'As of a bigint';
+
+CREATE FUNCTION pgqueue._handle(id bigint) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (id, (select (c.answer ->> 'cookie')::bigint from pgqueue._call('cookie', jsonb_build_object('id', id)) c (answer)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._handle(id bigint) IS 'The handle of a job, without its cookie for roles that may not use it';
+
 CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1142,6 +1175,28 @@ CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
 END;
 
 COMMENT ON FUNCTION pgqueue._cookie(seed bytea, n bigint) IS '64 bits that only who knows the seed can tell, for the cookies of a set';
+
+CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  submitter oid;
+  cookie bigint;
+  ended pgqueue.history;
+begin
+  select m.submitter, m.cookie into submitter, cookie from pgqueue.message m where m.id = _cookie_of.id and m.kind = 'job';
+  if not found then
+    -- A job moves from the queue to the history and never back, so looking there second finds it.
+    ended := pgqueue._ended_job(id);
+    submitter := ended.submitter;
+    cookie := ended.cookie;
+  end if;
+  return case when pg_has_role(role, submitter, 'member') then cookie end;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._cookie_of(role oid, id bigint) IS 'The cookie of a job, for roles that may use it; else NULL';
 
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql
@@ -2958,6 +3013,9 @@ begin
   end if;
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return;
+  elsif op = 'cookie' then
+    return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
     return;
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
@@ -7318,8 +7376,13 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
         CASE
             WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'context'::text)
             ELSE NULL::text
-        END AS error_context
+        END AS error_context,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN ROW(id, cookie)::pgqueue.handle
+            ELSE NULL::pgqueue.handle
+        END AS handle
    FROM ( SELECT m.id,
+            m.cookie,
             (
                 CASE
                     WHEN (a.id IS NOT NULL) THEN 'running'::text
@@ -7350,6 +7413,7 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
           WHERE (m.kind = 'job'::pgqueue.message_kind)
         UNION ALL
          SELECT h.id,
+            h.cookie,
             h.state,
             h.queue,
             h.priority,
@@ -8087,6 +8151,15 @@ GRANT USAGE ON SCHEMA pgqueue TO pgqueue_monitor;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_admin;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_gate;
 
+REVOKE ALL ON FUNCTION pgqueue._handle(id smallint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handle(id smallint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._handle(id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handle(id integer) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._handle(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handle(id bigint) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
@@ -8220,6 +8293,8 @@ GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boo
 
 REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 

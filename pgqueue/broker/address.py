@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..config import to_conninfo, to_url, without_password
+from ..config import Settings, to_conninfo, to_url, without_password
 from .register import DRIVER_TYPE
 
 
@@ -21,16 +21,15 @@ def conninfo_of(client: Any) -> str:
         InvalidDsn: its URL is not one of PostgreSQL.
     """
     if "://" in (client.hostname or ""):
-        return make_conninfo(to_conninfo(client.hostname), **_given(password=client.password))
-    return make_conninfo(
-        **_given(
-            host=client.hostname,
-            port=client.port,
-            user=client.userid,
-            password=client.password,
-            dbname=(client.virtual_host or "").strip("/"),
-        )
+        return make_conninfo(Settings.load(client.hostname).conninfo, **_given(password=client.password))
+    parts = _given(
+        host=client.hostname,
+        port=client.port,
+        user=client.userid,
+        password=client.password,
+        dbname=(client.virtual_host or "").strip("/"),
     )
+    return make_conninfo(**parts) if parts else Settings.load().conninfo
 
 
 def move_password_out(client: Any) -> None:

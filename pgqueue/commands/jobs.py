@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import click
 
 from ..client import connect
 from ..handle import Handle
 from ..job import JobState, JobStatus
-from .options import HANDLE, on_database
+from .options import HANDLE, JOB, on_database
 from .report import print_fields, print_json, print_table, to_text
 
 _STATES = [state.value for state in JobState]
@@ -38,34 +36,23 @@ def list_command(
 
 
 @click.command()
-@click.argument("job", metavar="ID|HANDLE")
+@click.argument("handle", type=HANDLE, metavar=JOB)
+@click.option("--full", is_flag=True, help="The whole statement, not only its beginning.")
 @on_database
-def show(job: str, dsn: str | None, as_json: bool) -> None:
+def show(handle: Handle, full: bool, dsn: str | None, as_json: bool) -> None:
     """Show everything about one job; given its handle, its whole statement too."""
     with connect(dsn) as client:
-        if ":" in job:
-            taken_up = client.job(_to_handle(job))
-            fields = _to_fields(taken_up.status()) | {"statement": taken_up.statement()}
-        else:
-            fields = _to_fields(client.status(_to_id(job)))
+        fields = _to_fields(client.status(handle.id))
+        if full or handle.cookie is not None:
+            fields |= {"statement": client.job(handle).statement()}
     if as_json:
         print_json(fields)
     else:
         print_fields(fields)
 
 
-def _to_handle(text: str) -> Handle:
-    return HANDLE.convert(text, None, None)
-
-
-def _to_id(text: str) -> int:
-    if not text.isdigit():
-        raise click.BadParameter(f'"{text}" is neither a number nor a handle', param_hint="ID|HANDLE")
-    return int(text)
-
-
 def _to_fields(job: JobStatus) -> dict[str, object]:
-    return dataclasses.asdict(job) | {"state": job.state.value}
+    return vars(job) | {"state": job.state.value, "handle": None if job.handle is None else str(job.handle)}
 
 
 def _to_row(job: JobStatus) -> tuple[object, ...]:

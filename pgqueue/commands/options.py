@@ -58,12 +58,12 @@ class InstantType(ClickType):
 
 
 class HandleType(ClickType):
-    """A job's handle, `ID:COOKIE`."""
+    """A job: its number, or its handle `ID:COOKIE`."""
 
-    name = "handle"
+    name = "job"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Handle:
-        """Read the text; refuse what is no handle."""
+        """Read the text; refuse what names no job."""
         if isinstance(value, Handle):
             return value
         try:
@@ -75,6 +75,8 @@ class HandleType(ClickType):
 DURATION = DurationType()
 INSTANT = InstantType()
 HANDLE = HandleType()
+#: How a job is named on the command line.
+JOB = "ID|HANDLE"
 
 
 def is_on_command_line(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""`pgqueue result`, `wait`, `cancel`: what is asked of one job, by its handle."""
+"""`pgqueue result`, `wait`, `cancel`: what is asked of one job, by its number or handle."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..client import connect
 from ..errors import WaitTimeout
 from ..handle import Handle
 from ..job import Job
-from .options import DURATION, HANDLE, on_database
+from .options import DURATION, HANDLE, JOB, on_database
 from .report import print_json, print_table
 from .waiting import wait_with_progress
 
 
 @click.command()
-@click.argument("handle", type=HANDLE)
+@click.argument("handle", type=HANDLE, metavar=JOB)
 @click.option("--timeout", type=DURATION, help="Give up waiting after this long; the job goes on.")
 @on_database
 def result(handle: Handle, timeout: timedelta | None, dsn: str | None, as_json: bool) -> None:
@@ -28,7 +28,7 @@ def result(handle: Handle, timeout: timedelta | None, dsn: str | None, as_json: 
 
 
 @click.command()
-@click.argument("handle", type=HANDLE)
+@click.argument("handle", type=HANDLE, metavar=JOB)
 @click.option("--timeout", type=DURATION, help="Give up waiting after this long; the job goes on.")
 @on_database
 def wait(handle: Handle, timeout: timedelta | None, dsn: str | None, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def wait(handle: Handle, timeout: timedelta | None, dsn: str | None, as_json: bo
 
 
 @click.command()
-@click.argument("handles", type=HANDLE, nargs=-1, required=True, metavar="HANDLE...")
+@click.argument("handles", type=HANDLE, nargs=-1, required=True, metavar=f"{JOB}...")
 @click.option("--grace", type=DURATION, default="0", help="Let a running job go on for this long before stopping it.")
 @on_database
 def cancel(handles: tuple[Handle, ...], grace: timedelta, dsn: str | None, as_json: bool) -> None:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import signal
+import shlex
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import psycopg
 import pytest
 
 from tests.harness import Database, Worker, eventually
+from tests.harness.running_up import BIN, place_for_up, running_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-#: Run by themselves: `make demo` and `make test` are what runs this, `pgqueue up` is running meanwhile.
-_ELSEWHERE = {"make demo", "make test", ". .venv/bin/activate", "pgqueue up"}
+#: What a reader saves under the name in its first line.
+_FILE = re.compile(r"# (?P<name>\w+\.py)\n")
+#: What a reader starts in a terminal of its own.
+_UP = re.compile(r"pgqueue up(?P<options> .*)?")
+#: Run by themselves: `make demo` and `make test` are what runs this.
+_ELSEWHERE = {"make demo", "make test", ". .venv/bin/activate"}
 #: What an application's own examples assume.
 _SHOP = "create table if not exists visits (at timestamptz default now(), who text)"
 
@@ -39,7 +43,7 @@ def _blocks(path: str) -> list[Block]:
     return found
 
 
-def _run_block(block: Block, dsn: str, psql: str) -> None:
+def _run_block(block: Block, dsn: str, psql: str, folder: Path = ROOT) -> None:
     environment = {**os.environ, "PGQUEUE_DSN": dsn, "PATH": f"{BIN}:{os.environ['PATH']}"}
     commands: dict[str, Callable[[], list[str]]] = {
         "sql": lambda: [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, "-c", block.text],
@@ -52,50 +56,55 @@ def _run_block(block: Block, dsn: str, psql: str) -> None:
     if block.language == "sql":
         command, given = [*command[:-2], "-f", "-"], block.text
     done = subprocess.run(
-        command, input=given, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
+        command, input=given, env=environment, cwd=folder, capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 0, f"{block.text}\n--- said\n{done.stdout}{done.stderr}"
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that the account which runs the server for root may enter; pytest's own is root's alone."""
-    with tempfile.TemporaryDirectory(prefix="pgqueue-docs-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+class Reader:
+    """Who follows a page: a folder, a terminal in which `pgqueue up` runs, and another for the rest."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._folder = place / "folder"
+        self._folder.mkdir()
+        self._up = ExitStack()
+        self.dsn = ""
+        self._psql = ""
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._up.close()
+
+    def follow(self, block: Block) -> None:
+        """Do what a block says: save it, start `pgqueue up` (again) with its options, or run it."""
+        if named := _FILE.match(block.text):
+            (self._folder / named["name"]).write_text(block.text)
+        elif block.language == "sh" and (started := _UP.fullmatch(block.text.strip())):
+            self._up.close()
+            told = self._up.enter_context(
+                running_up(self._place, *shlex.split(started["options"] or ""), cwd=self._folder)
+            )
+            self.dsn, self._psql = told["dsn"], told["psql"].split()[0]
+        else:
+            folder = ROOT if "make " in block.text else self._folder
+            _run_block(block, self.dsn, self._psql, folder)
 
 
-@pytest.fixture
-def running_up(place: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """`pgqueue up`, as the README starts it."""
-    ready_file = tmp_path / "ready.json"
-    log = tmp_path / "up.log"
-    with log.open("wb") as output:
-        up = subprocess.Popen(
-            [str(BIN / "pgqueue"), "up", "--data", str(place / "data"), "--ready-file", str(ready_file), "--no-flower"],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        eventually(lambda: ready_file.exists() or up.poll() is not None, 60, what="pgqueue up answers")
-        assert up.poll() is None, log.read_text()
-        yield json.loads(ready_file.read_text())
-    finally:
-        up.send_signal(signal.SIGINT)
-        try:
-            assert up.wait(30) == 0, log.read_text()
-        finally:
-            if up.poll() is None:
-                os.killpg(up.pid, signal.SIGKILL)  # a group of its own
-            print(log.read_text())
+def test_a_reader_of_the_readme_can_paste_it_from_top_to_bottom() -> None:
+    with place_for_up() as place, Reader(place) as reader:
+        for block in _blocks("README.md"):
+            reader.follow(block)
 
-
-def test_a_reader_of_the_readme_can_paste_it_from_top_to_bottom(running_up: dict[str, Any]) -> None:
-    psql = running_up["psql"].split()[0]
-
-    for block in _blocks("README.md"):
-        _run_block(block, running_up["dsn"], psql)
+        # All that the page has sent has run, as the page says.
+        with psycopg.connect(reader.dsn, autocommit=True) as connection:
+            eventually(lambda: connection.execute("select count(*) from pgqueue.message").fetchone() == (0,))
+            ended = connection.execute("select state, count(*) from pgqueue.task_result group by state").fetchall()
+            jobs = connection.execute("select statement, error from pgqueue.jobs where state <> 'succeeded'").fetchall()
+        assert dict(ended)["SUCCESS"] >= 2
+        assert jobs == []
 
 
 @pytest.mark.parametrize(

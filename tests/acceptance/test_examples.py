@@ -1,50 +1,42 @@
-"""Every example runs, as its page says, against a real worker."""
+"""Every example runs, exactly as its page says."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.harness import Database, Worker
+from tests.harness.running_up import place_for_up, running_up
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-# The worker that an example names, where pgqueue's own will not do.
-WORKERS = {
-    "trigger_to_celery.py": ("-A", "examples.trigger_to_celery"),
-    "celery_in_transaction.py": ("-A", "examples.celery_in_transaction"),
-}
+PAGE = (ROOT / "examples" / "README.md").read_text()
+#: The example, and what the page tells its reader to start before it.
+LISTED = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \| `pgqueue up( [^`]*)?` \|", PAGE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_runs_and_finds_what_it_expects(
-    db: Database, start_worker: Callable[..., Worker], example: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    db.execute("select pgqueue.enroll('postgres')")
-    monkeypatch.chdir(ROOT)
-    start_worker(db, arguments=("--concurrency=1", *WORKERS.get(example.name, ())))
-
-    ran = subprocess.run(
-        [sys.executable, example],
-        env={**os.environ, "PGQUEUE_DSN": db.dsn, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.mark.parametrize(("example", "options"), LISTED, ids=[name for name, _options in LISTED])
+def test_an_example_runs_and_finds_what_it_expects(example: str, options: str) -> None:
+    with place_for_up() as place, running_up(place, *shlex.split(options), cwd=ROOT) as told:
+        ran = subprocess.run(
+            [sys.executable, f"examples/{example}"],
+            cwd=ROOT,
+            env={**os.environ, "PGQUEUE_DSN": told["dsn"]},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout
 
 
 def test_the_page_lists_every_example() -> None:
-    page = (ROOT / "examples" / "README.md").read_text()
-
-    assert all(f"[{example.name}]({example.name})" in page for example in EXAMPLES)
+    assert {name for name, _options in LISTED} == {path.name for path in (ROOT / "examples").glob("*.py")}

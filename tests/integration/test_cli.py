@@ -184,7 +184,30 @@ class TestWaiting:
         assert "(42704)" in command("wait", "4711:1", fails=1)
 
     def test_what_is_neither_id_nor_handle_is_a_usage_error(self, command: Command) -> None:
-        assert "neither a number nor a handle" in command("show", "abc", fails=2)
+        for asking in ("show", "wait", "result", "cancel"):
+            assert "expected its number, or ID:COOKIE" in command(asking, "abc", fails=2)
+
+    def test_the_number_that_list_shows_is_enough(self, command: Command, worker: Claimant) -> None:
+        long = f"select '{'x' * 200}' as said"
+        for statement in (long, "select 1", "select 2"):
+            command("launch", statement)
+        first, second, third = sorted(job["id"] for job in json.loads(command("list", "--json")))
+        worker.run_next()
+
+        assert command("wait", str(first)) == f"job {first} succeeded\n"
+        assert json.loads(command("result", str(first), "--json"))["rows"] == [["x" * 200]]
+        assert json.loads(command("show", str(first), "--full", "--json"))["statement"] == long
+        assert command("cancel", str(second), str(third)) == f"job {second}: canceled\njob {third}: canceled\n"
+
+    def test_list_and_show_print_the_handle_to_whoever_may_use_it(self, command: Command, db: Database) -> None:
+        handle = command("launch", "select 1").strip()
+        db.execute("grant pgqueue_monitor to {}".format(db.create_role("mon")))
+        watching = ("--dsn", db.dsn_for("mon"), "--json")
+
+        assert json.loads(command("list", "--json"))[0]["handle"] == handle
+        assert f"handle  {handle}".split() in [line.split() for line in lines(command("show", handle.split(":")[0]))]
+        assert json.loads(command("list", *watching))[0]["handle"] is None
+        assert json.loads(command("show", handle.split(":")[0], *watching))["handle"] is None
 
 
 class TestLooking:

@@ -70,6 +70,23 @@ def test_an_administrator_cancels_by_number_and_reads_neither_statement_nor_resu
     assert fetch_one(boss, "select state, statement from pgqueue.jobs where id = %s", [job_id]) == ("canceled", None)
 
 
+@pytest.mark.parametrize("call", ["cancel", "detach", "statement", "wait", "result"])
+def test_a_number_opens_ones_own_jobs_and_nobody_elses(db, alice, bob, owner, call):
+    job_id = fetch_value(alice, "select (pgqueue.launch('select 1 /* secret */')).id")
+    owner.execute("grant pgqueue_monitor to bob")
+    boss = db.connect(db.create_role("boss"))
+    owner.execute("grant pgqueue_admin to boss")
+    asked = f"select * from pgqueue.{call}({job_id})" + (" as (x text)" if call == "result" else "")
+
+    # An administrator may stop and wait for any.
+    for session in [bob] if call in ("cancel", "wait", "detach") else [bob, boss]:
+        assert refused(session, asked).sqlstate == "42501"
+        assert fetch_value(session, "select (pgqueue._handle(%s::bigint)).cookie", [job_id]) is None
+
+    assert fetch_value(alice, f"select pgqueue.statement({job_id})") == "select 1 /* secret */"
+    assert fetch_value(alice, "select state from pgqueue.jobs") == "queued"
+
+
 def test_a_leaky_function_sees_no_hidden_row(alice, bob, jobs):
     alice.execute(
         """create function pg_temp.leak(id bigint, statement text) returns boolean language plpgsql cost 0.0001 as

@@ -1,3 +1,4 @@
+import pytest
 from kombu import Connection
 from psycopg.conninfo import conninfo_to_dict
 
@@ -19,6 +20,19 @@ def test_all_of_the_url_reaches_libpq() -> None:
         "sslmode": "require",
         "target_session_attrs": "read-write",
     }
+
+
+@pytest.mark.parametrize("url", ["pgqueue://", "pgqueue://;pgqueue://db2/other"])
+def test_a_broker_that_names_nothing_is_the_database_of_the_environment(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGQUEUE_DSN", "postgresql://bob:s3cret@db1/app")
+
+    connection = Connection(url)
+
+    expected = {"host": "db1", "user": "bob", "password": "s3cret", "dbname": "app"}
+    assert conninfo_to_dict(conninfo_of(connection)) == expected
+    assert connection.as_uri() == "pgqueue://bob@db1/app"
 
 
 def test_the_url_is_shown_with_its_options_and_without_its_password() -> None:

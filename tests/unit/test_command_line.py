@@ -34,7 +34,7 @@ def test_every_answering_command_prints_json_on_request(name: str) -> None:
 
 def test_using_a_command_wrongly_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["cancel", "not-a-handle"]) == 2
-    assert "expected ID:COOKIE" in capsys.readouterr().err
+    assert "expected its number, or ID:COOKIE" in capsys.readouterr().err
 
 
 def test_an_unreachable_server_is_one_clear_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

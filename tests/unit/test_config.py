@@ -99,6 +99,13 @@ def test_no_database_named_is_told_apart_from_an_empty_one():
     assert Settings.load("dbname=x", environ={}).is_given
 
 
+@pytest.mark.parametrize("url", ["pgqueue://", "pgqueue:///", " pgqueue:// "])
+def test_a_url_that_names_nothing_is_the_database_of_the_environment(url):
+    assert Settings.load(url, environ={"PGQUEUE_DSN": "dbname=env"}).conninfo == "dbname=env"
+    assert Settings.load(url, environ={}).conninfo == ""
+    assert Settings.load("postgresql://", environ={"PGQUEUE_DSN": "dbname=env"}).conninfo == ""
+
+
 def test_defaults_do_not_override_what_is_said():
     conninfo = conninfo_to_dict(with_defaults("keepalives_idle=5 dbname=x", application_name="me"))
 

@@ -18,7 +18,12 @@ def test_a_handle_is_also_a_plain_pair() -> None:
     assert Handle(42, -7) == (42, -7)
 
 
-@pytest.mark.parametrize("text", ["", "42", "42:", ":7", "a:b", "42:7:9", "-1:5", "42 : 7"])
-def test_what_is_no_handle_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="expected ID:COOKIE"):
+def test_the_number_alone_names_a_job_too() -> None:
+    assert Handle.parse("42") == (42, None)
+    assert str(Handle(42, None)) == "42"
+
+
+@pytest.mark.parametrize("text", ["", "42:", ":7", "a:b", "42:7:9", "-1:5", "42 : 7"])
+def test_what_names_no_job_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="expected its number, or ID:COOKIE"):
         Handle.parse(text)

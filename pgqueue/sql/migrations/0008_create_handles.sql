@@ -70,6 +70,28 @@ end
 $$;
 comment on function pgqueue._locate(oid, pgqueue.handle, text) is 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
 
+create function pgqueue._cookie_of(role oid, id bigint)
+  returns bigint
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  submitter oid;
+  cookie bigint;
+  ended pgqueue.history;
+begin
+  select m.submitter, m.cookie into submitter, cookie from pgqueue.message m where m.id = _cookie_of.id and m.kind = 'job';
+  if not found then
+    -- A job moves from the queue to the history and never back, so looking there second finds it.
+    ended := pgqueue._ended_job(id);
+    submitter := ended.submitter;
+    cookie := ended.cookie;
+  end if;
+  return case when pg_has_role(role, submitter, 'member') then cookie end;
+end
+$$;
+comment on function pgqueue._cookie_of(oid, bigint) is 'The cookie of a job, for roles that may use it; else NULL';
+
 create function pgqueue._gate(op text, role oid, nonce bigint, request text, proof text)
   returns setof jsonb
   language plpgsql volatile security definer
@@ -129,6 +151,9 @@ begin
   end if;
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return;
+  elsif op = 'cookie' then
+    return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
     return;
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
@@ -474,6 +499,45 @@ begin atomic
   select jsonb_build_object('id', (handle).id, 'cookie', (handle).cookie);
 end;
 comment on function pgqueue._request(pgqueue.handle) is 'A handle as the gate takes it';
+
+create function pgqueue._handle(id bigint)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (id, (select (c.answer ->> 'cookie')::bigint from pgqueue._call('cookie', jsonb_build_object('id', id)) c (answer)));
+end
+$$;
+comment on function pgqueue._handle(bigint) is 'The handle of a job, without its cookie for roles that may not use it';
+
+create function pgqueue._handle(id int)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pgqueue._handle(id::bigint);
+end
+$$;
+comment on function pgqueue._handle(int) is 'As of a bigint';
+
+create function pgqueue._handle(id smallint)
+  returns pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pgqueue._handle(id::bigint);
+end
+$$;
+comment on function pgqueue._handle(smallint) is 'As of a bigint. Drivers send small numbers as smallint';
+
+-- So pgqueue.cancel(7) and the like name a job by its number. Functions of the same names for numbers would make a call with a parameter
+-- or a literal of unknown type ambiguous.
+create cast (bigint as pgqueue.handle) with function pgqueue._handle(bigint) as implicit;
+create cast (int as pgqueue.handle) with function pgqueue._handle(int) as implicit;
+create cast (smallint as pgqueue.handle) with function pgqueue._handle(smallint) as implicit;
 
 create function pgqueue._with_wait(request jsonb, since timestamptz, left_s float8 default 60)
   returns jsonb

@@ -31,9 +31,11 @@ create view pgqueue.jobs with (security_barrier) as
          j.error ->> 'sqlstate' as sqlstate, j.error ->> 'message' as error,
          -- Where rows and statements are shown.
          case when pg_has_role(j.submitter, 'member') then j.error ->> 'detail' end as error_detail, j.error ->> 'hint' as error_hint,
-         case when pg_has_role(j.submitter, 'member') then j.error ->> 'context' end as error_context
+         case when pg_has_role(j.submitter, 'member') then j.error ->> 'context' end as error_context,
+         -- Who has lost it, and may use it, finds it again.
+         case when pg_has_role(j.submitter, 'member') then row(j.id, j.cookie)::pgqueue.handle end as handle
   from (
-    select m.id, case when a.id is not null then 'running' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
+    select m.id, m.cookie, case when a.id is not null then 'running' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
            m.submitter, m.launched_at, m.due_at as eta, a.started_at, null::timestamptz as ended_at, m.attempts + (a.id is not null)::int as attempts,
            m.max_attempts, (select w.name from pgqueue.worker w where w.id = m.worker_id) as worker, a.backend_pid, a.progress_pct,
            a.progress_msg, null::bigint as row_count, null::text[] as command_tags, m.last_error as error
@@ -41,7 +43,7 @@ create view pgqueue.jobs with (security_barrier) as
     left join pgqueue.activity a on a.id = m.id and a.token = m.token
     where m.kind = 'job'
     union all
-    select h.id, h.state, h.queue, h.priority, h.label, h.sql, h.submitter, h.launched_at, h.eta, h.started_at, h.ended_at, h.attempts,
+    select h.id, h.cookie, h.state, h.queue, h.priority, h.label, h.sql, h.submitter, h.launched_at, h.eta, h.started_at, h.ended_at, h.attempts,
            h.max_attempts, h.worker, h.backend_pid, h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error
     from pgqueue.history h
   ) j

@@ -1,0 +1,1 @@
+select id, cookie from pgqueue._handle(%(id)s::bigint)
