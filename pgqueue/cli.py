@@ -48,6 +48,8 @@ for command in (
     outcome.wait,
     outcome.cancel,
     queues.stats,
+    queues.queues_command,
+    queues.workers,
     queues.peek,
     queues.pause,
     queues.resume,

@@ -20,7 +20,7 @@ from .caller_transaction import CallerConnection, current, driver_connection
 from .handle import Handle
 from .job import Column, Job, JobState, JobStatus, Progress, Result
 from .session import Session, fetch_on
-from .text_form import dump_parameters, load_rows, to_array, to_instant, to_interval
+from .text_form import dump_parameters, load_rows, to_array, to_array_of_arrays, to_instant, to_interval
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -144,28 +144,36 @@ class Client:
 
     def enqueue_many(
         self,
-        statements: Sequence[str],
+        statements: str | Sequence[str],
         /,
         *,
         params: Sequence[object] | None = None,
+        rows: Sequence[Sequence[object]] | None = None,
         unique_keys: Sequence[str | None] | None = None,
         keep_result: bool = False,
         connection: CallerConnection | None = None,
         **options: Unpack[JobOptions],
     ) -> list[Job]:
-        """Queue many jobs in one round trip, all with the same parameters and options. Otherwise as `enqueue`.
+        """Queue many jobs in one round trip, with the same options. Otherwise as `enqueue`.
 
         Args:
-            unique_keys: one for each statement, None for none. There is no `unique_key`: it would be the same for all.
+            statements: one for each job, all with the same `params`; or one statement for all jobs, with `rows`.
+            rows: the parameters of each job.
+            unique_keys: one for each job, None for none. There is no `unique_key`: it would be the same for all.
 
         Raises:
+            TypeError: the parameters are given in another way.
             PgQueueError: as `launch`; none of them was queued then.
         """
         if options.get("unique_key") is not None:
             raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
+        texts = _check_many(statements, params, rows)
         given = connection or current()
         session, captured = self._place(given)
-        arguments = _job_arguments(session, to_array(statements), params or (), options) | captured
+        arguments = _job_arguments(session, to_array(texts), params or (), options) | captured
+        arguments["rows"] = (
+            None if rows is None else to_array_of_arrays([dump_parameters(row, session) for row in rows])
+        )
         arguments["unique_keys"] = None if unique_keys is None else to_array(unique_keys)
         arguments["keep_result"] = keep_result
         rows = self._fetch(given, "enqueue_own_jobs" if given is None else "enqueue_jobs", arguments)
@@ -360,6 +368,33 @@ def _job_arguments(
         "label": options.get("label"),
         "durability": options.get("durability"),
     }
+
+
+def _check_many(
+    statements: str | Sequence[str], params: Sequence[object] | None, rows: Sequence[Sequence[object]] | None
+) -> list[str]:
+    """Return the statements; refuse what would fail as so many jobs later."""
+    is_one = isinstance(statements, str)
+    texts = [statements] if isinstance(statements, str) else list(statements)
+    if any(not isinstance(text, str) for text in texts):
+        raise TypeError("each statement is a str; for one statement with parameters for each job give rows=")
+    if rows is None:
+        if is_one:
+            raise TypeError("one statement for many jobs needs rows=, the parameters of each job")
+        if params and all(isinstance(value, (list, tuple)) for value in params):
+            raise TypeError("params is one list for all jobs; for parameters of each job's own give rows=")
+        return texts
+    if params is not None:
+        raise TypeError("give the parameters either once as params= or for each job as rows=, not both")
+    if len(texts) != 1:
+        raise TypeError(f"rows= are the parameters of one statement, and {len(texts)} are given")
+    if any(isinstance(row, str) or not isinstance(row, Sequence) for row in rows):
+        raise TypeError("rows= is a list of lists: the parameters of each job")
+    if any(len(row) == 0 for row in rows):
+        raise TypeError("rows= are the parameters of each job, and one has none")
+    if len({len(row) for row in rows}) > 1:
+        raise TypeError("rows= must all be of the same length: they are the parameters of one statement")
+    return texts
 
 
 def _to_status(row: tuple[Any, ...]) -> JobStatus:

@@ -28,6 +28,7 @@ class Level(str, enum.Enum):
     """How bad a finding is."""
 
     OK = "ok"
+    SKIP = "skip"
     WARN = "warn"
     FAIL = "fail"
 
@@ -90,19 +91,33 @@ def _check_schema(session: Session) -> Finding:
 def _check_privileges(session: Session) -> Finding:
     held = [role for role, has in session.fetch("held_roles") if has]
     if "pgqueue_user" not in held:
+        if _administers(session):
+            return Finding("privileges", Level.SKIP, "this role administers pgqueue, and hands in nothing itself")
         return Finding("privileges", Level.FAIL, "this role has not the rights of pgqueue_user", _enroll(session))
     return Finding("privileges", Level.OK, f"this role has the rights of {', '.join(held)}")
 
 
 def _check_enrolment(session: Session) -> Finding:
     if not session.fetch("is_enrolled")[0][0]:
+        if _administers(session):
+            hint = f"Only if it is to submit jobs, run: {_enroll_command(session)}"
+            return Finding("enrolment", Level.SKIP, "this role is not enrolled, and need not be to administer", hint)
         text = "this role is not enrolled, so it cannot submit jobs"
         return Finding("enrolment", Level.FAIL, text, _enroll(session))
     return Finding("enrolment", Level.OK, "this role may submit jobs")
 
 
+def _administers(session: Session) -> bool:
+    """Tell whether the role is the owner, an administrator or a superuser: after a good installation it is no more."""
+    return bool(session.fetch("doctor_administers")[0][0])
+
+
 def _enroll(session: Session) -> str:
-    return f"As an administrator or pgqueue's owner, run: pgqueue enroll {shlex.quote(session.connection.info.user)}"
+    return f"As an administrator or pgqueue's owner, run: {_enroll_command(session)}"
+
+
+def _enroll_command(session: Session) -> str:
+    return f"pgqueue enroll {shlex.quote(session.connection.info.user)}"
 
 
 def _check_settings(session: Session) -> Finding:
@@ -230,6 +245,8 @@ def _check_connections(session: Session) -> Finding:
 
 
 def _check_loopback(session: Session) -> Finding:
+    if not session.fetch("is_enrolled")[0][0] and _administers(session):
+        return Finding("loopback", Level.SKIP, "only an enrolled role can ask over it")
     started = time.perf_counter()
     # Of a job that there is not: it opens the loopback, proves the role to the gate, and writes nothing.
     session.fetch("get_progress", id=0, cookie=0)

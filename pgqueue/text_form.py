@@ -30,6 +30,11 @@ def to_array(texts: Sequence[str | None]) -> str:
     return "{" + ",".join("NULL" if text is None else _quote(text) for text in texts) + "}"
 
 
+def to_array_of_arrays(rows: Sequence[Sequence[str | None]]) -> str:
+    """Write rows of texts, all of one length, as PostgreSQL prints an array of them."""
+    return "{" + ",".join(to_array(row) for row in rows) + "}"
+
+
 def _quote(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -5,27 +5,46 @@ from __future__ import annotations
 import dataclasses
 
 import click
+from rich.table import Table
 from rich.text import Text
 
-from ..doctor import Level, examine
+from ..doctor import Finding, Level, examine
 from .options import on_database
-from .report import console, print_json
+from .report import console, print_json, to_text
 
-_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
+_STYLES = {Level.OK: "green", Level.SKIP: "dim", Level.WARN: "yellow", Level.FAIL: "bold red"}
+_CHECK_WIDTH = 15
 
 
 @click.command()
+@click.option("--strict", is_flag=True, help="Fail on warnings too.")
 @on_database
-def doctor(dsn: str | None, as_json: bool) -> int:
+def doctor(strict: bool, dsn: str | None, as_json: bool) -> int:
     """Check the database, its queues and this role's way to them; fail if something does not work."""
     findings = []
     for finding in examine(dsn):
         findings.append(finding)
         if not as_json:
-            mark = Text(f"{finding.level.value:4}", style=_STYLES[finding.level])
-            console().print(mark, Text(f" {finding.check}: {finding.text}"), sep="")
-            if finding.hint is not None and finding.level is not Level.OK:
-                console().print(Text(f"      hint: {finding.hint}"))
+            _print(finding)
     if as_json:
         print_json([dataclasses.asdict(finding) | {"level": finding.level.value} for finding in findings])
-    return int(any(finding.level is Level.FAIL for finding in findings))
+    bad = {Level.FAIL, Level.WARN} if strict else {Level.FAIL}
+    return int(any(finding.level in bad for finding in findings))
+
+
+def _print(finding: Finding) -> None:
+    out = console()
+    hint = finding.hint if finding.level is not Level.OK else None
+    if not out.is_terminal:
+        click.echo(f"{finding.level.value:4}  {finding.check:{_CHECK_WIDTH}}  {to_text(finding.text)}")
+        if hint is not None:
+            click.echo(f"{'':{4 + 2 + _CHECK_WIDTH + 2}}hint: {to_text(hint)}")
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=4)
+    grid.add_column(width=_CHECK_WIDTH)
+    grid.add_column()
+    grid.add_row(Text(finding.level.value, style=_STYLES[finding.level]), finding.check, Text(to_text(finding.text)))
+    if hint is not None:
+        grid.add_row("", "", Text(f"hint: {to_text(hint)}"))
+    out.print(grid)

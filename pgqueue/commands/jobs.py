@@ -8,12 +8,32 @@ from ..client import connect
 from ..handle import Handle
 from ..job import JobState, JobStatus
 from .options import HANDLE, JOB, on_database
-from .report import print_fields, print_json, print_table, to_text
+from .report import print_fields, print_json
+from .table import Column, View, show_table, table_options
 
 _STATES = [state.value for state in JobState]
-_COLUMNS = ("id", "state", "queue", "label", "statement", "submitter", "launched", "ms", "progress", "error")
-_STATEMENT_WIDTH = 48
-_ERROR_WIDTH = 60
+_COLUMNS = (
+    Column("id"),
+    Column("state"),
+    Column("queue", rank=6, least=7),
+    Column("label", rank=5, least=8),
+    Column("statement", rank=1, least=20),
+    Column("submitter", rank=8, least=8),
+    Column("launched", rank=3),
+    Column("ms", rank=4),
+    Column("progress", rank=7, least=12),
+    Column("error", rank=2, least=20),
+    Column("handle", is_extra=True),
+    Column("priority", is_extra=True),
+    Column("eta", is_extra=True),
+    Column("started", is_extra=True),
+    Column("ended", is_extra=True),
+    Column("attempts", is_extra=True),
+    Column("worker", is_extra=True),
+    Column("pid", is_extra=True),
+    Column("rows", is_extra=True),
+    Column("sqlstate", is_extra=True),
+)
 
 
 @click.command("list")
@@ -21,9 +41,17 @@ _ERROR_WIDTH = 60
 @click.option("--queue", help="Only jobs of this queue.")
 @click.option("--label", help="Only jobs whose label is LIKE this.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
+@table_options(_COLUMNS)
 @on_database
 def list_command(
-    states: tuple[str, ...], queue: str | None, label: str | None, limit: int, dsn: str | None, as_json: bool
+    states: tuple[str, ...],
+    queue: str | None,
+    label: str | None,
+    limit: int,
+    wide: bool,
+    chosen: tuple[str, ...],
+    dsn: str | None,
+    as_json: bool,
 ) -> None:
     """List the newest jobs that this role may see."""
     wanted = [JobState(state) for state in states] or None
@@ -32,7 +60,7 @@ def list_command(
     if as_json:
         print_json([_to_fields(job) for job in found])
     else:
-        print_table(_COLUMNS, [_to_row(job) for job in found])
+        show_table(_COLUMNS, [_to_row(job) for job in found], View(wide, chosen))
 
 
 @click.command()
@@ -55,22 +83,13 @@ def _to_fields(job: JobStatus) -> dict[str, object]:
     return vars(job) | {"state": job.state.value, "handle": None if job.handle is None else str(job.handle)}
 
 
-def _to_row(job: JobStatus) -> tuple[object, ...]:
+def _to_row(job: JobStatus) -> dict[str, object]:
     progress = None if job.progress_pct is None else f"{job.progress_pct}% {job.progress_msg or ''}".rstrip()
-    return (
-        job.id,
-        job.state.value,
-        job.queue,
-        job.label,
-        _shorten(job.statement or "", _STATEMENT_WIDTH),
-        job.submitter,
-        to_text(job.launched_at),
-        job.duration_ms,
-        progress,
-        _shorten(job.error or "", _ERROR_WIDTH),
-    )
-
-
-def _shorten(text: str, width: int) -> str:
-    one_line = " ".join(text.split())
-    return one_line if len(one_line) <= width else one_line[: width - 3] + "..."
+    return _to_fields(job) | {
+        "launched": job.launched_at,
+        "started": job.started_at,
+        "ended": job.ended_at,
+        "ms": job.duration_ms,
+        "progress": progress,
+        "pid": job.backend_pid,
+    }

@@ -1,72 +1,118 @@
-"""`pgqueue stats`, `peek`, `pause`, `resume`, `redrive`: queues and what went through them."""
+"""`pgqueue stats`, `queues`, `workers`, `peek`, `pause`, `resume`, `redrive`: queues and what went through them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import click
 
 from ..errors import NotPermitted
 from .options import on_database
-from .report import print_json, print_table
+from .report import print_json
 from .session import ask
+from .table import Column, View, show_table, table_options
 
 _TOTALS = (
-    "submitter",
-    "queue",
-    "launched",
-    "completed",
-    "failed",
-    "canceled",
-    "active",
-    "avg_execution_ms",
-    "max_workers",
+    Column("submitter", rank=3, least=8),
+    Column("queue", least=12),
+    Column("launched", rank=1),
+    Column("completed", rank=1),
+    Column("failed"),
+    Column("canceled", rank=2),
+    Column("active", rank=1),
+    Column("avg_execution_ms", rank=4),
+    Column("max_workers", rank=5),
 )
-_QUEUES = ("queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers", "durability")
-_WAITING = ("id", "kind", "name", "state", "submitter", "priority", "launched_at", "eta", "deliveries")
+_QUEUES = (
+    Column("queue", least=12),
+    Column("ready"),
+    Column("delayed", rank=1),
+    Column("claimed", rank=1),
+    Column("oldest_ready_at", rank=3),
+    Column("paused", rank=1),
+    Column("consumers", rank=2),
+    Column("durability", rank=4),
+)
+_WAITING = (
+    Column("id"),
+    Column("kind", rank=2),
+    Column("name", least=16),
+    Column("state", rank=1),
+    Column("submitter", rank=4, least=8),
+    Column("priority", rank=5),
+    Column("launched_at", rank=3),
+    Column("eta", rank=1),
+    Column("deliveries", rank=6),
+)
 _WORKERS = (
-    "worker",
-    "started_at",
-    "last_seen_at",
-    "status",
-    "items_processed",
-    "last_run_at",
-    "executors",
-    "running",
+    Column("worker", least=16),
+    Column("started_at", rank=4),
+    Column("last_seen_at", rank=3),
+    Column("status"),
+    Column("items_processed", rank=2),
+    Column("last_run_at", rank=5),
+    Column("executors", rank=2),
+    Column("running", rank=1, least=8),
 )
+#: For control commands, their answers and events: each Celery process has some.
+_CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
 
 
 @click.command()
+@click.option("--all", "with_control", is_flag=True, help="The queues of Celery's own messages too.")
+@click.option("--wide", is_flag=True, help="Every column, and nothing cut, however narrow the terminal.")
 @on_database
-def stats(dsn: str | None, as_json: bool) -> None:
+def stats(with_control: bool, wide: bool, dsn: str | None, as_json: bool) -> None:
     """Show jobs counted by role and queue, the queues and the workers."""
-    totals = ask(dsn, "list_totals")
-    queues = ask(dsn, "list_queues")
-    workers = ask(dsn, "list_workers")
+    totals = _ask_for(_TOTALS, dsn, "list_totals")
+    queues = _without_control(_ask_for(_QUEUES, dsn, "list_queues"), with_control)
+    workers = _ask_for(_WORKERS, dsn, "list_workers")
     if as_json:
-        print_json(
-            {
-                "totals": _to_records(_TOTALS, totals),
-                "queues": _to_records(_QUEUES, queues),
-                "workers": _to_records(_WORKERS, workers),
-            }
-        )
+        print_json({"totals": totals, "queues": queues, "workers": workers})
         return
-    print_table(_TOTALS, totals, title="Jobs since the installation")
+    view = View(wide)
+    show_table(_TOTALS, totals, view, title="Jobs since the installation")
     click.echo()
-    print_table(_QUEUES, queues, title="Queues now")
+    show_table(_QUEUES, queues, view, title="Queues now")
     click.echo()
-    print_table(_WORKERS, workers, title="Workers now")
+    show_table(_WORKERS, workers, view, title="Workers now")
+
+
+@click.command("queues")
+@click.option("--all", "with_control", is_flag=True, help="The queues of Celery's own messages too.")
+@table_options(_QUEUES)
+@on_database
+def queues_command(with_control: bool, wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json: bool) -> None:
+    """Show the queues: what waits, since when, who takes from them."""
+    queues = _without_control(_ask_for(_QUEUES, dsn, "list_queues"), with_control)
+    if as_json:
+        print_json(queues)
+    else:
+        show_table(_QUEUES, queues, View(wide, chosen))
+
+
+@click.command()
+@table_options(_WORKERS)
+@on_database
+def workers(wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json: bool) -> None:
+    """Show the workers, and the jobs that they run."""
+    found = _ask_for(_WORKERS, dsn, "list_workers")
+    if as_json:
+        print_json(found)
+    else:
+        show_table(_WORKERS, found, View(wide, chosen))
 
 
 @click.command()
 @click.argument("queue")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@table_options(_WAITING)
 @on_database
-def peek(queue: str, limit: int, dsn: str | None, as_json: bool) -> None:
+def peek(queue: str, limit: int, wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json: bool) -> None:
     """Show the jobs and tasks that wait in QUEUE, the next first. They stay there."""
     try:
-        waiting = ask(dsn, "peek_queue", queue=queue, limit=limit)
+        waiting = _ask_for(_WAITING, dsn, "peek_queue", queue=queue, limit=limit)
     except NotPermitted as refusal:
         refusal.hint = (
             "Queues show what is in them to pgqueue_monitor, pgqueue_worker and pgqueue_admin. "
@@ -74,9 +120,28 @@ def peek(queue: str, limit: int, dsn: str | None, as_json: bool) -> None:
         )
         raise
     if as_json:
-        print_json(_to_records(_WAITING, waiting))
-    else:
-        print_table(_WAITING, waiting)
+        print_json(waiting)
+        return
+    if not waiting:
+        known = {str(row["queue"]): row for row in _ask_for(_QUEUES, dsn, "list_queues")}
+        click.echo(_say_empty(queue, known), err=True)
+    show_table(_WAITING, waiting, View(wide, chosen))
+
+
+def _say_empty(queue: str, known: Mapping[str, Mapping[str, object]]) -> str:
+    if queue not in known:
+        return f'no message and no worker knows a queue "{queue}": pgqueue queues lists those that there are'
+    claimed = known[queue]["claimed"]
+    return f"nothing waits in queue {queue}" + (f"; workers have {claimed} messages of it" if claimed else "")
+
+
+def _without_control(rows: list[dict[str, object]], with_control: bool) -> list[dict[str, object]]:
+    return [row for row in rows if with_control or not _CONTROL.search(str(row["queue"]))]
+
+
+def _ask_for(columns: Sequence[Column], dsn: str | None, name: str, **arguments: object) -> list[dict[str, object]]:
+    names = [column.name for column in columns]
+    return [dict(zip(names, row, strict=True)) for row in ask(dsn, name, **arguments)]
 
 
 @click.command()
@@ -128,7 +193,3 @@ def _switch(name: str, queue: str, dsn: str | None, *, as_json: bool, done: str,
         return
     unknown = "" if is_known else "; no message and no worker knows this queue yet"
     click.echo(f"queue {queue} {done if changed else already}{unknown}")
-
-
-def _to_records(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[dict[str, object]]:
-    return [dict(zip(names, row, strict=True)) for row in rows]

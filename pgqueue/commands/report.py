@@ -9,6 +9,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -33,15 +34,27 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, default=_to_json, ensure_ascii=False).translate(_CONTROL_IN_JSON))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-    """Print rows as a table."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print all of each row: as a table, or where the terminal is too narrow for it one value a line."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
         is_number = bool(rows) and all(isinstance(row[position], (int, float, type(None))) for row in rows)
         table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(to_text(value)) for value in row))
-    _print(table)
+    out = console()
+    if not out.is_terminal or _natural_width(columns, rows) <= out.width:
+        _print(table)
+        return
+    for number, row in enumerate(rows, 1):
+        out.print(Text(f"row {number}", style="bold"))
+        print_fields({column: to_text(value) for column, value in zip(columns, row, strict=True)})
+
+
+def _natural_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    texts = ([column, *(to_text(row[n]) for row in rows)] for n, column in enumerate(columns))
+    widths = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

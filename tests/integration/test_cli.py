@@ -404,6 +404,22 @@ class TestDoctor:
         assert {finding["level"] for finding in found.values()} == {"ok"}
         assert "asked over dblink, and answered in" in found["loopback"]["text"]
 
+    def test_an_owner_who_only_administers_fails_nothing(
+        self, db: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["doctor", "--json", "--strict", "--dsn", db.dsn]) == 0
+
+        found = self.findings(capsys.readouterr().out)
+        skipped = {check for check, finding in found.items() if finding["level"] == "skip"}
+        assert skipped == {"enrolment", "loopback"}
+        assert "pgqueue enroll postgres" in found["enrolment"]["hint"]
+
+    def test_strict_fails_on_warnings(self, command: Command) -> None:
+        command("launch", "select 1", "--queue=lonely")
+
+        command("doctor")
+        assert "" == command("doctor", "--strict", fails=1)
+
     def test_it_leaves_nothing_behind(self, command: Command, db: Database) -> None:
         command("doctor", "--json")
 

@@ -445,6 +445,34 @@ class TestTransactions:
         with pytest.raises(TypeError, match="no unique_key"):
             client.enqueue_many(["select 1"], unique_key="k")
 
+    def test_one_statement_takes_parameters_for_each_job(self, client: pgqueue.Client, worker: Claimant) -> None:
+        client.enqueue_many("select $1::int, $2", rows=[[n, f"no {n}"] for n in range(3)])
+        client.enqueue_many("select $1::int[]", rows=([[1, 2]], [None]), unique_keys=["a", None])
+
+        given = [claim.job["params"] for claim in worker.claim()]
+        assert given == [["0", "no 0"], ["1", "no 1"], ["2", "no 2"], ["{1,2}"], [None]]
+
+    @pytest.mark.parametrize(
+        ("statements", "options", "said"),
+        [
+            (["select $1"] * 2, {"params": [[1], [2]]}, "params is one list for all jobs"),
+            ("select 1", {}, "needs rows="),
+            ([["select $1", 1]], {}, "each statement is a str"),
+            ("select $1", {"rows": [[1], [2, 3]]}, "of the same length"),
+            ("select $1", {"rows": ["ab", "cd"]}, "a list of lists"),
+            ("select 1", {"rows": [[], []]}, "one has none"),
+            ("select $1", {"rows": [[1]], "params": [1]}, "not both"),
+            (["select $1"] * 2, {"rows": [[1]]}, "parameters of one statement, and 2 are given"),
+        ],
+    )
+    def test_parameters_of_many_jobs_that_make_no_sense_are_refused_at_the_call(
+        self, client: pgqueue.Client, statements: Any, options: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(TypeError, match=said):
+            client.enqueue_many(statements, **options)
+
+        assert count_jobs(client) == 0
+
     @pytest.mark.parametrize("commits", [True, False])
     def test_a_psycopg_connections_transaction_decides(
         self, client: pgqueue.Client, db: Database, commits: bool

@@ -53,6 +53,10 @@ SIGNATURES = {
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
     "ignore_result boolean = false, link text = null, errback text = null",
 }
+SIGNATURES["enqueue_many"] = (
+    SIGNATURES["launch"].replace("sql text,", "sql text[],").replace("unique_key text", "unique_keys text[]")
+    + ", keep_result boolean = false, rows text[] = null"
+)
 SIGNATURES["submit"] = SIGNATURES["launch"]
 SIGNATURES["enqueue"] = SIGNATURES["launch"] + ", keep_result boolean = false"
 RETURNS = {

@@ -9,7 +9,7 @@ from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
-    "wait", "cancel", "stats", "peek", "pause", "resume",
+    "wait", "cancel", "stats", "queues", "workers", "peek", "pause", "resume",
     "redrive", "set-durability", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"}

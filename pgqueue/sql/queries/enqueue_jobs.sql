@@ -13,5 +13,6 @@ from pgqueue.enqueue_many(
     unique_keys => %(unique_keys)s::text[],
     label => %(label)s,
     durability => %(durability)s,
-    keep_result => %(keep_result)s::boolean
+    keep_result => %(keep_result)s::boolean,
+    rows => %(rows)s::text[]
 )

@@ -14,5 +14,6 @@ from pgqueue._enqueue_many(
     %(backoff)s::interval,
     %(unique_keys)s::text[],
     %(label)s,
-    %(durability)s
+    %(durability)s,
+    %(rows)s::text[]
 )
