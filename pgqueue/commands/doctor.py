@@ -36,9 +36,9 @@ def _print(finding: Finding) -> None:
     out = console()
     hint = finding.hint if finding.level is not Level.OK else None
     if not out.is_terminal:
-        click.echo(f"{finding.level.value:4}  {finding.check:{_CHECK_WIDTH}}  {to_text(finding.text)}")
+        click.echo(f"{finding.level.value:4} {finding.check}: {to_text(finding.text)}")
         if hint is not None:
-            click.echo(f"{'':{4 + 2 + _CHECK_WIDTH + 2}}hint: {to_text(hint)}")
+            click.echo(f"      hint: {to_text(hint)}")
         return
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=4)

@@ -418,7 +418,7 @@ class TestDoctor:
         command("launch", "select 1", "--queue=lonely")
 
         command("doctor")
-        assert "" == command("doctor", "--strict", fails=1)
+        assert command("doctor", "--strict", fails=1) == ""
 
     def test_it_leaves_nothing_behind(self, command: Command, db: Database) -> None:
         command("doctor", "--json")
