@@ -227,6 +227,16 @@ def _no_job(session: Session) -> str:
     return "none" if sees_all_jobs else "none that this role may see: a member of pgqueue_monitor sees all"
 
 
+def _check_executors(session: Session) -> Finding:
+    problem, hint, changed = session.fetch("doctor_executors")[0]
+    if problem is not None:
+        return Finding("executors", Level.FAIL, problem, hint)
+    if changed:
+        text = f"the runners of these roles were changed: {', '.join(changed)}"
+        return Finding("executors", Level.WARN, text, "Enroll the roles again: pgqueue enroll ROLE")
+    return Finding("executors", Level.OK, "their login has the right to run jobs and no other")
+
+
 def _check_partitions(session: Session) -> Finding:
     missing = [parent for parent, is_there in session.fetch("doctor_partitions") if not is_there]
     if missing:
@@ -280,6 +290,7 @@ _CHECKS: tuple[Check, ...] = (
     _check_overdue_jobs,
     _check_waiting_roles,
     _check_stuck_jobs,
+    _check_executors,
     _check_partitions,
     _check_upkeep,
     _check_loopback,

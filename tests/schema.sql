@@ -747,6 +747,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._capture_settings(caller_search_path text) IS 'The settings made in this session, which its jobs inherit';
 
+CREATE FUNCTION pgqueue._changed_runners() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select pg_get_userbyid(k.role) from pgqueue.role_key k where k.runner is not null and not pgqueue._is_intact(k.runner, k.runner_xid, k.role) order by 1
+$$;
+
+COMMENT ON FUNCTION pgqueue._changed_runners() IS 'Roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';
+
 CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2472,6 +2481,40 @@ END;
 
 COMMENT ON FUNCTION pgqueue._exchange_type(name text) IS 'The type of an exchange; NULL: there is none';
 
+CREATE FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  name text := (select l.role from pgqueue.login l where l.purpose = 'executor');
+begin
+  sqlstate := '55000';
+  hint := 'Run: pgqueue upgrade';
+  if name is distinct from pgqueue._executor_name() then
+    problem := 'the executors'' login is that of another database: this one is a copy';
+  elsif to_regrole(name) is null then
+    problem := format('the executors'' login %s does not exist', name);
+  else
+    -- Code of any submitter runs in its sessions, so it must have nothing worth having.
+    select format('the executors'' login %s %s', name, case
+      when r.rolsuper then 'is a superuser'
+      when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
+      when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
+      when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end)
+    into problem
+    from pg_roles r where r.rolname = name;
+    if problem ~ '[^ ]$' then
+      sqlstate := '42501';
+      hint := 'Let a superuser take that away, or drop the role and run: pgqueue upgrade';
+    else
+      problem := null;
+    end if;
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) IS 'What is wrong with the executors'' login; NULL: nothing';
+
 CREATE FUNCTION pgqueue._executor_login(OUT role text, OUT password text) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2480,6 +2523,7 @@ declare
   worker oid := quote_ident(session_user)::regrole::oid;
   owner oid := (select n.nspowner from pg_namespace n where n.nspname = 'pgqueue');
   problem text;
+  fault record;
 begin
   problem := case
     when (select r.rolsuper from pg_roles r where r.oid = worker) then 'a superuser'
@@ -2489,24 +2533,11 @@ begin
     raise exception 'role % may not run SQL jobs: it is %', session_user, problem
       using errcode = '42501', hint = 'Let the worker log in as a role that has nothing but pgqueue_worker: create role my_worker login password ''...'' in role pgqueue_worker';
   end if;
+  select f.* into fault from pgqueue._executor_fault() f;
+  if fault.problem is not null then
+    raise exception '%', fault.problem using errcode = fault.sqlstate, hint = fault.hint;
+  end if;
   select l.role, l.password into role, password from pgqueue.login l where l.purpose = 'executor';
-  if role is distinct from pgqueue._executor_name() then
-    raise exception 'the executors'' login is that of another database: this one is a copy' using errcode = '55000', hint = 'Run: pgqueue upgrade';
-  elsif to_regrole(role) is null then
-    raise exception 'the executors'' login % does not exist', role using errcode = '42704', hint = 'Run: pgqueue upgrade';
-  end if;
-  -- Code of any submitter runs in its sessions, so it must have nothing worth having.
-  select case
-    when r.rolsuper then 'is a superuser'
-    when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
-    when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
-    when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end
-  into problem
-  from pg_roles r where r.rolname = role;
-  if problem is not null then
-    raise exception 'the executors'' login % %', role, problem
-      using errcode = '42501', hint = 'Let a superuser drop the role and run: pgqueue upgrade';
-  end if;
 end
 $$;
 
@@ -8291,6 +8322,12 @@ GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._changed_runners() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
@@ -8456,6 +8493,12 @@ GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._exchange_type(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._executor_login(OUT role text, OUT password text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._executor_login(OUT role text, OUT password text) TO pgqueue_worker;

@@ -396,6 +396,7 @@ class TestDoctor:
                 "overdue jobs",
                 "waiting roles",
                 "stuck jobs",
+                "executors",
                 "partitions",
                 "upkeep",
                 "loopback",

@@ -4,7 +4,9 @@ import contextlib
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from pgqueue.doctor import Level, examine
 from tests.harness import Worker, eventually
 from tests.harness.people import fetch_one, fetch_value, refused
 from tests.security.conftest import call_of
@@ -26,6 +28,7 @@ union all select 'member of ' || m.roleid::regrole from pg_auth_members m where 
 union all select 'owner of ' || d.classid::regclass from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o'
 union all select 'attribute' where r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls or r.rolinherit
 """
+ALICE = "select 'alice'::regrole::oid"
 EXECUTOR = "select role from pgqueue.login where purpose = 'executor'"
 
 
@@ -304,3 +307,65 @@ def test_a_session_that_an_earlier_job_has_used_does_not_fail_the_next(lane, ali
         assert lane.run(alice, f"set temp_buffers = '4MB'; {make}")["state"] == "succeeded"
     # What fails in a session of its own as well is the job's fault.
     assert lane.run(alice, f"{make}; set temp_buffers = '2MB'")["sqlstate"] == "22023"
+
+
+def test_doctor_says_what_is_wrong_with_the_executors_login_and_with_runners(db, alice, superuser):
+    def finding():
+        return next(found for found in examine(db.dsn_for("alice")) if found.check == "executors")
+
+    assert finding().level is Level.OK
+    superuser.execute(f"alter function pgqueue_run.job_{fetch_value(superuser, ALICE)}(bigint, bigint) cost 7")
+    assert (finding().level, "alice" in finding().text) == (Level.WARN, True)
+    superuser.execute(f"alter role {fetch_value(superuser, EXECUTOR)} createdb")
+    assert (finding().level, "does not need" in finding().text) == (Level.FAIL, True)
+
+
+def test_a_setting_that_one_job_has_made_is_none_of_the_next(lane, alice, owner):
+    """Each setting that any role may make, to a value that is not its default."""
+    settings = owner.execute(
+        """select name, case vartype when 'bool' then case setting when 'on' then 'off' else 'on' end
+                        when 'enum' then (select v from unnest(enumvals) v where v <> setting limit 1)
+                        when 'integer' then (case when setting::bigint < max_val::numeric then setting::bigint + 1 else setting::bigint - 1 end)::text
+                        when 'real' then (case when setting::numeric = min_val::numeric then max_val else min_val end)::text end
+           from pg_settings
+           where context = 'user' and vartype <> 'string' and name not like '%timeout%' and name not like 'debug%'
+             and name not in ('transaction_read_only', 'transaction_deferrable', 'transaction_isolation', 'ssl_renegotiation_limit',
+                              'default_transaction_read_only', 'client_min_messages', 'exit_on_error', 'trace_notify', 'trace_sort')"""
+    ).fetchall()
+    assert len(settings) > 80
+    listing = "string_agg(name || '=' || setting, chr(10) order by name)"
+    seen = f"insert into public.seen select {listing} from pg_settings where context = 'user' and name not in ('application_name')"
+    owner.execute("create table public.seen (settings text); grant all on public.seen to alice")
+    for _ in range(2):
+        assert lane.run(alice, seen)["state"] == "succeeded"
+    before = owner.execute("select distinct settings from public.seen").fetchall()
+
+    change = "; ".join(f"set {name} = '{value}'" for name, value in settings if value is not None)
+    for _ in range(2):
+        row = lane.run(alice, f"{change}; create temp table t as select 1")
+        assert row["state"] == "succeeded", row
+    for _ in range(3):
+        assert lane.run(alice, seen)["state"] == "succeeded"
+
+    assert owner.execute("select distinct settings from public.seen").fetchall() == before
+
+
+def test_a_connection_of_postgres_fdw_is_not_left_to_the_next_role(db, alice, superuser, executor, worker):
+    here = conninfo_to_dict(db.dsn_for("postgres"))
+    superuser.execute("create extension postgres_fdw")
+    superuser.execute(
+        f"create server here foreign data wrapper postgres_fdw options (dbname '{db.name}', host '{here['host']}', port '{here['port']}')"
+    )
+    superuser.execute("create user mapping for public server here options (user 'postgres', password_required 'false')")
+    superuser.execute(
+        "create foreign table public.far (relname name) server here options (schema_name 'pg_catalog', table_name 'pg_class')"
+    )
+    superuser.execute("grant select on public.far to alice")
+    executor.execute(call_of(alice), claimed(alice, worker, "select count(*) from public.far"))
+    assert fetch_value(alice, "select state::text from pgqueue.jobs") == "succeeded"
+    connections = "select count(*) from public.postgres_fdw_get_connections()"
+    assert fetch_value(executor, connections) == 1
+
+    executor.execute("select pgqueue_run.forget_role()")
+
+    assert fetch_value(executor, connections) == 0

@@ -337,6 +337,48 @@ $$;
 comment on function pgqueue._make_worker_login() is
   'Makes a login that may run workers and nothing else, and tells its password. For whoever owns pgqueue: a worker may not log in as the owner';
 
+create function pgqueue._executor_fault(out problem text, out sqlstate text, out hint text)
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := (select l.role from pgqueue.login l where l.purpose = 'executor');
+begin
+  sqlstate := '55000';
+  hint := 'Run: pgqueue upgrade';
+  if name is distinct from pgqueue._executor_name() then
+    problem := 'the executors'' login is that of another database: this one is a copy';
+  elsif to_regrole(name) is null then
+    problem := format('the executors'' login %s does not exist', name);
+  else
+    -- Code of any submitter runs in its sessions, so it must have nothing worth having.
+    select format('the executors'' login %s %s', name, case
+      when r.rolsuper then 'is a superuser'
+      when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
+      when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
+      when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end)
+    into problem
+    from pg_roles r where r.rolname = name;
+    if problem ~ '[^ ]$' then
+      sqlstate := '42501';
+      hint := 'Let a superuser take that away, or drop the role and run: pgqueue upgrade';
+    else
+      problem := null;
+    end if;
+  end if;
+end
+$$;
+comment on function pgqueue._executor_fault() is 'What is wrong with the executors'' login; NULL: nothing';
+
+create function pgqueue._changed_runners()
+  returns setof text
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select pg_get_userbyid(k.role) from pgqueue.role_key k where k.runner is not null and not pgqueue._is_intact(k.runner, k.runner_xid, k.role) order by 1
+$$;
+comment on function pgqueue._changed_runners() is 'Roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';
+
 create function pgqueue._executor_login(out role text, out password text)
   language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
@@ -345,6 +387,7 @@ declare
   worker oid := quote_ident(session_user)::regrole::oid;
   owner oid := (select n.nspowner from pg_namespace n where n.nspname = 'pgqueue');
   problem text;
+  fault record;
 begin
   problem := case
     when (select r.rolsuper from pg_roles r where r.oid = worker) then 'a superuser'
@@ -354,24 +397,11 @@ begin
     raise exception 'role % may not run SQL jobs: it is %', session_user, problem
       using errcode = '42501', hint = 'Let the worker log in as a role that has nothing but pgqueue_worker: create role my_worker login password ''...'' in role pgqueue_worker';
   end if;
+  select f.* into fault from pgqueue._executor_fault() f;
+  if fault.problem is not null then
+    raise exception '%', fault.problem using errcode = fault.sqlstate, hint = fault.hint;
+  end if;
   select l.role, l.password into role, password from pgqueue.login l where l.purpose = 'executor';
-  if role is distinct from pgqueue._executor_name() then
-    raise exception 'the executors'' login is that of another database: this one is a copy' using errcode = '55000', hint = 'Run: pgqueue upgrade';
-  elsif to_regrole(role) is null then
-    raise exception 'the executors'' login % does not exist', role using errcode = '42704', hint = 'Run: pgqueue upgrade';
-  end if;
-  -- Code of any submitter runs in its sessions, so it must have nothing worth having.
-  select case
-    when r.rolsuper then 'is a superuser'
-    when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
-    when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
-    when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end
-  into problem
-  from pg_roles r where r.rolname = role;
-  if problem is not null then
-    raise exception 'the executors'' login % %', role, problem
-      using errcode = '42501', hint = 'Let a superuser drop the role and run: pgqueue upgrade';
-  end if;
 end
 $$;
 comment on function pgqueue._executor_login() is
@@ -685,3 +715,4 @@ grant execute on function
   pgqueue._stop_run(bigint, bigint, int, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, bigint, int, int, text),
   pgqueue._ended_jobs(bigint[], int), pgqueue._retried_jobs(bigint[]), pgqueue._running_message(bigint, bigint)
   to pgqueue_worker;
+grant execute on function pgqueue._executor_fault(), pgqueue._changed_runners() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
