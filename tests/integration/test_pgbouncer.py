@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from celery import Celery, chord, group
 from kombu import Connection
+from psycopg.conninfo import make_conninfo
 
 import pgqueue
 from pgqueue.broker.presence import Presence
@@ -48,8 +49,14 @@ def start_pooled_worker(db: Database, pooled_dsn: str, start_worker: Callable[..
     def start(*arguments: str) -> Worker:
         return start_worker(
             db,
-            arguments=("--concurrency=2", "-A", "tests.harness.result_app", f"--listen-dsn={db.dsn}", *arguments),
-            environment={"PGQUEUE_DSN": pooled_dsn, "PGQUEUE_LISTEN_DSN": ""},
+            arguments=(
+                "--concurrency=2",
+                "-A",
+                "tests.harness.result_app",
+                f"--listen-dsn={db.dsn_for(db.worker_role())}",
+                *arguments,
+            ),
+            environment={"PGQUEUE_DSN": make_conninfo(pooled_dsn, user=db.worker_role()), "PGQUEUE_LISTEN_DSN": ""},
         )
 
     return start

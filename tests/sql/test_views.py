@@ -29,6 +29,7 @@ JOBS = [
     "error_detail",
     "error_hint",
     "error_context",
+    "handle",
 ]
 WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
 QUEUES = ["queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers", "durability"]
