@@ -11,6 +11,8 @@ GATE = {"_gate"}
 LOOKING = {
     "_command_tag",
     "_faulty_settings",
+    "_executor_fault",
+    "_changed_runners",
     "_failing_upkeep",
     "_cut",
     "_advisory_locks",
