@@ -124,6 +124,31 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) IS 'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the others are claims';
 
+CREATE FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  ran bigint;
+  is_rescued boolean;
+begin
+  -- They run in this order, and one that has ended is gone.
+  select c.id, q.token is distinct from c.token into ran, is_rescued
+  from unnest(ids, tokens) with ordinality c (id, token, n)
+  join pgqueue.message q on q.id = c.id
+  order by c.n
+  limit 1;
+  perform pgqueue._release(ids, tokens, true);
+  if is_rescued then
+    -- A worker that was back before us has found it without an owner, and counted that.
+    update pgqueue.message m set deliveries = greatest(m.deliveries - 1, 0)
+    where m.id = (select q.id from pgqueue.message q where q.id = ran and q.state in ('ready', 'delayed') for update skip locked);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) IS 'The server has ended the session that ran the first of these that is left, with all others: they are ready again, and it does not count for any. For workers';
+
 CREATE FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1751,6 +1776,7 @@ begin
   set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
       due_at = clock_timestamp() + least(longest, delay * power(2, least(deferrals, 20))),
       last_error = jsonb_build_object('sqlstate', '28000', 'message', note, 'deferrals', deferrals + 1)
+                   || jsonb_strip_nulls(jsonb_build_object('lost_sessions', m.last_error -> 'lost_sessions'))
   where q.id = _defer_job.id and q.token = _defer_job.token;
   return found;
 end
@@ -2631,16 +2657,35 @@ declare
   m pgqueue.message;
   sqlstate_ text := error ->> 'sqlstate';
   canceled boolean;
+  lost_sessions int;
+  is_given_up boolean := false;
   retry boolean;
 begin
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
+    perform pgqueue._note_lost_session(array[_fail_any_job.id], error);
     return 'gone';
   end if;
   -- Whatever it ended with: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
+  if error ? 'session_lost' then
+    -- Nobody knows who ended it: the job, an operator, or the kernel that needed memory. This is no attempt of the job, but it does not go on for ever.
+    error := error - 'session_lost';
+    lost_sessions := coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1;
+    is_given_up := lost_sessions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), m.max_attempts);
+    if not canceled and not is_given_up then
+      update pgqueue.message q
+      set state = 'ready', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
+          last_error = error || jsonb_build_object('lost_sessions', lost_sessions)
+      where q.id = m.id;
+      delete from pgqueue.activity a where a.id = m.id;
+      perform pgqueue._wake(m.queue);
+      return 'released';
+    end if;
+    error := error || jsonb_build_object('hint', format('The session in which it ran has ended %s times: the job seems to end it, or the server. It was given up.', lost_sessions));
+  end if;
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
-  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  retry := not canceled and not is_given_up and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -2657,7 +2702,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost. For workers';
+COMMENT ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. released: it ended with its session and runs again. gone: the claim is lost. For workers';
 
 CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2742,7 +2787,7 @@ CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_workers') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';
@@ -4212,6 +4257,21 @@ END;
 
 COMMENT ON FUNCTION pgqueue._nobody_sleeps(queue text) IS 'As pgqueue._wake asks it, within a statement. False: call that';
 
+CREATE FUNCTION pgqueue._note_lost_session(ids bigint[], error jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  update pgqueue.message m
+  set last_error = error - 'session_lost' || jsonb_build_object('lost_sessions', coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1)
+  where error ? 'session_lost' and m.id = (
+    select q.id from pgqueue.message q
+    where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
+      and q.state in ('ready', 'delayed')
+    for update skip locked)
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_lost_session(ids bigint[], error jsonb) IS 'The session of the first of these jobs that is left ended while it ran, and so did all others: it was rescued before its worker could say so';
+
 CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4909,6 +4969,8 @@ declare
   lost int[];
   is_thorough boolean := random() < 0.02;
   held pgqueue.message;
+  has_begun boolean;
+  found_claim record;
   queues text[];
   reclaimed int := 0;
 begin
@@ -4929,11 +4991,15 @@ begin
   if lost is null then
     return 0;
   end if;
-  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended.
-  for held in
-    select * from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
+  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended. One that has run, since it was claimed, has
+  -- been locked by another transaction than the claim's; the others are no more to blame for the loss than what nobody had claimed.
+  for found_claim in
+    select m as message, m.xmax::text not in ('0', m.xmin::text) as has_begun
+    from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
   loop
-    if held.kind = 'job' and held.deliveries >= max_deliveries then
+    held := found_claim.message;
+    has_begun := found_claim.has_begun or held.kind = 'task';
+    if held.kind = 'job' and has_begun and held.deliveries >= max_deliveries then
       delete from pgqueue.message d where d.id = held.id;
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
@@ -4941,7 +5007,9 @@ begin
     elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else
-      update pgqueue.message r set state = 'ready', token = null, worker_id = null where r.id = held.id;
+      update pgqueue.message r
+      set state = 'ready', token = null, worker_id = null, deliveries = case when has_begun then held.deliveries else greatest(held.deliveries - 1, 0) end
+      where r.id = held.id;
       perform pgqueue._wake(held.queue);
       delete from pgqueue.activity a where a.id = held.id;
     end if;
@@ -5867,14 +5935,16 @@ begin
     order by c.n
     limit 1
     for update of q;
-    if m.id is not null and pgqueue._needs_top_level(error, m.params) then
+    if m.id is null then
+      perform pgqueue._note_lost_session(ids, error);
+    elsif pgqueue._needs_top_level(error, m.params) then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
       return query select m.id, m.token, 'handed over';
-    elsif m.id is not null then
+    else
       perform pgqueue._forget_earlier_runs(array[m.id]);
       insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
       values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
@@ -8235,6 +8305,9 @@ GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_wor
 REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_worker;
@@ -8722,6 +8795,8 @@ REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._note_lost_session(ids bigint[], error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;

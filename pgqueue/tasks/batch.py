@@ -17,7 +17,7 @@ from celery.worker import state
 
 from .credentials import LoginRefused
 from .fault import ConnectionLost, fields_of, is_of_used_session, timed_out
-from .recovery import CRASH_SHUTDOWN, wait_for_server
+from .recovery import wait_for_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,15 +201,17 @@ class BatchRunner:
     def _settle_lost(
         self, chunk: Chunk, left: list[BatchJob], lost: ConnectionLost, called_at: float, session: Session
     ) -> list[BatchJob]:
-        """Go on after the session has ended: the job that ran fails, unless the server has ended them all."""
+        """Go on after the session has ended: that counts for the job that ran, unless the server has ended them all."""
         self.close_session()
-        fields = lost.fields
-        if fields.get("sqlstate") == CRASH_SHUTDOWN:
-            return []  # the worker is unknown to the server: all that it held is handed out again
+        if lost.is_everybodys:
+            self._pool.books.acquit(left)
+            return []
         if wait_for_server(self._get_session, self._pool.is_stopped) is None:
             return []
         again = self._get_session()
         if again.server_started_at != session.server_started_at:
+            if lost.has_last_word:
+                self._pool.books.acquit(left)
             return []
         was_there = again.end_lost(session)
         if chunk.is_stopping:
@@ -217,7 +219,8 @@ class BatchRunner:
         # Without a word a job may have crashed it, unless it was not the session that ended but the way to it. The word
         # that ended it says whether one ran.
         is_crash = not (lost.has_last_word or lost.is_cut or was_there)
-        is_jobs = is_crash or self._is_jobs(chunk, left, fields)
+        is_jobs = is_crash or self._is_jobs(chunk, left, lost.fields)
+        fields = lost.charge
         if fields.get("sqlstate") == _TERMINATED and chunk.overdue_id == left[0].id:
             fields = timed_out().fields
         return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)

@@ -78,6 +78,15 @@ class Bookkeeping:
         ((count,),) = self._fetch("release", ids=[job.id], tokens=[job.token], undelivered=is_undelivered)
         return Outcome(Ending.RELEASED if count else Ending.GONE, reason)
 
+    def acquit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
+        """Give jobs back whose session the server ended with all others: that says nothing about any of them.
+
+        Args:
+            jobs: in the order in which they were to run; the first that is left ran.
+        """
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        self._fetch("acquit", ids=ids, tokens=tokens)
+
     def release_all(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
         """Give jobs back that never began. Tries once."""
         if jobs:

@@ -152,7 +152,7 @@ class Executor(threading.Thread):
             if not transaction.has_begun and lost.has_last_word:
                 return self._put_back(job, lost)
             cause, has_begun = self.gate.close(), transaction.has_begun
-            return self._settle_lost_run(session, lost.fields, cause, has_begun=has_begun, is_cut=lost.is_cut)
+            return self._settle_lost_run(session, lost, None, cause, has_begun=has_begun)
         except Exception as error:
             if not isinstance(error, (JobFault, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
@@ -201,20 +201,21 @@ class Executor(threading.Thread):
             self._pool.progress.flush(job)
             notices = self._notices.to_json() if job.keep_result else None
             return self._pool.books.fail(job, fields, session, self._job_run if has_begun else None, notices)
-        except ConnectionLost:
-            return self._settle_lost_run(session, fields, cause, has_begun=has_begun)
+        except ConnectionLost as lost:
+            return self._settle_lost_run(session, lost, fields, cause, has_begun=has_begun)
         except (psycopg.NotSupportedError, UnicodeError):
             # The job has set a client_encoding that Python does not know.
             self._close_session()
             return self._pool.books.fail(job, fields, None, self._job_run if has_begun else None)
 
     def _settle_lost_run(
-        self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool, is_cut: bool = False
+        self, session: Session, lost: ConnectionLost, failure: Fields | None, cause: Cause | None, *, has_begun: bool
     ) -> Outcome:
         job, run = self._running, self._job_run
         assert run is not None
-        lost = LostRun(job, session, run, has_begun, is_cut, fields, cause)
-        return lost.settle(self._pool.books, lambda: self._get_session(job.submitter), self._pool.is_stopped)
+        return LostRun(job, session, run, has_begun, lost, failure, cause).settle(
+            self._pool.books, lambda: self._get_session(job.submitter), self._pool.is_stopped
+        )
 
     def _get_session(self, role: str) -> Session:
         if self._session is not None and (self.role != role or not self._session.is_alive):

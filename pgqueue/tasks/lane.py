@@ -42,7 +42,7 @@ logger = get_logger(__name__)
 _DRIVER_TYPE = "pgqueue"
 _JOIN_SECONDS = 5.0
 #: Verdicts about jobs that go on elsewhere or later.
-_NOT_ENDED = frozenset({"handed over", "retried", "gone"})
+_NOT_ENDED = frozenset({"handed over", "retried", "released", "gone"})
 _ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
 
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ..database import close_session, is_quiet, open_session
 from ..sql import numbered, query
-from .fault import ConnectionLost, JobFault
+from .fault import ConnectionLost, JobFault, farewell_of
 from .result import HAS_ROWS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from psycopg.abc import RV, PQGen
     from psycopg.pq.abc import PGresult
 
+    from .fault import Fields
     from .step import Step
 
 _SYNTAX_ERROR = b"42601"
@@ -49,6 +50,8 @@ class Session:
         #: Called now and then while the session waits for the server.
         self.on_pause: Callable[[], None] | None = None
         self.backend_pid = connection.info.backend_pid
+        self._farewell: Fields | None = None
+        self.add_notice_handler(self._hear_farewell)
         self.server_started_at: datetime
         self.started_at: datetime
         self.server_started_at, self.started_at = self.call("session_start")
@@ -372,4 +375,7 @@ class Session:
 
     def _raise_if_lost(self, error: psycopg.Error) -> None:
         if self.is_lost or error.diag.severity_nonlocalized == "FATAL":
-            raise ConnectionLost(error) from error
+            raise ConnectionLost(error, self._farewell) from error
+
+    def _hear_farewell(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._farewell = self._farewell or farewell_of(notice)

@@ -15,19 +15,65 @@ def enqueue(session, count):
     session.execute("select pgqueue.enqueue_many(array_fill('select 1'::text, array[%s]))", [count])
 
 
-def test_what_a_lost_worker_held_comes_back_flagged_as_redelivered(db, alice, worker):
-    enqueue(alice, 3)
+def test_what_a_lost_worker_held_comes_back_flagged_as_redelivered_but_for_jobs_that_it_did_not_begin(
+    db, alice, worker
+):
+    enqueue(alice, 4)
     alice.execute("select pgqueue.send_task('a.b')")
     rescuer = Claimant(db, "w2")
-    lost = worker.claim(max_count=2) + worker.claim("celery", kind="task")
+    jobs = worker.claim(max_count=3)
+    lost = jobs + worker.claim("celery", kind="task")
+    worker.executor("alice").begin(jobs[0])
+    worker.executor("alice").lock(jobs[1])
 
     worker.kill()
+    terminate(db, worker.executor("alice").session)
     assert [claim.redelivered for claim in rescuer.claim()] == [False]
     rescuer.tick()
 
     back = rescuer.claim() + rescuer.claim("celery", kind="task")
     assert {claim.id for claim in back} == {claim.id for claim in lost}
-    assert all(claim.redelivered for claim in back)
+    assert [claim.redelivered for claim in sorted(back, key=lambda claim: claim.id)] == [True, True, False, True]
+
+
+def test_jobs_that_wait_in_a_worker_that_is_lost_again_and_again_are_not_given_up(db, alice, owner):
+    owner.execute(f"alter database {db.name} set pgqueue.max_deliveries = 2")
+    enqueue(alice, 3)
+    rescuer = Claimant(db, "rescuer")
+
+    for n in range(4):
+        victim = Claimant(db, f"victim {n}")
+        victim.executor("alice").begin(victim.claim()[0])
+        victim.kill()
+        rescuer.tick()
+
+    assert fetch_value(alice, "select array_agg(state::text order by id) from pgqueue.jobs") == [
+        "failed",
+        "failed",
+        "queued",
+    ]
+    assert owner.execute("select state::text, deliveries from pgqueue.message").fetchall() == [("ready", 0)]
+
+
+def test_a_job_that_was_rescued_before_its_worker_could_acquit_it_is_acquitted(db, alice, owner, worker):
+    enqueue(alice, 2)
+    first, second = worker.claim()
+    worker.executor("alice").begin(first)
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    rescuer.tick()
+    deliveries = "select array_agg(deliveries order by id) from pgqueue.message"
+    assert fetch_value(owner, deliveries) == [1, 0]
+
+    acquit = "select pgqueue._acquit(%s, %s)"
+    worker.session.execute(acquit, [[first.id, second.id], [first.token, second.token]])
+
+    assert fetch_value(owner, deliveries) == [0, 0]
+    # What somebody has meanwhile is his.
+    again = rescuer.claim()
+    worker.session.execute(acquit, [[first.id, second.id], [first.token, second.token]])
+    assert fetch_value(owner, deliveries) == [1, 1]
+    assert [rescuer.run(claim) for claim in again] == ["succeeded", "succeeded"]
 
 
 def test_what_a_living_worker_holds_stays_with_it_however_long(db, alice, owner, worker):

@@ -610,6 +610,8 @@ declare
   lost int[];
   is_thorough boolean := random() < 0.02;
   held pgqueue.message;
+  has_begun boolean;
+  found_claim record;
   queues text[];
   reclaimed int := 0;
 begin
@@ -630,11 +632,15 @@ begin
   if lost is null then
     return 0;
   end if;
-  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended.
-  for held in
-    select * from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
+  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended. One that has run, since it was claimed, has
+  -- been locked by another transaction than the claim's; the others are no more to blame for the loss than what nobody had claimed.
+  for found_claim in
+    select m as message, m.xmax::text not in ('0', m.xmin::text) as has_begun
+    from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
   loop
-    if held.kind = 'job' and held.deliveries >= max_deliveries then
+    held := found_claim.message;
+    has_begun := found_claim.has_begun or held.kind = 'task';
+    if held.kind = 'job' and has_begun and held.deliveries >= max_deliveries then
       delete from pgqueue.message d where d.id = held.id;
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
@@ -642,7 +648,9 @@ begin
     elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else
-      update pgqueue.message r set state = 'ready', token = null, worker_id = null where r.id = held.id;
+      update pgqueue.message r
+      set state = 'ready', token = null, worker_id = null, deliveries = case when has_begun then held.deliveries else greatest(held.deliveries - 1, 0) end
+      where r.id = held.id;
       perform pgqueue._wake(held.queue);
       delete from pgqueue.activity a where a.id = held.id;
     end if;

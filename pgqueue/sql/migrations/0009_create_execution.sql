@@ -247,6 +247,22 @@ end
 $$;
 comment on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb) is 'Last in the transaction of a job: its effects, its result and its removal commit together';
 
+create function pgqueue._note_lost_session(ids bigint[], error jsonb)
+  returns void
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  update pgqueue.message m
+  set last_error = error - 'session_lost' || jsonb_build_object('lost_sessions', coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1)
+  where error ? 'session_lost' and m.id = (
+    select q.id from pgqueue.message q
+    where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
+      and q.state in ('ready', 'delayed')
+    for update skip locked)
+$$;
+comment on function pgqueue._note_lost_session(bigint[], jsonb) is
+  'The session of the first of these jobs that is left ended while it ran, and so did all others: it was rescued before its worker could say so';
+
 create function pgqueue._fail_any_job(id bigint, token bigint, error jsonb)
   returns text
   language plpgsql volatile security definer
@@ -256,16 +272,35 @@ declare
   m pgqueue.message;
   sqlstate_ text := error ->> 'sqlstate';
   canceled boolean;
+  lost_sessions int;
+  is_given_up boolean := false;
   retry boolean;
 begin
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
+    perform pgqueue._note_lost_session(array[_fail_any_job.id], error);
     return 'gone';
   end if;
   -- Whatever it ended with: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
+  if error ? 'session_lost' then
+    -- Nobody knows who ended it: the job, an operator, or the kernel that needed memory. This is no attempt of the job, but it does not go on for ever.
+    error := error - 'session_lost';
+    lost_sessions := coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1;
+    is_given_up := lost_sessions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), m.max_attempts);
+    if not canceled and not is_given_up then
+      update pgqueue.message q
+      set state = 'ready', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
+          last_error = error || jsonb_build_object('lost_sessions', lost_sessions)
+      where q.id = m.id;
+      delete from pgqueue.activity a where a.id = m.id;
+      perform pgqueue._wake(m.queue);
+      return 'released';
+    end if;
+    error := error || jsonb_build_object('hint', format('The session in which it ran has ended %s times: the job seems to end it, or the server. It was given up.', lost_sessions));
+  end if;
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
-  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  retry := not canceled and not is_given_up and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -281,7 +316,8 @@ begin
   return case when canceled then 'canceled' else 'failed' end;
 end
 $$;
-comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost. For workers';
+comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is
+  'A run ended with an error and was rolled back: retried later, failed or canceled. released: it ended with its session and runs again. gone: the claim is lost. For workers';
 
 create function pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s float8 default null)
   returns text
@@ -323,6 +359,32 @@ end
 $$;
 comment on function pgqueue._reset_session() is 'Forgets what a job has left in its session';
 
+create function pgqueue._acquit(ids bigint[], tokens bigint[])
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  ran bigint;
+  is_rescued boolean;
+begin
+  -- They run in this order, and one that has ended is gone.
+  select c.id, q.token is distinct from c.token into ran, is_rescued
+  from unnest(ids, tokens) with ordinality c (id, token, n)
+  join pgqueue.message q on q.id = c.id
+  order by c.n
+  limit 1;
+  perform pgqueue._release(ids, tokens, true);
+  if is_rescued then
+    -- A worker that was back before us has found it without an owner, and counted that.
+    update pgqueue.message m set deliveries = greatest(m.deliveries - 1, 0)
+    where m.id = (select q.id from pgqueue.message q where q.id = ran and q.state in ('ready', 'delayed') for update skip locked);
+  end if;
+end
+$$;
+comment on function pgqueue._acquit(bigint[], bigint[]) is
+  'The server has ended the session that ran the first of these that is left, with all others: they are ready again, and it does not count for any. For workers';
+
 create function pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval)
   returns boolean
   language plpgsql volatile security definer
@@ -345,6 +407,7 @@ begin
   set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
       due_at = clock_timestamp() + least(longest, delay * power(2, least(deferrals, 20))),
       last_error = jsonb_build_object('sqlstate', '28000', 'message', note, 'deferrals', deferrals + 1)
+                   || jsonb_strip_nulls(jsonb_build_object('lost_sessions', m.last_error -> 'lost_sessions'))
   where q.id = _defer_job.id and q.token = _defer_job.token;
   return found;
 end

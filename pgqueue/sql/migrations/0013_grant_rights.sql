@@ -97,7 +97,7 @@ grant execute on function
   pgqueue._keep_claims(int, bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._list_scheduled(text[], int), pgqueue._delete_queue(text, boolean, boolean),
-  pgqueue._begin_any_job(bigint, bigint), pgqueue._fail_any_job(bigint, bigint, jsonb), pgqueue._defer_job(bigint, bigint, text, interval, interval), pgqueue._retry_deferred(oid), pgqueue._note_run(bigint, bigint, int, float8), pgqueue._set_progress(bigint, bigint, int, text),
+  pgqueue._begin_any_job(bigint, bigint), pgqueue._fail_any_job(bigint, bigint, jsonb), pgqueue._acquit(bigint[], bigint[]), pgqueue._defer_job(bigint, bigint, text, interval, interval), pgqueue._retry_deferred(oid), pgqueue._note_run(bigint, bigint, int, float8), pgqueue._set_progress(bigint, bigint, int, text),
   pgqueue._request_cancel(bigint, bigint), pgqueue._cancel_requests(bigint[], bigint[])
   to pgqueue_worker;
 

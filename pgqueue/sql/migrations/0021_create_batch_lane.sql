@@ -471,14 +471,16 @@ begin
     order by c.n
     limit 1
     for update of q;
-    if m.id is not null and pgqueue._needs_top_level(error, m.params) then
+    if m.id is null then
+      perform pgqueue._note_lost_session(ids, error);
+    elsif pgqueue._needs_top_level(error, m.params) then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
       return query select m.id, m.token, 'handed over';
-    elsif m.id is not null then
+    else
       perform pgqueue._forget_earlier_runs(array[m.id]);
       insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
       values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
