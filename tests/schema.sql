@@ -141,8 +141,8 @@ begin
   perform pgqueue._release(ids, tokens, true);
   if is_rescued then
     -- A worker that was back before us has found it without an owner, and counted that.
-    update pgqueue.message m set deliveries = greatest(m.deliveries - 1, 0)
-    where m.id = (select q.id from pgqueue.message q where q.id = ran and q.state in ('ready', 'delayed') for update skip locked);
+    insert into pgqueue.lost_session as l (id, acquittals) values (ran, 1)
+    on conflict on constraint lost_session_pkey do update set acquittals = l.acquittals + 1;
   end if;
 end
 $$;
@@ -1776,7 +1776,6 @@ begin
   set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
       due_at = clock_timestamp() + least(longest, delay * power(2, least(deferrals, 20))),
       last_error = jsonb_build_object('sqlstate', '28000', 'message', note, 'deferrals', deferrals + 1)
-                   || jsonb_strip_nulls(jsonb_build_object('lost_sessions', m.last_error -> 'lost_sessions'))
   where q.id = _defer_job.id and q.token = _defer_job.token;
   return found;
 end
@@ -1989,6 +1988,7 @@ begin
       delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
     when 'activity' then
       delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
+    delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then
@@ -2657,35 +2657,32 @@ declare
   m pgqueue.message;
   sqlstate_ text := error ->> 'sqlstate';
   canceled boolean;
-  lost_sessions int;
-  is_given_up boolean := false;
   retry boolean;
 begin
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
-    perform pgqueue._note_lost_session(array[_fail_any_job.id], error);
-    return 'gone';
+    return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
   end if;
   -- Whatever it ended with: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   if error ? 'session_lost' then
-    -- Nobody knows who ended it: the job, an operator, or the kernel that needed memory. This is no attempt of the job, but it does not go on for ever.
-    error := error - 'session_lost';
-    lost_sessions := coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1;
-    is_given_up := lost_sessions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), m.max_attempts);
-    if not canceled and not is_given_up then
+    -- This is no attempt of the job, but it does not go on for ever.
+    perform pgqueue._suspect(array[m.id]);
+    if not canceled and pgqueue._is_given_up(m.id, m.max_attempts) then
+      perform pgqueue._give_up(m, error);
+      return 'failed';
+    elsif not canceled then
       update pgqueue.message q
-      set state = 'ready', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
-          last_error = error || jsonb_build_object('lost_sessions', lost_sessions)
+      set state = 'ready', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), last_error = error - 'session_lost'
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
       return 'released';
     end if;
-    error := error || jsonb_build_object('hint', format('The session in which it ran has ended %s times: the job seems to end it, or the server. It was given up.', lost_sessions));
+    error := error - 'session_lost';
   end if;
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
-  retry := not canceled and not is_given_up and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -3163,6 +3160,19 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) IS 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
 
+CREATE FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.message q where q.id = m.id;
+  perform pgqueue._archive(m, 'failed', error - 'session_lost' ||
+    '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}', null, null);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) IS 'Fails a job for good whose session has ended too often';
+
 CREATE FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -3385,7 +3395,10 @@ begin
                                and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
     and (m.label is null or octet_length(m.label) <= 10000)
     -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
-    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'));
+    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'))
+    -- Monitors believe whatever is in these.
+    and (m.queue not like 'celeryev.%' or m.kind = 'job' or pg_has_role(m.submitter, 'pgqueue_worker', 'member')
+         or pg_has_role(m.submitter, 'pgqueue_admin', 'member') or pgqueue._is_own_event(m.payload));
 end
 $_$;
 
@@ -3416,6 +3429,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
 
+CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select exists (
+    select from pgqueue.lost_session l
+    where l.id = _is_given_up.id and l.suspicions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), max_attempts))
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) IS 'Whether a job was suspected so often that it runs no more';
+
 CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3425,6 +3449,32 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
 $$;
 
 COMMENT ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) IS 'Whether the runner of a role is the one that pgqueue._make_runner made';
+
+CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  event jsonb;
+begin
+  if payload ->> 'content-type' is distinct from 'application/json' or payload #>> '{headers,compression}' is not null
+    or payload #>> '{properties,body_encoding}' is not null
+  then
+    return false;  -- nobody here could read it
+  end if;
+  event := (payload ->> 'body')::jsonb;
+  -- Of jobs, and in the name of workers, only workers speak. The rest is there lest a monitor stumbles over it.
+  return coalesce(jsonb_typeof(event) = 'object' and event ->> 'type' = 'task-sent' and not event ? '__type__'
+                  and jsonb_typeof(event -> 'uuid') = 'string' and event ->> 'uuid' not like 'job-%'
+                  and jsonb_typeof(event -> 'hostname') = 'string' and jsonb_typeof(event -> 'timestamp') = 'number'
+                  and coalesce(jsonb_typeof(event -> 'utcoffset'), 'number') = 'number'
+                  and not exists (select from pgqueue.worker w where w.name = event ->> 'hostname'), false);
+exception when data_exception or program_limit_exceeded or statement_too_complex then
+  return false;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_own_event(payload json) IS 'Whether a message is what a program that sends tasks may tell Celery''s monitors: that a task was sent, and not in the name of a worker';
 
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE
@@ -4257,21 +4307,6 @@ END;
 
 COMMENT ON FUNCTION pgqueue._nobody_sleeps(queue text) IS 'As pgqueue._wake asks it, within a statement. False: call that';
 
-CREATE FUNCTION pgqueue._note_lost_session(ids bigint[], error jsonb) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  update pgqueue.message m
-  set last_error = error - 'session_lost' || jsonb_build_object('lost_sessions', coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1)
-  where error ? 'session_lost' and m.id = (
-    select q.id from pgqueue.message q
-    where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
-      and q.state in ('ready', 'delayed')
-    for update skip locked)
-$$;
-
-COMMENT ON FUNCTION pgqueue._note_lost_session(ids bigint[], error jsonb) IS 'The session of the first of these jobs that is left ended while it ran, and so did all others: it was rescued before its worker could say so';
-
 CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4515,6 +4550,30 @@ CREATE FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb,
 END;
 
 COMMENT ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) IS 'A task as a Celery message: pgqueue._task_message without due time, expiry, headers and callbacks';
+
+CREATE FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  queue text;
+begin
+  -- By the clock that will make it ready.
+  if due_at <= clock_timestamp() then
+    return false;
+  end if;
+  update pgqueue.message m
+  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(m.deliveries - 1, 0), due_at = _postpone.due_at
+  where m.id = _postpone.id and m.token = _postpone.token
+  returning m.queue into queue;
+  if found then
+    perform pgqueue._wake_for(queue, due_at);
+  end if;
+  return true;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) IS 'A claimed task says itself that it is due later, and was published without that: it waits here, not in the worker. False: it is due now';
 
 CREATE FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4999,7 +5058,11 @@ begin
   loop
     held := found_claim.message;
     has_begun := found_claim.has_begun or held.kind = 'task';
-    if held.kind = 'job' and has_begun and held.deliveries >= max_deliveries then
+    if held.kind = 'job' and pgqueue._is_given_up(held.id, held.max_attempts) then
+      perform pgqueue._give_up(held, jsonb_build_object('sqlstate', '08006', 'message', format('lost connection to the session of job %s', held.id)));
+    elsif held.kind = 'job' and has_begun and held.deliveries >= max_deliveries
+      and held.deliveries - coalesce((select l.acquittals from pgqueue.lost_session l where l.id = held.id), 0) >= max_deliveries
+    then
       delete from pgqueue.message d where d.id = held.id;
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
@@ -5051,6 +5114,9 @@ begin
   if m.queue like '%.pidbox' then
     raise exception 'permission denied for queue "%"', m.queue
       using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
+  elsif m.queue like 'celeryev.%' and not pgqueue._is_own_event(m.payload) then
+    raise exception 'permission denied to tell monitors of the work of others'
+      using errcode = '42501', hint = 'Events are sent by workers, but for those about tasks that were sent. If this role works: grant pgqueue_worker.';
   elsif m.kind = 'job' or m.payload is null then
     perform pgqueue._check_options(m.sql, m.queue, m.priority, null, m.due_at, null, m.timeout, null, m.backoff, null);
   else
@@ -5936,7 +6002,7 @@ begin
     limit 1
     for update of q;
     if m.id is null then
-      perform pgqueue._note_lost_session(ids, error);
+      perform pgqueue._suspect_unclaimed(ids, error);
     elsif pgqueue._needs_top_level(error, m.params) then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
@@ -6118,6 +6184,42 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) IS 'Appends a state of a task, and notifies those who wait for it and sleep. Which state counts is decided by reading';
+
+CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  insert into pgqueue.lost_session as l (id, suspicions)
+  select m.id, 1 from unnest(ids) with ordinality c (id, n) join pgqueue.message m on m.id = c.id order by c.n limit 1
+  on conflict on constraint lost_session_pkey do update set suspicions = l.suspicions + 1
+$$;
+
+COMMENT ON FUNCTION pgqueue._suspect(ids bigint[]) IS 'The session that ran the first of these jobs that is left has ended, and nobody knows why: the job, an operator, or the kernel that needed memory';
+
+CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  m pgqueue.message;
+begin
+  if error ? 'session_lost' then
+    perform pgqueue._suspect(ids);
+    -- What runs again is looked at when that run ends.
+    select q.* into m from pgqueue.message q
+    where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
+      and q.state in ('ready', 'delayed')
+    for update skip locked;
+    if found and pgqueue._is_given_up(m.id, m.max_attempts) then
+      perform pgqueue._give_up(m, error);
+      return 'failed';
+    end if;
+  end if;
+  return 'gone';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) IS 'pgqueue._suspect of jobs whose claims are lost: the crash of the server has undone them, or another worker was back earlier. failed: the job was given up';
 
 CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -6489,7 +6591,7 @@ CREATE VIEW pgqueue.inbox AS
    FROM pgqueue.message
   WHERE
         CASE
-            WHEN ((state = 'ready'::pgqueue.message_state) AND ((priority >= 0) AND (priority <= 9)) AND (num_nonnulls(due_at, timeout, backoff, label) = 0) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ("right"(queue, 7) <> '.pidbox'::text) AND
+            WHEN ((state = 'ready'::pgqueue.message_state) AND ((priority >= 0) AND (priority <= 9)) AND (num_nonnulls(due_at, timeout, backoff, label) = 0) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ("right"(queue, 7) <> '.pidbox'::text) AND ("left"(queue, 9) <> 'celeryev.'::text) AND
             CASE
                 WHEN (payload IS NULL) THEN ((kind = 'job'::pgqueue.message_kind) AND (cookie IS NOT NULL) AND (strpos(' 	
 '::text, "left"(sql, 1)) = 0) AND (octet_length(sql) <= 16777216) AND (pg_column_size(settings) <= 2000) AND (NOT jsonb_path_exists(settings, 'strict $?(@.type() != "object" || @.*.type() != "string")'::jsonpath)) AND ((params IS NULL) OR ((array_ndims(params) = 1) AND (pg_column_size(params) <= 2000))))
@@ -7586,6 +7688,18 @@ CREATE TABLE pgqueue.login (
 
 COMMENT ON TABLE pgqueue.login IS 'How executors log in (pgqueue._executor_login), and the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
 
+CREATE TABLE pgqueue.lost_session (
+    id bigint NOT NULL,
+    suspicions integer DEFAULT 0 NOT NULL,
+    acquittals integer DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.lost_session IS 'Jobs whose sessions ended while they ran. Not columns of the message, whose row is locked while it runs again: a worker may find out late';
+
+COMMENT ON COLUMN pgqueue.lost_session.suspicions IS 'How often nobody knows why';
+
+COMMENT ON COLUMN pgqueue.lost_session.acquittals IS 'How often the server ended all sessions, and the job was rescued, which counted, before its worker could say so';
+
 ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.message_id_seq
     START WITH 1
@@ -8079,6 +8193,9 @@ ALTER TABLE ONLY pgqueue.exchange
 ALTER TABLE ONLY pgqueue.login
     ADD CONSTRAINT login_pkey PRIMARY KEY (purpose);
 
+ALTER TABLE ONLY pgqueue.lost_session
+    ADD CONSTRAINT lost_session_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY pgqueue.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (id);
 
@@ -8241,6 +8358,8 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.login ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.lost_session ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.message ENABLE ROW LEVEL SECURITY;
 
@@ -8636,6 +8755,8 @@ GRANT ALL ON FUNCTION pgqueue._full_sql(want_pid integer, want_cookie bigint) TO
 REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
 
+REVOKE ALL ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_worker;
@@ -8689,7 +8810,12 @@ REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, excl
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
@@ -8796,8 +8922,6 @@ REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._note_lost_session(ids bigint[], error jsonb) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
 
@@ -8830,6 +8954,9 @@ GRANT ALL ON FUNCTION pgqueue._prints_alike(json_text text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
 
@@ -9046,6 +9173,10 @@ GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._suspect(ids bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;

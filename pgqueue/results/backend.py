@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from celery import states
 from celery.backends.asynchronous import AsyncBackendMixin
-from celery.backends.base import Backend
+from celery.backends.base import COMPRESSED_PAYLOAD_MAGIC, Backend
 from celery.exceptions import BackendStoreError, TimeoutError
 from celery.result import GroupResult, result_from_tuple
 from kombu.utils.encoding import bytes_to_str
@@ -21,6 +21,7 @@ from kombu.utils.functional import retry_over_time
 
 from ..config import Settings, to_conninfo, to_url, without_password
 from ..database import Database
+from ..decompression import decompress, max_bytes
 from .chord import apply_chord, return_chord_part
 from .consumer import ResultConsumer
 
@@ -46,6 +47,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         self.database = Database.for_dsn(Settings.load(url).conninfo)
         if listen_dsn := self._transport_options.get("listen_dsn"):
             self.database.listen_conninfo = to_conninfo(listen_dsn)
+        self._max_decompressed_size = max_bytes(self._transport_options)
         # One for all threads: it is what keeps a process at one session that listens.
         self.thread_safe = True
         failure_expires = self.app.conf.result_failure_expires
@@ -240,8 +242,16 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         return payload if isinstance(payload, bytes) else str(payload).encode()
 
     def decode(self, payload: Any) -> Any:
-        """Read what `to_bytes` wrote."""
-        return super().decode(bytes(payload) if isinstance(payload, memoryview) else payload)
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            DecompressedTooLarge: it is compressed, and larger than `max_decompressed_size`.
+        """
+        payload = bytes(payload) if isinstance(payload, memoryview) else payload
+        if isinstance(payload, bytes) and payload.startswith(COMPRESSED_PAYLOAD_MAGIC):
+            method, _, body = payload[len(COMPRESSED_PAYLOAD_MAGIC) :].partition(b"\0")
+            payload = decompress(body, method.decode(), self._max_decompressed_size)
+        return super().decode(payload)
 
     @property
     def _transport_options(self) -> dict[str, Any]:

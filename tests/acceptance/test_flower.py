@@ -177,6 +177,19 @@ def test_another_web_site_cannot_use_the_api(site: Site) -> None:
     job.cancel()
 
 
+@pytest.mark.parametrize("path", ["workers", "metrics", "api/workers", "static/css/flower.css", "healthcheck"])
+def test_a_foreign_name_that_leads_to_this_machine_is_answered_nothing(site: Site, path: str) -> None:
+    request = urllib.request.Request(f"{site.url}/{path}", headers={"Host": "evil.example:5555"})
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request)
+
+    body = refused.value.read().decode()
+    refused.value.close()
+    assert refused.value.code == 403
+    assert site.worker.name not in body
+
+
 def executors_of(site: Site, worker: Worker) -> int:
     """How many executors a worker has, as the database lists it."""
     return int(site.db.fetch_value("select executors from pgqueue.workers where worker = %s", [worker.name]))

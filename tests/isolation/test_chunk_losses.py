@@ -72,7 +72,9 @@ def test_a_session_that_is_ended_counts_for_the_job_that_ran_and_for_no_other(
     run.result()
 
     assert fetch_value(alice, ENDED) == ["succeeded", *(["failed"] if is_last_time else []), "succeeded"]
-    left = "select state::text, deliveries, attempts, (last_error ->> 'lost_sessions')::int from pgqueue.message"
+    left = (
+        "select state::text, deliveries, attempts, (select suspicions from pgqueue.lost_session) from pgqueue.message"
+    )
     assert owner.execute(left).fetchall() == ([] if is_last_time else [("ready", 0, 0, 1)])
 
 

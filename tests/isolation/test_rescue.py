@@ -68,12 +68,61 @@ def test_a_job_that_was_rescued_before_its_worker_could_acquit_it_is_acquitted(d
     acquit = "select pgqueue._acquit(%s, %s)"
     worker.session.execute(acquit, [[first.id, second.id], [first.token, second.token]])
 
-    assert fetch_value(owner, deliveries) == [0, 0]
-    # What somebody has meanwhile is his.
+    acquittals = "select id, suspicions, acquittals from pgqueue.lost_session"
+    assert owner.execute(acquittals).fetchall() == [(first.id, 0, 1)]
+    # Also while it runs again; what somebody has meanwhile is his.
     again = rescuer.claim()
+    rescuer.executor("alice").begin(again[0])
+    rescuer.executor("alice").lock(again[0])
     worker.session.execute(acquit, [[first.id, second.id], [first.token, second.token]])
-    assert fetch_value(owner, deliveries) == [1, 1]
-    assert [rescuer.run(claim) for claim in again] == ["succeeded", "succeeded"]
+    rescuer.executor("alice").session.execute("rollback")
+    assert fetch_value(owner, deliveries) == [2, 1]
+    assert owner.execute(acquittals).fetchall() == [(first.id, 0, 2)]
+    owner.execute(f"alter database {db.name} set pgqueue.max_deliveries = 1")
+    rescuer.kill()
+    last = Claimant(db, "w3")
+    last.tick()
+    assert [last.run(claim) for claim in last.claim()] == ["succeeded", "succeeded"]
+    last.tick()
+    assert owner.execute(acquittals).fetchall() == []
+
+
+def test_a_job_that_is_suspected_too_often_is_given_up_although_its_claim_is_lost(db, alice, worker):
+    enqueue(alice, 1)
+    claim = worker.claim_one()
+    worker.release(claim)
+    suspect = (
+        """select pgqueue._fail_any_job(%s, %s, '{"sqlstate": "08006", "message": "lost", "session_lost": "true"}')"""
+    )
+
+    assert [fetch_value(worker.session, suspect, [claim.id, claim.token]) for _ in range(4)] == [
+        *("gone", "gone", "failed", "gone")
+    ]
+    assert fetch_one(alice, "select state, sqlstate from pgqueue.jobs") == ("failed", "08006")
+
+
+def test_a_job_that_was_suspected_late_is_given_up_by_whoever_rescues_it_next(db, alice, owner):
+    enqueue(alice, 1)
+    suspect = (
+        """select pgqueue._fail_any_job(%s, %s, '{"sqlstate": "08006", "message": "lost", "session_lost": "true"}')"""
+    )
+    for n in range(3):
+        victim, rescuer = Claimant(db, f"victim {n}"), Claimant(db, f"rescuer {n}")
+        claim = victim.claim_one()
+        victim.executor("alice").begin(claim)
+        victim.kill()
+        rescuer.tick()
+        # It runs again already.
+        again = rescuer.claim_one()
+        assert fetch_value(victim.session, suspect, [claim.id, claim.token]) == "gone"
+        if n < 2:
+            rescuer.release(again)
+    assert fetch_value(alice, "select state::text from pgqueue.jobs") == "queued"
+
+    rescuer.kill()
+    Claimant(db, "last").tick()
+
+    assert fetch_one(alice, "select state, sqlstate from pgqueue.jobs") == ("failed", "08006")
 
 
 def test_what_a_living_worker_holds_stays_with_it_however_long(db, alice, owner, worker):

@@ -153,6 +153,9 @@ begin
   if m.queue like '%.pidbox' then
     raise exception 'permission denied for queue "%"', m.queue
       using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
+  elsif m.queue like 'celeryev.%' and not pgqueue._is_own_event(m.payload) then
+    raise exception 'permission denied to tell monitors of the work of others'
+      using errcode = '42501', hint = 'Events are sent by workers, but for those about tasks that were sent. If this role works: grant pgqueue_worker.';
   elsif m.kind = 'job' or m.payload is null then
     perform pgqueue._check_options(m.sql, m.queue, m.priority, null, m.due_at, null, m.timeout, null, m.backoff, null);
   else
@@ -175,6 +178,33 @@ begin
 end
 $$;
 comment on function pgqueue._refuse_message(pgqueue.message) is 'Says what is wrong with a message that pgqueue.inbox does not take';
+
+create function pgqueue._is_own_event(payload json)
+  returns boolean
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  event jsonb;
+begin
+  if payload ->> 'content-type' is distinct from 'application/json' or payload #>> '{headers,compression}' is not null
+    or payload #>> '{properties,body_encoding}' is not null
+  then
+    return false;  -- nobody here could read it
+  end if;
+  event := (payload ->> 'body')::jsonb;
+  -- Of jobs, and in the name of workers, only workers speak. The rest is there lest a monitor stumbles over it.
+  return coalesce(jsonb_typeof(event) = 'object' and event ->> 'type' = 'task-sent' and not event ? '__type__'
+                  and jsonb_typeof(event -> 'uuid') = 'string' and event ->> 'uuid' not like 'job-%'
+                  and jsonb_typeof(event -> 'hostname') = 'string' and jsonb_typeof(event -> 'timestamp') = 'number'
+                  and coalesce(jsonb_typeof(event -> 'utcoffset'), 'number') = 'number'
+                  and not exists (select from pgqueue.worker w where w.name = event ->> 'hostname'), false);
+exception when data_exception or program_limit_exceeded or statement_too_complex then
+  return false;
+end
+$$;
+comment on function pgqueue._is_own_event(json) is
+  'Whether a message is what a program that sends tasks may tell Celery''s monitors: that a task was sent, and not in the name of a worker';
 
 create function pgqueue._is_acceptable(m pgqueue.message)
   returns boolean
@@ -201,7 +231,10 @@ begin
                                and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
     and (m.label is null or octet_length(m.label) <= 10000)
     -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
-    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'));
+    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'))
+    -- Monitors believe whatever is in these.
+    and (m.queue not like 'celeryev.%' or m.kind = 'job' or pg_has_role(m.submitter, 'pgqueue_worker', 'member')
+         or pg_has_role(m.submitter, 'pgqueue_admin', 'member') or pgqueue._is_own_event(m.payload));
 end
 $$;
 comment on function pgqueue._is_acceptable(pgqueue.message) is 'The shape of a message, which workers rely on';
@@ -213,7 +246,7 @@ create view pgqueue.inbox as
   select * from pgqueue.message
   where case
     when state = 'ready' and priority between 0 and 9 and num_nonnulls(due_at, timeout, backoff, label) = 0
-     and octet_length(queue) between 1 and 255 and right(queue, 7) <> '.pidbox'
+     and octet_length(queue) between 1 and 255 and right(queue, 7) <> '.pidbox' and left(queue, 9) <> 'celeryev.'
      and case when payload is null
            then kind = 'job' and cookie is not null and strpos(E' \t\r\n', left(sql, 1)) = 0 and octet_length(sql) <= 16777216
                 and pg_column_size(settings) <= 2000 and not jsonb_path_exists(settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')

@@ -582,6 +582,31 @@ $$;
 comment on function pgqueue._keep_claims(int, bigint[]) is
   'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
 
+create function pgqueue._postpone(id bigint, token bigint, due_at timestamptz)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  queue text;
+begin
+  -- By the clock that will make it ready.
+  if due_at <= clock_timestamp() then
+    return false;
+  end if;
+  update pgqueue.message m
+  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(m.deliveries - 1, 0), due_at = _postpone.due_at
+  where m.id = _postpone.id and m.token = _postpone.token
+  returning m.queue into queue;
+  if found then
+    perform pgqueue._wake_for(queue, due_at);
+  end if;
+  return true;
+end
+$$;
+comment on function pgqueue._postpone(bigint, bigint, timestamptz) is
+  'A claimed task says itself that it is due later, and was published without that: it waits here, not in the worker. False: it is due now';
+
 create function pgqueue._unregister_worker(worker_id int)
   returns void
   language plpgsql volatile security definer
@@ -640,7 +665,11 @@ begin
   loop
     held := found_claim.message;
     has_begun := found_claim.has_begun or held.kind = 'task';
-    if held.kind = 'job' and has_begun and held.deliveries >= max_deliveries then
+    if held.kind = 'job' and pgqueue._is_given_up(held.id, held.max_attempts) then
+      perform pgqueue._give_up(held, jsonb_build_object('sqlstate', '08006', 'message', format('lost connection to the session of job %s', held.id)));
+    elsif held.kind = 'job' and has_begun and held.deliveries >= max_deliveries
+      and held.deliveries - coalesce((select l.acquittals from pgqueue.lost_session l where l.id = held.id), 0) >= max_deliveries
+    then
       delete from pgqueue.message d where d.id = held.id;
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
@@ -708,6 +737,7 @@ begin
       delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
     when 'activity' then
       delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
+    delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then

@@ -247,21 +247,77 @@ end
 $$;
 comment on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb) is 'Last in the transaction of a job: its effects, its result and its removal commit together';
 
-create function pgqueue._note_lost_session(ids bigint[], error jsonb)
+create table pgqueue.lost_session (
+  id bigint primary key,
+  suspicions int not null default 0,
+  acquittals int not null default 0
+);
+comment on table pgqueue.lost_session is
+  'Jobs whose sessions ended while they ran. Not columns of the message, whose row is locked while it runs again: a worker may find out late';
+comment on column pgqueue.lost_session.suspicions is 'How often nobody knows why';
+comment on column pgqueue.lost_session.acquittals is 'How often the server ended all sessions, and the job was rescued, which counted, before its worker could say so';
+alter table pgqueue.lost_session enable row level security;
+
+create function pgqueue._suspect(ids bigint[])
   returns void
   language sql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
-  update pgqueue.message m
-  set last_error = error - 'session_lost' || jsonb_build_object('lost_sessions', coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1)
-  where error ? 'session_lost' and m.id = (
-    select q.id from pgqueue.message q
+  insert into pgqueue.lost_session as l (id, suspicions)
+  select m.id, 1 from unnest(ids) with ordinality c (id, n) join pgqueue.message m on m.id = c.id order by c.n limit 1
+  on conflict on constraint lost_session_pkey do update set suspicions = l.suspicions + 1
+$$;
+comment on function pgqueue._suspect(bigint[]) is 'The session that ran the first of these jobs that is left has ended, and nobody knows why: the job, an operator, or the kernel that needed memory';
+
+create function pgqueue._is_given_up(id bigint, max_attempts int)
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pgqueue.lost_session l
+    where l.id = _is_given_up.id and l.suspicions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), max_attempts))
+$$;
+comment on function pgqueue._is_given_up(bigint, int) is 'Whether a job was suspected so often that it runs no more';
+
+create function pgqueue._suspect_unclaimed(ids bigint[], error jsonb)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  if error ? 'session_lost' then
+    perform pgqueue._suspect(ids);
+    -- What runs again is looked at when that run ends.
+    select q.* into m from pgqueue.message q
     where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
       and q.state in ('ready', 'delayed')
-    for update skip locked)
+    for update skip locked;
+    if found and pgqueue._is_given_up(m.id, m.max_attempts) then
+      perform pgqueue._give_up(m, error);
+      return 'failed';
+    end if;
+  end if;
+  return 'gone';
+end
 $$;
-comment on function pgqueue._note_lost_session(bigint[], jsonb) is
-  'The session of the first of these jobs that is left ended while it ran, and so did all others: it was rescued before its worker could say so';
+comment on function pgqueue._suspect_unclaimed(bigint[], jsonb) is
+  'pgqueue._suspect of jobs whose claims are lost: the crash of the server has undone them, or another worker was back earlier. failed: the job was given up';
+
+create function pgqueue._give_up(m pgqueue.message, error jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from pgqueue.message q where q.id = m.id;
+  perform pgqueue._archive(m, 'failed', error - 'session_lost' ||
+    '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}', null, null);
+end
+$$;
+comment on function pgqueue._give_up(pgqueue.message, jsonb) is 'Fails a job for good whose session has ended too often';
 
 create function pgqueue._fail_any_job(id bigint, token bigint, error jsonb)
   returns text
@@ -272,35 +328,32 @@ declare
   m pgqueue.message;
   sqlstate_ text := error ->> 'sqlstate';
   canceled boolean;
-  lost_sessions int;
-  is_given_up boolean := false;
   retry boolean;
 begin
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
-    perform pgqueue._note_lost_session(array[_fail_any_job.id], error);
-    return 'gone';
+    return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
   end if;
   -- Whatever it ended with: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   if error ? 'session_lost' then
-    -- Nobody knows who ended it: the job, an operator, or the kernel that needed memory. This is no attempt of the job, but it does not go on for ever.
-    error := error - 'session_lost';
-    lost_sessions := coalesce((m.last_error ->> 'lost_sessions')::int, 0) + 1;
-    is_given_up := lost_sessions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), m.max_attempts);
-    if not canceled and not is_given_up then
+    -- This is no attempt of the job, but it does not go on for ever.
+    perform pgqueue._suspect(array[m.id]);
+    if not canceled and pgqueue._is_given_up(m.id, m.max_attempts) then
+      perform pgqueue._give_up(m, error);
+      return 'failed';
+    elsif not canceled then
       update pgqueue.message q
-      set state = 'ready', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
-          last_error = error || jsonb_build_object('lost_sessions', lost_sessions)
+      set state = 'ready', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), last_error = error - 'session_lost'
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
       return 'released';
     end if;
-    error := error || jsonb_build_object('hint', format('The session in which it ran has ended %s times: the job seems to end it, or the server. It was given up.', lost_sessions));
+    error := error - 'session_lost';
   end if;
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
-  retry := not canceled and not is_given_up and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -377,8 +430,8 @@ begin
   perform pgqueue._release(ids, tokens, true);
   if is_rescued then
     -- A worker that was back before us has found it without an owner, and counted that.
-    update pgqueue.message m set deliveries = greatest(m.deliveries - 1, 0)
-    where m.id = (select q.id from pgqueue.message q where q.id = ran and q.state in ('ready', 'delayed') for update skip locked);
+    insert into pgqueue.lost_session as l (id, acquittals) values (ran, 1)
+    on conflict on constraint lost_session_pkey do update set acquittals = l.acquittals + 1;
   end if;
 end
 $$;
@@ -407,7 +460,6 @@ begin
   set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
       due_at = clock_timestamp() + least(longest, delay * power(2, least(deferrals, 20))),
       last_error = jsonb_build_object('sqlstate', '28000', 'message', note, 'deferrals', deferrals + 1)
-                   || jsonb_strip_nulls(jsonb_build_object('lost_sessions', m.last_error -> 'lost_sessions'))
   where q.id = _defer_job.id and q.token = _defer_job.token;
   return found;
 end

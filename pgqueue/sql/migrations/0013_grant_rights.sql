@@ -33,7 +33,7 @@ grant execute on function
   pgqueue.enqueue_trigger()
   to pgqueue_user;
 grant execute on function
-  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._refuse_message(pgqueue.message),
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._is_own_event(json), pgqueue._refuse_message(pgqueue.message),
   pgqueue._inherited(jsonb), pgqueue._with_durability(jsonb, text), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._cookie(bytea, bigint), pgqueue._begin_session(),
   pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
@@ -94,7 +94,7 @@ grant execute on function
   pgqueue._register_worker(text, int), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
   pgqueue._claim(int, text, text[], int), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
   pgqueue._reject(bigint[], bigint[]),
-  pgqueue._keep_claims(int, bigint[]),
+  pgqueue._postpone(bigint, bigint, timestamptz), pgqueue._keep_claims(int, bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._list_scheduled(text[], int), pgqueue._delete_queue(text, boolean, boolean),
   pgqueue._begin_any_job(bigint, bigint), pgqueue._fail_any_job(bigint, bigint, jsonb), pgqueue._acquit(bigint[], bigint[]), pgqueue._defer_job(bigint, bigint, text, interval, interval), pgqueue._retry_deferred(oid), pgqueue._note_run(bigint, bigint, int, float8), pgqueue._set_progress(bigint, bigint, int, text),

@@ -472,7 +472,7 @@ begin
     limit 1
     for update of q;
     if m.id is null then
-      perform pgqueue._note_lost_session(ids, error);
+      perform pgqueue._suspect_unclaimed(ids, error);
     elsif pgqueue._needs_top_level(error, m.params) then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
