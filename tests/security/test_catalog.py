@@ -11,6 +11,8 @@ GATE = {"_gate"}
 LOOKING = {
     "_command_tag",
     "_faulty_settings",
+    "_executor_fault",
+    "_changed_runners",
     "_failing_upkeep",
     "_cut",
     "_advisory_locks",
@@ -24,14 +26,14 @@ ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive"
 WORKERS_ONLY = {
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
-    "_set_progress", "_request_cancel", "_cancel_requests",
+    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone",
 }  # fmt: skip
 NOBODYS = {
     "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_cancel", "_locate", "_archive",
     "_promote", "_reclaim", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete",
-    "_do_upkeep", "_try_upkeep", "_send_notice",
+    "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
 }  # fmt: skip
 
 
