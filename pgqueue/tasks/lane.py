@@ -26,7 +26,7 @@ from .batch import BatchJob
 from .claim import ClaimedJob, Ending
 from .consumer import follow_queues
 from .long_runs import LongRuns
-from .pool import ExecutorPool
+from .pool import EXTRA_EXECUTORS, ExecutorPool
 from .request import TASK_NAME
 from .scaling import scale_by_remote_control
 from .settings import warn_of_settings
@@ -159,6 +159,7 @@ class JobLane(bootsteps.StartStopStep):
             lambda *told: runs.begin(consumer, *told),
             lambda *told: runs.receive(consumer, *told),
             consumer.hostname,
+            consumer.app.conf.get("pgqueue_extra_executors", EXTRA_EXECUTORS),
         )
         self._announcer, self._long_runs = announcer, runs
         announcer.start()

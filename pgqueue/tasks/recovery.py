@@ -99,7 +99,9 @@ class LostRun:
         if not self.has_begun and self.lost.has_last_word:
             return books.release(self.job, "its session ended before it began", is_undelivered=False)
         if self.cause is Cause.REQUEST:
-            return books.fail(self.job, canceled().fields, session, self.run)
+            is_explained = self.failure is not None and self.failure.get("sqlstate") == canceled().fields["sqlstate"]
+            fields = self.failure if self.failure and is_explained else canceled().fields
+            return books.fail(self.job, fields, session, self.run)
         if self.failure is not None:
             return books.fail(self.job, self.failure, session, self.run if self.has_begun else None)
         if self.lost.is_cut:

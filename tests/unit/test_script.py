@@ -1,7 +1,7 @@
 """Cutting text without the parser: the parser, where it understands the text, cuts at the same places."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgast import parse
 
@@ -101,6 +101,10 @@ scripts = make_scripts(st.one_of(words, escaped, quoted))
 escaped_scripts = make_scripts(st.one_of(words, escaped))
 
 
+#: A script takes a while to think of on a busy machine.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
 def never(_text):
     raise AssertionError("the server was asked")
 
@@ -118,11 +122,13 @@ def cut_without_parser(sql, **options):
     return [script.text[start:end].decode() for start, end in script.find_pieces()]
 
 
+@patient
 @given(scripts)
 def test_text_is_cut_where_the_parser_cuts_it(sql):
     assert cut_without_parser(sql) == cut_by_parser(sql)
 
 
+@patient
 @given(scripts)
 def test_masked_text_is_the_same_statements(sql):
     masked = mask(sql.encode(), has_backslashes=False)
@@ -134,6 +140,7 @@ def test_masked_text_is_the_same_statements(sql):
     ]
 
 
+@patient
 @given(escaped_scripts)
 def test_backslashes_escape_where_the_job_runs_with_them(sql):
     # What is '' with standard_conforming_strings off is E'' with it on, which is how the parser reads it.

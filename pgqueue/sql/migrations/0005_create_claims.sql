@@ -5,11 +5,11 @@ create function pgqueue._lock_class(purpose text)
   language sql immutable
 begin atomic
   -- 'pgq' and a number: the first key of pgqueue's advisory locks.
-  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'job' then 1886417203 when 'upkeep' then 1886417204
+  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'upkeep' then 1886417204
     when 'next_sleeper' then 1886417205 end;
 end;
 comment on function pgqueue._lock_class(text) is
-  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep';
+  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep';
 
 create function pgqueue._advisory_locks(class int)
   returns table (objid int, pid int, mode text)

@@ -39,8 +39,40 @@ end
 $$;
 comment on function pgqueue._ended_job(bigint) is 'A job that has ended; NULLs if there is none';
 
+create function pgqueue._run_key_of(id bigint, token bigint)
+  returns bigint
+  language sql immutable
+begin atomic
+  -- Anybody sees the key of a lock that is held. From one round of the hash a patient reader could reckon the token.
+  select hashint8extended(hashint8extended(id, token), token);
+end;
+comment on function pgqueue._run_key_of(bigint, bigint) is
+  'The key of the advisory lock that a job holds while it runs. Before it does nobody can know the key, and the next run has another';
+
+create function pgqueue._held_key(id bigint, token bigint)
+  returns bigint
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  run_key bigint := pgqueue._run_key_of(id, token);
+begin
+  if run_key is null then
+    return null;
+  end if;
+  -- A lock that this got is given back with the subtransaction, whatever comes between. A job that begins meanwhile waits that long.
+  if pg_try_advisory_xact_lock_shared(run_key) then
+    raise assert_failure;
+  end if;
+  return run_key;
+exception when assert_failure then
+  return null;
+end
+$$;
+comment on function pgqueue._held_key(bigint, bigint) is 'The key of pgqueue._run_key_of if the job runs in a transaction now, else NULL';
+
 create function pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, out live boolean, out state pgqueue.job_state,
-                                out kept pgqueue.result_kept, out worker_id int, out running boolean)
+                                out kept pgqueue.result_kept, out worker_id int, out running boolean, out run_key bigint)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -51,14 +83,15 @@ declare
 begin
   live := true;
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
-         case when a.id is not null then 'running' else 'queued' end
-  into submitter, cookie, kept, worker_id, running, state
+         case when a.id is not null then 'running' else 'queued' end, pgqueue._held_key(m.id, m.token)
+  into submitter, cookie, kept, worker_id, running, state, run_key
   from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';
   if not found then
     -- A job moves from the queue to the history and never back, so looking there second finds it.
     live := false;
     running := false;
+    run_key := null;
     ended := pgqueue._ended_job(handle.id);
     submitter := ended.submitter;
     cookie := ended.cookie;
@@ -155,6 +188,9 @@ begin
   elsif op = 'cookie' then
     return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
     return;
+  elsif op = 'canceled' then
+    return query select coalesce(to_jsonb(pgqueue._is_canceled(role, handle)), 'null');
+    return;
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
@@ -186,7 +222,7 @@ begin
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
     when 'result' then return query select * from pgqueue._result_of(role, handle, args ? 'hold');
     when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
-    when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
+    when 'cancel' then return query select coalesce(to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint)), 'null');
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
     when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
@@ -204,23 +240,23 @@ create function pgqueue._await_end(role oid, id bigint, max_ms int)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  class int := pgqueue._lock_class('job');
-  key int := (id % 2147483647)::int;
   since timestamptz := clock_timestamp();
   until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
+  token bigint;
+  run_key bigint;
 begin
-  while clock_timestamp() < until and exists (
+  while clock_timestamp() < until loop
     -- Nobody learns from the time that this takes when another role's job ends.
-    select from pgqueue.message m
-    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member')))
-  loop
-    if pg_try_advisory_lock_shared(class, key) then
-      perform pg_advisory_unlock_shared(class, key),
-              -- It does not run yet.
-              pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
+    select m.token into token from pgqueue.message m
+    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member'));
+    exit when not found;
+    run_key := pgqueue._held_key(id, token);
+    if run_key is null then
+      -- It does not run yet.
+      perform pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
     else
       -- Its commit wakes us.
-      perform pgqueue._wait_for_run(id, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
+      perform pgqueue._wait_for_run(run_key, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
     end if;
   end loop;
 end
@@ -270,13 +306,13 @@ declare
   chunk record;
   notices jsonb;
   kept pgqueue.result_kept;
-  running boolean;
+  run_key bigint;
   has_result boolean := false;
   is_detached boolean;
   head record;
 begin
   if exists (select from pgqueue.message m where m.id = handle.id) then
-    select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
+    select l.kept, l.run_key into kept, run_key from pgqueue._locate(role, handle, '42704') l where l.live;
   end if;
   if kept is null then
     ended := pgqueue._ended_job(handle.id);
@@ -287,7 +323,7 @@ begin
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
   elsif ended.id is null then
-    return query select jsonb_build_object('live', true, 'running', running);
+    return query select jsonb_build_object('live', true, 'run_key', run_key);
     return;
   end if;
   -- A detach stands until upkeep if it came while the job was about to commit.
@@ -343,7 +379,7 @@ begin
 end
 $$;
 comment on function pgqueue._result_of(oid, pgqueue.handle, boolean) is
-  'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}. holds: consumes it if it is small and plain, which the head then says';
+  'The result of an ended job: what it is, then its rows in chunks. Of another: {live, run_key}. holds: consumes it if it is small and plain, which the head then says';
 
 create function pgqueue._reading_settings(settings jsonb)
   returns jsonb
@@ -472,7 +508,7 @@ begin
       return true;
     elsif found or place.running or (attempt > 1 and place.worker_id is not null) then
       -- Its worker has it: prefetched (pgqueue._lock_job will see the request) or running (the worker is told), also if that was
-      -- not noted yet. Or it is just ending, and the request comes too late.
+      -- not noted yet. Or it is just ending, and the request comes too late: pgqueue._is_canceled tells.
       insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
       if not found and ends_at is not null then
         -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
@@ -483,14 +519,55 @@ begin
       -- Only a hint, for anybody can notify: what to do the worker asks pgqueue._cancel_requests. The row is newer than
       -- the place: it may have been claimed between the two.
       perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), '');
-      return true;
+      -- With the row locked here it cannot begin before it sees the request.
+      return case when m.id is not null and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token) then true end;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
   end loop;
   raise exception 'job % is busy', handle.id using errcode = '55P03', hint = 'Try again.';
 end
 $$;
-comment on function pgqueue._cancel(oid, pgqueue.handle, bigint) is 'The gate''s half of cancel. True: canceled, or its worker was told to';
+comment on function pgqueue._cancel(oid, pgqueue.handle, bigint) is 'The gate''s half of cancel. True: canceled. False: it had ended. NULL: asked for, pgqueue._is_canceled tells once this is committed';
+
+create function pgqueue._is_canceled(role oid, handle pgqueue.handle)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place record := pgqueue._locate(role, handle, '55000');
+  runs boolean;
+  is_ending boolean;
+begin
+  if not place.live then
+    return place.state = 'canceled';
+  end if;
+  -- The request is committed. A job that begins now sees it first of all, one that runs sees it at its end, which goes so: it writes its
+  -- history, and then looks for a request. So one that runs and has not begun to write its history will see it.
+  with locks as materialized (
+    select * from pg_locks
+  ), holder as (
+    select l.pid, pgqueue._run_key_of(m.id, m.token) as run_key
+    from pgqueue.message m join locks l on l.locktype = 'transactionid' and l.transactionid = m.xmax and l.granted and l.mode = 'ExclusiveLock'
+    where m.id = handle.id
+  )
+  select (select exists (select from locks l where l.pid = holder.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+                         and (l.classid::bigint << 32 | l.objid::bigint) = holder.run_key) from holder),
+         exists (select from holder join locks l on l.pid = holder.pid and l.locktype = 'relation' and l.relation = 'pgqueue.history'::regclass
+                 and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.mode = 'RowExclusiveLock')
+  into runs, is_ending;
+  if is_ending or not exists (select from pgqueue.message m where m.id = handle.id) then
+    return null;
+  elsif runs is not null then
+    -- Without the lock of a run it claims the job, gives it back, or puts down what ran outside a transaction.
+    return case when runs then true end;
+  end if;
+  -- What runs outside a transaction holds nothing: its end tells.
+  return case when not place.running then true end;
+end
+$$;
+comment on function pgqueue._is_canceled(oid, pgqueue.handle) is
+  'Whether a job is canceled for which pgqueue._cancel has committed a request 10 ms ago or longer: true, it will not commit; false, it has ended otherwise; NULL, not known yet';
 
 create function pgqueue._request(handle pgqueue.handle)
   returns jsonb
@@ -543,13 +620,28 @@ create function pgqueue._with_wait(request jsonb, since timestamptz, left_s floa
   returns jsonb
   language sql volatile
 begin atomic
-  -- Most jobs are short: for them the gate waits, and one request is enough. Later it is the caller that sleeps (pgqueue._doze).
+  -- Most jobs are short: for them the gate waits, and one request is enough. Later it is the caller that sleeps (pgqueue._doze): only
+  -- what waits in the caller's own session can be found to be a deadlock.
   select case when clock_timestamp() < since + interval '1 s'
          then request || jsonb_build_object('wait_ms', least(100, greatest(0, ceil(left_s * 1000)))::int) else request end;
 end;
 comment on function pgqueue._with_wait(jsonb, timestamptz, float8) is 'A request about a job that has been waited for since an instant: in the first second the gate waits a moment for its end';
 
-create function pgqueue._status(handle pgqueue.handle, wait jsonb default '{}', out state pgqueue.job_state, out live boolean, out running boolean)
+create function pgqueue._tell_wait(id bigint)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if nullif(current_setting('pgqueue.job_id', true), '') is not null then
+    -- An INFO reaches the client in the middle of a statement. The client is the worker: it gives the job's place to another.
+    raise info using errcode = 'PQ007', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'waits_for', id)::text;
+  end if;
+end
+$$;
+comment on function pgqueue._tell_wait(bigint) is 'Inside a job: tells its worker for which other job it waits from now on, NULL for none';
+
+create function pgqueue._status(handle pgqueue.handle, wait jsonb default '{}', out state pgqueue.job_state, out live boolean, out run_key bigint)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
@@ -571,45 +663,37 @@ begin
   end;
   state := answer ->> 'state';
   live := answer ->> 'live';
-  running := answer ->> 'running';
+  run_key := answer ->> 'run_key';
 end
 $$;
 comment on function pgqueue._status(pgqueue.handle, jsonb) is 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
 
-create function pgqueue._wait_for_run(id bigint, max_ms bigint)
-  returns boolean
+create function pgqueue._wait_for_run(run_key bigint, max_ms bigint)
+  returns void
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  class int := pgqueue._lock_class('job');
-  key int := (id % 2147483647)::int;
-  old_timeout text := current_setting('lock_timeout');
 begin
-  if pg_try_advisory_lock_shared(class, key) then
-    perform pg_advisory_unlock_shared(class, key);
-    return false;
-  end if;
-  perform set_config('lock_timeout', max_ms::text, true);
-  perform pg_advisory_lock_shared(class, key);
-  perform pg_advisory_unlock_shared(class, key);
-  perform set_config('lock_timeout', old_timeout, true);
-  return true;
-exception when lock_not_available then
-  return true;  -- it runs on; the caller looks at its clock
+  perform set_config('lock_timeout', max_ms::text, true), pg_advisory_xact_lock_shared(run_key);
+  -- With the subtransaction ends what this has set and got, also after a cancel.
+  raise assert_failure;
+exception when assert_failure or lock_not_available then
+  null;
 end
 $$;
 comment on function pgqueue._wait_for_run(bigint, bigint) is
-  'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
+  'Sleeps until the transaction of a running job has ended, at most so long. A job that waits for the caller in turn is a deadlock, and found';
 
-create function pgqueue._doze(id bigint, running boolean, since timestamptz, left_s float8)
+create function pgqueue._doze(run_key bigint, since timestamptz, left_s float8)
   returns timestamptz
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Any role can take that lock, and keep it: never rely on it for long.
-  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 5) * 1000)::bigint) then
+  if run_key is not null then
+    -- Longer than PostgreSQL takes to look for a deadlock. Not for ever: once the job holds its lock any role sees the key, and can
+    -- take the lock when the job has ended.
+    perform pgqueue._wait_for_run(run_key, ceil(least(left_s, extract(epoch from current_setting('deadlock_timeout')::interval) + 1) * 1000)::bigint);
     -- It has just ended, or is about to be put down as failed: look soon again.
     return clock_timestamp();
   end if;
@@ -618,10 +702,10 @@ begin
   return since;
 end
 $$;
-comment on function pgqueue._doze(bigint, boolean, timestamptz, float8) is
-  'Sleeps until a job may have ended, which has been waited for since an instant. Returns that instant, a newer one if it has just stopped running';
+comment on function pgqueue._doze(bigint, timestamptz, float8) is
+  'Sleeps until a job may have ended, which has been waited for since an instant and holds this lock (NULL: none). Returns that instant, a newer one if it has just stopped running';
 
-create function pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval)
+create function pgqueue._wait_on(handle pgqueue.handle, timeout interval)
   returns boolean
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -629,42 +713,48 @@ as $$
 declare
   began timestamptz := clock_timestamp();
   since timestamptz := began;
-  until timestamptz := since + timeout;
+  until timestamptz := began + timeout;
+  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
   left_s float8;
-  wait jsonb;
+  wait jsonb := '{}';
+  is_live boolean;
+  run_key bigint;
 begin
   loop
-    if not live then
-      return true;
-    elsif clock_timestamp() >= until then
-      return false;
-    end if;
     left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    wait := pgqueue._with_wait('{}', began, left_s);
-    if wait = '{}' then
-      since := pgqueue._doze(handle.id, running, since, left_s);
+    -- One that is to be told at once that this waits has to know first whether it does.
+    wait := case when run_key is null and is_told then pgqueue._with_wait('{}', began, least(left_s, coalesce(extract(epoch from timeout), 60))) else '{}' end;
+    select s.live, s.run_key into is_live, run_key from pgqueue._status(handle, wait) s;
+    if not is_live or clock_timestamp() >= until then
+      if is_told then
+        perform pgqueue._tell_wait(null);
+      end if;
+      return not is_live;
+    elsif not is_told then
+      perform pgqueue._tell_wait(handle.id);
+      is_told := true;
+      continue;
     end if;
-    select s.live, s.running into live, running from pgqueue._status(handle, wait) s;
+    if run_key is not null or wait = '{}' then
+      since := pgqueue._doze(run_key, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
+      -- What it ran for is over.
+      run_key := null;
+    end if;
   end loop;
 end
 $$;
-comment on function pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval) is
-  'Waits until a job has ended of which is known whether it is live and running. False: the timeout came first';
+comment on function pgqueue._wait_on(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
 
 create function pgqueue.wait(handle pgqueue.handle, timeout interval default null)
   returns boolean
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  began timestamptz := clock_timestamp();
-  until timestamptz := began + timeout;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  return (select pgqueue._wait_on(handle, s.live, s.running, until - clock_timestamp())
-          from pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60))) s);
+  return pgqueue._wait_on(handle, timeout);
 end
 $$;
 comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
@@ -719,10 +809,11 @@ declare
   live jsonb;
   holds boolean := may_hold and pgqueue._setting('loopback', 'session') <> 'call';
   asked jsonb := case when holds then pgqueue._request(handle) || '{"hold": true}' else pgqueue._request(handle) end;
+  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
 begin
   loop
     live := null;
-    request := pgqueue._with_wait(asked, began);
+    request := case when is_told then pgqueue._with_wait(asked, began) else asked end;
     begin
       for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request, holds) with ordinality c (answer, n) loop
         if holds and seq = 0 and not answer ? 'held' then
@@ -738,9 +829,18 @@ begin
       perform pgqueue._status(handle);  -- says it better of a job that this transaction has enqueued
       raise;
     end;
-    exit when live is null;
-    continue when request ? 'wait_ms';
-    since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
+    if live is null then
+      if is_told then
+        perform pgqueue._tell_wait(null);
+      end if;
+      exit;
+    elsif not is_told then
+      perform pgqueue._tell_wait(handle.id);
+      is_told := true;
+      continue;
+    end if;
+    continue when request ? 'wait_ms' and live ->> 'run_key' is null;
+    since := pgqueue._doze((live ->> 'run_key')::bigint, since, 60);
   end loop;
 end
 $$;
@@ -913,23 +1013,30 @@ create function pgqueue.cancel(handle pgqueue.handle, grace interval default '0'
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  told boolean;
+  is_canceled boolean;
+  pause float8 := 0.01;
 begin
   if grace is null or grace < interval '0' then
     raise exception 'grace must not be negative' using errcode = '22023';
   end if;
   perform pgqueue._status(handle);
-  select c.answer::boolean into told
+  select nullif(c.answer, 'null')::boolean into is_canceled
   from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
-  if told and grace > interval '0' then
+  -- A job that runs may be at its end just now: then its end tells.
+  while is_canceled is null loop
+    perform pg_sleep(pause);
+    pause := least(pause * 1.5, 0.2);
+    select nullif(c.answer, 'null')::boolean into is_canceled from pgqueue._call('canceled', pgqueue._request(handle)) c (answer);
+  end loop;
+  if is_canceled and grace > interval '0' then
     -- After the grace the worker ends the session of the job. That takes a moment.
     perform pgqueue.wait(handle, grace + interval '2 s');
   end if;
-  return told;
+  return is_canceled;
 end
 $$;
 comment on function pgqueue.cancel(pgqueue.handle, interval) is
-  'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. False: it had already ended. With grace it waits that long, then ends the job''s session';
+  'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. True: it will not commit. False: it has ended. With grace it waits that long, then ends the job''s session';
 
 create function pgqueue.detach(handle pgqueue.handle)
   returns void

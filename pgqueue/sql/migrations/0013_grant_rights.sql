@@ -39,7 +39,7 @@ grant execute on function
   pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._notify_at_commit(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._naptime(), pgqueue._over_loopback(text, oid, bigint, text, text, boolean), pgqueue._end_hold(boolean), pgqueue._close_loopback(),
   pgqueue._call(text, jsonb, boolean), pgqueue._require_enrolled(), pgqueue._handle(bigint), pgqueue._handle(int), pgqueue._handle(smallint), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
-  pgqueue._doze(bigint, boolean, timestamptz, float8), pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval), pgqueue._forward_notices(jsonb),
+  pgqueue._doze(bigint, timestamptz, float8), pgqueue._tell_wait(bigint), pgqueue._wait_on(pgqueue.handle, interval), pgqueue._forward_notices(jsonb),
   pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle, boolean),
   pgqueue._consume_result(pgqueue.handle, boolean), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),
   pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb),
@@ -66,7 +66,7 @@ grant execute on function
 grant execute on function
   pgqueue._begin_job(bigint, bigint), pgqueue._lock_job(bigint, bigint), pgqueue._enter_job(bigint, bigint, text[], text[]), pgqueue._append_result(bigint, bigint, int, jsonb),
   pgqueue._keep_notices(bigint, bigint, jsonb),
-  pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb), pgqueue._fail_job(bigint, bigint, jsonb, float8), pgqueue._reset_session()
+  pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, boolean), pgqueue._fail_job(bigint, bigint, jsonb, float8), pgqueue._reset_session()
   to pgqueue_user;
 
 -- Celery programs publish with the rights of a user.
@@ -98,7 +98,7 @@ grant execute on function
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._list_scheduled(text[], int), pgqueue._delete_queue(text, boolean, boolean),
   pgqueue._begin_any_job(bigint, bigint), pgqueue._fail_any_job(bigint, bigint, jsonb), pgqueue._acquit(bigint[], bigint[]), pgqueue._defer_job(bigint, bigint, text, interval, interval), pgqueue._retry_deferred(oid), pgqueue._note_run(bigint, bigint, int, float8), pgqueue._set_progress(bigint, bigint, int, text),
-  pgqueue._request_cancel(bigint, bigint), pgqueue._cancel_requests(bigint[], bigint[])
+  pgqueue._request_cancel(bigint, bigint), pgqueue._cancel_requests(bigint[], bigint[]), pgqueue._claim_awaited(bigint, bigint, bigint)
   to pgqueue_worker;
 
 grant execute on function

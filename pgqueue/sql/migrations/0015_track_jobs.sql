@@ -167,18 +167,19 @@ begin atomic
     'id', job.id, 'pid', job.pid, 'cookie', job.cookie, 'user_id', job.submitter, 'kept', job.kept, 'queue_size', job.queue_size,
     'live', coalesce(j.ended_at is null and j.id is not null, false), 'running', coalesce(j.is_running, false),
     'state', case when j.ended_at is not null or j.id is null then 'stopped' when j.is_running then 'running' else 'starting' end,
-    'known', j.id is not null, 'launched_at', coalesce(j.launched_at, job.tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at,
+    'run_key', j.run_key, 'known', j.id is not null, 'launched_at', coalesce(j.launched_at, job.tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at,
     'label', j.label, 'sql', left(j.sql, coalesce(sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg,
     'row_count', j.row_count, 'command_tags', j.command_tags, 'error', case when j.ended_at is not null then j.error end)
   from (select) one_row
   left join (
     select m.id, m.launched_at, a.started_at, null::timestamptz as ended_at, a.id is not null as is_running, m.label, m.sql, a.backend_pid,
-           a.progress_pct, a.progress_msg, null::bigint as row_count, null::text[] as command_tags, null::jsonb as error
+           a.progress_pct, a.progress_msg, null::bigint as row_count, null::text[] as command_tags, null::jsonb as error,
+           pgqueue._held_key(m.id, m.token) as run_key
     from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
     where m.id = job.id
     union all
     select h.id, h.launched_at, h.started_at, h.ended_at, false, h.label, h.sql, h.backend_pid,
-           h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error
+           h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error, null
     from pgqueue.history h where h.id = job.id
   ) j on true;
 end;

@@ -126,8 +126,7 @@ as $$
 declare
   job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, '55000');
 begin
-  return pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean,
-                          greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
+  return not (job ->> 'live')::boolean or pgqueue._wait_on(pgqueue._handle_of(job), greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
 end
 $$;
 comment on function pgqueue._wait_tracked(int, bigint, int) is 'pg_background_wait. NULL waits for ever';
@@ -146,8 +145,7 @@ begin
     'grace_ms', case when is_hard then grace else 0 end)) c (canceled), jsonb_array_elements(c.canceled) a;
   if grace > 0 then
     -- After a hard grace the worker ends the session of the job. That takes a moment.
-    perform pgqueue._wait_on(pgqueue._handle_of(job), s.live, s.running, (grace + case when is_hard then 2000 else 0 end) * interval '1 ms')
-    from pgqueue._status(pgqueue._handle_of(job)) s;
+    perform pgqueue._wait_on(pgqueue._handle_of(job), (grace + case when is_hard then 2000 else 0 end) * interval '1 ms');
   end if;
 end
 $$;
@@ -252,8 +250,8 @@ begin
       end if;
     end loop;
     exit when answer is not null;
-    continue when waiting ? 'wait_ms';
-    since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
+    continue when waiting ? 'wait_ms' and job ->> 'run_key' is null;
+    since := pgqueue._doze((job ->> 'run_key')::bigint, since, 60);
   end loop;
   if is_first then
     rows := case when has_rows then '[]'::jsonb end;
