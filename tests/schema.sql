@@ -177,6 +177,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) IS 'A part of a chord has returned. True: it is complete, and the caller sends the callback and calls _finish_chord in this same transaction';
 
+CREATE FUNCTION pgqueue._admit(role regrole, may_enter boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- One at a time: all change the same row of the catalog.
+  perform from pgqueue.migration m where m.version = 1 for update;
+  if may_enter then
+    execute format('grant usage on schema pgqueue to %s', role);
+  else
+    execute format('revoke usage on schema pgqueue from %s', role);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._admit(role regrole, may_enter boolean) IS 'Lets a role into the schema of this database, or no more';
+
 CREATE FUNCTION pgqueue._advisory_locks(class integer) RETURNS TABLE(objid integer, pid integer, mode text)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -384,7 +401,7 @@ CREATE FUNCTION pgqueue._auto_delete(queues text[]) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pgqueue._delete_queue(q.name, true, false) from pgqueue.queue q where q.name = any (queues) and q.auto_delete;
+  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and q.auto_delete order by q.declared_by;
 end
 $$;
 
@@ -540,29 +557,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) IS 'Keeps captured settings for the rest of this statement';
 
-CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if exists (select from pgqueue._bindings(exchange) b where b.queue = _bind.queue and b.routing_key = coalesce(_bind.routing_key, '')) then
-    return;
-  elsif pgqueue._queue_exists(queue) and not exists (select from pgqueue.own_queue q where q.name = _bind.queue) then
-    perform pgqueue._refuse_change('queue', queue);
-  elsif not pgqueue._queue_exists(queue) then
-    raise exception 'queue "%" does not exist', queue using errcode = '23503', hint = 'Declare it first.';
-  end if;
-  insert into pgqueue.own_binding (exchange, routing_key, queue)
-  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue)
-  on conflict do nothing;
-  if found then
-    -- Publishers remember where nobody listens: events cost nothing then.
-    perform pgqueue._notify_at_commit('pgqueue.bindings');
-  end if;
-end
-$$;
+CREATE VIEW pgqueue.declaration AS
+ SELECT NULL::oid AS role,
+    NULL::text AS act,
+    NULL::text AS name,
+    NULL::jsonb AS attributes
+  WHERE false;
 
-COMMENT ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) IS 'Feeds a queue from an exchange';
+COMMENT ON VIEW pgqueue.declaration IS 'Where roles insert what they want to declare, bind, unbind or delete: pgqueue._carry_out does it';
+
+CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('bind'::text, _bind.queue, jsonb_build_object('exchange', _bind.exchange, 'routing_key', _bind.routing_key));
+END;
+
+COMMENT ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) IS 'Feeds a queue from an exchange, with the caller''s messages; if it is a worker or an administrator, with all';
 
 CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -577,7 +588,9 @@ $_$;
 COMMENT ON FUNCTION pgqueue._topic_pattern(routing_key text) IS 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
 
 CREATE TABLE pgqueue.binding (
+    id bigint NOT NULL,
     exchange text NOT NULL,
+    declared_by oid NOT NULL,
     routing_key text NOT NULL,
     queue text NOT NULL,
     pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^\.$'::text)) STORED NOT NULL,
@@ -586,20 +599,32 @@ CREATE TABLE pgqueue.binding (
 
 COMMENT ON TABLE pgqueue.binding IS 'Which queues an exchange feeds';
 
+COMMENT ON COLUMN pgqueue.binding.declared_by IS 'Whose messages it feeds the queue with. 0: all. So the cost of routing a message does not grow with what strangers have bound';
+
 COMMENT ON COLUMN pgqueue.binding.pattern IS 'The routing key of a topic binding as a regular expression';
 
+CREATE VIEW pgqueue.own_binding WITH (security_barrier='true') AS
+ SELECT exchange,
+    routing_key,
+    pattern,
+    queue
+   FROM pgqueue.binding b
+  WHERE ((declared_by = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) OR ( SELECT (pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text))));
+
+COMMENT ON VIEW pgqueue.own_binding IS 'Bindings that the role that runs has made; all if it is a worker or an administrator';
+
 CREATE FUNCTION pgqueue._bindings(exchange text) RETURNS TABLE(routing_key text, pattern text, queue text)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT b.routing_key,
+ SELECT DISTINCT b.routing_key,
      b.pattern,
      b.queue
-    FROM pgqueue.binding b
+    FROM pgqueue.own_binding b
    WHERE (b.exchange = _bindings.exchange)
    ORDER BY b.queue, b.routing_key;
 END;
 
-COMMENT ON FUNCTION pgqueue._bindings(exchange text) IS 'The bindings of an exchange';
+COMMENT ON FUNCTION pgqueue._bindings(exchange text) IS 'The bindings of an exchange that the caller has made; for workers and administrators, all of them';
 
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -623,7 +648,7 @@ declare
   ends_at timestamptz := case when grace_ms > 0 then clock_timestamp() + grace_ms * interval '1 ms' end;
 begin
   for attempt in 1 .. 400 loop
-    select * into place from pgqueue._locate(role, handle, '55000') l;
+    select * into place from pgqueue._locate(role, handle, '55000', true) l;
     if not place.live then
       return false;
     end if;
@@ -773,6 +798,29 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._capture_settings(caller_search_path text) IS 'The settings made in this session, which its jobs inherit';
 
+CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  -- Workers and administrators declare for all.
+  holder oid := case when pgqueue._is_operator(new.role) then 0 else new.role end;
+begin
+  perform pgqueue._require_part(new.role);
+  case new.act
+    when 'declare exchange' then perform pgqueue._note_exchange(holder, new.name, new.attributes);
+    when 'delete exchange' then perform pgqueue._drop_exchange(holder, new.name);
+    when 'declare queue' then perform pgqueue._note_queue(holder, new.name, new.attributes);
+    when 'bind' then perform pgqueue._note_binding(holder, new.name, new.attributes ->> 'exchange', coalesce(new.attributes ->> 'routing_key', ''));
+    when 'unbind' then perform pgqueue._drop_binding(holder, new.name, new.attributes ->> 'exchange', coalesce(new.attributes ->> 'routing_key', ''));
+    else raise exception 'act "%" is not known', new.act using errcode = '22023', hint = 'Use the functions of the schema pgqueue.';
+  end case;
+  return new;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._carry_out() IS 'Does what a role has inserted into pgqueue.declaration, for that role and its messages';
+
 CREATE FUNCTION pgqueue._changed_runners() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -782,7 +830,35 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._changed_runners() IS 'Roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';
 
-CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) RETURNS void
+CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  name text;
+  is_powerful boolean;
+begin
+  if role is null then
+    raise exception 'role cannot be NULL' using errcode = '22004';
+  end if;
+  -- What the owner of pgqueue hands in can do everything in it, and what a superuser hands in everything.
+  select r.rolname, r.rolsuper or r.rolname = current_user into name, is_powerful from pg_roles r where r.oid = role;
+  if name is null then
+    raise exception 'role % does not exist', role using errcode = '42704';
+  elsif name ~ '^pg_' or name in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate', 'pgbackground_role')
+     or name ~ '^pgqueue_(gate|executor)_[0-9]+$' then
+    raise exception 'role % is none that hands in', role
+      using errcode = '42501', hint = 'It is one of the roles of PostgreSQL or of pgqueue itself. Name the role that logs in.';
+  elsif is_powerful and session_user <> name and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
+    raise exception 'permission denied to enroll or unenroll the role %', role
+      using errcode = '42501', hint = 'It is a superuser or the owner of pgqueue. Only a superuser may do that.';
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._check_enrollable(role regrole) IS 'Refuses to enroll or unenroll a role that is nobody''s login, or that is above an administrator';
+
+CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -790,7 +866,7 @@ begin
   if submitter is null then
     raise exception 'job % is not known', handle.id
       using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
-  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
+  elsif pg_has_role(role, submitter, 'member') is not true and not (by_administrators and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
   elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
@@ -798,7 +874,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) IS 'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie';
+COMMENT ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) IS 'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie. by_administrators: what they may do with jobs of any role, which is to cancel them';
 
 CREATE FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -928,7 +1004,8 @@ begin
     -- Not without that look: starting an update that finds nothing costs much more.
     perform pgqueue._promote(1000);
   end if;
-  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
+  -- What only the role that sent it has declared so, upkeep moves.
+  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
   begun_at := clock_timestamp();
@@ -945,9 +1022,9 @@ begin
     for id, token, queue, earlier_deliveries, message, has_passed_some in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
+      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async
       from unnest(_claim.queues) u (name)
-      where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+      where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
       select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
       from wanted
@@ -966,7 +1043,7 @@ begin
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
-        and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
+        and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
       returning m.id
     ), claimed as (
       update pgqueue.message m
@@ -1692,29 +1769,38 @@ CREATE FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) RETURNS 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  exchange text := (select q.dead_letter_exchange from pgqueue.queue q where q.name = held.queue);
-  routing_key text := coalesce((select q.dead_letter_routing_key from pgqueue.queue q where q.name = held.queue),
-                               pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
+  declared pgqueue.queue;
+  exchange text;
+  routing_key text;
   targets text[];
-  target text;
+  target record;
   letter json;
 begin
   delete from pgqueue.message d where d.id = held.id and d.token is not distinct from held.token;
   if not found then
     return false;  -- somebody else did it
   end if;
+  select * into declared from pgqueue._declared(held.queue, held.submitter);
+  exchange := declared.dead_letter_exchange;
+  routing_key := coalesce(declared.dead_letter_routing_key, pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
   if exchange is null and reason <> 'delivery_limit' or held.kind <> 'task' then
     return true;
   end if;
-  targets := case when exchange is not null then array(select r.queue from pgqueue._route(exchange, routing_key) r) end;
+  -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
+  targets := case when exchange is not null
+             then array(select r.queue from pgqueue._route(exchange, routing_key, held.submitter) r
+                        where octet_length(r.queue) between 1 and 255 and pgqueue._may_enter(held.submitter, r.queue, held.payload)) end;
   if coalesce(targets, '{}') = '{}' then
-    -- There is no exchange for them, or it leads nowhere.
+    -- There is no exchange for them, or it leads nowhere, or where the sender may not send to.
     exchange := '';
     routing_key := pgqueue._cut(held.queue, 250) || '.dead';
     targets := array[routing_key];
   end if;
   begin
     letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key);
+    if octet_length(letter::text) > 67108864 then
+      letter := held.payload;  -- what is written into it makes it larger than a message may be
+    end if;
     if reason = 'expired' and not exists (
          select from json_array_elements(letter #> '{headers,x-death}') d where d ->> 'reason' <> 'expired') then
       -- As in RabbitMQ: what goes round by itself, with nobody rejecting it, ends.
@@ -1724,14 +1810,10 @@ begin
   exception when data_exception or program_limit_exceeded then
     letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
   end;
-  foreach target in array targets loop
-    -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
-    continue when octet_length(target) not between 1 and 255
-      or target like '%.pidbox' and pg_has_role(held.submitter, 'pgqueue_worker', 'member') is not true;
+  for target in select t.queue, d.message_ttl from unnest(targets) t (queue) left join lateral pgqueue._declared(t.queue, held.submitter) d on true loop
     insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
-    values (target, 'task', held.priority, held.submitter, letter,
-            clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
-    perform pgqueue._wake(target);
+    values (target.queue, 'task', held.priority, held.submitter, letter, clock_timestamp() + target.message_ttl);
+    perform pgqueue._wake(target.queue);
   end loop;
   return true;
 end
@@ -1740,73 +1822,64 @@ $$;
 COMMENT ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) IS 'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or if it came back too often, in the queue "<queue>.dead"';
 
 CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  present text := pgqueue._exchange_type(name);
-begin
-  if present is null then
-    insert into pgqueue.own_exchange as e (name, type, durable, auto_delete, arguments)
-    values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
-    on conflict do nothing;
-    present := pgqueue._exchange_type(name);
-  end if;
-  if present <> type and pg_has_role('pgqueue_worker', 'member') then
-    -- Nobody keeps workers from starting by declaring their exchanges ahead.
-    update pgqueue.own_exchange e set type = _declare_exchange.type where e.name = _declare_exchange.name and e.is_workers is not true
-    returning e.type into present;
-    present := coalesce(present, pgqueue._exchange_type(name));
-  end if;
-  if present <> type then
-    raise exception 'exchange "%" exists as % and not as %', name, present, type
-      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
-  end if;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('declare exchange'::text, _declare_exchange.name, jsonb_build_object('type', _declare_exchange.type, 'durable', _declare_exchange.durable, 'auto_delete', _declare_exchange.auto_delete, 'arguments', _declare_exchange.arguments));
+END;
 
 COMMENT ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) IS 'Makes an exchange; PQ004 when it exists with another type';
 
 CREATE FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('declare queue'::text, _declare_queue.queue, jsonb_build_object('durable', _declare_queue.durable, 'exclusive', _declare_queue.exclusive, 'auto_delete', _declare_queue.auto_delete, 'arguments', _declare_queue.arguments));
+END;
+
+COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes. They hold for the caller''s messages; if it is a worker or an administrator, for all';
+
+CREATE TABLE pgqueue.queue (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    declared_by oid NOT NULL,
+    durable boolean DEFAULT true NOT NULL,
+    exclusive boolean DEFAULT false NOT NULL,
+    auto_delete boolean DEFAULT false NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    expires_after interval,
+    message_ttl interval,
+    max_deliveries integer,
+    dead_letter_exchange text,
+    dead_letter_routing_key text,
+    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
+    CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
+    CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
+    CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
+);
+
+COMMENT ON TABLE pgqueue.queue IS 'AMQP queues as they were declared; of those with the same name and declarer the last counts';
+
+COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Whose messages it holds for. 0: for all, since a worker or an administrator has declared it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+
+CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  given jsonb := coalesce(arguments, '{}');
-  limit_ numeric := given ->> 'x-delivery-limit';
-  is_so boolean := pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given);
-  wanted record;
 begin
-  if is_so then
-    return;
-  end if;
-  select pgqueue._interval_argument(given, 'x-expires') as expires_after, pgqueue._interval_argument(given, 'x-message-ttl') as message_ttl,
-         -- RabbitMQ counts how often a message came back. A limit below 0 is none.
-         case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end as max_deliveries,
-         given ->> 'x-dead-letter-exchange' as dead_letter_exchange, given ->> 'x-dead-letter-routing-key' as dead_letter_routing_key
-  into wanted;
-  if is_so is null then
-    insert into pgqueue.own_queue (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
-                                   dead_letter_exchange, dead_letter_routing_key)
-    values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, given, wanted.expires_after,
-            wanted.message_ttl, wanted.max_deliveries, wanted.dead_letter_exchange, wanted.dead_letter_routing_key)
-    on conflict do nothing;
-    if found or pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given) then
-      return;
-    end if;
-  end if;
-  update pgqueue.own_queue q
-  set durable = _declare_queue.durable, exclusive = _declare_queue.exclusive, auto_delete = _declare_queue.auto_delete, arguments = given,
-      expires_after = wanted.expires_after, message_ttl = wanted.message_ttl, max_deliveries = wanted.max_deliveries,
-      dead_letter_exchange = wanted.dead_letter_exchange, dead_letter_routing_key = wanted.dead_letter_routing_key, used_at = clock_timestamp()
-  where q.name = _declare_queue.queue;
-  if not found then
-    perform pgqueue._refuse_change('queue', queue);
-  end if;
+  return query
+  select * from pgqueue.queue d
+  where d.name = _declared.queue and d.declared_by in (0, _declared.role)
+  order by d.declared_by <> 0, d.id desc
+  limit 1;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes: whoever declared it, workers and administrators may';
+COMMENT ON FUNCTION pgqueue._declared(queue text, role oid) IS 'The declaration of a queue that counts for the messages of a role: that of workers and administrators, or else its own. No row: there is none';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1837,16 +1910,11 @@ $$;
 COMMENT ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) IS 'A job that cannot run here now stays queued, and says why. It is tried again after delay, then after twice that, and so on, up to longest';
 
 CREATE FUNCTION pgqueue._delete_exchange(name text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  delete from pgqueue.own_exchange e where e.name = _delete_exchange.name;
-  if not found and pgqueue._exchange_exists(name) then
-    perform pgqueue._refuse_change('exchange', name);
-  end if;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name)
+   VALUES ('delete exchange'::text, _delete_exchange.name);
+END;
 
 COMMENT ON FUNCTION pgqueue._delete_exchange(name text) IS 'Deletes an exchange and its bindings';
 
@@ -1861,14 +1929,18 @@ begin
      or if_empty and exists (select from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task') then
     return 0;
   end if;
-  delete from pgqueue.queue q where q.name = _delete_queue.queue;
+  delete from pgqueue.binding b
+  where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue q
+  where q.id = any (array(select d.id from pgqueue.queue d where d.name = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _delete_queue.queue for update skip locked);
   delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task';
   get diagnostics deleted = row_count;
   return deleted;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) IS 'Deletes a queue, its bindings and its tasks. SQL jobs stay: cancel those';
+COMMENT ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) IS 'Deletes a queue, its bindings and its tasks, whosever they are: for workers. SQL jobs stay: cancel those';
 
 CREATE TABLE pgqueue.task_group (
     id text NOT NULL,
@@ -2037,6 +2109,25 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) IS 'The gate''s half of detach';
 
+CREATE FUNCTION pgqueue._dispatch() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  target record;
+begin
+  perform pgqueue._require_part(new.submitter);
+  new.reached := 0;
+  for target in select * from pgqueue._route(new.exchange, new.routing_key, new.submitter) loop
+    perform pgqueue._put_task(new.submitter, target.queue, new.payload, new.priority, new.due_at, least(new.expires_at, clock_timestamp() + target.message_ttl));
+    new.reached := new.reached + 1;
+  end loop;
+  return new;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._dispatch() IS 'Routes what a role has inserted into pgqueue.dispatch';
+
 CREATE FUNCTION pgqueue._do_upkeep(part text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2054,7 +2145,7 @@ begin
     when 'proofs' then
       delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     when 'roles' then
-      delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+      perform pgqueue._forget_dropped_roles();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -2124,6 +2215,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) IS 'pg_background_drain: one deadline for all. The id of a handle is its pid';
 
+CREATE FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  dropped int;
+begin
+  delete from pgqueue.binding b
+  where b.id = any (array(
+    select d.id from pgqueue.binding d
+    where d.exchange = unwanted_exchange and d.queue = unwanted_queue and d.routing_key = unwanted_key and (d.declared_by = holder or holder = 0)
+    for update skip locked));
+  get diagnostics dropped = row_count;
+  if dropped = 0 and exists (select from pgqueue.binding b
+                             where b.exchange = unwanted_exchange and b.queue = unwanted_queue and b.routing_key = unwanted_key and b.declared_by = 0) then
+    perform pgqueue._refuse_change('queue', unwanted_queue);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) IS 'Undoes pgqueue._note_binding';
+
 CREATE FUNCTION pgqueue._drop_compat(schema text, behavior text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2145,6 +2258,7 @@ begin
     execute format('revoke usage on schema %I from pgbackground_role', schema);
   end if;
   if not exists (select from pgqueue.compat) then
+    perform pgqueue._admit('pgbackground_role', false);
     perform pgqueue._set_background_defaults(false);
     begin
       drop role pgbackground_role;
@@ -2156,6 +2270,27 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._drop_compat(schema text, behavior text) IS 'Drops what pgqueue.install_compat has made in a schema; restrict or cascade';
+
+CREATE FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  dropped int;
+begin
+  -- Whatever is deleted here: what somebody else is about to change is left to them, and not waited for.
+  delete from pgqueue.exchange e
+  where e.id = any (array(select d.id from pgqueue.exchange d where d.name = unwanted and (d.declared_by = holder or holder = 0) for update skip locked));
+  get diagnostics dropped = row_count;
+  if dropped = 0 and exists (select from pgqueue.exchange e where e.name = unwanted and e.declared_by = 0) then
+    perform pgqueue._refuse_change('exchange', unwanted);
+  end if;
+  delete from pgqueue.binding b
+  where b.id = any (array(select d.id from pgqueue.binding d where d.exchange = unwanted and (d.declared_by = holder or holder = 0) for update skip locked));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) IS 'Deletes an exchange and its bindings. Workers and administrators: those of all roles';
 
 CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2497,10 +2632,11 @@ begin
     select m.member from pg_auth_members m join membership on m.roleid = membership.oid
   )
   select exists (select from membership m join pg_roles r on r.oid = m.oid where r.oid = _enroll_member.role and not r.rolsuper) into may;
-  if may then
+  -- That role is the whole cluster's: here its members are nobody unless pg_background's names were made here.
+  if may and exists (select from pgqueue.compat) then
     insert into pgqueue.role_key (role) values (_enroll_member.role) on conflict do nothing;
   end if;
-  return may;
+  return may and exists (select from pgqueue.compat);
 end
 $$;
 
@@ -2553,18 +2689,21 @@ $$;
 COMMENT ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) IS 'pg_background_error_info';
 
 CREATE TABLE pgqueue.exchange (
+    id bigint NOT NULL,
     name text NOT NULL,
+    declared_by oid NOT NULL,
     type text NOT NULL,
     durable boolean NOT NULL,
     auto_delete boolean NOT NULL,
     arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
-    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
     CONSTRAINT exchange_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
     CONSTRAINT exchange_name_is_at_most_255_bytes CHECK ((octet_length(name) <= 255)),
     CONSTRAINT exchange_type_is_known CHECK ((type = ANY (ARRAY['direct'::text, 'topic'::text, 'fanout'::text])))
 );
 
-COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges, shared by all processes';
+COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges as they were declared, shared by all processes; of those with the same name and declarer the last counts';
+
+COMMENT ON COLUMN pgqueue.exchange.declared_by IS 'Whose messages it routes. 0: all';
 
 CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2575,16 +2714,6 @@ CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._exchange_exists(name text) IS 'Whether an exchange was declared';
-
-CREATE FUNCTION pgqueue._exchange_type(name text) RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER
-    BEGIN ATOMIC
- SELECT e.type
-    FROM pgqueue.exchange e
-   WHERE (e.name = _exchange_type.name);
-END;
-
-COMMENT ON FUNCTION pgqueue._exchange_type(name text) IS 'The type of an exchange; NULL: there is none';
 
 CREATE FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2688,20 +2817,22 @@ CREATE FUNCTION pgqueue._expire_queues() RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  name text;
+  unused record;
 begin
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(
-    select u.name from pgqueue.queue u
+  where q.id = any (array(
+    select u.id from pgqueue.queue u
     where u.expires_after is not null and u.used_at < clock_timestamp() - u.expires_after / 2
       and exists (select from pgqueue.worker w where u.name = any (w.queues))
     for update of u skip locked));
-  for name in
-    select q.name from pgqueue.queue q
+  for unused in
+    select q.declared_by, q.name from pgqueue.queue q
     where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
+      -- Not one that has been declared otherwise since.
+      and not exists (select from pgqueue.queue n where n.name = q.name and n.declared_by = q.declared_by and n.id > q.id)
     for update skip locked
   loop
-    perform pgqueue._delete_queue(name, true, false);
+    perform pgqueue._give_up_queue(unused.declared_by, unused.name);
   end loop;
 end
 $$;
@@ -2868,7 +2999,7 @@ CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';
@@ -3057,12 +3188,12 @@ begin
     set completed = t.completed + excluded.completed, failed = t.failed + excluded.failed, canceled = t.canceled + excluded.canceled,
         expired = t.expired + excluded.expired, timed_jobs = t.timed_jobs + excluded.timed_jobs, total_ms = t.total_ms + excluded.total_ms
   ), by_session as (
-    insert into pgqueue.stat_session as s (session_id, completed, failed, canceled, expired, timed_jobs, total_ms)
-    select session_id, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
+    insert into pgqueue.stat_session as s (session_id, submitter, completed, failed, canceled, expired, timed_jobs, total_ms)
+    select session_id, submitter, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
            count(*) filter (where state = 'canceled'), count(*) filter (where state = 'expired'), count(started_at),
            coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)
-    from ended where session_id is not null group by session_id
-    on conflict (session_id) do update
+    from ended where session_id is not null group by session_id, submitter
+    on conflict (session_id, submitter) do update
     set completed = s.completed + excluded.completed, failed = s.failed + excluded.failed, canceled = s.canceled + excluded.canceled,
         expired = s.expired + excluded.expired, timed_jobs = s.timed_jobs + excluded.timed_jobs, total_ms = s.total_ms + excluded.total_ms,
         folded_at = clock_timestamp()
@@ -3075,6 +3206,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._fold_stats() IS 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+
+CREATE FUNCTION pgqueue._forget_dropped_roles() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.queue d where d.declared_by <> 0 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.exchange e where e.declared_by <> 0 and not exists (select from pg_roles r where r.oid = e.declared_by);
+  delete from pgqueue.binding b where b.declared_by <> 0 and not exists (select from pg_roles r where r.oid = b.declared_by);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._forget_dropped_roles() IS 'Deletes the secrets and the declarations of roles that do not exist any more';
 
 CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -3205,7 +3350,7 @@ begin
     perform pgqueue._await_end(role, handle.id, (args ->> 'wait_ms')::int);
   end if;
   if op = 'status' then
-    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000', true) l;
     return;
   elsif op = 'cookie' then
     return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
@@ -3269,6 +3414,27 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) IS 'Fails a job for good whose session has ended too often';
+
+CREATE FUNCTION pgqueue._give_up_queue(holder oid, queue text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if holder = 0 then
+    perform pgqueue._delete_queue(queue, true, false);
+  elsif not exists (select from pgqueue.worker w where _give_up_queue.queue = any (w.queues)) then
+    delete from pgqueue.binding b
+    where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    delete from pgqueue.queue q
+    where q.id = any (array(select d.id from pgqueue.queue d where d.name = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
+      delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed';
+    end if;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._give_up_queue(holder oid, queue text) IS 'Deletes a queue that nobody consumes any more (x-expires, auto-delete): if an ordinary role has declared it, that declaration and the tasks of that role';
 
 CREATE FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -3491,11 +3657,7 @@ begin
     and (m.settings is null or jsonb_typeof(m.settings) = 'object' and octet_length(m.settings::text) <= 1000000
                                and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
     and (m.label is null or octet_length(m.label) <= 10000)
-    -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
-    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'))
-    -- Monitors believe whatever is in these.
-    and (m.queue not like 'celeryev.%' or m.kind = 'job' or pg_has_role(m.submitter, 'pgqueue_worker', 'member')
-         or pg_has_role(m.submitter, 'pgqueue_admin', 'member') or pgqueue._is_own_event(m.payload));
+    and pgqueue._may_enter(m.submitter, m.queue, m.payload);
 end
 $_$;
 
@@ -3506,7 +3668,7 @@ CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS bo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  place record := pgqueue._locate(role, handle, '55000');
+  place record := pgqueue._locate(role, handle, '55000', true);
   runs boolean;
   is_ending boolean;
 begin
@@ -3540,31 +3702,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) IS 'Whether a job is canceled for which pgqueue._cancel has committed a request 10 ms ago or longer: true, it will not commit; false, it has ended otherwise; NULL, not known yet';
 
-CREATE FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  present pgqueue.queue;
-begin
-  select * into present from pgqueue.queue q where q.name = _is_declared_so.queue;
-  if not found then
-    return null;
-  elsif (present.durable, present.exclusive, present.auto_delete, present.arguments)
-        is distinct from (_is_declared_so.durable, _is_declared_so.exclusive, _is_declared_so.auto_delete, _is_declared_so.arguments) then
-    return false;
-  end if;
-  -- Every publisher declares its queues: a declaration that changes nothing writes nothing, and waits for nobody.
-  if present.expires_after is not null then
-    update pgqueue.queue q set used_at = clock_timestamp()
-    where q.name = (select u.name from pgqueue.queue u where u.name = _is_declared_so.queue for update skip locked);
-  end if;
-  return true;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
-
 CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3585,6 +3722,14 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
 $$;
 
 COMMENT ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) IS 'Whether the runner of a role is the one that pgqueue._make_runner made';
+
+CREATE FUNCTION pgqueue._is_operator(role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE((pg_has_role(role, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(role, 'pgqueue_admin'::name, 'member'::text) OR (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid)), false) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._is_operator(role oid) IS 'Whether a role is a worker, an administrator or the owner: what it declares holds for all messages';
 
 CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3771,36 +3916,17 @@ END;
 
 COMMENT ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) IS 'What was captured in this session by whoever says so; if it was another session, what is captured now';
 
-CREATE TABLE pgqueue.queue (
+CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
     paused boolean DEFAULT false NOT NULL,
-    durable boolean DEFAULT true NOT NULL,
-    exclusive boolean DEFAULT false NOT NULL,
-    auto_delete boolean DEFAULT false NOT NULL,
-    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
-    expires_after interval,
-    message_ttl interval,
-    max_deliveries integer,
-    dead_letter_exchange text,
-    dead_letter_routing_key text,
     durability text,
-    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
-    CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
-    CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
     CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
-    CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
-    CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
 );
 
-COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
+COMMENT ON TABLE pgqueue.queue_switch IS 'What administrators have switched for a queue; a queue that merely has messages needs no row';
 
-COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
-
-COMMENT ON COLUMN pgqueue.queue.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
-
-COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
+COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 
 CREATE TABLE pgqueue.worker (
     id integer NOT NULL,
@@ -3821,8 +3947,10 @@ CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp'
     BEGIN ATOMIC
  SELECT ((queue = ANY (ARRAY['default'::text, 'celery'::text])) OR (EXISTS ( SELECT
-            FROM pgqueue.queue q
+            FROM pgqueue.queue_switch q
            WHERE (q.name = _knows_queue.queue))) OR (EXISTS ( SELECT
+            FROM pgqueue.queue d
+           WHERE (d.name = _knows_queue.queue))) OR (EXISTS ( SELECT
             FROM pgqueue.worker w
            WHERE (_knows_queue.queue = ANY (w.queues)))) OR (EXISTS ( SELECT
             FROM pgqueue.message m
@@ -3928,6 +4056,29 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) IS 'The gate''s half of pg_background_launch and submit';
 
+CREATE FUNCTION pgqueue._limit(name text, fallback integer) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  given text;
+begin
+  -- Not what is set for a role: that it could set itself.
+  select nullif(substr(entry, strpos(entry, '=') + 1), '') into given
+  from pg_db_role_setting s, unnest(s.setconfig) entry
+  where s.setrole = 0 and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+    and split_part(entry, '=', 1) = 'pgqueue.' || _limit.name
+  order by s.setdatabase = 0
+  limit 1;
+  return greatest(0, coalesce(given::int, fallback));
+exception when data_exception then
+  raise warning 'pgqueue.% is not a number: "%"', name, given;
+  return fallback;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._limit(name text, fallback integer) IS 'A limit that holds for each role, as it is set for this database or for all';
+
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3965,7 +4116,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) IS 'pg_background_list: the jobs that this session tracks and the role may see. A job that was read is tracked no more, so none is consumed';
 
-CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
+CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean DEFAULT false, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3991,11 +4142,11 @@ begin
     kept := ended.kept;
     state := ended.state;
   end if;
-  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie);
+  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie, by_administrators);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
 
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE
@@ -4078,6 +4229,8 @@ begin
   if not exists (select from pg_auth_members m where m.roleid = 'pgqueue_user'::regrole and m.member = 'pgbackground_role'::regrole) then
     grant pgqueue_user to pgbackground_role;
   end if;
+  -- In this database, before its members are enrolled by what they call first.
+  perform pgqueue._admit('pgbackground_role', true);
 end
 $$;
 
@@ -4300,15 +4453,22 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) IS 'A setting that is a number, brought into a range; the fallback when it is none';
 
-CREATE FUNCTION pgqueue._max_deliveries(queue text) RETURNS integer
+CREATE FUNCTION pgqueue._max_deliveries(queue text, submitter oid) RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER
     BEGIN ATOMIC
- SELECT COALESCE(( SELECT q.max_deliveries
-            FROM pgqueue.queue q
-           WHERE (q.name = _max_deliveries.queue)), pgqueue._worker_number('max_deliveries'::text, 20, 1, 32767)) AS "coalesce";
+ SELECT COALESCE(( SELECT d.max_deliveries
+            FROM pgqueue._declared(_max_deliveries.queue, _max_deliveries.submitter) d(id, name, declared_by, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key, used_at)), pgqueue._worker_number('max_deliveries'::text, 20, 1, 32767)) AS "coalesce";
 END;
 
-COMMENT ON FUNCTION pgqueue._max_deliveries(queue text) IS 'How often a task of a queue may be handed out';
+COMMENT ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) IS 'How often a task of a role may be handed out in a queue';
+
+CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((("right"(queue, 7) <> '.pidbox'::text) AND ("left"(queue, 9) <> 'celeryev.'::text)) OR COALESCE((pg_has_role(submitter, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(submitter, 'pgqueue_admin'::name, 'member'::text)), false) OR (("right"(queue, 7) <> '.pidbox'::text) AND ((payload IS NULL) OR pgqueue._is_own_event(payload))));
+END;
+
+COMMENT ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) IS 'The door of the queues: whether a message of this role may be in that queue. Whatever puts a message into a queue asks it, for the message''s submitter and not for who moves it';
 
 CREATE FUNCTION pgqueue._member_settings() RETURNS jsonb
     LANGUAGE plpgsql
@@ -4324,17 +4484,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._member_settings() IS 'pgqueue._settings for the first launch of a member of pgbackground_role as well';
 
-CREATE FUNCTION pgqueue._message_ttl(queue text) RETURNS interval
+CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interval
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   -- Not a function in SQL: that would be planned at each call, and this is asked for each message.
-  return (select q.message_ttl from pgqueue.queue q where q.name = queue);
+  return (select d.message_ttl from pgqueue.queue d
+          where d.name = queue and d.declared_by in (0, quote_ident(submitter)::regrole::oid)
+          order by d.declared_by <> 0, d.id desc
+          limit 1);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._message_ttl(queue text) IS 'The x-message-ttl of a queue; NULL: it has none';
+COMMENT ON FUNCTION pgqueue._message_ttl(queue text, submitter name) IS 'The x-message-ttl of a queue for the messages of a role; NULL: it has none';
 
 CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
     LANGUAGE sql
@@ -4442,6 +4605,96 @@ CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._nobody_sleeps(queue text) IS 'As pgqueue._wake asks it, within a statement. False: call that';
+
+CREATE FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if exists (select from pgqueue.binding b
+             where b.exchange = wanted_exchange and b.declared_by in (0, holder) and b.queue = wanted_queue and b.routing_key = wanted_key) then
+    return;
+  elsif holder <> 0 and (wanted_exchange = 'celeryev' or right(wanted_exchange, 7) = '.pidbox') then
+    raise exception 'permission denied for exchange "%"', wanted_exchange
+      using errcode = '42501', hint = 'Celery''s events and control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
+  elsif not exists (select from pgqueue._declared(wanted_queue, holder)) then
+    raise exception 'queue "%" does not exist', wanted_queue using errcode = '23503', hint = 'Declare it first.';
+  elsif not exists (select from pgqueue.exchange e where e.name = wanted_exchange and e.declared_by in (0, holder)) then
+    raise exception 'exchange "%" does not exist', wanted_exchange using errcode = '23503', hint = 'Declare it first.';
+  end if;
+  if holder <> 0 then
+    perform pgqueue._require_room(holder, 'bindings', (select count(*) from pgqueue.binding b where b.declared_by = holder));
+  end if;
+  insert into pgqueue.binding (exchange, declared_by, routing_key, queue) values (wanted_exchange, holder, wanted_key, wanted_queue);
+  if holder = 0 then
+    -- Workers remember where nobody listens: events cost nothing then.
+    perform pgqueue._notify_at_commit('pgqueue.bindings');
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) IS 'Feeds a queue from an exchange';
+
+CREATE FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  present text := (select e.type from pgqueue.exchange e where e.name = wanted_name and e.declared_by in (0, holder) order by e.declared_by <> 0, e.id desc limit 1);
+begin
+  if present <> wanted ->> 'type' then
+    raise exception 'exchange "%" exists as % and not as %', wanted_name, present, wanted ->> 'type'
+      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
+  elsif present is null then
+    if holder <> 0 then
+      perform pgqueue._require_room(holder, 'exchanges', (select count(*) from pgqueue.exchange e where e.declared_by = holder));
+    end if;
+    insert into pgqueue.exchange (name, declared_by, type, durable, auto_delete, arguments)
+    values (wanted_name, holder, wanted ->> 'type', (wanted ->> 'durable')::boolean, (wanted ->> 'auto_delete')::boolean, coalesce(nullif(wanted -> 'arguments', 'null'), '{}'));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) IS 'Makes an exchange; PQ004 when it exists with another type';
+
+CREATE FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  given jsonb := coalesce(nullif(wanted -> 'arguments', 'null'), '{}');
+  limit_ numeric := given ->> 'x-delivery-limit';
+  present pgqueue.queue;
+  noted bigint;
+begin
+  select * into present from pgqueue._declared(wanted_name, holder);
+  if (present.durable, present.exclusive, present.auto_delete, present.arguments)
+     is not distinct from ((wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given) then
+    -- Every publisher declares its queues: a declaration that changes nothing writes nothing. But declaring a queue is using it.
+    if present.expires_after is not null then
+      update pgqueue.queue d set used_at = clock_timestamp()
+      where d.id = (select u.id from pgqueue.queue u where u.id = present.id for update skip locked);
+    end if;
+    return;
+  elsif present.declared_by = 0 and holder <> 0 then
+    perform pgqueue._refuse_change('queue', wanted_name);
+  elsif present.id is null and holder <> 0 then
+    perform pgqueue._require_room(holder, 'queues', (select count(*) from pgqueue.queue d where d.declared_by = holder));
+  end if;
+  insert into pgqueue.queue (name, declared_by, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
+                                      dead_letter_exchange, dead_letter_routing_key)
+  values (wanted_name, holder, (wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given,
+          pgqueue._interval_argument(given, 'x-expires'), pgqueue._interval_argument(given, 'x-message-ttl'),
+          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+          case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end,
+          given ->> 'x-dead-letter-exchange', given ->> 'x-dead-letter-routing-key')
+  returning id into noted;
+  delete from pgqueue.queue d
+  where d.id = any (array(select o.id from pgqueue.queue o where o.name = wanted_name and o.declared_by = holder and o.id < noted for update skip locked));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) IS 'Makes a queue, or changes its attributes';
 
 CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4776,7 +5029,7 @@ begin
   if pgqueue._goes_straight(exchange, routing_key, eta) then
     insert into pgqueue.outbox (queue, kind, priority, expires_at, payload)
     values (routing_key, 'task', least(greatest(coalesce(priority, 0), 0), 9),
-            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key)), message)
+            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key, current_user)), message)
     returning pgqueue._nobody_sleeps(routing_key) into nobody_sleeps;
     if not nobody_sleeps then
       perform pgqueue._wake(routing_key);
@@ -4794,14 +5047,11 @@ CREATE FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, mess
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  target record;
-  reached int := 0;
-  due_at timestamptz := case when eta > clock_timestamp() then eta end;
+  reached int;
 begin
-  for target in select * from pgqueue._route(exchange, routing_key) loop
-    perform pgqueue._put_task(target.queue, message, priority, due_at, least(expires, clock_timestamp() + target.message_ttl));
-    reached := reached + 1;
-  end loop;
+  insert into pgqueue.dispatch as d (exchange, routing_key, payload, priority, due_at, expires_at)
+  values (_publish_otherwise.exchange, _publish_otherwise.routing_key, message, _publish_otherwise.priority, case when eta > clock_timestamp() then eta end, expires)
+  returning d.reached into reached;
   return reached;
 end
 $$;
@@ -4879,17 +5129,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) IS 'Inserts a job. submitter NULL: as the role that runs, which the table sees by itself';
 
-CREATE FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
+CREATE FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
+  if not pgqueue._may_enter(submitter, queue, null) then
     raise exception 'permission denied to control workers'
-      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
+      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', pg_get_userbyid(submitter));
   end if;
-  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
-  values (_put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+  insert into pgqueue.inbox (submitter, queue, kind, state, priority, due_at, expires_at, payload)
+  values (_put_task.submitter, _put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
           least(greatest(coalesce(_put_task.priority, 0), 0), 9), _put_task.due_at, _put_task.expires, message);
   if due_at is null then
     perform pgqueue._wake(queue);
@@ -4899,7 +5149,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) IS 'Puts a kombu message into a queue, in the caller''s transaction';
+COMMENT ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) IS 'Puts a kombu message of a role into a queue, in the caller''s transaction';
 
 CREATE FUNCTION pgqueue._python_repr(value jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -4961,22 +5211,31 @@ COMMENT ON FUNCTION pgqueue._python_string_repr(value text) IS 'A string as Pyth
 CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
+ SELECT ((EXISTS ( SELECT
             FROM pgqueue.queue q
-           WHERE (q.name = _queue_exists.queue))) AS "exists";
+           WHERE (q.name = _queue_exists.queue))) OR (EXISTS ( SELECT
+            FROM pgqueue.queue_switch q
+           WHERE (q.name = _queue_exists.queue))));
 END;
 
 COMMENT ON FUNCTION pgqueue._queue_exists(queue text) IS 'Whether a queue was declared';
 
+CREATE VIEW pgqueue.own_task WITH (security_barrier='true') AS
+ SELECT queue
+   FROM pgqueue.message m
+  WHERE ((kind = 'task'::pgqueue.message_kind) AND (state = 'ready'::pgqueue.message_state) AND (pg_has_role(submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)))));
+
+COMMENT ON VIEW pgqueue.own_task IS 'The queues of the ready tasks of the role that runs and of roles it is a member of; of all if it is a worker or an administrator';
+
 CREATE FUNCTION pgqueue._queue_size(queue text) RETURNS integer
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT (count(*))::integer AS count
-    FROM pgqueue.message m
-   WHERE ((m.queue = _queue_size.queue) AND (m.kind = 'task'::pgqueue.message_kind) AND (m.state = 'ready'::pgqueue.message_state));
+    FROM pgqueue.own_task t
+   WHERE (t.queue = _queue_size.queue);
 END;
 
-COMMENT ON FUNCTION pgqueue._queue_size(queue text) IS 'How many tasks of a queue are ready';
+COMMENT ON FUNCTION pgqueue._queue_size(queue text) IS 'How many tasks of a queue are ready, of those that the caller has sent; for workers and administrators, of all';
 
 CREATE FUNCTION pgqueue._raise(error jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -5201,7 +5460,7 @@ begin
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
         'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
-    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
+    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else
       update pgqueue.message r
@@ -5259,7 +5518,7 @@ CREATE FUNCTION pgqueue._refuse_change(what text, name text) RETURNS void
     AS $$
 begin
   raise exception 'permission denied for % "%"', what, name
-    using errcode = '42501', hint = 'Whoever declared it, workers and administrators may change it.';
+    using errcode = '42501', hint = 'Workers and administrators have declared it, and may change it.';
 end
 $$;
 
@@ -5271,7 +5530,7 @@ CREATE FUNCTION pgqueue._refuse_message(m pgqueue.message) RETURNS boolean
     AS $$
 begin
   -- What is the caller's fault is said as the functions say it. What is left then is the fault of whoever writes the outbox directly.
-  if m.queue like '%.pidbox' then
+  if not pgqueue._may_enter(m.submitter, m.queue, null) then
     raise exception 'permission denied for queue "%"', m.queue
       using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
   elsif m.queue like 'celeryev.%' and not pgqueue._is_own_event(m.payload) then
@@ -5326,6 +5585,18 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
 
+CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception 'role "%" is not enrolled in pgqueue', pg_get_userbyid(role)
+    using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(pg_get_userbyid(role)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_stranger(role oid) IS 'Raises 42501';
+
 CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5371,7 +5642,7 @@ begin
   select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token
-    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue);
+    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue, m.submitter);
   with back as (
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
@@ -5543,13 +5814,25 @@ CREATE FUNCTION pgqueue._require_enrolled() RETURNS void
     AS $$
 begin
   if not exists (select from pgqueue.own_key) then
-    raise exception 'role "%" is not enrolled in pgqueue', current_user
-      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+    perform pgqueue._refuse_stranger(quote_ident(current_user)::regrole);
   end if;
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._require_enrolled() IS 'Raises 42501 unless the role that runs is enrolled';
+
+CREATE FUNCTION pgqueue._require_part(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not pgqueue._is_operator(role) and not exists (select from pgqueue.role_key k where k.role = _require_part.role) then
+    perform pgqueue._refuse_stranger(role);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_part(role oid) IS 'Raises 42501 unless a role is enrolled in this database, or is a worker or an administrator';
 
 CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -5567,6 +5850,24 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) IS 'Refuses to wait for a result that will not come';
+
+CREATE FUNCTION pgqueue._require_room(role oid, what text, present bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  setting text := 'max_' || what;
+  allowed int := pgqueue._limit(setting, 1000);
+begin
+  if present >= allowed then
+    raise exception 'role "%" has % % and may have no more', pg_get_userbyid(role), present, what
+      using errcode = '53400',
+            hint = format('Delete some, or let the owner of the database raise the limit: alter database %I set pgqueue.%s = %s.', current_database(), setting, greatest(2 * allowed, 1));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_room(role oid, what text, present bigint) IS 'Raises 53400 when a role has as many queues, exchanges or bindings as one role may have';
 
 CREATE FUNCTION pgqueue._reset_session() RETURNS void
     LANGUAGE plpgsql
@@ -5748,28 +6049,33 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._retry_deferred(role oid) IS 'What the jobs of a role that could not run have waited for has come: they are ready at once. Returns how many they are';
 
-CREATE FUNCTION pgqueue._route(exchange text, routing_key text) RETURNS TABLE(queue text, message_ttl interval)
+CREATE FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) RETURNS TABLE(queue text, message_ttl interval)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
+declare
+  type text;
 begin
   if coalesce(exchange, '') = '' then
-    return query select _route.routing_key, (select q.message_ttl from pgqueue.queue q where q.name = _route.routing_key);
-  else
-    return query
-    select distinct b.queue, q.message_ttl
-    from pgqueue.exchange e
-    join pgqueue.binding b on b.exchange = e.name
-    join pgqueue.queue q on q.name = b.queue
-    where e.name = _route.exchange
-      and (e.type = 'fanout' or e.type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
-           or e.type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern);
+    return query select _route.routing_key, (select d.message_ttl from pgqueue._declared(_route.routing_key, submitter) d);
+    return;
   end if;
+  select e.type into type from pgqueue.exchange e where e.name = _route.exchange and e.declared_by in (0, submitter) order by e.declared_by <> 0, e.id desc limit 1;
+  return query
+  select b.queue, d.message_ttl
+  from (
+    select distinct b.queue
+    from pgqueue.binding b
+    where b.exchange = _route.exchange and b.declared_by in (0, submitter)
+      and (type = 'fanout' or type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
+           or type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern)
+  ) b
+  cross join lateral pgqueue._declared(b.queue, submitter) d;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._route(exchange text, routing_key text) IS 'The queues that a message reaches (AMQP 0-9-1, 3.1.3)';
+COMMENT ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) IS 'The queues that a message of a role reaches (AMQP 0-9-1, 3.1.3)';
 
 CREATE FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -6083,7 +6389,7 @@ begin
     end if;
     raise notice 'no message and no worker knows queue "%" yet', queue using hint = 'It is paused for those that come. If the name was a slip, resume it.';
   end if;
-  insert into pgqueue.queue as q (name, paused, declared_by) values (_set_paused.queue, _set_paused.paused, null)
+  insert into pgqueue.queue_switch as q (name, paused) values (_set_paused.queue, _set_paused.paused)
   on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
   changed := found;
   if not paused then
@@ -6151,7 +6457,8 @@ begin
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(select u.name from pgqueue.queue u where u.name = any (_set_worker_queues.queues) for update skip locked));
+  where q.id = any (array(select u.id from pgqueue.queue u
+                          where u.name = any (_set_worker_queues.queues) and u.expires_after is not null for update skip locked));
   perform pgqueue._auto_delete(dropped);
 end
 $$;
@@ -6892,17 +7199,11 @@ $$;
 COMMENT ON FUNCTION pgqueue._try_upkeep(part text) IS 'Does one part of the upkeep; its failure undoes nothing else and is noted';
 
 CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  delete from pgqueue.own_binding b
-  where b.queue = _unbind.queue and b.exchange = _unbind.exchange and b.routing_key = coalesce(_unbind.routing_key, '');
-  if not found and exists (select from pgqueue._bindings(exchange) b where b.queue = _unbind.queue and b.routing_key = coalesce(_unbind.routing_key, '')) then
-    perform pgqueue._refuse_change('queue', queue);
-  end if;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('unbind'::text, _unbind.queue, jsonb_build_object('exchange', _unbind.exchange, 'routing_key', _unbind.routing_key));
+END;
 
 COMMENT ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) IS 'Undoes pgqueue._bind';
 
@@ -7342,17 +7643,10 @@ CREATE FUNCTION pgqueue.enroll(role regrole) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if role is null then
-    raise exception 'role cannot be NULL' using errcode = '22004';
-  elsif not exists (select from pg_roles r where r.oid = enroll.role) then
-    raise exception 'role % does not exist', role using errcode = '42704';
-  end if;
-  if (select r.rolsuper from pg_roles r where r.oid = enroll.role)
-     and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
-    raise exception 'only a superuser may enroll the superuser %', role using errcode = '42501';
-  end if;
+  perform pgqueue._check_enrollable(role);
   insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
   execute format('grant pgqueue_user to %s', role);
+  perform pgqueue._admit(role, true);
   begin
     perform pgqueue._make_runner(role);
   exception when insufficient_privilege then
@@ -7486,30 +7780,42 @@ declare
   target text;
   redriven bigint;
   total bigint := 0;
+  refused bigint := 0;
 begin
   for target, redriven in
     with letter as materialized (
-      select m.id, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') as origin
-      from pgqueue.message m
+      select m.id, o.origin, pgqueue._may_enter(m.submitter, o.origin, m.payload) as may_enter
+      from pgqueue.message m, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') o (origin)
       where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready'
-      for update skip locked
+      for update of m skip locked
     ), back as (
-      update pgqueue.message m
+      -- What a letter says of where it came from, its sender can have written: it goes where its sender may send to, and no further.
+      update pgqueue.inbox m
       set queue = l.origin, deliveries = 0, expires_at = null, launched_at = clock_timestamp(), payload = pgqueue._readdressed(m.payload, '', l.origin)
       from letter l
-      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255
+      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255 and l.may_enter
       returning m.queue
     )
     select b.queue, count(*) from back b group by b.queue
+    union all
+    select null, count(*) from letter l where not l.may_enter
   loop
-    perform pgqueue._wake(target);
-    total := total + redriven;
+    if target is null then
+      refused := redriven;
+    else
+      perform pgqueue._wake(target);
+      total := total + redriven;
+    end if;
   end loop;
+  if refused > 0 then
+    raise notice '% of the dead letters in queue "%" stay there', refused, queue
+      using detail = 'They name a queue that their sender may not send to.', hint = 'Look at them with pgqueue peek.';
+  end if;
   return total;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.redrive(queue text) IS 'Sends the dead letters that a queue has back to the queues that they come from. Returns how many';
+COMMENT ON FUNCTION pgqueue.redrive(queue text) IS 'Sends the dead letters that a queue has back to the queues that they come from, if their senders may send there. Returns how many';
 
 CREATE FUNCTION pgqueue.reset_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7644,7 +7950,7 @@ begin
   elsif durability is null or durability not in ('sync', 'async') then
     raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
   end if;
-  insert into pgqueue.queue as q (name, durability, declared_by) values (set_durability.queue, set_durability.durability, null)
+  insert into pgqueue.queue_switch as q (name, durability) values (set_durability.queue, set_durability.durability)
   on conflict (name) do update set durability = excluded.durability;
 end
 $$;
@@ -7711,9 +8017,11 @@ CREATE FUNCTION pgqueue.unenroll(role regrole) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  perform pgqueue._check_enrollable(role);
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
   perform pgqueue._drop_runner(role);
-  execute format('revoke pgqueue_user from %s', role);
+  -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
+  perform pgqueue._admit(role, false);
 end
 $$;
 
@@ -7744,6 +8052,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) IS 'Waits until a job has ended. False: the timeout came first';
 
+ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.binding_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE pgqueue.compat (
     schema_name text NOT NULL,
     version text NOT NULL,
@@ -7758,6 +8075,28 @@ COMMENT ON TABLE pgqueue.compat IS 'Where pgqueue.install_compat has made pg_bac
 COMMENT ON COLUMN pgqueue.compat.objects IS 'What was made there, to be dropped in this order';
 
 COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema';
+
+CREATE VIEW pgqueue.dispatch AS
+ SELECT NULL::oid AS submitter,
+    NULL::text AS exchange,
+    NULL::text AS routing_key,
+    NULL::json AS payload,
+    NULL::integer AS priority,
+    NULL::timestamp with time zone AS due_at,
+    NULL::timestamp with time zone AS expires_at,
+    NULL::integer AS reached
+  WHERE false;
+
+COMMENT ON VIEW pgqueue.dispatch IS 'Where roles insert what they publish by way of an exchange: pgqueue._dispatch routes it. reached: to how many queues';
+
+ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.exchange_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
@@ -7815,16 +8154,25 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
     worker,
     backend_pid,
     progress_pct,
-    progress_msg,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN progress_msg
+            ELSE NULL::text
+        END AS progress_msg,
     row_count AS rows,
     COALESCE(command_tags[cardinality(command_tags)], pgqueue._command_tag(sql, row_count)) AS command_tag,
     (error ->> 'sqlstate'::text) AS sqlstate,
-    (error ->> 'message'::text) AS error,
+        CASE
+            WHEN (pg_has_role(submitter, 'member'::text) OR ((state = 'queued'::pgqueue.job_state) AND (error ? 'deferrals'::text))) THEN (error ->> 'message'::text)
+            ELSE NULL::text
+        END AS error,
         CASE
             WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'detail'::text)
             ELSE NULL::text
         END AS error_detail,
-    (error ->> 'hint'::text) AS error_hint,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'hint'::text)
+            ELSE NULL::text
+        END AS error_hint,
         CASE
             WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'context'::text)
             ELSE NULL::text
@@ -7951,6 +8299,21 @@ ALTER TABLE pgqueue.notice ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE pgqueue.role_key (
+    role oid NOT NULL,
+    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    runner oid,
+    runner_xid xid
+);
+
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
+
+COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
+
 CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
  SELECT id,
     cookie,
@@ -7973,65 +8336,12 @@ CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
     payload,
     launched_at
    FROM pgqueue.inbox
-  WHERE (submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
-
-COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
-
-CREATE VIEW pgqueue.own_queue WITH (security_barrier='true') AS
- SELECT name,
-    durable,
-    exclusive,
-    auto_delete,
-    arguments,
-    expires_after,
-    message_ttl,
-    max_deliveries,
-    dead_letter_exchange,
-    dead_letter_routing_key,
-    used_at
-   FROM pgqueue.queue
-  WHERE ((declared_by IS NULL) OR pg_has_role(declared_by, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text));
-
-COMMENT ON VIEW pgqueue.own_queue IS 'Queues that the role that runs may change: its own, and all if it is a worker or an administrator';
-
-CREATE VIEW pgqueue.own_binding WITH (security_barrier='true') AS
- SELECT exchange,
-    routing_key,
-    queue
-   FROM pgqueue.binding b
-  WHERE (EXISTS ( SELECT
-           FROM pgqueue.own_queue q
-          WHERE (q.name = b.queue)))
+  WHERE ((submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) AND ((EXISTS ( SELECT
+           FROM pgqueue.role_key k
+          WHERE (k.role = inbox.submitter))) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text) OR pgqueue._refuse_stranger(submitter)))
   WITH LOCAL CHECK OPTION;
 
-COMMENT ON VIEW pgqueue.own_binding IS 'Bindings of queues that the role that runs may change';
-
-CREATE VIEW pgqueue.own_exchange WITH (security_barrier='true') AS
- SELECT name,
-    type,
-    durable,
-    auto_delete,
-    arguments,
-    pg_has_role(declared_by, 'pgqueue_worker'::name, 'member'::text) AS is_workers
-   FROM pgqueue.exchange
-  WHERE ((declared_by IS NULL) OR pg_has_role(declared_by, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text));
-
-COMMENT ON VIEW pgqueue.own_exchange IS 'Exchanges that the role that runs may change: its own, and all if it is a worker or an administrator';
-
-CREATE TABLE pgqueue.role_key (
-    role oid NOT NULL,
-    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    runner oid,
-    runner_xid xid
-);
-
-COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
-
-COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-
-COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
+COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 
 CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
  SELECT role,
@@ -8089,7 +8399,26 @@ CREATE VIEW pgqueue.own_statement WITH (security_barrier='true') AS
 
 COMMENT ON VIEW pgqueue.own_statement IS 'What row triggers have captured in this statement, if it still is so, and the cookie of their jobs, made of the half of the digest that is kept nowhere. For functions without a SET clause';
 
-CREATE VIEW pgqueue.queues AS
+ALTER TABLE pgqueue.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.queue_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW pgqueue.queues WITH (security_barrier='true') AS
+ WITH me AS MATERIALIZED (
+         SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)) AS sees_all
+        ), visible AS (
+         SELECT m.queue,
+            m.state,
+            m.launched_at
+           FROM pgqueue.message m
+          WHERE (( SELECT me.sees_all
+                   FROM me) OR pg_has_role(m.submitter, 'member'::text))
+        )
  SELECT n.queue,
     COALESCE(c.ready, (0)::bigint) AS ready,
     COALESCE(c.delayed, (0)::bigint) AS delayed,
@@ -8100,21 +8429,28 @@ CREATE VIEW pgqueue.queues AS
            FROM pgqueue.worker w
           WHERE (n.queue = ANY (w.queues))) AS consumers,
     COALESCE(q.durability, 'sync'::text) AS durability
-   FROM ((( SELECT queue.name AS queue
-           FROM pgqueue.queue
+   FROM ((( SELECT queue_switch.name AS queue
+           FROM pgqueue.queue_switch
+          WHERE ( SELECT me.sees_all
+                   FROM me)
         UNION
-         SELECT DISTINCT message.queue
-           FROM pgqueue.message) n
-     LEFT JOIN pgqueue.queue q ON ((q.name = n.queue)))
-     LEFT JOIN ( SELECT m.queue,
-            count(*) FILTER (WHERE (m.state = 'ready'::pgqueue.message_state)) AS ready,
-            count(*) FILTER (WHERE (m.state = 'delayed'::pgqueue.message_state)) AS delayed,
-            count(*) FILTER (WHERE (m.state = 'claimed'::pgqueue.message_state)) AS claimed,
-            min(m.launched_at) FILTER (WHERE (m.state = 'ready'::pgqueue.message_state)) AS oldest_ready_at
-           FROM pgqueue.message m
-          GROUP BY m.queue) c ON ((c.queue = n.queue)));
+         SELECT queue.name
+           FROM pgqueue.queue
+          WHERE (( SELECT me.sees_all
+                   FROM me) OR ((queue.declared_by <> (0)::oid) AND pg_has_role(queue.declared_by, 'member'::text)))
+        UNION
+         SELECT DISTINCT visible.queue
+           FROM visible) n
+     LEFT JOIN pgqueue.queue_switch q ON ((q.name = n.queue)))
+     LEFT JOIN ( SELECT v.queue,
+            count(*) FILTER (WHERE (v.state = 'ready'::pgqueue.message_state)) AS ready,
+            count(*) FILTER (WHERE (v.state = 'delayed'::pgqueue.message_state)) AS delayed,
+            count(*) FILTER (WHERE (v.state = 'claimed'::pgqueue.message_state)) AS claimed,
+            min(v.launched_at) FILTER (WHERE (v.state = 'ready'::pgqueue.message_state)) AS oldest_ready_at
+           FROM visible v
+          GROUP BY v.queue) c ON ((c.queue = n.queue)));
 
-COMMENT ON VIEW pgqueue.queues IS 'What waits in each queue. Counts the messages';
+COMMENT ON VIEW pgqueue.queues IS 'What waits in each queue. Counts the messages that the role may see: its own and those of roles it is a member of; monitors, workers and administrators see all';
 
 CREATE TABLE pgqueue.result (
     id bigint NOT NULL,
@@ -8162,7 +8498,7 @@ COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock i
 CREATE VIEW pgqueue.sent_listener WITH (security_barrier='true') AS
  SELECT exchange
    FROM pgqueue.binding b
-  WHERE ((exchange = 'celeryev'::text) AND ('.task.sent'::text ~ pattern));
+  WHERE ((exchange = 'celeryev'::text) AND (declared_by = (0)::oid) AND ('.task.sent'::text ~ pattern));
 
 COMMENT ON VIEW pgqueue.sent_listener IS 'A row for each binding by which Celery''s monitors hear of tasks that are sent. Workers listen to each other there as well';
 
@@ -8176,6 +8512,7 @@ COMMENT ON TABLE pgqueue.stat_fold IS 'The snapshot up to which stat_total and s
 
 CREATE TABLE pgqueue.stat_session (
     session_id bigint NOT NULL,
+    submitter oid NOT NULL,
     completed bigint DEFAULT 0 NOT NULL,
     failed bigint DEFAULT 0 NOT NULL,
     canceled bigint DEFAULT 0 NOT NULL,
@@ -8185,7 +8522,7 @@ CREATE TABLE pgqueue.stat_session (
     folded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.stat_session IS 'Ended jobs by the session that handed them in, as of pgqueue.stat_fold';
+COMMENT ON TABLE pgqueue.stat_session IS 'Ended jobs by the session that handed them in and by submitter, as of pgqueue.stat_fold';
 
 CREATE TABLE pgqueue.stat_total (
     submitter oid NOT NULL,
@@ -8236,8 +8573,8 @@ CREATE VIEW pgqueue.stats AS
             s.timed_jobs,
             s.total_ms
            FROM pgqueue.stat_session s
-          WHERE (s.session_id = ( SELECT me.session_id
-                   FROM me))
+          WHERE ((s.session_id = ( SELECT me.session_id
+                   FROM me)) AND pg_has_role(s.submitter, 'member'::text))
         UNION ALL
          SELECT ((u.state = 'succeeded'::pgqueue.job_state))::integer AS int4,
             ((u.state = 'failed'::pgqueue.job_state))::integer AS int4,
@@ -8246,13 +8583,13 @@ CREATE VIEW pgqueue.stats AS
             ((u.started_at IS NOT NULL))::integer AS int4,
             COALESCE((EXTRACT(epoch FROM (u.ended_at - u.started_at)) * (1000)::numeric), (0)::numeric) AS "coalesce"
            FROM pgqueue.unfolded u
-          WHERE (u.session_id = ( SELECT me.session_id
-                   FROM me))
+          WHERE ((u.session_id = ( SELECT me.session_id
+                   FROM me)) AND pg_has_role(u.submitter, 'member'::text))
         ), active AS (
          SELECT count(*) AS n
            FROM pgqueue.message m
-          WHERE (m.session_id = ( SELECT me.session_id
-                   FROM me))
+          WHERE ((m.session_id = ( SELECT me.session_id
+                   FROM me)) AND pg_has_role(m.submitter, 'member'::text))
         )
  SELECT ((COALESCE(sum((((completed + failed) + canceled) + expired)), (0)::numeric) + (( SELECT active.n
            FROM active))::numeric))::bigint AS workers_launched,
@@ -8265,7 +8602,7 @@ CREATE VIEW pgqueue.stats AS
     (NULLIF(current_setting('pgqueue.max_workers'::text, true), ''::text))::integer AS max_workers
    FROM ended e;
 
-COMMENT ON VIEW pgqueue.stats IS 'The jobs that this session handed in. Reads totals and what the session has unfinished, never the history';
+COMMENT ON VIEW pgqueue.stats IS 'The jobs that this session handed in as the role that reads, or as one that it is a member of. Reads totals and what the session has unfinished, never the history';
 
 CREATE VIEW pgqueue.stats_total WITH (security_barrier='true') AS
  WITH ended AS (
@@ -8372,10 +8709,13 @@ CREATE VIEW pgqueue.workers WITH (security_barrier='true') AS
              JOIN pgqueue.message m ON (((m.id = a.id) AND (m.token = a.token))))
           WHERE ((a.worker_id = w.id) AND (pg_has_role(m.submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)))))
           ORDER BY a.started_at) AS running,
-    queues
+        CASE
+            WHEN ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text))) THEN queues
+            ELSE NULL::text[]
+        END AS queues
    FROM pgqueue.worker w;
 
-COMMENT ON VIEW pgqueue.workers IS 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now';
+COMMENT ON VIEW pgqueue.workers IS 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now, of those that the role may see. queues: for monitors, workers and administrators';
 
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
 
@@ -8383,11 +8723,15 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
+ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.binding
-    ADD CONSTRAINT binding_pkey PRIMARY KEY (exchange, routing_key, queue);
+    ADD CONSTRAINT binding_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_pkey PRIMARY KEY (group_id, place, task_id);
@@ -8399,7 +8743,7 @@ ALTER TABLE ONLY pgqueue.compat
     ADD CONSTRAINT compat_pkey PRIMARY KEY (schema_name);
 
 ALTER TABLE ONLY pgqueue.exchange
-    ADD CONSTRAINT exchange_pkey PRIMARY KEY (name);
+    ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.login
     ADD CONSTRAINT login_pkey PRIMARY KEY (purpose);
@@ -8420,7 +8764,10 @@ ALTER TABLE ONLY pgqueue.notice
     ADD CONSTRAINT notice_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.queue
-    ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
+    ADD CONSTRAINT queue_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.queue_switch
+    ADD CONSTRAINT queue_switch_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY pgqueue.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (id, kind);
@@ -8435,7 +8782,7 @@ ALTER TABLE ONLY pgqueue.stat_fold
     ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY pgqueue.stat_session
-    ADD CONSTRAINT stat_session_pkey PRIMARY KEY (session_id);
+    ADD CONSTRAINT stat_session_pkey PRIMARY KEY (session_id, submitter);
 
 ALTER TABLE ONLY pgqueue.stat_total
     ADD CONSTRAINT stat_total_pkey PRIMARY KEY (submitter, queue);
@@ -8455,13 +8802,29 @@ ALTER TABLE ONLY pgqueue.upkeep_failure
 ALTER TABLE ONLY pgqueue.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 
-CREATE INDEX binding_queue ON pgqueue.binding USING btree (queue);
+CREATE INDEX binding_declared_by ON pgqueue.binding USING btree (declared_by) WHERE (declared_by <> (0)::oid);
+
+COMMENT ON INDEX pgqueue.binding_declared_by IS 'pgqueue._require_room: how many a role has';
+
+CREATE INDEX binding_exchange ON pgqueue.binding USING btree (exchange, declared_by);
+
+COMMENT ON INDEX pgqueue.binding_exchange IS 'pgqueue._route: where a message may go';
+
+CREATE INDEX binding_queue ON pgqueue.binding USING btree (queue, declared_by);
 
 COMMENT ON INDEX pgqueue.binding_queue IS 'Deleting a queue deletes its bindings';
 
 CREATE INDEX chord_expires_at ON pgqueue.chord USING btree (expires_at);
 
 COMMENT ON INDEX pgqueue.chord_expires_at IS 'pgqueue._drop_partitions: what has expired';
+
+CREATE INDEX exchange_declared_by ON pgqueue.exchange USING btree (declared_by) WHERE (declared_by <> (0)::oid);
+
+COMMENT ON INDEX pgqueue.exchange_declared_by IS 'pgqueue._require_room: how many a role has';
+
+CREATE INDEX exchange_name ON pgqueue.exchange USING btree (name, declared_by, id);
+
+COMMENT ON INDEX pgqueue.exchange_name IS 'pgqueue._route: the type of an exchange';
 
 CREATE INDEX history_id ON ONLY pgqueue.history USING btree (id);
 
@@ -8498,6 +8861,14 @@ COMMENT ON INDEX pgqueue.message_session IS 'pgqueue.stats: the unfinished jobs 
 CREATE UNIQUE INDEX message_unique_key ON pgqueue.message USING btree (submitter, unique_key) WHERE (unique_key IS NOT NULL);
 
 COMMENT ON INDEX pgqueue.message_unique_key IS 'One unfinished job for each unique key of a role';
+
+CREATE INDEX queue_declared_by ON pgqueue.queue USING btree (declared_by) WHERE (declared_by <> (0)::oid);
+
+COMMENT ON INDEX pgqueue.queue_declared_by IS 'pgqueue._require_room: how many a role has';
+
+CREATE INDEX queue_name ON pgqueue.queue USING btree (name, declared_by, id);
+
+COMMENT ON INDEX pgqueue.queue_name IS 'pgqueue._declared: the declaration that counts for a message';
 
 CREATE INDEX request_cancel ON pgqueue.request USING btree (id) WHERE (kind = 'cancel'::text);
 
@@ -8539,13 +8910,11 @@ ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
 
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
+
+CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
+
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
-
-ALTER TABLE ONLY pgqueue.binding
-    ADD CONSTRAINT binding_exchange_fkey FOREIGN KEY (exchange) REFERENCES pgqueue.exchange(name) ON DELETE CASCADE;
-
-ALTER TABLE ONLY pgqueue.binding
-    ADD CONSTRAINT binding_queue_fkey FOREIGN KEY (queue) REFERENCES pgqueue.queue(name) ON DELETE CASCADE;
 
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
@@ -8582,6 +8951,8 @@ ALTER TABLE pgqueue.notice ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.queue ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.queue_switch ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.result ENABLE ROW LEVEL SECURITY;
@@ -8614,7 +8985,6 @@ ALTER TABLE pgqueue.upkeep_failure ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.worker ENABLE ROW LEVEL SECURITY;
 
-GRANT USAGE ON SCHEMA pgqueue TO pgqueue_user;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_worker;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_monitor;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_admin;
@@ -8641,6 +9011,8 @@ GRANT ALL ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) TO pgqueue_
 REVOKE ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._admit(role regrole, may_enter boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._advisory_locks(class integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_user;
@@ -8694,13 +9066,19 @@ GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_use
 REVOKE ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) TO pgqueue_user;
 
+GRANT INSERT(act) ON TABLE pgqueue.declaration TO pgqueue_user;
+
+GRANT INSERT(name) ON TABLE pgqueue.declaration TO pgqueue_user;
+
+GRANT INSERT(attributes) ON TABLE pgqueue.declaration TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) TO pgqueue_worker;
+
+GRANT SELECT ON TABLE pgqueue.own_binding TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._bindings(exchange text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_user;
@@ -8725,13 +9103,17 @@ GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._changed_runners() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
@@ -8824,6 +9206,8 @@ REVOKE ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclu
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
 
@@ -8844,6 +9228,8 @@ REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_le
 
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._dispatch() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._do_upkeep(part text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) FROM PUBLIC;
@@ -8852,7 +9238,11 @@ GRANT ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zo
 REVOKE ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, behavior text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
 
@@ -8897,10 +9287,6 @@ GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, 
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._exchange_type(name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) TO pgqueue_user;
@@ -8956,6 +9342,8 @@ GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
@@ -8972,6 +9360,8 @@ REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request te
 GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
 
 REVOKE ALL ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._give_up_queue(holder oid, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_user;
@@ -9016,21 +9406,17 @@ REVOKE ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
-
 REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
@@ -9082,13 +9468,15 @@ GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_s
 
 REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._limit(name text, fallback integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
@@ -9117,14 +9505,17 @@ REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password te
 
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 
@@ -9139,6 +9530,12 @@ REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
@@ -9197,9 +9594,7 @@ GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._python_repr(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._python_repr(value jsonb) TO pgqueue_user;
@@ -9210,6 +9605,8 @@ GRANT ALL ON FUNCTION pgqueue._python_string_repr(value text) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._queue_exists(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_worker;
+
+GRANT SELECT ON TABLE pgqueue.own_task TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._queue_size(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_user;
@@ -9244,8 +9641,6 @@ REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_canceled(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
@@ -9254,6 +9649,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_overdue(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
@@ -9283,8 +9681,12 @@ GRANT ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._require_enrolled() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._require_part(role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_room(role oid, what text, present bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._reset_session() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reset_session() TO pgqueue_user;
@@ -9306,9 +9708,7 @@ GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._retry_deferred(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retry_deferred(role oid) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) TO pgqueue_user;
@@ -9576,6 +9976,20 @@ REVOKE ALL ON FUNCTION pgqueue.uninstall_compat(schema text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
 
+GRANT INSERT(exchange) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(routing_key) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(payload) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(priority) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT SELECT(reached) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_monitor;
@@ -9623,44 +10037,6 @@ GRANT INSERT(label) ON TABLE pgqueue.outbox TO pgqueue_user;
 GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
-
-GRANT SELECT ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(name) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(durable),UPDATE(durable) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(exclusive),UPDATE(exclusive) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(auto_delete),UPDATE(auto_delete) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(arguments),UPDATE(arguments) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(expires_after),UPDATE(expires_after) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(message_ttl),UPDATE(message_ttl) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(max_deliveries),UPDATE(max_deliveries) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(dead_letter_exchange),UPDATE(dead_letter_exchange) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(dead_letter_routing_key),UPDATE(dead_letter_routing_key) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT UPDATE(used_at) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT SELECT,INSERT,DELETE ON TABLE pgqueue.own_binding TO pgqueue_user;
-
-GRANT SELECT,DELETE ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(name) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(type),UPDATE(type) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(durable) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(auto_delete) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(arguments) ON TABLE pgqueue.own_exchange TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.own_key TO pgqueue_user;
 

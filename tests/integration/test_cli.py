@@ -502,7 +502,8 @@ class TestDoctor:
         self, db: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
         db.create_role("bob", enrolled=False)
-        db.execute("grant pgqueue_user to bob")
+        db.create_role("alice")
+        db.execute("grant alice to bob")
 
         assert run(["doctor", "--json", "--dsn", db.dsn_for("bob")]) == 1
 

@@ -204,7 +204,8 @@ def test_a_unique_key_is_found_by_its_index(crowd):
     _, plans = crowd.explained.run(enqueue)
 
     plan = plan_of(plans, "select o.id, o.cookie")
-    assert plan.indexes == {"message_unique_key"}
+    assert plan.indexes <= {"message_unique_key", "role_key_pkey"}
+    assert "message_unique_key" in plan.indexes
     assert plan.buffers < 40
 
 

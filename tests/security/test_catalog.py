@@ -1,5 +1,6 @@
 """What the catalog says of every object of pgqueue, so that nothing that is added later is forgotten."""
 
+import psycopg
 import pytest
 
 from tests.harness import Database
@@ -107,8 +108,8 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
              and not coalesce('security_barrier=true' = any (reloptions), false) order by 1"""
     ).fetchall()
 
-    # What nobody may read, counts without names, and what this session handed in.
-    assert open_views == [("inbox",), ("queues",), ("stats",)]
+    # What nobody may read, what has no rows, and sums.
+    assert open_views == [("declaration",), ("dispatch",), ("inbox",), ("stats",)]
 
 
 def test_nothing_is_granted_beyond_the_group_roles(owner):
@@ -180,6 +181,60 @@ def test_what_lies_in_a_public_schema_is_not_run_by_the_installer(empty_db: Data
     migrate.uninstall(owner)
 
     assert owner.execute("select who from public.caught").fetchall() == []
+
+
+MODES = (
+    "access share", "row share", "row exclusive", "share update exclusive", "share", "share row exclusive", "exclusive", "access exclusive",
+)  # fmt: skip
+
+
+def test_no_role_may_lock_a_table_so_that_workers_wait(db, alice, owner, worker):
+    # In every mode, on everything that any role of pgqueue may touch.
+    alice.execute("select pgqueue._declare_queue('mine', true, false, false, null)")
+    people = {"alice": alice, "worker": worker.session}
+    for name in ("monitor", "admin", "gate"):
+        db.create_role(f"a_{name}", enrolled=False)
+        owner.execute(f"grant pgqueue_{name} to a_{name}")
+        people[name] = db.connect(f"a_{name}")
+    objects = [
+        row[0]
+        for row in owner.execute(
+            """select c.oid::regclass::text from pg_class c
+               where c.relnamespace in ('pgqueue'::regnamespace, 'pgqueue_run'::regnamespace) and c.relkind in ('r', 'p', 'v', 'm', 'f')"""
+        )
+    ]
+    assert len(objects) > 40
+
+    locked = set()
+    for name, session in people.items():
+        for what in objects:
+            for mode in MODES:
+                session.execute("begin")
+                try:
+                    session.execute(f"lock table {what} in {mode} mode nowait")
+                    locked.add((name, mode))
+                except psycopg.errors.InsufficientPrivilege:
+                    pass
+                session.execute("rollback")
+
+    # As a SELECT does, which waits for nothing but the making and dropping of days, and that waits for nobody.
+    assert {mode for _name, mode in locked} == {"access share"}
+
+
+def test_no_role_may_change_a_sequence_or_a_table(owner):
+    rights = owner.execute(
+        """select c.oid::regclass::text, pg_get_userbyid(a.grantee), a.privilege_type
+           from pg_class c, aclexplode(c.relacl) a
+           where c.relnamespace in ('pgqueue'::regnamespace, 'pgqueue_run'::regnamespace) and a.grantee <> c.relowner
+             and (a.privilege_type <> 'SELECT' or c.relkind = 'S')"""
+    ).fetchall()
+    columns = owner.execute(
+        """select distinct c.oid::regclass::text, a.privilege_type from pg_class c join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a
+           where c.relnamespace = 'pgqueue'::regnamespace and a.privilege_type <> 'SELECT' order by 1"""
+    ).fetchall()
+
+    assert rights == []
+    assert columns == [("pgqueue.declaration", "INSERT"), ("pgqueue.dispatch", "INSERT"), ("pgqueue.outbox", "INSERT")]
 
 
 OBJECTS_THAT_SHADOW = """
@@ -256,4 +311,4 @@ def test_hostile_text_in_labels_queues_keys_and_settings_is_only_text(alice, own
     assert worker.run_next(text) == "succeeded"
     assert fetch_value(alice, "select x from pgqueue.result(%s::pgqueue.handle) as (x text)", [handle]) == text
     assert fetch_value(alice, "select label from pgqueue.jobs") == text
-    assert fetch_value(owner, "select count(*) from pgqueue.queues where queue = %s", [text]) == 1
+    assert fetch_value(alice, "select count(*) from pgqueue.queues where queue = %s", [text]) == 1

@@ -196,7 +196,7 @@ def test_negative_times_of_waiting_are_refused(alice):
 
 def test_a_role_that_is_not_enrolled_is_told_what_to_ask_for(db, owner, alice):
     db.create_role("carol", enrolled=False)
-    owner.execute("grant pgqueue_user to carol")
+    owner.execute("grant alice to carol")  # who is enrolled
     carol = db.connect("carol")
 
     for way_in in ("launch('select 1')", "submit('select 1')", "enqueue('select 1')", "send_task('a.b')"):

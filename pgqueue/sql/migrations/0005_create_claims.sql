@@ -215,7 +215,8 @@ begin
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(select u.name from pgqueue.queue u where u.name = any (_set_worker_queues.queues) for update skip locked));
+  where q.id = any (array(select u.id from pgqueue.queue u
+                          where u.name = any (_set_worker_queues.queues) and u.expires_after is not null for update skip locked));
   perform pgqueue._auto_delete(dropped);
 end
 $$;
@@ -227,7 +228,7 @@ create function pgqueue._auto_delete(queues text[])
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgqueue._delete_queue(q.name, true, false) from pgqueue.queue q where q.name = any (queues) and q.auto_delete;
+  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and q.auto_delete order by q.declared_by;
 end
 $$;
 comment on function pgqueue._auto_delete(text[]) is 'Deletes those of these queues that are auto-delete and that nobody consumes';
@@ -368,7 +369,8 @@ begin
     -- Not without that look: starting an update that finds nothing costs much more.
     perform pgqueue._promote(1000);
   end if;
-  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
+  -- What only the role that sent it has declared so, upkeep moves.
+  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
   begun_at := clock_timestamp();
@@ -385,9 +387,9 @@ begin
     for id, token, queue, earlier_deliveries, message, has_passed_some in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
+      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async
       from unnest(_claim.queues) u (name)
-      where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+      where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
       select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
       from wanted
@@ -406,7 +408,7 @@ begin
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
-        and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
+        and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
       returning m.id
     ), claimed as (
       update pgqueue.message m
@@ -543,7 +545,7 @@ begin
   select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token
-    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue);
+    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue, m.submitter);
   with back as (
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
@@ -674,7 +676,7 @@ begin
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
         'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
-    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
+    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else
       update pgqueue.message r
@@ -726,7 +728,7 @@ begin
     when 'proofs' then
       delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     when 'roles' then
-      delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+      perform pgqueue._forget_dropped_roles();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -815,21 +817,37 @@ create function pgqueue._expire_queues()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  name text;
+  unused record;
 begin
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(
-    select u.name from pgqueue.queue u
+  where q.id = any (array(
+    select u.id from pgqueue.queue u
     where u.expires_after is not null and u.used_at < clock_timestamp() - u.expires_after / 2
       and exists (select from pgqueue.worker w where u.name = any (w.queues))
     for update of u skip locked));
-  for name in
-    select q.name from pgqueue.queue q
+  for unused in
+    select q.declared_by, q.name from pgqueue.queue q
     where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
+      -- Not one that has been declared otherwise since.
+      and not exists (select from pgqueue.queue n where n.name = q.name and n.declared_by = q.declared_by and n.id > q.id)
     for update skip locked
   loop
-    perform pgqueue._delete_queue(name, true, false);
+    perform pgqueue._give_up_queue(unused.declared_by, unused.name);
   end loop;
 end
 $$;
 comment on function pgqueue._expire_queues() is 'Deletes queues that nobody consumed for as long as their x-expires';
+
+create function pgqueue._forget_dropped_roles()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.queue d where d.declared_by <> 0 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.exchange e where e.declared_by <> 0 and not exists (select from pg_roles r where r.oid = e.declared_by);
+  delete from pgqueue.binding b where b.declared_by <> 0 and not exists (select from pg_roles r where r.oid = b.declared_by);
+end
+$$;
+comment on function pgqueue._forget_dropped_roles() is 'Deletes the secrets and the declarations of roles that do not exist any more';

@@ -4,18 +4,6 @@
 -- Any code of a session can send anything over its loopback, so a request carries a proof: a digest of the request, keyed with
 -- what the view pgqueue.own_key shows to the role that runs, and to no other. The key of the view is good for a minute.
 
-create table pgqueue.role_key (
-  role oid primary key,
-  key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
-  seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
-  enrolled_at timestamptz not null default clock_timestamp(),
-  runner oid,
-  runner_xid xid
-);
-comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
-comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-comment on column pgqueue.role_key.runner_xid is 'Which transaction made it: one that was changed since is of another';
-
 create unlogged table pgqueue.nonce (
   nonce bigint primary key,
   made_at timestamptz not null default clock_timestamp()
@@ -76,23 +64,61 @@ create view pgqueue.own_settings with (security_barrier) as
 comment on view pgqueue.own_settings is
   'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
 
+create function pgqueue._check_enrollable(role regrole)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+  is_powerful boolean;
+begin
+  if role is null then
+    raise exception 'role cannot be NULL' using errcode = '22004';
+  end if;
+  -- What the owner of pgqueue hands in can do everything in it, and what a superuser hands in everything.
+  select r.rolname, r.rolsuper or r.rolname = current_user into name, is_powerful from pg_roles r where r.oid = role;
+  if name is null then
+    raise exception 'role % does not exist', role using errcode = '42704';
+  elsif name ~ '^pg_' or name in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate', 'pgbackground_role')
+     or name ~ '^pgqueue_(gate|executor)_[0-9]+$' then
+    raise exception 'role % is none that hands in', role
+      using errcode = '42501', hint = 'It is one of the roles of PostgreSQL or of pgqueue itself. Name the role that logs in.';
+  elsif is_powerful and session_user <> name and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
+    raise exception 'permission denied to enroll or unenroll the role %', role
+      using errcode = '42501', hint = 'It is a superuser or the owner of pgqueue. Only a superuser may do that.';
+  end if;
+end
+$$;
+comment on function pgqueue._check_enrollable(regrole) is 'Refuses to enroll or unenroll a role that is nobody''s login, or that is above an administrator';
+
+create function pgqueue._admit(role regrole, may_enter boolean)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One at a time: all change the same row of the catalog.
+  perform from pgqueue.migration m where m.version = 1 for update;
+  if may_enter then
+    execute format('grant usage on schema pgqueue to %s', role);
+  else
+    execute format('revoke usage on schema pgqueue from %s', role);
+  end if;
+end
+$$;
+comment on function pgqueue._admit(regrole, boolean) is 'Lets a role into the schema of this database, or no more';
+
 create function pgqueue.enroll(role regrole)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if role is null then
-    raise exception 'role cannot be NULL' using errcode = '22004';
-  elsif not exists (select from pg_roles r where r.oid = enroll.role) then
-    raise exception 'role % does not exist', role using errcode = '42704';
-  end if;
-  if (select r.rolsuper from pg_roles r where r.oid = enroll.role)
-     and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
-    raise exception 'only a superuser may enroll the superuser %', role using errcode = '42501';
-  end if;
+  perform pgqueue._check_enrollable(role);
   insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
   execute format('grant pgqueue_user to %s', role);
+  perform pgqueue._admit(role, true);
   begin
     perform pgqueue._make_runner(role);
   exception when insufficient_privilege then
@@ -110,9 +136,11 @@ create function pgqueue.unenroll(role regrole)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform pgqueue._check_enrollable(role);
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
   perform pgqueue._drop_runner(role);
-  execute format('revoke pgqueue_user from %s', role);
+  -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
+  perform pgqueue._admit(role, false);
 end
 $$;
 comment on function pgqueue.unenroll(regrole) is 'Takes the right to hand in jobs from a role. Those that wait stay queued until it is enrolled again';

@@ -283,8 +283,7 @@ create function pgqueue._require_enrolled()
 as $$
 begin
   if not exists (select from pgqueue.own_key) then
-    raise exception 'role "%" is not enrolled in pgqueue', current_user
-      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+    perform pgqueue._refuse_stranger(quote_ident(current_user)::regrole);
   end if;
 end
 $$;

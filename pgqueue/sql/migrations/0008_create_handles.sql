@@ -1,7 +1,7 @@
 -- What is done with a handle: wait, result, cancel, detach, progress. The caller's half runs as the caller and asks over the
 -- loopback, so it sees the present in any isolation level and acts in a read-only transaction; pgqueue._gate is the other half.
 
-create function pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text)
+create function pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean default false)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -10,14 +10,15 @@ begin
   if submitter is null then
     raise exception 'job % is not known', handle.id
       using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
-  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
+  elsif pg_has_role(role, submitter, 'member') is not true and not (by_administrators and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
   elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
   end if;
 end
 $$;
-comment on function pgqueue._check_handle(oid, pgqueue.handle, oid, bigint, text) is 'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie';
+comment on function pgqueue._check_handle(oid, pgqueue.handle, oid, bigint, text, boolean) is
+  'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie. by_administrators: what they may do with jobs of any role, which is to cancel them';
 
 create function pgqueue._ended_job(id bigint)
   returns pgqueue.history
@@ -71,7 +72,7 @@ end
 $$;
 comment on function pgqueue._held_key(bigint, bigint) is 'The key of pgqueue._run_key_of if the job runs in a transaction now, else NULL';
 
-create function pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, out live boolean, out state pgqueue.job_state,
+create function pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean default false, out live boolean, out state pgqueue.job_state,
                                 out kept pgqueue.result_kept, out worker_id int, out running boolean, out run_key bigint)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -98,10 +99,10 @@ begin
     kept := ended.kept;
     state := ended.state;
   end if;
-  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie);
+  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie, by_administrators);
 end
 $$;
-comment on function pgqueue._locate(oid, pgqueue.handle, text) is 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+comment on function pgqueue._locate(oid, pgqueue.handle, text, boolean) is 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
 
 create function pgqueue._cookie_of(role oid, id bigint)
   returns bigint
@@ -183,7 +184,7 @@ begin
     perform pgqueue._await_end(role, handle.id, (args ->> 'wait_ms')::int);
   end if;
   if op = 'status' then
-    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000', true) l;
     return;
   elsif op = 'cookie' then
     return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
@@ -496,7 +497,7 @@ declare
   ends_at timestamptz := case when grace_ms > 0 then clock_timestamp() + grace_ms * interval '1 ms' end;
 begin
   for attempt in 1 .. 400 loop
-    select * into place from pgqueue._locate(role, handle, '55000') l;
+    select * into place from pgqueue._locate(role, handle, '55000', true) l;
     if not place.live then
       return false;
     end if;
@@ -535,7 +536,7 @@ create function pgqueue._is_canceled(role oid, handle pgqueue.handle)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  place record := pgqueue._locate(role, handle, '55000');
+  place record := pgqueue._locate(role, handle, '55000', true);
   runs boolean;
   is_ending boolean;
 begin

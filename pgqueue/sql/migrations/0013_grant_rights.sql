@@ -33,7 +33,7 @@ grant execute on function
   pgqueue.enqueue_trigger()
   to pgqueue_user;
 grant execute on function
-  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._is_own_event(json), pgqueue._refuse_message(pgqueue.message),
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._is_own_event(json), pgqueue._refuse_message(pgqueue.message), pgqueue._may_enter(oid, text, json), pgqueue._refuse_stranger(oid),
   pgqueue._inherited(jsonb), pgqueue._with_durability(jsonb, text), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._cookie(bytea, bigint), pgqueue._begin_session(),
   pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
@@ -72,21 +72,16 @@ grant execute on function
 -- Celery programs publish with the rights of a user.
 grant execute on function
   pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz),
-  pgqueue._goes_straight(text, text, timestamptz), pgqueue._put_task(text, json, int, timestamptz, timestamptz),
-  pgqueue._message_ttl(text), pgqueue._route(text, text),
-  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._exchange_type(text),
-  pgqueue._delete_exchange(text), pgqueue._is_declared_so(text, boolean, boolean, boolean, jsonb), pgqueue._interval_argument(jsonb, text),
-  pgqueue._refuse_change(text, text), pgqueue._topic_pattern(text),
+  pgqueue._goes_straight(text, text, timestamptz), pgqueue._message_ttl(text, name),
+  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._delete_exchange(text),
   pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb), pgqueue._queue_exists(text), pgqueue._queue_size(text),
   pgqueue._bind(text, text, text), pgqueue._unbind(text, text, text), pgqueue._bindings(text)
   to pgqueue_user, pgqueue_worker;
 
-grant select on pgqueue.own_exchange, pgqueue.own_queue, pgqueue.own_binding to pgqueue_user;
-grant insert (name, type, durable, auto_delete, arguments), update (type), delete on pgqueue.own_exchange to pgqueue_user;
-grant insert (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key),
-      update (durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key, used_at)
-  on pgqueue.own_queue to pgqueue_user;
-grant insert, delete on pgqueue.own_binding to pgqueue_user;
+-- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
+grant select on pgqueue.own_binding, pgqueue.own_task to pgqueue_user;
+grant insert (act, name, attributes) on pgqueue.declaration to pgqueue_user;
+grant insert (exchange, routing_key, payload, priority, due_at, expires_at), select (reached) on pgqueue.dispatch to pgqueue_user;
 
 -- Workers consume, and keep the queue in order. They publish too: events and replies.
 grant pgqueue_user to pgqueue_worker;

@@ -258,10 +258,11 @@ begin
     select m.member from pg_auth_members m join membership on m.roleid = membership.oid
   )
   select exists (select from membership m join pg_roles r on r.oid = m.oid where r.oid = _enroll_member.role and not r.rolsuper) into may;
-  if may then
+  -- That role is the whole cluster's: here its members are nobody unless pg_background's names were made here.
+  if may and exists (select from pgqueue.compat) then
     insert into pgqueue.role_key (role) values (_enroll_member.role) on conflict do nothing;
   end if;
-  return may;
+  return may and exists (select from pgqueue.compat);
 end
 $$;
 comment on function pgqueue._enroll_member(oid) is 'Gives a member of pgbackground_role its key. Asked for over the loopback, apart from the caller''s transaction, by a role that has none';

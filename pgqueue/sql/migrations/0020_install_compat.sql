@@ -103,6 +103,8 @@ begin
   if not exists (select from pg_auth_members m where m.roleid = 'pgqueue_user'::regrole and m.member = 'pgbackground_role'::regrole) then
     grant pgqueue_user to pgbackground_role;
   end if;
+  -- In this database, before its members are enrolled by what they call first.
+  perform pgqueue._admit('pgbackground_role', true);
 end
 $$;
 comment on function pgqueue._make_background_role() is 'Makes the role whose members may call pg_background''s names';
@@ -186,6 +188,7 @@ begin
     execute format('revoke usage on schema %I from pgbackground_role', schema);
   end if;
   if not exists (select from pgqueue.compat) then
+    perform pgqueue._admit('pgbackground_role', false);
     perform pgqueue._set_background_defaults(false);
     begin
       drop role pgbackground_role;
