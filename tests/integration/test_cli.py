@@ -210,6 +210,52 @@ class TestWaiting:
         assert json.loads(command("show", handle.split(":")[0], *watching))["handle"] is None
 
 
+class TestLonelyQueues:
+    @pytest.fixture
+    def said(self, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+        def call(*arguments: str) -> str:
+            run(arguments)
+            return capsys.readouterr().err
+
+        return call
+
+    def test_who_looks_or_waits_is_told_that_no_worker_takes_from_the_queue(
+        self, command: Command, said: Callable[..., str]
+    ) -> None:
+        handle = command("launch", "select 1", "--queue=lonely").strip()
+
+        assert said("list") == "no live worker takes from queue lonely\n"
+        assert said("list", "--json") == ""
+        assert "hint: No live worker takes from queue lonely" in said("wait", handle, "--timeout=10ms")
+
+    def test_where_a_worker_takes_jobs_nothing_is_said(
+        self, command: Command, said: Callable[..., str], worker: Claimant, db: Database
+    ) -> None:
+        worker.set_queues("q")
+        db.execute("update pgqueue.worker set executors = 1")
+        handle = command("launch", "select 1", "--queue=q").strip()
+
+        assert said("list") == ""
+        assert "hint" not in said("wait", handle, "--timeout=10ms")
+
+    def test_a_client_that_waits_long_logs_it_once(
+        self, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("pgqueue.client._TELL_SECONDS", 0.1)
+        with pgqueue.connect(db.dsn_for(db.create_role("alice"))) as client:
+            job = client.launch("select 1", queue="lonely")
+
+            assert not job.wait(1.5)
+            assert job.waits_for_worker()
+            with pytest.raises(pgqueue.WaitTimeout) as late:
+                job.result(0.01)
+
+        assert [record.getMessage() for record in caplog.records] == [
+            f"job {job.id} waits: no live worker takes from queue lonely"
+        ]
+        assert late.value.hint == "no live worker takes from queue lonely"
+
+
 class TestLooking:
     def test_list_shows_the_newest_first_and_filters(self, command: Command) -> None:
         command("launch", "select 1", "--label=first", "--queue=a")
