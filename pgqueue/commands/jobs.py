@@ -77,6 +77,9 @@ def show(handle: Handle, full: bool, dsn: str | None, as_json: bool) -> None:
         fields = _to_fields(client.status(handle.id))
         if full or handle.cookie is not None:
             fields |= {"statement": client.job(handle).statement()}
+    if fields["state"] == JobState.QUEUED.value:
+        reasons = ask(dsn, "why_queued", id=handle.id)
+        fields |= {"waits_for": reasons[0][0] if reasons else None}
     if as_json:
         print_json(fields)
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import pgqueue
+from pgqueue import errors
 from pgqueue.cli import run
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
@@ -238,6 +239,19 @@ class TestLonelyQueues:
         assert said("list") == ""
         assert "hint" not in said("wait", handle, "--timeout=10ms")
 
+    def test_a_queued_job_says_what_it_waits_for(self, command: Command, worker: Claimant, db: Database) -> None:
+        def waits_for(*options: str) -> str:
+            told = json.loads(command("launch", "select 1", "--json", *options))
+            return str(json.loads(command("show", str(told["id"]), "--json"))["waits_for"])
+
+        assert waits_for("--queue=lonely") == "a worker: no live one takes from queue lonely"
+        assert waits_for("--queue=q", "--eta=2190-01-31T18:00Z").startswith("its time, 2190-01-31 ")
+        worker.set_queues("q")
+        db.execute("update pgqueue.worker set executors = 1")
+        assert waits_for("--queue=q") == "a free executor"
+        command("pause", "q")
+        assert waits_for("--queue=q") == "the end of the pause of queue q"
+
     def test_a_client_that_waits_long_logs_it_once(
         self, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -247,7 +261,7 @@ class TestLonelyQueues:
 
             assert not job.wait(1.5)
             assert job.waits_for_worker()
-            with pytest.raises(pgqueue.WaitTimeout) as late:
+            with pytest.raises(errors.WaitTimeout) as late:
                 job.result(0.01)
 
         assert [record.getMessage() for record in caplog.records] == [
