@@ -14,6 +14,7 @@ PgQueueError
     MissingPrivilege        the hint is what to grant
     LoopbackUnreachable     the server cannot connect to itself
     DatabaseInUse           workers hold what is to be dropped
+    HasDependents           others have made something on what is to be dropped
   EmbeddedError
     EmbeddedUnavailable     no server binaries on this machine
     DataDirectoryInUse      another server runs on the data directory
@@ -104,6 +105,10 @@ class LoopbackUnreachable(InstallationError):
 
 class DatabaseInUse(InstallationError):
     """Others hold locks on what is to be dropped."""
+
+
+class HasDependents(InstallationError):
+    """Others have made something on what is to be dropped; the detail names it."""
 
 
 class EmbeddedError(PgQueueError):
