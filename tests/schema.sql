@@ -43,39 +43,6 @@ CREATE TYPE pgqueue.result_kept AS ENUM (
 
 COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
 
-CREATE FUNCTION pgqueue._handle(id smallint) RETURNS pgqueue.handle
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  return pgqueue._handle(id::bigint);
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._handle(id smallint) IS 'As of a bigint. Drivers send small numbers as smallint';
-
-CREATE FUNCTION pgqueue._handle(id integer) RETURNS pgqueue.handle
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  return pgqueue._handle(id::bigint);
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._handle(id integer) IS 'As of a bigint';
-
-CREATE FUNCTION pgqueue._handle(id bigint) RETURNS pgqueue.handle
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  return (id, (select (c.answer ->> 'cookie')::bigint from pgqueue._call('cookie', jsonb_build_object('id', id)) c (answer)));
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._handle(id bigint) IS 'The handle of a job, without its cookie for roles that may not use it';
-
 CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -201,6 +168,9 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  if (_append_result.seq >= 1) is not true or not pgqueue._are_rows(_append_result.rows) then
+    perform pgqueue._refuse_result('rows');
+  end if;
   insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
 end
 $$;
@@ -280,8 +250,7 @@ begin
     ran := null;
   end if;
   if exists (select from pgqueue.request r where r.id = m.id) then
-    -- The end of a run looks for a cancel last of all.
-    with gone as (delete from pgqueue.request r where r.id = m.id and not (is_own and r.kind = 'cancel') returning r.kind)
+    with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
@@ -299,6 +268,30 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) IS 'The end of a job: from the queue, whose row the caller has deleted, to the history';
+
+CREATE FUNCTION pgqueue._are_notices(notices jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- Not PQ001, which is progress: the worker of a reader would take it for the reader's.
+  select jsonb_typeof(notices) is not distinct from 'array' and not exists (
+    select from jsonb_array_elements(case jsonb_typeof(notices) when 'array' then notices end) n
+    where case when jsonb_typeof(n) <> 'object' then true
+               else n - '{severity,sqlstate,message,detail,hint}'::text[] <> '{}'
+                 or jsonb_path_exists(n, 'strict $.* ? (@.type() <> "string")')
+                 or (n ->> 'severity' in ('WARNING', 'NOTICE', 'INFO', 'LOG', 'DEBUG')) is not true
+                 or n ->> 'sqlstate' !~ '^[0-9A-Z]{5}$' or n ->> 'sqlstate' = 'PQ001' end)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._are_notices(notices jsonb) IS 'Whether these are notices as pgqueue._forward_notices raises them';
+
+CREATE FUNCTION pgqueue._are_rows(rows jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT (NOT ((rows @? 'strict $[*][*]?(@.type() != "string" && @.type() != "null")'::jsonpath) IS DISTINCT FROM false));
+END;
+
+COMMENT ON FUNCTION pgqueue._are_rows(rows jsonb) IS 'Whether these are rows of a result: lists of texts and NULLs';
 
 CREATE FUNCTION pgqueue._args_repr(args jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -395,23 +388,23 @@ CREATE FUNCTION pgqueue._await_end(role oid, id bigint, max_ms integer) RETURNS 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+  class int := pgqueue._lock_class('job');
+  key int := (id % 2147483647)::int;
   since timestamptz := clock_timestamp();
   until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
-  token bigint;
-  run_key bigint;
 begin
-  while clock_timestamp() < until loop
+  while clock_timestamp() < until and exists (
     -- Nobody learns from the time that this takes when another role's job ends.
-    select m.token into token from pgqueue.message m
-    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member'));
-    exit when not found;
-    run_key := pgqueue._held_key(id, token);
-    if run_key is null then
-      -- It does not run yet.
-      perform pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
+    select from pgqueue.message m
+    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member')))
+  loop
+    if pg_try_advisory_lock_shared(class, key) then
+      perform pg_advisory_unlock_shared(class, key),
+              -- It does not run yet.
+              pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
     else
       -- Its commit wakes us.
-      perform pgqueue._wait_for_run(run_key, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
+      perform pgqueue._wait_for_run(id, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
     end if;
   end loop;
 end
@@ -635,7 +628,7 @@ begin
       return true;
     elsif found or place.running or (attempt > 1 and place.worker_id is not null) then
       -- Its worker has it: prefetched (pgqueue._lock_job will see the request) or running (the worker is told), also if that was
-      -- not noted yet. Or it is just ending, and the request comes too late: pgqueue._is_canceled tells.
+      -- not noted yet. Or it is just ending, and the request comes too late.
       insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
       if not found and ends_at is not null then
         -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
@@ -646,8 +639,7 @@ begin
       -- Only a hint, for anybody can notify: what to do the worker asks pgqueue._cancel_requests. The row is newer than
       -- the place: it may have been claimed between the two.
       perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), '');
-      -- With the row locked here it cannot begin before it sees the request.
-      return case when m.id is not null and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token) then true end;
+      return true;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
   end loop;
@@ -655,7 +647,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled. False: it had ended. NULL: asked for, pgqueue._is_canceled tells once this is committed';
+COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled, or its worker was told to';
 
 CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS integer
     LANGUAGE plpgsql
@@ -741,7 +733,8 @@ begin
     'grace_ms', case when is_hard then grace else 0 end)) c (canceled), jsonb_array_elements(c.canceled) a;
   if grace > 0 then
     -- After a hard grace the worker ends the session of the job. That takes a moment.
-    perform pgqueue._wait_on(pgqueue._handle_of(job), (grace + case when is_hard then 2000 else 0 end) * interval '1 ms');
+    perform pgqueue._wait_on(pgqueue._handle_of(job), s.live, s.running, (grace + case when is_hard then 2000 else 0 end) * interval '1 ms')
+    from pgqueue._status(pgqueue._handle_of(job)) s;
   end if;
 end
 $$;
@@ -842,23 +835,35 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
-CREATE FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
+CREATE FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
-  if cardinality(sql) <> 1 then
-    raise exception 'rows are the parameters of one statement, and % are given', cardinality(sql)
-      using errcode = '22023', hint = 'Give the statement as array[''insert into t values ($1)''].';
-  elsif params is not null then
-    raise exception 'both params and rows are given' using errcode = '22023', hint = 'Give params (the same for all jobs) or rows (those of each job).';
-  elsif array_ndims(rows) <> 2 then
-    raise exception 'rows must be a list of lists' using errcode = '22023', hint = 'Give the parameters of each job, as array[array[''a'', ''1''], array[''b'', ''2'']].';
+  -- Each job that keeps a result passes here. What is no number or no list, the server says itself.
+  if columns is null then
+    if rows is not null then
+      perform pgqueue._refuse_result('rows');
+    end if;
+  elsif (select bool_and(c.name is not null and c.oid is not null and c.typmod is not null) is false or count(*) > 1664
+         from jsonb_to_recordset(columns) c (name text, oid oid, typmod int)) then
+    perform pgqueue._refuse_result('columns');
+  elsif not pgqueue._are_rows(rows) or jsonb_path_exists(rows, 'strict $[*] ? (@.size() <> $n)', jsonb_build_object('n', jsonb_array_length(columns))) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  -- As a rule they are those that the job has left. Whether others are values of these settings, the server says.
+  if output_settings <> jsonb_build_object('DateStyle', current_setting('DateStyle'), 'IntervalStyle', current_setting('IntervalStyle'),
+                                           'TimeZone', current_setting('TimeZone')) then
+    if jsonb_path_exists(output_settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
+       or output_settings - '{DateStyle,IntervalStyle,TimeZone}'::text[] <> '{}' then
+      perform pgqueue._refuse_result('settings');
+    end if;
+    perform set_config(s.key, s.value, true) from jsonb_each_text(output_settings) s;
   end if;
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) IS 'Refuses rows of parameters that are none';
+COMMENT ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) IS 'Refuses a result that its reader could not take for one';
 
 CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -1033,52 +1038,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) IS 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and only the submitter for those that the batch lane can run';
 
-CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json)
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-#variable_conflict use_column
-declare
-  waiter pgqueue.message;
-begin
-  select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
-  if not found then
-    return;
-  end if;
-  -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
-  -- the worker had lost it: who comes with its token gets nothing.
-  return query
-  with free as (
-    select m.id, m.state from pgqueue.message m
-    where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
-      and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
-      and not exists (select from pgqueue.queue q where q.name = m.queue and q.paused)
-      -- What runs outside a transaction locks no row.
-      and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
-    for update of m skip locked
-  ), claimed as (
-    update pgqueue.message m
-    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
-        deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
-        settings = case when exists (select from pgqueue.queue q where q.name = m.queue and q.durability = 'async')
-                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
-    from free f
-    where m.id = f.id
-    returning m.*
-  )
-  select c.id, c.token,
-         case when k.runner is not null and c.kept = 'none' and not c.top_level
-                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
-                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
-              then to_json(c.submitter::bigint)
-              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end
-  from claimed c
-  left join pgqueue.role_key k on k.role = c.submitter;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) IS 'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. As pgqueue._claim of kind batch';
-
 CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1207,7 +1166,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) IS 'The command tag of a statement that the batch lane has run; NULL when its text does not say it plainly';
 
-CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS void
+CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1219,21 +1178,18 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(m.id, m.submitter);
-  if m.kept <> 'none' then
+  if array_ndims(command_tags) > 1 or array_position(command_tags, null) is not null then
+    perform pgqueue._refuse_result('command tags');
+  elsif m.kept <> 'none' then
+    perform pgqueue._check_result(columns, rows, output_settings);
     insert into pgqueue.result (id, seq, columns, rows, output_settings)
     values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
   end if;
   perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
-  if has_committed then
-    -- A cancel came too late.
-    delete from pgqueue.request r where r.id = m.id;
-  else
-    perform pgqueue._refuse_canceled(m.id);
-  end if;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) IS 'Last in the transaction of a job: its effects, its result and its removal commit together. has_committed: it ran outside a transaction';
+COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) IS 'Last in the transaction of a job: its effects, its result and its removal commit together';
 
 CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1280,28 +1236,6 @@ CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
 END;
 
 COMMENT ON FUNCTION pgqueue._cookie(seed bytea, n bigint) IS '64 bits that only who knows the seed can tell, for the cookies of a set';
-
-CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  submitter oid;
-  cookie bigint;
-  ended pgqueue.history;
-begin
-  select m.submitter, m.cookie into submitter, cookie from pgqueue.message m where m.id = _cookie_of.id and m.kind = 'job';
-  if not found then
-    -- A job moves from the queue to the history and never back, so looking there second finds it.
-    ended := pgqueue._ended_job(id);
-    submitter := ended.submitter;
-    cookie := ended.cookie;
-  end if;
-  return case when pg_has_role(role, submitter, 'member') then cookie end;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._cookie_of(role oid, id bigint) IS 'The cookie of a job, for roles that may use it; else NULL';
 
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql
@@ -1390,6 +1324,8 @@ COMMENT ON FUNCTION pgqueue._create_pg_background_1_8() IS 'Makes the names of p
 CREATE FUNCTION pgqueue._create_pg_background_2_0() RETURNS void
     LANGUAGE plpgsql
     AS $_$
+declare
+  others oid[] := array(select p.oid from pg_proc p where p.pronamespace = quote_ident(current_schema())::regnamespace);
 begin
   create type pg_background_handle as (pid int, cookie bigint);
   create type pg_background_stats as (
@@ -1520,7 +1456,7 @@ begin
   begin
     return pgqueue._untrack_now('{"ended": true}');
   end $$;
-  perform pgqueue._create_v2_aliases();
+  perform pgqueue._create_v2_aliases(others);
 
   create view pg_background_list as
     select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label
@@ -1578,7 +1514,7 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._create_reader(signature text, call text) IS 'Creates a function that returns the result of a tracked job';
 
-CREATE FUNCTION pgqueue._create_v2_aliases() RETURNS void
+CREATE FUNCTION pgqueue._create_v2_aliases(others oid[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1593,7 +1529,7 @@ begin
       'pg_background_list', 'pg_background_stats', 'pg_background_get_progress', 'pg_background_result_info', 'pg_background_error_info',
       'pg_background_detach_all', 'pg_background_cancel_all', 'pg_background_outcome', 'pg_background_run', 'pg_background_run_query',
       'pg_background_drain', 'pg_background_wait_any', 'pg_background_cancel_by_label', 'pg_background_purge', 'pg_background_full_sql')
-      and p.prosrc ~ 'pgqueue[.]_'  -- and not a function of the user's with such a name
+      and p.oid <> all (others)  -- whatever somebody else has put there under such a name
   loop
     made := pg_catalog.pg_get_functiondef(original.oid);
     execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);
@@ -1601,7 +1537,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._create_v2_aliases() IS 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2';
+COMMENT ON FUNCTION pgqueue._create_v2_aliases(others oid[]) IS 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2. others: functions that lay in the schema before';
 
 CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
     LANGUAGE plpgsql
@@ -1887,28 +1823,6 @@ END;
 
 COMMENT ON FUNCTION pgqueue._delete_task_group(group_id text) IS 'Forgets a group';
 
-CREATE FUNCTION pgqueue._held_key(id bigint, token bigint) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  run_key bigint := pgqueue._run_key_of(id, token);
-begin
-  if run_key is null then
-    return null;
-  end if;
-  -- A lock that this got is given back with the subtransaction, whatever comes between. A job that begins meanwhile waits that long.
-  if pg_try_advisory_xact_lock_shared(run_key) then
-    raise assert_failure;
-  end if;
-  return run_key;
-exception when assert_failure then
-  return null;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._held_key(id bigint, token bigint) IS 'The key of pgqueue._run_key_of if the job runs in a transaction now, else NULL';
-
 CREATE TABLE pgqueue.activity (
     id bigint NOT NULL,
     token bigint NOT NULL,
@@ -1978,7 +1892,7 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              WHEN ((j.ended_at IS NOT NULL) OR (j.id IS NULL)) THEN 'stopped'::text
              WHEN j.is_running THEN 'running'::text
              ELSE 'starting'::text
-         END, 'run_key', j.run_key, 'known', (j.id IS NOT NULL), 'launched_at', COALESCE(j.launched_at, (_describe_tracked.job).tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at, 'label', j.label, 'sql', "left"(j.sql, COALESCE(_describe_tracked.sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg, 'row_count', j.row_count, 'command_tags', j.command_tags, 'error',
+         END, 'known', (j.id IS NOT NULL), 'launched_at', COALESCE(j.launched_at, (_describe_tracked.job).tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at, 'label', j.label, 'sql', "left"(j.sql, COALESCE(_describe_tracked.sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg, 'row_count', j.row_count, 'command_tags', j.command_tags, 'error',
          CASE
              WHEN (j.ended_at IS NOT NULL) THEN j.error
              ELSE NULL::jsonb
@@ -1996,8 +1910,7 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              a.progress_msg,
              NULL::bigint AS row_count,
              NULL::text[] AS command_tags,
-             NULL::jsonb AS error,
-             pgqueue._held_key(m.id, m.token) AS run_key
+             NULL::jsonb AS error
             FROM (pgqueue.message m
               LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (a.token = m.token))))
            WHERE (m.id = (_describe_tracked.job).id)
@@ -2014,8 +1927,7 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              h.progress_msg,
              h.row_count,
              h.command_tags,
-             h.error,
-             NULL::bigint
+             h.error
             FROM pgqueue.history h
            WHERE (h.id = (_describe_tracked.job).id)) j ON (true));
 END;
@@ -2078,15 +1990,13 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._do_upkeep(part text) IS 'One part of the upkeep';
 
-CREATE FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
+CREATE FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if run_key is not null then
-    -- Longer than PostgreSQL takes to look for a deadlock. Not for ever: once the job holds its lock any role sees the key, and can
-    -- take the lock when the job has ended.
-    perform pgqueue._wait_for_run(run_key, ceil(least(left_s, extract(epoch from current_setting('deadlock_timeout')::interval) + 1) * 1000)::bigint);
+  -- Any role can take that lock, and keep it: never rely on it for long.
+  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 5) * 1000)::bigint) then
     -- It has just ended, or is about to be put down as failed: look soon again.
     return clock_timestamp();
   end if;
@@ -2096,7 +2006,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) IS 'Sleeps until a job may have ended, which has been waited for since an instant and holds this lock (NULL: none). Returns that instant, a newer one if it has just stopped running';
+COMMENT ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) IS 'Sleeps until a job may have ended, which has been waited for since an instant. Returns that instant, a newer one if it has just stopped running';
 
 CREATE FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS SETOF record
     LANGUAGE plpgsql
@@ -2357,7 +2267,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) IS 'Enqueues the job or the task that a trigger asks for';
 
-CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[] DEFAULT NULL::text[]) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2370,26 +2280,18 @@ declare
   added_ids bigint[];
   added_cookies bigint[];
   added_keys text[];
-  count int := cardinality(sql);
 begin
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
-  if rows is not null then
-    perform pgqueue._check_rows(sql, params, rows);
-    count := coalesce(array_length(rows, 1), 0);
-    if count = 0 then
-      return;
-    end if;
-  end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
   if durability is not null then
     settings := pgqueue._with_durability(settings, durability);
   end if;
-  if unique_keys is null and rows is null then
+  if unique_keys is null then
     return query
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
@@ -2402,15 +2304,15 @@ begin
     )
     select a.id, a.cookie from added a order by a.id;
   else
-    if cardinality(unique_keys) <> count or array_ndims(unique_keys) > 1 then
-      raise exception 'unique_keys must be as long as %', case when rows is null then 'sql' else 'rows' end using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
+    if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
+      raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
     end if;
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                   settings, timeout, backoff, label, unique_key)
       select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
-             s.row_params, settings, timeout, backoff, label, s.unique_key
-      from pgqueue._jobs_of(sql, params, unique_keys, rows) s
+             params, settings, timeout, backoff, label, s.unique_key
+      from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n)
       order by s.n
       on conflict do nothing
       returning outbox.id, outbox.cookie, outbox.unique_key
@@ -2422,10 +2324,10 @@ begin
     select (j.handle).id, (j.handle).cookie
     from (
       select s.n, case when a.id is not null then (a.id, a.cookie)::pgqueue.handle
-                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, s.row_params, queue, priority, delay, eta, expires, timeout,
+                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout,
                                         max_attempts, backoff, s.unique_key, label, durability, pgqueue._cookie(seed, s.n)) end as handle
       from (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.n) end as nth
-            from pgqueue._jobs_of(sql, params, unique_keys, rows) i) s
+            from unnest(sql, unique_keys) with ordinality i (statement, unique_key, n)) s
       left join (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.id) end as nth
                  from unnest(added_ids, added_cookies, added_keys) i (id, cookie, unique_key)) a
         on coalesce(a.unique_key, '') = coalesce(s.unique_key, '') and coalesce(a.nth, 0) = coalesce(s.nth, 0)
@@ -2436,7 +2338,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) IS 'Inserts many jobs in the caller''s transaction, in one statement';
+COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) IS 'Inserts many jobs in the caller''s transaction, in one statement';
 
 CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) RETURNS boolean
     LANGUAGE plpgsql
@@ -2734,11 +2636,12 @@ CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETU
     AS $$
 declare
   m pgqueue.message;
-  sqlstate_ text := error ->> 'sqlstate';
+  sqlstate_ text;
   canceled boolean;
-  is_awaited boolean;
   retry boolean;
 begin
+  error := pgqueue._kept_error(error);
+  sqlstate_ := error ->> 'sqlstate';
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
@@ -2761,12 +2664,8 @@ begin
     end if;
     error := error - 'session_lost';
   end if;
-  -- Without max_attempts, conflicts with other transactions are retried and nothing else is. Not a deadlock with whoever waits for the
-  -- job: it would come again. The server names the lock in every language alike.
-  is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
-    (select d.oid from pg_database d where d.datname = current_database()),
-    pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
-  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
+  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -2936,11 +2835,10 @@ declare
   live jsonb;
   holds boolean := may_hold and pgqueue._setting('loopback', 'session') <> 'call';
   asked jsonb := case when holds then pgqueue._request(handle) || '{"hold": true}' else pgqueue._request(handle) end;
-  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
 begin
   loop
     live := null;
-    request := case when is_told then pgqueue._with_wait(asked, began) else asked end;
+    request := pgqueue._with_wait(asked, began);
     begin
       for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request, holds) with ordinality c (answer, n) loop
         if holds and seq = 0 and not answer ? 'held' then
@@ -2956,18 +2854,9 @@ begin
       perform pgqueue._status(handle);  -- says it better of a job that this transaction has enqueued
       raise;
     end;
-    if live is null then
-      if is_told then
-        perform pgqueue._tell_wait(null);
-      end if;
-      exit;
-    elsif not is_told then
-      perform pgqueue._tell_wait(handle.id);
-      is_told := true;
-      continue;
-    end if;
-    continue when request ? 'wait_ms' and live ->> 'run_key' is null;
-    since := pgqueue._doze((live ->> 'run_key')::bigint, since, 60);
+    exit when live is null;
+    continue when request ? 'wait_ms';
+    since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
   end loop;
 end
 $$;
@@ -3118,18 +3007,12 @@ CREATE FUNCTION pgqueue._forward_notices(notices jsonb) RETURNS void
     AS $$
 declare
   notice jsonb;
-  option record;
-  options text;
 begin
-  for notice in select value from jsonb_array_elements(case when jsonb_typeof(notices) = 'array' then notices else '[]' end) loop
-    options := '';
-    for option in select key, value from jsonb_each_text(notice - 'severity') loop
-      options := options || format(', %s = %L', case option.key when 'sqlstate' then 'errcode' else option.key end, option.value);
+  if pgqueue._are_notices(notices) then
+    for notice in select value from jsonb_array_elements(notices) loop
+      perform pgqueue._say(notice ->> 'severity', coalesce(notice ->> 'sqlstate', '00000'), coalesce(notice ->> 'message', ''), notice ->> 'detail', notice ->> 'hint');
     end loop;
-    -- The level and the options of RAISE are part of its text.
-    execute format('do %L', format('begin raise %s using %s; end',
-      case when notice ->> 'severity' in ('LOG', 'INFO', 'NOTICE', 'WARNING') then lower(notice ->> 'severity') else 'debug' end, substr(options, 3)));
-  end loop;
+  end if;
 end
 $$;
 
@@ -3207,12 +3090,6 @@ begin
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
     return;
-  elsif op = 'cookie' then
-    return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
-    return;
-  elsif op = 'canceled' then
-    return query select coalesce(to_jsonb(pgqueue._is_canceled(role, handle)), 'null');
-    return;
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
@@ -3244,7 +3121,7 @@ begin
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
     when 'result' then return query select * from pgqueue._result_of(role, handle, args ? 'hold');
     when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
-    when 'cancel' then return query select coalesce(to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint)), 'null');
+    when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
     when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
@@ -3410,7 +3287,7 @@ begin
   -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
   -- SQL is not.
   return (
-    select jsonb_agg(c || jsonb_build_object('type', (
+    select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod', 'type', (
              -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
              select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
              from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
@@ -3500,45 +3377,6 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) IS 'The shape of a message, which workers rely on';
-
-CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  place record := pgqueue._locate(role, handle, '55000');
-  runs boolean;
-  is_ending boolean;
-begin
-  if not place.live then
-    return place.state = 'canceled';
-  end if;
-  -- The request is committed. A job that begins now sees it first of all, one that runs sees it at its end, which goes so: it writes its
-  -- history, and then looks for a request. So one that runs and has not begun to write its history will see it.
-  with locks as materialized (
-    select * from pg_locks
-  ), holder as (
-    select l.pid, pgqueue._run_key_of(m.id, m.token) as run_key
-    from pgqueue.message m join locks l on l.locktype = 'transactionid' and l.transactionid = m.xmax and l.granted and l.mode = 'ExclusiveLock'
-    where m.id = handle.id
-  )
-  select (select exists (select from locks l where l.pid = holder.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-                         and (l.classid::bigint << 32 | l.objid::bigint) = holder.run_key) from holder),
-         exists (select from holder join locks l on l.pid = holder.pid and l.locktype = 'relation' and l.relation = 'pgqueue.history'::regclass
-                 and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.mode = 'RowExclusiveLock')
-  into runs, is_ending;
-  if is_ending or not exists (select from pgqueue.message m where m.id = handle.id) then
-    return null;
-  elsif runs is not null then
-    -- Without the lock of a run it claims the job, gives it back, or puts down what ran outside a transaction.
-    return case when runs then true end;
-  end if;
-  -- What runs outside a transaction holds nothing: its end tells.
-  return case when not place.running then true end;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) IS 'Whether a job is canceled for which pgqueue._cancel has committed a request 10 ms ago or longer: true, it will not commit; false, it has ended otherwise; NULL, not known yet';
 
 CREATE FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3679,18 +3517,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as a Celery message (protocol 2) for the task pgqueue.job';
 
-CREATE FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) RETURNS TABLE(n bigint, statement text, row_params text[], unique_key text)
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  select s.n, coalesce(s.statement, case when rows is not null then sql[1] end), coalesce(r.row_params, params), s.unique_key
-  from unnest(case when rows is null then sql else array_fill(null::text, array[array_length(rows, 1)]) end, unique_keys) with ordinality s (statement, unique_key, n)
-  left join (select (u.n - 1) / array_length(rows, 2) + 1 as n, array_agg(u.value order by u.n) as row_params
-             from unnest(rows) with ordinality u (value, n) group by 1) r on r.n = s.n
-$$;
-
-COMMENT ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) IS 'The jobs that enqueue_many is given: one for each statement, or one for each row of parameters';
-
 CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3738,7 +3564,9 @@ begin
     return;  -- what ends the run will say so
   end if;
   perform pgqueue._check_runner(id, m.submitter);
-  if m.kept <> 'none' then
+  if pgqueue._are_notices(notices) is not true then
+    perform pgqueue._refuse_result('notices');
+  elsif m.kept <> 'none' then
     -- Those of an earlier attempt are not the job's.
     delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
     insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
@@ -3747,6 +3575,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) IS 'What the job has said, for the reader of its result: chunk -1';
+
+CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- The end of a job is never refused: what is no field of an error is left out, and what is no SQLSTATE becomes one.
+  select coalesce((
+      select jsonb_object_agg(f.key, left(f.value, 65536))
+      from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
+      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint')), '{}')
+    || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._kept_error(error jsonb) IS 'The fields of an error that are kept of it, all of them text';
 
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql
@@ -3965,7 +3807,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) IS 'pg_background_list: the jobs that this session tracks and the role may see. A job that was read is tracked no more, so none is consumed';
 
-CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
+CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3976,15 +3818,14 @@ declare
 begin
   live := true;
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
-         case when a.id is not null then 'running' else 'queued' end, pgqueue._held_key(m.id, m.token)
-  into submitter, cookie, kept, worker_id, running, state, run_key
+         case when a.id is not null then 'running' else 'queued' end
+  into submitter, cookie, kept, worker_id, running, state
   from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';
   if not found then
     -- A job moves from the queue to the history and never back, so looking there second finds it.
     live := false;
     running := false;
-    run_key := null;
     ended := pgqueue._ended_job(handle.id);
     submitter := ended.submitter;
     cookie := ended.cookie;
@@ -3995,7 +3836,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
 
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE
@@ -4004,6 +3845,7 @@ CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
          CASE purpose
              WHEN 'worker'::text THEN 1886417201
              WHEN 'sleeper'::text THEN 1886417202
+             WHEN 'job'::text THEN 1886417203
              WHEN 'upkeep'::text THEN 1886417204
              WHEN 'next_sleeper'::text THEN 1886417205
              WHEN 'storing'::text THEN 1886417206
@@ -4012,7 +3854,7 @@ CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
          END AS "case";
 END;
 
-COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
+COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep, storing and result_waiter (results)';
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4028,13 +3870,13 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
-  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
-  perform pg_advisory_xact_lock(pgqueue._run_key_of(id, token));
   if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
   elsif expires_at <= clock_timestamp() then
     raise exception 'job % has expired', id using errcode = 'PQ005', hint = 'pgqueue._begin_job ends it so.';
   end if;
+  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
+  perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
 end
 $$;
 
@@ -4143,8 +3985,8 @@ begin
         sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
         return;
       end if;
-      -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
-      is_locked := pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null;
+      -- Who waits for the job waits for this lock.
+      is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
     end
     $take$
   $body$, role);
@@ -4589,7 +4431,7 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    AS $$
+    AS $_$
 #variable_conflict use_column
 declare
   runs record;
@@ -4622,11 +4464,13 @@ begin
   join pgqueue.message m on m.id = r.id and m.token = r.token
   cross join lateral (
     select clock_timestamp() - r.started_at as run_for,
-           pgqueue._time_allowed(m.timeout, m.settings) as timeout
+           -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
+           least(m.timeout, case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
+                                 then (m.settings ->> 'statement_timeout')::interval end) as timeout
   ) o
   left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
 end
-$$;
+$_$;
 
 COMMENT ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) IS 'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended';
 
@@ -5006,6 +4850,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise(error jsonb) IS 'Raises the error of a job with its fields';
 
+CREATE FUNCTION pgqueue._raise_at(error jsonb, said_at text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
+  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
+  if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
+    comment := '';
+  end if;
+  execute 'select pgqueue._raise($1) /* ' || comment || ' */' using error;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._raise_at(error jsonb, said_at text) IS 'Raises an error whose CONTEXT says where it was raised at first';
+
 CREATE FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5024,29 +4886,24 @@ COMMENT ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower
 CREATE FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))),
-      '/*', '/ *'), '*/', '* /'))
-    using coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')));
+  perform pgqueue._raise_at(
+    coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state'))),
+    concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))));
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) IS 'Raises the error of a job; its context becomes part of the CONTEXT';
 
 CREATE FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', error ->> 'context', format('background worker, pid %s', pid)), '/*', '/ *'), '*/', '* /'))
-    using pgqueue._background_error(pid, error);
+  perform pgqueue._raise_at(pgqueue._background_error(pid, error), concat_ws(chr(10), error ->> 'context', format('background worker, pid %s', pid)));
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
 
@@ -5132,8 +4989,8 @@ begin
       end if;
     end loop;
     exit when answer is not null;
-    continue when waiting ? 'wait_ms' and job ->> 'run_key' is null;
-    since := pgqueue._doze((job ->> 'run_key')::bigint, since, 60);
+    continue when waiting ? 'wait_ms';
+    since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
   end loop;
   if is_first then
     rows := case when has_rows then '[]'::jsonb end;
@@ -5227,32 +5084,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
 
-CREATE FUNCTION pgqueue._refuse_canceled(id bigint) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  -- By now the transaction has written to the history, which whoever cancels sees in pg_locks (pgqueue._is_canceled).
-  if current_setting('transaction_isolation') like 'read %' then
-    if not exists (select from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel') then
-      return;
-    end if;
-  else
-    -- The snapshot is older than a request may be. The index is not.
-    begin
-      insert into pgqueue.request (id, kind) values (_refuse_canceled.id, 'cancel');
-      delete from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel';
-      return;
-    exception when unique_violation or serialization_failure then
-      null;
-    end;
-  end if;
-  raise exception 'canceling statement due to user request' using errcode = '57014';
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._refuse_canceled(id bigint) IS 'At the end of a run, when its history is written: a job for which a cancel was committed does not commit';
-
 CREATE FUNCTION pgqueue._refuse_change(what text, name text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5301,20 +5132,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_message(m pgqueue.message) IS 'Says what is wrong with a message that pgqueue.inbox does not take';
 
-CREATE FUNCTION pgqueue._refuse_overdue(id bigint) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if exists (select from pgqueue.message m
-             where m.id = _refuse_overdue.id and clock_timestamp() - transaction_timestamp() > pgqueue._time_allowed(m.timeout, m.settings)) then
-    raise exception 'canceling statement due to statement timeout' using errcode = '57014';
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._refuse_overdue(id bigint) IS 'At the end of a run in the batch lane: a job that has caught its timeout, or was not stopped in time, does not commit';
-
 CREATE FUNCTION pgqueue._refuse_params() RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5325,6 +5142,17 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
+
+CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_result(what text) IS 'Says that a result is none';
 
 CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5624,13 +5452,13 @@ declare
   chunk record;
   notices jsonb;
   kept pgqueue.result_kept;
-  run_key bigint;
+  running boolean;
   has_result boolean := false;
   is_detached boolean;
   head record;
 begin
   if exists (select from pgqueue.message m where m.id = handle.id) then
-    select l.kept, l.run_key into kept, run_key from pgqueue._locate(role, handle, '42704') l where l.live;
+    select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
   end if;
   if kept is null then
     ended := pgqueue._ended_job(handle.id);
@@ -5641,7 +5469,7 @@ begin
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
   elsif ended.id is null then
-    return query select jsonb_build_object('live', true, 'run_key', run_key);
+    return query select jsonb_build_object('live', true, 'running', running);
     return;
   end if;
   -- A detach stands until upkeep if it came while the job was about to commit.
@@ -5697,7 +5525,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, run_key}. holds: consumes it if it is small and plain, which the head then says';
+COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}. holds: consumes it if it is small and plain, which the head then says';
 
 CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -5807,18 +5635,10 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-  select 'select array[' || string_agg(format('($1).%I::text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
+  select 'select array[' || string_agg(format('($1).%I::pg_catalog.text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
 $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
-
-CREATE FUNCTION pgqueue._run_key_of(id bigint, token bigint) RETURNS bigint
-    LANGUAGE sql IMMUTABLE
-    BEGIN ATOMIC
- SELECT hashint8extended(hashint8extended(id, token), token) AS hashint8extended;
-END;
-
-COMMENT ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) IS 'The key of the advisory lock that a job holds while it runs. Before it does nobody can know the key, and the next run has another';
 
 CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -5899,6 +5719,69 @@ CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime 
 END;
 
 COMMENT ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) IS 'Keeps a group of tasks, or replaces it';
+
+CREATE FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- The level of RAISE is part of its text, and it takes no NULL for an option. What was said is data, whoever has written it.
+  case level
+    when 'WARNING' then
+      if detail <> '' and hint <> '' then
+        raise warning using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise warning using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise warning using errcode = code, message = message, hint = hint;
+      else
+        raise warning using errcode = code, message = message;
+      end if;
+    when 'NOTICE' then
+      if detail <> '' and hint <> '' then
+        raise notice using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise notice using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise notice using errcode = code, message = message, hint = hint;
+      else
+        raise notice using errcode = code, message = message;
+      end if;
+    when 'INFO' then
+      if detail <> '' and hint <> '' then
+        raise info using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise info using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise info using errcode = code, message = message, hint = hint;
+      else
+        raise info using errcode = code, message = message;
+      end if;
+    when 'LOG' then
+      if detail <> '' and hint <> '' then
+        raise log using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise log using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise log using errcode = code, message = message, hint = hint;
+      else
+        raise log using errcode = code, message = message;
+      end if;
+    else
+      if detail <> '' and hint <> '' then
+        raise debug using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise debug using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise debug using errcode = code, message = message, hint = hint;
+      else
+        raise debug using errcode = code, message = message;
+      end if;
+  end case;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) IS 'Raises one notice; detail and hint may be empty or NULL';
 
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
@@ -6266,7 +6149,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._statement_settings() IS 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
 
-CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) RETURNS record
+CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -6288,11 +6171,11 @@ begin
   end;
   state := answer ->> 'state';
   live := answer ->> 'live';
-  run_key := answer ->> 'run_key';
+  running := answer ->> 'running';
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) IS 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
+COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) IS 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
 
 CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6527,20 +6410,6 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._tell_sent(message json, queue text) IS 'Tells Celery''s monitors of a task that was sent, if there are any: Flower, celery events';
 
-CREATE FUNCTION pgqueue._tell_wait(id bigint) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if nullif(current_setting('pgqueue.job_id', true), '') is not null then
-    -- An INFO reaches the client in the middle of a statement. The client is the worker: it gives the job's place to another.
-    raise info using errcode = 'PQ007', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'waits_for', id)::text;
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._tell_wait(id bigint) IS 'Inside a job: tells its worker for which other job it waits from now on, NULL for none';
-
 CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6581,18 +6450,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) IS 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
-
-CREATE FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) RETURNS interval
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT LEAST(timeout,
-         CASE
-             WHEN ((settings ->> 'statement_timeout'::text) ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'::text) THEN ((settings ->> 'statement_timeout'::text))::interval
-             ELSE NULL::interval
-         END) AS "least";
-END;
-
-COMMENT ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) IS 'How long a job of the batch lane may take; NULL: as long as it likes';
 
 CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -7002,60 +6859,59 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) IS 'pg_background_wait_any. The id of a handle is its pid';
 
-CREATE FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) RETURNS void
+CREATE FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  class int := pgqueue._lock_class('job');
+  key int := (id % 2147483647)::int;
+  old_timeout text := current_setting('lock_timeout');
 begin
-  perform set_config('lock_timeout', max_ms::text, true), pg_advisory_xact_lock_shared(run_key);
-  -- With the subtransaction ends what this has set and got, also after a cancel.
-  raise assert_failure;
-exception when assert_failure or lock_not_available then
-  null;
+  if pg_try_advisory_lock_shared(class, key) then
+    perform pg_advisory_unlock_shared(class, key);
+    return false;
+  end if;
+  perform set_config('lock_timeout', max_ms::text, true);
+  perform pg_advisory_lock_shared(class, key);
+  perform pg_advisory_unlock_shared(class, key);
+  perform set_config('lock_timeout', old_timeout, true);
+  return true;
+exception when lock_not_available then
+  return true;  -- it runs on; the caller looks at its clock
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. A job that waits for the caller in turn is a deadlock, and found';
+COMMENT ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
 
-CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) RETURNS boolean
+CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   began timestamptz := clock_timestamp();
   since timestamptz := began;
-  until timestamptz := began + timeout;
-  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
+  until timestamptz := since + timeout;
   left_s float8;
-  wait jsonb := '{}';
-  is_live boolean;
-  run_key bigint;
+  wait jsonb;
 begin
   loop
+    if not live then
+      return true;
+    elsif clock_timestamp() >= until then
+      return false;
+    end if;
     left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    -- One that is to be told at once that this waits has to know first whether it does.
-    wait := case when run_key is null and is_told then pgqueue._with_wait('{}', began, least(left_s, coalesce(extract(epoch from timeout), 60))) else '{}' end;
-    select s.live, s.run_key into is_live, run_key from pgqueue._status(handle, wait) s;
-    if not is_live or clock_timestamp() >= until then
-      if is_told then
-        perform pgqueue._tell_wait(null);
-      end if;
-      return not is_live;
-    elsif not is_told then
-      perform pgqueue._tell_wait(handle.id);
-      is_told := true;
-      continue;
+    wait := pgqueue._with_wait('{}', began, left_s);
+    if wait = '{}' then
+      since := pgqueue._doze(handle.id, running, since, left_s);
     end if;
-    if run_key is not null or wait = '{}' then
-      since := pgqueue._doze(run_key, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
-      -- What it ran for is over.
-      run_key := null;
-    end if;
+    select s.live, s.running into live, running from pgqueue._status(handle, wait) s;
   end loop;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) IS 'Waits until a job has ended. False: the timeout came first';
+COMMENT ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) IS 'Waits until a job has ended of which is known whether it is live and running. False: the timeout came first';
 
 CREATE FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) RETURNS boolean
     LANGUAGE plpgsql
@@ -7064,7 +6920,8 @@ CREATE FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, time
 declare
   job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, '55000');
 begin
-  return not (job ->> 'live')::boolean or pgqueue._wait_on(pgqueue._handle_of(job), greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
+  return pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean,
+                          greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
 end
 $$;
 
@@ -7225,30 +7082,23 @@ CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  is_canceled boolean;
-  pause float8 := 0.01;
+  told boolean;
 begin
   if grace is null or grace < interval '0' then
     raise exception 'grace must not be negative' using errcode = '22023';
   end if;
   perform pgqueue._status(handle);
-  select nullif(c.answer, 'null')::boolean into is_canceled
+  select c.answer::boolean into told
   from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
-  -- A job that runs may be at its end just now: then its end tells.
-  while is_canceled is null loop
-    perform pg_sleep(pause);
-    pause := least(pause * 1.5, 0.2);
-    select nullif(c.answer, 'null')::boolean into is_canceled from pgqueue._call('canceled', pgqueue._request(handle)) c (answer);
-  end loop;
-  if is_canceled and grace > interval '0' then
+  if told and grace > interval '0' then
     -- After the grace the worker ends the session of the job. That takes a moment.
     perform pgqueue.wait(handle, grace + interval '2 s');
   end if;
-  return is_canceled;
+  return told;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) IS 'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. True: it will not commit. False: it has ended. With grace it waits that long, then ends the job''s session';
+COMMENT ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) IS 'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. False: it had already ended. With grace it waits that long, then ends the job''s session';
 
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
@@ -7277,17 +7127,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) IS 'Runs SQL after the caller has committed, never if it rolls back. keep_result: its result can be read until retention';
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[]) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql
     AS $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
-    expires, timeout, max_attempts, backoff, unique_keys, label, durability, rows);
+    expires, timeout, max_attempts, backoff, unique_keys, label, durability);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) IS 'pgqueue.enqueue for many statements at once, in their order, all with the same parameters; or for one statement and rows, the parameters of each job. All take the same options; unique_keys has a key for each, NULL for none';
+COMMENT ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) IS 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options; unique_keys has a key for each, NULL for none';
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
     LANGUAGE plpgsql
@@ -7407,7 +7257,8 @@ begin
   perform pgqueue._make_background_role();
   before := array(select o.oid from pgqueue._objects_like_pg_background(schema) o);
   begin
-    perform set_config('search_path', quote_ident(schema) || ', pg_catalog, pg_temp', true);
+    -- pg_catalog, which is not named, comes first: what others have put into the schema is taken for nothing that is named here.
+    perform set_config('search_path', quote_ident(schema) || ', pg_temp', true);
     if version = '1.8' then
       perform pgqueue._create_pg_background_1_8();
     else
@@ -7734,11 +7585,15 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  began timestamptz := clock_timestamp();
+  until timestamptz := began + timeout;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  return pgqueue._wait_on(handle, timeout);
+  return (select pgqueue._wait_on(handle, s.live, s.running, until - clock_timestamp())
+          from pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60))) s);
 end
 $$;
 
@@ -7828,13 +7683,8 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
         CASE
             WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'context'::text)
             ELSE NULL::text
-        END AS error_context,
-        CASE
-            WHEN pg_has_role(submitter, 'member'::text) THEN ROW(id, cookie)::pgqueue.handle
-            ELSE NULL::pgqueue.handle
-        END AS handle
+        END AS error_context
    FROM ( SELECT m.id,
-            m.cookie,
             (
                 CASE
                     WHEN (a.id IS NOT NULL) THEN 'running'::text
@@ -7865,7 +7715,6 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
           WHERE (m.kind = 'job'::pgqueue.message_kind)
         UNION ALL
          SELECT h.id,
-            h.cookie,
             h.state,
             h.queue,
             h.priority,
@@ -8620,15 +8469,6 @@ GRANT USAGE ON SCHEMA pgqueue TO pgqueue_monitor;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_admin;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_gate;
 
-REVOKE ALL ON FUNCTION pgqueue._handle(id smallint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._handle(id smallint) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._handle(id integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._handle(id integer) TO pgqueue_user;
-
-REVOKE ALL ON FUNCTION pgqueue._handle(id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._handle(id bigint) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
@@ -8652,6 +8492,11 @@ REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integ
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._are_notices(notices jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._are_notices(notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._are_rows(rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._args_repr(args jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._args_repr(args jsonb) TO pgqueue_user;
@@ -8736,8 +8581,7 @@ REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, su
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
 
@@ -8747,9 +8591,6 @@ GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
@@ -8767,8 +8608,8 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
 
@@ -8778,15 +8619,13 @@ GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boo
 REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_reader(signature text, call text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases(others oid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
@@ -8838,16 +8677,14 @@ REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._held_key(id bigint, token bigint) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._do_upkeep(part text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
@@ -8877,8 +8714,8 @@ GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb,
 REVOKE ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) TO pgqueue_user;
@@ -9022,8 +8859,6 @@ GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO 
 REVOKE ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
@@ -9051,9 +8886,6 @@ REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 
@@ -9062,6 +8894,8 @@ GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO p
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
@@ -9088,7 +8922,7 @@ GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) 
 REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
@@ -9218,6 +9052,9 @@ GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._raise_at(error jsonb, said_at text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raise_at(error jsonb, said_at text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
@@ -9241,8 +9078,6 @@ REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._refuse_canceled(id bigint) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_worker;
@@ -9250,10 +9085,10 @@ GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_wo
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._refuse_overdue(id bigint) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
@@ -9316,8 +9151,6 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
@@ -9332,6 +9165,9 @@ REVOKE ALL ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) FROM 
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
@@ -9384,8 +9220,8 @@ REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FR
 REVOKE ALL ON FUNCTION pgqueue._statement_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._statement_settings() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
@@ -9421,15 +9257,10 @@ GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -9476,11 +9307,11 @@ GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgq
 REVOKE ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) TO pgqueue_user;
@@ -9517,8 +9348,8 @@ GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;

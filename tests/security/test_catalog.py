@@ -182,6 +182,41 @@ def test_what_lies_in_a_public_schema_is_not_run_by_the_installer(empty_db: Data
     assert owner.execute("select who from public.caught").fetchall() == []
 
 
+def test_what_lies_in_a_schema_becomes_no_part_of_the_names_that_are_installed_there(db, owner, worker):
+    # Whoever may create in the schema has been there before.
+    db.create_role("mallory", enrolled=False)
+    db.create_role("app", enrolled=False)
+    owner.execute(
+        "create schema names; grant usage, create on schema names to mallory; grant usage on schema names to public"
+    )
+    owner.execute("create table public.caught (who text); grant insert on public.caught to public")
+    mallory = db.connect("mallory")
+    mallory.execute(
+        """create function names.pg_background_launch(name) returns void language plpgsql security definer as
+           $$ begin insert into public.caught values (current_user); /* pgqueue._ */ end $$;
+           create function names.caught(text) returns boolean language plpgsql as
+           $$ begin insert into public.caught values (current_user); return true; end $$;
+           create domain names.text as pg_catalog.text check (names.caught(value));
+           create domain names.int4 as pg_catalog.int4; create domain names.int8 as pg_catalog.int8;
+           create domain names.timestamptz as pg_catalog.timestamptz"""
+    )
+
+    owner.execute("select pgqueue.install_compat('2.0', 'names')")
+    owner.execute("grant pgbackground_role to app")
+
+    app = db.connect("app")
+    assert fetch_value(owner, "select to_regprocedure('names.pg_background_launch_v2(name)') is null") is True
+    app.execute("select names.pg_background_launch('select 1', 0, 'l')")
+    assert fetch_value(app, "select label from names.pg_background_list") == "l"
+    assert owner.execute("select who from public.caught").fetchall() == []
+    strangers = owner.execute(
+        """select distinct t.typnamespace::regnamespace::text from pg_proc p, unnest(p.proargtypes) a, pg_type t
+           where p.pronamespace = 'names'::regnamespace and p.proowner <> 'mallory'::regrole and t.oid = a and t.typname = 'text'"""
+    ).fetchall()
+    assert strangers == [("pg_catalog",)]
+    owner.execute("select pgqueue.uninstall_compat('names')")
+
+
 OBJECTS_THAT_SHADOW = """
   create temp table message (id bigint, token bigint, queue text, submitter oid, sql text);
   create temp table role_key (role oid, key text);

@@ -400,7 +400,7 @@ begin
   -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
   -- SQL is not.
   return (
-    select jsonb_agg(c || jsonb_build_object('type', (
+    select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod', 'type', (
              -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
              select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
              from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
@@ -759,6 +759,69 @@ end
 $$;
 comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
 
+create function pgqueue._say(level text, code text, message text, detail text, hint text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The level of RAISE is part of its text, and it takes no NULL for an option. What was said is data, whoever has written it.
+  case level
+    when 'WARNING' then
+      if detail <> '' and hint <> '' then
+        raise warning using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise warning using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise warning using errcode = code, message = message, hint = hint;
+      else
+        raise warning using errcode = code, message = message;
+      end if;
+    when 'NOTICE' then
+      if detail <> '' and hint <> '' then
+        raise notice using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise notice using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise notice using errcode = code, message = message, hint = hint;
+      else
+        raise notice using errcode = code, message = message;
+      end if;
+    when 'INFO' then
+      if detail <> '' and hint <> '' then
+        raise info using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise info using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise info using errcode = code, message = message, hint = hint;
+      else
+        raise info using errcode = code, message = message;
+      end if;
+    when 'LOG' then
+      if detail <> '' and hint <> '' then
+        raise log using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise log using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise log using errcode = code, message = message, hint = hint;
+      else
+        raise log using errcode = code, message = message;
+      end if;
+    else
+      if detail <> '' and hint <> '' then
+        raise debug using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise debug using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise debug using errcode = code, message = message, hint = hint;
+      else
+        raise debug using errcode = code, message = message;
+      end if;
+  end case;
+end
+$$;
+comment on function pgqueue._say(text, text, text, text, text) is 'Raises one notice; detail and hint may be empty or NULL';
+
 create function pgqueue._forward_notices(notices jsonb)
   returns void
   language plpgsql volatile
@@ -766,21 +829,33 @@ create function pgqueue._forward_notices(notices jsonb)
 as $$
 declare
   notice jsonb;
-  option record;
-  options text;
 begin
-  for notice in select value from jsonb_array_elements(case when jsonb_typeof(notices) = 'array' then notices else '[]' end) loop
-    options := '';
-    for option in select key, value from jsonb_each_text(notice - 'severity') loop
-      options := options || format(', %s = %L', case option.key when 'sqlstate' then 'errcode' else option.key end, option.value);
+  if pgqueue._are_notices(notices) then
+    for notice in select value from jsonb_array_elements(notices) loop
+      perform pgqueue._say(notice ->> 'severity', coalesce(notice ->> 'sqlstate', '00000'), coalesce(notice ->> 'message', ''), notice ->> 'detail', notice ->> 'hint');
     end loop;
-    -- The level and the options of RAISE are part of its text.
-    execute format('do %L', format('begin raise %s using %s; end',
-      case when notice ->> 'severity' in ('LOG', 'INFO', 'NOTICE', 'WARNING') then lower(notice ->> 'severity') else 'debug' end, substr(options, 3)));
-  end loop;
+  end if;
 end
 $$;
 comment on function pgqueue._forward_notices(jsonb) is 'Raises what a job said, for its reader';
+
+create function pgqueue._raise_at(error jsonb, said_at text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
+  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
+  if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
+    comment := '';
+  end if;
+  execute 'select pgqueue._raise($1) /* ' || comment || ' */' using error;
+end
+$$;
+comment on function pgqueue._raise_at(jsonb, text) is 'Raises an error whose CONTEXT says where it was raised at first';
 
 create function pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb)
   returns void
@@ -788,11 +863,9 @@ create function pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))),
-      '/*', '/ *'), '*/', '* /'))
-    using coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')));
+  perform pgqueue._raise_at(
+    coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state'))),
+    concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))));
 end
 $$;
 comment on function pgqueue._raise_error_of(pgqueue.handle, jsonb) is 'Raises the error of a job; its context becomes part of the CONTEXT';

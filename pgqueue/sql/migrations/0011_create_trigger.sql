@@ -295,7 +295,7 @@ create function pgqueue._row_params_query(argv text[])
   language sql immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  select 'select array[' || string_agg(format('($1).%I::text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
+  select 'select array[' || string_agg(format('($1).%I::pg_catalog.text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
 $$;
 comment on function pgqueue._row_params_query(text[]) is 'The query that turns a row into text parameters, for types whose text is not that of JSON';
 

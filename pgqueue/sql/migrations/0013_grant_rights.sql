@@ -40,6 +40,7 @@ grant execute on function
   pgqueue._queue_channel(text), pgqueue._notify_at_commit(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._naptime(), pgqueue._over_loopback(text, oid, bigint, text, text, boolean), pgqueue._end_hold(boolean), pgqueue._close_loopback(),
   pgqueue._call(text, jsonb, boolean), pgqueue._require_enrolled(), pgqueue._handle(bigint), pgqueue._handle(int), pgqueue._handle(smallint), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
   pgqueue._doze(bigint, timestamptz, float8), pgqueue._tell_wait(bigint), pgqueue._wait_on(pgqueue.handle, interval), pgqueue._forward_notices(jsonb),
+  pgqueue._say(text, text, text, text, text), pgqueue._are_notices(jsonb), pgqueue._raise_at(jsonb, text),
   pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle, boolean),
   pgqueue._consume_result(pgqueue.handle, boolean), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),
   pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb),

@@ -181,10 +181,7 @@ create function pgqueue._raise_tracked(pid int, error jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', error ->> 'context', format('background worker, pid %s', pid)), '/*', '/ *'), '*/', '* /'))
-    using pgqueue._background_error(pid, error);
+  perform pgqueue._raise_at(pgqueue._background_error(pid, error), concat_ws(chr(10), error ->> 'context', format('background worker, pid %s', pid)));
 end
 $$;
 comment on function pgqueue._raise_tracked(int, jsonb) is 'Raises the error of a tracked job';

@@ -4,6 +4,8 @@ create function pgqueue._create_pg_background_2_0()
   returns void
   language plpgsql volatile
 as $create$
+declare
+  others oid[] := array(select p.oid from pg_proc p where p.pronamespace = quote_ident(current_schema())::regnamespace);
 begin
   create type pg_background_handle as (pid int, cookie bigint);
   create type pg_background_stats as (
@@ -134,7 +136,7 @@ begin
   begin
     return pgqueue._untrack_now('{"ended": true}');
   end $$;
-  perform pgqueue._create_v2_aliases();
+  perform pgqueue._create_v2_aliases(others);
 
   create view pg_background_list as
     select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label
@@ -159,7 +161,7 @@ end
 $create$;
 comment on function pgqueue._create_pg_background_2_0() is 'Makes the names of pg_background 2.0 in the first schema of search_path';
 
-create function pgqueue._create_v2_aliases()
+create function pgqueue._create_v2_aliases(others oid[])
   returns void
   language plpgsql volatile
 as $$
@@ -175,11 +177,11 @@ begin
       'pg_background_list', 'pg_background_stats', 'pg_background_get_progress', 'pg_background_result_info', 'pg_background_error_info',
       'pg_background_detach_all', 'pg_background_cancel_all', 'pg_background_outcome', 'pg_background_run', 'pg_background_run_query',
       'pg_background_drain', 'pg_background_wait_any', 'pg_background_cancel_by_label', 'pg_background_purge', 'pg_background_full_sql')
-      and p.prosrc ~ 'pgqueue[.]_'  -- and not a function of the user's with such a name
+      and p.oid <> all (others)  -- whatever somebody else has put there under such a name
   loop
     made := pg_catalog.pg_get_functiondef(original.oid);
     execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);
   end loop;
 end
 $$;
-comment on function pgqueue._create_v2_aliases() is 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2';
+comment on function pgqueue._create_v2_aliases(oid[]) is 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2. others: functions that lay in the schema before';

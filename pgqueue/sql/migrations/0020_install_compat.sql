@@ -56,7 +56,8 @@ begin
   perform pgqueue._make_background_role();
   before := array(select o.oid from pgqueue._objects_like_pg_background(schema) o);
   begin
-    perform set_config('search_path', quote_ident(schema) || ', pg_catalog, pg_temp', true);
+    -- pg_catalog, which is not named, comes first: what others have put into the schema is taken for nothing that is named here.
+    perform set_config('search_path', quote_ident(schema) || ', pg_temp', true);
     if version = '1.8' then
       perform pgqueue._create_pg_background_1_8();
     else
