@@ -43,6 +43,39 @@ CREATE TYPE pgqueue.result_kept AS ENUM (
 
 COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
 
+CREATE FUNCTION pgqueue._handle(id smallint) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return pgqueue._handle(id::bigint);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._handle(id smallint) IS 'As of a bigint. Drivers send small numbers as smallint';
+
+CREATE FUNCTION pgqueue._handle(id integer) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return pgqueue._handle(id::bigint);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._handle(id integer) IS 'As of a bigint';
+
+CREATE FUNCTION pgqueue._handle(id bigint) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (id, (select (c.answer ->> 'cookie')::bigint from pgqueue._call('cookie', jsonb_build_object('id', id)) c (answer)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._handle(id bigint) IS 'The handle of a job, without its cookie for roles that may not use it';
+
 CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -450,12 +483,12 @@ declare
   value numeric;
 begin
   if given is null then
-    perform set_config(full_name, fallback::text, false);  -- for SHOW
+    perform set_config(full_name, case name when 'default_queue_size' then fallback / 1024 || 'kB' else fallback::text end, false);  -- for SHOW
     return fallback;
   end if;
   begin
     value := case
-      when given ~ '^\s*[-+]?\d+\s*$' then given::numeric
+      when given ~ '^[[:space:]]*[-+]?[0-9]+[[:space:]]*$' then given::numeric
       when name = 'worker_timeout' then extract(epoch from given::interval)::numeric * 1000
       when name = 'default_queue_size' then pg_size_bytes(given)::numeric
       else given::numeric end;
@@ -562,8 +595,8 @@ CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
   -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
-  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
-                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  select '^' || string_agg(case word when '#' then '([.][^.]*)*' when '*' then '[.][^.]+'
+                           else '[.]' || regexp_replace(word, '([^[:alnum:]_])', E'\\\\\\1', 'g') end, '' order by n) || '$'
   from string_to_table(routing_key, '.') with ordinality w (word, n)
 $_$;
 
@@ -573,7 +606,7 @@ CREATE TABLE pgqueue.binding (
     exchange text NOT NULL,
     routing_key text NOT NULL,
     queue text NOT NULL,
-    pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^\.$'::text)) STORED NOT NULL,
+    pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^[.]$'::text)) STORED NOT NULL,
     CONSTRAINT binding_key_is_at_most_255_bytes CHECK ((octet_length(routing_key) <= 255))
 );
 
@@ -864,6 +897,24 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) IS 'Refuses a result that its reader could not take for one';
+
+CREATE FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  if cardinality(sql) <> 1 then
+    raise exception 'rows are the parameters of one statement, and % are given', cardinality(sql)
+      using errcode = '22023', hint = 'Give the statement as array[''insert into t values ($1)''].';
+  elsif params is not null then
+    raise exception 'both params and rows are given' using errcode = '22023', hint = 'Give params (the same for all jobs) or rows (those of each job).';
+  elsif array_ndims(rows) <> 2 then
+    raise exception 'rows must be a list of lists' using errcode = '22023', hint = 'Give the parameters of each job, as array[array[''a'', ''1''], array[''b'', ''2'']].';
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) IS 'Refuses rows of parameters that are none';
 
 CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -1191,6 +1242,45 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) IS 'Last in the transaction of a job: its effects, its result and its removal commit together';
 
+CREATE FUNCTION pgqueue._connect_loopback(name text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record;
+  answer jsonb;
+  reason text;
+  problem text := '';
+  is_connected boolean;
+begin
+  for place in select p.host, p.port from pgqueue._loopback_places() p loop
+    is_connected := false;
+    begin
+      perform pgqueue._dblink_connect(name, pgqueue._loopback_conninfo(place.host, place.port));
+      is_connected := true;
+      -- Another server may be in the old place by now: the one that this one has followed.
+      select * into answer from pgqueue._dblink_query(name, 'select to_jsonb(extract(epoch from pg_postmaster_start_time()))');
+      if answer = to_jsonb(extract(epoch from pg_postmaster_start_time())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      reason := 'it is another server';
+    exception when others then
+      get stacked diagnostics reason = pg_exception_detail;
+      reason := coalesce(nullif(reason, ''), sqlerrm);
+    end;
+    if is_connected then
+      perform pgqueue._dblink_disconnect(name);
+    end if;
+    problem := concat(problem, chr(10), place.host, ' port ', place.port, ': ', btrim(reason));
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select o from pg_user_mappings m, unnest(m.umoptions) o where m.srvname = 'pgqueue_loopback' and starts_with(o, 'user=') limit 1)
+    using errcode = '08001', detail = btrim(problem, chr(10)),
+          hint = 'The owner of pgqueue has to run: select pgqueue._repair_loopback(). Or let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (set host ''...'', set port ''...'').';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._connect_loopback(name text) IS 'Connects from the server to itself, wherever it is now. Returns where. 08001: nowhere. Only for the owner''s functions';
+
 CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1236,6 +1326,28 @@ CREATE FUNCTION pgqueue._cookie(seed bytea, n bigint) RETURNS bigint
 END;
 
 COMMENT ON FUNCTION pgqueue._cookie(seed bytea, n bigint) IS '64 bits that only who knows the seed can tell, for the cookies of a set';
+
+CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  submitter oid;
+  cookie bigint;
+  ended pgqueue.history;
+begin
+  select m.submitter, m.cookie into submitter, cookie from pgqueue.message m where m.id = _cookie_of.id and m.kind = 'job';
+  if not found then
+    -- A job moves from the queue to the history and never back, so looking there second finds it.
+    ended := pgqueue._ended_job(id);
+    submitter := ended.submitter;
+    cookie := ended.cookie;
+  end if;
+  return case when pg_has_role(role, submitter, 'member') then cookie end;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._cookie_of(role oid, id bigint) IS 'The cookie of a job, for roles that may use it; else NULL';
 
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql
@@ -1284,8 +1396,8 @@ begin
   begin
     return pgqueue._wait_tracked(pid, cookie, timeout_ms);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null)');
-  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null, ''1.8'')');
+  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''1.8'')');
 
   create function pg_background_list_v2() returns setof record language plpgsql volatile as $$
   begin
@@ -1359,7 +1471,7 @@ begin
   begin
     return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''2.0'')');
   create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
   begin
     perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'cookie', cookie, 'mismatch', '55000'));
@@ -1419,22 +1531,27 @@ begin
   create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
     returns setof record language plpgsql volatile as $$
   declare
-    run record;
+    run pg_catalog.record;
   begin
     select * into run from pgqueue._run_query(pgqueue._member_settings(), sql, queue_size, timeout_ms, label, col_def);
     if run.reader is not null then
-      return query execute run.reader using run.pid, run.cookie;
+      begin
+        return query execute run.reader using run.pid, run.cookie;
+      exception when others or query_canceled then
+        perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', run.pid));  -- nobody else has its handle
+        raise;
+      end;
     end if;
   end $$;
   create function pg_background_drain(handles pg_background_handle[], timeout_ms int default 0) returns setof pg_background_outcome language plpgsql volatile as $$
   begin
-    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
   end $$;
   create function pg_background_wait_any(handles pg_background_handle[], timeout_ms int default 0) returns pg_background_handle language plpgsql volatile as $$
   declare
-    first record;
+    first pg_catalog.record;
   begin
-    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
     if first.pid is null then
       return null;
     end if;
@@ -1490,21 +1607,39 @@ begin
   execute pg_catalog.format($sql$
     create function %s returns setof record language plpgsql volatile strict as $body$
     declare
-      part record;
+      part pg_catalog.record;
       job pg_catalog.jsonb;
+      reader pg_catalog.text;
+      casts pg_catalog.text[];
+      misfit pg_catalog.text;
       old_settings pg_catalog.jsonb;
     begin
       for part in select * from %s loop
         if part.is_first then
           job := part.job;
+          reader := part.reader;
           old_settings := part.old_settings;
-          begin
-            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
-          exception when datatype_mismatch then
-            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
-          end;
+          loop
+            begin
+              return query execute reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+              exit;
+            exception
+              when datatype_mismatch then
+                get stacked diagnostics misfit = pg_exception_detail;
+              when feature_not_supported then
+                perform pgqueue._spare_tracked(job);
+                perform pgqueue._refuse_place();
+            end;
+            -- A length or a precision that only the list has is applied to the values.
+            casts := pgqueue._fit_casts(part.answer, casts, misfit);
+            if casts is null then
+              perform pgqueue._spare_tracked(job);
+              raise exception using errcode = '42804', message = pgqueue._misfit(part.answer), hint = pgqueue._result_hint(part.answer);
+            end if;
+            reader := pgqueue._result_reader(part.answer, casts);
+          end loop;
         end if;
-        return query execute part.reader using part.rows, part.tags;
+        return query execute reader using part.rows, part.tags;
       end loop;
       perform pgqueue._end_of_reading(job, old_settings);
     end
@@ -1879,10 +2014,13 @@ CREATE UNLOGGED TABLE pgqueue.tracked_job (
     submitter oid NOT NULL,
     kept pgqueue.result_kept NOT NULL,
     queue_size integer NOT NULL,
+    is_spared boolean DEFAULT false NOT NULL,
     tracked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.tracked_job IS 'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
+
+COMMENT ON COLUMN pgqueue.tracked_job.is_spared IS 'Its result was asked for in a way that does not fit, maybe with a handle that is gone: it counts no more for pg_background.max_workers';
 
 CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -2049,7 +2187,7 @@ begin
       hint = coalesce((select 'They are in ' || string_agg(quote_ident(c.schema_name), ', ') || '.' from pgqueue.compat c), 'Nothing is to be removed.');
   end if;
   foreach signature in array surface.objects loop
-    execute format('drop %s %s', regexp_replace(signature, '^(\w+) ', '\1 if exists '), behavior);
+    execute format('drop %s %s', regexp_replace(signature, '^([a-z]+) ', E'\\1 if exists '), behavior);
   end loop;
   if surface.grants_usage and to_regnamespace(quote_ident(schema)) is not null then
     execute format('revoke usage on schema %I from pgbackground_role', schema);
@@ -2213,6 +2351,9 @@ declare
   handle pgqueue.handle;
   nobody_sleeps boolean;
 begin
+  if kept operator(pg_catalog.<>) 'none' then
+    perform pgqueue._require_login(pg_catalog.quote_ident(current_user)::pg_catalog.regrole);
+  end if;
   if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
     -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
     -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
@@ -2267,7 +2408,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) IS 'Enqueues the job or the task that a trigger asks for';
 
-CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[] DEFAULT NULL::text[]) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2280,18 +2421,29 @@ declare
   added_ids bigint[];
   added_cookies bigint[];
   added_keys text[];
+  count int := cardinality(sql);
 begin
+  if kept <> 'none' then
+    perform pgqueue._require_login(quote_ident(current_user)::regrole);
+  end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
+  end if;
+  if rows is not null then
+    perform pgqueue._check_rows(sql, params, rows);
+    count := coalesce(array_length(rows, 1), 0);
+    if count = 0 then
+      return;
+    end if;
   end if;
   timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
   settings := pgqueue._inherited(settings);
   if durability is not null then
     settings := pgqueue._with_durability(settings, durability);
   end if;
-  if unique_keys is null then
+  if unique_keys is null and rows is null then
     return query
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
@@ -2304,15 +2456,15 @@ begin
     )
     select a.id, a.cookie from added a order by a.id;
   else
-    if cardinality(unique_keys) <> cardinality(sql) or array_ndims(unique_keys) > 1 then
-      raise exception 'unique_keys must be as long as sql' using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
+    if cardinality(unique_keys) <> count or array_ndims(unique_keys) > 1 then
+      raise exception 'unique_keys must be as long as %', case when rows is null then 'sql' else 'rows' end using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
     end if;
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                   settings, timeout, backoff, label, unique_key)
       select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
-             params, settings, timeout, backoff, label, s.unique_key
-      from unnest(sql, unique_keys) with ordinality s (statement, unique_key, n)
+             s.row_params, settings, timeout, backoff, label, s.unique_key
+      from pgqueue._jobs_of(sql, params, unique_keys, rows) s
       order by s.n
       on conflict do nothing
       returning outbox.id, outbox.cookie, outbox.unique_key
@@ -2324,10 +2476,10 @@ begin
     select (j.handle).id, (j.handle).cookie
     from (
       select s.n, case when a.id is not null then (a.id, a.cookie)::pgqueue.handle
-                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, params, queue, priority, delay, eta, expires, timeout,
+                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, s.row_params, queue, priority, delay, eta, expires, timeout,
                                         max_attempts, backoff, s.unique_key, label, durability, pgqueue._cookie(seed, s.n)) end as handle
       from (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.n) end as nth
-            from unnest(sql, unique_keys) with ordinality i (statement, unique_key, n)) s
+            from pgqueue._jobs_of(sql, params, unique_keys, rows) i) s
       left join (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.id) end as nth
                  from unnest(added_ids, added_cookies, added_keys) i (id, cookie, unique_key)) a
         on coalesce(a.unique_key, '') = coalesce(s.unique_key, '') and coalesce(a.nth, 0) = coalesce(s.nth, 0)
@@ -2338,7 +2490,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) IS 'Inserts many jobs in the caller''s transaction, in one statement';
+COMMENT ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) IS 'Inserts many jobs in the caller''s transaction, in one statement';
 
 CREATE FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) RETURNS boolean
     LANGUAGE plpgsql
@@ -2453,6 +2605,15 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) IS 'pg_background_error_info';
+
+CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')))
+$$;
+
+COMMENT ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) IS 'The error of a job that has not succeeded';
 
 CREATE TABLE pgqueue.exchange (
     name text NOT NULL,
@@ -2921,6 +3082,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._finish_chord(group_id text) IS 'The callback of a chord was sent, or its errors were; parts that return later are ignored';
 
+CREATE FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  -- Only the server knows the list; it says which type it wants where. (In another language than English nothing is found, and the
+  -- list has to be exact.)
+  said text[] := regexp_match(misfit, '^Returned type .* does not match expected type ([a-z ]+[(][0-9, -]+[)][a-z ]*) in column .*?([0-9]+)[)]?[.]$');
+  n int := said[2];
+begin
+  if said is null or casts[n] is not null or (answer #>> array['columns', (n - 1)::text, 'type']) is null
+     or to_regtype(said[1]) is distinct from (answer #>> array['columns', (n - 1)::text, 'oid'])::oid
+  then
+    return null;
+  end if;
+  casts[n] := said[1];
+  return casts;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) IS 'What columns are read as, after PostgreSQL has refused a column definition list that differs in a type''s length or precision only. NULL: it differs in more';
+
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3048,7 +3231,7 @@ begin
     -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue'
+      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
         and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
@@ -3089,6 +3272,9 @@ begin
   end if;
   if op = 'status' then
     return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return;
+  elsif op = 'cookie' then
+    return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
     return;
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
@@ -3212,19 +3398,30 @@ CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql t
 declare
   handle pgqueue.handle;
   due_at timestamptz;
+  state text;
+  message text;
+  detail text;
+  hint text;
 begin
-  if sql is null or sql ~ '^\s*$'
+  if sql is null or sql ~ '^[[:space:]]*$'
      or not pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability)
   then
-    -- The gate would refuse the same, but from far away, with a long CONTEXT.
+    -- The gate would refuse the same, but from far away, with a long CONTEXT. And a delay of a day ends in the caller's time zone.
     due_at := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   end if;
-  select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
-  from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
-    'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
-    'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
-    'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
-    'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  begin
+    select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
+    from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
+      'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
+      'priority', priority, 'eta', due_at, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
+      'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
+      'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(state, message, detail, hint) then
+      null;  -- as an expression: PERFORM would stand in the CONTEXT as a statement
+    end if;
+  end;
   return handle;
 end
 $_$;
@@ -3279,7 +3476,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._reading_settings(settings jsonb) IS 'Of the settings under which a result was printed, those that its reader needs';
 
-CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
+CREATE FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3287,23 +3484,35 @@ begin
   -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
   -- SQL is not.
   return (
-    select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod', 'type', (
-             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
-             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
+    select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod')
+                     || coalesce((
+             -- No column definition list can name a pseudo-type (void, record): such columns are read as text. And so is, by
+             -- another role than the submitter, what could run code of somebody else.
+             select case when t.typtype = 'p' or stranger is not null and t.oid >= 16384 and pgqueue._runs_code(t.oid, stranger)
+               then '{"type": "text", "cast": "pg_catalog.text"}'
+               -- By way of varchar, for text may have a cast of somebody's making: the type's own input function is what is wanted.
+               else jsonb_build_object('type', format_type(t.oid, (c ->> 'typmod')::int), 'cast', concat(
+                 case when t.oid >= 16384 then 'pg_catalog.varchar::' end,
+                 case when (c ->> 'typmod')::int < 0 then format('%I.%I', n.nspname, t.typname) else format_type(t.oid, (c ->> 'typmod')::int) end)) end
+             from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = (c ->> 'oid')::oid),
+             '{"type": "text", "cast": "pg_catalog.text"}') order by e.n)
     from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb) IS 'The columns of a result with the names of their types';
+COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) IS 'The columns of a result with the names of their types. stranger: who reads it, if not the submitter';
 
-CREATE FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
+CREATE FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT jsonb_build_object('state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid, 'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices, 'columns', pgqueue._typed_columns(columns)) AS jsonb_build_object;
+ SELECT jsonb_build_object('state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid, 'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices, 'columns', pgqueue._typed_columns(columns,
+         CASE
+             WHEN ((ended).submitter <> role) THEN role
+             ELSE NULL::oid
+         END)) AS jsonb_build_object;
 END;
 
-COMMENT ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) IS 'What a result is: how the job ended, and the columns of the rows that follow';
+COMMENT ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) IS 'What a result is: how the job ended, and the columns of the rows that follow';
 
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE
@@ -3458,7 +3667,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
   from unnest(columns) c
   join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
   join pg_type t on t.oid = a.atttypid
-  where t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
+  where a.attgenerated <> 'v' and t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
     and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
 $$;
 
@@ -3516,6 +3725,18 @@ CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priori
 $$;
 
 COMMENT ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as a Celery message (protocol 2) for the task pgqueue.job';
+
+CREATE FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) RETURNS TABLE(n bigint, statement text, row_params text[], unique_key text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select s.n, coalesce(s.statement, case when rows is not null then sql[1] end), coalesce(r.row_params, params), s.unique_key
+  from unnest(case when rows is null then sql else array_fill(null::text, array[array_length(rows, 1)]) end, unique_keys) with ordinality s (statement, unique_key, n)
+  left join (select (u.n - 1) / array_length(rows, 2) + 1 as n, array_agg(u.value order by u.n) as row_params
+             from unnest(rows) with ordinality u (value, n) group by 1) r on r.n = s.n
+$$;
+
+COMMENT ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) IS 'The jobs that enqueue_many is given: one for each statement, or one for each row of parameters';
 
 CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
     LANGUAGE plpgsql
@@ -3701,6 +3922,9 @@ begin
               hint = 'Wait for jobs to end, or increase pgqueue.max_workers.';
     end if;
   end if;
+  if args ->> 'kept' <> 'none' then
+    perform pgqueue._require_login(role);
+  end if;
   if args ->> 'durability' = 'async' then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -3746,7 +3970,7 @@ declare
   pid int;
 begin
   -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
-  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
+  select count(*) filter (where not t.is_spared and pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
   from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
@@ -3882,6 +4106,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._lock_job(id bigint, token bigint) IS 'First in the transaction of a job: while it runs nobody can take its claim';
 
+CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select string_agg(concat(split_part(o, '=', 1), '=''', replace(replace(substr(o, strpos(o, '=') + 1), E'\\', E'\\\\'), '''', E'\\'''), ''''), ' ')
+  from (
+    select given.o
+    from pg_foreign_server s join pg_user_mappings m on m.srvid = s.oid and m.usename = current_user
+    cross join unnest(s.srvoptions || m.umoptions) given (o)
+    where s.srvname = 'pgqueue_loopback' and split_part(given.o, '=', 1) not in ('host', 'port', 'hostaddr')
+    union all
+    values ('host=' || host), ('port=' || port)
+  ) e (o)
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_conninfo(host text, port text) IS 'How the loopback connects to an address, its password among it. Only for the owner''s functions';
+
 CREATE FUNCTION pgqueue._loopback_name() RETURNS text
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -3891,6 +4132,38 @@ CREATE FUNCTION pgqueue._loopback_name() RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._loopback_name() IS 'The open loopback of this session. Its name ends with the session''s number';
+
+CREATE FUNCTION pgqueue._loopback_places() RETURNS TABLE(host text, port text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Where the server may be reached from itself: where it was at first, then where it is now. After a failover it is another one, in
+  -- another place. No session can set any of these.
+  with stored as (
+    select (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'host=')) as host,
+           (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'port=')) as port
+    from pg_foreign_server s where s.srvname = 'pgqueue_loopback'
+  )
+  select h.host, coalesce(h.port, current_setting('port'))
+  from (
+    select 1 as n, s.host, s.port from stored s
+    union all
+    select 2, btrim(d), null from string_to_table((
+      select current_setting('unix_socket_directories') from pg_roles
+      where rolname = current_user and (rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage'))), ',') d
+    union all
+    select 3, host(inet_server_addr()), inet_server_port()::text
+    union all
+    select 4, btrim(a), null from string_to_table(current_setting('listen_addresses'), ',') a where btrim(a) not in ('*', '0.0.0.0', '::')
+    union all
+    select 5, '127.0.0.1', null
+  ) h
+  where h.host <> ''
+  group by h.host, coalesce(h.port, current_setting('port'))
+  order by min(h.n)
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_places() IS 'Where to try to connect from the server to itself, in this order';
 
 CREATE FUNCTION pgqueue._lowest_tracked(session bigint) RETURNS integer
     LANGUAGE sql STABLE
@@ -4152,6 +4425,16 @@ END;
 
 COMMENT ON FUNCTION pgqueue._max_deliveries(queue text) IS 'How often a task of a queue may be handed out';
 
+CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.rolcanlogin
+    FROM pg_roles r
+   WHERE (r.oid = _may_log_in.role);
+END;
+
+COMMENT ON FUNCTION pgqueue._may_log_in(role oid) IS 'Whether a session of this role can be opened';
+
 CREATE FUNCTION pgqueue._member_settings() RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -4186,6 +4469,16 @@ END;
 
 COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role in this database for one minute of this server process';
 
+CREATE FUNCTION pgqueue._misfit(answer jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select case when jsonb_typeof(answer -> 'columns') = 'array' then 'remote query result rowtype does not match the specified FROM clause rowtype'
+              else 'remote query did not return a result set, but result rowtype is not a single text column' end
+$$;
+
+COMMENT ON FUNCTION pgqueue._misfit(answer jsonb) IS 'That a column definition list does not fit a result, in pg_background''s words';
+
 CREATE FUNCTION pgqueue._naptime() RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4210,7 +4503,7 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
     -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"|\mjobs?_[0-9]+\M|\mpgqueue_run\M'
+    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed
@@ -4396,7 +4689,7 @@ begin
   loop
     if name is null then
       name := 'pgqueue.loopback ' || pgqueue._session_id();
-      perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+      perform pgqueue._connect_loopback(name);
       if pgqueue._dblink_is_closed() then
         perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
       end if;
@@ -4786,14 +5079,14 @@ CREATE FUNCTION pgqueue._python_string_repr(value text) RETURNS text
 declare
   quote text := case when strpos(value, '''') > 0 and strpos(value, '"') = 0 then '"' else '''' end;
 begin
-  value := replace(value, '\', '\\');
+  value := replace(value, E'\\', E'\\\\');
   if quote = '''' then
-    value := replace(value, '''', '\''');
+    value := replace(value, '''', E'\\''');
   end if;
-  if value ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then
+  if value ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then
     value := (select string_agg(
-                case when char = E'\n' then '\n' when char = E'\t' then '\t' when char = E'\r' then '\r'
-                  when char ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then '\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
+                case when char = chr(10) then E'\\n' when char = chr(9) then E'\\t' when char = chr(13) then E'\\r'
+                  when char ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then E'\\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
               from string_to_table(value, null) with ordinality c (char, n));
   end if;
   return quote || value || quote;
@@ -4850,23 +5143,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise(error jsonb) IS 'Raises the error of a job with its fields';
 
-CREATE FUNCTION pgqueue._raise_at(error jsonb, said_at text) RETURNS void
+CREATE FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-declare
-  comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
+    AS $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
-  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
-  if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
-    comment := '';
+  if detail <> '' and hint <> '' then
+    raise exception using errcode = state, message = message, detail = detail, hint = hint;
+  elsif detail <> '' then
+    raise exception using errcode = state, message = message, detail = detail;
+  elsif hint <> '' then
+    raise exception using errcode = state, message = message, hint = hint;
   end if;
-  execute 'select pgqueue._raise($1) /* ' || comment || ' */' using error;
+  raise exception using errcode = state, message = message;
 end
-$_$;
+$$;
 
-COMMENT ON FUNCTION pgqueue._raise_at(error jsonb, said_at text) IS 'Raises an error whose CONTEXT says where it was raised at first';
+COMMENT ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) IS 'Raises an error that was caught, so that its CONTEXT does not say which functions of pgqueue have called each other';
 
 CREATE FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -4883,29 +5176,34 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) IS 'The bounds of these queues after these messages were claimed';
 
-CREATE FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  perform pgqueue._raise_at(
-    coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state'))),
-    concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))));
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) IS 'Raises the error of a job; its context becomes part of the CONTEXT';
-
 CREATE FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pgqueue._raise_at(pgqueue._background_error(pid, error), concat_ws(chr(10), error ->> 'context', format('background worker, pid %s', pid)));
+  execute pgqueue._raiser(concat_ws(chr(10), error ->> 'context', format('background worker, pid %s', pid))) using pgqueue._background_error(pid, error);
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
+
+CREATE FUNCTION pgqueue._raiser(said_at text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
+  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
+  if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
+    comment := '';
+  end if;
+  return 'select pgqueue._raise($1) /* ' || comment || ' */';
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._raiser(said_at text) IS 'The statement that raises an error whose CONTEXT says where it was raised at first';
 
 CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
     LANGUAGE sql
@@ -4947,16 +5245,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._read_result(handle pgqueue.handle) IS 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
 
-CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) RETURNS SETOF record
+CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) RETURNS SETOF record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
+  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', case version when '1.8' then '42704' else '55000' end, 'read', true);
   began timestamptz := clock_timestamp();
   since timestamptz := began;
   waiting jsonb;
-  answer jsonb;
   has_rows boolean;
 begin
   loop
@@ -4967,7 +5264,7 @@ begin
     for rows in select c from pgqueue._call('tracked', waiting) c loop
       if job is null then
         job := rows;
-        perform pgqueue._require_readable(want_pid, job);
+        perform pgqueue._require_readable(want_pid, job, version);
       elsif answer is null then
         answer := rows;
         perform pgqueue._forward_notices(answer -> 'notices');
@@ -4976,10 +5273,7 @@ begin
           perform pgqueue._raise_tracked(want_pid, answer -> 'error');
         end if;
         reader := pgqueue._result_reader(answer);
-        hint := pgqueue._result_hint(answer);
         has_rows := jsonb_typeof(answer -> 'columns') = 'array';
-        mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
-                         else 'remote query did not return a result set, but result rowtype is not a single text column' end;
         tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
         -- Values are read back under the settings under which they were printed.
         old_settings := pgqueue._swap_settings(answer -> 'output_settings');
@@ -4999,7 +5293,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) IS 'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
+COMMENT ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) IS 'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
 
 CREATE FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) RETURNS json
     LANGUAGE sql IMMUTABLE
@@ -5143,6 +5437,18 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
 
+CREATE FUNCTION pgqueue._refuse_place() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception 'function returning record called in context that cannot accept type record'
+    using errcode = '0A000', hint = 'Call it in FROM with a column definition list.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_place() IS 'Says that a result is read where no columns can be named';
+
 CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5153,6 +5459,23 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_result(what text) IS 'Says that a result is none';
+
+CREATE FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  missing text := (select min(a.attname) from pg_attribute a
+                   where a.attrelid = relation and a.attgenerated = 'v' and not a.attisdropped and (columns = '{}' or a.attname = any (columns)));
+begin
+  if missing is not null then
+    raise exception 'column "%" of % is generated when it is read, so a trigger does not see it', missing, relation::regclass
+      using errcode = '0A000', hint = 'Name the columns that it is generated from, or generate it as STORED.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) IS 'Refuses virtual generated columns (PostgreSQL 18), named or in the whole row: the rows of triggers have NULL in their place';
 
 CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5279,51 +5602,15 @@ CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  place record;
-  problem text;
-  answer jsonb;
+  place text;
 begin
   if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
     execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
   end if;
-  for place in
-    select h.host, coalesce(h.port, current_setting('port')) as port
-    from (
-      select 1 as n, split_part(o, '=', 2) as host, (select split_part(p, '=', 2) from unnest(s.srvoptions) p where p like 'port=%') as port
-      from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like 'host=%'
-      union all
-      select 2, trim(split_part(current_setting('unix_socket_directories'), ',', 1)), null
-      where (select rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage') from pg_roles where rolname = current_user)
-      union all
-      select 3, host(inet_server_addr()), inet_server_port()::text where inet_server_addr() is not null
-      union all
-      select 4, '127.0.0.1', null
-    ) h
-    where h.host <> ''
-    order by h.n
-  loop
-    begin
-      perform pgqueue._set_loopback(place.host, place.port);
-      perform pgqueue._dblink_connect('pgqueue.probe', 'pgqueue_loopback');
-      select * into answer from pgqueue._dblink_query('pgqueue.probe',
-        'select to_jsonb(concat_ws('' '', pg_postmaster_start_time(), current_database(), pg_is_in_recovery()))');
-      perform pgqueue._dblink_disconnect('pgqueue.probe');
-      if answer #>> '{}' = (select concat_ws(' ', pg_postmaster_start_time(), current_database(), pg_is_in_recovery())) then
-        return format('%s port %s', place.host, place.port);
-      end if;
-      problem := format('%s port %s is another server', place.host, place.port);
-    exception when others then
-      problem := coalesce(problem || '; ', '') || format('%s port %s: %s', place.host, place.port, trim(sqlerrm));
-      begin
-        perform pgqueue._dblink_disconnect('pgqueue.probe');
-      exception when others then
-        null;  -- it was not connected
-      end;
-    end;
-  end loop;
-  raise exception 'the server cannot connect to itself as role %', (select umoptions from pg_user_mappings where srvname = 'pgqueue_loopback' limit 1)[1]
-    using errcode = '08001', detail = problem,
-          hint = 'Let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (add host ''...'', add port ''...'').';
+  place := pgqueue._connect_loopback('pgqueue.probe');
+  perform pgqueue._dblink_disconnect('pgqueue.probe');
+  perform pgqueue._set_loopback(regexp_replace(place, ' port .*', ''), regexp_replace(place, '.* port ', ''));
+  return place;
 end
 $$;
 
@@ -5379,13 +5666,29 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._require_enrolled() IS 'Raises 42501 unless the role that runs is enrolled';
 
-CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) RETURNS void
+CREATE FUNCTION pgqueue._require_login(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- A job that keeps its result runs in a session of its submitter: this one would wait for ever.
+  if not pgqueue._may_log_in(role) then
+    raise exception 'role "%" may not log in, so its jobs cannot keep a result', pg_get_userbyid(role)
+      using errcode = '55000', hint = format('Use pgqueue.submit, or pgqueue.enqueue without keep_result. Or let workers log in as the role: alter role %I login.', pg_get_userbyid(role));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_login(role oid) IS 'Raises 55000 for a role whose jobs cannot keep a result';
+
+CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if job ->> 'kept' = 'none' then
-    raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
+    raise exception 'results are disabled for PID % (submitted via %)', want_pid, case version when '1.8' then 'submit_v2' else 'pg_background_submit' end
+      using errcode = '0A000';
   elsif not (job ->> 'known')::boolean then
     perform pgqueue._untrack_now(jsonb_build_object('pid', want_pid));
     raise exception 'lost connection to worker process with PID %', want_pid
@@ -5394,7 +5697,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) IS 'Refuses to wait for a result that will not come';
+COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) IS 'Refuses to wait for a result that will not come';
 
 CREATE FUNCTION pgqueue._reset_session() RETURNS void
     LANGUAGE plpgsql
@@ -5494,7 +5797,7 @@ begin
     end loop;
     if has_result then
       delete from pgqueue.tracked_job t where t.id = handle.id;
-      return next pgqueue._head_of_result(ended, head.columns, head.output_settings, notices) || '{"held": true}';
+      return next pgqueue._head_of_result(role, ended, head.columns, head.output_settings, notices) || '{"held": true}';
       if head.rows is not null then
         return next head.rows;
       end if;
@@ -5512,7 +5815,7 @@ begin
       continue;
     elsif chunk.seq = 0 then
       has_result := true;
-      return next pgqueue._head_of_result(ended, chunk.columns, chunk.output_settings, notices);
+      return next pgqueue._head_of_result(role, ended, chunk.columns, chunk.output_settings, notices);
     end if;
     if chunk.rows is not null then
       return next chunk.rows;
@@ -5527,21 +5830,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}. holds: consumes it if it is small and plain, which the head then says';
 
-CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
+CREATE FUNCTION pgqueue._result_reader(answer jsonb, casts text[] DEFAULT NULL::text[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
   if jsonb_typeof(answer -> 'columns') = 'array' then
+    -- Of a list's own types the values are read as input is: what is too long is refused, not cut.
     return format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
-                  (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                  (select string_agg(format(case when casts[n] is null then '(v operator(pg_catalog.->>) %s)::%s'
+                     else '(select x.x from pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object(''x'', v operator(pg_catalog.->) %s)) x (x %s))' end,
+                     n - 1, coalesce(casts[n], c ->> 'cast')), ', ' order by n)
                    from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)));
   end if;
   return 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n';
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types';
+COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types, or with those of pgqueue._fit_casts';
 
 CREATE FUNCTION pgqueue._retried_jobs(ids bigint[]) RETURNS TABLE(id bigint, label text, preview text, attempts integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -5609,6 +5915,9 @@ declare
   name text;
   value jsonb;
 begin
+  if columns <> '{}' or argv[0] = 'task' then
+    perform pgqueue._refuse_virtual(relation, columns);
+  end if;
   if argv[0] = 'task' then
     return params;
   elsif exists (select from pg_attribute a join pg_type t on t.oid = a.atttypid
@@ -5710,6 +6019,46 @@ CREATE FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) RETURNS bool
 $$;
 
 COMMENT ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) IS 'Whether this session runs this job in the batch lane now';
+
+CREATE FUNCTION pgqueue._runs_code(type oid, reader oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- What a type consists of, down to the types that came with PostgreSQL. A check of a domain may call anything, and so may a cast that
+  -- somebody has made from varchar. Superusers are trusted, and so is the reader.
+  return exists (
+    with recursive part (oid) as (
+      select type
+      union
+      select x.oid
+      from part p
+      join pg_type t on t.oid = p.oid
+      cross join lateral (
+        select t.typbasetype where t.typtype = 'd'
+        union all select t.typelem where t.typelem <> 0
+        union all select a.atttypid from pg_attribute a where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+        union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+      ) x (oid)
+      where p.oid >= 16384
+    )
+    select from part p join pg_type t on t.oid = p.oid join pg_roles o on o.oid = t.typowner
+    where p.oid >= 16384 and not o.rolsuper and o.oid <> reader
+      and (exists (select from pg_constraint c where c.contypid = t.oid and c.contype = 'c')
+           or exists (select from pg_cast k where k.casttarget = t.oid and k.castsource = 'varchar'::regtype)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._runs_code(type oid, reader oid) IS 'Whether reading a value of this type could run what neither the reader nor a superuser has made';
+
+CREATE FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none')))
+$$;
+
+COMMENT ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) IS 'What becomes part of the CONTEXT of the error of a job';
 
 CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -5817,7 +6166,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     AS $$
 begin
   delete from pgqueue.notice n where n.id = new.id;
-  if current_query() !~* '\mprepare\M.*\mtransaction\M' then
+  if current_query() !~* E'\\mprepare\\M.*\\mtransaction\\M' then
     perform pg_notify(new.channel, '');
   end if;
   return null;
@@ -5868,6 +6217,7 @@ CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
 declare
   captured jsonb;
   others text;
+  name text;
 begin
   select s.captured into captured from pgqueue.own_session s;
   if found then
@@ -5884,7 +6234,23 @@ begin
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others), false);
+  -- A login takes what SET refuses, a tablespace that was dropped, say: a job that was given it could never run.
+  for name in
+    select s.name from pg_settings s where s.source in ('client', 'user', 'database user') and captured ? s.name
+  loop
+    begin
+      perform set_config(name, current_setting(name), true);
+      raise exception using errcode = 'PQ000';  -- it is undone
+    exception
+      when sqlstate 'PQ000' then
+        null;
+      when others then
+        raise warning 'jobs do not inherit the setting "%": %', name, sqlerrm
+          using errcode = sqlstate, hint = 'The login has brought it, but it cannot be set any more. Change it with ALTER ROLE or ALTER DATABASE.';
+        captured := captured - name;
+    end;
+  end loop;
+  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others, chr(30), quote_ident(current_user)::regrole::oid), false);
   perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
 end
@@ -5900,7 +6266,7 @@ declare
   setting record;
   given text;
 begin
-  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '65536'), ('pg_background.worker_timeout', '0') loop
+  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '64kB'), ('pg_background.worker_timeout', '0') loop
     select substr(entry, strpos(entry, '=') + 1) into given
     from pg_db_role_setting s, unnest(s.setconfig) entry
     where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()) and s.setrole = 0
@@ -5916,7 +6282,7 @@ exception when insufficient_privilege then
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
     using hint = (select 'To have them in every session, let a superuser run: '
                     || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
-                  from (values ('max_workers', '16'), ('default_queue_size', '65536'), ('worker_timeout', '0')) s (name, value));
+                  from (values ('max_workers', '16'), ('default_queue_size', '64kB'), ('worker_timeout', '0')) s (name, value));
 end
 $$;
 
@@ -6106,6 +6472,23 @@ END;
 
 COMMENT ON FUNCTION pgqueue._shown(repr text) IS 'What Celery shows of arguments: 1024 characters';
 
+CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT (c.c)::integer AS c
+    FROM pgqueue._call('untrack'::text, (_untrack_now.request || jsonb_build_object('session_id', pgqueue._tracker()))) c(c);
+END;
+
+COMMENT ON FUNCTION pgqueue._untrack_now(request jsonb) IS 'pg_background_detach, detach_all and purge: the request says which';
+
+CREATE FUNCTION pgqueue._spare_tracked(job jsonb) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue._untrack_now(jsonb_build_object('pid', (job -> 'pid'::text), 'cookie', (job -> 'cookie'::text), 'spare', true)) AS _untrack_now;
+END;
+
+COMMENT ON FUNCTION pgqueue._spare_tracked(job jsonb) IS 'A job whose result was asked for with a column definition list that does not fit can be read again, but its handle may be gone with the statement: it counts no more';
+
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -6155,19 +6538,26 @@ CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::
     AS $$
 declare
   answer jsonb;
+  code text;
+  message text;
+  detail text;
+  hint text;
 begin
   if handle is null or handle.id is null then
     raise exception 'handle cannot be NULL' using errcode = '22004';
   end if;
   begin
     select * into answer from pgqueue._call('status', pgqueue._request(handle) || wait);
-  exception when undefined_object then
+  exception when others then
     -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
-    if exists (select from pgqueue.outbox o where o.id = handle.id) then
+    if sqlstate = '42704' and exists (select from pgqueue.outbox o where o.id = handle.id) then
       raise exception 'job % was enqueued by this transaction, which has not committed', handle.id
         using errcode = '55000', hint = 'Commit first, or use pgqueue.launch, which does not wait for the commit.';
     end if;
-    raise;
+    get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(code, message, detail, hint) then
+      null;
+    end if;
   end;
   state := answer ->> 'state';
   live := answer ->> 'live';
@@ -6530,6 +6920,7 @@ CREATE FUNCTION pgqueue._tracked_jobs(role oid, args jsonb) RETURNS SETOF pgqueu
      t.submitter,
      t.kept,
      t.queue_size,
+     t.is_spared,
      t.tracked_at
     FROM (pgqueue.tracked_job t
       LEFT JOIN pgqueue.message m ON ((m.id = t.id)))
@@ -6545,21 +6936,39 @@ CREATE FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) RETURNS SETO
     LANGUAGE plpgsql STRICT
     AS $$
     declare
-      part record;
+      part pg_catalog.record;
       job pg_catalog.jsonb;
+      reader pg_catalog.text;
+      casts pg_catalog.text[];
+      misfit pg_catalog.text;
       old_settings pg_catalog.jsonb;
     begin
-      for part in select * from pgqueue._read_tracked(pid, cookie) loop
+      for part in select * from pgqueue._read_tracked(pid, cookie, '2.0') loop
         if part.is_first then
           job := part.job;
+          reader := part.reader;
           old_settings := part.old_settings;
-          begin
-            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
-          exception when datatype_mismatch then
-            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
-          end;
+          loop
+            begin
+              return query execute reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+              exit;
+            exception
+              when datatype_mismatch then
+                get stacked diagnostics misfit = pg_exception_detail;
+              when feature_not_supported then
+                perform pgqueue._spare_tracked(job);
+                perform pgqueue._refuse_place();
+            end;
+            -- A length or a precision that only the list has is applied to the values.
+            casts := pgqueue._fit_casts(part.answer, casts, misfit);
+            if casts is null then
+              perform pgqueue._spare_tracked(job);
+              raise exception using errcode = '42804', message = pgqueue._misfit(part.answer), hint = pgqueue._result_hint(part.answer);
+            end if;
+            reader := pgqueue._result_reader(part.answer, casts);
+          end loop;
         end if;
-        return query execute part.reader using part.rows, part.tags;
+        return query execute reader using part.rows, part.tags;
       end loop;
       perform pgqueue._end_of_reading(job, old_settings);
     end
@@ -6597,9 +7006,12 @@ begin
     return null;
   elsif unknown is not null then
     raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
-  elsif argv[0] = 'task' then
-    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(r), null, null)::pg_catalog.text) from %I r',
-                  transition);
+  end if;
+  perform pgqueue._refuse_virtual(relation, columns);
+  if argv[0] = 'task' then
+    -- Of the columns that it names only: the whole row may have some that are generated when they are read.
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
+                  (select string_agg(format('r.%I', c), ', ' order by c) from (select distinct unnest(columns)) u (c)), transition);
   end if;
   return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
                        select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
@@ -6616,9 +7028,9 @@ CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
 begin
   return case
     when coalesce(argv[2], '') in ('', '*') then '{}'
-    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '\s*,\s*', ',', 'g'), ',')
+    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '[[:space:]]*,[[:space:]]*', ',', 'g'), ',')
     else array(select coalesce(replace(name[1], '""', '"'), name[2])
-               from regexp_matches(argv[2], '\s*(?:"((?:[^"]|"")+)"|([^,"\s](?:[^,]*[^,\s])?))\s*(?:,|$)', 'g') with ordinality m (name, n)
+               from regexp_matches(argv[2], '[[:space:]]*(?:"((?:[^"]|"")+)"|([^,"[:space:]](?:[^,]*[^,[:space:]])?))[[:space:]]*(?:,|$)', 'g') with ordinality m (name, n)
                order by n) end;
 end
 $_$;
@@ -6795,6 +7207,10 @@ begin
     union all
     select * from pgqueue._tracked_jobs(role, args) where not args ? 'pid'
   loop
+    if args ? 'spare' then
+      update pgqueue.tracked_job t set is_spared = true where t.session_id = job.session_id and t.pid = job.pid;
+      continue;
+    end if;
     delete from pgqueue.tracked_job t where t.session_id = job.session_id and t.pid = job.pid;
     if job.kept <> 'none' then
       begin
@@ -6810,15 +7226,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._untrack(role oid, args jsonb) IS 'Forgets one tracked job, or those of pgqueue._tracked_jobs, and gives up their results. They run on. Returns how many';
-
-CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
-    LANGUAGE sql
-    BEGIN ATOMIC
- SELECT (c.c)::integer AS c
-    FROM pgqueue._call('untrack'::text, (_untrack_now.request || jsonb_build_object('session_id', pgqueue._tracker()))) c(c);
-END;
-
-COMMENT ON FUNCTION pgqueue._untrack_now(request jsonb) IS 'pg_background_detach, detach_all and purge: the request says which';
 
 CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
@@ -7083,11 +7490,12 @@ CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00
     AS $$
 declare
   told boolean;
+  status record;
 begin
   if grace is null or grace < interval '0' then
     raise exception 'grace must not be negative' using errcode = '22023';
   end if;
-  perform pgqueue._status(handle);
+  status := pgqueue._status(handle);
   select c.answer::boolean into told
   from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
   if told and grace > interval '0' then
@@ -7104,8 +7512,9 @@ CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   perform pgqueue._call('detach', pgqueue._request(handle));
 end
 $$;
@@ -7127,17 +7536,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) IS 'Runs SQL after the caller has committed, never if it rolls back. keep_result: its result can be read until retention';
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[]) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql
     AS $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
-    expires, timeout, max_attempts, backoff, unique_keys, label, durability);
+    expires, timeout, max_attempts, backoff, unique_keys, label, durability, rows);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) IS 'pgqueue.enqueue for many statements at once, in their order. All take the same parameters and options; unique_keys has a key for each, NULL for none';
+COMMENT ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) IS 'pgqueue.enqueue for many statements at once, in their order, all with the same parameters; or for one statement and rows, the parameters of each job. All take the same options; unique_keys has a key for each, NULL for none';
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
     LANGUAGE plpgsql
@@ -7146,9 +7555,14 @@ declare
   fired pg_catalog.jsonb;
   params pg_catalog.text[];
   per_row pg_catalog.text;
-  job pgqueue.inbox;
+  job pg_catalog.record;
 begin
-  -- No SET clause here: it would hide the search_path that the job inherits.
+  -- No SET clause here: it would hide the search_path that the job inherits. Nor a type of pgqueue's above: whoever may not use the
+  -- schema would be shown all of this as the place of the error.
+  if not pg_catalog.has_schema_privilege('pgqueue', 'usage') then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = pg_catalog.format('Let an administrator run: select pgqueue.enroll(%L)', pg_catalog.quote_ident(current_user));
+  end if;
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
@@ -7156,7 +7570,7 @@ begin
         tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end);
+      select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
         job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
     end if;
@@ -7379,67 +7793,94 @@ CREATE FUNCTION pgqueue.result(handle pgqueue.handle) RETURNS SETOF record
     LANGUAGE plpgsql
     AS $$
 declare
-  chunk record;
-  answer jsonb;
-  reader text;
-  old_settings jsonb;
-  is_held boolean := true;  -- maybe, until the answer says it
+  chunk pg_catalog.record;
+  answer pg_catalog.jsonb;
+  reader pg_catalog.text;
+  casts pg_catalog.text[];
+  misfit pg_catalog.text;
+  old_settings pg_catalog.jsonb;
+  is_held boolean;
   is_checked boolean := false;
+  is_the_jobs boolean := false;
+  code pg_catalog.text;
+  message pg_catalog.text;
+  detail pg_catalog.text;
+  hint pg_catalog.text;
 begin
-  for chunk in select * from pgqueue._fetch_result(handle, true) f loop
-    if chunk.seq operator(pg_catalog.=) 0 then
-      answer := chunk.answer;
-      is_held := answer operator(pg_catalog.?) 'held';
-      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
-        perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+  loop
+    is_held := true;  -- maybe, until the answer says it
+    misfit := null;
+    begin
+      for chunk in select * from pgqueue._fetch_result(handle, true) f loop
+        if chunk.seq operator(pg_catalog.=) 0 then
+          answer := chunk.answer;
+          is_held := answer operator(pg_catalog.?) 'held';
+          if casts is null and pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
+            perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+          end if;
+          if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
+            perform pgqueue._consume_result(handle, is_held);
+            is_held := false;
+            is_the_jobs := true;
+            execute pgqueue._raiser(pgqueue._said_at(handle, answer)) using pgqueue._error_of(handle, answer);
+          end if;
+          reader := pgqueue._result_reader(answer, casts);
+          -- Values are read back under the settings under which they were printed.
+          old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
+          -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
+          continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+        end if;
+        if chunk.seq operator(pg_catalog.=) 0 then
+          return query execute reader using null::pg_catalog.jsonb,
+            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+        else
+          return query execute reader using chunk.answer, array[]::pg_catalog.text[];
+        end if;
+        is_checked := true;
+      end loop;
+      if old_settings operator(pg_catalog.<>) '{}' then
+        perform pgqueue._swap_settings(old_settings);
       end if;
-      if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
-        perform pgqueue._consume_result(handle, is_held);
-        is_held := false;
-        perform pgqueue._raise_error_of(handle, answer);
-      end if;
-      reader := pgqueue._result_reader(answer);
-      -- Values are read back under the settings under which they were printed.
-      old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
-      -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
-      continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+      perform pgqueue._consume_result(handle, is_held);
+      is_held := false;
+      return;
+    exception
+      when query_canceled then
+        -- Maybe in the middle of a request, whose answer nobody has read then.
+        if is_held then
+          perform pgqueue._end_hold(false);
+        end if;
+        raise;
+      when others then
+        if is_held and answer is not null then
+          perform pgqueue._end_hold(false);
+        end if;
+        if reader is null and not is_the_jobs then
+          get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+          if pgqueue._raise_again(code, message, detail, hint) then
+            null;
+          end if;
+        elsif sqlstate operator(pg_catalog.<>) '42804' and sqlstate operator(pg_catalog.<>) '0A000' or reader is null or is_checked then
+          raise;
+        end if;
+        begin
+          return query execute reader using '[]'::pg_catalog.jsonb, array[]::pg_catalog.text[];
+        exception
+          when datatype_mismatch then
+            get stacked diagnostics misfit = pg_exception_detail;
+          when feature_not_supported then
+            perform pgqueue._refuse_place();
+        end;
+        if misfit is null then
+          raise;  -- a value said so, not the list
+        end if;
+    end;
+    -- The list may name a length where the job's type has none, or another one: then values are read as of that. Else it does not fit.
+    casts := pgqueue._fit_casts(answer, casts, misfit);
+    if casts is null then
+      raise exception using errcode = '42804', message = pgqueue._misfit(answer), hint = pgqueue._result_hint(answer);
     end if;
-    if chunk.seq operator(pg_catalog.=) 0 then
-      return query execute reader using null::pg_catalog.jsonb,
-        array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-    else
-      return query execute reader using chunk.answer, array[]::text[];
-    end if;
-    is_checked := true;
   end loop;
-  if old_settings operator(pg_catalog.<>) '{}' then
-    perform pgqueue._swap_settings(old_settings);
-  end if;
-  perform pgqueue._consume_result(handle, is_held);
-  is_held := false;
-exception
-  when query_canceled then
-    -- Maybe in the middle of a request, whose answer nobody has read then.
-    if is_held then
-      perform pgqueue._end_hold(false);
-    end if;
-    raise;
-  when others then
-    if is_held and answer is not null then
-      perform pgqueue._end_hold(false);
-    end if;
-    if sqlstate operator(pg_catalog.=) '42804' and reader is not null and not is_checked then
-      begin
-        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-      exception when datatype_mismatch then
-        raise exception using errcode = '42804', message = case
-          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-          then 'remote query result rowtype does not match the specified FROM clause rowtype'
-          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-          hint = pgqueue._result_hint(answer);
-      end;
-    end if;
-    raise;  -- a value said so, not the list
 end
 $$;
 
@@ -7506,8 +7947,9 @@ CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   return (select c.answer #>> '{}' from pgqueue._call('statement', pgqueue._request(handle)) c (answer));
 end
 $$;
@@ -7588,12 +8030,13 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
 declare
   began timestamptz := clock_timestamp();
   until timestamptz := began + timeout;
+  status record;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  return (select pgqueue._wait_on(handle, s.live, s.running, until - clock_timestamp())
-          from pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60))) s);
+  status := pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60)));
+  return pgqueue._wait_on(handle, status.live, status.running, until - clock_timestamp());
 end
 $$;
 
@@ -7683,8 +8126,13 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
         CASE
             WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'context'::text)
             ELSE NULL::text
-        END AS error_context
+        END AS error_context,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN ROW(id, cookie)::pgqueue.handle
+            ELSE NULL::pgqueue.handle
+        END AS handle
    FROM ( SELECT m.id,
+            m.cookie,
             (
                 CASE
                     WHEN (a.id IS NOT NULL) THEN 'running'::text
@@ -7715,6 +8163,7 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
           WHERE (m.kind = 'job'::pgqueue.message_kind)
         UNION ALL
          SELECT h.id,
+            h.cookie,
             h.state,
             h.queue,
             h.priority,
@@ -7902,7 +8351,7 @@ CREATE VIEW pgqueue.own_session_seal WITH (security_barrier='true') AS
  SELECT k.role,
     "left"(encode(sha256(convert_to(concat(k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text, ARRAY( SELECT current_setting(unnest(pgqueue._inheritable_names()), true) AS current_setting),
         CASE
-            WHEN (split_part(kept.text, chr(30), 2) <> ''::text) THEN ARRAY( SELECT current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ','::text)), true) AS current_setting)
+            WHEN ((split_part(kept.text, chr(30), 2) <> ''::text) AND (split_part(kept.text, chr(30), 3) = (k.role)::text)) THEN ARRAY( SELECT current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ','::text)), true) AS current_setting)
             ELSE NULL::text[]
         END), 'UTF8'::name)), 'hex'::text), 32) AS seal
    FROM pgqueue.role_key k,
@@ -8469,6 +8918,15 @@ GRANT USAGE ON SCHEMA pgqueue TO pgqueue_monitor;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_admin;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_gate;
 
+REVOKE ALL ON FUNCTION pgqueue._handle(id smallint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handle(id smallint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._handle(id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handle(id integer) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._handle(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._handle(id bigint) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
@@ -8583,6 +9041,9 @@ GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority inte
 
 REVOKE ALL ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
@@ -8611,6 +9072,8 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._connect_loopback(name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) FROM PUBLIC;
@@ -8618,6 +9081,8 @@ GRANT ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boo
 
 REVOKE ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
@@ -8714,8 +9179,8 @@ GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb,
 REVOKE ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) TO pgqueue_user;
@@ -8730,6 +9195,9 @@ GRANT ALL ON FUNCTION pgqueue._enter_job(id bigint, token bigint, names text[], 
 
 REVOKE ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
@@ -8791,6 +9259,9 @@ REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
@@ -8839,9 +9310,9 @@ GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO
 
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
@@ -8885,6 +9356,9 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
@@ -8933,11 +9407,15 @@ GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._loopback_name() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._loopback_places() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
@@ -8953,6 +9431,9 @@ REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least
 
 REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._may_log_in(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._may_log_in(role oid) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
 
@@ -8961,6 +9442,9 @@ GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._misfit(answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._misfit(answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._naptime() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
@@ -9052,16 +9536,16 @@ GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._raise_at(error jsonb, said_at text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._raise_at(error jsonb, said_at text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._raiser(said_at text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raiser(said_at text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
@@ -9071,8 +9555,8 @@ REVOKE ALL ON FUNCTION pgqueue._rank(priority smallint, id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
@@ -9088,7 +9572,13 @@ GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user
 REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_place() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_place() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
@@ -9118,8 +9608,11 @@ GRANT ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._require_enrolled() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._require_login(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_login(role oid) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._reset_session() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reset_session() TO pgqueue_user;
@@ -9132,8 +9625,8 @@ GRANT ALL ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint,
 
 REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
@@ -9161,6 +9654,11 @@ REVOKE ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) FROM PU
 GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._runs_code(type oid, reader oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
@@ -9212,6 +9710,12 @@ GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error j
 
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
@@ -9298,9 +9802,6 @@ GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_w
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
 
@@ -9348,8 +9849,8 @@ GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;

@@ -19,7 +19,7 @@ IN_PYTHON = re.compile(
 )
 ROUTINE = re.compile(r"create (?:or replace )?(?:function|procedure|view) (?:pgqueue\w*\.)?([\w%$]+)")
 NOT_RUN = re.compile(
-    r"--.*|^comment on .*|\b(?:hint|detail|message) = format\(|'message', format\("
+    r"--.*|^comment on .*|\b(?:hint|detail|message) = (?:pg_catalog[.])?format\(|'message', format\("
 )  # what RAISE shows
 
 

@@ -94,7 +94,7 @@ def test_notices_are_raised_as_they_were_stored(claim, bob, worker):
         ({"0": COLUMN}, [["1"]], STYLES, ["SELECT 1"]),
         ([[COLUMN]], [["1"]], STYLES, ["SELECT 1"]),
         ([{**COLUMN, "oid": "int); select 1"}], [["1"]], STYLES, ["SELECT 1"]),
-        ([{**COLUMN, "oid": -1}], [["1"]], STYLES, ["SELECT 1"]),
+        ([{**COLUMN, "oid": 99999999999}], [["1"]], STYLES, ["SELECT 1"]),
         ([{**COLUMN, "typmod": 1.5}], [["1"]], STYLES, ["SELECT 1"]),
         ([{"name": "x", "oid": 23}], [["1"]], STYLES, ["SELECT 1"]),
         ([{**COLUMN, "name": None}], [["1"]], STYLES, ["SELECT 1"]),
@@ -171,6 +171,71 @@ def test_the_error_of_a_job_is_only_data_for_its_reader(claim, superuser, trail,
 @given(st.text(alphabet="/* '\"$\\a\n", max_size=40))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_context_of_an_error_is_read_as_sql(owner, text):
-    error = refused(owner, 'select pgqueue._raise_at(\'{"sqlstate": "22012", "message": "m"}\', %s)', [text])
+    owner.execute(
+        "create or replace function pg_temp.raise_at(text) returns void language plpgsql as "
+        '$$ begin execute pgqueue._raiser($1) using \'{"sqlstate": "22012", "message": "m"}\'::jsonb; end $$'
+    )
+
+    error = refused(owner, "select pg_temp.raise_at(%s)", [text])
 
     assert (error.sqlstate, error.diag.message_primary) == ("22012", "m")
+
+
+TYPES = """create schema theirs authorization bob; grant usage on schema theirs to public;
+  set role bob;
+  create function theirs.note(value text) returns boolean language plpgsql as
+  $$ begin insert into public.trail values (current_user); return true; end $$;
+  create domain theirs.noted as text check (theirs.note(value));
+  create type theirs.pair as (n int, v theirs.noted);
+  create type theirs.plain as (n int, v text);
+  create type theirs.converted as (v text);
+  create function theirs.convert(varchar) returns theirs.converted language plpgsql as
+  $$ begin insert into public.trail values (current_user); return row($1); end $$;
+  create cast (varchar as theirs.converted) with function theirs.convert(varchar);
+  create type theirs.span as range (subtype = theirs.noted);
+  reset role"""
+
+
+@pytest.mark.parametrize(
+    ("value", "type_name", "printed"),
+    [
+        ("row(1, 'a')::theirs.pair", "theirs.pair", "(1,a)"),
+        ("array[row(1, 'a')::theirs.pair]", "theirs.pair[]", '{"(1,a)"}'),
+        ("row('a')::theirs.converted", "theirs.converted", "(a)"),
+        ("theirs.span('a', 'b')", "theirs.span", "[a,b)"),
+    ],
+)
+def test_who_reads_the_result_of_another_role_runs_no_code_of_its_types(
+    owner, bob, superuser, worker, trail, value, type_name, printed
+):
+    superuser.execute(TYPES)
+    superuser.execute("select pgqueue.enroll('postgres')")
+    handle = fetch_value(bob, "select pgqueue.enqueue(%s, keep_result => true)", [f"select {value} as x"])
+    assert worker.run_next() == "succeeded"
+    owner.execute("truncate public.trail")
+    read = "select * from pgqueue.result(%s::pgqueue.handle) as (x {})"
+
+    error = refused(superuser, read.format(type_name), [handle])
+    assert (error.sqlstate, error.diag.message_hint) == ("42804", "The job returned (x text).")
+    assert superuser.execute(read.format("text"), [handle]).fetchall() == [(printed,)]
+    assert trail() == []
+
+    # The role itself has run that code when it made the value.
+    assert bob.execute(f"select 1 from pgqueue.result(%s::pgqueue.handle) as (x {type_name})", [handle]).fetchall() == [
+        (1,)
+    ]
+
+
+def test_types_without_code_are_read_as_they_are_by_another_role(bob, superuser, worker, trail):
+    superuser.execute(TYPES + "; create domain theirs.checked as int check (value > 0)")
+    superuser.execute("select pgqueue.enroll('postgres')")
+    handle = fetch_value(
+        bob, "select pgqueue.enqueue('select row(1, ''a'')::theirs.plain, 1::theirs.checked', keep_result => true)"
+    )
+    assert worker.run_next() == "succeeded"
+
+    rows = superuser.execute(
+        "select (x).n, y from pgqueue.result(%s::pgqueue.handle) as (x theirs.plain, y int)", [handle]
+    )
+
+    assert rows.fetchall() == [(1, 1)]

@@ -39,7 +39,7 @@ begin
   begin
     return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''2.0'')');
   create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
   begin
     perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'cookie', cookie, 'mismatch', '55000'));
@@ -99,22 +99,27 @@ begin
   create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
     returns setof record language plpgsql volatile as $$
   declare
-    run record;
+    run pg_catalog.record;
   begin
     select * into run from pgqueue._run_query(pgqueue._member_settings(), sql, queue_size, timeout_ms, label, col_def);
     if run.reader is not null then
-      return query execute run.reader using run.pid, run.cookie;
+      begin
+        return query execute run.reader using run.pid, run.cookie;
+      exception when others or query_canceled then
+        perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', run.pid));  -- nobody else has its handle
+        raise;
+      end;
     end if;
   end $$;
   create function pg_background_drain(handles pg_background_handle[], timeout_ms int default 0) returns setof pg_background_outcome language plpgsql volatile as $$
   begin
-    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
   end $$;
   create function pg_background_wait_any(handles pg_background_handle[], timeout_ms int default 0) returns pg_background_handle language plpgsql volatile as $$
   declare
-    first record;
+    first pg_catalog.record;
   begin
-    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
     if first.pid is null then
       return null;
     end if;
