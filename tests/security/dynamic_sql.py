@@ -12,6 +12,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "0008_create_handles _typed_columns: case when (c ->> 'typmod')::int < 0 then format('%I.%I', n.nspname, t.typname) else format_type(t.oid, (c ->> 'typmod')::int) end)) end",
         "0008_create_handles result: execute pgqueue._raiser(pgqueue._said_at(handle, answer)) using pgqueue._error_of(handle, answer);",
         "0020_install_compat _set_background_defaults: || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')",
+        "0021_create_batch_lane _executor_fault: problem := format('the executors'' login %s does not exist', name);",
         "installation_facts : format('grant usage on foreign data wrapper dblink_fdw to %I', current_user)]",
         "installation_facts : then array['create schema dblink', 'create extension dblink schema dblink', format('grant usage on schema dblink to %I', current_user),",
         "installation_facts : then format('alter role %I createrole', current_user) end,",
@@ -122,6 +123,7 @@ SAFE: dict[str, tuple[str, ...]] = {
     ),
     "Numbers and names of roles and routines, and passwords that pgqueue makes, quoted by %I, %L or the server (regrole, regprocedure).": (
         "0021_create_batch_lane _drop_runner: execute format('drop routine %s', name);",
+        "0021_create_batch_lane _executor_fault: select format('the executors'' login %s %s', name, case",
         "0021_create_batch_lane _executor_login: when pg_has_role(worker, owner, 'member') then format('a member of %s, the owner of pgqueue', owner::regrole) end;",
         "0021_create_batch_lane _make_runner: execute format($body$",
         "0021_create_batch_lane _make_runner: execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);",
