@@ -283,7 +283,8 @@ begin
     ran := null;
   end if;
   if exists (select from pgqueue.request r where r.id = m.id) then
-    with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
+    -- The end of a run looks for a cancel last of all.
+    with gone as (delete from pgqueue.request r where r.id = m.id and not (is_own and r.kind = 'cancel') returning r.kind)
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
@@ -421,23 +422,23 @@ CREATE FUNCTION pgqueue._await_end(role oid, id bigint, max_ms integer) RETURNS 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  class int := pgqueue._lock_class('job');
-  key int := (id % 2147483647)::int;
   since timestamptz := clock_timestamp();
   until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
+  token bigint;
+  run_key bigint;
 begin
-  while clock_timestamp() < until and exists (
+  while clock_timestamp() < until loop
     -- Nobody learns from the time that this takes when another role's job ends.
-    select from pgqueue.message m
-    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member')))
-  loop
-    if pg_try_advisory_lock_shared(class, key) then
-      perform pg_advisory_unlock_shared(class, key),
-              -- It does not run yet.
-              pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
+    select m.token into token from pgqueue.message m
+    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member'));
+    exit when not found;
+    run_key := pgqueue._held_key(id, token);
+    if run_key is null then
+      -- It does not run yet.
+      perform pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
     else
       -- Its commit wakes us.
-      perform pgqueue._wait_for_run(id, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
+      perform pgqueue._wait_for_run(run_key, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
     end if;
   end loop;
 end
@@ -661,7 +662,7 @@ begin
       return true;
     elsif found or place.running or (attempt > 1 and place.worker_id is not null) then
       -- Its worker has it: prefetched (pgqueue._lock_job will see the request) or running (the worker is told), also if that was
-      -- not noted yet. Or it is just ending, and the request comes too late.
+      -- not noted yet. Or it is just ending, and the request comes too late: pgqueue._is_canceled tells.
       insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
       if not found and ends_at is not null then
         -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
@@ -672,7 +673,8 @@ begin
       -- Only a hint, for anybody can notify: what to do the worker asks pgqueue._cancel_requests. The row is newer than
       -- the place: it may have been claimed between the two.
       perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), '');
-      return true;
+      -- With the row locked here it cannot begin before it sees the request.
+      return case when m.id is not null and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token) then true end;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
   end loop;
@@ -680,7 +682,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled, or its worker was told to';
+COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled. False: it had ended. NULL: asked for, pgqueue._is_canceled tells once this is committed';
 
 CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS integer
     LANGUAGE plpgsql
@@ -766,8 +768,7 @@ begin
     'grace_ms', case when is_hard then grace else 0 end)) c (canceled), jsonb_array_elements(c.canceled) a;
   if grace > 0 then
     -- After a hard grace the worker ends the session of the job. That takes a moment.
-    perform pgqueue._wait_on(pgqueue._handle_of(job), s.live, s.running, (grace + case when is_hard then 2000 else 0 end) * interval '1 ms')
-    from pgqueue._status(pgqueue._handle_of(job)) s;
+    perform pgqueue._wait_on(pgqueue._handle_of(job), (grace + case when is_hard then 2000 else 0 end) * interval '1 ms');
   end if;
 end
 $$;
@@ -1089,6 +1090,52 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) IS 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and only the submitter for those that the batch lane can run';
 
+CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  waiter pgqueue.message;
+begin
+  select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
+  if not found then
+    return;
+  end if;
+  -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
+  -- the worker had lost it: who comes with its token gets nothing.
+  return query
+  with free as (
+    select m.id, m.state from pgqueue.message m
+    where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
+      and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
+      and not exists (select from pgqueue.queue q where q.name = m.queue and q.paused)
+      -- What runs outside a transaction locks no row.
+      and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
+    for update of m skip locked
+  ), claimed as (
+    update pgqueue.message m
+    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
+        deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
+        settings = case when exists (select from pgqueue.queue q where q.name = m.queue and q.durability = 'async')
+                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+    from free f
+    where m.id = f.id
+    returning m.*
+  )
+  select c.id, c.token,
+         case when k.runner is not null and c.kept = 'none' and not c.top_level
+                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+              then to_json(c.submitter::bigint)
+              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end
+  from claimed c
+  left join pgqueue.role_key k on k.role = c.submitter;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) IS 'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. As pgqueue._claim of kind batch';
+
 CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1217,7 +1264,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) IS 'The command tag of a statement that the batch lane has run; NULL when its text does not say it plainly';
 
-CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1237,10 +1284,16 @@ begin
     values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
   end if;
   perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
+  if has_committed then
+    -- A cancel came too late.
+    delete from pgqueue.request r where r.id = m.id;
+  else
+    perform pgqueue._refuse_canceled(m.id);
+  end if;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) IS 'Last in the transaction of a job: its effects, its result and its removal commit together';
+COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) IS 'Last in the transaction of a job: its effects, its result and its removal commit together. has_committed: it ran outside a transaction';
 
 CREATE FUNCTION pgqueue._connect_loopback(name text) RETURNS text
     LANGUAGE plpgsql
@@ -1958,6 +2011,28 @@ END;
 
 COMMENT ON FUNCTION pgqueue._delete_task_group(group_id text) IS 'Forgets a group';
 
+CREATE FUNCTION pgqueue._held_key(id bigint, token bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  run_key bigint := pgqueue._run_key_of(id, token);
+begin
+  if run_key is null then
+    return null;
+  end if;
+  -- A lock that this got is given back with the subtransaction, whatever comes between. A job that begins meanwhile waits that long.
+  if pg_try_advisory_xact_lock_shared(run_key) then
+    raise assert_failure;
+  end if;
+  return run_key;
+exception when assert_failure then
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._held_key(id bigint, token bigint) IS 'The key of pgqueue._run_key_of if the job runs in a transaction now, else NULL';
+
 CREATE TABLE pgqueue.activity (
     id bigint NOT NULL,
     token bigint NOT NULL,
@@ -2030,7 +2105,7 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              WHEN ((j.ended_at IS NOT NULL) OR (j.id IS NULL)) THEN 'stopped'::text
              WHEN j.is_running THEN 'running'::text
              ELSE 'starting'::text
-         END, 'known', (j.id IS NOT NULL), 'launched_at', COALESCE(j.launched_at, (_describe_tracked.job).tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at, 'label', j.label, 'sql', "left"(j.sql, COALESCE(_describe_tracked.sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg, 'row_count', j.row_count, 'command_tags', j.command_tags, 'error',
+         END, 'run_key', j.run_key, 'known', (j.id IS NOT NULL), 'launched_at', COALESCE(j.launched_at, (_describe_tracked.job).tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at, 'label', j.label, 'sql', "left"(j.sql, COALESCE(_describe_tracked.sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg, 'row_count', j.row_count, 'command_tags', j.command_tags, 'error',
          CASE
              WHEN (j.ended_at IS NOT NULL) THEN j.error
              ELSE NULL::jsonb
@@ -2048,7 +2123,8 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              a.progress_msg,
              NULL::bigint AS row_count,
              NULL::text[] AS command_tags,
-             NULL::jsonb AS error
+             NULL::jsonb AS error,
+             pgqueue._held_key(m.id, m.token) AS run_key
             FROM (pgqueue.message m
               LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (a.token = m.token))))
            WHERE (m.id = (_describe_tracked.job).id)
@@ -2065,7 +2141,8 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              h.progress_msg,
              h.row_count,
              h.command_tags,
-             h.error
+             h.error,
+             NULL::bigint
             FROM pgqueue.history h
            WHERE (h.id = (_describe_tracked.job).id)) j ON (true));
 END;
@@ -2128,13 +2205,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._do_upkeep(part text) IS 'One part of the upkeep';
 
-CREATE FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
+CREATE FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  -- Any role can take that lock, and keep it: never rely on it for long.
-  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 5) * 1000)::bigint) then
+  if run_key is not null then
+    -- Longer than PostgreSQL takes to look for a deadlock. Not for ever: once the job holds its lock any role sees the key, and can
+    -- take the lock when the job has ended.
+    perform pgqueue._wait_for_run(run_key, ceil(least(left_s, extract(epoch from current_setting('deadlock_timeout')::interval) + 1) * 1000)::bigint);
     -- It has just ended, or is about to be put down as failed: look soon again.
     return clock_timestamp();
   end if;
@@ -2144,7 +2223,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) IS 'Sleeps until a job may have ended, which has been waited for since an instant. Returns that instant, a newer one if it has just stopped running';
+COMMENT ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) IS 'Sleeps until a job may have ended, which has been waited for since an instant and holds this lock (NULL: none). Returns that instant, a newer one if it has just stopped running';
 
 CREATE FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS SETOF record
     LANGUAGE plpgsql
@@ -2799,6 +2878,7 @@ declare
   m pgqueue.message;
   sqlstate_ text;
   canceled boolean;
+  is_awaited boolean;
   retry boolean;
 begin
   error := pgqueue._kept_error(error);
@@ -2825,8 +2905,12 @@ begin
     end if;
     error := error - 'session_lost';
   end if;
-  -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
-  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  -- Without max_attempts, conflicts with other transactions are retried and nothing else is. Not a deadlock with whoever waits for the
+  -- job: it would come again. The server names the lock in every language alike.
+  is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
+    (select d.oid from pg_database d where d.datname = current_database()),
+    pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
+  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -2996,10 +3080,11 @@ declare
   live jsonb;
   holds boolean := may_hold and pgqueue._setting('loopback', 'session') <> 'call';
   asked jsonb := case when holds then pgqueue._request(handle) || '{"hold": true}' else pgqueue._request(handle) end;
+  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
 begin
   loop
     live := null;
-    request := pgqueue._with_wait(asked, began);
+    request := case when is_told then pgqueue._with_wait(asked, began) else asked end;
     begin
       for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request, holds) with ordinality c (answer, n) loop
         if holds and seq = 0 and not answer ? 'held' then
@@ -3015,9 +3100,18 @@ begin
       perform pgqueue._status(handle);  -- says it better of a job that this transaction has enqueued
       raise;
     end;
-    exit when live is null;
-    continue when request ? 'wait_ms';
-    since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
+    if live is null then
+      if is_told then
+        perform pgqueue._tell_wait(null);
+      end if;
+      exit;
+    elsif not is_told then
+      perform pgqueue._tell_wait(handle.id);
+      is_told := true;
+      continue;
+    end if;
+    continue when request ? 'wait_ms' and live ->> 'run_key' is null;
+    since := pgqueue._doze((live ->> 'run_key')::bigint, since, 60);
   end loop;
 end
 $$;
@@ -3276,6 +3370,9 @@ begin
   elsif op = 'cookie' then
     return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
     return;
+  elsif op = 'canceled' then
+    return query select coalesce(to_jsonb(pgqueue._is_canceled(role, handle)), 'null');
+    return;
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
@@ -3307,7 +3404,7 @@ begin
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
     when 'result' then return query select * from pgqueue._result_of(role, handle, args ? 'hold');
     when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
-    when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
+    when 'cancel' then return query select coalesce(to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint)), 'null');
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
     when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
@@ -3586,6 +3683,45 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) IS 'The shape of a message, which workers rely on';
+
+CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record := pgqueue._locate(role, handle, '55000');
+  runs boolean;
+  is_ending boolean;
+begin
+  if not place.live then
+    return place.state = 'canceled';
+  end if;
+  -- The request is committed. A job that begins now sees it first of all, one that runs sees it at its end, which goes so: it writes its
+  -- history, and then looks for a request. So one that runs and has not begun to write its history will see it.
+  with locks as materialized (
+    select * from pg_locks
+  ), holder as (
+    select l.pid, pgqueue._run_key_of(m.id, m.token) as run_key
+    from pgqueue.message m join locks l on l.locktype = 'transactionid' and l.transactionid = m.xmax and l.granted and l.mode = 'ExclusiveLock'
+    where m.id = handle.id
+  )
+  select (select exists (select from locks l where l.pid = holder.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+                         and (l.classid::bigint << 32 | l.objid::bigint) = holder.run_key) from holder),
+         exists (select from holder join locks l on l.pid = holder.pid and l.locktype = 'relation' and l.relation = 'pgqueue.history'::regclass
+                 and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.mode = 'RowExclusiveLock')
+  into runs, is_ending;
+  if is_ending or not exists (select from pgqueue.message m where m.id = handle.id) then
+    return null;
+  elsif runs is not null then
+    -- Without the lock of a run it claims the job, gives it back, or puts down what ran outside a transaction.
+    return case when runs then true end;
+  end if;
+  -- What runs outside a transaction holds nothing: its end tells.
+  return case when not place.running then true end;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) IS 'Whether a job is canceled for which pgqueue._cancel has committed a request 10 ms ago or longer: true, it will not commit; false, it has ended otherwise; NULL, not known yet';
 
 CREATE FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4031,7 +4167,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) IS 'pg_background_list: the jobs that this session tracks and the role may see. A job that was read is tracked no more, so none is consumed';
 
-CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) RETURNS record
+CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -4042,14 +4178,15 @@ declare
 begin
   live := true;
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
-         case when a.id is not null then 'running' else 'queued' end
-  into submitter, cookie, kept, worker_id, running, state
+         case when a.id is not null then 'running' else 'queued' end, pgqueue._held_key(m.id, m.token)
+  into submitter, cookie, kept, worker_id, running, state, run_key
   from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';
   if not found then
     -- A job moves from the queue to the history and never back, so looking there second finds it.
     live := false;
     running := false;
+    run_key := null;
     ended := pgqueue._ended_job(handle.id);
     submitter := ended.submitter;
     cookie := ended.cookie;
@@ -4060,7 +4197,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
 
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE
@@ -4069,7 +4206,6 @@ CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
          CASE purpose
              WHEN 'worker'::text THEN 1886417201
              WHEN 'sleeper'::text THEN 1886417202
-             WHEN 'job'::text THEN 1886417203
              WHEN 'upkeep'::text THEN 1886417204
              WHEN 'next_sleeper'::text THEN 1886417205
              WHEN 'storing'::text THEN 1886417206
@@ -4078,7 +4214,7 @@ CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
          END AS "case";
 END;
 
-COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep, storing and result_waiter (results)';
+COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4094,13 +4230,13 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+  perform pg_advisory_xact_lock(pgqueue._run_key_of(id, token));
   if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
   elsif expires_at <= clock_timestamp() then
     raise exception 'job % has expired', id using errcode = 'PQ005', hint = 'pgqueue._begin_job ends it so.';
   end if;
-  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
-  perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
 end
 $$;
 
@@ -4258,8 +4394,8 @@ begin
         sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
         return;
       end if;
-      -- Who waits for the job waits for this lock.
-      is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+      -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+      is_locked := pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null;
     end
     $take$
   $body$, role);
@@ -4724,7 +4860,7 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    AS $_$
+    AS $$
 #variable_conflict use_column
 declare
   runs record;
@@ -4757,13 +4893,11 @@ begin
   join pgqueue.message m on m.id = r.id and m.token = r.token
   cross join lateral (
     select clock_timestamp() - r.started_at as run_for,
-           -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
-           least(m.timeout, case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
-                                 then (m.settings ->> 'statement_timeout')::interval end) as timeout
+           pgqueue._time_allowed(m.timeout, m.settings) as timeout
   ) o
   left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) IS 'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended';
 
@@ -5283,8 +5417,8 @@ begin
       end if;
     end loop;
     exit when answer is not null;
-    continue when waiting ? 'wait_ms';
-    since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
+    continue when waiting ? 'wait_ms' and job ->> 'run_key' is null;
+    since := pgqueue._doze((job ->> 'run_key')::bigint, since, 60);
   end loop;
   if is_first then
     rows := case when has_rows then '[]'::jsonb end;
@@ -5378,6 +5512,32 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
 
+CREATE FUNCTION pgqueue._refuse_canceled(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- By now the transaction has written to the history, which whoever cancels sees in pg_locks (pgqueue._is_canceled).
+  if current_setting('transaction_isolation') like 'read %' then
+    if not exists (select from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel') then
+      return;
+    end if;
+  else
+    -- The snapshot is older than a request may be. The index is not.
+    begin
+      insert into pgqueue.request (id, kind) values (_refuse_canceled.id, 'cancel');
+      delete from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel';
+      return;
+    exception when unique_violation or serialization_failure then
+      null;
+    end;
+  end if;
+  raise exception 'canceling statement due to user request' using errcode = '57014';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_canceled(id bigint) IS 'At the end of a run, when its history is written: a job for which a cancel was committed does not commit';
+
 CREATE FUNCTION pgqueue._refuse_change(what text, name text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5425,6 +5585,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_message(m pgqueue.message) IS 'Says what is wrong with a message that pgqueue.inbox does not take';
+
+CREATE FUNCTION pgqueue._refuse_overdue(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if exists (select from pgqueue.message m
+             where m.id = _refuse_overdue.id and clock_timestamp() - transaction_timestamp() > pgqueue._time_allowed(m.timeout, m.settings)) then
+    raise exception 'canceling statement due to statement timeout' using errcode = '57014';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_overdue(id bigint) IS 'At the end of a run in the batch lane: a job that has caught its timeout, or was not stopped in time, does not commit';
 
 CREATE FUNCTION pgqueue._refuse_params() RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -5755,13 +5929,13 @@ declare
   chunk record;
   notices jsonb;
   kept pgqueue.result_kept;
-  running boolean;
+  run_key bigint;
   has_result boolean := false;
   is_detached boolean;
   head record;
 begin
   if exists (select from pgqueue.message m where m.id = handle.id) then
-    select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
+    select l.kept, l.run_key into kept, run_key from pgqueue._locate(role, handle, '42704') l where l.live;
   end if;
   if kept is null then
     ended := pgqueue._ended_job(handle.id);
@@ -5772,7 +5946,7 @@ begin
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
   elsif ended.id is null then
-    return query select jsonb_build_object('live', true, 'running', running);
+    return query select jsonb_build_object('live', true, 'run_key', run_key);
     return;
   end if;
   -- A detach stands until upkeep if it came while the job was about to commit.
@@ -5828,7 +6002,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}. holds: consumes it if it is small and plain, which the head then says';
+COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, run_key}. holds: consumes it if it is small and plain, which the head then says';
 
 CREATE FUNCTION pgqueue._result_reader(answer jsonb, casts text[] DEFAULT NULL::text[]) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -5948,6 +6122,14 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
 $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
+
+CREATE FUNCTION pgqueue._run_key_of(id bigint, token bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT hashint8extended(hashint8extended(id, token), token) AS hashint8extended;
+END;
+
+COMMENT ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) IS 'The key of the advisory lock that a job holds while it runs. Before it does nobody can know the key, and the next run has another';
 
 CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -6532,7 +6714,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._statement_settings() IS 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
 
-CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) RETURNS record
+CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -6561,11 +6743,11 @@ begin
   end;
   state := answer ->> 'state';
   live := answer ->> 'live';
-  running := answer ->> 'running';
+  run_key := answer ->> 'run_key';
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) IS 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
+COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) IS 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
 
 CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6800,6 +6982,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._tell_sent(message json, queue text) IS 'Tells Celery''s monitors of a task that was sent, if there are any: Flower, celery events';
 
+CREATE FUNCTION pgqueue._tell_wait(id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if nullif(current_setting('pgqueue.job_id', true), '') is not null then
+    -- An INFO reaches the client in the middle of a statement. The client is the worker: it gives the job's place to another.
+    raise info using errcode = 'PQ007', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'waits_for', id)::text;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._tell_wait(id bigint) IS 'Inside a job: tells its worker for which other job it waits from now on, NULL for none';
+
 CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6840,6 +7036,18 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) IS 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
+
+CREATE FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) RETURNS interval
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT LEAST(timeout,
+         CASE
+             WHEN ((settings ->> 'statement_timeout'::text) ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'::text) THEN ((settings ->> 'statement_timeout'::text))::interval
+             ELSE NULL::interval
+         END) AS "least";
+END;
+
+COMMENT ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) IS 'How long a job of the batch lane may take; NULL: as long as it likes';
 
 CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -7266,59 +7474,60 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) IS 'pg_background_wait_any. The id of a handle is its pid';
 
-CREATE FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) RETURNS boolean
+CREATE FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  class int := pgqueue._lock_class('job');
-  key int := (id % 2147483647)::int;
-  old_timeout text := current_setting('lock_timeout');
 begin
-  if pg_try_advisory_lock_shared(class, key) then
-    perform pg_advisory_unlock_shared(class, key);
-    return false;
-  end if;
-  perform set_config('lock_timeout', max_ms::text, true);
-  perform pg_advisory_lock_shared(class, key);
-  perform pg_advisory_unlock_shared(class, key);
-  perform set_config('lock_timeout', old_timeout, true);
-  return true;
-exception when lock_not_available then
-  return true;  -- it runs on; the caller looks at its clock
+  perform set_config('lock_timeout', max_ms::text, true), pg_advisory_xact_lock_shared(run_key);
+  -- With the subtransaction ends what this has set and got, also after a cancel.
+  raise assert_failure;
+exception when assert_failure or lock_not_available then
+  null;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
+COMMENT ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. A job that waits for the caller in turn is a deadlock, and found';
 
-CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) RETURNS boolean
+CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   began timestamptz := clock_timestamp();
   since timestamptz := began;
-  until timestamptz := since + timeout;
+  until timestamptz := began + timeout;
+  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
   left_s float8;
-  wait jsonb;
+  wait jsonb := '{}';
+  is_live boolean;
+  run_key bigint;
 begin
   loop
-    if not live then
-      return true;
-    elsif clock_timestamp() >= until then
-      return false;
-    end if;
     left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    wait := pgqueue._with_wait('{}', began, left_s);
-    if wait = '{}' then
-      since := pgqueue._doze(handle.id, running, since, left_s);
+    -- One that is to be told at once that this waits has to know first whether it does.
+    wait := case when run_key is null and is_told then pgqueue._with_wait('{}', began, least(left_s, coalesce(extract(epoch from timeout), 60))) else '{}' end;
+    select s.live, s.run_key into is_live, run_key from pgqueue._status(handle, wait) s;
+    if not is_live or clock_timestamp() >= until then
+      if is_told then
+        perform pgqueue._tell_wait(null);
+      end if;
+      return not is_live;
+    elsif not is_told then
+      perform pgqueue._tell_wait(handle.id);
+      is_told := true;
+      continue;
     end if;
-    select s.live, s.running into live, running from pgqueue._status(handle, wait) s;
+    if run_key is not null or wait = '{}' then
+      since := pgqueue._doze(run_key, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
+      -- What it ran for is over.
+      run_key := null;
+    end if;
   end loop;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) IS 'Waits until a job has ended of which is known whether it is live and running. False: the timeout came first';
+COMMENT ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) IS 'Waits until a job has ended. False: the timeout came first';
 
 CREATE FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) RETURNS boolean
     LANGUAGE plpgsql
@@ -7327,8 +7536,7 @@ CREATE FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, time
 declare
   job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, '55000');
 begin
-  return pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean,
-                          greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
+  return not (job ->> 'live')::boolean or pgqueue._wait_on(pgqueue._handle_of(job), greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
 end
 $$;
 
@@ -7489,24 +7697,30 @@ CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  told boolean;
-  status record;
+  is_canceled boolean;
+  pause float8 := 0.01;
 begin
   if grace is null or grace < interval '0' then
     raise exception 'grace must not be negative' using errcode = '22023';
   end if;
-  status := pgqueue._status(handle);
-  select c.answer::boolean into told
+  perform pgqueue._status(handle);
+  select nullif(c.answer, 'null')::boolean into is_canceled
   from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
-  if told and grace > interval '0' then
+  -- A job that runs may be at its end just now: then its end tells.
+  while is_canceled is null loop
+    perform pg_sleep(pause);
+    pause := least(pause * 1.5, 0.2);
+    select nullif(c.answer, 'null')::boolean into is_canceled from pgqueue._call('canceled', pgqueue._request(handle)) c (answer);
+  end loop;
+  if is_canceled and grace > interval '0' then
     -- After the grace the worker ends the session of the job. That takes a moment.
     perform pgqueue.wait(handle, grace + interval '2 s');
   end if;
-  return told;
+  return is_canceled;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) IS 'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. False: it had already ended. With grace it waits that long, then ends the job''s session';
+COMMENT ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) IS 'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. True: it will not commit. False: it has ended. With grace it waits that long, then ends the job''s session';
 
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
@@ -8027,16 +8241,11 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  began timestamptz := clock_timestamp();
-  until timestamptz := began + timeout;
-  status record;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  status := pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60)));
-  return pgqueue._wait_on(handle, status.live, status.running, until - clock_timestamp());
+  return pgqueue._wait_on(handle, timeout);
 end
 $$;
 
@@ -9053,6 +9262,9 @@ GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
@@ -9069,8 +9281,8 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._connect_loopback(name text) FROM PUBLIC;
 
@@ -9142,14 +9354,16 @@ REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._held_key(id bigint, token bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._do_upkeep(part text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
@@ -9330,6 +9544,8 @@ GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO 
 REVOKE ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
@@ -9396,7 +9612,7 @@ GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) 
 REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
@@ -9562,12 +9778,16 @@ REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_canceled(id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_overdue(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
@@ -9643,6 +9863,8 @@ GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation 
 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -9724,8 +9946,8 @@ REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FR
 REVOKE ALL ON FUNCTION pgqueue._statement_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._statement_settings() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
@@ -9761,10 +9983,15 @@ GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -9808,11 +10035,11 @@ GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgq
 REVOKE ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) TO pgqueue_user;

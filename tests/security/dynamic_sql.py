@@ -11,6 +11,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "0008_create_handles _said_at: select concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none')))",
         "0008_create_handles _typed_columns: case when (c ->> 'typmod')::int < 0 then format('%I.%I', n.nspname, t.typname) else format_type(t.oid, (c ->> 'typmod')::int) end)) end",
         "0008_create_handles result: execute pgqueue._raiser(pgqueue._said_at(handle, answer)) using pgqueue._error_of(handle, answer);",
+        "0009_create_execution _fail_any_job: is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',",
         "0020_install_compat _set_background_defaults: || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')",
         "0021_create_batch_lane _executor_fault: problem := format('the executors'' login %s does not exist', name);",
         "installation_facts : format('grant usage on foreign data wrapper dblink_fdw to %I', current_user)]",

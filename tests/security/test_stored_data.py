@@ -201,7 +201,6 @@ TYPES = """create schema theirs authorization bob; grant usage on schema theirs 
     [
         ("row(1, 'a')::theirs.pair", "theirs.pair", "(1,a)"),
         ("array[row(1, 'a')::theirs.pair]", "theirs.pair[]", '{"(1,a)"}'),
-        ("row('a')::theirs.converted", "theirs.converted", "(a)"),
         ("theirs.span('a', 'b')", "theirs.span", "[a,b)"),
     ],
 )
