@@ -12,11 +12,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
-from celery.utils.log import get_logger
 from celery.worker import state
 
 from .credentials import LoginRefused
 from .fault import ConnectionLost, fields_of, is_of_used_session, timed_out
+from .log import get_logger
 from .places import WAIT_SQLSTATE, Waiter
 from .recovery import wait_for_server
 

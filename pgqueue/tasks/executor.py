@@ -10,7 +10,6 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
-from celery.utils.log import get_logger
 from celery.worker import state
 
 from .batch import BatchRunner, Chunk
@@ -18,6 +17,7 @@ from .cancel import CancelGate, Cause, Patience
 from .claim import Ending, Outcome, Run
 from .credentials import LoginRefused
 from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of, is_of_used_session, timed_out
+from .log import get_logger
 from .notices import Notices
 from .places import WAIT_SQLSTATE, Awaited, Waiter, read_wait
 from .progress import PROGRESS_SQLSTATE

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 from celery import bootsteps
 from celery.exceptions import CPendingDeprecationWarning
-from celery.utils.log import get_logger
 from celery.worker import state
 from kombu.messaging import Consumer
 
@@ -25,6 +24,7 @@ from .announce import Announcer, Told
 from .batch import BatchJob
 from .claim import ClaimedJob, Ending
 from .consumer import follow_queues
+from .log import get_logger
 from .long_runs import LongRuns
 from .pool import EXTRA_EXECUTORS, ExecutorPool
 from .request import TASK_NAME

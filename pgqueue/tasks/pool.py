@@ -13,7 +13,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from celery.utils.log import get_logger
 from celery.worker.autoscale import AUTOSCALE_KEEPALIVE
 
 from .batch import BatchJob, Chunk
@@ -23,6 +22,7 @@ from .claim import ClaimedJob
 from .credentials import Credentials
 from .crew import Crew
 from .executor import Executor
+from .log import get_logger
 from .orders import CancelOrders
 from .overseer import Overseer
 from .places import Awaited, Places, Waiter

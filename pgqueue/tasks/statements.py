@@ -14,7 +14,7 @@ constants, it is not given.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from .fault import JobFault
 from .script import Unterminated, find_ends, mask, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 #: What needs no transaction of its own, so that error 25001 or 2D000 out of it is its own error.
 _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
@@ -54,6 +54,8 @@ class Statement:
     may_need_top_level: bool
     #: It may leave the transaction read-only.
     sets_transaction: bool
+    #: What a SET TRANSACTION says, as defaults for the transaction to come: PostgreSQL takes it before any query only.
+    modes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_understood(self) -> bool:
@@ -189,7 +191,18 @@ def _make_statement(
         frozenset(number for place, number in parameters if start <= place < end and not own),
         may_need_top_level=kind not in _QUERIES,
         sets_transaction=kind == "variable_set_stmt" and node.variable_set_stmt.name in _TRANSACTION_MODES,
+        modes=_find_modes(node.variable_set_stmt) if kind == "variable_set_stmt" else {},
     )
+
+
+def _find_modes(statement: pg_query_pb2.VariableSetStmt) -> dict[str, str]:
+    if statement.name != "TRANSACTION":
+        return {}
+    modes = {}
+    for argument in statement.args:
+        mode, value = argument.def_elem.defname, argument.def_elem.arg.a_const
+        modes[f"default_{mode}"] = value.sval.sval or ("on" if value.ival.ival else "off")
+    return modes
 
 
 def _transaction_control() -> JobFault:

@@ -126,6 +126,8 @@ class JobTransaction:
 
     def _run_in_transaction(self, statements: list[Statement], result: JobResult) -> _Answer:
         settings = dict(self._job.settings)
+        modes = statements[0].modes if statements else {}
+        settings |= modes
         before = {name: settings.pop(name) for name in _SET_BEFORE if name in settings}
         if before:
             self._session.call("apply_settings", names=list(before), values=list(before.values()))
@@ -137,7 +139,7 @@ class JobTransaction:
                 beginning.append(Step.own("start_read_only"))
             if is_read_only:
                 beginning.append(Step.own("set_read_only"))
-            answer = self._run_statements(statements, result, beginning)
+            answer = self._run_statements(statements, result, beginning, is_first_done=bool(modes))
             # Deferred constraints are the job's: they fail within its time and its settings.
             end = [Step.own("check_constraints")]
             if has_savepoint:
@@ -192,10 +194,18 @@ class JobTransaction:
         finally:
             self._gate.close()
 
-    def _run_statements(self, statements: list[Statement], result: JobResult, beginning: list[Step]) -> _Answer:
-        """Run the statements, the first of them in one round trip with the beginning of the transaction."""
-        answer = _Answer([])
+    def _run_statements(
+        self, statements: list[Statement], result: JobResult, beginning: list[Step], *, is_first_done: bool
+    ) -> _Answer:
+        """Run the statements, the first of them in one round trip with the beginning of the transaction.
+
+        Args:
+            is_first_done: what the first one says about the transaction holds already.
+        """
+        answer = _Answer(["SET"] if is_first_done else [])
         for number, statement in enumerate(statements, 1):
+            if number == 1 and is_first_done:
+                continue
             if number > 1:
                 self._session.pause()
             steps, beginning = beginning, []

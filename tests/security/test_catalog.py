@@ -1,6 +1,8 @@
 """What the catalog says of every object of pgqueue, so that nothing that is added later is forgotten."""
 
 import psycopg
+import re
+
 import pytest
 
 from tests.harness import Database
@@ -87,6 +89,72 @@ def test_every_definer_function_is_deaf_to_the_callers_search_path(owner):
     ).fetchall()
 
     assert loose == []
+
+
+# What a type in pg_temp, which is searched first where the path does not name it, could be taken for. Keywords such as int are not.
+TYPE_NAMES = re.compile(
+    r"(?<![\w.$])(?:::\s*)?(?:text|jsonb?|record|timestamptz|oid|name|uuid|bytea|float[48]|int[248]|bool|date|reg[a-z]+|varchar)\b(?!\s*[(.=,)]|\s*:=|\s+in\s|\s+pg_catalog)"
+)
+NO_CODE = re.compile(r"--[^\n]*|'(?:[^']|'')*'")
+
+
+def test_no_function_without_a_path_of_its_own_names_a_type_that_a_temporary_one_could_stand_for(owner):
+    owner.execute("create schema names; select pgqueue.install_compat('2.0', 'names')")
+    functions = owner.execute(
+        """select p.oid::regprocedure::text, p.prosrc from pg_proc p
+           where p.pronamespace::regnamespace::text in ('pgqueue', 'pgqueue_run', 'names') and p.prosqlbody is null
+             and not exists (select from unnest(p.proconfig) c where c like 'search_path=%')
+             and p.proname not like '%\\_create\\_%'"""
+    ).fetchall()
+    owner.execute("select pgqueue.uninstall_compat('names')")
+    assert len(functions) > 40
+
+    loose = {name: TYPE_NAMES.findall(NO_CODE.sub("''", source)) for name, source in functions}
+
+    assert {name: found for name, found in loose.items() if found} == {}
+
+
+def test_temporary_types_stand_for_nothing_in_a_definer_function_whose_path_leaves_them_first(
+    db, alice, bob, owner, worker
+):
+    owner.execute("create table public.caught (who text); grant insert on public.caught to public")
+    owner.execute("grant create on schema public to bob")
+    bob.execute(
+        """create function public.call_all() returns text language plpgsql security definer set search_path = pg_catalog as $$
+           declare h pgqueue.handle;
+           begin
+             perform pgqueue.enqueue('select 1', array['a']), pgqueue.enqueue_many(array['select 1']), pgqueue.send_task('a.b');
+             perform pgqueue.submit('select 1');
+             h := pgqueue.launch('select ''x''::pg_catalog.text');
+             return (select x from pgqueue.result(h) as (x pg_catalog.text));
+           end $$; grant execute on function public.call_all() to public"""
+    )
+    alice.execute(
+        """create function pg_temp.note() returns boolean language plpgsql as
+           $$ begin insert into public.caught values (current_user); return true; end $$"""
+    )
+    for name in (
+        "text",
+        "jsonb",
+        "json",
+        "int4",
+        "int8",
+        "timestamptz",
+        "oid",
+        "bool",
+        "interval",
+        "numeric",
+        "uuid",
+        "bytea",
+        "name",
+    ):
+        alice.execute(f"create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.note())")
+    alice.execute("create type pg_temp.record as (a pg_catalog.text)")
+
+    with worker.serving():
+        assert alice.execute("select public.call_all()::pg_catalog.varchar").fetchall() == [("x",)]
+
+    assert owner.execute("select who from public.caught").fetchall() == []
 
 
 def test_every_table_and_every_partition_has_row_security(owner, worker):
@@ -235,6 +303,41 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
 
     assert rights == []
     assert columns == [("pgqueue.declaration", "INSERT"), ("pgqueue.dispatch", "INSERT"), ("pgqueue.outbox", "INSERT")]
+
+
+def test_what_lies_in_a_schema_becomes_no_part_of_the_names_that_are_installed_there(db, owner, worker):
+    # Whoever may create in the schema has been there before.
+    db.create_role("mallory", enrolled=False)
+    db.create_role("app", enrolled=False)
+    owner.execute(
+        "create schema names; grant usage, create on schema names to mallory; grant usage on schema names to public"
+    )
+    owner.execute("create table public.caught (who text); grant insert on public.caught to public")
+    mallory = db.connect("mallory")
+    mallory.execute(
+        """create function names.pg_background_launch(name) returns void language plpgsql security definer as
+           $$ begin insert into public.caught values (current_user); /* pgqueue._ */ end $$;
+           create function names.caught(text) returns boolean language plpgsql as
+           $$ begin insert into public.caught values (current_user); return true; end $$;
+           create domain names.text as pg_catalog.text check (names.caught(value));
+           create domain names.int4 as pg_catalog.int4; create domain names.int8 as pg_catalog.int8;
+           create domain names.timestamptz as pg_catalog.timestamptz"""
+    )
+
+    owner.execute("select pgqueue.install_compat('2.0', 'names')")
+    owner.execute("grant pgbackground_role to app")
+
+    app = db.connect("app")
+    assert fetch_value(owner, "select to_regprocedure('names.pg_background_launch_v2(name)') is null") is True
+    app.execute("select names.pg_background_launch('select 1', 0, 'l')")
+    assert fetch_value(app, "select label from names.pg_background_list") == "l"
+    assert owner.execute("select who from public.caught").fetchall() == []
+    strangers = owner.execute(
+        """select distinct t.typnamespace::regnamespace::text from pg_proc p, unnest(p.proargtypes) a, pg_type t
+           where p.pronamespace = 'names'::regnamespace and p.proowner <> 'mallory'::regrole and t.oid = a and t.typname = 'text'"""
+    ).fetchall()
+    assert strangers == [("pg_catalog",)]
+    owner.execute("select pgqueue.uninstall_compat('names')")
 
 
 OBJECTS_THAT_SHADOW = """

@@ -68,8 +68,8 @@ create function pgqueue._topic_pattern(routing_key text)
   set search_path = pg_catalog, pg_temp
 as $$
   -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
-  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
-                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  select '^' || string_agg(case word when '#' then '([.][^.]*)*' when '*' then '[.][^.]+'
+                           else '[.]' || regexp_replace(word, '([^[:alnum:]_])', E'\\\\\\1', 'g') end, '' order by n) || '$'
   from string_to_table(routing_key, '.') with ordinality w (word, n)
 $$;
 comment on function pgqueue._topic_pattern(text) is 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
@@ -80,7 +80,7 @@ create table pgqueue.binding (
   declared_by oid not null,
   routing_key text not null,
   queue text not null,
-  pattern text not null generated always as (coalesce(pgqueue._topic_pattern(routing_key), '^\.$')) stored,
+  pattern text not null generated always as (coalesce(pgqueue._topic_pattern(routing_key), '^[.]$')) stored,
   constraint binding_key_is_at_most_255_bytes check (octet_length(routing_key) <= 255)
 );
 comment on table pgqueue.binding is 'Which queues an exchange feeds';

@@ -152,6 +152,7 @@ as $$
 declare
   captured jsonb;
   others text;
+  name text;
 begin
   select s.captured into captured from pgqueue.own_session s;
   if found then
@@ -168,7 +169,23 @@ begin
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others), false);
+  -- A login takes what SET refuses, a tablespace that was dropped, say: a job that was given it could never run.
+  for name in
+    select s.name from pg_settings s where s.source in ('client', 'user', 'database user') and captured ? s.name
+  loop
+    begin
+      perform set_config(name, current_setting(name), true);
+      raise exception using errcode = 'PQ000';  -- it is undone
+    exception
+      when sqlstate 'PQ000' then
+        null;
+      when others then
+        raise warning 'jobs do not inherit the setting "%": %', name, sqlerrm
+          using errcode = sqlstate, hint = 'The login has brought it, but it cannot be set any more. Change it with ALTER ROLE or ALTER DATABASE.';
+        captured := captured - name;
+    end;
+  end loop;
+  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others, chr(30), quote_ident(current_user)::regrole::oid), false);
   perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
 end

@@ -44,7 +44,7 @@ create function pgqueue._send_notice()
 as $$
 begin
   delete from pgqueue.notice n where n.id = new.id;
-  if current_query() !~* '\mprepare\M.*\mtransaction\M' then
+  if current_query() !~* E'\\mprepare\\M.*\\mtransaction\\M' then
     perform pg_notify(new.channel, '');
   end if;
   return null;

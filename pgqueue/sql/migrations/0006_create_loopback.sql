@@ -40,7 +40,8 @@ create view pgqueue.own_session_seal with (security_barrier) as
   select k.role, left(encode(sha256(convert_to(concat(
       k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text,
       array(select current_setting(unnest(pgqueue._inheritable_names()), true)),
-      case when split_part(kept.text, chr(30), 2) <> ''
+      -- Not of another role: it may not be allowed to look at all that this one may set.
+      case when split_part(kept.text, chr(30), 2) <> '' and split_part(kept.text, chr(30), 3) = k.role::text
         then array(select current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ',')), true)) end), 'UTF8')), 'hex'), 32) as seal
   from pgqueue.role_key k, current_setting('pgqueue.session_settings', true) kept (text)
   where k.role = quote_ident(current_user)::regrole::oid;
@@ -195,7 +196,7 @@ begin
   execute format('create server pgqueue_loopback foreign data wrapper dblink_fdw options (dbname %L, application_name %L, connect_timeout %L, options %L)',
                  current_database(), 'pgqueue loopback', '10',
                  -- What is set for the database or the login must not bend the gate.
-                 '-c default_transaction_read_only=off -c default_transaction_isolation=read\ committed -c statement_timeout=0 '
+                 E'-c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed -c statement_timeout=0 '
                  '-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog '
                  -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
                  '-c lock_timeout=5s');
@@ -203,57 +204,109 @@ begin
 end
 $$;
 
-create function pgqueue._repair_loopback()
+create function pgqueue._loopback_places()
+  returns table (host text, port text)
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Where the server may be reached from itself: where it was at first, then where it is now. After a failover it is another one, in
+  -- another place. No session can set any of these.
+  with stored as (
+    select (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'host=')) as host,
+           (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'port=')) as port
+    from pg_foreign_server s where s.srvname = 'pgqueue_loopback'
+  )
+  select h.host, coalesce(h.port, current_setting('port'))
+  from (
+    select 1 as n, s.host, s.port from stored s
+    union all
+    select 2, btrim(d), null from string_to_table((
+      select current_setting('unix_socket_directories') from pg_roles
+      where rolname = current_user and (rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage'))), ',') d
+    union all
+    select 3, host(inet_server_addr()), inet_server_port()::text
+    union all
+    select 4, btrim(a), null from string_to_table(current_setting('listen_addresses'), ',') a where btrim(a) not in ('*', '0.0.0.0', '::')
+    union all
+    select 5, '127.0.0.1', null
+  ) h
+  where h.host <> ''
+  group by h.host, coalesce(h.port, current_setting('port'))
+  order by min(h.n)
+$$;
+comment on function pgqueue._loopback_places() is 'Where to try to connect from the server to itself, in this order';
+
+create function pgqueue._loopback_conninfo(host text, port text)
+  returns text
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(concat(split_part(o, '=', 1), '=''', replace(replace(substr(o, strpos(o, '=') + 1), E'\\', E'\\\\'), '''', E'\\'''), ''''), ' ')
+  from (
+    select given.o
+    from pg_foreign_server s join pg_user_mappings m on m.srvid = s.oid and m.usename = current_user
+    cross join unnest(s.srvoptions || m.umoptions) given (o)
+    where s.srvname = 'pgqueue_loopback' and split_part(given.o, '=', 1) not in ('host', 'port', 'hostaddr')
+    union all
+    values ('host=' || host), ('port=' || port)
+  ) e (o)
+$$;
+comment on function pgqueue._loopback_conninfo(text, text) is 'How the loopback connects to an address, its password among it. Only for the owner''s functions';
+
+create function pgqueue._connect_loopback(name text)
   returns text
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   place record;
-  problem text;
   answer jsonb;
+  reason text;
+  problem text := '';
+  is_connected boolean;
+begin
+  for place in select p.host, p.port from pgqueue._loopback_places() p loop
+    is_connected := false;
+    begin
+      perform pgqueue._dblink_connect(name, pgqueue._loopback_conninfo(place.host, place.port));
+      is_connected := true;
+      -- Another server may be in the old place by now: the one that this one has followed.
+      select * into answer from pgqueue._dblink_query(name, 'select to_jsonb(extract(epoch from pg_postmaster_start_time()))');
+      if answer = to_jsonb(extract(epoch from pg_postmaster_start_time())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      reason := 'it is another server';
+    exception when others then
+      get stacked diagnostics reason = pg_exception_detail;
+      reason := coalesce(nullif(reason, ''), sqlerrm);
+    end;
+    if is_connected then
+      perform pgqueue._dblink_disconnect(name);
+    end if;
+    problem := concat(problem, chr(10), place.host, ' port ', place.port, ': ', btrim(reason));
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select o from pg_user_mappings m, unnest(m.umoptions) o where m.srvname = 'pgqueue_loopback' and starts_with(o, 'user=') limit 1)
+    using errcode = '08001', detail = btrim(problem, chr(10)),
+          hint = 'The owner of pgqueue has to run: select pgqueue._repair_loopback(). Or let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (set host ''...'', set port ''...'').';
+end
+$$;
+comment on function pgqueue._connect_loopback(text) is 'Connects from the server to itself, wherever it is now. Returns where. 08001: nowhere. Only for the owner''s functions';
+
+create function pgqueue._repair_loopback()
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place text;
 begin
   if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
     execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
   end if;
-  for place in
-    select h.host, coalesce(h.port, current_setting('port')) as port
-    from (
-      select 1 as n, split_part(o, '=', 2) as host, (select split_part(p, '=', 2) from unnest(s.srvoptions) p where p like 'port=%') as port
-      from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like 'host=%'
-      union all
-      select 2, trim(split_part(current_setting('unix_socket_directories'), ',', 1)), null
-      where (select rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage') from pg_roles where rolname = current_user)
-      union all
-      select 3, host(inet_server_addr()), inet_server_port()::text where inet_server_addr() is not null
-      union all
-      select 4, '127.0.0.1', null
-    ) h
-    where h.host <> ''
-    order by h.n
-  loop
-    begin
-      perform pgqueue._set_loopback(place.host, place.port);
-      perform pgqueue._dblink_connect('pgqueue.probe', 'pgqueue_loopback');
-      select * into answer from pgqueue._dblink_query('pgqueue.probe',
-        'select to_jsonb(concat_ws('' '', pg_postmaster_start_time(), current_database(), pg_is_in_recovery()))');
-      perform pgqueue._dblink_disconnect('pgqueue.probe');
-      if answer #>> '{}' = (select concat_ws(' ', pg_postmaster_start_time(), current_database(), pg_is_in_recovery())) then
-        return format('%s port %s', place.host, place.port);
-      end if;
-      problem := format('%s port %s is another server', place.host, place.port);
-    exception when others then
-      problem := coalesce(problem || '; ', '') || format('%s port %s: %s', place.host, place.port, trim(sqlerrm));
-      begin
-        perform pgqueue._dblink_disconnect('pgqueue.probe');
-      exception when others then
-        null;  -- it was not connected
-      end;
-    end;
-  end loop;
-  raise exception 'the server cannot connect to itself as role %', (select umoptions from pg_user_mappings where srvname = 'pgqueue_loopback' limit 1)[1]
-    using errcode = '08001', detail = problem,
-          hint = 'Let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (add host ''...'', add port ''...'').';
+  place := pgqueue._connect_loopback('pgqueue.probe');
+  perform pgqueue._dblink_disconnect('pgqueue.probe');
+  perform pgqueue._set_loopback(regexp_replace(place, ' port .*', ''), regexp_replace(place, '.* port ', ''));
+  return place;
 end
 $$;
 comment on function pgqueue._repair_loopback() is 'Points the loopback at this database and tries it. Returns where it connects. For the installer, and after a database was copied or renamed';
@@ -339,7 +392,7 @@ begin
   loop
     if name is null then
       name := 'pgqueue.loopback ' || pgqueue._session_id();
-      perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+      perform pgqueue._connect_loopback(name);
       if pgqueue._dblink_is_closed() then
         perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
       end if;
@@ -436,6 +489,24 @@ begin
 end
 $$;
 comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with its fields';
+
+create function pgqueue._raise_again(state text, message text, detail text, hint text)
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if detail <> '' and hint <> '' then
+    raise exception using errcode = state, message = message, detail = detail, hint = hint;
+  elsif detail <> '' then
+    raise exception using errcode = state, message = message, detail = detail;
+  elsif hint <> '' then
+    raise exception using errcode = state, message = message, hint = hint;
+  end if;
+  raise exception using errcode = state, message = message;
+end
+$$;
+comment on function pgqueue._raise_again(text, text, text, text) is 'Raises an error that was caught, so that its CONTEXT does not say which functions of pgqueue have called each other';
 
 create function pgqueue._call(op text, request jsonb, holds boolean default false)
   returns setof jsonb

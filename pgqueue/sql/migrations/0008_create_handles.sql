@@ -144,7 +144,7 @@ begin
     -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue'
+      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
         and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
@@ -283,6 +283,9 @@ begin
               hint = 'Wait for jobs to end, or increase pgqueue.max_workers.';
     end if;
   end if;
+  if args ->> 'kept' <> 'none' then
+    perform pgqueue._require_login(role);
+  end if;
   if args ->> 'durability' = 'async' then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -349,7 +352,7 @@ begin
     end loop;
     if has_result then
       delete from pgqueue.tracked_job t where t.id = handle.id;
-      return next pgqueue._head_of_result(ended, head.columns, head.output_settings, notices) || '{"held": true}';
+      return next pgqueue._head_of_result(role, ended, head.columns, head.output_settings, notices) || '{"held": true}';
       if head.rows is not null then
         return next head.rows;
       end if;
@@ -367,7 +370,7 @@ begin
       continue;
     elsif chunk.seq = 0 then
       has_result := true;
-      return next pgqueue._head_of_result(ended, chunk.columns, chunk.output_settings, notices);
+      return next pgqueue._head_of_result(role, ended, chunk.columns, chunk.output_settings, notices);
     end if;
     if chunk.rows is not null then
       return next chunk.rows;
@@ -392,7 +395,38 @@ begin atomic
 end;
 comment on function pgqueue._reading_settings(jsonb) is 'Of the settings under which a result was printed, those that its reader needs';
 
-create function pgqueue._typed_columns(columns jsonb)
+create function pgqueue._runs_code(type oid, reader oid)
+  returns boolean
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What a type consists of, down to the types that came with PostgreSQL. A check of a domain may call anything, and so may a cast that
+  -- somebody has made from varchar. Superusers are trusted, and so is the reader.
+  return exists (
+    with recursive part (oid) as (
+      select type
+      union
+      select x.oid
+      from part p
+      join pg_type t on t.oid = p.oid
+      cross join lateral (
+        select t.typbasetype where t.typtype = 'd'
+        union all select t.typelem where t.typelem <> 0
+        union all select a.atttypid from pg_attribute a where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+        union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+      ) x (oid)
+      where p.oid >= 16384
+    )
+    select from part p join pg_type t on t.oid = p.oid join pg_roles o on o.oid = t.typowner
+    where p.oid >= 16384 and not o.rolsuper and o.oid <> reader
+      and (exists (select from pg_constraint c where c.contypid = t.oid and c.contype = 'c')
+           or exists (select from pg_cast k where k.casttarget = t.oid and k.castsource = 'varchar'::regtype)));
+end
+$$;
+comment on function pgqueue._runs_code(oid, oid) is 'Whether reading a value of this type could run what neither the reader nor a superuser has made';
+
+create function pgqueue._typed_columns(columns jsonb, stranger oid)
   returns jsonb
   language plpgsql stable
   set search_path = pg_catalog, pg_temp
@@ -401,25 +435,33 @@ begin
   -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
   -- SQL is not.
   return (
-    select jsonb_agg(c || jsonb_build_object('type', (
-             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
-             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
+    select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod')
+                     || coalesce((
+             -- No column definition list can name a pseudo-type (void, record): such columns are read as text. And so is, by
+             -- another role than the submitter, what could run code of somebody else.
+             select case when t.typtype = 'p' or stranger is not null and t.oid >= 16384 and pgqueue._runs_code(t.oid, stranger)
+               then '{"type": "text", "cast": "pg_catalog.text"}'
+               -- By way of varchar, for text may have a cast of somebody's making: the type's own input function is what is wanted.
+               else jsonb_build_object('type', format_type(t.oid, (c ->> 'typmod')::int), 'cast', concat(
+                 case when t.oid >= 16384 then 'pg_catalog.varchar::' end,
+                 case when (c ->> 'typmod')::int < 0 then format('%I.%I', n.nspname, t.typname) else format_type(t.oid, (c ->> 'typmod')::int) end)) end
+             from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = (c ->> 'oid')::oid),
+             '{"type": "text", "cast": "pg_catalog.text"}') order by e.n)
     from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
 end
 $$;
-comment on function pgqueue._typed_columns(jsonb) is 'The columns of a result with the names of their types';
+comment on function pgqueue._typed_columns(jsonb, oid) is 'The columns of a result with the names of their types. stranger: who reads it, if not the submitter';
 
-create function pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb)
+create function pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb)
   returns jsonb
   language sql stable
 begin atomic
   select jsonb_build_object(
     'state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid,
     'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices,
-    'columns', pgqueue._typed_columns(columns));
+    'columns', pgqueue._typed_columns(columns, case when (ended).submitter <> role then role end));
 end;
-comment on function pgqueue._head_of_result(pgqueue.history, jsonb, jsonb, jsonb) is 'What a result is: how the job ended, and the columns of the rows that follow';
+comment on function pgqueue._head_of_result(oid, pgqueue.history, jsonb, jsonb, jsonb) is 'What a result is: how the job ended, and the columns of the rows that follow';
 
 create function pgqueue._consume(role oid, handle pgqueue.handle)
   returns boolean
@@ -648,19 +690,26 @@ create function pgqueue._status(handle pgqueue.handle, wait jsonb default '{}', 
 as $$
 declare
   answer jsonb;
+  code text;
+  message text;
+  detail text;
+  hint text;
 begin
   if handle is null or handle.id is null then
     raise exception 'handle cannot be NULL' using errcode = '22004';
   end if;
   begin
     select * into answer from pgqueue._call('status', pgqueue._request(handle) || wait);
-  exception when undefined_object then
+  exception when others then
     -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
-    if exists (select from pgqueue.outbox o where o.id = handle.id) then
+    if sqlstate = '42704' and exists (select from pgqueue.outbox o where o.id = handle.id) then
       raise exception 'job % was enqueued by this transaction, which has not committed', handle.id
         using errcode = '55000', hint = 'Commit first, or use pgqueue.launch, which does not wait for the commit.';
     end if;
-    raise;
+    get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(code, message, detail, hint) then
+      null;
+    end if;
   end;
   state := answer ->> 'state';
   live := answer ->> 'live';
@@ -760,6 +809,69 @@ end
 $$;
 comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
 
+create function pgqueue._say(level text, code text, message text, detail text, hint text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The level of RAISE is part of its text, and it takes no NULL for an option. What was said is data, whoever has written it.
+  case level
+    when 'WARNING' then
+      if detail <> '' and hint <> '' then
+        raise warning using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise warning using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise warning using errcode = code, message = message, hint = hint;
+      else
+        raise warning using errcode = code, message = message;
+      end if;
+    when 'NOTICE' then
+      if detail <> '' and hint <> '' then
+        raise notice using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise notice using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise notice using errcode = code, message = message, hint = hint;
+      else
+        raise notice using errcode = code, message = message;
+      end if;
+    when 'INFO' then
+      if detail <> '' and hint <> '' then
+        raise info using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise info using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise info using errcode = code, message = message, hint = hint;
+      else
+        raise info using errcode = code, message = message;
+      end if;
+    when 'LOG' then
+      if detail <> '' and hint <> '' then
+        raise log using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise log using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise log using errcode = code, message = message, hint = hint;
+      else
+        raise log using errcode = code, message = message;
+      end if;
+    else
+      if detail <> '' and hint <> '' then
+        raise debug using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise debug using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise debug using errcode = code, message = message, hint = hint;
+      else
+        raise debug using errcode = code, message = message;
+      end if;
+  end case;
+end
+$$;
+comment on function pgqueue._say(text, text, text, text, text) is 'Raises one notice; detail and hint may be empty or NULL';
+
 create function pgqueue._forward_notices(notices jsonb)
   returns void
   language plpgsql volatile
@@ -767,36 +879,51 @@ create function pgqueue._forward_notices(notices jsonb)
 as $$
 declare
   notice jsonb;
-  option record;
-  options text;
 begin
-  for notice in select value from jsonb_array_elements(case when jsonb_typeof(notices) = 'array' then notices else '[]' end) loop
-    options := '';
-    for option in select key, value from jsonb_each_text(notice - 'severity') loop
-      options := options || format(', %s = %L', case option.key when 'sqlstate' then 'errcode' else option.key end, option.value);
+  if pgqueue._are_notices(notices) then
+    for notice in select value from jsonb_array_elements(notices) loop
+      perform pgqueue._say(notice ->> 'severity', coalesce(notice ->> 'sqlstate', '00000'), coalesce(notice ->> 'message', ''), notice ->> 'detail', notice ->> 'hint');
     end loop;
-    -- The level and the options of RAISE are part of its text.
-    execute format('do %L', format('begin raise %s using %s; end',
-      case when notice ->> 'severity' in ('LOG', 'INFO', 'NOTICE', 'WARNING') then lower(notice ->> 'severity') else 'debug' end, substr(options, 3)));
-  end loop;
+  end if;
 end
 $$;
 comment on function pgqueue._forward_notices(jsonb) is 'Raises what a job said, for its reader';
 
-create function pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb)
-  returns void
-  language plpgsql volatile
+create function pgqueue._raiser(said_at text)
+  returns text
+  language plpgsql immutable
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))),
-      '/*', '/ *'), '*/', '* /'))
-    using coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')));
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
+  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
+  if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
+    comment := '';
+  end if;
+  return 'select pgqueue._raise($1) /* ' || comment || ' */';
 end
 $$;
-comment on function pgqueue._raise_error_of(pgqueue.handle, jsonb) is 'Raises the error of a job; its context becomes part of the CONTEXT';
+comment on function pgqueue._raiser(text) is 'The statement that raises an error whose CONTEXT says where it was raised at first';
+
+create function pgqueue._error_of(handle pgqueue.handle, answer jsonb)
+  returns jsonb
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')))
+$$;
+comment on function pgqueue._error_of(pgqueue.handle, jsonb) is 'The error of a job that has not succeeded';
+
+create function pgqueue._said_at(handle pgqueue.handle, answer jsonb)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none')))
+$$;
+comment on function pgqueue._said_at(pgqueue.handle, jsonb) is 'What becomes part of the CONTEXT of the error of a job';
 
 create function pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean default false, out seq bigint, out answer jsonb)
   returns setof record
@@ -870,87 +997,162 @@ create function pgqueue.result(handle pgqueue.handle)
   language plpgsql volatile
 as $$
 declare
-  chunk record;
-  answer jsonb;
-  reader text;
-  old_settings jsonb;
-  is_held boolean := true;  -- maybe, until the answer says it
+  chunk pg_catalog.record;
+  answer pg_catalog.jsonb;
+  reader pg_catalog.text;
+  casts pg_catalog.text[];
+  misfit pg_catalog.text;
+  old_settings pg_catalog.jsonb;
+  is_held boolean;
   is_checked boolean := false;
+  is_the_jobs boolean := false;
+  code pg_catalog.text;
+  message pg_catalog.text;
+  detail pg_catalog.text;
+  hint pg_catalog.text;
 begin
-  for chunk in select * from pgqueue._fetch_result(handle, true) f loop
-    if chunk.seq operator(pg_catalog.=) 0 then
-      answer := chunk.answer;
-      is_held := answer operator(pg_catalog.?) 'held';
-      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
-        perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+  loop
+    is_held := true;  -- maybe, until the answer says it
+    misfit := null;
+    begin
+      for chunk in select * from pgqueue._fetch_result(handle, true) f loop
+        if chunk.seq operator(pg_catalog.=) 0 then
+          answer := chunk.answer;
+          is_held := answer operator(pg_catalog.?) 'held';
+          if casts is null and pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
+            perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+          end if;
+          if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
+            perform pgqueue._consume_result(handle, is_held);
+            is_held := false;
+            is_the_jobs := true;
+            execute pgqueue._raiser(pgqueue._said_at(handle, answer)) using pgqueue._error_of(handle, answer);
+          end if;
+          reader := pgqueue._result_reader(answer, casts);
+          -- Values are read back under the settings under which they were printed.
+          old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
+          -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
+          continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+        end if;
+        if chunk.seq operator(pg_catalog.=) 0 then
+          return query execute reader using null::pg_catalog.jsonb,
+            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+        else
+          return query execute reader using chunk.answer, array[]::pg_catalog.text[];
+        end if;
+        is_checked := true;
+      end loop;
+      if old_settings operator(pg_catalog.<>) '{}' then
+        perform pgqueue._swap_settings(old_settings);
       end if;
-      if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
-        perform pgqueue._consume_result(handle, is_held);
-        is_held := false;
-        perform pgqueue._raise_error_of(handle, answer);
-      end if;
-      reader := pgqueue._result_reader(answer);
-      -- Values are read back under the settings under which they were printed.
-      old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
-      -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
-      continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+      perform pgqueue._consume_result(handle, is_held);
+      is_held := false;
+      return;
+    exception
+      when query_canceled then
+        -- Maybe in the middle of a request, whose answer nobody has read then.
+        if is_held then
+          perform pgqueue._end_hold(false);
+        end if;
+        raise;
+      when others then
+        if is_held and answer is not null then
+          perform pgqueue._end_hold(false);
+        end if;
+        if reader is null and not is_the_jobs then
+          get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+          if pgqueue._raise_again(code, message, detail, hint) then
+            null;
+          end if;
+        elsif sqlstate operator(pg_catalog.<>) '42804' and sqlstate operator(pg_catalog.<>) '0A000' or reader is null or is_checked then
+          raise;
+        end if;
+        begin
+          return query execute reader using '[]'::pg_catalog.jsonb, array[]::pg_catalog.text[];
+        exception
+          when datatype_mismatch then
+            get stacked diagnostics misfit = pg_exception_detail;
+          when feature_not_supported then
+            perform pgqueue._refuse_place();
+        end;
+        if misfit is null then
+          raise;  -- a value said so, not the list
+        end if;
+    end;
+    -- The list may name a length where the job's type has none, or another one: then values are read as of that. Else it does not fit.
+    casts := pgqueue._fit_casts(answer, casts, misfit);
+    if casts is null then
+      raise exception using errcode = '42804', message = pgqueue._misfit(answer), hint = pgqueue._result_hint(answer);
     end if;
-    if chunk.seq operator(pg_catalog.=) 0 then
-      return query execute reader using null::pg_catalog.jsonb,
-        array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-    else
-      return query execute reader using chunk.answer, array[]::text[];
-    end if;
-    is_checked := true;
   end loop;
-  if old_settings operator(pg_catalog.<>) '{}' then
-    perform pgqueue._swap_settings(old_settings);
-  end if;
-  perform pgqueue._consume_result(handle, is_held);
-  is_held := false;
-exception
-  when query_canceled then
-    -- Maybe in the middle of a request, whose answer nobody has read then.
-    if is_held then
-      perform pgqueue._end_hold(false);
-    end if;
-    raise;
-  when others then
-    if is_held and answer is not null then
-      perform pgqueue._end_hold(false);
-    end if;
-    if sqlstate operator(pg_catalog.=) '42804' and reader is not null and not is_checked then
-      begin
-        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-      exception when datatype_mismatch then
-        raise exception using errcode = '42804', message = case
-          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-          then 'remote query result rowtype does not match the specified FROM clause rowtype'
-          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-          hint = pgqueue._result_hint(answer);
-      end;
-    end if;
-    raise;  -- a value said so, not the list
 end
 $$;
 comment on function pgqueue.result(pgqueue.handle) is
   'Waits for a job and returns the rows of its last statement, or raises its error. Name the columns: select * from pgqueue.result(h) as (id int, name text)';
 
-create function pgqueue._result_reader(answer jsonb)
+create function pgqueue._refuse_place()
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'function returning record called in context that cannot accept type record'
+    using errcode = '0A000', hint = 'Call it in FROM with a column definition list.';
+end
+$$;
+comment on function pgqueue._refuse_place() is 'Says that a result is read where no columns can be named';
+
+create function pgqueue._misfit(answer jsonb)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case when jsonb_typeof(answer -> 'columns') = 'array' then 'remote query result rowtype does not match the specified FROM clause rowtype'
+              else 'remote query did not return a result set, but result rowtype is not a single text column' end
+$$;
+comment on function pgqueue._misfit(jsonb) is 'That a column definition list does not fit a result, in pg_background''s words';
+
+create function pgqueue._fit_casts(answer jsonb, casts text[], misfit text)
+  returns text[]
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Only the server knows the list; it says which type it wants where. (In another language than English nothing is found, and the
+  -- list has to be exact.)
+  said text[] := regexp_match(misfit, '^Returned type .* does not match expected type ([a-z ]+[(][0-9, -]+[)][a-z ]*) in column .*?([0-9]+)[)]?[.]$');
+  n int := said[2];
+begin
+  if said is null or casts[n] is not null or (answer #>> array['columns', (n - 1)::text, 'type']) is null
+     or to_regtype(said[1]) is distinct from (answer #>> array['columns', (n - 1)::text, 'oid'])::oid
+  then
+    return null;
+  end if;
+  casts[n] := said[1];
+  return casts;
+end
+$$;
+comment on function pgqueue._fit_casts(jsonb, text[], text) is
+  'What columns are read as, after PostgreSQL has refused a column definition list that differs in a type''s length or precision only. NULL: it differs in more';
+
+create function pgqueue._result_reader(answer jsonb, casts text[] default null)
   returns text
   language plpgsql stable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   if jsonb_typeof(answer -> 'columns') = 'array' then
+    -- Of a list's own types the values are read as input is: what is too long is refused, not cut.
     return format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
-                  (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                  (select string_agg(format(case when casts[n] is null then '(v operator(pg_catalog.->>) %s)::%s'
+                     else '(select x.x from pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object(''x'', v operator(pg_catalog.->) %s)) x (x %s))' end,
+                     n - 1, coalesce(casts[n], c ->> 'cast')), ', ' order by n)
                    from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)));
   end if;
   return 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n';
 end
 $$;
-comment on function pgqueue._result_reader(jsonb) is 'The query that turns a chunk of rows into the columns of a job, with their exact types';
+comment on function pgqueue._result_reader(jsonb, text[]) is 'The query that turns a chunk of rows into the columns of a job, with their exact types, or with those of pgqueue._fit_casts';
 
 create function pgqueue._result_hint(answer jsonb)
   returns text
@@ -1044,8 +1246,9 @@ create function pgqueue.detach(handle pgqueue.handle)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   perform pgqueue._call('detach', pgqueue._request(handle));
 end
 $$;
@@ -1056,8 +1259,9 @@ create function pgqueue.statement(handle pgqueue.handle)
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   return (select c.answer #>> '{}' from pgqueue._call('statement', pgqueue._request(handle)) c (answer));
 end
 $$;

@@ -186,6 +186,86 @@ end
 $$;
 comment on function pgqueue._enter_job(bigint, bigint, text[], text[]) is 'pgqueue._lock_job, and then the settings of the job in this order';
 
+create function pgqueue._are_notices(notices jsonb)
+  returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Not PQ001, which is progress: the worker of a reader would take it for the reader's.
+  select jsonb_typeof(notices) is not distinct from 'array' and not exists (
+    select from jsonb_array_elements(case jsonb_typeof(notices) when 'array' then notices end) n
+    where case when jsonb_typeof(n) <> 'object' then true
+               else n - '{severity,sqlstate,message,detail,hint}'::text[] <> '{}'
+                 or jsonb_path_exists(n, 'strict $.* ? (@.type() <> "string")')
+                 or (n ->> 'severity' in ('WARNING', 'NOTICE', 'INFO', 'LOG', 'DEBUG')) is not true
+                 or n ->> 'sqlstate' !~ '^[0-9A-Z]{5}$' or n ->> 'sqlstate' = 'PQ001' end)
+$$;
+comment on function pgqueue._are_notices(jsonb) is 'Whether these are notices as pgqueue._forward_notices raises them';
+
+create function pgqueue._kept_error(error jsonb)
+  returns jsonb
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- The end of a job is never refused: what is no field of an error is left out, and what is no SQLSTATE becomes one.
+  select coalesce((
+      select jsonb_object_agg(f.key, left(f.value, 65536))
+      from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
+      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint')), '{}')
+    || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
+$$;
+comment on function pgqueue._kept_error(jsonb) is 'The fields of an error that are kept of it, all of them text';
+
+create function pgqueue._refuse_result(what text)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+end
+$$;
+comment on function pgqueue._refuse_result(text) is 'Says that a result is none';
+
+create function pgqueue._are_rows(rows jsonb)
+  returns boolean
+  language sql immutable
+begin atomic
+  -- One look at all of them. Of what is no list of lists the operator says NULL.
+  select (rows @? 'strict $[*][*] ? (@.type() <> "string" && @.type() <> "null")') is not distinct from false;
+end;
+comment on function pgqueue._are_rows(jsonb) is 'Whether these are rows of a result: lists of texts and NULLs';
+
+create function pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Each job that keeps a result passes here. What is no number or no list, the server says itself.
+  if columns is null then
+    if rows is not null then
+      perform pgqueue._refuse_result('rows');
+    end if;
+  elsif (select bool_and(c.name is not null and c.oid is not null and c.typmod is not null) is false or count(*) > 1664
+         from jsonb_to_recordset(columns) c (name text, oid oid, typmod int)) then
+    perform pgqueue._refuse_result('columns');
+  elsif not pgqueue._are_rows(rows) or jsonb_path_exists(rows, 'strict $[*] ? (@.size() <> $n)', jsonb_build_object('n', jsonb_array_length(columns))) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  -- As a rule they are those that the job has left. Whether others are values of these settings, the server says.
+  if output_settings <> jsonb_build_object('DateStyle', current_setting('DateStyle'), 'IntervalStyle', current_setting('IntervalStyle'),
+                                           'TimeZone', current_setting('TimeZone')) then
+    if jsonb_path_exists(output_settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
+       or output_settings - '{DateStyle,IntervalStyle,TimeZone}'::text[] <> '{}' then
+      perform pgqueue._refuse_result('settings');
+    end if;
+    perform set_config(s.key, s.value, true) from jsonb_each_text(output_settings) s;
+  end if;
+end
+$$;
+comment on function pgqueue._check_result(jsonb, jsonb, jsonb) is 'Refuses a result that its reader could not take for one';
+
 create function pgqueue._append_result(id bigint, token bigint, seq int, rows jsonb)
   returns void
   language plpgsql volatile security definer
@@ -199,6 +279,9 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  if (_append_result.seq >= 1) is not true or not pgqueue._are_rows(_append_result.rows) then
+    perform pgqueue._refuse_result('rows');
+  end if;
   insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
 end
 $$;
@@ -217,7 +300,9 @@ begin
     return;  -- what ends the run will say so
   end if;
   perform pgqueue._check_runner(id, m.submitter);
-  if m.kept <> 'none' then
+  if pgqueue._are_notices(notices) is not true then
+    perform pgqueue._refuse_result('notices');
+  elsif m.kept <> 'none' then
     -- Those of an earlier attempt are not the job's.
     delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
     insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
@@ -290,7 +375,10 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(m.id, m.submitter);
-  if m.kept <> 'none' then
+  if array_ndims(command_tags) > 1 or array_position(command_tags, null) is not null then
+    perform pgqueue._refuse_result('command tags');
+  elsif m.kept <> 'none' then
+    perform pgqueue._check_result(columns, rows, output_settings);
     insert into pgqueue.result (id, seq, columns, rows, output_settings)
     values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
   end if;
@@ -385,11 +473,13 @@ create function pgqueue._fail_any_job(id bigint, token bigint, error jsonb)
 as $$
 declare
   m pgqueue.message;
-  sqlstate_ text := error ->> 'sqlstate';
+  sqlstate_ text;
   canceled boolean;
   is_awaited boolean;
   retry boolean;
 begin
+  error := pgqueue._kept_error(error);
+  sqlstate_ := error ->> 'sqlstate';
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);

@@ -771,14 +771,14 @@ as $$
 declare
   quote text := case when strpos(value, '''') > 0 and strpos(value, '"') = 0 then '"' else '''' end;
 begin
-  value := replace(value, '\', '\\');
+  value := replace(value, E'\\', E'\\\\');
   if quote = '''' then
-    value := replace(value, '''', '\''');
+    value := replace(value, '''', E'\\''');
   end if;
-  if value ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then
+  if value ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then
     value := (select string_agg(
-                case when char = E'\n' then '\n' when char = E'\t' then '\t' when char = E'\r' then '\r'
-                  when char ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then '\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
+                case when char = chr(10) then E'\\n' when char = chr(9) then E'\\t' when char = chr(13) then E'\\r'
+                  when char ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then E'\\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
               from string_to_table(value, null) with ordinality c (char, n));
   end if;
   return quote || value || quote;

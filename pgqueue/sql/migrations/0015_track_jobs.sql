@@ -11,11 +11,13 @@ create unlogged table pgqueue.tracked_job (
   submitter oid not null,
   kept pgqueue.result_kept not null,
   queue_size int not null,
+  is_spared boolean not null default false,
   tracked_at timestamptz not null default clock_timestamp(),
   primary key (session_id, pid)
 );
 comment on table pgqueue.tracked_job is
   'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
+comment on column pgqueue.tracked_job.is_spared is 'Its result was asked for in a way that does not fit, maybe with a handle that is gone: it counts no more for pg_background.max_workers';
 create unique index tracked_job_id on pgqueue.tracked_job (id);
 comment on index pgqueue.tracked_job_id is 'Reading or detaching a job ends the tracking';
 create index tracked_job_tracked_at on pgqueue.tracked_job (tracked_at);
@@ -53,7 +55,7 @@ declare
   pid int;
 begin
   -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
-  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
+  select count(*) filter (where not t.is_spared and pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
   from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
@@ -227,6 +229,10 @@ begin
     union all
     select * from pgqueue._tracked_jobs(role, args) where not args ? 'pid'
   loop
+    if args ? 'spare' then
+      update pgqueue.tracked_job t set is_spared = true where t.session_id = job.session_id and t.pid = job.pid;
+      continue;
+    end if;
     delete from pgqueue.tracked_job t where t.session_id = job.session_id and t.pid = job.pid;
     if job.kept <> 'none' then
       begin

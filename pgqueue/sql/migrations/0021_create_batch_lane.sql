@@ -535,7 +535,7 @@ as $$
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
     -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"|\mjobs?_[0-9]+\M|\mpgqueue_run\M'
+    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed
