@@ -218,6 +218,9 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  if (_append_result.seq >= 1) is not true or not pgqueue._are_rows(_append_result.rows) then
+    perform pgqueue._refuse_result('rows');
+  end if;
   insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
 end
 $$;
@@ -316,6 +319,30 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) IS 'The end of a job: from the queue, whose row the caller has deleted, to the history';
+
+CREATE FUNCTION pgqueue._are_notices(notices jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- Not PQ001, which is progress: the worker of a reader would take it for the reader's.
+  select jsonb_typeof(notices) is not distinct from 'array' and not exists (
+    select from jsonb_array_elements(case jsonb_typeof(notices) when 'array' then notices end) n
+    where case when jsonb_typeof(n) <> 'object' then true
+               else n - '{severity,sqlstate,message,detail,hint}'::text[] <> '{}'
+                 or jsonb_path_exists(n, 'strict $.* ? (@.type() <> "string")')
+                 or (n ->> 'severity' in ('WARNING', 'NOTICE', 'INFO', 'LOG', 'DEBUG')) is not true
+                 or n ->> 'sqlstate' !~ '^[0-9A-Z]{5}$' or n ->> 'sqlstate' = 'PQ001' end)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._are_notices(notices jsonb) IS 'Whether these are notices as pgqueue._forward_notices raises them';
+
+CREATE FUNCTION pgqueue._are_rows(rows jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT (NOT ((rows @? 'strict $[*][*]?(@.type() != "string" && @.type() != "null")'::jsonpath) IS DISTINCT FROM false));
+END;
+
+COMMENT ON FUNCTION pgqueue._are_rows(rows jsonb) IS 'Whether these are rows of a result: lists of texts and NULLs';
 
 CREATE FUNCTION pgqueue._args_repr(args jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -474,12 +501,12 @@ declare
   value numeric;
 begin
   if given is null then
-    perform set_config(full_name, fallback::text, false);  -- for SHOW
+    perform set_config(full_name, case name when 'default_queue_size' then fallback / 1024 || 'kB' else fallback::text end, false);  -- for SHOW
     return fallback;
   end if;
   begin
     value := case
-      when given ~ '^\s*[-+]?\d+\s*$' then given::numeric
+      when given ~ '^[[:space:]]*[-+]?[0-9]+[[:space:]]*$' then given::numeric
       when name = 'worker_timeout' then extract(epoch from given::interval)::numeric * 1000
       when name = 'default_queue_size' then pg_size_bytes(given)::numeric
       else given::numeric end;
@@ -580,8 +607,8 @@ CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
   -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
-  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
-                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  select '^' || string_agg(case word when '#' then '([.][^.]*)*' when '*' then '[.][^.]+'
+                           else '[.]' || regexp_replace(word, '([^[:alnum:]_])', E'\\\\\\1', 'g') end, '' order by n) || '$'
   from string_to_table(routing_key, '.') with ordinality w (word, n)
 $_$;
 
@@ -593,7 +620,7 @@ CREATE TABLE pgqueue.binding (
     declared_by oid NOT NULL,
     routing_key text NOT NULL,
     queue text NOT NULL,
-    pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^\.$'::text)) STORED NOT NULL,
+    pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^[.]$'::text)) STORED NOT NULL,
     CONSTRAINT binding_key_is_at_most_255_bytes CHECK ((octet_length(routing_key) <= 255))
 );
 
@@ -918,6 +945,36 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
+CREATE FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  -- Each job that keeps a result passes here. What is no number or no list, the server says itself.
+  if columns is null then
+    if rows is not null then
+      perform pgqueue._refuse_result('rows');
+    end if;
+  elsif (select bool_and(c.name is not null and c.oid is not null and c.typmod is not null) is false or count(*) > 1664
+         from jsonb_to_recordset(columns) c (name text, oid oid, typmod int)) then
+    perform pgqueue._refuse_result('columns');
+  elsif not pgqueue._are_rows(rows) or jsonb_path_exists(rows, 'strict $[*] ? (@.size() <> $n)', jsonb_build_object('n', jsonb_array_length(columns))) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  -- As a rule they are those that the job has left. Whether others are values of these settings, the server says.
+  if output_settings <> jsonb_build_object('DateStyle', current_setting('DateStyle'), 'IntervalStyle', current_setting('IntervalStyle'),
+                                           'TimeZone', current_setting('TimeZone')) then
+    if jsonb_path_exists(output_settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
+       or output_settings - '{DateStyle,IntervalStyle,TimeZone}'::text[] <> '{}' then
+      perform pgqueue._refuse_result('settings');
+    end if;
+    perform set_config(s.key, s.value, true) from jsonb_each_text(output_settings) s;
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) IS 'Refuses a result that its reader could not take for one';
+
 CREATE FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1044,6 +1101,7 @@ begin
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
+        and not pgqueue._is_revoked_by_worker(m.payload)
       returning m.id
     ), claimed as (
       update pgqueue.message m
@@ -1051,7 +1109,8 @@ begin
           -- As the job itself or its session said, else as its queue says.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
-      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+      where m.id = p.id
+        and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
       returning m.*, p.place
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
@@ -1296,7 +1355,10 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(m.id, m.submitter);
-  if m.kept <> 'none' then
+  if array_ndims(command_tags) > 1 or array_position(command_tags, null) is not null then
+    perform pgqueue._refuse_result('command tags');
+  elsif m.kept <> 'none' then
+    perform pgqueue._check_result(columns, rows, output_settings);
     insert into pgqueue.result (id, seq, columns, rows, output_settings)
     values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
   end if;
@@ -1311,6 +1373,45 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) IS 'Last in the transaction of a job: its effects, its result and its removal commit together. has_committed: it ran outside a transaction';
+
+CREATE FUNCTION pgqueue._connect_loopback(name text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record;
+  answer jsonb;
+  reason text;
+  problem text := '';
+  is_connected boolean;
+begin
+  for place in select p.host, p.port from pgqueue._loopback_places() p loop
+    is_connected := false;
+    begin
+      perform pgqueue._dblink_connect(name, pgqueue._loopback_conninfo(place.host, place.port));
+      is_connected := true;
+      -- Another server may be in the old place by now: the one that this one has followed.
+      select * into answer from pgqueue._dblink_query(name, 'select to_jsonb(extract(epoch from pg_postmaster_start_time()))');
+      if answer = to_jsonb(extract(epoch from pg_postmaster_start_time())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      reason := 'it is another server';
+    exception when others then
+      get stacked diagnostics reason = pg_exception_detail;
+      reason := coalesce(nullif(reason, ''), sqlerrm);
+    end;
+    if is_connected then
+      perform pgqueue._dblink_disconnect(name);
+    end if;
+    problem := concat(problem, chr(10), place.host, ' port ', place.port, ': ', btrim(reason));
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select o from pg_user_mappings m, unnest(m.umoptions) o where m.srvname = 'pgqueue_loopback' and starts_with(o, 'user=') limit 1)
+    using errcode = '08001', detail = btrim(problem, chr(10)),
+          hint = 'The owner of pgqueue has to run: select pgqueue._repair_loopback(). Or let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (set host ''...'', set port ''...'').';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._connect_loopback(name text) IS 'Connects from the server to itself, wherever it is now. Returns where. 08001: nowhere. Only for the owner''s functions';
 
 CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1427,8 +1528,8 @@ begin
   begin
     return pgqueue._wait_tracked(pid, cookie, timeout_ms);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null)');
-  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null, ''1.8'')');
+  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''1.8'')');
 
   create function pg_background_list_v2() returns setof record language plpgsql volatile as $$
   begin
@@ -1467,6 +1568,8 @@ COMMENT ON FUNCTION pgqueue._create_pg_background_1_8() IS 'Makes the names of p
 CREATE FUNCTION pgqueue._create_pg_background_2_0() RETURNS void
     LANGUAGE plpgsql
     AS $_$
+declare
+  others oid[] := array(select p.oid from pg_proc p where p.pronamespace = quote_ident(current_schema())::regnamespace);
 begin
   create type pg_background_handle as (pid int, cookie bigint);
   create type pg_background_stats as (
@@ -1500,7 +1603,7 @@ begin
   begin
     return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''2.0'')');
   create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
   begin
     perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'cookie', cookie, 'mismatch', '55000'));
@@ -1560,22 +1663,27 @@ begin
   create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
     returns setof record language plpgsql volatile as $$
   declare
-    run record;
+    run pg_catalog.record;
   begin
     select * into run from pgqueue._run_query(pgqueue._member_settings(), sql, queue_size, timeout_ms, label, col_def);
     if run.reader is not null then
-      return query execute run.reader using run.pid, run.cookie;
+      begin
+        return query execute run.reader using run.pid, run.cookie;
+      exception when others or query_canceled then
+        perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', run.pid));  -- nobody else has its handle
+        raise;
+      end;
     end if;
   end $$;
   create function pg_background_drain(handles pg_background_handle[], timeout_ms int default 0) returns setof pg_background_outcome language plpgsql volatile as $$
   begin
-    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
   end $$;
   create function pg_background_wait_any(handles pg_background_handle[], timeout_ms int default 0) returns pg_background_handle language plpgsql volatile as $$
   declare
-    first record;
+    first pg_catalog.record;
   begin
-    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
     if first.pid is null then
       return null;
     end if;
@@ -1597,7 +1705,7 @@ begin
   begin
     return pgqueue._untrack_now('{"ended": true}');
   end $$;
-  perform pgqueue._create_v2_aliases();
+  perform pgqueue._create_v2_aliases(others);
 
   create view pg_background_list as
     select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label
@@ -1631,21 +1739,39 @@ begin
   execute pg_catalog.format($sql$
     create function %s returns setof record language plpgsql volatile strict as $body$
     declare
-      part record;
+      part pg_catalog.record;
       job pg_catalog.jsonb;
+      reader pg_catalog.text;
+      casts pg_catalog.text[];
+      misfit pg_catalog.text;
       old_settings pg_catalog.jsonb;
     begin
       for part in select * from %s loop
         if part.is_first then
           job := part.job;
+          reader := part.reader;
           old_settings := part.old_settings;
-          begin
-            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
-          exception when datatype_mismatch then
-            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
-          end;
+          loop
+            begin
+              return query execute reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+              exit;
+            exception
+              when datatype_mismatch then
+                get stacked diagnostics misfit = pg_exception_detail;
+              when feature_not_supported then
+                perform pgqueue._spare_tracked(job);
+                perform pgqueue._refuse_place();
+            end;
+            -- A length or a precision that only the list has is applied to the values.
+            casts := pgqueue._fit_casts(part.answer, casts, misfit);
+            if casts is null then
+              perform pgqueue._spare_tracked(job);
+              raise exception using errcode = '42804', message = pgqueue._misfit(part.answer), hint = pgqueue._result_hint(part.answer);
+            end if;
+            reader := pgqueue._result_reader(part.answer, casts);
+          end loop;
         end if;
-        return query execute part.reader using part.rows, part.tags;
+        return query execute reader using part.rows, part.tags;
       end loop;
       perform pgqueue._end_of_reading(job, old_settings);
     end
@@ -1655,7 +1781,7 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._create_reader(signature text, call text) IS 'Creates a function that returns the result of a tracked job';
 
-CREATE FUNCTION pgqueue._create_v2_aliases() RETURNS void
+CREATE FUNCTION pgqueue._create_v2_aliases(others oid[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1670,7 +1796,7 @@ begin
       'pg_background_list', 'pg_background_stats', 'pg_background_get_progress', 'pg_background_result_info', 'pg_background_error_info',
       'pg_background_detach_all', 'pg_background_cancel_all', 'pg_background_outcome', 'pg_background_run', 'pg_background_run_query',
       'pg_background_drain', 'pg_background_wait_any', 'pg_background_cancel_by_label', 'pg_background_purge', 'pg_background_full_sql')
-      and p.prosrc ~ 'pgqueue[.]_'  -- and not a function of the user's with such a name
+      and p.oid <> all (others)  -- whatever somebody else has put there under such a name
   loop
     made := pg_catalog.pg_get_functiondef(original.oid);
     execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);
@@ -1678,7 +1804,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._create_v2_aliases() IS 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2';
+COMMENT ON FUNCTION pgqueue._create_v2_aliases(others oid[]) IS 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2. others: functions that lay in the schema before';
 
 CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
     LANGUAGE plpgsql
@@ -2037,10 +2163,13 @@ CREATE UNLOGGED TABLE pgqueue.tracked_job (
     submitter oid NOT NULL,
     kept pgqueue.result_kept NOT NULL,
     queue_size integer NOT NULL,
+    is_spared boolean DEFAULT false NOT NULL,
     tracked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.tracked_job IS 'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
+
+COMMENT ON COLUMN pgqueue.tracked_job.is_spared IS 'Its result was asked for in a way that does not fit, maybe with a handle that is gone: it counts no more for pg_background.max_workers';
 
 CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -2252,7 +2381,7 @@ begin
       hint = coalesce((select 'They are in ' || string_agg(quote_ident(c.schema_name), ', ') || '.' from pgqueue.compat c), 'Nothing is to be removed.');
   end if;
   foreach signature in array surface.objects loop
-    execute format('drop %s %s', regexp_replace(signature, '^(\w+) ', '\1 if exists '), behavior);
+    execute format('drop %s %s', regexp_replace(signature, '^([a-z]+) ', E'\\1 if exists '), behavior);
   end loop;
   if surface.grants_usage and to_regnamespace(quote_ident(schema)) is not null then
     execute format('revoke usage on schema %I from pgbackground_role', schema);
@@ -2438,6 +2567,9 @@ declare
   handle pgqueue.handle;
   nobody_sleeps boolean;
 begin
+  if kept operator(pg_catalog.<>) 'none' then
+    perform pgqueue._require_login(pg_catalog.quote_ident(current_user)::pg_catalog.regrole);
+  end if;
   if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
     -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
     -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
@@ -2507,6 +2639,9 @@ declare
   added_keys text[];
   count int := cardinality(sql);
 begin
+  if kept <> 'none' then
+    perform pgqueue._require_login(quote_ident(current_user)::regrole);
+  end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
@@ -2688,6 +2823,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) IS 'pg_background_error_info';
 
+CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')))
+$$;
+
+COMMENT ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) IS 'The error of a job that has not succeeded';
+
 CREATE TABLE pgqueue.exchange (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -2803,14 +2947,20 @@ begin
     limit max_count
     for update skip locked
   loop
-    perform pgqueue._dead_letter(held, 'expired');
+    if pgqueue._is_revoked_by_worker(held.payload)
+       and not exists (select from pgqueue.queue q where q.name = held.queue and q.dead_letter_exchange is not null) then
+      update pgqueue.message r set state = 'ready', expires_at = null where r.id = held.id;
+      perform pgqueue._wake(held.queue);
+    else
+      perform pgqueue._dead_letter(held, 'expired');
+    end if;
     expired := expired + 1;
   end loop;
   return expired;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) IS 'Removes tasks that nobody took in time, or makes dead letters of them. queues NULL: of all queues';
+COMMENT ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) IS 'Removes messages that nobody took in time, or makes dead letters of them; tasks whose end somebody may wait for are ready for a worker, which revokes them. queues NULL: of all queues';
 
 CREATE FUNCTION pgqueue._expire_queues() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2865,11 +3015,13 @@ CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETU
     AS $$
 declare
   m pgqueue.message;
-  sqlstate_ text := error ->> 'sqlstate';
+  sqlstate_ text;
   canceled boolean;
   is_awaited boolean;
   retry boolean;
 begin
+  error := pgqueue._kept_error(error);
+  sqlstate_ := error ->> 'sqlstate';
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
@@ -3163,6 +3315,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._finish_chord(group_id text) IS 'The callback of a chord was sent, or its errors were; parts that return later are ignored';
 
+CREATE FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  -- Only the server knows the list; it says which type it wants where. (In another language than English nothing is found, and the
+  -- list has to be exact.)
+  said text[] := regexp_match(misfit, '^Returned type .* does not match expected type ([a-z ]+[(][0-9, -]+[)][a-z ]*) in column .*?([0-9]+)[)]?[.]$');
+  n int := said[2];
+begin
+  if said is null or casts[n] is not null or (answer #>> array['columns', (n - 1)::text, 'type']) is null
+     or to_regtype(said[1]) is distinct from (answer #>> array['columns', (n - 1)::text, 'oid'])::oid
+  then
+    return null;
+  end if;
+  casts[n] := said[1];
+  return casts;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) IS 'What columns are read as, after PostgreSQL has refused a column definition list that differs in a type''s length or precision only. NULL: it differs in more';
+
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3263,18 +3437,12 @@ CREATE FUNCTION pgqueue._forward_notices(notices jsonb) RETURNS void
     AS $$
 declare
   notice jsonb;
-  option record;
-  options text;
 begin
-  for notice in select value from jsonb_array_elements(case when jsonb_typeof(notices) = 'array' then notices else '[]' end) loop
-    options := '';
-    for option in select key, value from jsonb_each_text(notice - 'severity') loop
-      options := options || format(', %s = %L', case option.key when 'sqlstate' then 'errcode' else option.key end, option.value);
+  if pgqueue._are_notices(notices) then
+    for notice in select value from jsonb_array_elements(notices) loop
+      perform pgqueue._say(notice ->> 'severity', coalesce(notice ->> 'sqlstate', '00000'), coalesce(notice ->> 'message', ''), notice ->> 'detail', notice ->> 'hint');
     end loop;
-    -- The level and the options of RAISE are part of its text.
-    execute format('do %L', format('begin raise %s using %s; end',
-      case when notice ->> 'severity' in ('LOG', 'INFO', 'NOTICE', 'WARNING') then lower(notice ->> 'severity') else 'debug' end, substr(options, 3)));
-  end loop;
+  end if;
 end
 $$;
 
@@ -3310,7 +3478,7 @@ begin
     -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue'
+      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
         and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
@@ -3501,19 +3669,30 @@ CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql t
 declare
   handle pgqueue.handle;
   due_at timestamptz;
+  state text;
+  message text;
+  detail text;
+  hint text;
 begin
-  if sql is null or sql ~ '^\s*$'
+  if sql is null or sql ~ '^[[:space:]]*$'
      or not pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability)
   then
-    -- The gate would refuse the same, but from far away, with a long CONTEXT.
+    -- The gate would refuse the same, but from far away, with a long CONTEXT. And a delay of a day ends in the caller's time zone.
     due_at := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   end if;
-  select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
-  from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
-    'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
-    'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
-    'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
-    'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  begin
+    select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
+    from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
+      'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
+      'priority', priority, 'eta', due_at, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
+      'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
+      'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(state, message, detail, hint) then
+      null;  -- as an expression: PERFORM would stand in the CONTEXT as a statement
+    end if;
+  end;
   return handle;
 end
 $_$;
@@ -3568,7 +3747,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._reading_settings(settings jsonb) IS 'Of the settings under which a result was printed, those that its reader needs';
 
-CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
+CREATE FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3576,23 +3755,35 @@ begin
   -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
   -- SQL is not.
   return (
-    select jsonb_agg(c || jsonb_build_object('type', (
-             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
-             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
+    select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod')
+                     || coalesce((
+             -- No column definition list can name a pseudo-type (void, record): such columns are read as text. And so is, by
+             -- another role than the submitter, what could run code of somebody else.
+             select case when t.typtype = 'p' or stranger is not null and t.oid >= 16384 and pgqueue._runs_code(t.oid, stranger)
+               then '{"type": "text", "cast": "pg_catalog.text"}'
+               -- By way of varchar, for text may have a cast of somebody's making: the type's own input function is what is wanted.
+               else jsonb_build_object('type', format_type(t.oid, (c ->> 'typmod')::int), 'cast', concat(
+                 case when t.oid >= 16384 then 'pg_catalog.varchar::' end,
+                 case when (c ->> 'typmod')::int < 0 then format('%I.%I', n.nspname, t.typname) else format_type(t.oid, (c ->> 'typmod')::int) end)) end
+             from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = (c ->> 'oid')::oid),
+             '{"type": "text", "cast": "pg_catalog.text"}') order by e.n)
     from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb) IS 'The columns of a result with the names of their types';
+COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) IS 'The columns of a result with the names of their types. stranger: who reads it, if not the submitter';
 
-CREATE FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
+CREATE FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT jsonb_build_object('state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid, 'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices, 'columns', pgqueue._typed_columns(columns)) AS jsonb_build_object;
+ SELECT jsonb_build_object('state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid, 'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices, 'columns', pgqueue._typed_columns(columns,
+         CASE
+             WHEN ((ended).submitter <> role) THEN role
+             ELSE NULL::oid
+         END)) AS jsonb_build_object;
 END;
 
-COMMENT ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) IS 'What a result is: how the job ended, and the columns of the rows that follow';
+COMMENT ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) IS 'What a result is: how the job ended, and the columns of the rows that follow';
 
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE
@@ -3765,7 +3956,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
   from unnest(columns) c
   join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
   join pg_type t on t.oid = a.atttypid
-  where t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
+  where a.attgenerated <> 'v' and t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
     and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
 $$;
 
@@ -3794,6 +3985,24 @@ CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_trigger(argv text[]) IS 'Whether the trigger enqueues a job without options, of columns with plain names';
+
+CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  expires text := pgqueue._text_in(payload, '{headers,expires}');
+begin
+  -- A worker looks at the same header. What has no offset from UTC is for the worker's time zone to say.
+  return pgqueue._text_in(payload, '{headers,task}') is not null
+    and pgqueue._text_in(payload, '{headers,ignore_result}') is distinct from 'true'
+    and case when expires ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' then expires::timestamptz <= clock_timestamp() else false end;
+exception when data_exception then
+  return false;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._is_revoked_by_worker(payload json) IS 'Whether a task has expired by Celery''s own header and somebody may wait for its end: a worker is to get it, which stores the state REVOKED and fails its chord';
 
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
@@ -3883,7 +4092,9 @@ begin
     return;  -- what ends the run will say so
   end if;
   perform pgqueue._check_runner(id, m.submitter);
-  if m.kept <> 'none' then
+  if pgqueue._are_notices(notices) is not true then
+    perform pgqueue._refuse_result('notices');
+  elsif m.kept <> 'none' then
     -- Those of an earlier attempt are not the job's.
     delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
     insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
@@ -3892,6 +4103,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) IS 'What the job has said, for the reader of its result: chunk -1';
+
+CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- The end of a job is never refused: what is no field of an error is left out, and what is no SQLSTATE becomes one.
+  select coalesce((
+      select jsonb_object_agg(f.key, left(f.value, 65536))
+      from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
+      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint')), '{}')
+    || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._kept_error(error jsonb) IS 'The fields of an error that are kept of it, all of them text';
 
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql
@@ -3937,10 +4162,13 @@ CREATE TABLE pgqueue.worker (
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
-    last_run_at timestamp with time zone
+    last_run_at timestamp with time zone,
+    lost_at timestamp with time zone
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
 
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3987,6 +4215,9 @@ begin
               hint = 'Wait for jobs to end, or increase pgqueue.max_workers.';
     end if;
   end if;
+  if args ->> 'kept' <> 'none' then
+    perform pgqueue._require_login(role);
+  end if;
   if args ->> 'durability' = 'async' then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -4032,7 +4263,7 @@ declare
   pid int;
 begin
   -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
-  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
+  select count(*) filter (where not t.is_spared and pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
   from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
@@ -4191,6 +4422,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._lock_job(id bigint, token bigint) IS 'First in the transaction of a job: while it runs nobody can take its claim';
 
+CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select string_agg(concat(split_part(o, '=', 1), '=''', replace(replace(substr(o, strpos(o, '=') + 1), E'\\', E'\\\\'), '''', E'\\'''), ''''), ' ')
+  from (
+    select given.o
+    from pg_foreign_server s join pg_user_mappings m on m.srvid = s.oid and m.usename = current_user
+    cross join unnest(s.srvoptions || m.umoptions) given (o)
+    where s.srvname = 'pgqueue_loopback' and split_part(given.o, '=', 1) not in ('host', 'port', 'hostaddr')
+    union all
+    values ('host=' || host), ('port=' || port)
+  ) e (o)
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_conninfo(host text, port text) IS 'How the loopback connects to an address, its password among it. Only for the owner''s functions';
+
 CREATE FUNCTION pgqueue._loopback_name() RETURNS text
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -4200,6 +4448,38 @@ CREATE FUNCTION pgqueue._loopback_name() RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._loopback_name() IS 'The open loopback of this session. Its name ends with the session''s number';
+
+CREATE FUNCTION pgqueue._loopback_places() RETURNS TABLE(host text, port text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Where the server may be reached from itself: where it was at first, then where it is now. After a failover it is another one, in
+  -- another place. No session can set any of these.
+  with stored as (
+    select (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'host=')) as host,
+           (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'port=')) as port
+    from pg_foreign_server s where s.srvname = 'pgqueue_loopback'
+  )
+  select h.host, coalesce(h.port, current_setting('port'))
+  from (
+    select 1 as n, s.host, s.port from stored s
+    union all
+    select 2, btrim(d), null from string_to_table((
+      select current_setting('unix_socket_directories') from pg_roles
+      where rolname = current_user and (rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage'))), ',') d
+    union all
+    select 3, host(inet_server_addr()), inet_server_port()::text
+    union all
+    select 4, btrim(a), null from string_to_table(current_setting('listen_addresses'), ',') a where btrim(a) not in ('*', '0.0.0.0', '::')
+    union all
+    select 5, '127.0.0.1', null
+  ) h
+  where h.host <> ''
+  group by h.host, coalesce(h.port, current_setting('port'))
+  order by min(h.n)
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_places() IS 'Where to try to connect from the server to itself, in this order';
 
 CREATE FUNCTION pgqueue._lowest_tracked(session bigint) RETURNS integer
     LANGUAGE sql STABLE
@@ -4470,6 +4750,16 @@ END;
 
 COMMENT ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) IS 'The door of the queues: whether a message of this role may be in that queue. Whatever puts a message into a queue asks it, for the message''s submitter and not for who moves it';
 
+CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.rolcanlogin
+    FROM pg_roles r
+   WHERE (r.oid = _may_log_in.role);
+END;
+
+COMMENT ON FUNCTION pgqueue._may_log_in(role oid) IS 'Whether a session of this role can be opened';
+
 CREATE FUNCTION pgqueue._member_settings() RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -4507,6 +4797,16 @@ END;
 
 COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role in this database for one minute of this server process';
 
+CREATE FUNCTION pgqueue._misfit(answer jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select case when jsonb_typeof(answer -> 'columns') = 'array' then 'remote query result rowtype does not match the specified FROM clause rowtype'
+              else 'remote query did not return a result set, but result rowtype is not a single text column' end
+$$;
+
+COMMENT ON FUNCTION pgqueue._misfit(answer jsonb) IS 'That a column definition list does not fit a result, in pg_background''s words';
+
 CREATE FUNCTION pgqueue._naptime() RETURNS interval
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4531,7 +4831,7 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
     -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"|\mjobs?_[0-9]+\M|\mpgqueue_run\M'
+    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed
@@ -4807,7 +5107,7 @@ begin
   loop
     if name is null then
       name := 'pgqueue.loopback ' || pgqueue._session_id();
-      perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+      perform pgqueue._connect_loopback(name);
       if pgqueue._dblink_is_closed() then
         perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
       end if;
@@ -5192,14 +5492,14 @@ CREATE FUNCTION pgqueue._python_string_repr(value text) RETURNS text
 declare
   quote text := case when strpos(value, '''') > 0 and strpos(value, '"') = 0 then '"' else '''' end;
 begin
-  value := replace(value, '\', '\\');
+  value := replace(value, E'\\', E'\\\\');
   if quote = '''' then
-    value := replace(value, '''', '\''');
+    value := replace(value, '''', E'\\''');
   end if;
-  if value ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then
+  if value ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then
     value := (select string_agg(
-                case when char = E'\n' then '\n' when char = E'\t' then '\t' when char = E'\r' then '\r'
-                  when char ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then '\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
+                case when char = chr(10) then E'\\n' when char = chr(9) then E'\\t' when char = chr(13) then E'\\r'
+                  when char ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then E'\\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
               from string_to_table(value, null) with ordinality c (char, n));
   end if;
   return quote || value || quote;
@@ -5265,6 +5565,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise(error jsonb) IS 'Raises the error of a job with its fields';
 
+CREATE FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if detail <> '' and hint <> '' then
+    raise exception using errcode = state, message = message, detail = detail, hint = hint;
+  elsif detail <> '' then
+    raise exception using errcode = state, message = message, detail = detail;
+  elsif hint <> '' then
+    raise exception using errcode = state, message = message, hint = hint;
+  end if;
+  raise exception using errcode = state, message = message;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) IS 'Raises an error that was caught, so that its CONTEXT does not say which functions of pgqueue have called each other';
+
 CREATE FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5280,34 +5598,34 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) IS 'The bounds of these queues after these messages were claimed';
 
-CREATE FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))),
-      '/*', '/ *'), '*/', '* /'))
-    using coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')));
-end
-$_$;
-
-COMMENT ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) IS 'Raises the error of a job; its context becomes part of the CONTEXT';
-
 CREATE FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', error ->> 'context', format('background worker, pid %s', pid)), '/*', '/ *'), '*/', '* /'))
-    using pgqueue._background_error(pid, error);
+  execute pgqueue._raiser(concat_ws(chr(10), error ->> 'context', format('background worker, pid %s', pid))) using pgqueue._background_error(pid, error);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
+
+CREATE FUNCTION pgqueue._raiser(said_at text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
+  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
+  if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
+    comment := '';
+  end if;
+  return 'select pgqueue._raise($1) /* ' || comment || ' */';
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
+COMMENT ON FUNCTION pgqueue._raiser(said_at text) IS 'The statement that raises an error whose CONTEXT says where it was raised at first';
 
 CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
     LANGUAGE sql
@@ -5349,16 +5667,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._read_result(handle pgqueue.handle) IS 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
 
-CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) RETURNS SETOF record
+CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) RETURNS SETOF record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
+  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', case version when '1.8' then '42704' else '55000' end, 'read', true);
   began timestamptz := clock_timestamp();
   since timestamptz := began;
   waiting jsonb;
-  answer jsonb;
   has_rows boolean;
 begin
   loop
@@ -5369,7 +5686,7 @@ begin
     for rows in select c from pgqueue._call('tracked', waiting) c loop
       if job is null then
         job := rows;
-        perform pgqueue._require_readable(want_pid, job);
+        perform pgqueue._require_readable(want_pid, job, version);
       elsif answer is null then
         answer := rows;
         perform pgqueue._forward_notices(answer -> 'notices');
@@ -5378,10 +5695,7 @@ begin
           perform pgqueue._raise_tracked(want_pid, answer -> 'error');
         end if;
         reader := pgqueue._result_reader(answer);
-        hint := pgqueue._result_hint(answer);
         has_rows := jsonb_typeof(answer -> 'columns') = 'array';
-        mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
-                         else 'remote query did not return a result set, but result rowtype is not a single text column' end;
         tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
         -- Values are read back under the settings under which they were printed.
         old_settings := pgqueue._swap_settings(answer -> 'output_settings');
@@ -5401,7 +5715,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) IS 'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
+COMMENT ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) IS 'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
 
 CREATE FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) RETURNS json
     LANGUAGE sql IMMUTABLE
@@ -5428,18 +5742,23 @@ declare
 begin
   -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
   -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  update pgqueue.worker w
+  set lost_at = clock_timestamp()
+  where w.id = any (array(
+    select g.id from pgqueue.worker g
+    where g.lost_at is null
+      and not exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = g.id and l.pid = g.pid)
+    for update of g skip locked));
   select array_agg(distinct c.worker_id) into lost
   from (
-    select w.id from pgqueue.worker w
-    union
+    -- A process that lives and lost only its session registers anew at once, and takes along what it runs.
+    select w.id as worker_id from pgqueue.worker w where w.lost_at < clock_timestamp() - pgqueue._reclaim_grace()
+    union all
     -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
     -- many that are done and that a held snapshot keeps.
-    select m.worker_id from pgqueue.message m where m.state = 'claimed' and is_thorough
-  ) c (worker_id)
-  where not exists (
-    select from pgqueue.worker w
-    join pgqueue._advisory_locks(pgqueue._lock_class('worker')) l on l.objid = w.id and l.pid = w.pid
-    where w.id = c.worker_id);
+    select m.worker_id from pgqueue.message m
+    where m.state = 'claimed' and is_thorough and not exists (select from pgqueue.worker w where w.id = m.worker_id)
+  ) c;
   if lost is null then
     return 0;
   end if;
@@ -5485,6 +5804,14 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
+
+CREATE FUNCTION pgqueue._reclaim_grace() RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT '00:00:01'::interval AS "interval";
+END;
+
+COMMENT ON FUNCTION pgqueue._reclaim_grace() IS 'How long a process whose session was found gone has to register anew, before others may have what it runs';
 
 CREATE FUNCTION pgqueue._refuse_canceled(id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5585,6 +5912,29 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
 
+CREATE FUNCTION pgqueue._refuse_place() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception 'function returning record called in context that cannot accept type record'
+    using errcode = '0A000', hint = 'Call it in FROM with a column definition list.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_place() IS 'Says that a result is read where no columns can be named';
+
+CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_result(what text) IS 'Says that a result is none';
+
 CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5597,28 +5947,52 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_stranger(role oid) IS 'Raises 42501';
 
-CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
+CREATE FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  missing text := (select min(a.attname) from pg_attribute a
+                   where a.attrelid = relation and a.attgenerated = 'v' and not a.attisdropped and (columns = '{}' or a.attname = any (columns)));
+begin
+  if missing is not null then
+    raise exception 'column "%" of % is generated when it is read, so a trigger does not see it', missing, relation::regclass
+      using errcode = '0A000', hint = 'Name the columns that it is generated from, or generate it as STORED.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) IS 'Refuses virtual generated columns (PostgreSQL 18), named or in the whole row: the rows of triggers have NULL in their place';
+
+CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer DEFAULT NULL::integer, ids bigint[] DEFAULT '{}'::bigint[], tokens bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  worker_id int;
+  new_id int;
 begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
   -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
-    worker_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
-    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+    new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), new_id);
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
-  values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
-  return worker_id;
+  values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
+  -- it has forgotten: nobody needs to wait for that.
+  update pgqueue.message m
+  set worker_id = new_id
+  from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
+  where m.id = kept.id and m.token = kept.token;
+  update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
+  return new_id;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer) IS 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
+COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
 
 CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE sql SECURITY DEFINER
@@ -5722,51 +6096,15 @@ CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  place record;
-  problem text;
-  answer jsonb;
+  place text;
 begin
   if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
     execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
   end if;
-  for place in
-    select h.host, coalesce(h.port, current_setting('port')) as port
-    from (
-      select 1 as n, split_part(o, '=', 2) as host, (select split_part(p, '=', 2) from unnest(s.srvoptions) p where p like 'port=%') as port
-      from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like 'host=%'
-      union all
-      select 2, trim(split_part(current_setting('unix_socket_directories'), ',', 1)), null
-      where (select rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage') from pg_roles where rolname = current_user)
-      union all
-      select 3, host(inet_server_addr()), inet_server_port()::text where inet_server_addr() is not null
-      union all
-      select 4, '127.0.0.1', null
-    ) h
-    where h.host <> ''
-    order by h.n
-  loop
-    begin
-      perform pgqueue._set_loopback(place.host, place.port);
-      perform pgqueue._dblink_connect('pgqueue.probe', 'pgqueue_loopback');
-      select * into answer from pgqueue._dblink_query('pgqueue.probe',
-        'select to_jsonb(concat_ws('' '', pg_postmaster_start_time(), current_database(), pg_is_in_recovery()))');
-      perform pgqueue._dblink_disconnect('pgqueue.probe');
-      if answer #>> '{}' = (select concat_ws(' ', pg_postmaster_start_time(), current_database(), pg_is_in_recovery())) then
-        return format('%s port %s', place.host, place.port);
-      end if;
-      problem := format('%s port %s is another server', place.host, place.port);
-    exception when others then
-      problem := coalesce(problem || '; ', '') || format('%s port %s: %s', place.host, place.port, trim(sqlerrm));
-      begin
-        perform pgqueue._dblink_disconnect('pgqueue.probe');
-      exception when others then
-        null;  -- it was not connected
-      end;
-    end;
-  end loop;
-  raise exception 'the server cannot connect to itself as role %', (select umoptions from pg_user_mappings where srvname = 'pgqueue_loopback' limit 1)[1]
-    using errcode = '08001', detail = problem,
-          hint = 'Let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (add host ''...'', add port ''...'').';
+  place := pgqueue._connect_loopback('pgqueue.probe');
+  perform pgqueue._dblink_disconnect('pgqueue.probe');
+  perform pgqueue._set_loopback(regexp_replace(place, ' port .*', ''), regexp_replace(place, '.* port ', ''));
+  return place;
 end
 $$;
 
@@ -5821,6 +6159,21 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._require_enrolled() IS 'Raises 42501 unless the role that runs is enrolled';
 
+CREATE FUNCTION pgqueue._require_login(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- A job that keeps its result runs in a session of its submitter: this one would wait for ever.
+  if not pgqueue._may_log_in(role) then
+    raise exception 'role "%" may not log in, so its jobs cannot keep a result', pg_get_userbyid(role)
+      using errcode = '55000', hint = format('Use pgqueue.submit, or pgqueue.enqueue without keep_result. Or let workers log in as the role: alter role %I login.', pg_get_userbyid(role));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_login(role oid) IS 'Raises 55000 for a role whose jobs cannot keep a result';
+
 CREATE FUNCTION pgqueue._require_part(role oid) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5834,13 +6187,14 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._require_part(role oid) IS 'Raises 42501 unless a role is enrolled in this database, or is a worker or an administrator';
 
-CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) RETURNS void
+CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if job ->> 'kept' = 'none' then
-    raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
+    raise exception 'results are disabled for PID % (submitted via %)', want_pid, case version when '1.8' then 'submit_v2' else 'pg_background_submit' end
+      using errcode = '0A000';
   elsif not (job ->> 'known')::boolean then
     perform pgqueue._untrack_now(jsonb_build_object('pid', want_pid));
     raise exception 'lost connection to worker process with PID %', want_pid
@@ -5849,7 +6203,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) IS 'Refuses to wait for a result that will not come';
+COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) IS 'Refuses to wait for a result that will not come';
 
 CREATE FUNCTION pgqueue._require_room(role oid, what text, present bigint) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -5967,7 +6321,7 @@ begin
     end loop;
     if has_result then
       delete from pgqueue.tracked_job t where t.id = handle.id;
-      return next pgqueue._head_of_result(ended, head.columns, head.output_settings, notices) || '{"held": true}';
+      return next pgqueue._head_of_result(role, ended, head.columns, head.output_settings, notices) || '{"held": true}';
       if head.rows is not null then
         return next head.rows;
       end if;
@@ -5985,7 +6339,7 @@ begin
       continue;
     elsif chunk.seq = 0 then
       has_result := true;
-      return next pgqueue._head_of_result(ended, chunk.columns, chunk.output_settings, notices);
+      return next pgqueue._head_of_result(role, ended, chunk.columns, chunk.output_settings, notices);
     end if;
     if chunk.rows is not null then
       return next chunk.rows;
@@ -6000,21 +6354,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, run_key}. holds: consumes it if it is small and plain, which the head then says';
 
-CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
+CREATE FUNCTION pgqueue._result_reader(answer jsonb, casts text[] DEFAULT NULL::text[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
   if jsonb_typeof(answer -> 'columns') = 'array' then
+    -- Of a list's own types the values are read as input is: what is too long is refused, not cut.
     return format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
-                  (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                  (select string_agg(format(case when casts[n] is null then '(v operator(pg_catalog.->>) %s)::%s'
+                     else '(select x.x from pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object(''x'', v operator(pg_catalog.->) %s)) x (x %s))' end,
+                     n - 1, coalesce(casts[n], c ->> 'cast')), ', ' order by n)
                    from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)));
   end if;
   return 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n';
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types';
+COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types, or with those of pgqueue._fit_casts';
 
 CREATE FUNCTION pgqueue._retried_jobs(ids bigint[]) RETURNS TABLE(id bigint, label text, preview text, attempts integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -6087,6 +6444,9 @@ declare
   name text;
   value jsonb;
 begin
+  if columns <> '{}' or argv[0] = 'task' then
+    perform pgqueue._refuse_virtual(relation, columns);
+  end if;
   if argv[0] = 'task' then
     return params;
   elsif exists (select from pg_attribute a join pg_type t on t.oid = a.atttypid
@@ -6113,7 +6473,7 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-  select 'select array[' || string_agg(format('($1).%I::text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
+  select 'select array[' || string_agg(format('($1).%I::pg_catalog.text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
 $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
@@ -6197,6 +6557,46 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) IS 'Whether this session runs this job in the batch lane now';
 
+CREATE FUNCTION pgqueue._runs_code(type oid, reader oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- What a type consists of, down to the types that came with PostgreSQL. A check of a domain may call anything, and so may a cast that
+  -- somebody has made from varchar. Superusers are trusted, and so is the reader.
+  return exists (
+    with recursive part (oid) as (
+      select type
+      union
+      select x.oid
+      from part p
+      join pg_type t on t.oid = p.oid
+      cross join lateral (
+        select t.typbasetype where t.typtype = 'd'
+        union all select t.typelem where t.typelem <> 0
+        union all select a.atttypid from pg_attribute a where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+        union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+      ) x (oid)
+      where p.oid >= 16384
+    )
+    select from part p join pg_type t on t.oid = p.oid join pg_roles o on o.oid = t.typowner
+    where p.oid >= 16384 and not o.rolsuper and o.oid <> reader
+      and (exists (select from pg_constraint c where c.contypid = t.oid and c.contype = 'c')
+           or exists (select from pg_cast k where k.casttarget = t.oid and k.castsource = 'varchar'::regtype)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._runs_code(type oid, reader oid) IS 'Whether reading a value of this type could run what neither the reader nor a superuser has made';
+
+CREATE FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none')))
+$$;
+
+COMMENT ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) IS 'What becomes part of the CONTEXT of the error of a job';
+
 CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -6205,6 +6605,69 @@ CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime 
 END;
 
 COMMENT ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) IS 'Keeps a group of tasks, or replaces it';
+
+CREATE FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- The level of RAISE is part of its text, and it takes no NULL for an option. What was said is data, whoever has written it.
+  case level
+    when 'WARNING' then
+      if detail <> '' and hint <> '' then
+        raise warning using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise warning using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise warning using errcode = code, message = message, hint = hint;
+      else
+        raise warning using errcode = code, message = message;
+      end if;
+    when 'NOTICE' then
+      if detail <> '' and hint <> '' then
+        raise notice using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise notice using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise notice using errcode = code, message = message, hint = hint;
+      else
+        raise notice using errcode = code, message = message;
+      end if;
+    when 'INFO' then
+      if detail <> '' and hint <> '' then
+        raise info using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise info using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise info using errcode = code, message = message, hint = hint;
+      else
+        raise info using errcode = code, message = message;
+      end if;
+    when 'LOG' then
+      if detail <> '' and hint <> '' then
+        raise log using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise log using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise log using errcode = code, message = message, hint = hint;
+      else
+        raise log using errcode = code, message = message;
+      end if;
+    else
+      if detail <> '' and hint <> '' then
+        raise debug using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise debug using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise debug using errcode = code, message = message, hint = hint;
+      else
+        raise debug using errcode = code, message = message;
+      end if;
+  end case;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) IS 'Raises one notice; detail and hint may be empty or NULL';
 
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
@@ -6240,7 +6703,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     AS $$
 begin
   delete from pgqueue.notice n where n.id = new.id;
-  if current_query() !~* '\mprepare\M.*\mtransaction\M' then
+  if current_query() !~* E'\\mprepare\\M.*\\mtransaction\\M' then
     perform pg_notify(new.channel, '');
   end if;
   return null;
@@ -6291,6 +6754,7 @@ CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
 declare
   captured jsonb;
   others text;
+  name text;
 begin
   select s.captured into captured from pgqueue.own_session s;
   if found then
@@ -6307,7 +6771,23 @@ begin
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others), false);
+  -- A login takes what SET refuses, a tablespace that was dropped, say: a job that was given it could never run.
+  for name in
+    select s.name from pg_settings s where s.source in ('client', 'user', 'database user') and captured ? s.name
+  loop
+    begin
+      perform set_config(name, current_setting(name), true);
+      raise exception using errcode = 'PQ000';  -- it is undone
+    exception
+      when sqlstate 'PQ000' then
+        null;
+      when others then
+        raise warning 'jobs do not inherit the setting "%": %', name, sqlerrm
+          using errcode = sqlstate, hint = 'The login has brought it, but it cannot be set any more. Change it with ALTER ROLE or ALTER DATABASE.';
+        captured := captured - name;
+    end;
+  end loop;
+  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others, chr(30), quote_ident(current_user)::regrole::oid), false);
   perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
 end
@@ -6323,7 +6803,7 @@ declare
   setting record;
   given text;
 begin
-  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '65536'), ('pg_background.worker_timeout', '0') loop
+  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '64kB'), ('pg_background.worker_timeout', '0') loop
     select substr(entry, strpos(entry, '=') + 1) into given
     from pg_db_role_setting s, unnest(s.setconfig) entry
     where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()) and s.setrole = 0
@@ -6339,7 +6819,7 @@ exception when insufficient_privilege then
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
     using hint = (select 'To have them in every session, let a superuser run: '
                     || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
-                  from (values ('max_workers', '16'), ('default_queue_size', '65536'), ('worker_timeout', '0')) s (name, value));
+                  from (values ('max_workers', '16'), ('default_queue_size', '64kB'), ('worker_timeout', '0')) s (name, value));
 end
 $$;
 
@@ -6530,6 +7010,23 @@ END;
 
 COMMENT ON FUNCTION pgqueue._shown(repr text) IS 'What Celery shows of arguments: 1024 characters';
 
+CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT (c.c)::integer AS c
+    FROM pgqueue._call('untrack'::text, (_untrack_now.request || jsonb_build_object('session_id', pgqueue._tracker()))) c(c);
+END;
+
+COMMENT ON FUNCTION pgqueue._untrack_now(request jsonb) IS 'pg_background_detach, detach_all and purge: the request says which';
+
+CREATE FUNCTION pgqueue._spare_tracked(job jsonb) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue._untrack_now(jsonb_build_object('pid', (job -> 'pid'::text), 'cookie', (job -> 'cookie'::text), 'spare', true)) AS _untrack_now;
+END;
+
+COMMENT ON FUNCTION pgqueue._spare_tracked(job jsonb) IS 'A job whose result was asked for with a column definition list that does not fit can be read again, but its handle may be gone with the statement: it counts no more';
+
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -6579,19 +7076,26 @@ CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::
     AS $$
 declare
   answer jsonb;
+  code text;
+  message text;
+  detail text;
+  hint text;
 begin
   if handle is null or handle.id is null then
     raise exception 'handle cannot be NULL' using errcode = '22004';
   end if;
   begin
     select * into answer from pgqueue._call('status', pgqueue._request(handle) || wait);
-  exception when undefined_object then
+  exception when others then
     -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
-    if exists (select from pgqueue.outbox o where o.id = handle.id) then
+    if sqlstate = '42704' and exists (select from pgqueue.outbox o where o.id = handle.id) then
       raise exception 'job % was enqueued by this transaction, which has not committed', handle.id
         using errcode = '55000', hint = 'Commit first, or use pgqueue.launch, which does not wait for the commit.';
     end if;
-    raise;
+    get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(code, message, detail, hint) then
+      null;
+    end if;
   end;
   state := answer ->> 'state';
   live := answer ->> 'live';
@@ -6882,7 +7386,11 @@ begin
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
-  return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
+  return query select extract(epoch from case
+                        -- A worker was found lost: its claims are to come back when the grace is over.
+                        when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
+                          then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
+                        else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;
@@ -6980,6 +7488,7 @@ CREATE FUNCTION pgqueue._tracked_jobs(role oid, args jsonb) RETURNS SETOF pgqueu
      t.submitter,
      t.kept,
      t.queue_size,
+     t.is_spared,
      t.tracked_at
     FROM (pgqueue.tracked_job t
       LEFT JOIN pgqueue.message m ON ((m.id = t.id)))
@@ -6995,21 +7504,39 @@ CREATE FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) RETURNS SETO
     LANGUAGE plpgsql STRICT
     AS $$
     declare
-      part record;
+      part pg_catalog.record;
       job pg_catalog.jsonb;
+      reader pg_catalog.text;
+      casts pg_catalog.text[];
+      misfit pg_catalog.text;
       old_settings pg_catalog.jsonb;
     begin
-      for part in select * from pgqueue._read_tracked(pid, cookie) loop
+      for part in select * from pgqueue._read_tracked(pid, cookie, '2.0') loop
         if part.is_first then
           job := part.job;
+          reader := part.reader;
           old_settings := part.old_settings;
-          begin
-            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
-          exception when datatype_mismatch then
-            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
-          end;
+          loop
+            begin
+              return query execute reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+              exit;
+            exception
+              when datatype_mismatch then
+                get stacked diagnostics misfit = pg_exception_detail;
+              when feature_not_supported then
+                perform pgqueue._spare_tracked(job);
+                perform pgqueue._refuse_place();
+            end;
+            -- A length or a precision that only the list has is applied to the values.
+            casts := pgqueue._fit_casts(part.answer, casts, misfit);
+            if casts is null then
+              perform pgqueue._spare_tracked(job);
+              raise exception using errcode = '42804', message = pgqueue._misfit(part.answer), hint = pgqueue._result_hint(part.answer);
+            end if;
+            reader := pgqueue._result_reader(part.answer, casts);
+          end loop;
         end if;
-        return query execute part.reader using part.rows, part.tags;
+        return query execute reader using part.rows, part.tags;
       end loop;
       perform pgqueue._end_of_reading(job, old_settings);
     end
@@ -7047,9 +7574,12 @@ begin
     return null;
   elsif unknown is not null then
     raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
-  elsif argv[0] = 'task' then
-    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(r), null, null)::pg_catalog.text) from %I r',
-                  transition);
+  end if;
+  perform pgqueue._refuse_virtual(relation, columns);
+  if argv[0] = 'task' then
+    -- Of the columns that it names only: the whole row may have some that are generated when they are read.
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
+                  (select string_agg(format('r.%I', c), ', ' order by c) from (select distinct unnest(columns)) u (c)), transition);
   end if;
   return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
                        select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
@@ -7066,9 +7596,9 @@ CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
 begin
   return case
     when coalesce(argv[2], '') in ('', '*') then '{}'
-    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '\s*,\s*', ',', 'g'), ',')
+    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '[[:space:]]*,[[:space:]]*', ',', 'g'), ',')
     else array(select coalesce(replace(name[1], '""', '"'), name[2])
-               from regexp_matches(argv[2], '\s*(?:"((?:[^"]|"")+)"|([^,"\s](?:[^,]*[^,\s])?))\s*(?:,|$)', 'g') with ordinality m (name, n)
+               from regexp_matches(argv[2], '[[:space:]]*(?:"((?:[^"]|"")+)"|([^,"[:space:]](?:[^,]*[^,[:space:]])?))[[:space:]]*(?:,|$)', 'g') with ordinality m (name, n)
                order by n) end;
 end
 $_$;
@@ -7239,6 +7769,10 @@ begin
     union all
     select * from pgqueue._tracked_jobs(role, args) where not args ? 'pid'
   loop
+    if args ? 'spare' then
+      update pgqueue.tracked_job t set is_spared = true where t.session_id = job.session_id and t.pid = job.pid;
+      continue;
+    end if;
     delete from pgqueue.tracked_job t where t.session_id = job.session_id and t.pid = job.pid;
     if job.kept <> 'none' then
       begin
@@ -7254,15 +7788,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._untrack(role oid, args jsonb) IS 'Forgets one tracked job, or those of pgqueue._tracked_jobs, and gives up their results. They run on. Returns how many';
-
-CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
-    LANGUAGE sql
-    BEGIN ATOMIC
- SELECT (c.c)::integer AS c
-    FROM pgqueue._call('untrack'::text, (_untrack_now.request || jsonb_build_object('session_id', pgqueue._tracker()))) c(c);
-END;
-
-COMMENT ON FUNCTION pgqueue._untrack_now(request jsonb) IS 'pg_background_detach, detach_all and purge: the request says which';
 
 CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
@@ -7555,8 +8080,9 @@ CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   perform pgqueue._call('detach', pgqueue._request(handle));
 end
 $$;
@@ -7597,9 +8123,14 @@ declare
   fired pg_catalog.jsonb;
   params pg_catalog.text[];
   per_row pg_catalog.text;
-  job pgqueue.inbox;
+  job pg_catalog.record;
 begin
-  -- No SET clause here: it would hide the search_path that the job inherits.
+  -- No SET clause here: it would hide the search_path that the job inherits. Nor a type of pgqueue's above: whoever may not use the
+  -- schema would be shown all of this as the place of the error.
+  if not pg_catalog.has_schema_privilege('pgqueue', 'usage') then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = pg_catalog.format('Let an administrator run: select pgqueue.enroll(%L)', pg_catalog.quote_ident(current_user));
+  end if;
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
@@ -7607,7 +8138,7 @@ begin
         tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end);
+      select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
         job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
     end if;
@@ -7701,7 +8232,8 @@ begin
   perform pgqueue._make_background_role();
   before := array(select o.oid from pgqueue._objects_like_pg_background(schema) o);
   begin
-    perform set_config('search_path', quote_ident(schema) || ', pg_catalog, pg_temp', true);
+    -- pg_catalog, which is not named, comes first: what others have put into the schema is taken for nothing that is named here.
+    perform set_config('search_path', quote_ident(schema) || ', pg_temp', true);
     if version = '1.8' then
       perform pgqueue._create_pg_background_1_8();
     else
@@ -7834,67 +8366,94 @@ CREATE FUNCTION pgqueue.result(handle pgqueue.handle) RETURNS SETOF record
     LANGUAGE plpgsql
     AS $$
 declare
-  chunk record;
-  answer jsonb;
-  reader text;
-  old_settings jsonb;
-  is_held boolean := true;  -- maybe, until the answer says it
+  chunk pg_catalog.record;
+  answer pg_catalog.jsonb;
+  reader pg_catalog.text;
+  casts pg_catalog.text[];
+  misfit pg_catalog.text;
+  old_settings pg_catalog.jsonb;
+  is_held boolean;
   is_checked boolean := false;
+  is_the_jobs boolean := false;
+  code pg_catalog.text;
+  message pg_catalog.text;
+  detail pg_catalog.text;
+  hint pg_catalog.text;
 begin
-  for chunk in select * from pgqueue._fetch_result(handle, true) f loop
-    if chunk.seq operator(pg_catalog.=) 0 then
-      answer := chunk.answer;
-      is_held := answer operator(pg_catalog.?) 'held';
-      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
-        perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+  loop
+    is_held := true;  -- maybe, until the answer says it
+    misfit := null;
+    begin
+      for chunk in select * from pgqueue._fetch_result(handle, true) f loop
+        if chunk.seq operator(pg_catalog.=) 0 then
+          answer := chunk.answer;
+          is_held := answer operator(pg_catalog.?) 'held';
+          if casts is null and pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
+            perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+          end if;
+          if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
+            perform pgqueue._consume_result(handle, is_held);
+            is_held := false;
+            is_the_jobs := true;
+            execute pgqueue._raiser(pgqueue._said_at(handle, answer)) using pgqueue._error_of(handle, answer);
+          end if;
+          reader := pgqueue._result_reader(answer, casts);
+          -- Values are read back under the settings under which they were printed.
+          old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
+          -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
+          continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+        end if;
+        if chunk.seq operator(pg_catalog.=) 0 then
+          return query execute reader using null::pg_catalog.jsonb,
+            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+        else
+          return query execute reader using chunk.answer, array[]::pg_catalog.text[];
+        end if;
+        is_checked := true;
+      end loop;
+      if old_settings operator(pg_catalog.<>) '{}' then
+        perform pgqueue._swap_settings(old_settings);
       end if;
-      if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
-        perform pgqueue._consume_result(handle, is_held);
-        is_held := false;
-        perform pgqueue._raise_error_of(handle, answer);
-      end if;
-      reader := pgqueue._result_reader(answer);
-      -- Values are read back under the settings under which they were printed.
-      old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
-      -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
-      continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+      perform pgqueue._consume_result(handle, is_held);
+      is_held := false;
+      return;
+    exception
+      when query_canceled then
+        -- Maybe in the middle of a request, whose answer nobody has read then.
+        if is_held then
+          perform pgqueue._end_hold(false);
+        end if;
+        raise;
+      when others then
+        if is_held and answer is not null then
+          perform pgqueue._end_hold(false);
+        end if;
+        if reader is null and not is_the_jobs then
+          get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+          if pgqueue._raise_again(code, message, detail, hint) then
+            null;
+          end if;
+        elsif sqlstate operator(pg_catalog.<>) '42804' and sqlstate operator(pg_catalog.<>) '0A000' or reader is null or is_checked then
+          raise;
+        end if;
+        begin
+          return query execute reader using '[]'::pg_catalog.jsonb, array[]::pg_catalog.text[];
+        exception
+          when datatype_mismatch then
+            get stacked diagnostics misfit = pg_exception_detail;
+          when feature_not_supported then
+            perform pgqueue._refuse_place();
+        end;
+        if misfit is null then
+          raise;  -- a value said so, not the list
+        end if;
+    end;
+    -- The list may name a length where the job's type has none, or another one: then values are read as of that. Else it does not fit.
+    casts := pgqueue._fit_casts(answer, casts, misfit);
+    if casts is null then
+      raise exception using errcode = '42804', message = pgqueue._misfit(answer), hint = pgqueue._result_hint(answer);
     end if;
-    if chunk.seq operator(pg_catalog.=) 0 then
-      return query execute reader using null::pg_catalog.jsonb,
-        array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-    else
-      return query execute reader using chunk.answer, array[]::text[];
-    end if;
-    is_checked := true;
   end loop;
-  if old_settings operator(pg_catalog.<>) '{}' then
-    perform pgqueue._swap_settings(old_settings);
-  end if;
-  perform pgqueue._consume_result(handle, is_held);
-  is_held := false;
-exception
-  when query_canceled then
-    -- Maybe in the middle of a request, whose answer nobody has read then.
-    if is_held then
-      perform pgqueue._end_hold(false);
-    end if;
-    raise;
-  when others then
-    if is_held and answer is not null then
-      perform pgqueue._end_hold(false);
-    end if;
-    if sqlstate operator(pg_catalog.=) '42804' and reader is not null and not is_checked then
-      begin
-        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-      exception when datatype_mismatch then
-        raise exception using errcode = '42804', message = case
-          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-          then 'remote query result rowtype does not match the specified FROM clause rowtype'
-          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-          hint = pgqueue._result_hint(answer);
-      end;
-    end if;
-    raise;  -- a value said so, not the list
 end
 $$;
 
@@ -7961,8 +8520,9 @@ CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   return (select c.answer #>> '{}' from pgqueue._call('statement', pgqueue._request(handle)) c (answer));
 end
 $$;
@@ -8363,7 +8923,7 @@ CREATE VIEW pgqueue.own_session_seal WITH (security_barrier='true') AS
  SELECT k.role,
     "left"(encode(sha256(convert_to(concat(k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text, ARRAY( SELECT current_setting(unnest(pgqueue._inheritable_names()), true) AS current_setting),
         CASE
-            WHEN (split_part(kept.text, chr(30), 2) <> ''::text) THEN ARRAY( SELECT current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ','::text)), true) AS current_setting)
+            WHEN ((split_part(kept.text, chr(30), 2) <> ''::text) AND (split_part(kept.text, chr(30), 3) = (k.role)::text)) THEN ARRAY( SELECT current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ','::text)), true) AS current_setting)
             ELSE NULL::text[]
         END), 'UTF8'::name)), 'hex'::text), 32) AS seal
    FROM pgqueue.role_key k,
@@ -9025,6 +9585,11 @@ GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq intege
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._are_notices(notices jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._are_notices(notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._are_rows(rows jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._args_repr(args jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._args_repr(args jsonb) TO pgqueue_user;
 
@@ -9118,6 +9683,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, su
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) TO pgqueue_user;
 
@@ -9152,6 +9719,8 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._connect_loopback(name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._consume_result(handle pgqueue.handle, is_held boolean) FROM PUBLIC;
@@ -9168,7 +9737,7 @@ REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_reader(signature text, call text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases(others oid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
@@ -9284,6 +9853,9 @@ GRANT ALL ON FUNCTION pgqueue._enter_job(id bigint, token bigint, names text[], 
 REVOKE ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
@@ -9340,6 +9912,9 @@ REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
@@ -9392,9 +9967,9 @@ GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO
 
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
@@ -9433,6 +10008,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
@@ -9448,6 +10025,8 @@ GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO p
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
@@ -9487,11 +10066,15 @@ GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._loopback_name() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._loopback_places() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
@@ -9510,6 +10093,9 @@ REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM P
 REVOKE ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._may_log_in(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._may_log_in(role oid) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
 
@@ -9518,6 +10104,9 @@ GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueu
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._misfit(answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._misfit(answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._naptime() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
@@ -9615,13 +10204,16 @@ GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._raiser(said_at text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raiser(said_at text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
@@ -9631,12 +10223,14 @@ REVOKE ALL ON FUNCTION pgqueue._rank(priority smallint, id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._reclaim_grace() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_canceled(id bigint) FROM PUBLIC;
 
@@ -9650,11 +10244,19 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_overdue(id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_place() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_place() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -9681,10 +10283,13 @@ GRANT ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._require_enrolled() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._require_login(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_login(role oid) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._require_part(role oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._require_room(role oid, what text, present bigint) FROM PUBLIC;
 
@@ -9699,8 +10304,8 @@ GRANT ALL ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint,
 
 REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
@@ -9729,9 +10334,17 @@ GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._runs_code(type oid, reader oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
@@ -9776,6 +10389,12 @@ GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error j
 
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
@@ -9866,9 +10485,6 @@ REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) FROM PUBLIC
 GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;

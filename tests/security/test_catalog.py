@@ -1,8 +1,8 @@
 """What the catalog says of every object of pgqueue, so that nothing that is added later is forgotten."""
 
-import psycopg
 import re
 
+import psycopg
 import pytest
 
 from tests.harness import Database
