@@ -52,6 +52,8 @@ SAFE: dict[str, tuple[str, ...]] = {
         "uninstall : execute format('drop role %I', name);",
     ),
     "The names of roles, schemas and databases are the server's, quoted by it (regrole, %I); enroll, unenroll and installations are for administrators and the owner.": (
+        "0006_create_loopback _admit: execute format('grant usage on schema pgqueue to %s', role);",
+        "0006_create_loopback _admit: execute format('revoke usage on schema pgqueue from %s', role);",
         "0006_create_loopback enroll: execute format('grant pgqueue_user to %s', role);",
         "0006_create_loopback unenroll: execute format('revoke pgqueue_user from %s', role);",
         "0020_install_compat _drop_compat: execute format('revoke usage on schema %I from pgbackground_role', schema);",
