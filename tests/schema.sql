@@ -3937,10 +3937,13 @@ CREATE TABLE pgqueue.worker (
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
-    last_run_at timestamp with time zone
+    last_run_at timestamp with time zone,
+    lost_at timestamp with time zone
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
 
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -5428,18 +5431,23 @@ declare
 begin
   -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
   -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  update pgqueue.worker w
+  set lost_at = clock_timestamp()
+  where w.id = any (array(
+    select g.id from pgqueue.worker g
+    where g.lost_at is null
+      and not exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = g.id and l.pid = g.pid)
+    for update of g skip locked));
   select array_agg(distinct c.worker_id) into lost
   from (
-    select w.id from pgqueue.worker w
-    union
+    -- A process that lives and lost only its session registers anew at once, and takes along what it runs.
+    select w.id as worker_id from pgqueue.worker w where w.lost_at < clock_timestamp() - pgqueue._reclaim_grace()
+    union all
     -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
     -- many that are done and that a held snapshot keeps.
-    select m.worker_id from pgqueue.message m where m.state = 'claimed' and is_thorough
-  ) c (worker_id)
-  where not exists (
-    select from pgqueue.worker w
-    join pgqueue._advisory_locks(pgqueue._lock_class('worker')) l on l.objid = w.id and l.pid = w.pid
-    where w.id = c.worker_id);
+    select m.worker_id from pgqueue.message m
+    where m.state = 'claimed' and is_thorough and not exists (select from pgqueue.worker w where w.id = m.worker_id)
+  ) c;
   if lost is null then
     return 0;
   end if;
@@ -5485,6 +5493,14 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
+
+CREATE FUNCTION pgqueue._reclaim_grace() RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT '00:00:01'::interval AS "interval";
+END;
+
+COMMENT ON FUNCTION pgqueue._reclaim_grace() IS 'How long a process whose session was found gone has to register anew, before others may have what it runs';
 
 CREATE FUNCTION pgqueue._refuse_canceled(id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5597,28 +5613,35 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_stranger(role oid) IS 'Raises 42501';
 
-CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
+CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer DEFAULT NULL::integer, ids bigint[] DEFAULT '{}'::bigint[], tokens bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  worker_id int;
+  new_id int;
 begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
   -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
-    worker_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
-    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+    new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), new_id);
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
-  values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
-  return worker_id;
+  values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
+  -- it has forgotten: nobody needs to wait for that.
+  update pgqueue.message m
+  set worker_id = new_id
+  from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
+  where m.id = kept.id and m.token = kept.token;
+  update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
+  return new_id;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer) IS 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
+COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
 
 CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE sql SECURITY DEFINER
@@ -6882,7 +6905,11 @@ begin
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
-  return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
+  return query select extract(epoch from case
+                        -- A worker was found lost: its claims are to come back when the grace is over.
+                        when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
+                          then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
+                        else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;
@@ -9638,6 +9665,8 @@ REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._reclaim_grace() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_canceled(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
@@ -9653,8 +9682,8 @@ GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_worker;

@@ -102,10 +102,12 @@ create table pgqueue.worker (
   started_at timestamptz not null default clock_timestamp(),
   last_seen_at timestamptz not null default clock_timestamp(),
   items_processed bigint not null default 0,
-  last_run_at timestamptz
+  last_run_at timestamptz,
+  lost_at timestamptz
 );
 comment on table pgqueue.worker is
   'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+comment on column pgqueue.worker.lost_at is 'When its session was first seen to be gone; -infinity: its process said so itself';
 
 create table pgqueue.message (
   id bigint generated always as identity primary key,

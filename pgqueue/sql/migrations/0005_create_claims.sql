@@ -171,28 +171,36 @@ begin atomic
 end;
 comment on function pgqueue._hand_over(text) is 'Tells the sleepers of a queue that the session that covered them is awake or gone';
 
-create function pgqueue._register_worker(name text, executors int)
+create function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}')
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  worker_id int;
+  new_id int;
 begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
   -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
-    worker_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
-    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+    new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), new_id);
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
-  values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
-  return worker_id;
+  values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
+  -- it has forgotten: nobody needs to wait for that.
+  update pgqueue.message m
+  set worker_id = new_id
+  from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
+  where m.id = kept.id and m.token = kept.token;
+  update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
+  return new_id;
 end
 $$;
-comment on function pgqueue._register_worker(text, int) is 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
+comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[]) is
+  'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
 
 create function pgqueue._set_worker_executors(worker_id int, executors int)
   returns void
@@ -628,6 +636,14 @@ end
 $$;
 comment on function pgqueue._unregister_worker(int) is 'A worker ends: what it still holds is ready again';
 
+create function pgqueue._reclaim_grace()
+  returns interval
+  language sql immutable
+begin atomic
+  select interval '1 s';
+end;
+comment on function pgqueue._reclaim_grace() is 'How long a process whose session was found gone has to register anew, before others may have what it runs';
+
 create function pgqueue._reclaim(max_deliveries int)
   returns int
   language plpgsql volatile security definer
@@ -644,18 +660,23 @@ declare
 begin
   -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
   -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  update pgqueue.worker w
+  set lost_at = clock_timestamp()
+  where w.id = any (array(
+    select g.id from pgqueue.worker g
+    where g.lost_at is null
+      and not exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = g.id and l.pid = g.pid)
+    for update of g skip locked));
   select array_agg(distinct c.worker_id) into lost
   from (
-    select w.id from pgqueue.worker w
-    union
+    -- A process that lives and lost only its session registers anew at once, and takes along what it runs.
+    select w.id as worker_id from pgqueue.worker w where w.lost_at < clock_timestamp() - pgqueue._reclaim_grace()
+    union all
     -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
     -- many that are done and that a held snapshot keeps.
-    select m.worker_id from pgqueue.message m where m.state = 'claimed' and is_thorough
-  ) c (worker_id)
-  where not exists (
-    select from pgqueue.worker w
-    join pgqueue._advisory_locks(pgqueue._lock_class('worker')) l on l.objid = w.id and l.pid = w.pid
-    where w.id = c.worker_id);
+    select m.worker_id from pgqueue.message m
+    where m.state = 'claimed' and is_thorough and not exists (select from pgqueue.worker w where w.id = m.worker_id)
+  ) c;
   if lost is null then
     return 0;
   end if;
@@ -805,7 +826,11 @@ begin
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
-  return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
+  return query select extract(epoch from case
+                        -- A worker was found lost: its claims are to come back when the grace is over.
+                        when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
+                          then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
+                        else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;

@@ -86,7 +86,7 @@ grant insert (exchange, routing_key, payload, priority, due_at, expires_at), sel
 -- Workers consume, and keep the queue in order. They publish too: events and replies.
 grant pgqueue_user to pgqueue_worker;
 grant execute on function
-  pgqueue._register_worker(text, int), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
+  pgqueue._register_worker(text, int, int, bigint[], bigint[]), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
   pgqueue._claim(int, text, text[], int), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
   pgqueue._reject(bigint[], bigint[]),
   pgqueue._postpone(bigint, bigint, timestamptz), pgqueue._keep_claims(int, bigint[]),
