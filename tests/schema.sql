@@ -1044,6 +1044,7 @@ begin
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
+        and not pgqueue._is_revoked_by_worker(m.payload)
       returning m.id
     ), claimed as (
       update pgqueue.message m
@@ -1051,7 +1052,8 @@ begin
           -- As the job itself or its session said, else as its queue says.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
-      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+      where m.id = p.id
+        and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
       returning m.*, p.place
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
@@ -2803,14 +2805,20 @@ begin
     limit max_count
     for update skip locked
   loop
-    perform pgqueue._dead_letter(held, 'expired');
+    if pgqueue._is_revoked_by_worker(held.payload)
+       and not exists (select from pgqueue.queue q where q.name = held.queue and q.declared_by in (0, held.submitter) and q.dead_letter_exchange is not null) then
+      update pgqueue.message r set state = 'ready', expires_at = null where r.id = held.id;
+      perform pgqueue._wake(held.queue);
+    else
+      perform pgqueue._dead_letter(held, 'expired');
+    end if;
     expired := expired + 1;
   end loop;
   return expired;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) IS 'Removes tasks that nobody took in time, or makes dead letters of them. queues NULL: of all queues';
+COMMENT ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) IS 'Removes messages that nobody took in time, or makes dead letters of them; tasks whose end somebody may wait for are ready for a worker, which revokes them. queues NULL: of all queues';
 
 CREATE FUNCTION pgqueue._expire_queues() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3794,6 +3802,24 @@ CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_trigger(argv text[]) IS 'Whether the trigger enqueues a job without options, of columns with plain names';
+
+CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  expires text := pgqueue._text_in(payload, '{headers,expires}');
+begin
+  -- A worker looks at the same header. What has no offset from UTC is for the worker's time zone to say.
+  return pgqueue._text_in(payload, '{headers,task}') is not null
+    and pgqueue._text_in(payload, '{headers,ignore_result}') is distinct from 'true'
+    and case when expires ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' then expires::timestamptz <= clock_timestamp() else false end;
+exception when data_exception then
+  return false;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._is_revoked_by_worker(payload json) IS 'Whether a task has expired by Celery''s own header and somebody may wait for its end: a worker is to get it, which stores the state REVOKED and fails its chord';
 
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
@@ -9459,6 +9485,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 

@@ -417,6 +417,7 @@ begin
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
+        and not pgqueue._is_revoked_by_worker(m.payload)
       returning m.id
     ), claimed as (
       update pgqueue.message m
@@ -424,7 +425,8 @@ begin
           -- As the job itself or its session said, else as its queue says.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
-      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+      where m.id = p.id
+        and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
       returning m.*, p.place
     )
     select c.id, c.token, c.queue, c.deliveries - 1,

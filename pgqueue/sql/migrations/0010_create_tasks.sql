@@ -667,6 +667,25 @@ as $$
 $$;
 comment on function pgqueue._reject(bigint[], bigint[]) is 'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them';
 
+create function pgqueue._is_revoked_by_worker(payload json)
+  returns boolean
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  expires text := pgqueue._text_in(payload, '{headers,expires}');
+begin
+  -- A worker looks at the same header. What has no offset from UTC is for the worker's time zone to say.
+  return pgqueue._text_in(payload, '{headers,task}') is not null
+    and pgqueue._text_in(payload, '{headers,ignore_result}') is distinct from 'true'
+    and case when expires ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' then expires::timestamptz <= clock_timestamp() else false end;
+exception when data_exception then
+  return false;
+end
+$$;
+comment on function pgqueue._is_revoked_by_worker(json) is
+  'Whether a task has expired by Celery''s own header and somebody may wait for its end: a worker is to get it, which stores the state REVOKED and fails its chord';
+
 create function pgqueue._expire_messages(queues text[], max_count int)
   returns int
   language plpgsql volatile security definer
@@ -684,13 +703,19 @@ begin
     limit max_count
     for update skip locked
   loop
-    perform pgqueue._dead_letter(held, 'expired');
+    if pgqueue._is_revoked_by_worker(held.payload)
+       and not exists (select from pgqueue.queue q where q.name = held.queue and q.declared_by in (0, held.submitter) and q.dead_letter_exchange is not null) then
+      update pgqueue.message r set state = 'ready', expires_at = null where r.id = held.id;
+      perform pgqueue._wake(held.queue);
+    else
+      perform pgqueue._dead_letter(held, 'expired');
+    end if;
     expired := expired + 1;
   end loop;
   return expired;
 end
 $$;
-comment on function pgqueue._expire_messages(text[], int) is 'Removes tasks that nobody took in time, or makes dead letters of them. queues NULL: of all queues';
+comment on function pgqueue._expire_messages(text[], int) is 'Removes messages that nobody took in time, or makes dead letters of them; tasks whose end somebody may wait for are ready for a worker, which revokes them. queues NULL: of all queues';
 
 create function pgqueue.redrive(queue text)
   returns bigint
