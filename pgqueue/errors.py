@@ -259,7 +259,8 @@ _ENDED = {"failed": "not successful", "canceled": "canceled", "expired": "not st
 
 # Connection exceptions, refused logins, no free session, shutting down, starting up, a database that is not there.
 _CONNECTION_SQLSTATES = ("08", "28", "53300", "57P01", "57P02", "57P03", "3D000")
-# Where PostgreSQL's own lookups fail, 42704 is about a role or a type; raised by a function of ours, about a job.
+# These SQLSTATEs are ours only where a function raised them: by 42704 the server itself means a role or a type, by
+# 22023 a setting, by 55000 an object in another state. Permissions (42501) are ours and the server's to refuse.
 _RAISED_BY_FUNCTIONS = ("exec_stmt_raise", "dblink_res_error")
 _ENROLL = "Let an administrator run: select pgqueue.enroll('this_role')"
 _REPORT_FIELDS = ("sqlstate", "detail", "hint", "context", "schema", "table", "column", "datatype", "constraint")
@@ -277,7 +278,7 @@ def from_driver(failure: psycopg.Error, handle: tuple[int, int | None] | None = 
     if (sqlstate == "3F000" and f'"{SCHEMA}"' in message) or (sqlstate == "42P01" and f'"{SCHEMA}.' in message):
         return NotInstalled("pgqueue is not installed in this database", hint="Run: pgqueue install")
     kind = BY_SQLSTATE.get(sqlstate, ServerError)
-    if kind is UnknownJob and report.source_function not in _RAISED_BY_FUNCTIONS:
+    if sqlstate != "42501" and not sqlstate.startswith("PQ") and report.source_function not in _RAISED_BY_FUNCTIONS:
         kind = ServerError
     return kind(
         message,
