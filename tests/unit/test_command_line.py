@@ -2,8 +2,11 @@ import json
 
 import click
 import pytest
+from celery import Celery
+from kombu import Queue
 
 from pgqueue.cli import cli, run
+from pgqueue.commands.app import database_of, own_queues
 from pgqueue.commands.failure import show_failure
 from pgqueue.errors import JobFailed, UnknownJob
 
@@ -85,3 +88,29 @@ def test_an_error_of_a_job_shows_everything_that_postgresql_said(capsys: pytest.
     assert capsys.readouterr().err == (
         "pgqueue: error: division by zero (22012)\ndetail: A detail.\nhint: A hint.\ncontext: line 1\n"
     )
+
+
+def make_app(broker: str, **conf: object) -> Celery:
+    app = Celery("shop", broker=broker, set_as_current=False)
+    app.conf.update(conf)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("conf", "queues"),
+    [
+        ({}, ["celery", "default"]),
+        ({"task_default_queue": "shop"}, ["shop", "default"]),
+        ({"task_queues": [Queue("fast"), Queue("slow")]}, ["fast", "slow", "default"]),
+    ],
+)
+def test_a_worker_takes_from_the_queues_that_its_application_names(conf: dict[str, object], queues: list[str]) -> None:
+    assert own_queues(make_app("pgqueue://", **conf)) == queues
+
+
+def test_flower_asks_the_database_of_the_applications_broker() -> None:
+    app = make_app("pgqueue://u:p@shop:55/orders")
+
+    assert "host=shop" in database_of(app).conninfo
+    with pytest.raises(click.UsageError, match="not pgqueue but amqp"):
+        database_of(make_app("amqp://"))
