@@ -399,6 +399,7 @@ class TestDoctor:
                 "executors",
                 "partitions",
                 "upkeep",
+                "home",
                 "loopback",
             ),
         }
