@@ -72,7 +72,7 @@ class Client:
     """
 
     def __init__(self, dsn: str | None = None) -> None:
-        self._session = Session(dsn, application_name="pgqueue client")
+        self._session = Session(dsn, application_name="pgqueue client", hands_in=True)
 
     def __enter__(self) -> Self:
         return self

@@ -4,6 +4,7 @@ PgQueueError
   InvalidDsn                what was given is no connection string
   ConnectionFailed          the server cannot be reached, or refuses the login
   ClientClosed              a client was used after its end
+  SessionShared             a pooler lends the session that must be a worker's own to others
   InstallationError
     NotInstalled            the database has no pgqueue
     SchemaTooOld            the database waits for `pgqueue upgrade`
@@ -65,6 +66,10 @@ class ConnectionFailed(PgQueueError):
 
 class ClientClosed(PgQueueError):
     """A client was used after it had been closed."""
+
+
+class SessionShared(PgQueueError):
+    """A pooler lends the server's end of a session to others that must stay the same for as long as it lives."""
 
 
 class InstallationError(PgQueueError):

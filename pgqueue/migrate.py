@@ -69,7 +69,7 @@ def install(
         first = not facts.has_schema
         applied = _apply_pending(connection, facts, steps, loopback or (_own_socket(connection) if first else None))
         if applied or facts.is_owner:
-            connection.execute(query("repair_executor"))
+            connection.execute(query("repair_home"))
             _check_loopback(connection, take_back=first)
         return applied
 

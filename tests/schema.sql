@@ -2275,6 +2275,7 @@ begin
       delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     when 'roles' then
       perform pgqueue._forget_dropped_roles();
+      perform pgqueue._note_roles();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -2948,7 +2949,7 @@ begin
     for update skip locked
   loop
     if pgqueue._is_revoked_by_worker(held.payload)
-       and not exists (select from pgqueue.queue q where q.name = held.queue and q.dead_letter_exchange is not null) then
+       and not exists (select from pgqueue.queue q where q.name = held.queue and q.declared_by in (0, held.submitter) and q.dead_letter_exchange is not null) then
       update pgqueue.message r set state = 'ready', expires_at = null where r.id = held.id;
       perform pgqueue._wake(held.queue);
     else
@@ -3386,10 +3387,11 @@ CREATE FUNCTION pgqueue._forget_dropped_roles() RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
-  delete from pgqueue.queue d where d.declared_by <> 0 and not exists (select from pg_roles r where r.oid = d.declared_by);
-  delete from pgqueue.exchange e where e.declared_by <> 0 and not exists (select from pg_roles r where r.oid = e.declared_by);
-  delete from pgqueue.binding b where b.declared_by <> 0 and not exists (select from pg_roles r where r.oid = b.declared_by);
+  -- Not those that are missing here but may come (pgqueue._repair_home).
+  delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);
+  delete from pgqueue.binding b where b.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = b.declared_by);
 end
 $$;
 
@@ -3853,6 +3855,17 @@ end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) IS 'The shape of a message, which workers rely on';
+
+CREATE FUNCTION pgqueue._is_at_home() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select exists (
+    select from pgqueue.home h, pg_control_system() c, pg_database d
+    where h.system_identifier = c.system_identifier and d.datname = current_database() and h.database = d.oid::bigint)
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_at_home() IS 'Whether the numbers of roles in this database are those of this cluster. False: it was copied or restored, and not repaired';
 
 CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4449,6 +4462,25 @@ END;
 
 COMMENT ON FUNCTION pgqueue._loopback_name() IS 'The open loopback of this session. Its name ends with the session''s number';
 
+CREATE FUNCTION pgqueue._loopback_options() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- What is set for the database or the login must not bend the gate. What a version of the server does not know it would refuse.
+  select string_agg(format('-c %s=%s', s.name, replace(s.value, ' ', chr(92) || ' ')), ' ' order by s.name)
+  from (values
+    ('default_transaction_read_only', 'off'), ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'),
+    ('statement_timeout', '0'), ('transaction_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('search_path', 'pg_catalog'), ('row_security', 'on'), ('restrict_nonsystem_relation_kind', ''), ('DateStyle', 'ISO, MDY'),
+    ('IntervalStyle', 'postgres'), ('standard_conforming_strings', 'on'), ('transform_null_equals', 'off'), ('array_nulls', 'on'),
+    ('quote_all_identifiers', 'off'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('log_parameter_max_length_on_error', '0'),
+    -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
+    ('lock_timeout', '5s')) s (name, value)
+  where current_setting(s.name, true) is not null
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_options() IS 'The settings with which the loopback logs in';
+
 CREATE FUNCTION pgqueue._loopback_places() RETURNS TABLE(host text, port text)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4995,6 +5027,21 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) IS 'Makes a queue, or changes its attributes';
+
+CREATE FUNCTION pgqueue._note_roles() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  insert into pgqueue.role_name as n (role, name)
+  select r.oid, r.rolname
+  from (select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+        union select b.declared_by from pgqueue.binding b union select n.role from pgqueue.role_name n) used (role)
+  join pg_roles r on r.oid = used.role
+  on conflict on constraint role_name_pkey do update set name = excluded.name where n.name is distinct from excluded.name;
+  delete from pgqueue.role_name n where n.role < 4294900000 and not exists (select from pg_roles r where r.oid = n.role);
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_roles() IS 'Notes what the roles are called whose numbers stand in other tables, also after ALTER ROLE ... RENAME';
 
 CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5974,6 +6021,7 @@ begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
+  perform pgqueue._require_home();
   -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
     new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
@@ -6050,6 +6098,45 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) IS 'Gives back those of these jobs that do not run: they wait behind a long one. Returns them';
 
+CREATE FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  keys pgqueue.role_key[];
+  totals pgqueue.stat_total[];
+  -- What was handed in here before the repair has a number of here already. A restore grants rights when all rows are in.
+  granted_age int := (select age(c.xmin) from pg_class c where c.oid = 'pgqueue.jobs'::regclass and c.relacl is not null);
+begin
+  -- In two steps, for numbers may change places.
+  update pgqueue.message m set submitter = 4294000000 + t.n
+  from unnest(old_numbers) with ordinality t (number, n)
+  where m.submitter = t.number and (granted_age is null or age(m.xmin) >= granted_age or m.submitter >= 4294900000);
+  update pgqueue.message m set submitter = new_numbers[m.submitter::bigint - 4294000000]
+  where m.submitter::bigint between 4294000001 and 4294899999;
+  update pgqueue.history h set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where h.submitter = t.old_number and (granted_age is null or age(h.xmin) >= granted_age or h.submitter >= 4294900000);
+  update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
+  update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
+  update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
+  keys := array(select k from pgqueue.role_key k);
+  delete from pgqueue.role_key;
+  insert into pgqueue.role_key (role, key, seal_key, enrolled_at)
+  select coalesce(t.new_number, k.role), k.key, k.seal_key, k.enrolled_at
+  from unnest(keys) k left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = k.role
+  on conflict do nothing;
+  totals := array(select s from pgqueue.stat_total s);
+  delete from pgqueue.stat_total;
+  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
+  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms)
+  from unnest(totals) s left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = s.submitter
+  group by 1, 2;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) IS 'Puts other numbers in the place of those of roles, wherever they stand';
+
 CREATE FUNCTION pgqueue._repair_executor() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6091,6 +6178,62 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._repair_executor() IS 'Makes the executors'' login, with what it may call and nothing else. Returns its name. For the installer, and after a database was copied';
 
+CREATE FUNCTION pgqueue._repair_home() RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  missing text[] := '{}';
+  gate text := 'pgqueue_gate_' || (select d.oid from pg_database d where d.datname = current_database());
+  password text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  enrolled oid;
+begin
+  lock table pgqueue.home in exclusive mode;
+  if not has_schema_privilege('pgqueue_worker', 'pgqueue', 'usage') then
+    raise exception 'the rights of pgqueue''s roles were not restored'
+      using errcode = '55000', hint = 'Restore the roles first (pg_dumpall --roles-only, or pgqueue install in another database), then the database, with its privileges.';
+  end if;
+  if not exists (select from pgqueue.home h, pg_control_system() c where h.system_identifier = c.system_identifier) then
+    missing := pgqueue._settle_here(true);
+    -- Of its password only this database knows.
+    execute format('%s role %I login password %L', case when to_regrole(gate) is null then 'create' else 'alter' end, gate, password);
+    execute format('grant pgqueue_gate to %I', gate);
+    execute 'drop user mapping for current_user server pgqueue_loopback';
+    execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
+  elsif exists (select from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role >= 4294900000) then
+    missing := pgqueue._settle_here(false);  -- some that were missing are there now
+  end if;
+  update pgqueue.home h
+  set system_identifier = c.system_identifier, database = d.oid::bigint
+  from pg_control_system() c, pg_database d
+  where d.datname = current_database() and (h.system_identifier, h.database) is distinct from (c.system_identifier, d.oid::bigint);
+  perform pgqueue._note_roles();
+  -- A dump of the database alone has no memberships.
+  for enrolled in
+    select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role
+    where not (pg_has_role(k.role, 'pgqueue_user', 'member') and has_schema_privilege(k.role, 'pgqueue', 'usage'))
+  loop
+    execute format('grant pgqueue_user to %s', enrolled::regrole);
+    perform pgqueue._admit(enrolled::regrole, true);
+  end loop;
+  perform pgqueue._repair_executor();
+  for enrolled in select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role where k.runner is null loop
+    begin
+      perform pgqueue._make_runner(enrolled);
+    exception when insufficient_privilege then
+      null;  -- its jobs run where a worker can log in as it, as pgqueue.enroll has said
+    end;
+  end loop;
+  if missing <> '{}' then
+    raise warning 'roles that hand in to pgqueue are missing in this cluster: %', array_to_string(missing, ', ')
+      using hint = 'Create them and run again: pgqueue upgrade. Until then their jobs fail.';
+  end if;
+  return missing;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._repair_home() IS 'Makes a database that was copied or restored usable, but for its loopback: roles by their names, runners, the executors'' login. Returns the names of roles that are missing. For the installer';
+
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6101,6 +6244,8 @@ begin
   if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
     execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
   end if;
+  -- The server may be of another version by now.
+  execute format('alter server pgqueue_loopback options (set options %L)', pgqueue._loopback_options());
   place := pgqueue._connect_loopback('pgqueue.probe');
   perform pgqueue._dblink_disconnect('pgqueue.probe');
   perform pgqueue._set_loopback(regexp_replace(place, ' port .*', ''), regexp_replace(place, '.* port ', ''));
@@ -6158,6 +6303,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._require_enrolled() IS 'Raises 42501 unless the role that runs is enrolled';
+
+CREATE FUNCTION pgqueue._require_home() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not pgqueue._is_at_home() then
+    raise exception 'database "%" was copied or restored from elsewhere, and its roles are not known yet', current_database()
+      using errcode = '55000', hint = 'Let its owner run: pgqueue upgrade';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_home() IS 'Raises 55000 in a database that was copied or restored, and not repaired since';
 
 CREATE FUNCTION pgqueue._require_login(role oid) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -6405,6 +6564,19 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._retry_deferred(role oid) IS 'What the jobs of a role that could not run have waited for has come: they are ready at once. Returns how many they are';
+
+CREATE FUNCTION pgqueue._role_here(number oid) RETURNS oid
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- A dump names the owner of a runner as it is called when the dump is made; what was noted may be a moment older.
+  select coalesce(
+    (select p.proowner from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+     where s.nspname = 'pgqueue_run' and p.proname = 'job_' || number and p.proowner <> s.nspowner),
+    (select r.oid from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role = number))
+$$;
+
+COMMENT ON FUNCTION pgqueue._role_here(number oid) IS 'Which role of this cluster had this number where the database comes from; NULL: none that is here';
 
 CREATE FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) RETURNS TABLE(queue text, message_ttl interval)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -6762,8 +6934,12 @@ begin
   end if;
   -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
   -- when one of the settings that jobs inherit has another value than then.
-  perform pgqueue._require_enrolled();
-  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')), '{}'),
+  perform pgqueue._require_enrolled(), pgqueue._require_home();
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')
+                                                                           -- Jobs of the batch lane run in sessions that do without these.
+                                                                           or s.source in ('database', 'global', 'configuration file') and s.setting is distinct from s.boot_val
+                                                                              and s.name in ('statement_timeout', 'lock_timeout', 'default_transaction_isolation',
+                                                                                             'default_transaction_read_only', 'default_transaction_deferrable')), '{}'),
          string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
   into captured, others
   from pg_settings s
@@ -6952,6 +7128,73 @@ CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._setting(name text, fallback text) IS 'A setting as the calling session has it';
+
+CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  used record;
+  found_role oid;
+  nobody bigint := (select coalesce(min(n.role::bigint), 4294967295) from pgqueue.role_name n where n.role >= 4294900000);
+  old_numbers oid[] := '{}';
+  new_numbers oid[] := '{}';
+  names text[] := '{}';
+  missing text[] := '{}';
+  routine text;
+begin
+  for used in
+    select u.number, n.name
+    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h union select s.submitter from pgqueue.stat_total s
+          union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+          union select b.declared_by from pgqueue.binding b union select r.role from pgqueue.role_name r) u (number)
+    left join pgqueue.role_name n on n.role = u.number
+    where u.number >= case when is_elsewhere then 1 else 4294900000 end
+  loop
+    found_role := pgqueue._role_here(used.number);
+    if found_role is null then
+      missing := missing || used.name;
+      if used.number >= 4294900000 then
+        found_role := used.number;
+      else
+        -- Another role may have that number here.
+        nobody := nobody - 1;
+        found_role := nobody;
+      end if;
+    end if;
+    old_numbers := old_numbers || used.number;
+    new_numbers := new_numbers || found_role;
+    names := names || used.name;
+  end loop;
+  missing := array(select distinct m from unnest(missing) m where m is not null order by m);
+  -- Under the numbers of there they were counted; the numbers of transactions, too, are others here.
+  perform pgqueue._fold_stats();
+  if old_numbers <> new_numbers then
+    perform pgqueue._renumber_roles(old_numbers, new_numbers);
+    delete from pgqueue.role_name n where n.role = any (old_numbers);
+    insert into pgqueue.role_name (role, name) select t.number, t.name from unnest(new_numbers, names) t (number, name) on conflict do nothing;
+  end if;
+  if not is_elsewhere then
+    return missing;
+  end if;
+  update pgqueue.history h set xact = '3' where h.xact >= pg_snapshot_xmax(pg_current_snapshot());
+  update pgqueue.stat_fold f set snapshot = pg_current_snapshot();
+  -- No session of there is one of here.
+  delete from pgqueue.stat_session;
+  delete from pgqueue.tracked_job;
+  -- Runners bear numbers of there, and may be written for another version of the server.
+  for routine in
+    select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take)_[0-9]+$'
+  loop
+    execute format('drop routine %s', routine);
+  end loop;
+  update pgqueue.role_key k set runner = null, runner_xid = null;
+  return missing;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) IS 'After a dump was restored in another cluster: gives all roles the numbers that they have here; else those that were missing. Returns the names of those that are not here';
 
 CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7222,7 +7465,8 @@ declare
   old jsonb := '{}';
   setting record;
 begin
-  for setting in select key, value from jsonb_each_text(case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
+  -- Arrays are read with their NULLs, whatever the reader's session takes NULL for.
+  for setting in select key, value from jsonb_each_text('{"array_nulls": "on"}' || case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
     if current_setting(setting.key) <> setting.value then
       old := old || jsonb_build_object(setting.key, current_setting(setting.key));
       perform set_config(setting.key, setting.value, true);
@@ -8175,7 +8419,10 @@ CREATE FUNCTION pgqueue.enroll(role regrole) RETURNS void
     AS $$
 begin
   perform pgqueue._check_enrollable(role);
+  perform pgqueue._require_home();
   insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
+  insert into pgqueue.role_name as n (role, name) select r.oid, r.rolname from pg_roles r where r.oid = enroll.role
+  on conflict on constraint role_name_pkey do update set name = excluded.name;
   execute format('grant pgqueue_user to %s', role);
   perform pgqueue._admit(role, true);
   begin
@@ -8578,6 +8825,7 @@ CREATE FUNCTION pgqueue.unenroll(role regrole) RETURNS void
     AS $$
 begin
   perform pgqueue._check_enrollable(role);
+  perform pgqueue._require_home();
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
   perform pgqueue._drop_runner(role);
   -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
@@ -8688,6 +8936,15 @@ CREATE TABLE pgqueue.history_default (
 ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.history_default IS 'Catches what ends on a day for which no worker made a partition';
+
+CREATE TABLE pgqueue.home (
+    only_row boolean DEFAULT true NOT NULL,
+    system_identifier bigint NOT NULL,
+    database bigint NOT NULL,
+    CONSTRAINT home_has_one_row CHECK (only_row)
+);
+
+COMMENT ON TABLE pgqueue.home IS 'The cluster and the database in which the numbers of roles are right; those of a copy or a restored dump are another''s';
 
 CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
  SELECT id,
@@ -9048,6 +9305,13 @@ CREATE UNLOGGED TABLE pgqueue.result_waiter (
 
 COMMENT ON TABLE pgqueue.result_waiter IS 'Which session wants to hear of which task. Unlogged: after a crash of the server nobody waits, and those who come back say so again';
 
+CREATE TABLE pgqueue.role_name (
+    role oid NOT NULL,
+    name text
+);
+
+COMMENT ON TABLE pgqueue.role_name IS 'What roles are called whose numbers stand in other tables, for a dump (pgqueue._repair_home). Numbers from 4294900000 on are of roles that are not in this cluster';
+
 CREATE TABLE pgqueue.run_gate (
 );
 
@@ -9305,6 +9569,9 @@ ALTER TABLE ONLY pgqueue.compat
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY pgqueue.home
+    ADD CONSTRAINT home_pkey PRIMARY KEY (only_row);
+
 ALTER TABLE ONLY pgqueue.login
     ADD CONSTRAINT login_pkey PRIMARY KEY (purpose);
 
@@ -9337,6 +9604,9 @@ ALTER TABLE ONLY pgqueue.result_waiter
 
 ALTER TABLE ONLY pgqueue.role_key
     ADD CONSTRAINT role_key_pkey PRIMARY KEY (role);
+
+ALTER TABLE ONLY pgqueue.role_name
+    ADD CONSTRAINT role_name_pkey PRIMARY KEY (role);
 
 ALTER TABLE ONLY pgqueue.stat_fold
     ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
@@ -9497,6 +9767,8 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.home ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.login ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.lost_session ENABLE ROW LEVEL SECURITY;
@@ -9522,6 +9794,8 @@ ALTER TABLE pgqueue.result_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.result_waiter ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.role_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.role_name ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.run_gate ENABLE ROW LEVEL SECURITY;
 
@@ -9985,6 +10259,12 @@ REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FR
 REVOKE ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_at_home() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
@@ -10074,6 +10354,8 @@ GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._loopback_options() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._loopback_places() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
@@ -10125,6 +10407,8 @@ REVOKE ALL ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, want
 REVOKE ALL ON FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
@@ -10267,7 +10551,11 @@ GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivere
 REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._repair_home() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
 
@@ -10282,6 +10570,9 @@ GRANT ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) TO pgqueu
 
 REVOKE ALL ON FUNCTION pgqueue._require_enrolled() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_home() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_home() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._require_login(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_login(role oid) TO pgqueue_user;
@@ -10312,6 +10603,8 @@ GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._retry_deferred(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retry_deferred(role oid) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) FROM PUBLIC;
 
@@ -10383,6 +10676,8 @@ GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[
 
 REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;

@@ -18,7 +18,8 @@ import psycopg
 from psycopg import sql
 
 from .. import errors
-from ..database import close_session, open_session
+from ..config import LISTEN_DSN_VARIABLE
+from ..database import close_session, is_shared, open_session
 from ..sql import query
 from . import identity
 from .acks import Acks, to_arrays
@@ -75,6 +76,7 @@ class Presence:
         self._session = open_session(database.listen_conninfo, f"pgqueue presence {self.name}"[:63], is_watched=True)
         self._session.add_notify_handler(self._on_notify)
         try:
+            self._require_own_session()
             self.worker_id = self._register(executors, predecessor)
         except BaseException:
             close_session(self._session)
@@ -89,6 +91,7 @@ class Presence:
             psycopg.OperationalError: the server is away or in recovery.
             NotInstalled: the database has no pgqueue.
             NotPermitted: the role may not work.
+            SessionShared: the listening DSN leads through a pooler that shares sessions.
         """
         with cls.membership:
             present = cls.find(database)
@@ -261,6 +264,15 @@ class Presence:
                 # The session ends all the same, and with it the claims.
                 logger.warning("could not unregister worker %s: %s", self.worker_id, failure)
             close_session(self._session)
+
+    def _require_own_session(self) -> None:
+        # Its lock would be the pooler's, and notifications would reach whoever has the server's session then.
+        if is_shared(self._session, self.database.listen_conninfo):
+            raise errors.SessionShared(
+                "a pooler in transaction mode stands before the session that listens: give the database past the pooler"
+                f" as listening DSN (--listen-dsn, {LISTEN_DSN_VARIABLE} or the transport option listen_dsn)",
+                hint="Everything else may go through the pooler.",
+            )
 
     def _register(self, executors: int, predecessor: Presence | None) -> int:
         # What runs and what is done outlive a lost session; what had not begun, Celery forgets when it reconnects.

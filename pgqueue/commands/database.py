@@ -25,7 +25,7 @@ def install(dsn: str | None, as_json: bool) -> None:
 @click.command()
 @on_database
 def upgrade(dsn: str | None, as_json: bool) -> None:
-    """Apply the migrations that an installed pgqueue is missing."""
+    """Apply the migrations that an installed pgqueue is missing, and make a copied or restored database usable."""
     with Session(dsn, application_name=_APPLICATION) as session:
         _report_applied(migrate.upgrade(session.connection), session, as_json=as_json)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 from celery.worker import state
 
+from ..database import BATCH_SETTINGS, to_options
 from .credentials import LoginRefused
 from .fault import ConnectionLost, fields_of, is_of_used_session, timed_out
 from .log import get_logger
@@ -39,7 +40,7 @@ _TERMINATED = "57P01"
 _LONG_SECONDS = 0.5
 _MOST_JOBS = 5000
 #: What the session returns to after each job. A timeout here would be that of a whole call: the overseer minds theirs.
-_OPTIONS = "-c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"
+_OPTIONS = to_options(BATCH_SETTINGS)
 
 
 class BatchJob(NamedTuple):

@@ -22,7 +22,6 @@ from .fault import ConnectionLost, canceled
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
-    from datetime import datetime
 
     from .bookkeeping import Bookkeeping
     from .claim import ClaimedJob, Run
@@ -89,7 +88,7 @@ class LostRun:
             session.end_lost(self.session)
         return self._report(books, session.server_started_at, session)
 
-    def _report(self, books: Bookkeeping, server_started_at: datetime, session: Session | None) -> Outcome:
+    def _report(self, books: Bookkeeping, server_started_at: int, session: Session | None) -> Outcome:
         if server_started_at != self.session.server_started_at:
             if self.lost.has_last_word:
                 return self._acquit(books)

@@ -459,6 +459,7 @@ class TestDoctor:
                 "executors",
                 "partitions",
                 "upkeep",
+                "home",
                 "loopback",
             ),
         }

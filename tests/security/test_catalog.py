@@ -17,6 +17,7 @@ LOOKING = {
     "_executor_fault",
     "_changed_runners",
     "_failing_upkeep",
+    "_is_at_home",
     "_cut",
     "_advisory_locks",
     "_lock_class",
@@ -37,6 +38,7 @@ NOBODYS = {
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
+    "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
 
 

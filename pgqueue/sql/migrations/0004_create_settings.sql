@@ -160,8 +160,12 @@ begin
   end if;
   -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
   -- when one of the settings that jobs inherit has another value than then.
-  perform pgqueue._require_enrolled();
-  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')), '{}'),
+  perform pgqueue._require_enrolled(), pgqueue._require_home();
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')
+                                                                           -- Jobs of the batch lane run in sessions that do without these.
+                                                                           or s.source in ('database', 'global', 'configuration file') and s.setting is distinct from s.boot_val
+                                                                              and s.name in ('statement_timeout', 'lock_timeout', 'default_transaction_isolation',
+                                                                                             'default_transaction_read_only', 'default_transaction_deferrable')), '{}'),
          string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
   into captured, others
   from pg_settings s

@@ -182,6 +182,7 @@ begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
+  perform pgqueue._require_home();
   -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
     new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
@@ -752,6 +753,7 @@ begin
       delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     when 'roles' then
       perform pgqueue._forget_dropped_roles();
+      perform pgqueue._note_roles();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -871,10 +873,11 @@ create function pgqueue._forget_dropped_roles()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
-  delete from pgqueue.queue d where d.declared_by <> 0 and not exists (select from pg_roles r where r.oid = d.declared_by);
-  delete from pgqueue.exchange e where e.declared_by <> 0 and not exists (select from pg_roles r where r.oid = e.declared_by);
-  delete from pgqueue.binding b where b.declared_by <> 0 and not exists (select from pg_roles r where r.oid = b.declared_by);
+  -- Not those that are missing here but may come (pgqueue._repair_home).
+  delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);
+  delete from pgqueue.binding b where b.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = b.declared_by);
 end
 $$;
 comment on function pgqueue._forget_dropped_roles() is 'Deletes the secrets and the declarations of roles that do not exist any more';

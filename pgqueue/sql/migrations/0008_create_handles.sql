@@ -1175,7 +1175,8 @@ declare
   old jsonb := '{}';
   setting record;
 begin
-  for setting in select key, value from jsonb_each_text(case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
+  -- Arrays are read with their NULLs, whatever the reader's session takes NULL for.
+  for setting in select key, value from jsonb_each_text('{"array_nulls": "on"}' || case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
     if current_setting(setting.key) <> setting.value then
       old := old || jsonb_build_object(setting.key, current_setting(setting.key));
       perform set_config(setting.key, setting.value, true);

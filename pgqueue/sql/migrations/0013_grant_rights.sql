@@ -13,7 +13,7 @@ grant select on pgqueue.jobs, pgqueue.stats, pgqueue.stats_total, pgqueue.worker
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 -- Operators look into queues.
 grant execute on function pgqueue._peek(text, int) to pgqueue_worker, pgqueue_monitor, pgqueue_admin;
-grant execute on function pgqueue._cut(text, int), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
+grant execute on function pgqueue._cut(text, int), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._is_at_home(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 -- Users: the public functions, and the parts of them that run as the caller.
@@ -38,7 +38,7 @@ grant execute on function
   pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._may_log_in(oid), pgqueue._require_login(oid), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._notify_at_commit(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._naptime(), pgqueue._over_loopback(text, oid, bigint, text, text, boolean), pgqueue._end_hold(boolean), pgqueue._close_loopback(),
-  pgqueue._call(text, jsonb, boolean), pgqueue._require_enrolled(), pgqueue._handle(bigint), pgqueue._handle(int), pgqueue._handle(smallint), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
+  pgqueue._call(text, jsonb, boolean), pgqueue._require_enrolled(), pgqueue._require_home(), pgqueue._handle(bigint), pgqueue._handle(int), pgqueue._handle(smallint), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
   pgqueue._doze(bigint, timestamptz, float8), pgqueue._tell_wait(bigint), pgqueue._wait_on(pgqueue.handle, interval), pgqueue._forward_notices(jsonb),
   pgqueue._say(text, text, text, text, text), pgqueue._are_notices(jsonb), pgqueue._raiser(text), pgqueue._raise_again(text, text, text, text), pgqueue._error_of(pgqueue.handle, jsonb), pgqueue._said_at(pgqueue.handle, jsonb), pgqueue._refuse_place(), pgqueue._misfit(jsonb), pgqueue._fit_casts(jsonb, text[], text),
   pgqueue._raise(jsonb), pgqueue._fetch_result(pgqueue.handle, boolean),
