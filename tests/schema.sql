@@ -9413,7 +9413,9 @@ CREATE VIEW pgqueue.stats AS
          SELECT count(*) AS n
            FROM pgqueue.message m
           WHERE ((m.session_id = ( SELECT me.session_id
-                   FROM me)) AND pg_has_role(m.submitter, 'member'::text))
+                   FROM me)) AND (m.submitter = ANY (ARRAY( SELECT r.oid
+                   FROM pg_roles r
+                  WHERE pg_has_role(r.oid, 'member'::text)))))
         )
  SELECT ((COALESCE(sum((((completed + failed) + canceled) + expired)), (0)::numeric) + (( SELECT active.n
            FROM active))::numeric))::bigint AS workers_launched,
@@ -9684,7 +9686,7 @@ CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, (((((9 -
 
 COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
 
-CREATE INDEX message_session ON pgqueue.message USING btree (session_id) WHERE (session_id IS NOT NULL);
+CREATE INDEX message_session ON pgqueue.message USING btree (session_id, submitter) WHERE (session_id IS NOT NULL);
 
 COMMENT ON INDEX pgqueue.message_session IS 'pgqueue.stats: the unfinished jobs of this session';
 

@@ -168,7 +168,7 @@ create index message_claimed on pgqueue.message (worker_id) where state = 'claim
 comment on index pgqueue.message_claimed is 'pgqueue._reclaim: what lost workers hold';
 create unique index message_unique_key on pgqueue.message (submitter, unique_key) where unique_key is not null;
 comment on index pgqueue.message_unique_key is 'One unfinished job for each unique key of a role';
-create index message_session on pgqueue.message (session_id) where session_id is not null;
+create index message_session on pgqueue.message (session_id, submitter) where session_id is not null;
 comment on index pgqueue.message_session is 'pgqueue.stats: the unfinished jobs of this session';
 
 create function pgqueue._refuse_stranger(role oid)

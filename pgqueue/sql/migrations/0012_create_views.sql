@@ -63,7 +63,9 @@ create view pgqueue.stats as
            (u.started_at is not null)::int, coalesce(extract(epoch from u.ended_at - u.started_at) * 1000, 0)
     from pgqueue.unfolded u where u.session_id = (select session_id from me) and pg_has_role(u.submitter, 'member')
   ),
-  active as (select count(*) as n from pgqueue.message m where m.session_id = (select session_id from me) and pg_has_role(m.submitter, 'member'))
+  active as (select count(*) as n from pgqueue.message m
+             -- As an array, so that the index alone tells: all jobs that wait may be this session's.
+             where m.session_id = (select session_id from me) and m.submitter = any (array(select r.oid from pg_roles r where pg_has_role(r.oid, 'member'))))
   select (coalesce(sum(e.completed + e.failed + e.canceled + e.expired), 0) + (select n from active))::bigint as workers_launched,
          coalesce(sum(e.completed), 0)::bigint as workers_completed,
          coalesce(sum(e.failed + e.expired), 0)::bigint as workers_failed,
