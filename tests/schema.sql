@@ -2948,7 +2948,7 @@ begin
     for update skip locked
   loop
     if pgqueue._is_revoked_by_worker(held.payload)
-       and not exists (select from pgqueue.queue q where q.name = held.queue and q.dead_letter_exchange is not null) then
+       and not exists (select from pgqueue.queue q where q.name = held.queue and q.declared_by in (0, held.submitter) and q.dead_letter_exchange is not null) then
       update pgqueue.message r set state = 'ready', expires_at = null where r.id = held.id;
       perform pgqueue._wake(held.queue);
     else

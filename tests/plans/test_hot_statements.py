@@ -231,7 +231,7 @@ def test_bringing_back_a_lost_workers_messages_touches_those(crowd):
     ((reclaimed,),), plans = crowd.explained.run("select pgqueue._reclaim(20)")
 
     assert reclaimed == 400
-    assert plan_of(plans, "select * from pgqueue.message m where m.state = 'claimed'").indexes == {"message_claimed"}
+    assert plan_of(plans, "select m as message, m.xmax").indexes == {"message_claimed"}
     assert max(plan.buffers for plan in plans if plan.statement.startswith("update pgqueue.message")) < 60
 
 

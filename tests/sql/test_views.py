@@ -173,11 +173,15 @@ def test_a_worker_shows_what_it_does(alice, owner, worker):
     assert fetch_value(worker.session, "select queues from pgqueue.workers") == ["default"]
 
 
-def test_a_worker_whose_session_is_gone_is_lost_until_a_tick_of_another(db, alice, worker):
+def test_a_worker_whose_session_is_gone_is_lost_until_another_has_waited_for_it(db, alice, owner, worker):
     terminate(db, worker.presence)
-    assert alice.execute("select worker, status from pgqueue.workers").fetchall() == [("w1", "lost")]
+    other = Claimant(db, "w2")
+    other.tick()
+    lost_and_online = "select worker, status from pgqueue.workers order by worker"
+    assert alice.execute(lost_and_online).fetchall() == [("w1", "lost"), ("w2", "online")]
 
-    Claimant(db, "w2").tick()
+    owner.execute("update pgqueue.worker set lost_at = lost_at - interval '1 s'")
+    other.tick()
 
     assert alice.execute("select worker, status from pgqueue.workers").fetchall() == [("w2", "online")]
 
