@@ -55,7 +55,6 @@ SAFE: dict[str, tuple[str, ...]] = {
         "0006_create_loopback _admit: execute format('grant usage on schema pgqueue to %s', role);",
         "0006_create_loopback _admit: execute format('revoke usage on schema pgqueue from %s', role);",
         "0006_create_loopback enroll: execute format('grant pgqueue_user to %s', role);",
-        "0006_create_loopback unenroll: execute format('revoke pgqueue_user from %s', role);",
         "0020_install_compat _drop_compat: execute format('revoke usage on schema %I from pgbackground_role', schema);",
         "0020_install_compat _set_background_defaults: execute format('alter database %I reset %s', current_database(), setting.column1);",
         "0020_install_compat _set_background_defaults: execute format('alter database %I set %s = %L', current_database(), setting.column1, setting.column2);",
