@@ -254,7 +254,7 @@ def test_the_context_of_a_refusal_is_the_callers_and_few_lines_of_pgqueue(alice,
     lines = lines_of_context(error)
     assert lines[-1] == "PL/pgSQL function inline_code_block line 1 at PERFORM"
     assert not any("_call" in line or "_over_loopback" in line or "own_key" in line for line in lines)
-    assert len(lines) <= 6, lines
+    assert len(lines) <= 7, lines
 
 
 def test_the_context_of_a_jobs_error_is_the_jobs(alice, worker):
