@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -19,9 +20,10 @@ from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.json import dumps
 
 from .. import errors
-from . import identity
+from . import identity, published_eta
 from .acks import settle
 from .envelope import MALFORMED, from_row
+from .message import Message as OurMessage
 from .publish_batch import PublishBatch
 from .qos import QoS
 
@@ -49,6 +51,7 @@ class Channel(virtual.Channel):
     """A channel over the sessions that its process shares; it has none of its own."""
 
     QoS = QoS
+    Message = OurMessage  # type: ignore[assignment] # it is made by `receive`, in a way of ours
     supports_fanout = True
     do_restore = False
     #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
@@ -63,6 +66,8 @@ class Channel(virtual.Channel):
         self._transport = connection
         self._database = connection.database
         self._acks = connection.acks
+        #: How large a compressed body may be once it is decompressed, in bytes.
+        self.max_decompressed_size = connection.max_decompressed_size
         # Replaced, never changed: other threads read them.
         self._subscriptions: dict[str, Subscription] = {}
         #: The queues that this channel consumes.
@@ -235,6 +240,8 @@ class Channel(virtual.Channel):
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, subscription.no_ack)
         if message is None:
             return subscription
+        if not subscription.no_ack and identity.is_worker() and not self._is_for_now(message, subscription):
+            return subscription
         settled = self.qos.appetite.settled
         try:
             subscription.callback(message)
@@ -249,6 +256,28 @@ class Channel(virtual.Channel):
         # What was settled in here was run in this thread, which cannot see to what it has read ahead meanwhile.
         self.qos.appetite.settled = settled
         return subscription
+
+    def _is_for_now(self, message: OurMessage, subscription: Subscription) -> bool:
+        """Look into a Celery task; return whether the worker is to have it now.
+
+        One that is not due, and says so itself, is put off: the worker would hold it, and one more for it.
+        """
+        accept = getattr(getattr(subscription.callback, "__self__", None), "accept", None)
+        if message.is_named_as_job(accept):
+            logger.error("message %s was rejected: it has the id of an SQL job", message.delivery_tag)
+            self._refuse(message.delivery_tag)
+            return False
+        due_at = message.take_eta(accept, published_eta.to_instant)
+        if due_at is None or due_at <= datetime.now(timezone.utc):
+            return True
+        message_id, token = message.delivery_tag.split(":")
+        if not self._fetch("postpone", id=int(message_id), token=int(token), due_at=due_at)[0][0]:
+            return True  # by the server's clock it is due
+        settled = self.qos.appetite.settled
+        self.forget([message.delivery_tag])
+        # It was not work: nobody is hungry for more of it.
+        self.qos.appetite.settled = settled
+        return False
 
     def receive(self, document: str, delivery_tag: str, earlier_deliveries: int, no_ack: bool) -> Any:
         """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it; None if it is none."""

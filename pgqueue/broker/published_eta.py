@@ -7,9 +7,12 @@ it has received a task before it hands the request's headers to the pool: there 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .envelope import ETA_HEADER
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def listen_to_celery() -> None:
@@ -18,6 +21,18 @@ def listen_to_celery() -> None:
         from celery.signals import task_received
 
         task_received.connect(_put_back, weak=False, dispatch_uid=__name__)
+
+
+def to_instant(eta: str) -> datetime:
+    """Read an eta as Celery's worker does, also one without a UTC offset.
+
+    Raises:
+        AttributeError, TypeError, ValueError: it is none.
+    """
+    from celery.utils.time import maybe_iso8601, maybe_make_aware
+
+    instant: datetime = maybe_make_aware(maybe_iso8601(eta))
+    return instant
 
 
 def _put_back(request: Any, **_kwargs: object) -> None:

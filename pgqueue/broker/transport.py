@@ -18,6 +18,7 @@ from kombu.transport import virtual
 from .. import errors
 from ..config import to_conninfo, to_url, without_password
 from ..database import Database
+from ..decompression import max_bytes
 from . import identity, published_eta, scheduled
 from .acks import Acks
 from .address import conninfo_of, move_password_out
@@ -79,6 +80,7 @@ class Transport(virtual.Transport):
         self.acks = Acks.of(self.database)
         self._caller = client.transport_options.get("in_transaction_of")
         self.publisher = Publisher(self.database, self._caller)
+        self.max_decompressed_size = max_bytes(client.transport_options)
         self._executors = int(client.transport_options.get("executors", 0))
         self._lookout: Lookout | None = None
         self._rounds: Rounds | None = None

@@ -5,11 +5,9 @@ from __future__ import annotations
 import click
 
 from ..child import die_with_parent
-from ..config import Settings
-from ..database import Database
 from ..errors import PortInUse
 from ..readiness import is_port_free
-from .app import find_app
+from .app import database_of, find_app
 from .options import dsn_option, listen_dsn_option
 
 
@@ -21,6 +19,14 @@ from .options import dsn_option, listen_dsn_option
     show_default=True,
     help="On which address. Elsewhere than on the loopback, Flower's API and buttons need --basic-auth=USER:PASSWORD.",
 )
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    envvar="PGQUEUE_FLOWER_HOSTS",
+    help="A name under which it is reached, by a proxy, say; may be repeated. .example.com stands for all below.",
+)
 @click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app.")
 @dsn_option
 @listen_dsn_option
@@ -28,6 +34,7 @@ from .options import dsn_option, listen_dsn_option
 def flower(
     port: int,
     address: str,
+    allowed_hosts: tuple[str, ...],
     app_name: str | None,
     dsn: str | None,
     listen_dsn: str | None,
@@ -43,4 +50,4 @@ def flower(
     # Flower may not be installed: it is an extra.
     from ..dashboard.run import run_flower
 
-    run_flower(app, Database.for_dsn(Settings.load(dsn).conninfo), address, port, flower_options)
+    run_flower(app, database_of(app), address, port, flower_options, allowed_hosts)

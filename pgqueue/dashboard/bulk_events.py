@@ -6,12 +6,15 @@ many jobs to tell of leaves out the statements of most (pgqueue.tasks.announce):
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from functools import partial
 from typing import Any, NamedTuple
 
 from celery.events import EventReceiver
 from flower import events as flowers
+
+logger = logging.getLogger(__name__)
 
 
 class Bulk(NamedTuple):
@@ -25,6 +28,13 @@ class BulkReceiver(EventReceiver):
     """Hands over the events of a message together."""
 
     def _receive(self, body: Any, message: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            self._take(body, message, *args, **kwargs)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Else the receiver would end, and what other senders say in the next seconds be lost.
+            logger.warning("events that are none were ignored: %.200s", repr(error))
+
+    def _take(self, body: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         if not isinstance(body, list):
             super()._receive(body, message, *args, **kwargs)
             return

@@ -1,4 +1,4 @@
-"""Who may use Flower's API when it has no password.
+"""Who may use Flower: under which names it answers, and its API when it has no password.
 
 Flower closes its API without one, and with it the buttons of its own pages (revoke, terminate, apply). Its way
 to open it, FLOWER_UNAUTHENTICATED_API, opens it to every web site that the user visits as well. On a loopback
@@ -10,6 +10,8 @@ password.
 from __future__ import annotations
 
 import ipaddress
+import socket
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
@@ -23,6 +25,38 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_expected_host(host: str, address: str, allowed: Collection[str]) -> bool:
+    """Tell whether a request names a host under which this Flower is meant to be reached.
+
+    A web site that lets its own name lead to this machine (DNS rebinding) could else read every page with the user's
+    browser. A number cannot be made to lead elsewhere: where Flower listens on more than the loopback, all are taken.
+
+    Args:
+        host: the header, with or without a port.
+        address: on which Flower listens.
+        allowed: further names; a leading dot stands for all names below one.
+    """
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if is_loopback(name) or name == address.lower():
+        return True
+    if any(name == each.lower() or (each.startswith(".") and name.endswith(each.lower())) for each in allowed):
+        return True
+    if is_loopback(address):
+        return False
+    return _is_number(name) or name in (socket.gethostname().lower(), socket.getfqdn().lower())
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_local_request(request: HTTPServerRequest) -> bool:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from celery import Celery
 from flower import api, views
-from tornado.web import HTTPError
+from flower.app import Flower
+from tornado.web import HTTPError, RequestHandler
 
 from ..database import Database
 from .bulk_events import take_events_in_bulk
-from .local_access import is_local_request, is_loopback
+from .confirmation import ask_before_terminating
+from .local_access import is_expected_host, is_local_request, is_loopback
 from .queue_lengths import QueueLengths
 
-# SQL jobs are told apart by their statement, which Flower shows as arguments: its own choice has no such column.
-_TASK_COLUMNS = "name,args,state,runtime,received,exception,result,worker"
+# SQL jobs are told apart by their statement, which Flower shows as arguments: its own choice has no such column. The
+# number leads to the page of a job; what is on the left is seen on narrow screens, too.
+_TASK_COLUMNS = "uuid,state,name,runtime,args,exception,worker,received,result"
 
 
-def run_flower(app: Celery, database: Database, address: str, port: int, extra: Sequence[str] = ()) -> None:
+def run_flower(
+    app: Celery,
+    database: Database,
+    address: str,
+    port: int,
+    extra: Sequence[str] = (),
+    allowed_hosts: Collection[str] = (),
+) -> None:
     """Serve Flower until SIGTERM or Ctrl-C.
 
     Args:
+        allowed_hosts: names under which it is reached, besides those of its address.
         extra: more of Flower's own options, as `--name=value`.
 
     Raises:
@@ -29,6 +40,8 @@ def run_flower(app: Celery, database: Database, address: str, port: int, extra: 
     """
     _add_broker_tab(database)
     take_events_in_bulk()
+    ask_before_terminating()
+    _answer_under(address, allowed_hosts)
     if is_loopback(address):
         _open_api_to_this_machine()
     options = [f"--address={address}", f"--port={port}", f"--tasks_columns={_TASK_COLUMNS}", "--persistent=False"]
@@ -40,6 +53,23 @@ def _add_broker_tab(database: Database) -> None:
         return QueueLengths(database)
 
     views.BaseHandler.get_broker = get_broker
+
+
+class _ForeignHost(RequestHandler):
+    def prepare(self) -> None:
+        raise HTTPError(403, "Flower answers under its own names only: pgqueue flower --allowed-host=NAME adds one")
+
+
+def _answer_under(address: str, allowed: Collection[str]) -> None:
+    """Refuse requests that name another host, whatever they ask for: pages, the API, metrics, files."""
+    original = Flower.find_handler
+
+    def find_handler(flower: Flower, request: Any, **kwargs: Any) -> Any:
+        if is_expected_host(request.host, address, allowed):
+            return original(flower, request, **kwargs)
+        return flower.get_handler_delegate(request, _ForeignHost)
+
+    Flower.find_handler = find_handler
 
 
 def _open_api_to_this_machine() -> None:

@@ -16,7 +16,6 @@ from .claim import Ending, Outcome
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
-    from datetime import datetime
 
     from ..database import Database
     from .batch import BatchJob
@@ -78,6 +77,15 @@ class Bookkeeping:
         ((count,),) = self._fetch("release", ids=[job.id], tokens=[job.token], undelivered=is_undelivered)
         return Outcome(Ending.RELEASED if count else Ending.GONE, reason)
 
+    def acquit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
+        """Give jobs back whose session the server ended with all others: that says nothing about any of them.
+
+        Args:
+            jobs: in the order in which they were to run; the first that is left ran.
+        """
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        self._fetch("acquit", ids=ids, tokens=tokens)
+
     def release_all(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
         """Give jobs back that never began. Tries once."""
         if jobs:
@@ -122,10 +130,10 @@ class Bookkeeping:
             pid=pid,
         )
 
-    def find_server_start(self) -> datetime | None:
+    def find_server_start(self) -> int | None:
         """Return when the server started; None: it is away."""
         try:
-            return cast("datetime", self._database.fetch("server_started_at")[0][0])
+            return cast("int", self._database.fetch("server_started_at")[0][0])
         except psycopg.OperationalError:
             return None
 

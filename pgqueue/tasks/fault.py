@@ -14,6 +14,10 @@ import psycopg
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: The function in which the server ends all its sessions at once: SQL code that raises a warning names another one.
+_FAREWELL = "quickdie"
+_TERMINATED = "57P01"
+
 #: As libpq says them, whatever the language.
 _CUT = [os.strerror(code) for code in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)]
 
@@ -55,25 +59,41 @@ class JobFault(Exception):
 
 
 class ConnectionLost(Exception):
-    """The session of a job is gone; `fields` hold the server's last word, or that there was none."""
+    """The session of a job is gone; `fields` hold the server's last word, or that there was none.
 
-    def __init__(self, error: psycopg.Error) -> None:
+    Args:
+        error: as the driver said it.
+        farewell: what the server said when it ended all its sessions at once, because another one crashed, say.
+    """
+
+    def __init__(self, error: psycopg.Error, farewell: Fields | None = None) -> None:
         super().__init__(str(error))
-        self.fields = fields_of(error)
+        self.fields = farewell or fields_of(error)
+        #: Whether the server has ended all sessions: this one is not the cause.
+        self.is_everybodys = farewell is not None
         #: Whether the server has said why.
-        self.has_last_word = error.sqlstate is not None
+        self.has_last_word = self.is_everybodys or error.sqlstate is not None
         #: Whether it was the network: the server would have hung up.
         self.is_cut = not self.has_last_word and any(reason in str(error) for reason in _CUT)
 
+    @property
+    def charge(self) -> Fields:
+        """Return the fields, and whether it is unknown who ended the session: the job, an operator or the kernel.
 
-def canceled() -> JobFault:
+        Of such ends the database counts how many a job had (pgqueue._fail_any_job).
+        """
+        is_unexplained = not self.has_last_word or self.fields.get("sqlstate") == _TERMINATED
+        return {**self.fields, "session_lost": "true"} if is_unexplained else self.fields
+
+
+def canceled(detail: str | None = None) -> JobFault:
     """Return the error that PostgreSQL gives a canceled statement."""
-    return JobFault("57014", "canceling statement due to user request")
+    return JobFault("57014", "canceling statement due to user request", detail=detail)
 
 
-def timed_out() -> JobFault:
+def timed_out(detail: str | None = None) -> JobFault:
     """Return the error that PostgreSQL gives a statement whose time is up."""
-    return JobFault("57014", "canceling statement due to statement timeout")
+    return JobFault("57014", "canceling statement due to statement timeout", detail=detail)
 
 
 def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
@@ -103,6 +123,11 @@ def fields_of(error: BaseException) -> Fields:
 def fields_of_diagnostic(diagnostic: psycopg.errors.Diagnostic) -> Fields:
     """Return the fields of an error or a notice."""
     return {name: getattr(diagnostic, attribute) for name, attribute in _DIAGNOSTICS.items()}
+
+
+def farewell_of(notice: psycopg.errors.Diagnostic) -> Fields | None:
+    """Return the fields of a notice if the server says with it that it ends all its sessions at once."""
+    return fields_of_diagnostic(notice) if notice.source_function == _FAREWELL else None
 
 
 def print_error(fields: Mapping[str, str | None]) -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 from celery import bootsteps
 from celery.exceptions import CPendingDeprecationWarning
-from celery.utils.log import get_logger
 from celery.worker import state
 from kombu.messaging import Consumer
 
@@ -25,8 +24,9 @@ from .announce import Announcer, Told
 from .batch import BatchJob
 from .claim import ClaimedJob, Ending
 from .consumer import follow_queues
+from .log import get_logger
 from .long_runs import LongRuns
-from .pool import ExecutorPool
+from .pool import EXTRA_EXECUTORS, ExecutorPool
 from .request import TASK_NAME
 from .scaling import scale_by_remote_control
 from .settings import warn_of_settings
@@ -42,7 +42,7 @@ logger = get_logger(__name__)
 _DRIVER_TYPE = "pgqueue"
 _JOIN_SECONDS = 5.0
 #: Verdicts about jobs that go on elsewhere or later.
-_NOT_ENDED = frozenset({"handed over", "retried", "gone"})
+_NOT_ENDED = frozenset({"handed over", "retried", "released", "gone"})
 _ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
 
 
@@ -159,6 +159,7 @@ class JobLane(bootsteps.StartStopStep):
             lambda *told: runs.begin(consumer, *told),
             lambda *told: runs.receive(consumer, *told),
             consumer.hostname,
+            consumer.app.conf.get("pgqueue_extra_executors", EXTRA_EXECUTORS),
         )
         self._announcer, self._long_runs = announcer, runs
         announcer.start()

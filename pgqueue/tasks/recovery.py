@@ -1,10 +1,10 @@
 """What becomes of a job whose session ended under it.
 
-The server that shut down, crashed or failed over takes its own measures: it has forgotten the worker, so all that the
-worker held is handed out again. A job that ended its own session (pg_terminate_backend) or crashed its backend must
-not be tried for ever: it fails with the server's last word. The two are told apart by that word (57P02: another
-backend crashed) and by the instant at which the server started. Where the network failed, the job is not to blame: it
-runs again.
+What ends all sessions of a server is no job's fault: the server shuts down, fails over, or another session crashed
+(57P02, a warning, for the server starts as before). Its jobs run again, and that is not held against them. Where the
+network failed, the job runs again, too. What ends one session for no reason that the server states may be the job
+itself, an operator or the kernel: it runs again, but the database counts, and gives it up after
+`pgqueue.max_lost_sessions`. A reason that is the job's own (a timeout that it has set, say) fails it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,12 @@ from .fault import ConnectionLost, canceled
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
-    from datetime import datetime
 
     from .bookkeeping import Bookkeeping
     from .claim import ClaimedJob, Run
     from .fault import Fields
     from .session import Session
 
-#: Another backend crashed, and the server ends them all.
-CRASH_SHUTDOWN = "57P02"
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 #: After so many the fault is the role's, unless the server is away for the worker's own sessions too.
 _TRIES = 3
@@ -57,10 +54,9 @@ class LostRun:
     run: Run
     #: Whether the job is known to have begun.
     has_begun: bool
-    #: Whether it was the network that failed, and not the session.
-    is_cut: bool
-    #: The job's own error if it had one before, else the server's last word.
-    fields: Fields
+    lost: ConnectionLost
+    #: The job's own error, if it had one before.
+    failure: Fields | None
     cause: Cause | None
 
     def settle(self, books: Bookkeeping, log_in: Callable[[], Session], is_stopped: threading.Event) -> Outcome:
@@ -69,8 +65,8 @@ class LostRun:
         Raises:
             psycopg.Error: the job could not be reported, though the server is there.
         """
-        if self.fields.get("sqlstate") == CRASH_SHUTDOWN:
-            return Outcome(Ending.GONE, "the server crashed; the job runs again")
+        if self.lost.is_everybodys and self.failure is None and self.cause is None:
+            return self._acquit(books)
         pause, tries = _PAUSE_FROM, 0
         while True:
             try:
@@ -92,16 +88,28 @@ class LostRun:
             session.end_lost(self.session)
         return self._report(books, session.server_started_at, session)
 
-    def _report(self, books: Bookkeeping, server_started_at: datetime, session: Session | None) -> Outcome:
+    def _report(self, books: Bookkeeping, server_started_at: int, session: Session | None) -> Outcome:
         if server_started_at != self.session.server_started_at:
+            if self.lost.has_last_word:
+                return self._acquit(books)
             return Outcome(Ending.GONE, "the server restarted; the job runs again")
         if self.cause is Cause.SHUTDOWN:
             return books.release(self.job, "the worker shuts down", is_undelivered=False)
-        if not self.has_begun:
+        if not self.has_begun and self.lost.has_last_word:
             return books.release(self.job, "its session ended before it began", is_undelivered=False)
-        if self.is_cut and self.cause is None:
-            return books.release(
-                self.job, f"its session was cut off: {self.fields.get('message')}", is_undelivered=False
-            )
-        fields = canceled().fields if self.cause is Cause.REQUEST else self.fields
-        return books.fail(self.job, fields, session, self.run)
+        if self.cause is Cause.REQUEST:
+            is_explained = self.failure is not None and self.failure.get("sqlstate") == canceled().fields["sqlstate"]
+            fields = self.failure if self.failure and is_explained else canceled().fields
+            return books.fail(self.job, fields, session, self.run)
+        if self.failure is not None:
+            return books.fail(self.job, self.failure, session, self.run if self.has_begun else None)
+        if self.lost.is_cut:
+            return books.release(self.job, f"its session was cut off: {self.lost}", is_undelivered=False)
+        # Not in a session of the submitter: that may not speak of a claim which is another worker's by now.
+        return books.fail(self.job, self.lost.charge, None, self.run)
+
+    def _acquit(self, books: Bookkeeping) -> Outcome:
+        books.acquit([self.job])
+        return Outcome(
+            Ending.GONE, f"the server ended all sessions: {self.lost.fields.get('message')}; the job runs again"
+        )

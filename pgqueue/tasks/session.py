@@ -13,18 +13,18 @@ from psycopg import capabilities, generators, pq, sql
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..database import close_session, is_quiet, open_session
+from ..database import JOB_SETTINGS, close_session, is_quiet, open_session
 from ..sql import numbered, query
-from .fault import ConnectionLost, JobFault
+from .fault import ConnectionLost, JobFault, farewell_of
 from .result import HAS_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from psycopg.abc import RV, PQGen
     from psycopg.pq.abc import PGresult
 
+    from .fault import Fields
     from .step import Step
 
 _SYNTAX_ERROR = b"42601"
@@ -49,8 +49,10 @@ class Session:
         #: Called now and then while the session waits for the server.
         self.on_pause: Callable[[], None] | None = None
         self.backend_pid = connection.info.backend_pid
-        self.server_started_at: datetime
-        self.started_at: datetime
+        self._farewell: Fields | None = None
+        self.add_notice_handler(self._hear_farewell)
+        self.server_started_at: int
+        self.started_at: int
         self.server_started_at, self.started_at = self.call("session_start")
 
     @classmethod
@@ -78,7 +80,7 @@ class Session:
         if options:
             given["options"] = f"{given.get('options', '')} {options}"
         as_role = make_conninfo("", **given, **overrides)
-        connection = open_session(as_role, application_name, is_watched=True)
+        connection = open_session(as_role, application_name, is_watched=True, settings=JOB_SETTINGS)
         try:
             return cls(connection, as_role)
         except BaseException:
@@ -331,7 +333,7 @@ class Session:
         Raises:
             psycopg.Error: the server could not be told.
         """
-        other = open_session(self._conninfo, "pgqueue terminate")
+        other = open_session(self._conninfo, "pgqueue terminate", settings=JOB_SETTINGS)
         try:
             key = {"pid": self.backend_pid, "started_at": self.started_at, "wait_ms": 0}
             other.execute(query("terminate_session"), key)
@@ -372,4 +374,7 @@ class Session:
 
     def _raise_if_lost(self, error: psycopg.Error) -> None:
         if self.is_lost or error.diag.severity_nonlocalized == "FATAL":
-            raise ConnectionLost(error) from error
+            raise ConnectionLost(error, self._farewell) from error
+
+    def _hear_farewell(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._farewell = self._farewell or farewell_of(notice)

@@ -45,10 +45,13 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
     )
 
 
-@pytest.mark.parametrize(("is_cut", "ends_as"), [(True, "succeeded"), (False, "failed")])
-def test_a_job_whose_session_is_lost_fails_unless_it_was_the_network(
-    db, alice, owner, request, monkeypatch, is_cut, ends_as
+@pytest.mark.parametrize(
+    ("is_cut", "most", "ends_as"), [(True, 1, "succeeded"), (False, 2, "succeeded"), (False, 1, "failed")]
+)
+def test_a_job_whose_session_is_lost_too_often_fails_unless_it_was_the_network(
+    db, alice, owner, request, monkeypatch, is_cut, most, ends_as
 ):
+    owner.execute(f"alter database {db.name} set pgqueue.max_lost_sessions = {most}")
     monkeypatch.setattr(fault, "_CUT", ["closed the connection"] if is_cut else [])
     owner.execute("create table public.door (); grant all on public.door to alice")
     owner.execute("begin; lock table public.door")

@@ -56,7 +56,11 @@ def test_a_session_that_is_ended_while_no_job_runs_in_it_fails_none(db, alice, o
     assert fetch_value(alice, ENDED) == ["succeeded", "succeeded"]
 
 
-def test_a_session_that_is_ended_by_its_job_fails_it_and_no_other(db, alice, owner, worker, runner, in_background):
+@pytest.mark.parametrize("is_last_time", [False, True])
+def test_a_session_that_is_ended_counts_for_the_job_that_ran_and_for_no_other(
+    db, alice, owner, worker, runner, in_background, is_last_time
+):
+    owner.execute(f"alter database {db.name} set pgqueue.max_lost_sessions = {1 if is_last_time else 2}")
     owner.execute("create table public.door (); grant all on public.door to alice")
     owner.execute("begin; lock table public.door")
     chunk = claim(alice, worker, "select 1", "select from public.door", "select 3")
@@ -67,7 +71,11 @@ def test_a_session_that_is_ended_by_its_job_fails_it_and_no_other(db, alice, own
     owner.execute("commit")
     run.result()
 
-    assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded"]
+    assert fetch_value(alice, ENDED) == ["succeeded", *(["failed"] if is_last_time else []), "succeeded"]
+    left = (
+        "select state::text, deliveries, attempts, (select suspicions from pgqueue.lost_session) from pgqueue.message"
+    )
+    assert owner.execute(left).fetchall() == ([] if is_last_time else [("ready", 0, 0, 1)])
 
 
 def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, runner, in_background):

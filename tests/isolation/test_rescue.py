@@ -15,19 +15,114 @@ def enqueue(session, count):
     session.execute("select pgqueue.enqueue_many(array_fill('select 1'::text, array[%s]))", [count])
 
 
-def test_what_a_lost_worker_held_comes_back_flagged_as_redelivered(db, alice, worker):
-    enqueue(alice, 3)
+def test_what_a_lost_worker_held_comes_back_flagged_as_redelivered_but_for_jobs_that_it_did_not_begin(
+    db, alice, worker
+):
+    enqueue(alice, 4)
     alice.execute("select pgqueue.send_task('a.b')")
     rescuer = Claimant(db, "w2")
-    lost = worker.claim(max_count=2) + worker.claim("celery", kind="task")
+    jobs = worker.claim(max_count=3)
+    lost = jobs + worker.claim("celery", kind="task")
+    worker.executor("alice").begin(jobs[0])
+    worker.executor("alice").lock(jobs[1])
 
     worker.kill()
+    terminate(db, worker.executor("alice").session)
     assert [claim.redelivered for claim in rescuer.claim()] == [False]
     rescuer.tick()
 
     back = rescuer.claim() + rescuer.claim("celery", kind="task")
     assert {claim.id for claim in back} == {claim.id for claim in lost}
-    assert all(claim.redelivered for claim in back)
+    assert [claim.redelivered for claim in sorted(back, key=lambda claim: claim.id)] == [True, True, False, True]
+
+
+def test_jobs_that_wait_in_a_worker_that_is_lost_again_and_again_are_not_given_up(db, alice, owner):
+    owner.execute(f"alter database {db.name} set pgqueue.max_deliveries = 2")
+    enqueue(alice, 3)
+    rescuer = Claimant(db, "rescuer")
+
+    for n in range(4):
+        victim = Claimant(db, f"victim {n}")
+        victim.executor("alice").begin(victim.claim()[0])
+        victim.kill()
+        rescuer.tick()
+
+    assert fetch_value(alice, "select array_agg(state::text order by id) from pgqueue.jobs") == [
+        "failed",
+        "failed",
+        "queued",
+    ]
+    assert owner.execute("select state::text, deliveries from pgqueue.message").fetchall() == [("ready", 0)]
+
+
+def test_a_job_that_was_rescued_before_its_worker_could_acquit_it_is_acquitted(db, alice, owner, worker):
+    enqueue(alice, 2)
+    first, second = worker.claim()
+    worker.executor("alice").begin(first)
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    rescuer.tick()
+    deliveries = "select array_agg(deliveries order by id) from pgqueue.message"
+    assert fetch_value(owner, deliveries) == [1, 0]
+
+    acquit = "select pgqueue._acquit(%s, %s)"
+    worker.session.execute(acquit, [[first.id, second.id], [first.token, second.token]])
+
+    acquittals = "select id, suspicions, acquittals from pgqueue.lost_session"
+    assert owner.execute(acquittals).fetchall() == [(first.id, 0, 1)]
+    # Also while it runs again; what somebody has meanwhile is his.
+    again = rescuer.claim()
+    rescuer.executor("alice").begin(again[0])
+    rescuer.executor("alice").lock(again[0])
+    worker.session.execute(acquit, [[first.id, second.id], [first.token, second.token]])
+    rescuer.executor("alice").session.execute("rollback")
+    assert fetch_value(owner, deliveries) == [2, 1]
+    assert owner.execute(acquittals).fetchall() == [(first.id, 0, 2)]
+    owner.execute(f"alter database {db.name} set pgqueue.max_deliveries = 1")
+    rescuer.kill()
+    last = Claimant(db, "w3")
+    last.tick()
+    assert [last.run(claim) for claim in last.claim()] == ["succeeded", "succeeded"]
+    last.tick()
+    assert owner.execute(acquittals).fetchall() == []
+
+
+def test_a_job_that_is_suspected_too_often_is_given_up_although_its_claim_is_lost(db, alice, worker):
+    enqueue(alice, 1)
+    claim = worker.claim_one()
+    worker.release(claim)
+    suspect = (
+        """select pgqueue._fail_any_job(%s, %s, '{"sqlstate": "08006", "message": "lost", "session_lost": "true"}')"""
+    )
+
+    assert [fetch_value(worker.session, suspect, [claim.id, claim.token]) for _ in range(4)] == [
+        *("gone", "gone", "failed", "gone")
+    ]
+    assert fetch_one(alice, "select state, sqlstate from pgqueue.jobs") == ("failed", "08006")
+
+
+def test_a_job_that_was_suspected_late_is_given_up_by_whoever_rescues_it_next(db, alice, owner):
+    enqueue(alice, 1)
+    suspect = (
+        """select pgqueue._fail_any_job(%s, %s, '{"sqlstate": "08006", "message": "lost", "session_lost": "true"}')"""
+    )
+    for n in range(3):
+        victim, rescuer = Claimant(db, f"victim {n}"), Claimant(db, f"rescuer {n}")
+        claim = victim.claim_one()
+        victim.executor("alice").begin(claim)
+        victim.kill()
+        rescuer.tick()
+        # It runs again already.
+        again = rescuer.claim_one()
+        assert fetch_value(victim.session, suspect, [claim.id, claim.token]) == "gone"
+        if n < 2:
+            rescuer.release(again)
+    assert fetch_value(alice, "select state::text from pgqueue.jobs") == "queued"
+
+    rescuer.kill()
+    Claimant(db, "last").tick()
+
+    assert fetch_one(alice, "select state, sqlstate from pgqueue.jobs") == ("failed", "08006")
 
 
 def test_what_a_living_worker_holds_stays_with_it_however_long(db, alice, owner, worker):
@@ -264,3 +359,73 @@ def test_releasing_what_is_being_rescued_is_harmless(db, alice, owner, worker, i
 
     assert released.result() == 0
     assert owner.execute(STATES).fetchall() == [("ready", 1)]
+
+
+def test_a_worker_that_registers_anew_keeps_what_it_runs(db, alice, owner, worker):
+    for _ in range(2):
+        alice.execute("select pgqueue.send_task('a.b')")
+    running, forgotten = worker.claim("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+
+    rescuer.tick()  # the session is seen to be gone, and its process has not said anything yet
+    assert rescuer.claim("celery", kind="task") == []
+    worker.register(old, [running])
+    rescuer.tick()
+
+    assert [claim.id for claim in rescuer.claim("celery", kind="task")] == [forgotten.id]
+    assert worker.ack(running) == 1
+
+
+def test_a_rescue_during_a_registration_leaves_what_goes_over(db, alice, owner, worker):
+    alice.execute("select pgqueue.send_task('a.b')")
+    claim = worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    coming = db.connect(worker.role)
+    coming.execute("begin")
+    coming.execute("select pgqueue._register_worker('w1', 1, %s, %s, %s)", [worker.id, [claim.id], [claim.token]])
+
+    rescuer.tick()  # its row is locked: skipped
+    coming.execute("commit")
+    rescuer.tick()
+
+    assert owner.execute(STATES).fetchall() == [("claimed", 1)]
+    assert worker.ack(claim) == 1
+
+
+def test_a_registration_that_comes_after_the_rescue_gets_nothing(db, alice, owner, worker, in_background):
+    alice.execute("select pgqueue.send_task('a.b')")
+    claim = worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill()
+
+    rescuer.session.execute("begin")
+    rescuer.tick()
+    coming = db.connect(worker.role)
+    registered = in_background(
+        coming.execute,
+        "select pgqueue._register_worker('w1', 1, %s, %s, %s)",
+        [old, [claim.id], [claim.token]],
+    )
+    wait_until_blocked(owner, coming.info.backend_pid)
+    rescuer.session.execute("commit")
+    registered.result()
+
+    assert rescuer.claim_one("celery", kind="task").redelivered is True
+    assert worker.ack(claim) == 0
+
+
+def test_a_worker_that_stays_away_is_rescued_when_the_grace_is_over(db, alice, owner, worker):
+    alice.execute("select pgqueue.send_task('a.b')")
+    worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    worker.kill(noticed=False)
+
+    assert rescuer.tick()[0] == 1.0  # comes back when the grace is over, sooner than after a naptime
+    owner.execute("update pgqueue.worker set lost_at = lost_at - interval '1 s' where lost_at is not null")
+    assert rescuer.tick()[0] == 3.0
+
+    assert rescuer.claim_one("celery", kind="task").redelivered is True

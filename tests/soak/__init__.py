@@ -1,1 +1,1 @@
-"""Hundreds of thousands of tasks while everything else is ended at random: `tests/soak/run`."""
+"""Hundreds of thousands of tasks while everything else is ended at random: `tests/soak/run`; SQL jobs beside them: `tests/soak/faults`."""

@@ -171,8 +171,9 @@ def test_resetting_sets_the_totals_to_zero_and_later_jobs_count(alice, owner, wo
 def test_a_job_that_a_tick_gives_up_is_counted_once(db, alice, owner, worker):
     # The tick ends the job and folds the statistics in one transaction, whose own snapshot does not list it.
     alice.execute("select pgqueue.launch('select 1')")
-    worker.claim_one()
+    claim = worker.claim_one()
     owner.execute("update pgqueue.message set deliveries = 20")
+    worker.executor("alice").begin(claim)
     worker.kill()
     rescuer = Claimant(db, "w2")
 
@@ -185,8 +186,9 @@ def test_a_job_that_a_tick_gives_up_is_counted_once(db, alice, owner, worker):
 
 def test_a_job_that_a_tick_gives_up_is_counted_although_later_transactions_have_ended(db, alice, owner, worker):
     alice.execute("select pgqueue.launch('select 1')")
-    worker.claim_one()
+    claim = worker.claim_one()
     owner.execute("update pgqueue.message set deliveries = 20")
+    worker.executor("alice").begin(claim)
     worker.kill()
     rescuer = Claimant(db, "w2")
 

@@ -19,6 +19,20 @@ def test_a_lost_connection_without_a_last_word_is_08006():
     assert fields_of(lost) == {"sqlstate": "08006", "message": "server closed the connection unexpectedly"}
 
 
+def test_only_an_end_that_nobody_has_explained_is_counted_against_the_job():
+    unexplained = ConnectionLost(psycopg.OperationalError("server closed the connection"))
+    explained = ConnectionLost(
+        psycopg.errors.lookup("25P03")("terminating connection due to idle-in-transaction timeout")
+    )
+    word = {"sqlstate": "57P02", "message": "terminating connection because of crash of another server process"}
+    everybodys = ConnectionLost(psycopg.OperationalError("server closed the connection"), word)
+
+    assert unexplained.charge == {**unexplained.fields, "session_lost": "true"}
+    assert explained.charge == explained.fields
+    assert everybodys.charge == everybodys.fields == word
+    assert [lost.is_everybodys for lost in (unexplained, explained, everybodys)] == [False, False, True]
+
+
 def test_a_connection_that_the_network_lost_is_told_from_one_that_the_server_closed():
     cut = f"consuming input failed: could not receive data from server: {os.strerror(errno.ETIMEDOUT)}"
 

@@ -1,7 +1,9 @@
+import socket
+
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from pgqueue.dashboard.local_access import is_local_request, is_loopback
+from pgqueue.dashboard.local_access import is_expected_host, is_local_request, is_loopback
 
 
 def make_request(host: str = "127.0.0.1:5555", **headers: str) -> HTTPServerRequest:
@@ -40,3 +42,31 @@ def test_another_origin_in_an_old_browser_may_not() -> None:
 
 def test_a_name_that_was_rebound_to_the_loopback_may_not() -> None:
     assert not is_local_request(make_request("evil.example:5555", Sec_Fetch_Site="same-origin"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:5555", "localhost", "LOCALHOST:1", "[::1]:5555", "localhost."])
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "flower.example"])
+def test_the_loopback_is_always_expected(host: str, address: str) -> None:
+    assert is_expected_host(host, address, ())
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example:5555", "evil.example", "192.168.1.5", "", "[::1", "127.0.0.1.evil.example"]
+)
+def test_a_foreign_host_is_refused_on_the_loopback(host: str) -> None:
+    assert not is_expected_host(host, "127.0.0.1", ())
+
+
+def test_a_number_and_the_machines_name_are_expected_where_flower_listens_on_more() -> None:
+    assert is_expected_host("192.168.1.5:5555", "0.0.0.0", ())
+    assert is_expected_host(f"{socket.gethostname()}:5555", "0.0.0.0", ())
+    assert not is_expected_host("evil.example:5555", "0.0.0.0", ())
+
+
+def test_further_names_are_allowed_by_an_option() -> None:
+    allowed = ("flower.example", ".inside.example")
+
+    assert is_expected_host("Flower.example", "127.0.0.1", allowed)
+    assert is_expected_host("a.inside.example:443", "127.0.0.1", allowed)
+    for host in ("inside.example", "evilinside.example", "x.flower.example"):
+        assert not is_expected_host(host, "127.0.0.1", allowed)

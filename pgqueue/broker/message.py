@@ -1,0 +1,87 @@
+"""kombu's message, decompressed up to a size, and when it is due if it says so itself."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from kombu.transport import virtual
+
+from ..decompression import DecompressedTooLarge, decompress
+from .envelope import ETA_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .channel import Channel
+
+_COMPRESSION = "compression"
+#: How the ids begin under which Celery knows SQL jobs.
+_JOB = "job-"
+
+
+class Message(virtual.Message):
+    """What a consumer gets.
+
+    Raises:
+        DecompressedTooLarge: the body is compressed, and larger than the channel's connection allows.
+    """
+
+    def __init__(self, payload: dict[str, Any], channel: Channel) -> None:
+        headers = payload.get("headers") or {}
+        method = headers.get(_COMPRESSION)
+        if not method:
+            super().__init__(payload, channel=channel)
+            return
+        payload = {**payload, "headers": {name: value for name, value in headers.items() if name != _COMPRESSION}}
+        try:
+            encoding = payload["properties"].get("body_encoding")
+            body = decompress(channel.decode_body(payload.get("body"), encoding), method, channel.max_decompressed_size)
+        except DecompressedTooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - as kombu does: who decodes the message is told
+            self.errors = [sys.exc_info()]
+        else:
+            # Of no encoding any more.
+            payload |= {"body": body, "properties": {**payload["properties"], "body_encoding": None}}
+        super().__init__(payload, channel=channel)
+        self.headers[_COMPRESSION] = method
+
+    def take_eta(self, accept: object, to_instant: Callable[[str], datetime]) -> datetime | None:
+        """Return when a Celery task is due, and let its worker not see that.
+
+        Both protocols of Celery's: an eta among the headers, or in the body. What is taken is kept where
+        `published_eta` finds it.
+
+        Args:
+            accept: the content types that whoever consumes it decodes.
+            to_instant: reads an eta as the worker would.
+        """
+        due = None
+        for place in self._descriptions(accept):
+            try:
+                instant = to_instant(place["eta"])
+                due = max(instant, due or instant).astimezone(timezone.utc)
+            except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
+                continue  # none, or one that Celery refuses
+            place[ETA_HEADER], place["eta"] = place["eta"], None
+        return due
+
+    def is_named_as_job(self, accept: object) -> bool:
+        """Whether it is a Celery task with the id of an SQL job, of which a worker would tell how it ended."""
+        return any(str(place.get("id")).startswith(_JOB) for place in self._descriptions(accept))
+
+    def _descriptions(self, accept: object) -> list[dict[str, Any]]:
+        """Return where a Celery task is described: among the headers (protocol 2), in the body (protocol 1)."""
+        places = [self.headers] if isinstance(self.headers.get("task"), str) else []
+        return [*places, self.payload] if self._is_dictionary(accept) else places
+
+    def _is_dictionary(self, accept: object) -> bool:
+        if self.errors:
+            return False
+        self.accept = accept
+        try:
+            return isinstance(self.payload, dict) and not {"task", "args"}.isdisjoint(self.payload)
+        except Exception:  # noqa: BLE001 - whoever decodes it next says what is wrong with it
+            return False

@@ -1,0 +1,1 @@
+select pgqueue._acquit(%(ids)s::bigint[], %(tokens)s::bigint[])

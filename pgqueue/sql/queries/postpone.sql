@@ -1,0 +1,1 @@
+select pgqueue._postpone(%(id)s, %(token)s, %(due_at)s)
