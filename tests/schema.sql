@@ -3741,6 +3741,53 @@ END;
 
 COMMENT ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) IS 'Whether row triggers have looked at these columns in this statement';
 
+CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE purpose
+             WHEN 'worker'::text THEN 1886417201
+             WHEN 'sleeper'::text THEN 1886417202
+             WHEN 'upkeep'::text THEN 1886417204
+             WHEN 'next_sleeper'::text THEN 1886417205
+             WHEN 'storing'::text THEN 1886417206
+             WHEN 'result_waiter'::text THEN 1886417207
+             ELSE NULL::integer
+         END AS "case";
+END;
+
+COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
+
+CREATE TABLE pgqueue.worker (
+    id integer NOT NULL,
+    name text NOT NULL,
+    pid integer NOT NULL,
+    executors integer NOT NULL,
+    queues text[] DEFAULT '{}'::text[] NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    items_processed bigint DEFAULT 0 NOT NULL,
+    last_run_at timestamp with time zone,
+    lost_at timestamp with time zone
+);
+
+COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
+
+CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM pgqueue.worker w
+           WHERE ((w.executors > 0) AND (_has_takers.queue = ANY (w.queues)) AND (pg_is_in_recovery() OR (EXISTS ( SELECT
+                    FROM pgqueue._advisory_locks(pgqueue._lock_class('worker'::text)) l(objid, pid, mode)
+                   WHERE ((l.objid = w.id) AND (l.pid = w.pid)))))))) AS "exists";
+END;
+
+COMMENT ON FUNCTION pgqueue._has_takers(queue text) IS 'Whether a live worker runs jobs of a queue. Anybody who hands in may ask that of a name that it knows';
+
 CREATE FUNCTION pgqueue._reading_settings(settings jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -4166,23 +4213,6 @@ COMMENT ON TABLE pgqueue.queue_switch IS 'What administrators have switched for 
 
 COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 
-CREATE TABLE pgqueue.worker (
-    id integer NOT NULL,
-    name text NOT NULL,
-    pid integer NOT NULL,
-    executors integer NOT NULL,
-    queues text[] DEFAULT '{}'::text[] NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    items_processed bigint DEFAULT 0 NOT NULL,
-    last_run_at timestamp with time zone,
-    lost_at timestamp with time zone
-);
-
-COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
-
-COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
-
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4391,23 +4421,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
-
-CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
-    LANGUAGE sql IMMUTABLE
-    BEGIN ATOMIC
- SELECT
-         CASE purpose
-             WHEN 'worker'::text THEN 1886417201
-             WHEN 'sleeper'::text THEN 1886417202
-             WHEN 'upkeep'::text THEN 1886417204
-             WHEN 'next_sleeper'::text THEN 1886417205
-             WHEN 'storing'::text THEN 1886417206
-             WHEN 'result_waiter'::text THEN 1886417207
-             ELSE NULL::integer
-         END AS "case";
-END;
-
-COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10241,6 +10254,18 @@ GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._has_takers(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
@@ -10338,12 +10363,6 @@ REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OU
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
