@@ -2866,6 +2866,7 @@ CREATE FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT
     AS $_$
 declare
   name text := (select l.role from pgqueue.login l where l.purpose = 'executor');
+  owner oid := (select n.nspowner from pg_namespace n where n.nspname = 'pgqueue');
 begin
   sqlstate := '55000';
   hint := 'Run: pgqueue upgrade';
@@ -2878,7 +2879,9 @@ begin
     select format('the executors'' login %s %s', name, case
       when r.rolsuper then 'is a superuser'
       when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
-      when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
+      -- What an ordinary role has granted it (ADMIN OPTION) is that role's own risk: else any of them could stop every worker.
+      when exists (select from pg_auth_members m left join pg_roles g on g.oid = m.grantor
+                   where m.member = r.oid and (g.oid is null or g.rolsuper or g.rolcreaterole or g.oid = owner)) then 'is a member of another role'
       when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end)
     into problem
     from pg_roles r where r.rolname = name;
