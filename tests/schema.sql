@@ -4049,6 +4049,15 @@ END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_trigger(argv text[]) IS 'Whether the trigger enqueues a job without options, of columns with plain names';
 
+CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job)[(]'
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_raised_in_run(error jsonb) IS 'Whether an error came of a job, or of its end; NULL or false: of the call that was to run it';
+
 CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4878,8 +4887,9 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
     when '25006' then true  -- it made its transaction read-only, or deferred more than once
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
-    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
+    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner: the job may have tables of such names.
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'
+      or error ->> 'message' ~ E'\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M' and pgqueue._is_raised_in_run(error) is not true
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed
@@ -7231,7 +7241,10 @@ begin
     for update of q;
     if m.id is null then
       perform pgqueue._suspect_unclaimed(ids, error);
-    elsif pgqueue._needs_top_level(error, m.params) then
+    elsif pgqueue._needs_top_level(error, m.params)
+      -- A job of a role that may not log in would wait there for ever: what it has raised itself is its end.
+      and (pgqueue._may_log_in(m.submitter) or pgqueue._is_raised_in_run(error) is not true)
+    then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
       where q.id = m.id;
@@ -10317,6 +10330,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 

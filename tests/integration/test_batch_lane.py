@@ -309,6 +309,38 @@ def test_asynchronous_durability_is_the_jobs_own(alice, executors):
     assert alice.execute("select word from seen order by 1").fetchall() == [("off",), ("on",)]
 
 
+@pytest.mark.parametrize(
+    ("statement", "sqlstate"),
+    [
+        ("vacuum seen", "25001"),
+        ("commit", "0A000"),
+        ("set role alice", "42501"),
+        ("set transaction read only", "25006"),
+    ],
+)
+def test_what_a_role_that_may_not_log_in_cannot_do_here_fails_at_once(db, owner, executors, statement, sqlstate):
+    db.create_role("carol", options="nologin")
+    owner.execute("set role carol")
+    job = submit(owner, statement)
+    owner.execute("reset role")
+
+    row = job.end()
+
+    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", sqlstate, 1)
+
+
+def test_a_name_that_looks_like_a_runners_is_the_jobs_own(db, owner, executors):
+    carol = db.connect(db.create_role("carol"))
+    owner.execute("create table job_1 ()")
+    job = submit(carol, "table job_1")
+    # It has no session at the top level any more.
+    owner.execute("alter role carol connection limit 0")
+
+    row = job.end()
+
+    assert (row["state"], row["error"]) == ("failed", "permission denied for table job_1")
+
+
 def test_a_job_that_outlasts_its_timeout_behind_others_of_its_call_runs_once(db, alice, owner):
     executors = Executors(db, size=1)
     executors.awake.clear()
