@@ -1188,7 +1188,7 @@ begin
     select m.id, m.state from pgqueue.message m
     where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
       and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
-      and not exists (select from pgqueue.queue q where q.name = m.queue and q.paused)
+      and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
       -- What runs outside a transaction locks no row.
       and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
     for update of m skip locked
@@ -1196,7 +1196,7 @@ begin
     update pgqueue.message m
     set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
         deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
-        settings = case when exists (select from pgqueue.queue q where q.name = m.queue and q.durability = 'async')
+        settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
                         then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
     from free f
     where m.id = f.id
