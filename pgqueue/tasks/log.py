@@ -16,7 +16,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\
 def get_logger(name: str) -> logging.Logger:
     """Return the logger of a module, which writes control characters in its arguments as escapes.
 
-    Not Celery's ``get_logger``: once somebody has named the logger ``pgqueue``, that takes others away from it and its level.
+    Not Celery's ``get_logger``: once somebody has named the logger ``pgqueue``, it takes the others away from that.
     """
     logger = logging.getLogger(name)
     logger.addFilter(_escape_arguments)
