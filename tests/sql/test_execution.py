@@ -34,7 +34,9 @@ def test_a_job_is_tried_as_often_as_asked(alice, owner, worker):
 @pytest.mark.parametrize(
     ("sqlstate", "waits_for_room"), [("40001", False), ("40P01", False), ("53100", True), ("53300", True)]
 )
-def test_what_is_not_of_a_jobs_own_making_is_retried_ten_times_by_default(alice, owner, worker, sqlstate, waits_for_room):
+def test_what_is_not_of_a_jobs_own_making_is_retried_ten_times_by_default(
+    alice, owner, worker, sqlstate, waits_for_room
+):
     alice.execute("select pgqueue.launch('select 1')")
 
     outcomes = [fail_next(owner, worker, {**SERIALIZATION, "sqlstate": sqlstate})]
