@@ -2866,6 +2866,7 @@ CREATE FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT
     AS $_$
 declare
   name text := (select l.role from pgqueue.login l where l.purpose = 'executor');
+  owner oid := (select n.nspowner from pg_namespace n where n.nspname = 'pgqueue');
 begin
   sqlstate := '55000';
   hint := 'Run: pgqueue upgrade';
@@ -2878,7 +2879,9 @@ begin
     select format('the executors'' login %s %s', name, case
       when r.rolsuper then 'is a superuser'
       when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
-      when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
+      -- What an ordinary role has granted it (ADMIN OPTION) is that role's own risk: else any of them could stop every worker.
+      when exists (select from pg_auth_members m left join pg_roles g on g.oid = m.grantor
+                   where m.member = r.oid and (g.oid is null or g.rolsuper or g.rolcreaterole or g.oid = owner)) then 'is a member of another role'
       when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end)
     into problem
     from pg_roles r where r.rolname = name;
@@ -3741,6 +3744,53 @@ END;
 
 COMMENT ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) IS 'Whether row triggers have looked at these columns in this statement';
 
+CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE purpose
+             WHEN 'worker'::text THEN 1886417201
+             WHEN 'sleeper'::text THEN 1886417202
+             WHEN 'upkeep'::text THEN 1886417204
+             WHEN 'next_sleeper'::text THEN 1886417205
+             WHEN 'storing'::text THEN 1886417206
+             WHEN 'result_waiter'::text THEN 1886417207
+             ELSE NULL::integer
+         END AS "case";
+END;
+
+COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
+
+CREATE TABLE pgqueue.worker (
+    id integer NOT NULL,
+    name text NOT NULL,
+    pid integer NOT NULL,
+    executors integer NOT NULL,
+    queues text[] DEFAULT '{}'::text[] NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    items_processed bigint DEFAULT 0 NOT NULL,
+    last_run_at timestamp with time zone,
+    lost_at timestamp with time zone
+);
+
+COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
+
+CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM pgqueue.worker w
+           WHERE ((w.executors > 0) AND (_has_takers.queue = ANY (w.queues)) AND (pg_is_in_recovery() OR (EXISTS ( SELECT
+                    FROM pgqueue._advisory_locks(pgqueue._lock_class('worker'::text)) l(objid, pid, mode)
+                   WHERE ((l.objid = w.id) AND (l.pid = w.pid)))))))) AS "exists";
+END;
+
+COMMENT ON FUNCTION pgqueue._has_takers(queue text) IS 'Whether a live worker runs jobs of a queue. Anybody who hands in may ask that of a name that it knows';
+
 CREATE FUNCTION pgqueue._reading_settings(settings jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
@@ -3999,6 +4049,15 @@ END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_trigger(argv text[]) IS 'Whether the trigger enqueues a job without options, of columns with plain names';
 
+CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job)[(]'
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_raised_in_run(error jsonb) IS 'Whether an error came of a job, or of its end; NULL or false: of the call that was to run it';
+
 CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4083,6 +4142,8 @@ begin
   from (
     select q.id, q.token from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
+      -- What runs outside a transaction, its worker may have claimed for a job that waits for it.
+      and not exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
     -- The row of a job that runs is locked by its transaction: that stays ours, and is not waited for.
     for update skip locked
   ) m
@@ -4165,23 +4226,6 @@ CREATE TABLE pgqueue.queue_switch (
 COMMENT ON TABLE pgqueue.queue_switch IS 'What administrators have switched for a queue; a queue that merely has messages needs no row';
 
 COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
-
-CREATE TABLE pgqueue.worker (
-    id integer NOT NULL,
-    name text NOT NULL,
-    pid integer NOT NULL,
-    executors integer NOT NULL,
-    queues text[] DEFAULT '{}'::text[] NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    items_processed bigint DEFAULT 0 NOT NULL,
-    last_run_at timestamp with time zone,
-    lost_at timestamp with time zone
-);
-
-COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
-
-COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
 
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -4391,23 +4435,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
-
-CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
-    LANGUAGE sql IMMUTABLE
-    BEGIN ATOMIC
- SELECT
-         CASE purpose
-             WHEN 'worker'::text THEN 1886417201
-             WHEN 'sleeper'::text THEN 1886417202
-             WHEN 'upkeep'::text THEN 1886417204
-             WHEN 'next_sleeper'::text THEN 1886417205
-             WHEN 'storing'::text THEN 1886417206
-             WHEN 'result_waiter'::text THEN 1886417207
-             ELSE NULL::integer
-         END AS "case";
-END;
-
-COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4862,8 +4889,9 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
     when '25006' then true  -- it made its transaction read-only, or deferred more than once
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
-    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
+    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner: the job may have tables of such names.
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'
+      or error ->> 'message' ~ E'\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M' and pgqueue._is_raised_in_run(error) is not true
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed
@@ -6035,6 +6063,14 @@ begin
   set worker_id = new_id
   from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
   where m.id = kept.id and m.token = kept.token;
+  -- Jobs whose transactions are open need not: their rows are locked until they end. What runs outside a transaction locks nothing.
+  update pgqueue.message m
+  set worker_id = new_id
+  where m.id = any (array(
+    select q.id from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'job'
+      and exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
+    for update skip locked));
   update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
@@ -7215,7 +7251,10 @@ begin
     for update of q;
     if m.id is null then
       perform pgqueue._suspect_unclaimed(ids, error);
-    elsif pgqueue._needs_top_level(error, m.params) then
+    elsif pgqueue._needs_top_level(error, m.params)
+      -- A job of a role that may not log in would wait there for ever: what it has raised itself is its end.
+      and (pgqueue._may_log_in(m.submitter) or pgqueue._is_raised_in_run(error) is not true)
+    then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
       where q.id = m.id;
@@ -10241,6 +10280,18 @@ GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._has_takers(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._has_takers(queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
@@ -10290,6 +10341,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
@@ -10338,12 +10391,6 @@ REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OU
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;

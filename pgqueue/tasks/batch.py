@@ -235,7 +235,8 @@ class BatchRunner:
         is_crash = not (lost.has_last_word or lost.is_cut or was_there)
         is_jobs = is_crash or self._is_jobs(chunk, left, lost.fields)
         fields = lost.charge
-        if fields.get("sqlstate") == _TERMINATED and chunk.overdue_id == left[0].id:
+        if fields.get("sqlstate") == _TERMINATED and chunk.overdue_id in {job.id for job in left}:
+            # Not the first of these, maybe: some may have ended before it in the same call.
             fields = timed_out("The job outlasted its timeout, so its session was ended.").fields
         return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
 

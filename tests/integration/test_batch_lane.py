@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from pgqueue.tasks.batch import BatchJob
 from tests.harness import eventually
+from tests.harness.executors import Executors
 from tests.harness.jobs import submit
 from tests.harness.people import fetch_value
 
@@ -305,3 +307,65 @@ def test_asynchronous_durability_is_the_jobs_own(alice, executors):
 
     assert {row["state"] for row in rows} == {"succeeded"}
     assert alice.execute("select word from seen order by 1").fetchall() == [("off",), ("on",)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "sqlstate"),
+    [
+        ("vacuum seen", "25001"),
+        ("commit", "0A000"),
+        ("set role alice", "42501"),
+        ("set transaction read only", "25006"),
+    ],
+)
+def test_what_a_role_that_may_not_log_in_cannot_do_here_fails_at_once(db, owner, executors, statement, sqlstate):
+    db.create_role("carol", options="nologin")
+    owner.execute("set role carol")
+    job = submit(owner, statement)
+    owner.execute("reset role")
+
+    row = job.end()
+
+    assert (row["state"], row["sqlstate"], row["attempts"]) == ("failed", sqlstate, 1)
+
+
+def test_a_name_that_looks_like_a_runners_is_the_jobs_own(db, owner, executors):
+    carol = db.connect(db.create_role("carol"))
+    owner.execute("create table job_1 ()")
+    job = submit(carol, "table job_1")
+    # It has no session at the top level any more.
+    owner.execute("alter role carol connection limit 0")
+
+    row = job.end()
+
+    assert (row["state"], row["error"]) == ("failed", "permission denied for table job_1")
+
+
+def test_a_job_that_outlasts_its_timeout_behind_others_of_its_call_runs_once(db, alice, owner):
+    executors = Executors(db, size=1)
+    executors.awake.clear()
+    stubborn = """do $$ begin
+        perform nextval('tries');
+        loop
+          begin perform pg_sleep(1); exception when query_canceled then null; end;
+        end loop;
+      end $$"""
+    try:
+        owner.execute("create sequence tries; grant all on sequence tries to alice")
+        ids = enqueue(alice, insert("a"), stubborn, insert("b"))
+        owner.execute("update pgqueue.message set timeout = '100 ms' where id = %s", [ids[1]])
+        # Of what waits an executor that is alone takes this much for its first call.
+        executors.pool._depth.jobs = 2
+        claims = executors.claimant.claim(kind="batch")
+        executors.pool.submit([BatchJob(one.id, one.token, one.message, f"{one.id}:{one.token}") for one in claims])
+
+        states = wait_for(alice, ids)
+    finally:
+        executors.awake.set()
+        executors.stop()
+
+    assert [states[job_id] for job_id in ids] == ["succeeded", "failed", "succeeded"]
+    assert fetch_value(owner, "select last_value from tries") == 1
+    assert fetch_value(alice, "select error from pgqueue.jobs where id = %s", [ids[1]]) == (
+        "canceling statement due to statement timeout"
+    )

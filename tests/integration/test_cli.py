@@ -14,6 +14,7 @@ import pytest
 import pgqueue
 from pgqueue import errors
 from pgqueue.cli import run
+from pgqueue.commands.session import ask
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 
@@ -251,6 +252,23 @@ class TestLonelyQueues:
         assert waits_for("--queue=q") == "a free executor"
         command("pause", "q")
         assert waits_for("--queue=q") == "the end of the pause of queue q"
+
+    def test_who_may_not_see_workers_queues_is_told_the_same(
+        self, db: Database, worker: Claimant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker.set_queues("q")
+        db.execute("update pgqueue.worker set executors = 1")
+        monkeypatch.setenv("PGQUEUE_DSN", db.dsn_for(db.create_role("alice")))
+        with pgqueue.connect() as client:
+            taken, lonely = client.launch("select 1", queue="q"), client.launch("select 1", queue="lonely")
+
+            assert not taken.waits_for_worker()
+            assert lonely.waits_for_worker()
+        reasons = ask(None, "why_queued", id=taken.id), ask(None, "why_queued", id=lonely.id)
+        assert reasons == ([("a free executor",)], [("a worker: no live one takes from queue lonely",)])
+
+        worker.kill()
+        assert ask(None, "has_takers", queue="q") == [(False,)]
 
     def test_a_client_that_waits_long_logs_it_once(
         self, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -378,6 +378,31 @@ def test_a_worker_that_registers_anew_keeps_what_it_runs(db, alice, owner, worke
     assert worker.ack(running) == 1
 
 
+def test_a_worker_that_registers_anew_keeps_the_jobs_that_it_runs_outside_a_transaction(db, alice, owner, worker):
+    alice.execute("select pgqueue.launch('vacuum'), pgqueue.launch('select 1')")
+    running, forgotten = worker.claim()
+    assert worker.executor("alice").begin(running) == "run"
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+
+    worker.register(old)
+    rescuer.tick()
+
+    assert [claim.id for claim in rescuer.claim()] == [forgotten.id]
+    assert fetch_value(owner, "select token from pgqueue.message where id = %s", [running.id]) == running.token
+
+
+def test_a_worker_that_sorts_its_claims_gives_back_no_job_that_runs_outside_a_transaction(alice, worker):
+    alice.execute("select pgqueue.launch('vacuum'), pgqueue.launch('select 1')")
+    running, forgotten = worker.claim()
+    assert worker.executor("alice").begin(running) == "run"
+
+    worker.session.execute("select pgqueue._keep_claims(%s, '{}')", [worker.id])
+
+    assert [claim.id for claim in worker.claim()] == [forgotten.id]
+
+
 def test_a_rescue_during_a_registration_leaves_what_goes_over(db, alice, owner, worker):
     alice.execute("select pgqueue.send_task('a.b')")
     claim = worker.claim_one("celery", kind="task")

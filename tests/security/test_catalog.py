@@ -19,6 +19,7 @@ LOOKING = {
     "_failing_upkeep",
     "_is_at_home",
     "_cut",
+    "_has_takers",
     "_advisory_locks",
     "_lock_class",
     "_current_session_id",

@@ -136,6 +136,15 @@ def test_executors_that_were_given_a_right_are_not_used(db, owner, superuser, wo
     assert problem in error.diag.message_primary
 
 
+def test_no_role_stops_the_executors_by_granting_them_one(db, alice, owner, superuser, worker):
+    # On PostgreSQL 14 each may grant itself, on others it takes the admin option.
+    db.create_role("team", enrolled=False, options="nologin")
+    superuser.execute("grant team to alice with admin option")
+    alice.execute(f"grant team to {fetch_value(owner, EXECUTOR)}")
+
+    assert fetch_value(db.connect(worker.role), "select role from pgqueue._executor_login()")
+
+
 def claimed(alice, worker, statement):
     number = fetch_value(alice, "select (pgqueue.submit(%s)).id", [statement])
     return [[number], [worker.claim_one(kind="batch").token]]

@@ -195,3 +195,18 @@ def test_a_message_goes_to_a_worker_in_the_form_that_celery_reads(alice, worker)
     assert properties["priority"] == 4
     assert (claim.job["id"], claim.job["token"], claim.job["attempt"]) == (handle, claim.token, 1)
     assert claim.job["keep_result"] is True
+
+
+def test_what_is_switched_for_a_queue_holds_for_what_is_claimed_out_of_turn(alice, owner, worker):
+    alice.execute("select pgqueue.launch('select 1')")
+    waiter = worker.claim_one()
+    awaited = fetch_value(alice, "select (pgqueue.launch('select 1', queue => 'later')).id")
+    worker.set_queues("default", "later")
+    claim = "select message -> 'settings' ->> 'synchronous_commit' from pgqueue._claim_awaited(%s, %s, %s)"
+    key = [waiter.id, waiter.token, awaited]
+
+    owner.execute("select pgqueue.pause('later')")
+    assert worker.session.execute(claim, key).fetchall() == []
+
+    owner.execute("select pgqueue.resume('later'), pgqueue.set_durability('later', 'async')")
+    assert worker.session.execute(claim, key).fetchall() == [("off",)]

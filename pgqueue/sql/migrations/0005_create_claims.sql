@@ -196,6 +196,14 @@ begin
   set worker_id = new_id
   from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
   where m.id = kept.id and m.token = kept.token;
+  -- Jobs whose transactions are open need not: their rows are locked until they end. What runs outside a transaction locks nothing.
+  update pgqueue.message m
+  set worker_id = new_id
+  where m.id = any (array(
+    select q.id from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'job'
+      and exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
+    for update skip locked));
   update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
@@ -585,6 +593,8 @@ begin
   from (
     select q.id, q.token from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
+      -- What runs outside a transaction, its worker may have claimed for a job that waits for it.
+      and not exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
     -- The row of a job that runs is locked by its transaction: that stays ours, and is not waited for.
     for update skip locked
   ) m

@@ -194,6 +194,20 @@ begin atomic
 end;
 comment on function pgqueue._knows_queue(text) is 'Whether a queue was declared or set up, a worker takes from it, or a message is in it. Any other may come to be; or its name is a slip';
 
+create function pgqueue._has_takers(queue text)
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+begin atomic
+  -- Which queues a worker consumes the view pgqueue.workers shows to operators only. A standby does not see the locks of the primary.
+  select exists (
+    select from pgqueue.worker w
+    where w.executors > 0 and _has_takers.queue = any (w.queues)
+      and (pg_is_in_recovery()
+           or exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)));
+end;
+comment on function pgqueue._has_takers(text) is 'Whether a live worker runs jobs of a queue. Anybody who hands in may ask that of a name that it knows';
+
 create function pgqueue._set_paused(queue text, paused boolean)
   returns boolean
   language plpgsql volatile security definer

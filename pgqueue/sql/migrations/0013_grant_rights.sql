@@ -13,7 +13,7 @@ grant select on pgqueue.jobs, pgqueue.stats, pgqueue.stats_total, pgqueue.worker
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 -- Operators look into queues.
 grant execute on function pgqueue._peek(text, int) to pgqueue_worker, pgqueue_monitor, pgqueue_admin;
-grant execute on function pgqueue._cut(text, int), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._is_at_home(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
+grant execute on function pgqueue._cut(text, int), pgqueue._has_takers(text), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._is_at_home(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 -- Users: the public functions, and the parts of them that run as the caller.

@@ -343,6 +343,7 @@ create function pgqueue._executor_fault(out problem text, out sqlstate text, out
 as $$
 declare
   name text := (select l.role from pgqueue.login l where l.purpose = 'executor');
+  owner oid := (select n.nspowner from pg_namespace n where n.nspname = 'pgqueue');
 begin
   sqlstate := '55000';
   hint := 'Run: pgqueue upgrade';
@@ -355,7 +356,9 @@ begin
     select format('the executors'' login %s %s', name, case
       when r.rolsuper then 'is a superuser'
       when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
-      when exists (select from pg_auth_members m where m.member = r.oid) then 'is a member of another role'
+      -- What an ordinary role has granted it (ADMIN OPTION) is that role's own risk: else any of them could stop every worker.
+      when exists (select from pg_auth_members m left join pg_roles g on g.oid = m.grantor
+                   where m.member = r.oid and (g.oid is null or g.rolsuper or g.rolcreaterole or g.oid = owner)) then 'is a member of another role'
       when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end)
     into problem
     from pg_roles r where r.rolname = name;
@@ -479,7 +482,10 @@ begin
     for update of q;
     if m.id is null then
       perform pgqueue._suspect_unclaimed(ids, error);
-    elsif pgqueue._needs_top_level(error, m.params) then
+    elsif pgqueue._needs_top_level(error, m.params)
+      -- A job of a role that may not log in would wait there for ever: what it has raised itself is its end.
+      and (pgqueue._may_log_in(m.submitter) or pgqueue._is_raised_in_run(error) is not true)
+    then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
       where q.id = m.id;
@@ -523,6 +529,15 @@ end
 $$;
 comment on function pgqueue._without_runner(jsonb, text) is 'The error of a job, its context as it would be at the top level';
 
+create function pgqueue._is_raised_in_run(error jsonb)
+  returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job)[(]'
+$$;
+comment on function pgqueue._is_raised_in_run(jsonb) is 'Whether an error came of a job, or of its end; NULL or false: of the call that was to run it';
+
 create function pgqueue._needs_top_level(error jsonb, params text[])
   returns boolean
   language sql immutable
@@ -534,8 +549,9 @@ as $$
     when '25006' then true  -- it made its transaction read-only, or deferred more than once
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
-    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
+    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner: the job may have tables of such names.
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'
+      or error ->> 'message' ~ E'\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M' and pgqueue._is_raised_in_run(error) is not true
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed

@@ -1,5 +1,1 @@
-select exists (
-    select
-    from pgqueue.workers w
-    where w.status <> 'lost' and w.executors > 0 and %(queue)s = any (w.queues)
-)
+select pgqueue._has_takers(%(queue)s)
