@@ -292,6 +292,26 @@ def test_a_job_can_be_canceled_while_its_worker_leaves(db, alice, start_worker):
     assert worker.wait() == 0
 
 
+def test_a_worker_that_leaves_says_that_it_lives_and_hears_of_cancels_for_as_long_as_its_jobs_run(
+    db, alice, owner, start_worker
+):
+    def seen_at():
+        return fetch_value(owner, "select last_seen_at from pgqueue.workers")
+
+    worker = start_worker(db)
+    job = launch(alice, "select pg_sleep(60)", label="long").wait_until("running")
+    worker.terminate()
+    eventually(lambda: "Warm shutdown" in worker.read_log())
+    for _ in range(3):
+        seen = seen_at()
+        eventually(lambda seen=seen: seen_at() > seen, 30)
+
+    job.cancel()
+
+    assert job.end()["state"] == "canceled"
+    assert worker.wait() == 0
+
+
 def test_a_cold_shutdown_gives_back_what_runs(db, alice, owner, start_worker):
     worker = start_worker(db, arguments=ONE_EXECUTOR)
     runs = launch(alice, "select pg_sleep(60)").wait_until("running")
