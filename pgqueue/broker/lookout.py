@@ -145,6 +145,14 @@ class Lookout:
             else:
                 return min(look_at, flush_at, now + STALE_SECONDS if len(self._consumers.backlog) else math.inf)
 
+    def wait(self, seconds: float) -> None:
+        """Sleep until there is something to do, or for so long, where no event loop does."""
+        if self._inquiry is None or not self._inquiry.is_under_way:
+            self.doorbell.wait(seconds)
+        elif self.doorbell.wait(seconds, self._inquiry.fileno):
+            # Its event loop has ended, in a warm shutdown, and nobody else would see the answer.
+            self._inquiry.hear()
+
     def next(self) -> tuple[Claimed, Channel] | None:
         """Take the next of the backlog that a channel has room for; give back what no channel wants any more."""
         while found := self._consumers.next():

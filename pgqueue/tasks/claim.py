@@ -25,6 +25,7 @@ class ClaimedJob:
     submitter: str
     timeout_ms: int | None
     keep_result: bool
+    label: str | None = None
 
     @classmethod
     def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:
@@ -38,6 +39,7 @@ class ClaimedJob:
             submitter=job["submitter"],
             timeout_ms=job["timeout_ms"],
             keep_result=job["keep_result"],
+            label=job.get("label"),
         )
 
     @property
