@@ -4131,16 +4131,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._keep_captured(content text) IS 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
 
-CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) RETURNS integer
+CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   released int;
 begin
-  select pgqueue._release(array_agg(m.id), array_agg(m.token), false) into released
+  select pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun)) into released
   from (
-    select q.id, q.token from pgqueue.message q
+    select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (_keep_claims.begun) end as has_begun
+    from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
       -- What runs outside a transaction, its worker may have claimed for a job that waits for it.
       and not exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
@@ -4152,7 +4153,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) IS 'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
+COMMENT ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) IS 'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of. begun: the tasks that it has begun and forgotten';
 
 CREATE FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6039,7 +6040,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) IS 'Refuses virtual generated columns (PostgreSQL 18), named or in the whole row: the rows of triggers have NULL in their place';
 
-CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer DEFAULT NULL::integer, ids bigint[] DEFAULT '{}'::bigint[], tokens bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
+CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer DEFAULT NULL::integer, ids bigint[] DEFAULT '{}'::bigint[], tokens bigint[] DEFAULT '{}'::bigint[], begun bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -6058,7 +6059,8 @@ begin
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
   -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
-  -- it has forgotten: nobody needs to wait for that.
+  -- it has forgotten: nobody needs to wait for that. Tasks that it had not begun are as if they had not been handed out; of jobs
+  -- their rows tell (pgqueue._reclaim).
   update pgqueue.message m
   set worker_id = new_id
   from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
@@ -6071,12 +6073,19 @@ begin
     where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'job'
       and exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
     for update skip locked));
+  perform pgqueue._release(array_agg(m.id), array_agg(m.token), true)
+  from (
+    select q.id, q.token from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'task' and q.id <> all (_register_worker.begun)
+    for update skip locked
+  ) m
+  having count(*) > 0;
   update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
+COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps; begun: the tasks of then that it had begun';
 
 CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE sql SECURITY DEFINER
@@ -6116,6 +6125,17 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) IS 'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
+
+CREATE FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- A row for each of the two, so that both are released.
+  select coalesce(sum(pgqueue._release(g.ids, g.tokens, not g.has_begun)), 0)::int
+  from (select r.has_begun, array_agg(r.id) as ids, array_agg(r.token) as tokens from unnest(ids, tokens, have_begun) r (id, token, has_begun) group by r.has_begun) g
+$$;
+
+COMMENT ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) IS 'Makes claimed messages ready again. Only those that were begun have been delivered once more, and are flagged as redelivered';
 
 CREATE FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -8020,14 +8040,16 @@ END;
 
 COMMENT ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) IS 'Undoes pgqueue._bind';
 
-CREATE FUNCTION pgqueue._unregister_worker(worker_id integer) RETURNS void
+CREATE FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[] DEFAULT '{}'::bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   queues text[];
 begin
-  perform pgqueue._release(array_agg(m.id), array_agg(m.token), false)
+  -- What a worker hands back in order and has not begun was not delivered: restarts would make a dead letter of a task that waits in workers.
+  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token),
+                                  array_agg(case m.kind when 'job' then m.xmax::text not in ('0', m.xmin::text) else m.id = any (begun) end))
   from pgqueue.message m
   where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
   having count(*) > 0;
@@ -8037,7 +8059,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer) IS 'A worker ends: what it still holds is ready again';
+COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) IS 'A worker ends: what it still holds is ready again. begun: the tasks that it has begun; only these have been delivered once more';
 
 CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -10355,8 +10377,8 @@ GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys te
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
@@ -10588,14 +10610,16 @@ GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -10825,8 +10849,8 @@ REVOKE ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key te
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 

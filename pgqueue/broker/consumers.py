@@ -98,8 +98,11 @@ class Consumers:
 
     def held_tags(self) -> set[str]:
         """Return what settles the messages that are here, delivered or not."""
-        tags = {claimed.delivery_tag for claimed in self.backlog}
-        return tags.union(*(channel.qos.tags for channel in self._channels))
+        return self.delivered_tags().union(claimed.delivery_tag for claimed in self.backlog)
+
+    def delivered_tags(self) -> set[str]:
+        """Return what settles the messages that were delivered."""
+        return {tag for channel in self._channels for tag in channel.qos.tags}
 
     def _channel_for(self, source: Source) -> Channel | None:
         """Return the channel that gets what comes from there: one that has room, if any has."""

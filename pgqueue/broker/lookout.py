@@ -185,6 +185,10 @@ class Lookout:
         """Return what settles the messages that this transport has, delivered or not."""
         return self._consumers.held_tags()
 
+    def begun_tags(self) -> set[str]:
+        """Return what settles the messages that were given to whoever works on them."""
+        return identity.begun_tags() if identity.is_worker() else self._consumers.delivered_tags()
+
     def abandon(self) -> None:
         """Leave the presence without a word to the server."""
         self.leave_loop()

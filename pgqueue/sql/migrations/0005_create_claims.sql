@@ -171,7 +171,8 @@ begin atomic
 end;
 comment on function pgqueue._hand_over(text) is 'Tells the sleepers of a queue that the session that covered them is awake or gone';
 
-create function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}')
+create function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}',
+                                         begun bigint[] default '{}')
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -191,7 +192,8 @@ begin
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
   -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
-  -- it has forgotten: nobody needs to wait for that.
+  -- it has forgotten: nobody needs to wait for that. Tasks that it had not begun are as if they had not been handed out; of jobs
+  -- their rows tell (pgqueue._reclaim).
   update pgqueue.message m
   set worker_id = new_id
   from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
@@ -204,12 +206,19 @@ begin
     where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'job'
       and exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
     for update skip locked));
+  perform pgqueue._release(array_agg(m.id), array_agg(m.token), true)
+  from (
+    select q.id, q.token from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'task' and q.id <> all (_register_worker.begun)
+    for update skip locked
+  ) m
+  having count(*) > 0;
   update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
 $$;
-comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[]) is
-  'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
+comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]) is
+  'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps; begun: the tasks of then that it had begun';
 
 create function pgqueue._set_worker_executors(worker_id int, executors int)
   returns void
@@ -581,7 +590,19 @@ $$;
 comment on function pgqueue._release(bigint[], bigint[], boolean) is
   'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
 
-create function pgqueue._keep_claims(worker_id int, ids bigint[])
+create function pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[])
+  returns int
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A row for each of the two, so that both are released.
+  select coalesce(sum(pgqueue._release(g.ids, g.tokens, not g.has_begun)), 0)::int
+  from (select r.has_begun, array_agg(r.id) as ids, array_agg(r.token) as tokens from unnest(ids, tokens, have_begun) r (id, token, has_begun) group by r.has_begun) g
+$$;
+comment on function pgqueue._release_sorted(bigint[], bigint[], boolean[]) is
+  'Makes claimed messages ready again. Only those that were begun have been delivered once more, and are flagged as redelivered';
+
+create function pgqueue._keep_claims(worker_id int, ids bigint[], begun bigint[])
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -589,9 +610,10 @@ as $$
 declare
   released int;
 begin
-  select pgqueue._release(array_agg(m.id), array_agg(m.token), false) into released
+  select pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun)) into released
   from (
-    select q.id, q.token from pgqueue.message q
+    select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (_keep_claims.begun) end as has_begun
+    from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
       -- What runs outside a transaction, its worker may have claimed for a job that waits for it.
       and not exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
@@ -602,8 +624,8 @@ begin
   return coalesce(released, 0);
 end
 $$;
-comment on function pgqueue._keep_claims(int, bigint[]) is
-  'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
+comment on function pgqueue._keep_claims(int, bigint[], bigint[]) is
+  'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of. begun: the tasks that it has begun and forgotten';
 
 create function pgqueue._postpone(id bigint, token bigint, due_at timestamptz)
   returns boolean
@@ -630,7 +652,7 @@ $$;
 comment on function pgqueue._postpone(bigint, bigint, timestamptz) is
   'A claimed task says itself that it is due later, and was published without that: it waits here, not in the worker. False: it is due now';
 
-create function pgqueue._unregister_worker(worker_id int)
+create function pgqueue._unregister_worker(worker_id int, begun bigint[] default '{}')
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -638,7 +660,9 @@ as $$
 declare
   queues text[];
 begin
-  perform pgqueue._release(array_agg(m.id), array_agg(m.token), false)
+  -- What a worker hands back in order and has not begun was not delivered: restarts would make a dead letter of a task that waits in workers.
+  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token),
+                                  array_agg(case m.kind when 'job' then m.xmax::text not in ('0', m.xmin::text) else m.id = any (begun) end))
   from pgqueue.message m
   where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
   having count(*) > 0;
@@ -647,7 +671,8 @@ begin
   perform pgqueue._auto_delete(queues);
 end
 $$;
-comment on function pgqueue._unregister_worker(int) is 'A worker ends: what it still holds is ready again';
+comment on function pgqueue._unregister_worker(int, bigint[]) is
+  'A worker ends: what it still holds is ready again. begun: the tasks that it has begun; only these have been delivered once more';
 
 create function pgqueue._reclaim_grace()
   returns interval
