@@ -515,7 +515,7 @@ as $$
 $$;
 comment on function pgqueue._raise_bounds(jsonb, bigint[], boolean) is 'The bounds of all queues after these messages were claimed';
 
-create function pgqueue._bound_idle_roles(kind pgqueue.message_kind, queues text[], bounds jsonb)
+create function pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb)
   returns jsonb
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -523,21 +523,23 @@ as $$
 #variable_conflict use_column
 declare
   -- Not the last numbers: their transactions may be about to commit.
-  seen_until bigint := (select s.last_value - 1000 from pgqueue.message_id_seq s);
+  seen_until bigint := (select greatest(s.last_value - 1000, 0) from pgqueue.message_id_seq s);
   queue text;
-  idle jsonb;
+  ready oid[];
+  known jsonb;
 begin
   foreach queue in array queues loop
-    select jsonb_object_agg(k.role, jsonb_build_object('*', greatest(seen_until, 0))) into idle
-    from (select k.role from pgqueue.role_key k order by k.role limit 1000) k
-    where k.role <> all (pgqueue._ready_roles(kind, queue, 0, null, null));
-    bounds := bounds || jsonb_build_object(queue, coalesce(bounds -> queue, '{}') || coalesce(idle, '{}'));
+    ready := pgqueue._ready_roles(kind, queue, 0, 1000, null);
+    select jsonb_object_agg(r.role, case when r.role = any (ready) then coalesce(bounds -> queue -> r.role::text, '{}')
+                                         else jsonb_build_object('*', seen_until) end) into known
+    from (select unnest(ready) as role union (select k.role from pgqueue.role_key k order by k.role limit 1000)) r;
+    bounds := bounds || jsonb_build_object(queue, coalesce(bounds -> queue, '{}') || coalesce(known, '{}'));
   end loop;
   return bounds;
 end
 $$;
-comment on function pgqueue._bound_idle_roles(pgqueue.message_kind, text[], jsonb) is
-  'The bounds with those of enrolled roles that have nothing ready now: what they had before is not read again';
+comment on function pgqueue._bound_roles(pgqueue.message_kind, text[], jsonb) is
+  'The bounds with those of all roles that have something ready now or may have soon. What enrolled roles that have nothing had before is not read again';
 
 create function pgqueue._claim(worker_id int, kind text, queues text[], max_count int, role_limit int default null, held jsonb default null)
   returns table (id bigint, token bigint, queue text, earlier_deliveries int, message json)
@@ -668,7 +670,7 @@ begin
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
     -- a fiftieth of the time while there is enough above them.
-    memory := jsonb_build_object('bounds', pgqueue._bound_idle_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+    memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
     seconds := extract(epoch from clock_timestamp() - begun_at);
     memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
   elsif memory is null then
@@ -681,6 +683,18 @@ end
 $$;
 comment on function pgqueue._claim(int, text, text[], int, int, jsonb) is
   'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). kind batch: jobs, and only the submitter for those that the batch lane can run';
+
+create function pgqueue._role_limit(out executors int, out has_others boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  executors := nullif(pgqueue._worker_number('max_executors_per_role', 0, 0, 10000), 0);
+  has_others := (select count(*) > 1 from (select from pgqueue.role_key k limit 2) k);
+end
+$$;
+comment on function pgqueue._role_limit() is
+  'How many executors of a worker one role may have (NULL: all but one), and whether more than one role is enrolled: else it may have all';
 
 create function pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb,
                                       timeout interval, kept pgqueue.result_kept, label text)
