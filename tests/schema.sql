@@ -583,28 +583,30 @@ END;
 
 COMMENT ON FUNCTION pgqueue._bound(bounds jsonb, level integer) IS 'Above which rank to look in a level, by the bounds of a role: its own, else the number that stands for all levels';
 
-CREATE FUNCTION pgqueue._bound_idle_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) RETURNS jsonb
+CREATE FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
   -- Not the last numbers: their transactions may be about to commit.
-  seen_until bigint := (select s.last_value - 1000 from pgqueue.message_id_seq s);
+  seen_until bigint := (select greatest(s.last_value - 1000, 0) from pgqueue.message_id_seq s);
   queue text;
-  idle jsonb;
+  ready oid[];
+  known jsonb;
 begin
   foreach queue in array queues loop
-    select jsonb_object_agg(k.role, jsonb_build_object('*', greatest(seen_until, 0))) into idle
-    from (select k.role from pgqueue.role_key k order by k.role limit 1000) k
-    where k.role <> all (pgqueue._ready_roles(kind, queue, 0, null, null));
-    bounds := bounds || jsonb_build_object(queue, coalesce(bounds -> queue, '{}') || coalesce(idle, '{}'));
+    ready := pgqueue._ready_roles(kind, queue, 0, 1000, null);
+    select jsonb_object_agg(r.role, case when r.role = any (ready) then coalesce(bounds -> queue -> r.role::text, '{}')
+                                         else jsonb_build_object('*', seen_until) end) into known
+    from (select unnest(ready) as role union (select k.role from pgqueue.role_key k order by k.role limit 1000)) r;
+    bounds := bounds || jsonb_build_object(queue, coalesce(bounds -> queue, '{}') || coalesce(known, '{}'));
   end loop;
   return bounds;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._bound_idle_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) IS 'The bounds with those of enrolled roles that have nothing ready now: what they had before is not read again';
+COMMENT ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) IS 'The bounds with those of all roles that have something ready now or may have soon. What enrolled roles that have nothing had before is not read again';
 
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -1027,7 +1029,7 @@ begin
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
     -- a fiftieth of the time while there is enough above them.
-    memory := jsonb_build_object('bounds', pgqueue._bound_idle_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+    memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
     seconds := extract(epoch from clock_timestamp() - begun_at);
     memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
   elsif memory is null then
@@ -8525,7 +8527,7 @@ GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._bound(bounds jsonb, level integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._bound_idle_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
