@@ -124,6 +124,31 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) IS 'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the others are claims';
 
+CREATE FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  ran bigint;
+  is_rescued boolean;
+begin
+  -- They run in this order, and one that has ended is gone.
+  select c.id, q.token is distinct from c.token into ran, is_rescued
+  from unnest(ids, tokens) with ordinality c (id, token, n)
+  join pgqueue.message q on q.id = c.id
+  order by c.n
+  limit 1;
+  perform pgqueue._release(ids, tokens, true);
+  if is_rescued then
+    -- A worker that was back before us has found it without an owner, and counted that.
+    insert into pgqueue.lost_session as l (id, acquittals) values (ran, 1)
+    on conflict on constraint lost_session_pkey do update set acquittals = l.acquittals + 1;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) IS 'The server has ended the session that ran the first of these that is left, with all others: they are ready again, and it does not count for any. For workers';
+
 CREATE FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1999,6 +2024,7 @@ begin
       delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
     when 'activity' then
       delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
+    delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then
@@ -2671,10 +2697,26 @@ declare
 begin
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
-    return 'gone';
+    return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
   end if;
   -- Whatever it ended with: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
+  if error ? 'session_lost' then
+    -- This is no attempt of the job, but it does not go on for ever.
+    perform pgqueue._suspect(array[m.id]);
+    if not canceled and pgqueue._is_given_up(m.id, m.max_attempts) then
+      perform pgqueue._give_up(m, error);
+      return 'failed';
+    elsif not canceled then
+      update pgqueue.message q
+      set state = 'ready', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0), last_error = error - 'session_lost'
+      where q.id = m.id;
+      delete from pgqueue.activity a where a.id = m.id;
+      perform pgqueue._wake(m.queue);
+      return 'released';
+    end if;
+    error := error - 'session_lost';
+  end if;
   -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
   retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
@@ -2693,7 +2735,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. gone: the claim is lost. For workers';
+COMMENT ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) IS 'A run ended with an error and was rolled back: retried later, failed or canceled. released: it ended with its session and runs again. gone: the claim is lost. For workers';
 
 CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2778,7 +2820,7 @@ CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_workers', 'max_executors_per_role') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_executors_per_role') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';
@@ -3154,6 +3196,19 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) IS 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
 
+CREATE FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from pgqueue.message q where q.id = m.id;
+  perform pgqueue._archive(m, 'failed', error - 'session_lost' ||
+    '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}', null, null);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) IS 'Fails a job for good whose session has ended too often';
+
 CREATE FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -3376,7 +3431,10 @@ begin
                                and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
     and (m.label is null or octet_length(m.label) <= 10000)
     -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
-    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'));
+    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'))
+    -- Monitors believe whatever is in these.
+    and (m.queue not like 'celeryev.%' or m.kind = 'job' or pg_has_role(m.submitter, 'pgqueue_worker', 'member')
+         or pg_has_role(m.submitter, 'pgqueue_admin', 'member') or pgqueue._is_own_event(m.payload));
 end
 $_$;
 
@@ -3407,6 +3465,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
 
+CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select exists (
+    select from pgqueue.lost_session l
+    where l.id = _is_given_up.id and l.suspicions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), max_attempts))
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) IS 'Whether a job was suspected so often that it runs no more';
+
 CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3416,6 +3485,32 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
 $$;
 
 COMMENT ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) IS 'Whether the runner of a role is the one that pgqueue._make_runner made';
+
+CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  event jsonb;
+begin
+  if payload ->> 'content-type' is distinct from 'application/json' or payload #>> '{headers,compression}' is not null
+    or payload #>> '{properties,body_encoding}' is not null
+  then
+    return false;  -- nobody here could read it
+  end if;
+  event := (payload ->> 'body')::jsonb;
+  -- Of jobs, and in the name of workers, only workers speak. The rest is there lest a monitor stumbles over it.
+  return coalesce(jsonb_typeof(event) = 'object' and event ->> 'type' = 'task-sent' and not event ? '__type__'
+                  and jsonb_typeof(event -> 'uuid') = 'string' and event ->> 'uuid' not like 'job-%'
+                  and jsonb_typeof(event -> 'hostname') = 'string' and jsonb_typeof(event -> 'timestamp') = 'number'
+                  and coalesce(jsonb_typeof(event -> 'utcoffset'), 'number') = 'number'
+                  and not exists (select from pgqueue.worker w where w.name = event ->> 'hostname'), false);
+exception when data_exception or program_limit_exceeded or statement_too_complex then
+  return false;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_own_event(payload json) IS 'Whether a message is what a program that sends tasks may tell Celery''s monitors: that a task was sent, and not in the name of a worker';
 
 CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE
@@ -4252,7 +4347,8 @@ CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_c
 #variable_conflict use_column
 declare
   most_roles constant int := 50;
-  after oid := pgqueue._role_after(queue);
+  only_role oid;
+  after oid;
   first_role oid;
   roles oid[];
   is_last boolean;
@@ -4265,6 +4361,25 @@ declare
   share int;
   got int;
 begin
+  if bounds is null then
+    -- First of all the usual case, at the price of two looks: one role hands in all that is here.
+    select m.submitter into only_role from pgqueue.message m
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > 0
+    order by m.submitter limit 1;
+    if only_role is null then
+      return;
+    elsif not exists (select from pgqueue.message m where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > only_role) then
+      return query
+      select m.id, pgqueue._rank(m.priority, m.id)
+      from pgqueue.message m
+      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter = only_role
+      order by pgqueue._rank(m.priority, m.id)
+      limit greatest(least(max_count, role_limit - coalesce((held ->> only_role::text)::int, 0)), 0)
+      for update skip locked;
+      return;
+    end if;
+  end if;
+  after := pgqueue._role_after(queue);
   while max_count > 0 loop
     -- At least two: of a role that is alone nothing is noted.
     roles := pgqueue._ready_roles(kind, queue, after, least(greatest(max_count, 2), most_roles), bounds);
@@ -4584,6 +4699,30 @@ CREATE FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb,
 END;
 
 COMMENT ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) IS 'A task as a Celery message: pgqueue._task_message without due time, expiry, headers and callbacks';
+
+CREATE FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  queue text;
+begin
+  -- By the clock that will make it ready.
+  if due_at <= clock_timestamp() then
+    return false;
+  end if;
+  update pgqueue.message m
+  set state = 'delayed', token = null, worker_id = null, deliveries = greatest(m.deliveries - 1, 0), due_at = _postpone.due_at
+  where m.id = _postpone.id and m.token = _postpone.token
+  returning m.queue into queue;
+  if found then
+    perform pgqueue._wake_for(queue, due_at);
+  end if;
+  return true;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) IS 'A claimed task says itself that it is due later, and was published without that: it waits here, not in the worker. False: it is due now';
 
 CREATE FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5111,6 +5250,8 @@ declare
   lost int[];
   is_thorough boolean := random() < 0.02;
   held pgqueue.message;
+  has_begun boolean;
+  found_claim record;
   queues text[];
   reclaimed int := 0;
 begin
@@ -5131,11 +5272,19 @@ begin
   if lost is null then
     return 0;
   end if;
-  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended.
-  for held in
-    select * from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
+  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended. One that has run, since it was claimed, has
+  -- been locked by another transaction than the claim's; the others are no more to blame for the loss than what nobody had claimed.
+  for found_claim in
+    select m as message, m.xmax::text not in ('0', m.xmin::text) as has_begun
+    from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
   loop
-    if held.kind = 'job' and held.deliveries >= max_deliveries then
+    held := found_claim.message;
+    has_begun := found_claim.has_begun or held.kind = 'task';
+    if held.kind = 'job' and pgqueue._is_given_up(held.id, held.max_attempts) then
+      perform pgqueue._give_up(held, jsonb_build_object('sqlstate', '08006', 'message', format('lost connection to the session of job %s', held.id)));
+    elsif held.kind = 'job' and has_begun and held.deliveries >= max_deliveries
+      and held.deliveries - coalesce((select l.acquittals from pgqueue.lost_session l where l.id = held.id), 0) >= max_deliveries
+    then
       delete from pgqueue.message d where d.id = held.id;
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
@@ -5143,7 +5292,9 @@ begin
     elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else
-      update pgqueue.message r set state = 'ready', token = null, worker_id = null where r.id = held.id;
+      update pgqueue.message r
+      set state = 'ready', token = null, worker_id = null, deliveries = case when has_begun then held.deliveries else greatest(held.deliveries - 1, 0) end
+      where r.id = held.id;
       perform pgqueue._wake(held.queue);
       delete from pgqueue.activity a where a.id = held.id;
     end if;
@@ -5185,6 +5336,9 @@ begin
   if m.queue like '%.pidbox' then
     raise exception 'permission denied for queue "%"', m.queue
       using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
+  elsif m.queue like 'celeryev.%' and not pgqueue._is_own_event(m.payload) then
+    raise exception 'permission denied to tell monitors of the work of others'
+      using errcode = '42501', hint = 'Events are sent by workers, but for those about tasks that were sent. If this role works: grant pgqueue_worker.';
   elsif m.kind = 'job' or m.payload is null then
     perform pgqueue._check_options(m.sql, m.queue, m.priority, null, m.due_at, null, m.timeout, null, m.backoff, null);
   else
@@ -6089,14 +6243,16 @@ begin
     order by c.n
     limit 1
     for update of q;
-    if m.id is not null and pgqueue._needs_top_level(error, m.params) then
+    if m.id is null then
+      perform pgqueue._suspect_unclaimed(ids, error);
+    elsif pgqueue._needs_top_level(error, m.params) then
       update pgqueue.message q
       set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
       return query select m.id, m.token, 'handed over';
-    elsif m.id is not null then
+    else
       perform pgqueue._forget_earlier_runs(array[m.id]);
       insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
       values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
@@ -6270,6 +6426,42 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) IS 'Appends a state of a task, and notifies those who wait for it and sleep. Which state counts is decided by reading';
+
+CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  insert into pgqueue.lost_session as l (id, suspicions)
+  select m.id, 1 from unnest(ids) with ordinality c (id, n) join pgqueue.message m on m.id = c.id order by c.n limit 1
+  on conflict on constraint lost_session_pkey do update set suspicions = l.suspicions + 1
+$$;
+
+COMMENT ON FUNCTION pgqueue._suspect(ids bigint[]) IS 'The session that ran the first of these jobs that is left has ended, and nobody knows why: the job, an operator, or the kernel that needed memory';
+
+CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  m pgqueue.message;
+begin
+  if error ? 'session_lost' then
+    perform pgqueue._suspect(ids);
+    -- What runs again is looked at when that run ends.
+    select q.* into m from pgqueue.message q
+    where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
+      and q.state in ('ready', 'delayed')
+    for update skip locked;
+    if found and pgqueue._is_given_up(m.id, m.max_attempts) then
+      perform pgqueue._give_up(m, error);
+      return 'failed';
+    end if;
+  end if;
+  return 'gone';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) IS 'pgqueue._suspect of jobs whose claims are lost: the crash of the server has undone them, or another worker was back earlier. failed: the job was given up';
 
 CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -6641,7 +6833,7 @@ CREATE VIEW pgqueue.inbox AS
    FROM pgqueue.message
   WHERE
         CASE
-            WHEN ((state = 'ready'::pgqueue.message_state) AND ((priority >= 0) AND (priority <= 9)) AND (num_nonnulls(due_at, timeout, backoff, label) = 0) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ("right"(queue, 7) <> '.pidbox'::text) AND
+            WHEN ((state = 'ready'::pgqueue.message_state) AND ((priority >= 0) AND (priority <= 9)) AND (num_nonnulls(due_at, timeout, backoff, label) = 0) AND ((octet_length(queue) >= 1) AND (octet_length(queue) <= 255)) AND ("right"(queue, 7) <> '.pidbox'::text) AND ("left"(queue, 9) <> 'celeryev.'::text) AND
             CASE
                 WHEN (payload IS NULL) THEN ((kind = 'job'::pgqueue.message_kind) AND (cookie IS NOT NULL) AND (strpos(' 	
 '::text, "left"(sql, 1)) = 0) AND (octet_length(sql) <= 16777216) AND (pg_column_size(settings) <= 2000) AND (NOT jsonb_path_exists(settings, 'strict $?(@.type() != "object" || @.*.type() != "string")'::jsonpath)) AND ((params IS NULL) OR ((array_ndims(params) = 1) AND (pg_column_size(params) <= 2000))))
@@ -7738,6 +7930,18 @@ CREATE TABLE pgqueue.login (
 
 COMMENT ON TABLE pgqueue.login IS 'How executors log in (pgqueue._executor_login), and the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
 
+CREATE TABLE pgqueue.lost_session (
+    id bigint NOT NULL,
+    suspicions integer DEFAULT 0 NOT NULL,
+    acquittals integer DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.lost_session IS 'Jobs whose sessions ended while they ran. Not columns of the message, whose row is locked while it runs again: a worker may find out late';
+
+COMMENT ON COLUMN pgqueue.lost_session.suspicions IS 'How often nobody knows why';
+
+COMMENT ON COLUMN pgqueue.lost_session.acquittals IS 'How often the server ended all sessions, and the job was rescued, which counted, before its worker could say so';
+
 ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.message_id_seq
     START WITH 1
@@ -8231,6 +8435,9 @@ ALTER TABLE ONLY pgqueue.exchange
 ALTER TABLE ONLY pgqueue.login
     ADD CONSTRAINT login_pkey PRIMARY KEY (purpose);
 
+ALTER TABLE ONLY pgqueue.lost_session
+    ADD CONSTRAINT lost_session_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY pgqueue.message
     ADD CONSTRAINT message_pkey PRIMARY KEY (id);
 
@@ -8394,6 +8601,8 @@ ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.login ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.lost_session ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.message ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.migration ENABLE ROW LEVEL SECURITY;
@@ -8456,6 +8665,9 @@ GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_wor
 
 REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_user;
@@ -8789,6 +9001,8 @@ GRANT ALL ON FUNCTION pgqueue._full_sql(want_pid integer, want_cookie bigint) TO
 REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
 
+REVOKE ALL ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_worker;
@@ -8842,7 +9056,12 @@ REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, excl
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
@@ -8983,6 +9202,9 @@ GRANT ALL ON FUNCTION pgqueue._prints_alike(json_text text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._progress_of(role oid, handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) FROM PUBLIC;
 
@@ -9206,6 +9428,10 @@ GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._suspect(ids bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;

@@ -391,7 +391,8 @@ as $$
 #variable_conflict use_column
 declare
   most_roles constant int := 50;
-  after oid := pgqueue._role_after(queue);
+  only_role oid;
+  after oid;
   first_role oid;
   roles oid[];
   is_last boolean;
@@ -404,6 +405,25 @@ declare
   share int;
   got int;
 begin
+  if bounds is null then
+    -- First of all the usual case, at the price of two looks: one role hands in all that is here.
+    select m.submitter into only_role from pgqueue.message m
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > 0
+    order by m.submitter limit 1;
+    if only_role is null then
+      return;
+    elsif not exists (select from pgqueue.message m where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > only_role) then
+      return query
+      select m.id, pgqueue._rank(m.priority, m.id)
+      from pgqueue.message m
+      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter = only_role
+      order by pgqueue._rank(m.priority, m.id)
+      limit greatest(least(max_count, role_limit - coalesce((held ->> only_role::text)::int, 0)), 0)
+      for update skip locked;
+      return;
+    end if;
+  end if;
+  after := pgqueue._role_after(queue);
   while max_count > 0 loop
     -- At least two: of a role that is alone nothing is noted.
     roles := pgqueue._ready_roles(kind, queue, after, least(greatest(max_count, 2), most_roles), bounds);
