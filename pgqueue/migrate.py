@@ -69,7 +69,7 @@ def install(
         first = not facts.has_schema
         applied = _apply_pending(connection, facts, steps, loopback or (_own_socket(connection) if first else None))
         if applied or facts.is_owner:
-            connection.execute(query("repair_executor"))
+            connection.execute(query("repair_home"))
             _check_loopback(connection, take_back=first)
         return applied
 
@@ -87,13 +87,16 @@ def upgrade(connection: Connection, steps: Sequence[Migration] | None = None) ->
     return install(connection, steps)
 
 
-def uninstall(connection: Connection) -> tuple[str, ...]:
+def uninstall(connection: Connection, *, cascade: bool = False) -> tuple[str, ...]:
     """Drop the schema with all jobs and results, the loopback and its role, and the group roles nobody else uses.
 
-    Triggers that call pgqueue go as well. Returns the group roles that had to stay because another database uses
-    them or this role may not drop them.
+    Returns the group roles that had to stay because another database uses them or this role may not drop them.
+
+    Args:
+        cascade: drop what others have made on pgqueue, such as their triggers, too.
 
     Raises:
+        HasDependents: others have made something on it; nothing was dropped.
         NotInstalled: there is nothing to drop.
         DatabaseInUse: workers are online, or somebody holds locks on it; nothing was dropped.
         MissingPrivilege: only the owner may do this.
@@ -107,6 +110,13 @@ def uninstall(connection: Connection) -> tuple[str, ...]:
         if not facts.is_owner:
             raise errors.MissingPrivilege(
                 "only the owner of the schema pgqueue may uninstall it", hint=f"Log in as {facts.owner}."
+            )
+        dependents = [row[0] for row in _rows(connection, "dependents")] if not cascade else []
+        if dependents:
+            raise errors.HasDependents(
+                "other objects of this database depend on pgqueue",
+                detail="\n".join(dependents),
+                hint="Drop them first, or drop them too: pgqueue uninstall --cascade",
             )
         _drop(connection)
         return tuple(row[0] for row in _rows(connection, "remaining_roles"))

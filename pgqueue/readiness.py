@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import urllib.request
 from types import TracebackType
 
+import psycopg
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from . import broker as _registers_the_transport  # noqa: F401
 from .config import to_url
 
 _FLOWER_TIMEOUT_SECONDS = 10.0
+#: What asking raises while the server is away.
+UNREACHABLE = (psycopg.Error, OperationalError, OSError)
 # Whatever proxy the environment names, this machine is not behind it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -32,8 +37,9 @@ class WorkerProbe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
-        self._app.close()
+        with contextlib.suppress(*UNREACHABLE):
+            self._connection.close()
+            self._app.close()
 
     def answers(self, timeout: float = 1.0) -> bool:
         """Tell whether the worker answered within `timeout`."""

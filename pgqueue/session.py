@@ -16,7 +16,17 @@ from psycopg.rows import tuple_row
 
 from . import errors
 from .config import Settings
-from .database import IN_RECOVERY, close_session, is_standby, open_session
+from .database import (
+    CALLER_SETTINGS,
+    IN_RECOVERY,
+    OWN_SETTINGS,
+    can_prepare,
+    close_session,
+    fetch_on_pooled,
+    is_standby,
+    open_session,
+    settle,
+)
 from .plans import Plans
 from .sql import query
 
@@ -37,15 +47,26 @@ class Captured(NamedTuple):
 
 
 class Session:
-    """A session in autocommit mode that threads may share, taking turns. A forked child opens its own."""
+    """A session in autocommit mode that threads may share, taking turns. A forked child opens its own.
 
-    def __init__(self, dsn: str | None = None, *, application_name: str) -> None:
+    Args:
+        hands_in: jobs are handed in from it. They inherit what is set for its role and its database, which is
+            captured before the session is given the settings that pgqueue's own statements rely on.
+        as_it_is: it is given none: its statements are somebody else's.
+    """
+
+    def __init__(
+        self, dsn: str | None = None, *, application_name: str, hands_in: bool = False, as_it_is: bool = False
+    ) -> None:
         self.conninfo = Settings.load(dsn).conninfo
+        self._settings = None if hands_in or as_it_is else OWN_SETTINGS
+        self._hands_in = hands_in
         self._application_name = application_name
         self._opening, self._pid = threading.Lock(), os.getpid()
         self._connection: psycopg.Connection[Any] | None = None
         self._is_closed = False
         self._captured: tuple[psycopg.Connection[Any], Captured] | None = None
+        self._refusal: psycopg.Error | None = None
         self._plans: tuple[psycopg.Connection[Any], Plans] | None = None
 
     def __enter__(self) -> Self:
@@ -86,17 +107,39 @@ class Session:
         if is_standby(connection):
             raise self._in_recovery()
         if self._captured is None or self._captured[0] is not connection:
-            answer = Captured(*fetch_on(connection, "capture_settings", {})[0])
-            if connection.info.backend_pid == answer.backend_pid:
-                # No pooler in between, which could run the next statement in a session that has not prepared it.
-                self._plans = connection, Plans(connection)
-            self._captured = connection, answer
+            # It could not be captured when the session was opened: its role was not enrolled. By now it may be.
+            close_session(connection)
+            connection = self.connection
+        if self._captured is None or self._captured[0] is not connection:
+            raise errors.from_driver(self._refusal) if self._refusal is not None else self._in_recovery()
         return self._captured[1]
+
+    def _settle(self, connection: psycopg.Connection[Any]) -> None:
+        """Capture what jobs inherit; then make the session one of pgqueue's own."""
+        if not is_standby(connection):
+            self._refusal = None
+            try:
+                with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+                    self._captured = connection, Captured(*cursor.execute(query("capture_settings")).fetchall()[0])
+            except psycopg.ProgrammingError as refusal:
+                self._refusal = refusal
+        settle(connection, CALLER_SETTINGS)
+        if can_prepare(connection):
+            # No pooler in between, which could run the next statement in a session that has not prepared it.
+            self._plans = connection, Plans(connection)
 
     def _open(self) -> psycopg.Connection[Any]:
         try:
             with driver_errors():
-                return open_session(self.conninfo, self._application_name, may_be_standby=True)
+                connection = open_session(
+                    self.conninfo,
+                    self._application_name,
+                    may_be_standby=True,
+                    settings=self._settings,
+                )
+                if self._hands_in:
+                    self._settle(connection)
+                return connection
         except errors.ConnectionFailed as failure:
             if not self.conninfo and failure.hint is None:
                 failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
@@ -148,6 +191,9 @@ class Session:
             if self._plans is not None and self._plans[0] is connection:
                 with driver_errors():
                     return self._plans[1].fetch(name, arguments)
+            if not can_prepare(connection):
+                with driver_errors():
+                    return fetch_on_pooled(connection, name, arguments)
             return fetch_on(connection, name, arguments)
         except errors.ServerError as failure:
             if failure.sqlstate != _READ_ONLY or not is_standby(connection):

@@ -20,16 +20,19 @@ from psycopg.conninfo import make_conninfo
 from .child import Child
 from .config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, WORKER_DSN_VARIABLE, to_url, without_password
 from .embedded import EmbeddedServer
-from .errors import PortInUse, ServiceFailed
+from .errors import PgQueueError, PortInUse, ServiceFailed
 from .password_file import write_password_file
 from .prepare import find_worker_login, prepare_database
-from .readiness import WorkerProbe, flower_shows, is_port_free
+from .readiness import UNREACHABLE, WorkerProbe, flower_shows, is_port_free
+from .session import Session
 
 LOOPBACK = "127.0.0.1"
 _START_SECONDS = 90.0
 _WORKER_PATIENCE_SECONDS = 60.0
 _FLOWER_PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.1
+_TOLD_JOBS = 3
+_TOLD_PLACES = 40
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,19 @@ class Stack:
             if self.flower is not None:
                 stopping.callback(self.flower.stop, _FLOWER_PATIENCE_SECONDS)
             if self.worker is not None:
-                stopping.callback(self.worker.stop, _WORKER_PATIENCE_SECONDS)
+                stopping.callback(self.worker.stop, _WORKER_PATIENCE_SECONDS, self._tell_what_runs)
+
+    def _tell_what_runs(self) -> None:
+        try:
+            with Session(self.conninfo, application_name="pgqueue up") as session:
+                rows = session.fetch("list_jobs", states=["running"], queue=None, label=None, limit=_TOLD_JOBS)
+        except PgQueueError:
+            rows = []
+        jobs = ", ".join(f"{row[0]} ({_shorten(row[4] or row[5] or '')})" for row in rows)
+        self._say(
+            f"waiting up to {_WORKER_PATIENCE_SECONDS:g} s for {'jobs ' + jobs if jobs else 'what runs'} to end; "
+            "Ctrl-C or SIGTERM again stops them now, and the next worker runs them again"
+        )
 
     def hurry(self) -> None:
         """Tell the worker to leave what it runs; the next worker runs that again."""
@@ -204,7 +219,13 @@ class Stack:
 
     def _wait_until(self, child: Child, is_up: Callable[[], bool], promise: str = "answer") -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not is_up():
+        while not _is_true(is_up):
+            server = self._plan.server
+            if server is not None and not server.is_running:
+                raise ServiceFailed(
+                    f"PostgreSQL died while the {child.name} was starting",
+                    hint=f"Its log is {server.data_dir / 'server.log'}",
+                )
             if child.exit_code() is not None:
                 problem = f"the {child.name} did not start ({child.describe_exit()})"
             elif time.monotonic() > deadline:
@@ -213,3 +234,15 @@ class Stack:
                 time.sleep(_POLL_SECONDS)
                 continue
             raise ServiceFailed(problem, detail=child.last_lines(), hint=f"Its log is {child.log}")
+
+
+def _is_true(is_up: Callable[[], bool]) -> bool:
+    try:
+        return is_up()
+    except UNREACHABLE:
+        return False  # a server that crashed, or that restarts: who asks again sees which
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TOLD_PLACES else f"{line[: _TOLD_PLACES - 3]}..."

@@ -177,6 +177,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) IS 'A part of a chord has returned. True: it is complete, and the caller sends the callback and calls _finish_chord in this same transaction';
 
+CREATE FUNCTION pgqueue._admit(role regrole, may_enter boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- One at a time: all change the same row of the catalog.
+  perform from pgqueue.migration m where m.version = 1 for update;
+  if may_enter then
+    execute format('grant usage on schema pgqueue to %s', role);
+  else
+    execute format('revoke usage on schema pgqueue from %s', role);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._admit(role regrole, may_enter boolean) IS 'Lets a role into the schema of this database, or no more';
+
 CREATE FUNCTION pgqueue._advisory_locks(class integer) RETURNS TABLE(objid integer, pid integer, mode text)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -201,6 +218,9 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  if (_append_result.seq >= 1) is not true or not pgqueue._are_rows(_append_result.rows) then
+    perform pgqueue._refuse_result('rows');
+  end if;
   insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
 end
 $$;
@@ -280,7 +300,8 @@ begin
     ran := null;
   end if;
   if exists (select from pgqueue.request r where r.id = m.id) then
-    with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
+    -- The end of a run looks for a cancel last of all.
+    with gone as (delete from pgqueue.request r where r.id = m.id and not (is_own and r.kind = 'cancel') returning r.kind)
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
@@ -298,6 +319,30 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) IS 'The end of a job: from the queue, whose row the caller has deleted, to the history';
+
+CREATE FUNCTION pgqueue._are_notices(notices jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- Not PQ001, which is progress: the worker of a reader would take it for the reader's.
+  select jsonb_typeof(notices) is not distinct from 'array' and not exists (
+    select from jsonb_array_elements(case jsonb_typeof(notices) when 'array' then notices end) n
+    where case when jsonb_typeof(n) <> 'object' then true
+               else n - '{severity,sqlstate,message,detail,hint}'::text[] <> '{}'
+                 or jsonb_path_exists(n, 'strict $.* ? (@.type() <> "string")')
+                 or (n ->> 'severity' in ('WARNING', 'NOTICE', 'INFO', 'LOG', 'DEBUG')) is not true
+                 or n ->> 'sqlstate' !~ '^[0-9A-Z]{5}$' or n ->> 'sqlstate' = 'PQ001' end)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._are_notices(notices jsonb) IS 'Whether these are notices as pgqueue._forward_notices raises them';
+
+CREATE FUNCTION pgqueue._are_rows(rows jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT (NOT ((rows @? 'strict $[*][*]?(@.type() != "string" && @.type() != "null")'::jsonpath) IS DISTINCT FROM false));
+END;
+
+COMMENT ON FUNCTION pgqueue._are_rows(rows jsonb) IS 'Whether these are rows of a result: lists of texts and NULLs';
 
 CREATE FUNCTION pgqueue._args_repr(args jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -383,7 +428,7 @@ CREATE FUNCTION pgqueue._auto_delete(queues text[]) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pgqueue._delete_queue(q.name, true, false) from pgqueue.queue q where q.name = any (queues) and q.auto_delete;
+  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and q.auto_delete order by q.declared_by;
 end
 $$;
 
@@ -394,23 +439,23 @@ CREATE FUNCTION pgqueue._await_end(role oid, id bigint, max_ms integer) RETURNS 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  class int := pgqueue._lock_class('job');
-  key int := (id % 2147483647)::int;
   since timestamptz := clock_timestamp();
   until timestamptz := since + least(max_ms, 1000) * interval '1 ms';
+  token bigint;
+  run_key bigint;
 begin
-  while clock_timestamp() < until and exists (
+  while clock_timestamp() < until loop
     -- Nobody learns from the time that this takes when another role's job ends.
-    select from pgqueue.message m
-    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member')))
-  loop
-    if pg_try_advisory_lock_shared(class, key) then
-      perform pg_advisory_unlock_shared(class, key),
-              -- It does not run yet.
-              pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
+    select m.token into token from pgqueue.message m
+    where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member'));
+    exit when not found;
+    run_key := pgqueue._held_key(id, token);
+    if run_key is null then
+      -- It does not run yet.
+      perform pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
     else
       -- Its commit wakes us.
-      perform pgqueue._wait_for_run(id, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
+      perform pgqueue._wait_for_run(run_key, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
     end if;
   end loop;
 end
@@ -456,12 +501,12 @@ declare
   value numeric;
 begin
   if given is null then
-    perform set_config(full_name, fallback::text, false);  -- for SHOW
+    perform set_config(full_name, case name when 'default_queue_size' then fallback / 1024 || 'kB' else fallback::text end, false);  -- for SHOW
     return fallback;
   end if;
   begin
     value := case
-      when given ~ '^\s*[-+]?\d+\s*$' then given::numeric
+      when given ~ '^[[:space:]]*[-+]?[0-9]+[[:space:]]*$' then given::numeric
       when name = 'worker_timeout' then extract(epoch from given::interval)::numeric * 1000
       when name = 'default_queue_size' then pg_size_bytes(given)::numeric
       else given::numeric end;
@@ -539,66 +584,74 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) IS 'Keeps captured settings for the rest of this statement';
 
-CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if exists (select from pgqueue._bindings(exchange) b where b.queue = _bind.queue and b.routing_key = coalesce(_bind.routing_key, '')) then
-    return;
-  elsif pgqueue._queue_exists(queue) and not exists (select from pgqueue.own_queue q where q.name = _bind.queue) then
-    perform pgqueue._refuse_change('queue', queue);
-  elsif not pgqueue._queue_exists(queue) then
-    raise exception 'queue "%" does not exist', queue using errcode = '23503', hint = 'Declare it first.';
-  end if;
-  insert into pgqueue.own_binding (exchange, routing_key, queue)
-  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue)
-  on conflict do nothing;
-  if found then
-    -- Publishers remember where nobody listens: events cost nothing then.
-    perform pgqueue._notify_at_commit('pgqueue.bindings');
-  end if;
-end
-$$;
+CREATE VIEW pgqueue.declaration AS
+ SELECT NULL::oid AS role,
+    NULL::text AS act,
+    NULL::text AS name,
+    NULL::jsonb AS attributes
+  WHERE false;
 
-COMMENT ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) IS 'Feeds a queue from an exchange';
+COMMENT ON VIEW pgqueue.declaration IS 'Where roles insert what they want to declare, bind, unbind or delete: pgqueue._carry_out does it';
+
+CREATE FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) RETURNS void
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('bind'::text, _bind.queue, jsonb_build_object('exchange', _bind.exchange, 'routing_key', _bind.routing_key));
+END;
+
+COMMENT ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) IS 'Feeds a queue from an exchange, with the caller''s messages; if it is a worker or an administrator, with all';
 
 CREATE FUNCTION pgqueue._topic_pattern(routing_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
   -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
-  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
-                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  select '^' || string_agg(case word when '#' then '([.][^.]*)*' when '*' then '[.][^.]+'
+                           else '[.]' || regexp_replace(word, '([^[:alnum:]_])', E'\\\\\\1', 'g') end, '' order by n) || '$'
   from string_to_table(routing_key, '.') with ordinality w (word, n)
 $_$;
 
 COMMENT ON FUNCTION pgqueue._topic_pattern(routing_key text) IS 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
 
 CREATE TABLE pgqueue.binding (
+    id bigint NOT NULL,
     exchange text NOT NULL,
+    declared_by oid NOT NULL,
     routing_key text NOT NULL,
     queue text NOT NULL,
-    pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^\.$'::text)) STORED NOT NULL,
+    pattern text GENERATED ALWAYS AS (COALESCE(pgqueue._topic_pattern(routing_key), '^[.]$'::text)) STORED NOT NULL,
     CONSTRAINT binding_key_is_at_most_255_bytes CHECK ((octet_length(routing_key) <= 255))
 );
 
 COMMENT ON TABLE pgqueue.binding IS 'Which queues an exchange feeds';
 
+COMMENT ON COLUMN pgqueue.binding.declared_by IS 'Whose messages it feeds the queue with. 0: all. So the cost of routing a message does not grow with what strangers have bound';
+
 COMMENT ON COLUMN pgqueue.binding.pattern IS 'The routing key of a topic binding as a regular expression';
 
+CREATE VIEW pgqueue.own_binding WITH (security_barrier='true') AS
+ SELECT exchange,
+    routing_key,
+    pattern,
+    queue
+   FROM pgqueue.binding b
+  WHERE ((declared_by = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) OR ( SELECT (pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text))));
+
+COMMENT ON VIEW pgqueue.own_binding IS 'Bindings that the role that runs has made; all if it is a worker or an administrator';
+
 CREATE FUNCTION pgqueue._bindings(exchange text) RETURNS TABLE(routing_key text, pattern text, queue text)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT b.routing_key,
+ SELECT DISTINCT b.routing_key,
      b.pattern,
      b.queue
-    FROM pgqueue.binding b
+    FROM pgqueue.own_binding b
    WHERE (b.exchange = _bindings.exchange)
    ORDER BY b.queue, b.routing_key;
 END;
 
-COMMENT ON FUNCTION pgqueue._bindings(exchange text) IS 'The bindings of an exchange';
+COMMENT ON FUNCTION pgqueue._bindings(exchange text) IS 'The bindings of an exchange that the caller has made; for workers and administrators, all of them';
 
 CREATE FUNCTION pgqueue._bound(bounds jsonb, level integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE
@@ -655,7 +708,7 @@ declare
   ends_at timestamptz := case when grace_ms > 0 then clock_timestamp() + grace_ms * interval '1 ms' end;
 begin
   for attempt in 1 .. 400 loop
-    select * into place from pgqueue._locate(role, handle, '55000') l;
+    select * into place from pgqueue._locate(role, handle, '55000', true) l;
     if not place.live then
       return false;
     end if;
@@ -667,7 +720,7 @@ begin
       return true;
     elsif found or place.running or (attempt > 1 and place.worker_id is not null) then
       -- Its worker has it: prefetched (pgqueue._lock_job will see the request) or running (the worker is told), also if that was
-      -- not noted yet. Or it is just ending, and the request comes too late.
+      -- not noted yet. Or it is just ending, and the request comes too late: pgqueue._is_canceled tells.
       insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
       if not found and ends_at is not null then
         -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
@@ -678,7 +731,8 @@ begin
       -- Only a hint, for anybody can notify: what to do the worker asks pgqueue._cancel_requests. The row is newer than
       -- the place: it may have been claimed between the two.
       perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), '');
-      return true;
+      -- With the row locked here it cannot begin before it sees the request.
+      return case when m.id is not null and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token) then true end;
     end if;
     perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
   end loop;
@@ -686,7 +740,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled, or its worker was told to';
+COMMENT ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms bigint) IS 'The gate''s half of cancel. True: canceled. False: it had ended. NULL: asked for, pgqueue._is_canceled tells once this is committed';
 
 CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS integer
     LANGUAGE plpgsql
@@ -772,8 +826,7 @@ begin
     'grace_ms', case when is_hard then grace else 0 end)) c (canceled), jsonb_array_elements(c.canceled) a;
   if grace > 0 then
     -- After a hard grace the worker ends the session of the job. That takes a moment.
-    perform pgqueue._wait_on(pgqueue._handle_of(job), s.live, s.running, (grace + case when is_hard then 2000 else 0 end) * interval '1 ms')
-    from pgqueue._status(pgqueue._handle_of(job)) s;
+    perform pgqueue._wait_on(pgqueue._handle_of(job), (grace + case when is_hard then 2000 else 0 end) * interval '1 ms');
   end if;
 end
 $$;
@@ -805,6 +858,29 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._capture_settings(caller_search_path text) IS 'The settings made in this session, which its jobs inherit';
 
+CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  -- Workers and administrators declare for all.
+  holder oid := case when pgqueue._is_operator(new.role) then 0 else new.role end;
+begin
+  perform pgqueue._require_part(new.role);
+  case new.act
+    when 'declare exchange' then perform pgqueue._note_exchange(holder, new.name, new.attributes);
+    when 'delete exchange' then perform pgqueue._drop_exchange(holder, new.name);
+    when 'declare queue' then perform pgqueue._note_queue(holder, new.name, new.attributes);
+    when 'bind' then perform pgqueue._note_binding(holder, new.name, new.attributes ->> 'exchange', coalesce(new.attributes ->> 'routing_key', ''));
+    when 'unbind' then perform pgqueue._drop_binding(holder, new.name, new.attributes ->> 'exchange', coalesce(new.attributes ->> 'routing_key', ''));
+    else raise exception 'act "%" is not known', new.act using errcode = '22023', hint = 'Use the functions of the schema pgqueue.';
+  end case;
+  return new;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._carry_out() IS 'Does what a role has inserted into pgqueue.declaration, for that role and its messages';
+
 CREATE FUNCTION pgqueue._changed_runners() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -814,7 +890,35 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._changed_runners() IS 'Roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';
 
-CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) RETURNS void
+CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  name text;
+  is_powerful boolean;
+begin
+  if role is null then
+    raise exception 'role cannot be NULL' using errcode = '22004';
+  end if;
+  -- What the owner of pgqueue hands in can do everything in it, and what a superuser hands in everything.
+  select r.rolname, r.rolsuper or r.rolname = current_user into name, is_powerful from pg_roles r where r.oid = role;
+  if name is null then
+    raise exception 'role % does not exist', role using errcode = '42704';
+  elsif name ~ '^pg_' or name in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate', 'pgbackground_role')
+     or name ~ '^pgqueue_(gate|executor)_[0-9]+$' then
+    raise exception 'role % is none that hands in', role
+      using errcode = '42501', hint = 'It is one of the roles of PostgreSQL or of pgqueue itself. Name the role that logs in.';
+  elsif is_powerful and session_user <> name and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
+    raise exception 'permission denied to enroll or unenroll the role %', role
+      using errcode = '42501', hint = 'It is a superuser or the owner of pgqueue. Only a superuser may do that.';
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._check_enrollable(role regrole) IS 'Refuses to enroll or unenroll a role that is nobody''s login, or that is above an administrator';
+
+CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -822,7 +926,7 @@ begin
   if submitter is null then
     raise exception 'job % is not known', handle.id
       using errcode = '42704', hint = 'Either it never was committed, or retention has removed it (pgqueue.result_ttl).';
-  elsif pg_has_role(role, submitter, 'member') is not true and (wrong_cookie <> '55000' or not pg_has_role(role, 'pgqueue_admin', 'member')) then
+  elsif pg_has_role(role, submitter, 'member') is not true and not (by_administrators and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'permission denied for job %', handle.id using errcode = '42501', hint = 'It belongs to another role.';
   elsif cookie is distinct from handle.cookie and not (handle.cookie is null and pg_has_role(role, 'pgqueue_admin', 'member')) then
     raise exception 'cookie mismatch for job %', handle.id using errcode = wrong_cookie, hint = 'The handle is not the one that the launcher returned.';
@@ -830,7 +934,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) IS 'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie';
+COMMENT ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) IS 'The checks of a handle: 42704 unknown, 42501 another role''s, then the cookie. by_administrators: what they may do with jobs of any role, which is to cancel them';
 
 CREATE FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -873,6 +977,36 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
+
+CREATE FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  -- Each job that keeps a result passes here. What is no number or no list, the server says itself.
+  if columns is null then
+    if rows is not null then
+      perform pgqueue._refuse_result('rows');
+    end if;
+  elsif (select bool_and(c.name is not null and c.oid is not null and c.typmod is not null) is false or count(*) > 1664
+         from jsonb_to_recordset(columns) c (name text, oid oid, typmod int)) then
+    perform pgqueue._refuse_result('columns');
+  elsif not pgqueue._are_rows(rows) or jsonb_path_exists(rows, 'strict $[*] ? (@.size() <> $n)', jsonb_build_object('n', jsonb_array_length(columns))) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  -- As a rule they are those that the job has left. Whether others are values of these settings, the server says.
+  if output_settings <> jsonb_build_object('DateStyle', current_setting('DateStyle'), 'IntervalStyle', current_setting('IntervalStyle'),
+                                           'TimeZone', current_setting('TimeZone')) then
+    if jsonb_path_exists(output_settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
+       or output_settings - '{DateStyle,IntervalStyle,TimeZone}'::text[] <> '{}' then
+      perform pgqueue._refuse_result('settings');
+    end if;
+    perform set_config(s.key, s.value, true) from jsonb_each_text(output_settings) s;
+  end if;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) IS 'Refuses a result that its reader could not take for one';
 
 CREATE FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -960,7 +1094,8 @@ begin
     -- Not without that look: starting an update that finds nothing costs much more.
     perform pgqueue._promote(1000);
   end if;
-  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
+  -- What only the role that sent it has declared so, upkeep moves.
+  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
   begun_at := clock_timestamp();
@@ -977,9 +1112,9 @@ begin
     for id, token, queue, earlier_deliveries, message, has_passed_some in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
+      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async
       from unnest(_claim.queues) u (name)
-      where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+      where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
       select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async
       from wanted
@@ -998,7 +1133,8 @@ begin
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
-        and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
+        and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
+        and not pgqueue._is_revoked_by_worker(m.payload)
       returning m.id
     ), claimed as (
       update pgqueue.message m
@@ -1006,7 +1142,8 @@ begin
           -- As the job itself or its session said, else as its queue says.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
-      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+      where m.id = p.id
+        and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
       returning m.*, p.place
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
@@ -1067,6 +1204,52 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) IS 'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). kind batch: jobs, and only the submitter for those that the batch lane can run';
+
+CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  waiter pgqueue.message;
+begin
+  select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
+  if not found then
+    return;
+  end if;
+  -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
+  -- the worker had lost it: who comes with its token gets nothing.
+  return query
+  with free as (
+    select m.id, m.state from pgqueue.message m
+    where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
+      and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
+      and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
+      -- What runs outside a transaction locks no row.
+      and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
+    for update of m skip locked
+  ), claimed as (
+    update pgqueue.message m
+    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
+        deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
+        settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
+                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+    from free f
+    where m.id = f.id
+    returning m.*
+  )
+  select c.id, c.token,
+         case when k.runner is not null and c.kept = 'none' and not c.top_level
+                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+              then to_json(c.submitter::bigint)
+              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end
+  from claimed c
+  left join pgqueue.role_key k on k.role = c.submitter;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) IS 'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. As pgqueue._claim of kind batch';
 
 CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -1196,7 +1379,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) IS 'The command tag of a statement that the batch lane has run; NULL when its text does not say it plainly';
 
-CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
+CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1208,15 +1391,63 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(m.id, m.submitter);
-  if m.kept <> 'none' then
+  if array_ndims(command_tags) > 1 or array_position(command_tags, null) is not null then
+    perform pgqueue._refuse_result('command tags');
+  elsif m.kept <> 'none' then
+    perform pgqueue._check_result(columns, rows, output_settings);
     insert into pgqueue.result (id, seq, columns, rows, output_settings)
     values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
   end if;
   perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
+  if has_committed then
+    -- A cancel came too late.
+    delete from pgqueue.request r where r.id = m.id;
+  else
+    perform pgqueue._refuse_canceled(m.id);
+  end if;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) IS 'Last in the transaction of a job: its effects, its result and its removal commit together';
+COMMENT ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) IS 'Last in the transaction of a job: its effects, its result and its removal commit together. has_committed: it ran outside a transaction';
+
+CREATE FUNCTION pgqueue._connect_loopback(name text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  place record;
+  answer jsonb;
+  reason text;
+  problem text := '';
+  is_connected boolean;
+begin
+  for place in select p.host, p.port from pgqueue._loopback_places() p loop
+    is_connected := false;
+    begin
+      perform pgqueue._dblink_connect(name, pgqueue._loopback_conninfo(place.host, place.port));
+      is_connected := true;
+      -- Another server may be in the old place by now: the one that this one has followed.
+      select * into answer from pgqueue._dblink_query(name, 'select to_jsonb(extract(epoch from pg_postmaster_start_time()))');
+      if answer = to_jsonb(extract(epoch from pg_postmaster_start_time())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      reason := 'it is another server';
+    exception when others then
+      get stacked diagnostics reason = pg_exception_detail;
+      reason := coalesce(nullif(reason, ''), sqlerrm);
+    end;
+    if is_connected then
+      perform pgqueue._dblink_disconnect(name);
+    end if;
+    problem := concat(problem, chr(10), place.host, ' port ', place.port, ': ', btrim(reason));
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select o from pg_user_mappings m, unnest(m.umoptions) o where m.srvname = 'pgqueue_loopback' and starts_with(o, 'user=') limit 1)
+    using errcode = '08001', detail = btrim(problem, chr(10)),
+          hint = 'The owner of pgqueue has to run: select pgqueue._repair_loopback(). Or let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (set host ''...'', set port ''...'').';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._connect_loopback(name text) IS 'Connects from the server to itself, wherever it is now. Returns where. 08001: nowhere. Only for the owner''s functions';
 
 CREATE FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1333,8 +1564,8 @@ begin
   begin
     return pgqueue._wait_tracked(pid, cookie, timeout_ms);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null)');
-  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null, ''1.8'')');
+  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''1.8'')');
 
   create function pg_background_list_v2() returns setof record language plpgsql volatile as $$
   begin
@@ -1373,6 +1604,8 @@ COMMENT ON FUNCTION pgqueue._create_pg_background_1_8() IS 'Makes the names of p
 CREATE FUNCTION pgqueue._create_pg_background_2_0() RETURNS void
     LANGUAGE plpgsql
     AS $_$
+declare
+  others oid[] := array(select p.oid from pg_proc p where p.pronamespace = quote_ident(current_schema())::regnamespace);
 begin
   create type pg_background_handle as (pid int, cookie bigint);
   create type pg_background_stats as (
@@ -1406,7 +1639,7 @@ begin
   begin
     return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''2.0'')');
   create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
   begin
     perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'cookie', cookie, 'mismatch', '55000'));
@@ -1466,22 +1699,27 @@ begin
   create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
     returns setof record language plpgsql volatile as $$
   declare
-    run record;
+    run pg_catalog.record;
   begin
     select * into run from pgqueue._run_query(pgqueue._member_settings(), sql, queue_size, timeout_ms, label, col_def);
     if run.reader is not null then
-      return query execute run.reader using run.pid, run.cookie;
+      begin
+        return query execute run.reader using run.pid, run.cookie;
+      exception when others or query_canceled then
+        perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', run.pid));  -- nobody else has its handle
+        raise;
+      end;
     end if;
   end $$;
   create function pg_background_drain(handles pg_background_handle[], timeout_ms int default 0) returns setof pg_background_outcome language plpgsql volatile as $$
   begin
-    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
   end $$;
   create function pg_background_wait_any(handles pg_background_handle[], timeout_ms int default 0) returns pg_background_handle language plpgsql volatile as $$
   declare
-    first record;
+    first pg_catalog.record;
   begin
-    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
     if first.pid is null then
       return null;
     end if;
@@ -1503,7 +1741,7 @@ begin
   begin
     return pgqueue._untrack_now('{"ended": true}');
   end $$;
-  perform pgqueue._create_v2_aliases();
+  perform pgqueue._create_v2_aliases(others);
 
   create view pg_background_list as
     select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label
@@ -1537,21 +1775,39 @@ begin
   execute pg_catalog.format($sql$
     create function %s returns setof record language plpgsql volatile strict as $body$
     declare
-      part record;
+      part pg_catalog.record;
       job pg_catalog.jsonb;
+      reader pg_catalog.text;
+      casts pg_catalog.text[];
+      misfit pg_catalog.text;
       old_settings pg_catalog.jsonb;
     begin
       for part in select * from %s loop
         if part.is_first then
           job := part.job;
+          reader := part.reader;
           old_settings := part.old_settings;
-          begin
-            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
-          exception when datatype_mismatch then
-            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
-          end;
+          loop
+            begin
+              return query execute reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+              exit;
+            exception
+              when datatype_mismatch then
+                get stacked diagnostics misfit = pg_exception_detail;
+              when feature_not_supported then
+                perform pgqueue._spare_tracked(job);
+                perform pgqueue._refuse_place();
+            end;
+            -- A length or a precision that only the list has is applied to the values.
+            casts := pgqueue._fit_casts(part.answer, casts, misfit);
+            if casts is null then
+              perform pgqueue._spare_tracked(job);
+              raise exception using errcode = '42804', message = pgqueue._misfit(part.answer), hint = pgqueue._result_hint(part.answer);
+            end if;
+            reader := pgqueue._result_reader(part.answer, casts);
+          end loop;
         end if;
-        return query execute part.reader using part.rows, part.tags;
+        return query execute reader using part.rows, part.tags;
       end loop;
       perform pgqueue._end_of_reading(job, old_settings);
     end
@@ -1561,7 +1817,7 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._create_reader(signature text, call text) IS 'Creates a function that returns the result of a tracked job';
 
-CREATE FUNCTION pgqueue._create_v2_aliases() RETURNS void
+CREATE FUNCTION pgqueue._create_v2_aliases(others oid[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
 declare
@@ -1576,7 +1832,7 @@ begin
       'pg_background_list', 'pg_background_stats', 'pg_background_get_progress', 'pg_background_result_info', 'pg_background_error_info',
       'pg_background_detach_all', 'pg_background_cancel_all', 'pg_background_outcome', 'pg_background_run', 'pg_background_run_query',
       'pg_background_drain', 'pg_background_wait_any', 'pg_background_cancel_by_label', 'pg_background_purge', 'pg_background_full_sql')
-      and p.prosrc ~ 'pgqueue[.]_'  -- and not a function of the user's with such a name
+      and p.oid <> all (others)  -- whatever somebody else has put there under such a name
   loop
     made := pg_catalog.pg_get_functiondef(original.oid);
     execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);
@@ -1584,7 +1840,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._create_v2_aliases() IS 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2';
+COMMENT ON FUNCTION pgqueue._create_v2_aliases(others oid[]) IS 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2. others: functions that lay in the schema before';
 
 CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
     LANGUAGE plpgsql
@@ -1675,29 +1931,38 @@ CREATE FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) RETURNS 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  exchange text := (select q.dead_letter_exchange from pgqueue.queue q where q.name = held.queue);
-  routing_key text := coalesce((select q.dead_letter_routing_key from pgqueue.queue q where q.name = held.queue),
-                               pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
+  declared pgqueue.queue;
+  exchange text;
+  routing_key text;
   targets text[];
-  target text;
+  target record;
   letter json;
 begin
   delete from pgqueue.message d where d.id = held.id and d.token is not distinct from held.token;
   if not found then
     return false;  -- somebody else did it
   end if;
+  select * into declared from pgqueue._declared(held.queue, held.submitter);
+  exchange := declared.dead_letter_exchange;
+  routing_key := coalesce(declared.dead_letter_routing_key, pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
   if exchange is null and reason <> 'delivery_limit' or held.kind <> 'task' then
     return true;
   end if;
-  targets := case when exchange is not null then array(select r.queue from pgqueue._route(exchange, routing_key) r) end;
+  -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
+  targets := case when exchange is not null
+             then array(select r.queue from pgqueue._route(exchange, routing_key, held.submitter) r
+                        where octet_length(r.queue) between 1 and 255 and pgqueue._may_enter(held.submitter, r.queue, held.payload)) end;
   if coalesce(targets, '{}') = '{}' then
-    -- There is no exchange for them, or it leads nowhere.
+    -- There is no exchange for them, or it leads nowhere, or where the sender may not send to.
     exchange := '';
     routing_key := pgqueue._cut(held.queue, 250) || '.dead';
     targets := array[routing_key];
   end if;
   begin
     letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key);
+    if octet_length(letter::text) > 67108864 then
+      letter := held.payload;  -- what is written into it makes it larger than a message may be
+    end if;
     if reason = 'expired' and not exists (
          select from json_array_elements(letter #> '{headers,x-death}') d where d ->> 'reason' <> 'expired') then
       -- As in RabbitMQ: what goes round by itself, with nobody rejecting it, ends.
@@ -1707,14 +1972,10 @@ begin
   exception when data_exception or program_limit_exceeded then
     letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
   end;
-  foreach target in array targets loop
-    -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
-    continue when octet_length(target) not between 1 and 255
-      or target like '%.pidbox' and pg_has_role(held.submitter, 'pgqueue_worker', 'member') is not true;
+  for target in select t.queue, d.message_ttl from unnest(targets) t (queue) left join lateral pgqueue._declared(t.queue, held.submitter) d on true loop
     insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
-    values (target, 'task', held.priority, held.submitter, letter,
-            clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
-    perform pgqueue._wake(target);
+    values (target.queue, 'task', held.priority, held.submitter, letter, clock_timestamp() + target.message_ttl);
+    perform pgqueue._wake(target.queue);
   end loop;
   return true;
 end
@@ -1723,73 +1984,64 @@ $$;
 COMMENT ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) IS 'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or if it came back too often, in the queue "<queue>.dead"';
 
 CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-  present text := pgqueue._exchange_type(name);
-begin
-  if present is null then
-    insert into pgqueue.own_exchange as e (name, type, durable, auto_delete, arguments)
-    values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
-    on conflict do nothing;
-    present := pgqueue._exchange_type(name);
-  end if;
-  if present <> type and pg_has_role('pgqueue_worker', 'member') then
-    -- Nobody keeps workers from starting by declaring their exchanges ahead.
-    update pgqueue.own_exchange e set type = _declare_exchange.type where e.name = _declare_exchange.name and e.is_workers is not true
-    returning e.type into present;
-    present := coalesce(present, pgqueue._exchange_type(name));
-  end if;
-  if present <> type then
-    raise exception 'exchange "%" exists as % and not as %', name, present, type
-      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
-  end if;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('declare exchange'::text, _declare_exchange.name, jsonb_build_object('type', _declare_exchange.type, 'durable', _declare_exchange.durable, 'auto_delete', _declare_exchange.auto_delete, 'arguments', _declare_exchange.arguments));
+END;
 
 COMMENT ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) IS 'Makes an exchange; PQ004 when it exists with another type';
 
 CREATE FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('declare queue'::text, _declare_queue.queue, jsonb_build_object('durable', _declare_queue.durable, 'exclusive', _declare_queue.exclusive, 'auto_delete', _declare_queue.auto_delete, 'arguments', _declare_queue.arguments));
+END;
+
+COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes. They hold for the caller''s messages; if it is a worker or an administrator, for all';
+
+CREATE TABLE pgqueue.queue (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    declared_by oid NOT NULL,
+    durable boolean DEFAULT true NOT NULL,
+    exclusive boolean DEFAULT false NOT NULL,
+    auto_delete boolean DEFAULT false NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    expires_after interval,
+    message_ttl interval,
+    max_deliveries integer,
+    dead_letter_exchange text,
+    dead_letter_routing_key text,
+    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
+    CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
+    CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
+    CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
+);
+
+COMMENT ON TABLE pgqueue.queue IS 'AMQP queues as they were declared; of those with the same name and declarer the last counts';
+
+COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Whose messages it holds for. 0: for all, since a worker or an administrator has declared it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+
+CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  given jsonb := coalesce(arguments, '{}');
-  limit_ numeric := given ->> 'x-delivery-limit';
-  is_so boolean := pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given);
-  wanted record;
 begin
-  if is_so then
-    return;
-  end if;
-  select pgqueue._interval_argument(given, 'x-expires') as expires_after, pgqueue._interval_argument(given, 'x-message-ttl') as message_ttl,
-         -- RabbitMQ counts how often a message came back. A limit below 0 is none.
-         case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end as max_deliveries,
-         given ->> 'x-dead-letter-exchange' as dead_letter_exchange, given ->> 'x-dead-letter-routing-key' as dead_letter_routing_key
-  into wanted;
-  if is_so is null then
-    insert into pgqueue.own_queue (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
-                                   dead_letter_exchange, dead_letter_routing_key)
-    values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, given, wanted.expires_after,
-            wanted.message_ttl, wanted.max_deliveries, wanted.dead_letter_exchange, wanted.dead_letter_routing_key)
-    on conflict do nothing;
-    if found or pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given) then
-      return;
-    end if;
-  end if;
-  update pgqueue.own_queue q
-  set durable = _declare_queue.durable, exclusive = _declare_queue.exclusive, auto_delete = _declare_queue.auto_delete, arguments = given,
-      expires_after = wanted.expires_after, message_ttl = wanted.message_ttl, max_deliveries = wanted.max_deliveries,
-      dead_letter_exchange = wanted.dead_letter_exchange, dead_letter_routing_key = wanted.dead_letter_routing_key, used_at = clock_timestamp()
-  where q.name = _declare_queue.queue;
-  if not found then
-    perform pgqueue._refuse_change('queue', queue);
-  end if;
+  return query
+  select * from pgqueue.queue d
+  where d.name = _declared.queue and d.declared_by in (0, _declared.role)
+  order by d.declared_by <> 0, d.id desc
+  limit 1;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Makes a queue, or changes its attributes: whoever declared it, workers and administrators may';
+COMMENT ON FUNCTION pgqueue._declared(queue text, role oid) IS 'The declaration of a queue that counts for the messages of a role: that of workers and administrators, or else its own. No row: there is none';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1820,16 +2072,11 @@ $$;
 COMMENT ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) IS 'A job that cannot run here now stays queued, and says why. It is tried again after delay, then after twice that, and so on, up to longest';
 
 CREATE FUNCTION pgqueue._delete_exchange(name text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  delete from pgqueue.own_exchange e where e.name = _delete_exchange.name;
-  if not found and pgqueue._exchange_exists(name) then
-    perform pgqueue._refuse_change('exchange', name);
-  end if;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name)
+   VALUES ('delete exchange'::text, _delete_exchange.name);
+END;
 
 COMMENT ON FUNCTION pgqueue._delete_exchange(name text) IS 'Deletes an exchange and its bindings';
 
@@ -1844,14 +2091,18 @@ begin
      or if_empty and exists (select from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task') then
     return 0;
   end if;
-  delete from pgqueue.queue q where q.name = _delete_queue.queue;
+  delete from pgqueue.binding b
+  where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue q
+  where q.id = any (array(select d.id from pgqueue.queue d where d.name = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _delete_queue.queue for update skip locked);
   delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task';
   get diagnostics deleted = row_count;
   return deleted;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) IS 'Deletes a queue, its bindings and its tasks. SQL jobs stay: cancel those';
+COMMENT ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) IS 'Deletes a queue, its bindings and its tasks, whosever they are: for workers. SQL jobs stay: cancel those';
 
 CREATE TABLE pgqueue.task_group (
     id text NOT NULL,
@@ -1869,6 +2120,28 @@ CREATE FUNCTION pgqueue._delete_task_group(group_id text) RETURNS void
 END;
 
 COMMENT ON FUNCTION pgqueue._delete_task_group(group_id text) IS 'Forgets a group';
+
+CREATE FUNCTION pgqueue._held_key(id bigint, token bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  run_key bigint := pgqueue._run_key_of(id, token);
+begin
+  if run_key is null then
+    return null;
+  end if;
+  -- A lock that this got is given back with the subtransaction, whatever comes between. A job that begins meanwhile waits that long.
+  if pg_try_advisory_xact_lock_shared(run_key) then
+    raise assert_failure;
+  end if;
+  return run_key;
+exception when assert_failure then
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._held_key(id bigint, token bigint) IS 'The key of pgqueue._run_key_of if the job runs in a transaction now, else NULL';
 
 CREATE TABLE pgqueue.activity (
     id bigint NOT NULL,
@@ -1926,10 +2199,13 @@ CREATE UNLOGGED TABLE pgqueue.tracked_job (
     submitter oid NOT NULL,
     kept pgqueue.result_kept NOT NULL,
     queue_size integer NOT NULL,
+    is_spared boolean DEFAULT false NOT NULL,
     tracked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.tracked_job IS 'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
+
+COMMENT ON COLUMN pgqueue.tracked_job.is_spared IS 'Its result was asked for in a way that does not fit, maybe with a handle that is gone: it counts no more for pg_background.max_workers';
 
 CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER
@@ -1939,7 +2215,7 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              WHEN ((j.ended_at IS NOT NULL) OR (j.id IS NULL)) THEN 'stopped'::text
              WHEN j.is_running THEN 'running'::text
              ELSE 'starting'::text
-         END, 'known', (j.id IS NOT NULL), 'launched_at', COALESCE(j.launched_at, (_describe_tracked.job).tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at, 'label', j.label, 'sql', "left"(j.sql, COALESCE(_describe_tracked.sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg, 'row_count', j.row_count, 'command_tags', j.command_tags, 'error',
+         END, 'run_key', j.run_key, 'known', (j.id IS NOT NULL), 'launched_at', COALESCE(j.launched_at, (_describe_tracked.job).tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at, 'label', j.label, 'sql', "left"(j.sql, COALESCE(_describe_tracked.sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg, 'row_count', j.row_count, 'command_tags', j.command_tags, 'error',
          CASE
              WHEN (j.ended_at IS NOT NULL) THEN j.error
              ELSE NULL::jsonb
@@ -1957,7 +2233,8 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              a.progress_msg,
              NULL::bigint AS row_count,
              NULL::text[] AS command_tags,
-             NULL::jsonb AS error
+             NULL::jsonb AS error,
+             pgqueue._held_key(m.id, m.token) AS run_key
             FROM (pgqueue.message m
               LEFT JOIN pgqueue.activity a ON (((a.id = m.id) AND (a.token = m.token))))
            WHERE (m.id = (_describe_tracked.job).id)
@@ -1974,7 +2251,8 @@ CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length in
              h.progress_msg,
              h.row_count,
              h.command_tags,
-             h.error
+             h.error,
+             NULL::bigint
             FROM pgqueue.history h
            WHERE (h.id = (_describe_tracked.job).id)) j ON (true));
 END;
@@ -1996,6 +2274,25 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) IS 'The gate''s half of detach';
 
+CREATE FUNCTION pgqueue._dispatch() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  target record;
+begin
+  perform pgqueue._require_part(new.submitter);
+  new.reached := 0;
+  for target in select * from pgqueue._route(new.exchange, new.routing_key, new.submitter) loop
+    perform pgqueue._put_task(new.submitter, target.queue, new.payload, new.priority, new.due_at, least(new.expires_at, clock_timestamp() + target.message_ttl));
+    new.reached := new.reached + 1;
+  end loop;
+  return new;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._dispatch() IS 'Routes what a role has inserted into pgqueue.dispatch';
+
 CREATE FUNCTION pgqueue._do_upkeep(part text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2013,7 +2310,8 @@ begin
     when 'proofs' then
       delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     when 'roles' then
-      delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+      perform pgqueue._forget_dropped_roles();
+      perform pgqueue._note_roles();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -2037,13 +2335,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._do_upkeep(part text) IS 'One part of the upkeep';
 
-CREATE FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
+CREATE FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  -- Any role can take that lock, and keep it: never rely on it for long.
-  if running and pgqueue._wait_for_run(id, ceil(least(left_s, 5) * 1000)::bigint) then
+  if run_key is not null then
+    -- Longer than PostgreSQL takes to look for a deadlock. Not for ever: once the job holds its lock any role sees the key, and can
+    -- take the lock when the job has ended.
+    perform pgqueue._wait_for_run(run_key, ceil(least(left_s, extract(epoch from current_setting('deadlock_timeout')::interval) + 1) * 1000)::bigint);
     -- It has just ended, or is about to be put down as failed: look soon again.
     return clock_timestamp();
   end if;
@@ -2053,7 +2353,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) IS 'Sleeps until a job may have ended, which has been waited for since an instant. Returns that instant, a newer one if it has just stopped running';
+COMMENT ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) IS 'Sleeps until a job may have ended, which has been waited for since an instant and holds this lock (NULL: none). Returns that instant, a newer one if it has just stopped running';
 
 CREATE FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS SETOF record
     LANGUAGE plpgsql
@@ -2081,6 +2381,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) IS 'pg_background_drain: one deadline for all. The id of a handle is its pid';
 
+CREATE FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  dropped int;
+begin
+  delete from pgqueue.binding b
+  where b.id = any (array(
+    select d.id from pgqueue.binding d
+    where d.exchange = unwanted_exchange and d.queue = unwanted_queue and d.routing_key = unwanted_key and (d.declared_by = holder or holder = 0)
+    for update skip locked));
+  get diagnostics dropped = row_count;
+  if dropped = 0 and exists (select from pgqueue.binding b
+                             where b.exchange = unwanted_exchange and b.queue = unwanted_queue and b.routing_key = unwanted_key and b.declared_by = 0) then
+    perform pgqueue._refuse_change('queue', unwanted_queue);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) IS 'Undoes pgqueue._note_binding';
+
 CREATE FUNCTION pgqueue._drop_compat(schema text, behavior text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2096,12 +2418,13 @@ begin
       hint = coalesce((select 'They are in ' || string_agg(quote_ident(c.schema_name), ', ') || '.' from pgqueue.compat c), 'Nothing is to be removed.');
   end if;
   foreach signature in array surface.objects loop
-    execute format('drop %s %s', regexp_replace(signature, '^(\w+) ', '\1 if exists '), behavior);
+    execute format('drop %s %s', regexp_replace(signature, '^([a-z]+) ', E'\\1 if exists '), behavior);
   end loop;
   if surface.grants_usage and to_regnamespace(quote_ident(schema)) is not null then
     execute format('revoke usage on schema %I from pgbackground_role', schema);
   end if;
   if not exists (select from pgqueue.compat) then
+    perform pgqueue._admit('pgbackground_role', false);
     perform pgqueue._set_background_defaults(false);
     begin
       drop role pgbackground_role;
@@ -2113,6 +2436,27 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._drop_compat(schema text, behavior text) IS 'Drops what pgqueue.install_compat has made in a schema; restrict or cascade';
+
+CREATE FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  dropped int;
+begin
+  -- Whatever is deleted here: what somebody else is about to change is left to them, and not waited for.
+  delete from pgqueue.exchange e
+  where e.id = any (array(select d.id from pgqueue.exchange d where d.name = unwanted and (d.declared_by = holder or holder = 0) for update skip locked));
+  get diagnostics dropped = row_count;
+  if dropped = 0 and exists (select from pgqueue.exchange e where e.name = unwanted and e.declared_by = 0) then
+    perform pgqueue._refuse_change('exchange', unwanted);
+  end if;
+  delete from pgqueue.binding b
+  where b.id = any (array(select d.id from pgqueue.binding d where d.exchange = unwanted and (d.declared_by = holder or holder = 0) for update skip locked));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) IS 'Deletes an exchange and its bindings. Workers and administrators: those of all roles';
 
 CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2260,6 +2604,9 @@ declare
   handle pgqueue.handle;
   nobody_sleeps boolean;
 begin
+  if kept operator(pg_catalog.<>) 'none' then
+    perform pgqueue._require_login(pg_catalog.quote_ident(current_user)::pg_catalog.regrole);
+  end if;
   if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
     -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
     -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
@@ -2329,6 +2676,9 @@ declare
   added_keys text[];
   count int := cardinality(sql);
 begin
+  if kept <> 'none' then
+    perform pgqueue._require_login(quote_ident(current_user)::regrole);
+  end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
@@ -2454,10 +2804,11 @@ begin
     select m.member from pg_auth_members m join membership on m.roleid = membership.oid
   )
   select exists (select from membership m join pg_roles r on r.oid = m.oid where r.oid = _enroll_member.role and not r.rolsuper) into may;
-  if may then
+  -- That role is the whole cluster's: here its members are nobody unless pg_background's names were made here.
+  if may and exists (select from pgqueue.compat) then
     insert into pgqueue.role_key (role) values (_enroll_member.role) on conflict do nothing;
   end if;
-  return may;
+  return may and exists (select from pgqueue.compat);
 end
 $$;
 
@@ -2509,19 +2860,31 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) IS 'pg_background_error_info';
 
+CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')))
+$$;
+
+COMMENT ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) IS 'The error of a job that has not succeeded';
+
 CREATE TABLE pgqueue.exchange (
+    id bigint NOT NULL,
     name text NOT NULL,
+    declared_by oid NOT NULL,
     type text NOT NULL,
     durable boolean NOT NULL,
     auto_delete boolean NOT NULL,
     arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
-    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
     CONSTRAINT exchange_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
     CONSTRAINT exchange_name_is_at_most_255_bytes CHECK ((octet_length(name) <= 255)),
     CONSTRAINT exchange_type_is_known CHECK ((type = ANY (ARRAY['direct'::text, 'topic'::text, 'fanout'::text])))
 );
 
-COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges, shared by all processes';
+COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges as they were declared, shared by all processes; of those with the same name and declarer the last counts';
+
+COMMENT ON COLUMN pgqueue.exchange.declared_by IS 'Whose messages it routes. 0: all';
 
 CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2532,16 +2895,6 @@ CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._exchange_exists(name text) IS 'Whether an exchange was declared';
-
-CREATE FUNCTION pgqueue._exchange_type(name text) RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER
-    BEGIN ATOMIC
- SELECT e.type
-    FROM pgqueue.exchange e
-   WHERE (e.name = _exchange_type.name);
-END;
-
-COMMENT ON FUNCTION pgqueue._exchange_type(name text) IS 'The type of an exchange; NULL: there is none';
 
 CREATE FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2631,34 +2984,42 @@ begin
     limit max_count
     for update skip locked
   loop
-    perform pgqueue._dead_letter(held, 'expired');
+    if pgqueue._is_revoked_by_worker(held.payload)
+       and not exists (select from pgqueue.queue q where q.name = held.queue and q.declared_by in (0, held.submitter) and q.dead_letter_exchange is not null) then
+      update pgqueue.message r set state = 'ready', expires_at = null where r.id = held.id;
+      perform pgqueue._wake(held.queue);
+    else
+      perform pgqueue._dead_letter(held, 'expired');
+    end if;
     expired := expired + 1;
   end loop;
   return expired;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) IS 'Removes tasks that nobody took in time, or makes dead letters of them. queues NULL: of all queues';
+COMMENT ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) IS 'Removes messages that nobody took in time, or makes dead letters of them; tasks whose end somebody may wait for are ready for a worker, which revokes them. queues NULL: of all queues';
 
 CREATE FUNCTION pgqueue._expire_queues() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  name text;
+  unused record;
 begin
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(
-    select u.name from pgqueue.queue u
+  where q.id = any (array(
+    select u.id from pgqueue.queue u
     where u.expires_after is not null and u.used_at < clock_timestamp() - u.expires_after / 2
       and exists (select from pgqueue.worker w where u.name = any (w.queues))
     for update of u skip locked));
-  for name in
-    select q.name from pgqueue.queue q
+  for unused in
+    select q.declared_by, q.name from pgqueue.queue q
     where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
+      -- Not one that has been declared otherwise since.
+      and not exists (select from pgqueue.queue n where n.name = q.name and n.declared_by = q.declared_by and n.id > q.id)
     for update skip locked
   loop
-    perform pgqueue._delete_queue(name, true, false);
+    perform pgqueue._give_up_queue(unused.declared_by, unused.name);
   end loop;
 end
 $$;
@@ -2691,10 +3052,13 @@ CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETU
     AS $$
 declare
   m pgqueue.message;
-  sqlstate_ text := error ->> 'sqlstate';
+  sqlstate_ text;
   canceled boolean;
+  is_awaited boolean;
   retry boolean;
 begin
+  error := pgqueue._kept_error(error);
+  sqlstate_ := error ->> 'sqlstate';
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
@@ -2717,8 +3081,12 @@ begin
     end if;
     error := error - 'session_lost';
   end if;
-  -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
-  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  -- Without max_attempts, conflicts with other transactions are retried and nothing else is. Not a deadlock with whoever waits for the
+  -- job: it would come again. The server names the lock in every language alike.
+  is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
+    (select d.oid from pg_database d where d.datname = current_database()),
+    pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
+  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -2820,7 +3188,7 @@ CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_executors_per_role') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings', 'max_executors_per_role') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';
@@ -2888,10 +3256,11 @@ declare
   live jsonb;
   holds boolean := may_hold and pgqueue._setting('loopback', 'session') <> 'call';
   asked jsonb := case when holds then pgqueue._request(handle) || '{"hold": true}' else pgqueue._request(handle) end;
+  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
 begin
   loop
     live := null;
-    request := pgqueue._with_wait(asked, began);
+    request := case when is_told then pgqueue._with_wait(asked, began) else asked end;
     begin
       for answer, seq in select c.answer, c.n - 1 from pgqueue._call('result', request, holds) with ordinality c (answer, n) loop
         if holds and seq = 0 and not answer ? 'held' then
@@ -2907,9 +3276,18 @@ begin
       perform pgqueue._status(handle);  -- says it better of a job that this transaction has enqueued
       raise;
     end;
-    exit when live is null;
-    continue when request ? 'wait_ms';
-    since := pgqueue._doze(handle.id, (live ->> 'running')::boolean, since, 60);
+    if live is null then
+      if is_told then
+        perform pgqueue._tell_wait(null);
+      end if;
+      exit;
+    elsif not is_told then
+      perform pgqueue._tell_wait(handle.id);
+      is_told := true;
+      continue;
+    end if;
+    continue when request ? 'wait_ms' and live ->> 'run_key' is null;
+    since := pgqueue._doze((live ->> 'run_key')::bigint, since, 60);
   end loop;
 end
 $$;
@@ -2974,6 +3352,28 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._finish_chord(group_id text) IS 'The callback of a chord was sent, or its errors were; parts that return later are ignored';
 
+CREATE FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  -- Only the server knows the list; it says which type it wants where. (In another language than English nothing is found, and the
+  -- list has to be exact.)
+  said text[] := regexp_match(misfit, '^Returned type .* does not match expected type ([a-z ]+[(][0-9, -]+[)][a-z ]*) in column .*?([0-9]+)[)]?[.]$');
+  n int := said[2];
+begin
+  if said is null or casts[n] is not null or (answer #>> array['columns', (n - 1)::text, 'type']) is null
+     or to_regtype(said[1]) is distinct from (answer #>> array['columns', (n - 1)::text, 'oid'])::oid
+  then
+    return null;
+  end if;
+  casts[n] := said[1];
+  return casts;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) IS 'What columns are read as, after PostgreSQL has refused a column definition list that differs in a type''s length or precision only. NULL: it differs in more';
+
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2999,12 +3399,12 @@ begin
     set completed = t.completed + excluded.completed, failed = t.failed + excluded.failed, canceled = t.canceled + excluded.canceled,
         expired = t.expired + excluded.expired, timed_jobs = t.timed_jobs + excluded.timed_jobs, total_ms = t.total_ms + excluded.total_ms
   ), by_session as (
-    insert into pgqueue.stat_session as s (session_id, completed, failed, canceled, expired, timed_jobs, total_ms)
-    select session_id, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
+    insert into pgqueue.stat_session as s (session_id, submitter, completed, failed, canceled, expired, timed_jobs, total_ms)
+    select session_id, submitter, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
            count(*) filter (where state = 'canceled'), count(*) filter (where state = 'expired'), count(started_at),
            coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)
-    from ended where session_id is not null group by session_id
-    on conflict (session_id) do update
+    from ended where session_id is not null group by session_id, submitter
+    on conflict (session_id, submitter) do update
     set completed = s.completed + excluded.completed, failed = s.failed + excluded.failed, canceled = s.canceled + excluded.canceled,
         expired = s.expired + excluded.expired, timed_jobs = s.timed_jobs + excluded.timed_jobs, total_ms = s.total_ms + excluded.total_ms,
         folded_at = clock_timestamp()
@@ -3017,6 +3417,21 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._fold_stats() IS 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+
+CREATE FUNCTION pgqueue._forget_dropped_roles() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- Not those that are missing here but may come (pgqueue._repair_home).
+  delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);
+  delete from pgqueue.binding b where b.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = b.declared_by);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._forget_dropped_roles() IS 'Deletes the secrets and the declarations of roles that do not exist any more';
 
 CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -3060,18 +3475,12 @@ CREATE FUNCTION pgqueue._forward_notices(notices jsonb) RETURNS void
     AS $$
 declare
   notice jsonb;
-  option record;
-  options text;
 begin
-  for notice in select value from jsonb_array_elements(case when jsonb_typeof(notices) = 'array' then notices else '[]' end) loop
-    options := '';
-    for option in select key, value from jsonb_each_text(notice - 'severity') loop
-      options := options || format(', %s = %L', case option.key when 'sqlstate' then 'errcode' else option.key end, option.value);
+  if pgqueue._are_notices(notices) then
+    for notice in select value from jsonb_array_elements(notices) loop
+      perform pgqueue._say(notice ->> 'severity', coalesce(notice ->> 'sqlstate', '00000'), coalesce(notice ->> 'message', ''), notice ->> 'detail', notice ->> 'hint');
     end loop;
-    -- The level and the options of RAISE are part of its text.
-    execute format('do %L', format('begin raise %s using %s; end',
-      case when notice ->> 'severity' in ('LOG', 'INFO', 'NOTICE', 'WARNING') then lower(notice ->> 'severity') else 'debug' end, substr(options, 3)));
-  end loop;
+  end if;
 end
 $$;
 
@@ -3107,7 +3516,7 @@ begin
     -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue'
+      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
         and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
@@ -3147,10 +3556,13 @@ begin
     perform pgqueue._await_end(role, handle.id, (args ->> 'wait_ms')::int);
   end if;
   if op = 'status' then
-    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000') l;
+    return query select to_jsonb(l) from pgqueue._locate(role, handle, '55000', true) l;
     return;
   elsif op = 'cookie' then
     return query select jsonb_build_object('cookie', pgqueue._cookie_of(role, handle.id));
+    return;
+  elsif op = 'canceled' then
+    return query select coalesce(to_jsonb(pgqueue._is_canceled(role, handle)), 'null');
     return;
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
@@ -3183,7 +3595,7 @@ begin
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
     when 'result' then return query select * from pgqueue._result_of(role, handle, args ? 'hold');
     when 'consume' then return query select to_jsonb(pgqueue._consume(role, handle));
-    when 'cancel' then return query select to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint));
+    when 'cancel' then return query select coalesce(to_jsonb(pgqueue._cancel(role, handle, (args ->> 'grace_ms')::bigint)), 'null');
     when 'detach' then return query select to_jsonb(pgqueue._detach(role, handle));
     when 'statement' then return query select to_jsonb(pgqueue._statement_of(role, handle));
     when 'launch_tracked' then return query select pgqueue._launch_tracked(role, args);
@@ -3208,6 +3620,27 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) IS 'Fails a job for good whose session has ended too often';
+
+CREATE FUNCTION pgqueue._give_up_queue(holder oid, queue text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if holder = 0 then
+    perform pgqueue._delete_queue(queue, true, false);
+  elsif not exists (select from pgqueue.worker w where _give_up_queue.queue = any (w.queues)) then
+    delete from pgqueue.binding b
+    where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    delete from pgqueue.queue q
+    where q.id = any (array(select d.id from pgqueue.queue d where d.name = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
+      delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed';
+    end if;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._give_up_queue(holder oid, queue text) IS 'Deletes a queue that nobody consumes any more (x-expires, auto-delete): if an ordinary role has declared it, that declaration and the tasks of that role';
 
 CREATE FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -3274,19 +3707,30 @@ CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql t
 declare
   handle pgqueue.handle;
   due_at timestamptz;
+  state text;
+  message text;
+  detail text;
+  hint text;
 begin
-  if sql is null or sql ~ '^\s*$'
+  if sql is null or sql ~ '^[[:space:]]*$'
      or not pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability)
   then
-    -- The gate would refuse the same, but from far away, with a long CONTEXT.
+    -- The gate would refuse the same, but from far away, with a long CONTEXT. And a delay of a day ends in the caller's time zone.
     due_at := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   end if;
-  select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
-  from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
-    'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
-    'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
-    'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
-    'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  begin
+    select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
+    from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
+      'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
+      'priority', priority, 'eta', due_at, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
+      'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
+      'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(state, message, detail, hint) then
+      null;  -- as an expression: PERFORM would stand in the CONTEXT as a statement
+    end if;
+  end;
   return handle;
 end
 $_$;
@@ -3341,7 +3785,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._reading_settings(settings jsonb) IS 'Of the settings under which a result was printed, those that its reader needs';
 
-CREATE FUNCTION pgqueue._typed_columns(columns jsonb) RETURNS jsonb
+CREATE FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3349,23 +3793,35 @@ begin
   -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
   -- SQL is not.
   return (
-    select jsonb_agg(c || jsonb_build_object('type', (
-             -- No column definition list can name a pseudo-type (void, record): such columns are read as text.
-             select case when t.typtype = 'p' then 'text' else format_type(t.oid, (c ->> 'typmod')::int) end
-             from pg_type t where t.oid = (c ->> 'oid')::oid)) order by n)
+    select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod')
+                     || coalesce((
+             -- No column definition list can name a pseudo-type (void, record): such columns are read as text. And so is, by
+             -- another role than the submitter, what could run code of somebody else.
+             select case when t.typtype = 'p' or stranger is not null and t.oid >= 16384 and pgqueue._runs_code(t.oid, stranger)
+               then '{"type": "text", "cast": "pg_catalog.text"}'
+               -- By way of varchar, for text may have a cast of somebody's making: the type's own input function is what is wanted.
+               else jsonb_build_object('type', format_type(t.oid, (c ->> 'typmod')::int), 'cast', concat(
+                 case when t.oid >= 16384 then 'pg_catalog.varchar::' end,
+                 case when (c ->> 'typmod')::int < 0 then format('%I.%I', n.nspname, t.typname) else format_type(t.oid, (c ->> 'typmod')::int) end)) end
+             from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = (c ->> 'oid')::oid),
+             '{"type": "text", "cast": "pg_catalog.text"}') order by e.n)
     from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb) IS 'The columns of a result with the names of their types';
+COMMENT ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) IS 'The columns of a result with the names of their types. stranger: who reads it, if not the submitter';
 
-CREATE FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
+CREATE FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT jsonb_build_object('state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid, 'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices, 'columns', pgqueue._typed_columns(columns)) AS jsonb_build_object;
+ SELECT jsonb_build_object('state', (ended).state, 'error', (ended).error, 'command_tags', (ended).command_tags, 'backend_pid', (ended).backend_pid, 'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices, 'columns', pgqueue._typed_columns(columns,
+         CASE
+             WHEN ((ended).submitter <> role) THEN role
+             ELSE NULL::oid
+         END)) AS jsonb_build_object;
 END;
 
-COMMENT ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) IS 'What a result is: how the job ended, and the columns of the rows that follow';
+COMMENT ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) IS 'What a result is: how the job ended, and the columns of the rows that follow';
 
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE
@@ -3430,40 +3886,61 @@ begin
     and (m.settings is null or jsonb_typeof(m.settings) = 'object' and octet_length(m.settings::text) <= 1000000
                                and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
     and (m.label is null or octet_length(m.label) <= 10000)
-    -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
-    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'))
-    -- Monitors believe whatever is in these.
-    and (m.queue not like 'celeryev.%' or m.kind = 'job' or pg_has_role(m.submitter, 'pgqueue_worker', 'member')
-         or pg_has_role(m.submitter, 'pgqueue_admin', 'member') or pgqueue._is_own_event(m.payload));
+    and pgqueue._may_enter(m.submitter, m.queue, m.payload);
 end
 $_$;
 
 COMMENT ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) IS 'The shape of a message, which workers rely on';
 
-CREATE FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) RETURNS boolean
+CREATE FUNCTION pgqueue._is_at_home() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select exists (
+    select from pgqueue.home h, pg_control_system() c, pg_database d
+    where h.system_identifier = c.system_identifier and d.datname = current_database() and h.database = d.oid::bigint)
+$$;
+
+COMMENT ON FUNCTION pgqueue._is_at_home() IS 'Whether the numbers of roles in this database are those of this cluster. False: it was copied or restored, and not repaired';
+
+CREATE FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  present pgqueue.queue;
+  place record := pgqueue._locate(role, handle, '55000', true);
+  runs boolean;
+  is_ending boolean;
 begin
-  select * into present from pgqueue.queue q where q.name = _is_declared_so.queue;
-  if not found then
+  if not place.live then
+    return place.state = 'canceled';
+  end if;
+  -- The request is committed. A job that begins now sees it first of all, one that runs sees it at its end, which goes so: it writes its
+  -- history, and then looks for a request. So one that runs and has not begun to write its history will see it.
+  with locks as materialized (
+    select * from pg_locks
+  ), holder as (
+    select l.pid, pgqueue._run_key_of(m.id, m.token) as run_key
+    from pgqueue.message m join locks l on l.locktype = 'transactionid' and l.transactionid = m.xmax and l.granted and l.mode = 'ExclusiveLock'
+    where m.id = handle.id
+  )
+  select (select exists (select from locks l where l.pid = holder.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+                         and (l.classid::bigint << 32 | l.objid::bigint) = holder.run_key) from holder),
+         exists (select from holder join locks l on l.pid = holder.pid and l.locktype = 'relation' and l.relation = 'pgqueue.history'::regclass
+                 and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.mode = 'RowExclusiveLock')
+  into runs, is_ending;
+  if is_ending or not exists (select from pgqueue.message m where m.id = handle.id) then
     return null;
-  elsif (present.durable, present.exclusive, present.auto_delete, present.arguments)
-        is distinct from (_is_declared_so.durable, _is_declared_so.exclusive, _is_declared_so.auto_delete, _is_declared_so.arguments) then
-    return false;
+  elsif runs is not null then
+    -- Without the lock of a run it claims the job, gives it back, or puts down what ran outside a transaction.
+    return case when runs then true end;
   end if;
-  -- Every publisher declares its queues: a declaration that changes nothing writes nothing, and waits for nobody.
-  if present.expires_after is not null then
-    update pgqueue.queue q set used_at = clock_timestamp()
-    where q.name = (select u.name from pgqueue.queue u where u.name = _is_declared_so.queue for update skip locked);
-  end if;
-  return true;
+  -- What runs outside a transaction holds nothing: its end tells.
+  return case when not place.running then true end;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) IS 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
+COMMENT ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) IS 'Whether a job is canceled for which pgqueue._cancel has committed a request 10 ms ago or longer: true, it will not commit; false, it has ended otherwise; NULL, not known yet';
 
 CREATE FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3485,6 +3962,14 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
 $$;
 
 COMMENT ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) IS 'Whether the runner of a role is the one that pgqueue._make_runner made';
+
+CREATE FUNCTION pgqueue._is_operator(role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE((pg_has_role(role, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(role, 'pgqueue_admin'::name, 'member'::text) OR (role = ((quote_ident((CURRENT_USER)::text))::regrole)::oid)), false) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._is_operator(role oid) IS 'Whether a role is a worker, an administrator or the owner: what it declares holds for all messages';
 
 CREATE FUNCTION pgqueue._is_own_event(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3520,7 +4005,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
   from unnest(columns) c
   join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
   join pg_type t on t.oid = a.atttypid
-  where t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
+  where a.attgenerated <> 'v' and t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
     and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
 $$;
 
@@ -3549,6 +4034,24 @@ CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
 END;
 
 COMMENT ON FUNCTION pgqueue._is_plain_trigger(argv text[]) IS 'Whether the trigger enqueues a job without options, of columns with plain names';
+
+CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  expires text := pgqueue._text_in(payload, '{headers,expires}');
+begin
+  -- A worker looks at the same header. What has no offset from UTC is for the worker's time zone to say.
+  return pgqueue._text_in(payload, '{headers,task}') is not null
+    and pgqueue._text_in(payload, '{headers,ignore_result}') is distinct from 'true'
+    and case when expires ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' then expires::timestamptz <= clock_timestamp() else false end;
+exception when data_exception then
+  return false;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._is_revoked_by_worker(payload json) IS 'Whether a task has expired by Celery''s own header and somebody may wait for its end: a worker is to get it, which stores the state REVOKED and fails its chord';
 
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
@@ -3638,7 +4141,9 @@ begin
     return;  -- what ends the run will say so
   end if;
   perform pgqueue._check_runner(id, m.submitter);
-  if m.kept <> 'none' then
+  if pgqueue._are_notices(notices) is not true then
+    perform pgqueue._refuse_result('notices');
+  elsif m.kept <> 'none' then
     -- Those of an earlier attempt are not the job's.
     delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
     insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
@@ -3647,6 +4152,20 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) IS 'What the job has said, for the reader of its result: chunk -1';
+
+CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- The end of a job is never refused: what is no field of an error is left out, and what is no SQLSTATE becomes one.
+  select coalesce((
+      select jsonb_object_agg(f.key, left(f.value, 65536))
+      from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
+      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint', 'session_lost')), '{}')
+    || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
+$_$;
+
+COMMENT ON FUNCTION pgqueue._kept_error(error jsonb) IS 'The fields of an error that are kept of it, all of them text';
 
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql
@@ -3671,36 +4190,17 @@ END;
 
 COMMENT ON FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) IS 'What was captured in this session by whoever says so; if it was another session, what is captured now';
 
-CREATE TABLE pgqueue.queue (
+CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
     paused boolean DEFAULT false NOT NULL,
-    durable boolean DEFAULT true NOT NULL,
-    exclusive boolean DEFAULT false NOT NULL,
-    auto_delete boolean DEFAULT false NOT NULL,
-    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
-    expires_after interval,
-    message_ttl interval,
-    max_deliveries integer,
-    dead_letter_exchange text,
-    dead_letter_routing_key text,
     durability text,
-    used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    declared_by oid DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid,
-    CONSTRAINT queue_arguments_are_small CHECK ((octet_length((arguments)::text) <= 10000)),
-    CONSTRAINT queue_dead_letters_have_an_address CHECK (((octet_length(dead_letter_exchange) <= 255) AND ((COALESCE(octet_length(dead_letter_routing_key), 1) >= 1) AND (COALESCE(octet_length(dead_letter_routing_key), 1) <= 255)))),
     CONSTRAINT queue_durability_is_known CHECK ((durability = ANY (ARRAY['sync'::text, 'async'::text]))),
-    CONSTRAINT queue_expires_in_range CHECK (((expires_after >= '00:00:00'::interval) AND (expires_after <= '1000 years'::interval))),
-    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
-    CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
+    CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
 );
 
-COMMENT ON TABLE pgqueue.queue IS 'Queues that were declared or paused; a queue that merely has messages needs no row';
+COMMENT ON TABLE pgqueue.queue_switch IS 'What administrators have switched for a queue; a queue that merely has messages needs no row';
 
-COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
-
-COMMENT ON COLUMN pgqueue.queue.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
-
-COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
+COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 
 CREATE TABLE pgqueue.worker (
     id integer NOT NULL,
@@ -3711,18 +4211,23 @@ CREATE TABLE pgqueue.worker (
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
-    last_run_at timestamp with time zone
+    last_run_at timestamp with time zone,
+    lost_at timestamp with time zone
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+
+COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
 
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     BEGIN ATOMIC
  SELECT ((queue = ANY (ARRAY['default'::text, 'celery'::text])) OR (EXISTS ( SELECT
-            FROM pgqueue.queue q
+            FROM pgqueue.queue_switch q
            WHERE (q.name = _knows_queue.queue))) OR (EXISTS ( SELECT
+            FROM pgqueue.queue d
+           WHERE (d.name = _knows_queue.queue))) OR (EXISTS ( SELECT
             FROM pgqueue.worker w
            WHERE (_knows_queue.queue = ANY (w.queues)))) OR (EXISTS ( SELECT
             FROM pgqueue.message m
@@ -3758,6 +4263,9 @@ begin
         using errcode = '53400', detail = format('Current limit is %s unfinished jobs of a session.', max_workers),
               hint = 'Wait for jobs to end, or increase pgqueue.max_workers.';
     end if;
+  end if;
+  if args ->> 'kept' <> 'none' then
+    perform pgqueue._require_login(role);
   end if;
   if args ->> 'durability' = 'async' then
     perform set_config('synchronous_commit', 'off', true);
@@ -3804,7 +4312,7 @@ declare
   pid int;
 begin
   -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
-  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
+  select count(*) filter (where not t.is_spared and pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
   from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
@@ -3827,6 +4335,29 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) IS 'The gate''s half of pg_background_launch and submit';
+
+CREATE FUNCTION pgqueue._limit(name text, fallback integer) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  given text;
+begin
+  -- Not what is set for a role: that it could set itself.
+  select nullif(substr(entry, strpos(entry, '=') + 1), '') into given
+  from pg_db_role_setting s, unnest(s.setconfig) entry
+  where s.setrole = 0 and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+    and split_part(entry, '=', 1) = 'pgqueue.' || _limit.name
+  order by s.setdatabase = 0
+  limit 1;
+  return greatest(0, coalesce(given::int, fallback));
+exception when data_exception then
+  raise warning 'pgqueue.% is not a number: "%"', name, given;
+  return fallback;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._limit(name text, fallback integer) IS 'A limit that holds for each role, as it is set for this database or for all';
 
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -3865,7 +4396,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) IS 'pg_background_list: the jobs that this session tracks and the role may see. A job that was read is tracked no more, so none is consumed';
 
-CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) RETURNS record
+CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean DEFAULT false, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3876,25 +4407,26 @@ declare
 begin
   live := true;
   select m.submitter, m.cookie, m.kept, m.worker_id, a.id is not null,
-         case when a.id is not null then 'running' else 'queued' end
-  into submitter, cookie, kept, worker_id, running, state
+         case when a.id is not null then 'running' else 'queued' end, pgqueue._held_key(m.id, m.token)
+  into submitter, cookie, kept, worker_id, running, state, run_key
   from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';
   if not found then
     -- A job moves from the queue to the history and never back, so looking there second finds it.
     live := false;
     running := false;
+    run_key := null;
     ended := pgqueue._ended_job(handle.id);
     submitter := ended.submitter;
     cookie := ended.cookie;
     kept := ended.kept;
     state := ended.state;
   end if;
-  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie);
+  perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie, by_administrators);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+COMMENT ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) IS 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
 
 CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
     LANGUAGE sql IMMUTABLE
@@ -3903,7 +4435,6 @@ CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
          CASE purpose
              WHEN 'worker'::text THEN 1886417201
              WHEN 'sleeper'::text THEN 1886417202
-             WHEN 'job'::text THEN 1886417203
              WHEN 'upkeep'::text THEN 1886417204
              WHEN 'next_sleeper'::text THEN 1886417205
              WHEN 'storing'::text THEN 1886417206
@@ -3912,7 +4443,7 @@ CREATE FUNCTION pgqueue._lock_class(purpose text) RETURNS integer
          END AS "case";
 END;
 
-COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep, storing and result_waiter (results)';
+COMMENT ON FUNCTION pgqueue._lock_class(purpose text) IS 'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3928,17 +4459,34 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+  perform pg_advisory_xact_lock(pgqueue._run_key_of(id, token));
   if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
   elsif expires_at <= clock_timestamp() then
     raise exception 'job % has expired', id using errcode = 'PQ005', hint = 'pgqueue._begin_job ends it so.';
   end if;
-  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
-  perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._lock_job(id bigint, token bigint) IS 'First in the transaction of a job: while it runs nobody can take its claim';
+
+CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select string_agg(concat(split_part(o, '=', 1), '=''', replace(replace(substr(o, strpos(o, '=') + 1), E'\\', E'\\\\'), '''', E'\\'''), ''''), ' ')
+  from (
+    select given.o
+    from pg_foreign_server s join pg_user_mappings m on m.srvid = s.oid and m.usename = current_user
+    cross join unnest(s.srvoptions || m.umoptions) given (o)
+    where s.srvname = 'pgqueue_loopback' and split_part(given.o, '=', 1) not in ('host', 'port', 'hostaddr')
+    union all
+    values ('host=' || host), ('port=' || port)
+  ) e (o)
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_conninfo(host text, port text) IS 'How the loopback connects to an address, its password among it. Only for the owner''s functions';
 
 CREATE FUNCTION pgqueue._loopback_name() RETURNS text
     LANGUAGE sql SECURITY DEFINER
@@ -3949,6 +4497,57 @@ CREATE FUNCTION pgqueue._loopback_name() RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._loopback_name() IS 'The open loopback of this session. Its name ends with the session''s number';
+
+CREATE FUNCTION pgqueue._loopback_options() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- What is set for the database or the login must not bend the gate. What a version of the server does not know it would refuse.
+  select string_agg(format('-c %s=%s', s.name, replace(s.value, ' ', chr(92) || ' ')), ' ' order by s.name)
+  from (values
+    ('default_transaction_read_only', 'off'), ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'),
+    ('statement_timeout', '0'), ('transaction_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('search_path', 'pg_catalog'), ('row_security', 'on'), ('restrict_nonsystem_relation_kind', ''), ('DateStyle', 'ISO, MDY'),
+    ('IntervalStyle', 'postgres'), ('standard_conforming_strings', 'on'), ('transform_null_equals', 'off'), ('array_nulls', 'on'),
+    ('quote_all_identifiers', 'off'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('log_parameter_max_length_on_error', '0'),
+    -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
+    ('lock_timeout', '5s')) s (name, value)
+  where current_setting(s.name, true) is not null
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_options() IS 'The settings with which the loopback logs in';
+
+CREATE FUNCTION pgqueue._loopback_places() RETURNS TABLE(host text, port text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Where the server may be reached from itself: where it was at first, then where it is now. After a failover it is another one, in
+  -- another place. No session can set any of these.
+  with stored as (
+    select (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'host=')) as host,
+           (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'port=')) as port
+    from pg_foreign_server s where s.srvname = 'pgqueue_loopback'
+  )
+  select h.host, coalesce(h.port, current_setting('port'))
+  from (
+    select 1 as n, s.host, s.port from stored s
+    union all
+    select 2, btrim(d), null from string_to_table((
+      select current_setting('unix_socket_directories') from pg_roles
+      where rolname = current_user and (rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage'))), ',') d
+    union all
+    select 3, host(inet_server_addr()), inet_server_port()::text
+    union all
+    select 4, btrim(a), null from string_to_table(current_setting('listen_addresses'), ',') a where btrim(a) not in ('*', '0.0.0.0', '::')
+    union all
+    select 5, '127.0.0.1', null
+  ) h
+  where h.host <> ''
+  group by h.host, coalesce(h.port, current_setting('port'))
+  order by min(h.n)
+$$;
+
+COMMENT ON FUNCTION pgqueue._loopback_places() IS 'Where to try to connect from the server to itself, in this order';
 
 CREATE FUNCTION pgqueue._lowest_tracked(session bigint) RETURNS integer
     LANGUAGE sql STABLE
@@ -3978,6 +4577,8 @@ begin
   if not exists (select from pg_auth_members m where m.roleid = 'pgqueue_user'::regrole and m.member = 'pgbackground_role'::regrole) then
     grant pgqueue_user to pgbackground_role;
   end if;
+  -- In this database, before its members are enrolled by what they call first.
+  perform pgqueue._admit('pgbackground_role', true);
 end
 $$;
 
@@ -4043,8 +4644,8 @@ begin
         sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
         return;
       end if;
-      -- Who waits for the job waits for this lock.
-      is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+      -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+      is_locked := pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null;
     end
     $take$
   $body$, role);
@@ -4200,15 +4801,32 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) IS 'A setting that is a number, brought into a range; the fallback when it is none';
 
-CREATE FUNCTION pgqueue._max_deliveries(queue text) RETURNS integer
+CREATE FUNCTION pgqueue._max_deliveries(queue text, submitter oid) RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER
     BEGIN ATOMIC
- SELECT COALESCE(( SELECT q.max_deliveries
-            FROM pgqueue.queue q
-           WHERE (q.name = _max_deliveries.queue)), pgqueue._worker_number('max_deliveries'::text, 20, 1, 32767)) AS "coalesce";
+ SELECT COALESCE(( SELECT d.max_deliveries
+            FROM pgqueue._declared(_max_deliveries.queue, _max_deliveries.submitter) d(id, name, declared_by, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key, used_at)), pgqueue._worker_number('max_deliveries'::text, 20, 1, 32767)) AS "coalesce";
 END;
 
-COMMENT ON FUNCTION pgqueue._max_deliveries(queue text) IS 'How often a task of a queue may be handed out';
+COMMENT ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) IS 'How often a task of a role may be handed out in a queue';
+
+CREATE FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((("right"(queue, 7) <> '.pidbox'::text) AND ("left"(queue, 9) <> 'celeryev.'::text)) OR COALESCE((pg_has_role(submitter, 'pgqueue_worker'::name, 'member'::text) OR pg_has_role(submitter, 'pgqueue_admin'::name, 'member'::text)), false) OR (("right"(queue, 7) <> '.pidbox'::text) AND ((payload IS NULL) OR pgqueue._is_own_event(payload))));
+END;
+
+COMMENT ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) IS 'The door of the queues: whether a message of this role may be in that queue. Whatever puts a message into a queue asks it, for the message''s submitter and not for who moves it';
+
+CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.rolcanlogin
+    FROM pg_roles r
+   WHERE (r.oid = _may_log_in.role);
+END;
+
+COMMENT ON FUNCTION pgqueue._may_log_in(role oid) IS 'Whether a session of this role can be opened';
 
 CREATE FUNCTION pgqueue._member_settings() RETURNS jsonb
     LANGUAGE plpgsql
@@ -4224,17 +4842,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._member_settings() IS 'pgqueue._settings for the first launch of a member of pgbackground_role as well';
 
-CREATE FUNCTION pgqueue._message_ttl(queue text) RETURNS interval
+CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interval
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   -- Not a function in SQL: that would be planned at each call, and this is asked for each message.
-  return (select q.message_ttl from pgqueue.queue q where q.name = queue);
+  return (select d.message_ttl from pgqueue.queue d
+          where d.name = queue and d.declared_by in (0, quote_ident(submitter)::regrole::oid)
+          order by d.declared_by <> 0, d.id desc
+          limit 1);
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._message_ttl(queue text) IS 'The x-message-ttl of a queue; NULL: it has none';
+COMMENT ON FUNCTION pgqueue._message_ttl(queue text, submitter name) IS 'The x-message-ttl of a queue for the messages of a role; NULL: it has none';
 
 CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
     LANGUAGE sql
@@ -4243,6 +4864,16 @@ CREATE FUNCTION pgqueue._minute_key(key text, minutes_ago integer) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) IS 'The key of a role in this database for one minute of this server process';
+
+CREATE FUNCTION pgqueue._misfit(answer jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select case when jsonb_typeof(answer -> 'columns') = 'array' then 'remote query result rowtype does not match the specified FROM clause rowtype'
+              else 'remote query did not return a result set, but result rowtype is not a single text column' end
+$$;
+
+COMMENT ON FUNCTION pgqueue._misfit(answer jsonb) IS 'That a column definition list does not fit a result, in pg_background''s words';
 
 CREATE FUNCTION pgqueue._naptime() RETURNS interval
     LANGUAGE plpgsql STABLE
@@ -4268,7 +4899,7 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
     -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"|\mjobs?_[0-9]+\M|\mpgqueue_run\M'
+    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed
@@ -4452,6 +5083,111 @@ END;
 
 COMMENT ON FUNCTION pgqueue._nobody_sleeps(queue text) IS 'As pgqueue._wake asks it, within a statement. False: call that';
 
+CREATE FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if exists (select from pgqueue.binding b
+             where b.exchange = wanted_exchange and b.declared_by in (0, holder) and b.queue = wanted_queue and b.routing_key = wanted_key) then
+    return;
+  elsif holder <> 0 and (wanted_exchange = 'celeryev' or right(wanted_exchange, 7) = '.pidbox') then
+    raise exception 'permission denied for exchange "%"', wanted_exchange
+      using errcode = '42501', hint = 'Celery''s events and control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
+  elsif not exists (select from pgqueue._declared(wanted_queue, holder)) then
+    raise exception 'queue "%" does not exist', wanted_queue using errcode = '23503', hint = 'Declare it first.';
+  elsif not exists (select from pgqueue.exchange e where e.name = wanted_exchange and e.declared_by in (0, holder)) then
+    raise exception 'exchange "%" does not exist', wanted_exchange using errcode = '23503', hint = 'Declare it first.';
+  end if;
+  if holder <> 0 then
+    perform pgqueue._require_room(holder, 'bindings', (select count(*) from pgqueue.binding b where b.declared_by = holder));
+  end if;
+  insert into pgqueue.binding (exchange, declared_by, routing_key, queue) values (wanted_exchange, holder, wanted_key, wanted_queue);
+  if holder = 0 then
+    -- Workers remember where nobody listens: events cost nothing then.
+    perform pgqueue._notify_at_commit('pgqueue.bindings');
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) IS 'Feeds a queue from an exchange';
+
+CREATE FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  present text := (select e.type from pgqueue.exchange e where e.name = wanted_name and e.declared_by in (0, holder) order by e.declared_by <> 0, e.id desc limit 1);
+begin
+  if present <> wanted ->> 'type' then
+    raise exception 'exchange "%" exists as % and not as %', wanted_name, present, wanted ->> 'type'
+      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
+  elsif present is null then
+    if holder <> 0 then
+      perform pgqueue._require_room(holder, 'exchanges', (select count(*) from pgqueue.exchange e where e.declared_by = holder));
+    end if;
+    insert into pgqueue.exchange (name, declared_by, type, durable, auto_delete, arguments)
+    values (wanted_name, holder, wanted ->> 'type', (wanted ->> 'durable')::boolean, (wanted ->> 'auto_delete')::boolean, coalesce(nullif(wanted -> 'arguments', 'null'), '{}'));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) IS 'Makes an exchange; PQ004 when it exists with another type';
+
+CREATE FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  given jsonb := coalesce(nullif(wanted -> 'arguments', 'null'), '{}');
+  limit_ numeric := given ->> 'x-delivery-limit';
+  present pgqueue.queue;
+  noted bigint;
+begin
+  select * into present from pgqueue._declared(wanted_name, holder);
+  if (present.durable, present.exclusive, present.auto_delete, present.arguments)
+     is not distinct from ((wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given) then
+    -- Every publisher declares its queues: a declaration that changes nothing writes nothing. But declaring a queue is using it.
+    if present.expires_after is not null then
+      update pgqueue.queue d set used_at = clock_timestamp()
+      where d.id = (select u.id from pgqueue.queue u where u.id = present.id for update skip locked);
+    end if;
+    return;
+  elsif present.declared_by = 0 and holder <> 0 then
+    perform pgqueue._refuse_change('queue', wanted_name);
+  elsif present.id is null and holder <> 0 then
+    perform pgqueue._require_room(holder, 'queues', (select count(*) from pgqueue.queue d where d.declared_by = holder));
+  end if;
+  insert into pgqueue.queue (name, declared_by, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
+                                      dead_letter_exchange, dead_letter_routing_key)
+  values (wanted_name, holder, (wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given,
+          pgqueue._interval_argument(given, 'x-expires'), pgqueue._interval_argument(given, 'x-message-ttl'),
+          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+          case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end,
+          given ->> 'x-dead-letter-exchange', given ->> 'x-dead-letter-routing-key')
+  returning id into noted;
+  delete from pgqueue.queue d
+  where d.id = any (array(select o.id from pgqueue.queue o where o.name = wanted_name and o.declared_by = holder and o.id < noted for update skip locked));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) IS 'Makes a queue, or changes its attributes';
+
+CREATE FUNCTION pgqueue._note_roles() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  insert into pgqueue.role_name as n (role, name)
+  select r.oid, r.rolname
+  from (select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+        union select b.declared_by from pgqueue.binding b union select n.role from pgqueue.role_name n) used (role)
+  join pg_roles r on r.oid = used.role
+  on conflict on constraint role_name_pkey do update set name = excluded.name where n.name is distinct from excluded.name;
+  delete from pgqueue.role_name n where n.role < 4294900000 and not exists (select from pg_roles r where r.oid = n.role);
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_roles() IS 'Notes what the roles are called whose numbers stand in other tables, also after ALTER ROLE ... RENAME';
+
 CREATE FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4563,7 +5299,7 @@ begin
   loop
     if name is null then
       name := 'pgqueue.loopback ' || pgqueue._session_id();
-      perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+      perform pgqueue._connect_loopback(name);
       if pgqueue._dblink_is_closed() then
         perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
       end if;
@@ -4598,7 +5334,7 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
-    AS $_$
+    AS $$
 #variable_conflict use_column
 declare
   runs record;
@@ -4631,13 +5367,11 @@ begin
   join pgqueue.message m on m.id = r.id and m.token = r.token
   cross join lateral (
     select clock_timestamp() - r.started_at as run_for,
-           -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
-           least(m.timeout, case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
-                                 then (m.settings ->> 'statement_timeout')::interval end) as timeout
+           pgqueue._time_allowed(m.timeout, m.settings) as timeout
   ) o
   left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) IS 'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended';
 
@@ -4791,7 +5525,7 @@ begin
   if pgqueue._goes_straight(exchange, routing_key, eta) then
     insert into pgqueue.outbox (queue, kind, priority, expires_at, payload)
     values (routing_key, 'task', least(greatest(coalesce(priority, 0), 0), 9),
-            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key)), message)
+            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key, current_user)), message)
     returning pgqueue._nobody_sleeps(routing_key) into nobody_sleeps;
     if not nobody_sleeps then
       perform pgqueue._wake(routing_key);
@@ -4809,14 +5543,11 @@ CREATE FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, mess
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  target record;
-  reached int := 0;
-  due_at timestamptz := case when eta > clock_timestamp() then eta end;
+  reached int;
 begin
-  for target in select * from pgqueue._route(exchange, routing_key) loop
-    perform pgqueue._put_task(target.queue, message, priority, due_at, least(expires, clock_timestamp() + target.message_ttl));
-    reached := reached + 1;
-  end loop;
+  insert into pgqueue.dispatch as d (exchange, routing_key, payload, priority, due_at, expires_at)
+  values (_publish_otherwise.exchange, _publish_otherwise.routing_key, message, _publish_otherwise.priority, case when eta > clock_timestamp() then eta end, expires)
+  returning d.reached into reached;
   return reached;
 end
 $$;
@@ -4894,17 +5625,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) IS 'Inserts a job. submitter NULL: as the role that runs, which the table sees by itself';
 
-CREATE FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
+CREATE FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
+  if not pgqueue._may_enter(submitter, queue, null) then
     raise exception 'permission denied to control workers'
-      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
+      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', pg_get_userbyid(submitter));
   end if;
-  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
-  values (_put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+  insert into pgqueue.inbox (submitter, queue, kind, state, priority, due_at, expires_at, payload)
+  values (_put_task.submitter, _put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
           least(greatest(coalesce(_put_task.priority, 0), 0), 9), _put_task.due_at, _put_task.expires, message);
   if due_at is null then
     perform pgqueue._wake(queue);
@@ -4914,7 +5645,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) IS 'Puts a kombu message into a queue, in the caller''s transaction';
+COMMENT ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) IS 'Puts a kombu message of a role into a queue, in the caller''s transaction';
 
 CREATE FUNCTION pgqueue._python_repr(value jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
@@ -4957,14 +5688,14 @@ CREATE FUNCTION pgqueue._python_string_repr(value text) RETURNS text
 declare
   quote text := case when strpos(value, '''') > 0 and strpos(value, '"') = 0 then '"' else '''' end;
 begin
-  value := replace(value, '\', '\\');
+  value := replace(value, E'\\', E'\\\\');
   if quote = '''' then
-    value := replace(value, '''', '\''');
+    value := replace(value, '''', E'\\''');
   end if;
-  if value ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then
+  if value ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then
     value := (select string_agg(
-                case when char = E'\n' then '\n' when char = E'\t' then '\t' when char = E'\r' then '\r'
-                  when char ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then '\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
+                case when char = chr(10) then E'\\n' when char = chr(9) then E'\\t' when char = chr(13) then E'\\r'
+                  when char ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then E'\\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
               from string_to_table(value, null) with ordinality c (char, n));
   end if;
   return quote || value || quote;
@@ -4976,22 +5707,31 @@ COMMENT ON FUNCTION pgqueue._python_string_repr(value text) IS 'A string as Pyth
 CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
+ SELECT ((EXISTS ( SELECT
             FROM pgqueue.queue q
-           WHERE (q.name = _queue_exists.queue))) AS "exists";
+           WHERE (q.name = _queue_exists.queue))) OR (EXISTS ( SELECT
+            FROM pgqueue.queue_switch q
+           WHERE (q.name = _queue_exists.queue))));
 END;
 
 COMMENT ON FUNCTION pgqueue._queue_exists(queue text) IS 'Whether a queue was declared';
 
+CREATE VIEW pgqueue.own_task WITH (security_barrier='true') AS
+ SELECT queue
+   FROM pgqueue.message m
+  WHERE ((kind = 'task'::pgqueue.message_kind) AND (state = 'ready'::pgqueue.message_state) AND (pg_has_role(submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)))));
+
+COMMENT ON VIEW pgqueue.own_task IS 'The queues of the ready tasks of the role that runs and of roles it is a member of; of all if it is a worker or an administrator';
+
 CREATE FUNCTION pgqueue._queue_size(queue text) RETURNS integer
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT (count(*))::integer AS count
-    FROM pgqueue.message m
-   WHERE ((m.queue = _queue_size.queue) AND (m.kind = 'task'::pgqueue.message_kind) AND (m.state = 'ready'::pgqueue.message_state));
+    FROM pgqueue.own_task t
+   WHERE (t.queue = _queue_size.queue);
 END;
 
-COMMENT ON FUNCTION pgqueue._queue_size(queue text) IS 'How many tasks of a queue are ready';
+COMMENT ON FUNCTION pgqueue._queue_size(queue text) IS 'How many tasks of a queue are ready, of those that the caller has sent; for workers and administrators, of all';
 
 CREATE FUNCTION pgqueue._raise(error jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -5021,6 +5761,24 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise(error jsonb) IS 'Raises the error of a job with its fields';
 
+CREATE FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if detail <> '' and hint <> '' then
+    raise exception using errcode = state, message = message, detail = detail, hint = hint;
+  elsif detail <> '' then
+    raise exception using errcode = state, message = message, detail = detail;
+  elsif hint <> '' then
+    raise exception using errcode = state, message = message, hint = hint;
+  end if;
+  raise exception using errcode = state, message = message;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) IS 'Raises an error that was caught, so that its CONTEXT does not say which functions of pgqueue have called each other';
+
 CREATE FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5041,34 +5799,34 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) IS 'The bounds of all queues after these messages were claimed';
 
-CREATE FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none'))),
-      '/*', '/ *'), '*/', '* /'))
-    using coalesce(nullif(answer -> 'error', 'null'), jsonb_build_object('sqlstate', '57014', 'message', format('job %s is %s', handle.id, answer ->> 'state')));
-end
-$_$;
-
-COMMENT ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) IS 'Raises the error of a job; its context becomes part of the CONTEXT';
-
 CREATE FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', error ->> 'context', format('background worker, pid %s', pid)), '/*', '/ *'), '*/', '* /'))
-    using pgqueue._background_error(pid, error);
+  execute pgqueue._raiser(concat_ws(chr(10), error ->> 'context', format('background worker, pid %s', pid))) using pgqueue._background_error(pid, error);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
+
+CREATE FUNCTION pgqueue._raiser(said_at text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
+begin
+  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
+  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
+  if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
+    comment := '';
+  end if;
+  return 'select pgqueue._raise($1) /* ' || comment || ' */';
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) IS 'Raises the error of a tracked job';
+COMMENT ON FUNCTION pgqueue._raiser(said_at text) IS 'The statement that raises an error whose CONTEXT says where it was raised at first';
 
 CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
     LANGUAGE sql
@@ -5110,16 +5868,15 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._read_result(handle pgqueue.handle) IS 'pgqueue.result for programs: seq 0 is {state, error, columns, command_tags, ...}, the others are chunks of rows of text. Raises no error of the job';
 
-CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) RETURNS SETOF record
+CREATE FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) RETURNS SETOF record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
+  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', case version when '1.8' then '42704' else '55000' end, 'read', true);
   began timestamptz := clock_timestamp();
   since timestamptz := began;
   waiting jsonb;
-  answer jsonb;
   has_rows boolean;
 begin
   loop
@@ -5130,7 +5887,7 @@ begin
     for rows in select c from pgqueue._call('tracked', waiting) c loop
       if job is null then
         job := rows;
-        perform pgqueue._require_readable(want_pid, job);
+        perform pgqueue._require_readable(want_pid, job, version);
       elsif answer is null then
         answer := rows;
         perform pgqueue._forward_notices(answer -> 'notices');
@@ -5139,10 +5896,7 @@ begin
           perform pgqueue._raise_tracked(want_pid, answer -> 'error');
         end if;
         reader := pgqueue._result_reader(answer);
-        hint := pgqueue._result_hint(answer);
         has_rows := jsonb_typeof(answer -> 'columns') = 'array';
-        mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
-                         else 'remote query did not return a result set, but result rowtype is not a single text column' end;
         tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
         -- Values are read back under the settings under which they were printed.
         old_settings := pgqueue._swap_settings(answer -> 'output_settings');
@@ -5152,8 +5906,8 @@ begin
       end if;
     end loop;
     exit when answer is not null;
-    continue when waiting ? 'wait_ms';
-    since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
+    continue when waiting ? 'wait_ms' and job ->> 'run_key' is null;
+    since := pgqueue._doze((job ->> 'run_key')::bigint, since, 60);
   end loop;
   if is_first then
     rows := case when has_rows then '[]'::jsonb end;
@@ -5162,7 +5916,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) IS 'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
+COMMENT ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) IS 'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
 
 CREATE FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) RETURNS json
     LANGUAGE sql IMMUTABLE
@@ -5257,18 +6011,23 @@ declare
 begin
   -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
   -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  update pgqueue.worker w
+  set lost_at = clock_timestamp()
+  where w.id = any (array(
+    select g.id from pgqueue.worker g
+    where g.lost_at is null
+      and not exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = g.id and l.pid = g.pid)
+    for update of g skip locked));
   select array_agg(distinct c.worker_id) into lost
   from (
-    select w.id from pgqueue.worker w
-    union
+    -- A process that lives and lost only its session registers anew at once, and takes along what it runs.
+    select w.id as worker_id from pgqueue.worker w where w.lost_at < clock_timestamp() - pgqueue._reclaim_grace()
+    union all
     -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
     -- many that are done and that a held snapshot keeps.
-    select m.worker_id from pgqueue.message m where m.state = 'claimed' and is_thorough
-  ) c (worker_id)
-  where not exists (
-    select from pgqueue.worker w
-    join pgqueue._advisory_locks(pgqueue._lock_class('worker')) l on l.objid = w.id and l.pid = w.pid
-    where w.id = c.worker_id);
+    select m.worker_id from pgqueue.message m
+    where m.state = 'claimed' and is_thorough and not exists (select from pgqueue.worker w where w.id = m.worker_id)
+  ) c;
   if lost is null then
     return 0;
   end if;
@@ -5289,7 +6048,7 @@ begin
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
         'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
-    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
+    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else
       update pgqueue.message r
@@ -5315,13 +6074,47 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._reclaim(max_deliveries integer) IS 'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
 
+CREATE FUNCTION pgqueue._reclaim_grace() RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT '00:00:01'::interval AS "interval";
+END;
+
+COMMENT ON FUNCTION pgqueue._reclaim_grace() IS 'How long a process whose session was found gone has to register anew, before others may have what it runs';
+
+CREATE FUNCTION pgqueue._refuse_canceled(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- By now the transaction has written to the history, which whoever cancels sees in pg_locks (pgqueue._is_canceled).
+  if current_setting('transaction_isolation') like 'read %' then
+    if not exists (select from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel') then
+      return;
+    end if;
+  else
+    -- The snapshot is older than a request may be. The index is not.
+    begin
+      insert into pgqueue.request (id, kind) values (_refuse_canceled.id, 'cancel');
+      delete from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel';
+      return;
+    exception when unique_violation or serialization_failure then
+      null;
+    end;
+  end if;
+  raise exception 'canceling statement due to user request' using errcode = '57014';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_canceled(id bigint) IS 'At the end of a run, when its history is written: a job for which a cancel was committed does not commit';
+
 CREATE FUNCTION pgqueue._refuse_change(what text, name text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   raise exception 'permission denied for % "%"', what, name
-    using errcode = '42501', hint = 'Whoever declared it, workers and administrators may change it.';
+    using errcode = '42501', hint = 'Workers and administrators have declared it, and may change it.';
 end
 $$;
 
@@ -5333,7 +6126,7 @@ CREATE FUNCTION pgqueue._refuse_message(m pgqueue.message) RETURNS boolean
     AS $$
 begin
   -- What is the caller's fault is said as the functions say it. What is left then is the fault of whoever writes the outbox directly.
-  if m.queue like '%.pidbox' then
+  if not pgqueue._may_enter(m.submitter, m.queue, null) then
     raise exception 'permission denied for queue "%"', m.queue
       using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
   elsif m.queue like 'celeryev.%' and not pgqueue._is_own_event(m.payload) then
@@ -5363,6 +6156,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_message(m pgqueue.message) IS 'Says what is wrong with a message that pgqueue.inbox does not take';
 
+CREATE FUNCTION pgqueue._refuse_overdue(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if exists (select from pgqueue.message m
+             where m.id = _refuse_overdue.id and clock_timestamp() - transaction_timestamp() > pgqueue._time_allowed(m.timeout, m.settings)) then
+    raise exception 'canceling statement due to statement timeout' using errcode = '57014';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_overdue(id bigint) IS 'At the end of a run in the batch lane: a job that has caught its timeout, or was not stopped in time, does not commit';
+
 CREATE FUNCTION pgqueue._refuse_params() RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5374,28 +6181,88 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._refuse_params() IS 'Says that parameters may not have more than one dimension';
 
-CREATE FUNCTION pgqueue._register_worker(name text, executors integer) RETURNS integer
+CREATE FUNCTION pgqueue._refuse_place() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception 'function returning record called in context that cannot accept type record'
+    using errcode = '0A000', hint = 'Call it in FROM with a column definition list.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_place() IS 'Says that a result is read where no columns can be named';
+
+CREATE FUNCTION pgqueue._refuse_result(what text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_result(what text) IS 'Says that a result is none';
+
+CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  raise exception 'role "%" is not enrolled in pgqueue', pg_get_userbyid(role)
+    using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(pg_get_userbyid(role)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_stranger(role oid) IS 'Raises 42501';
+
+CREATE FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  missing text := (select min(a.attname) from pg_attribute a
+                   where a.attrelid = relation and a.attgenerated = 'v' and not a.attisdropped and (columns = '{}' or a.attname = any (columns)));
+begin
+  if missing is not null then
+    raise exception 'column "%" of % is generated when it is read, so a trigger does not see it', missing, relation::regclass
+      using errcode = '0A000', hint = 'Name the columns that it is generated from, or generate it as STORED.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) IS 'Refuses virtual generated columns (PostgreSQL 18), named or in the whole row: the rows of triggers have NULL in their place';
+
+CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer DEFAULT NULL::integer, ids bigint[] DEFAULT '{}'::bigint[], tokens bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  worker_id int;
+  new_id int;
 begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
+  perform pgqueue._require_home();
   -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
-    worker_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
-    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+    new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), new_id);
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
-  values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
-  return worker_id;
+  values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
+  -- it has forgotten: nobody needs to wait for that.
+  update pgqueue.message m
+  set worker_id = new_id
+  from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
+  where m.id = kept.id and m.token = kept.token;
+  update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
+  return new_id;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer) IS 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
+COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
 
 CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE sql SECURITY DEFINER
@@ -5419,7 +6286,7 @@ begin
   select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token
-    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue);
+    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue, m.submitter);
   with back as (
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
@@ -5452,6 +6319,45 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) IS 'Gives back those of these jobs that do not run: they wait behind a long one. Returns them';
+
+CREATE FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  keys pgqueue.role_key[];
+  totals pgqueue.stat_total[];
+  -- What was handed in here before the repair has a number of here already. A restore grants rights when all rows are in.
+  granted_age int := (select age(c.xmin) from pg_class c where c.oid = 'pgqueue.jobs'::regclass and c.relacl is not null);
+begin
+  -- In two steps, for numbers may change places.
+  update pgqueue.message m set submitter = 4294000000 + t.n
+  from unnest(old_numbers) with ordinality t (number, n)
+  where m.submitter = t.number and (granted_age is null or age(m.xmin) >= granted_age or m.submitter >= 4294900000);
+  update pgqueue.message m set submitter = new_numbers[m.submitter::bigint - 4294000000]
+  where m.submitter::bigint between 4294000001 and 4294899999;
+  update pgqueue.history h set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where h.submitter = t.old_number and (granted_age is null or age(h.xmin) >= granted_age or h.submitter >= 4294900000);
+  update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
+  update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
+  update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
+  keys := array(select k from pgqueue.role_key k);
+  delete from pgqueue.role_key;
+  insert into pgqueue.role_key (role, key, seal_key, enrolled_at)
+  select coalesce(t.new_number, k.role), k.key, k.seal_key, k.enrolled_at
+  from unnest(keys) k left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = k.role
+  on conflict do nothing;
+  totals := array(select s from pgqueue.stat_total s);
+  delete from pgqueue.stat_total;
+  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
+  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms)
+  from unnest(totals) s left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = s.submitter
+  group by 1, 2;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) IS 'Puts other numbers in the place of those of roles, wherever they stand';
 
 CREATE FUNCTION pgqueue._repair_executor() RETURNS text
     LANGUAGE plpgsql
@@ -5494,56 +6400,78 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._repair_executor() IS 'Makes the executors'' login, with what it may call and nothing else. Returns its name. For the installer, and after a database was copied';
 
+CREATE FUNCTION pgqueue._repair_home() RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  missing text[] := '{}';
+  gate text := 'pgqueue_gate_' || (select d.oid from pg_database d where d.datname = current_database());
+  password text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  enrolled oid;
+begin
+  lock table pgqueue.home in exclusive mode;
+  if not has_schema_privilege('pgqueue_worker', 'pgqueue', 'usage') then
+    raise exception 'the rights of pgqueue''s roles were not restored'
+      using errcode = '55000', hint = 'Restore the roles first (pg_dumpall --roles-only, or pgqueue install in another database), then the database, with its privileges.';
+  end if;
+  if not exists (select from pgqueue.home h, pg_control_system() c where h.system_identifier = c.system_identifier) then
+    missing := pgqueue._settle_here(true);
+    -- Of its password only this database knows.
+    execute format('%s role %I login password %L', case when to_regrole(gate) is null then 'create' else 'alter' end, gate, password);
+    execute format('grant pgqueue_gate to %I', gate);
+    execute 'drop user mapping for current_user server pgqueue_loopback';
+    execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
+  elsif exists (select from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role >= 4294900000) then
+    missing := pgqueue._settle_here(false);  -- some that were missing are there now
+  end if;
+  update pgqueue.home h
+  set system_identifier = c.system_identifier, database = d.oid::bigint
+  from pg_control_system() c, pg_database d
+  where d.datname = current_database() and (h.system_identifier, h.database) is distinct from (c.system_identifier, d.oid::bigint);
+  perform pgqueue._note_roles();
+  -- A dump of the database alone has no memberships.
+  for enrolled in
+    select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role
+    where not (pg_has_role(k.role, 'pgqueue_user', 'member') and has_schema_privilege(k.role, 'pgqueue', 'usage'))
+  loop
+    execute format('grant pgqueue_user to %s', enrolled::regrole);
+    perform pgqueue._admit(enrolled::regrole, true);
+  end loop;
+  perform pgqueue._repair_executor();
+  for enrolled in select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role where k.runner is null loop
+    begin
+      perform pgqueue._make_runner(enrolled);
+    exception when insufficient_privilege then
+      null;  -- its jobs run where a worker can log in as it, as pgqueue.enroll has said
+    end;
+  end loop;
+  if missing <> '{}' then
+    raise warning 'roles that hand in to pgqueue are missing in this cluster: %', array_to_string(missing, ', ')
+      using hint = 'Create them and run again: pgqueue upgrade. Until then their jobs fail.';
+  end if;
+  return missing;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._repair_home() IS 'Makes a database that was copied or restored usable, but for its loopback: roles by their names, runners, the executors'' login. Returns the names of roles that are missing. For the installer';
+
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  place record;
-  problem text;
-  answer jsonb;
+  place text;
 begin
   if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
     execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
   end if;
-  for place in
-    select h.host, coalesce(h.port, current_setting('port')) as port
-    from (
-      select 1 as n, split_part(o, '=', 2) as host, (select split_part(p, '=', 2) from unnest(s.srvoptions) p where p like 'port=%') as port
-      from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like 'host=%'
-      union all
-      select 2, trim(split_part(current_setting('unix_socket_directories'), ',', 1)), null
-      where (select rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage') from pg_roles where rolname = current_user)
-      union all
-      select 3, host(inet_server_addr()), inet_server_port()::text where inet_server_addr() is not null
-      union all
-      select 4, '127.0.0.1', null
-    ) h
-    where h.host <> ''
-    order by h.n
-  loop
-    begin
-      perform pgqueue._set_loopback(place.host, place.port);
-      perform pgqueue._dblink_connect('pgqueue.probe', 'pgqueue_loopback');
-      select * into answer from pgqueue._dblink_query('pgqueue.probe',
-        'select to_jsonb(concat_ws('' '', pg_postmaster_start_time(), current_database(), pg_is_in_recovery()))');
-      perform pgqueue._dblink_disconnect('pgqueue.probe');
-      if answer #>> '{}' = (select concat_ws(' ', pg_postmaster_start_time(), current_database(), pg_is_in_recovery())) then
-        return format('%s port %s', place.host, place.port);
-      end if;
-      problem := format('%s port %s is another server', place.host, place.port);
-    exception when others then
-      problem := coalesce(problem || '; ', '') || format('%s port %s: %s', place.host, place.port, trim(sqlerrm));
-      begin
-        perform pgqueue._dblink_disconnect('pgqueue.probe');
-      exception when others then
-        null;  -- it was not connected
-      end;
-    end;
-  end loop;
-  raise exception 'the server cannot connect to itself as role %', (select umoptions from pg_user_mappings where srvname = 'pgqueue_loopback' limit 1)[1]
-    using errcode = '08001', detail = problem,
-          hint = 'Let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (add host ''...'', add port ''...'').';
+  -- The server may be of another version by now.
+  execute format('alter server pgqueue_loopback options (set options %L)', pgqueue._loopback_options());
+  place := pgqueue._connect_loopback('pgqueue.probe');
+  perform pgqueue._dblink_disconnect('pgqueue.probe');
+  perform pgqueue._set_loopback(regexp_replace(place, ' port .*', ''), regexp_replace(place, '.* port ', ''));
+  return place;
 end
 $$;
 
@@ -5591,21 +6519,63 @@ CREATE FUNCTION pgqueue._require_enrolled() RETURNS void
     AS $$
 begin
   if not exists (select from pgqueue.own_key) then
-    raise exception 'role "%" is not enrolled in pgqueue', current_user
-      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+    perform pgqueue._refuse_stranger(quote_ident(current_user)::regrole);
   end if;
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._require_enrolled() IS 'Raises 42501 unless the role that runs is enrolled';
 
-CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) RETURNS void
+CREATE FUNCTION pgqueue._require_home() RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not pgqueue._is_at_home() then
+    raise exception 'database "%" was copied or restored from elsewhere, and its roles are not known yet', current_database()
+      using errcode = '55000', hint = 'Let its owner run: pgqueue upgrade';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_home() IS 'Raises 55000 in a database that was copied or restored, and not repaired since';
+
+CREATE FUNCTION pgqueue._require_login(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- A job that keeps its result runs in a session of its submitter: this one would wait for ever.
+  if not pgqueue._may_log_in(role) then
+    raise exception 'role "%" may not log in, so its jobs cannot keep a result', pg_get_userbyid(role)
+      using errcode = '55000', hint = format('Use pgqueue.submit, or pgqueue.enqueue without keep_result. Or let workers log in as the role: alter role %I login.', pg_get_userbyid(role));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_login(role oid) IS 'Raises 55000 for a role whose jobs cannot keep a result';
+
+CREATE FUNCTION pgqueue._require_part(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not pgqueue._is_operator(role) and not exists (select from pgqueue.role_key k where k.role = _require_part.role) then
+    perform pgqueue._refuse_stranger(role);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_part(role oid) IS 'Raises 42501 unless a role is enrolled in this database, or is a worker or an administrator';
+
+CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if job ->> 'kept' = 'none' then
-    raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
+    raise exception 'results are disabled for PID % (submitted via %)', want_pid, case version when '1.8' then 'submit_v2' else 'pg_background_submit' end
+      using errcode = '0A000';
   elsif not (job ->> 'known')::boolean then
     perform pgqueue._untrack_now(jsonb_build_object('pid', want_pid));
     raise exception 'lost connection to worker process with PID %', want_pid
@@ -5614,7 +6584,25 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) IS 'Refuses to wait for a result that will not come';
+COMMENT ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) IS 'Refuses to wait for a result that will not come';
+
+CREATE FUNCTION pgqueue._require_room(role oid, what text, present bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  setting text := 'max_' || what;
+  allowed int := pgqueue._limit(setting, 1000);
+begin
+  if present >= allowed then
+    raise exception 'role "%" has % % and may have no more', pg_get_userbyid(role), present, what
+      using errcode = '53400',
+            hint = format('Delete some, or let the owner of the database raise the limit: alter database %I set pgqueue.%s = %s.', current_database(), setting, greatest(2 * allowed, 1));
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_room(role oid, what text, present bigint) IS 'Raises 53400 when a role has as many queues, exchanges or bindings as one role may have';
 
 CREATE FUNCTION pgqueue._reset_session() RETURNS void
     LANGUAGE plpgsql
@@ -5672,13 +6660,13 @@ declare
   chunk record;
   notices jsonb;
   kept pgqueue.result_kept;
-  running boolean;
+  run_key bigint;
   has_result boolean := false;
   is_detached boolean;
   head record;
 begin
   if exists (select from pgqueue.message m where m.id = handle.id) then
-    select l.kept, l.running into kept, running from pgqueue._locate(role, handle, '42704') l where l.live;
+    select l.kept, l.run_key into kept, run_key from pgqueue._locate(role, handle, '42704') l where l.live;
   end if;
   if kept is null then
     ended := pgqueue._ended_job(handle.id);
@@ -5689,7 +6677,7 @@ begin
     raise exception 'results are disabled for job %', handle.id
       using errcode = '0A000', hint = 'Jobs keep a result when they are launched with pgqueue.launch, or enqueued with keep_result => true.';
   elsif ended.id is null then
-    return query select jsonb_build_object('live', true, 'running', running);
+    return query select jsonb_build_object('live', true, 'run_key', run_key);
     return;
   end if;
   -- A detach stands until upkeep if it came while the job was about to commit.
@@ -5714,7 +6702,7 @@ begin
     end loop;
     if has_result then
       delete from pgqueue.tracked_job t where t.id = handle.id;
-      return next pgqueue._head_of_result(ended, head.columns, head.output_settings, notices) || '{"held": true}';
+      return next pgqueue._head_of_result(role, ended, head.columns, head.output_settings, notices) || '{"held": true}';
       if head.rows is not null then
         return next head.rows;
       end if;
@@ -5732,7 +6720,7 @@ begin
       continue;
     elsif chunk.seq = 0 then
       has_result := true;
-      return next pgqueue._head_of_result(ended, chunk.columns, chunk.output_settings, notices);
+      return next pgqueue._head_of_result(role, ended, chunk.columns, chunk.output_settings, notices);
     end if;
     if chunk.rows is not null then
       return next chunk.rows;
@@ -5745,23 +6733,26 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, running}. holds: consumes it if it is small and plain, which the head then says';
+COMMENT ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) IS 'The result of an ended job: what it is, then its rows in chunks. Of another: {live, run_key}. holds: consumes it if it is small and plain, which the head then says';
 
-CREATE FUNCTION pgqueue._result_reader(answer jsonb) RETURNS text
+CREATE FUNCTION pgqueue._result_reader(answer jsonb, casts text[] DEFAULT NULL::text[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
   if jsonb_typeof(answer -> 'columns') = 'array' then
+    -- Of a list's own types the values are read as input is: what is too long is refused, not cut.
     return format('select %s from pg_catalog.jsonb_array_elements($1) with ordinality r (v, n) where pg_catalog.cardinality($2) operator(pg_catalog.=) 0 order by n',
-                  (select string_agg(format('(v operator(pg_catalog.->>) %s)::%s', n - 1, c ->> 'type'), ', ' order by n)
+                  (select string_agg(format(case when casts[n] is null then '(v operator(pg_catalog.->>) %s)::%s'
+                     else '(select x.x from pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object(''x'', v operator(pg_catalog.->) %s)) x (x %s))' end,
+                     n - 1, coalesce(casts[n], c ->> 'cast')), ', ' order by n)
                    from jsonb_array_elements(answer -> 'columns') with ordinality e (c, n)));
   end if;
   return 'select tag from pg_catalog.unnest($2) with ordinality t (tag, n) where $1 is null or true order by n';
 end
 $_$;
 
-COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types';
+COMMENT ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) IS 'The query that turns a chunk of rows into the columns of a job, with their exact types, or with those of pgqueue._fit_casts';
 
 CREATE FUNCTION pgqueue._retried_jobs(ids bigint[]) RETURNS TABLE(id bigint, label text, preview text, attempts integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -5804,6 +6795,19 @@ END;
 
 COMMENT ON FUNCTION pgqueue._role_after(queue text) IS 'Whose turn it was last in a queue, as far as this session claims; 0: nobody''s';
 
+CREATE FUNCTION pgqueue._role_here(number oid) RETURNS oid
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- A dump names the owner of a runner as it is called when the dump is made; what was noted may be a moment older.
+  select coalesce(
+    (select p.proowner from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+     where s.nspname = 'pgqueue_run' and p.proname = 'job_' || number and p.proowner <> s.nspowner),
+    (select r.oid from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role = number))
+$$;
+
+COMMENT ON FUNCTION pgqueue._role_here(number oid) IS 'Which role of this cluster had this number where the database comes from; NULL: none that is here';
+
 CREATE FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5816,28 +6820,33 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) IS 'How many executors of a worker one role may have (NULL: all but one), and whether more than one role is enrolled: else it may have all';
 
-CREATE FUNCTION pgqueue._route(exchange text, routing_key text) RETURNS TABLE(queue text, message_ttl interval)
+CREATE FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) RETURNS TABLE(queue text, message_ttl interval)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
+declare
+  type text;
 begin
   if coalesce(exchange, '') = '' then
-    return query select _route.routing_key, (select q.message_ttl from pgqueue.queue q where q.name = _route.routing_key);
-  else
-    return query
-    select distinct b.queue, q.message_ttl
-    from pgqueue.exchange e
-    join pgqueue.binding b on b.exchange = e.name
-    join pgqueue.queue q on q.name = b.queue
-    where e.name = _route.exchange
-      and (e.type = 'fanout' or e.type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
-           or e.type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern);
+    return query select _route.routing_key, (select d.message_ttl from pgqueue._declared(_route.routing_key, submitter) d);
+    return;
   end if;
+  select e.type into type from pgqueue.exchange e where e.name = _route.exchange and e.declared_by in (0, submitter) order by e.declared_by <> 0, e.id desc limit 1;
+  return query
+  select b.queue, d.message_ttl
+  from (
+    select distinct b.queue
+    from pgqueue.binding b
+    where b.exchange = _route.exchange and b.declared_by in (0, submitter)
+      and (type = 'fanout' or type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
+           or type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern)
+  ) b
+  cross join lateral pgqueue._declared(b.queue, submitter) d;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._route(exchange text, routing_key text) IS 'The queues that a message reaches (AMQP 0-9-1, 3.1.3)';
+COMMENT ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) IS 'The queues that a message of a role reaches (AMQP 0-9-1, 3.1.3)';
 
 CREATE FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -5849,6 +6858,9 @@ declare
   name text;
   value jsonb;
 begin
+  if columns <> '{}' or argv[0] = 'task' then
+    perform pgqueue._refuse_virtual(relation, columns);
+  end if;
   if argv[0] = 'task' then
     return params;
   elsif exists (select from pg_attribute a join pg_type t on t.oid = a.atttypid
@@ -5875,10 +6887,18 @@ CREATE FUNCTION pgqueue._row_params_query(argv text[]) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-  select 'select array[' || string_agg(format('($1).%I::text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
+  select 'select array[' || string_agg(format('($1).%I::pg_catalog.text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
 $_$;
 
 COMMENT ON FUNCTION pgqueue._row_params_query(argv text[]) IS 'The query that turns a row into text parameters, for types whose text is not that of JSON';
+
+CREATE FUNCTION pgqueue._run_key_of(id bigint, token bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT hashint8extended(hashint8extended(id, token), token) AS hashint8extended;
+END;
+
+COMMENT ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) IS 'The key of the advisory lock that a job holds while it runs. Before it does nobody can know the key, and the next run has another';
 
 CREATE FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -5951,6 +6971,46 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) IS 'Whether this session runs this job in the batch lane now';
 
+CREATE FUNCTION pgqueue._runs_code(type oid, reader oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- What a type consists of, down to the types that came with PostgreSQL. A check of a domain may call anything, and so may a cast that
+  -- somebody has made from varchar. Superusers are trusted, and so is the reader.
+  return exists (
+    with recursive part (oid) as (
+      select type
+      union
+      select x.oid
+      from part p
+      join pg_type t on t.oid = p.oid
+      cross join lateral (
+        select t.typbasetype where t.typtype = 'd'
+        union all select t.typelem where t.typelem <> 0
+        union all select a.atttypid from pg_attribute a where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+        union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+      ) x (oid)
+      where p.oid >= 16384
+    )
+    select from part p join pg_type t on t.oid = p.oid join pg_roles o on o.oid = t.typowner
+    where p.oid >= 16384 and not o.rolsuper and o.oid <> reader
+      and (exists (select from pg_constraint c where c.contypid = t.oid and c.contype = 'c')
+           or exists (select from pg_cast k where k.casttarget = t.oid and k.castsource = 'varchar'::regtype)));
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._runs_code(type oid, reader oid) IS 'Whether reading a value of this type could run what neither the reader nor a superuser has made';
+
+CREATE FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none')))
+$$;
+
+COMMENT ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) IS 'What becomes part of the CONTEXT of the error of a job';
+
 CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     BEGIN ATOMIC
@@ -5959,6 +7019,69 @@ CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime 
 END;
 
 COMMENT ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) IS 'Keeps a group of tasks, or replaces it';
+
+CREATE FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- The level of RAISE is part of its text, and it takes no NULL for an option. What was said is data, whoever has written it.
+  case level
+    when 'WARNING' then
+      if detail <> '' and hint <> '' then
+        raise warning using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise warning using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise warning using errcode = code, message = message, hint = hint;
+      else
+        raise warning using errcode = code, message = message;
+      end if;
+    when 'NOTICE' then
+      if detail <> '' and hint <> '' then
+        raise notice using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise notice using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise notice using errcode = code, message = message, hint = hint;
+      else
+        raise notice using errcode = code, message = message;
+      end if;
+    when 'INFO' then
+      if detail <> '' and hint <> '' then
+        raise info using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise info using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise info using errcode = code, message = message, hint = hint;
+      else
+        raise info using errcode = code, message = message;
+      end if;
+    when 'LOG' then
+      if detail <> '' and hint <> '' then
+        raise log using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise log using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise log using errcode = code, message = message, hint = hint;
+      else
+        raise log using errcode = code, message = message;
+      end if;
+    else
+      if detail <> '' and hint <> '' then
+        raise debug using errcode = code, message = message, detail = detail, hint = hint;
+      elsif detail <> '' then
+        raise debug using errcode = code, message = message, detail = detail;
+      elsif hint <> '' then
+        raise debug using errcode = code, message = message, hint = hint;
+      else
+        raise debug using errcode = code, message = message;
+      end if;
+  end case;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) IS 'Raises one notice; detail and hint may be empty or NULL';
 
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
@@ -5994,7 +7117,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     AS $$
 begin
   delete from pgqueue.notice n where n.id = new.id;
-  if current_query() !~* '\mprepare\M.*\mtransaction\M' then
+  if current_query() !~* E'\\mprepare\\M.*\\mtransaction\\M' then
     perform pg_notify(new.channel, '');
   end if;
   return null;
@@ -6045,6 +7168,7 @@ CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
 declare
   captured jsonb;
   others text;
+  name text;
 begin
   select s.captured into captured from pgqueue.own_session s;
   if found then
@@ -6052,8 +7176,12 @@ begin
   end if;
   -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
   -- when one of the settings that jobs inherit has another value than then.
-  perform pgqueue._require_enrolled();
-  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')), '{}'),
+  perform pgqueue._require_enrolled(), pgqueue._require_home();
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')
+                                                                           -- Jobs of the batch lane run in sessions that do without these.
+                                                                           or s.source in ('database', 'global', 'configuration file') and s.setting is distinct from s.boot_val
+                                                                              and s.name in ('statement_timeout', 'lock_timeout', 'default_transaction_isolation',
+                                                                                             'default_transaction_read_only', 'default_transaction_deferrable')), '{}'),
          string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
   into captured, others
   from pg_settings s
@@ -6061,7 +7189,23 @@ begin
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others), false);
+  -- A login takes what SET refuses, a tablespace that was dropped, say: a job that was given it could never run.
+  for name in
+    select s.name from pg_settings s where s.source in ('client', 'user', 'database user') and captured ? s.name
+  loop
+    begin
+      perform set_config(name, current_setting(name), true);
+      raise exception using errcode = 'PQ000';  -- it is undone
+    exception
+      when sqlstate 'PQ000' then
+        null;
+      when others then
+        raise warning 'jobs do not inherit the setting "%": %', name, sqlerrm
+          using errcode = sqlstate, hint = 'The login has brought it, but it cannot be set any more. Change it with ALTER ROLE or ALTER DATABASE.';
+        captured := captured - name;
+    end;
+  end loop;
+  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others, chr(30), quote_ident(current_user)::regrole::oid), false);
   perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
 end
@@ -6077,7 +7221,7 @@ declare
   setting record;
   given text;
 begin
-  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '65536'), ('pg_background.worker_timeout', '0') loop
+  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '64kB'), ('pg_background.worker_timeout', '0') loop
     select substr(entry, strpos(entry, '=') + 1) into given
     from pg_db_role_setting s, unnest(s.setconfig) entry
     where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()) and s.setrole = 0
@@ -6093,7 +7237,7 @@ exception when insufficient_privilege then
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
     using hint = (select 'To have them in every session, let a superuser run: '
                     || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
-                  from (values ('max_workers', '16'), ('default_queue_size', '65536'), ('worker_timeout', '0')) s (name, value));
+                  from (values ('max_workers', '16'), ('default_queue_size', '64kB'), ('worker_timeout', '0')) s (name, value));
 end
 $$;
 
@@ -6143,7 +7287,7 @@ begin
     end if;
     raise notice 'no message and no worker knows queue "%" yet', queue using hint = 'It is paused for those that come. If the name was a slip, resume it.';
   end if;
-  insert into pgqueue.queue as q (name, paused, declared_by) values (_set_paused.queue, _set_paused.paused, null)
+  insert into pgqueue.queue_switch as q (name, paused) values (_set_paused.queue, _set_paused.paused)
   on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
   changed := found;
   if not paused then
@@ -6211,7 +7355,8 @@ begin
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(select u.name from pgqueue.queue u where u.name = any (_set_worker_queues.queues) for update skip locked));
+  where q.id = any (array(select u.id from pgqueue.queue u
+                          where u.name = any (_set_worker_queues.queues) and u.expires_after is not null for update skip locked));
   perform pgqueue._auto_delete(dropped);
 end
 $$;
@@ -6225,6 +7370,73 @@ CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
 END;
 
 COMMENT ON FUNCTION pgqueue._setting(name text, fallback text) IS 'A setting as the calling session has it';
+
+CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  used record;
+  found_role oid;
+  nobody bigint := (select coalesce(min(n.role::bigint), 4294967295) from pgqueue.role_name n where n.role >= 4294900000);
+  old_numbers oid[] := '{}';
+  new_numbers oid[] := '{}';
+  names text[] := '{}';
+  missing text[] := '{}';
+  routine text;
+begin
+  for used in
+    select u.number, n.name
+    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h union select s.submitter from pgqueue.stat_total s
+          union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+          union select b.declared_by from pgqueue.binding b union select r.role from pgqueue.role_name r) u (number)
+    left join pgqueue.role_name n on n.role = u.number
+    where u.number >= case when is_elsewhere then 1 else 4294900000 end
+  loop
+    found_role := pgqueue._role_here(used.number);
+    if found_role is null then
+      missing := missing || used.name;
+      if used.number >= 4294900000 then
+        found_role := used.number;
+      else
+        -- Another role may have that number here.
+        nobody := nobody - 1;
+        found_role := nobody;
+      end if;
+    end if;
+    old_numbers := old_numbers || used.number;
+    new_numbers := new_numbers || found_role;
+    names := names || used.name;
+  end loop;
+  missing := array(select distinct m from unnest(missing) m where m is not null order by m);
+  -- Under the numbers of there they were counted; the numbers of transactions, too, are others here.
+  perform pgqueue._fold_stats();
+  if old_numbers <> new_numbers then
+    perform pgqueue._renumber_roles(old_numbers, new_numbers);
+    delete from pgqueue.role_name n where n.role = any (old_numbers);
+    insert into pgqueue.role_name (role, name) select t.number, t.name from unnest(new_numbers, names) t (number, name) on conflict do nothing;
+  end if;
+  if not is_elsewhere then
+    return missing;
+  end if;
+  update pgqueue.history h set xact = '3' where h.xact >= pg_snapshot_xmax(pg_current_snapshot());
+  update pgqueue.stat_fold f set snapshot = pg_current_snapshot();
+  -- No session of there is one of here.
+  delete from pgqueue.stat_session;
+  delete from pgqueue.tracked_job;
+  -- Runners bear numbers of there, and may be written for another version of the server.
+  for routine in
+    select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take)_[0-9]+$'
+  loop
+    execute format('drop routine %s', routine);
+  end loop;
+  update pgqueue.role_key k set runner = null, runner_xid = null;
+  return missing;
+end
+$_$;
+
+COMMENT ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) IS 'After a dump was restored in another cluster: gives all roles the numbers that they have here; else those that were missing. Returns the names of those that are not here';
 
 CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6283,6 +7495,23 @@ END;
 
 COMMENT ON FUNCTION pgqueue._shown(repr text) IS 'What Celery shows of arguments: 1024 characters';
 
+CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT (c.c)::integer AS c
+    FROM pgqueue._call('untrack'::text, (_untrack_now.request || jsonb_build_object('session_id', pgqueue._tracker()))) c(c);
+END;
+
+COMMENT ON FUNCTION pgqueue._untrack_now(request jsonb) IS 'pg_background_detach, detach_all and purge: the request says which';
+
+CREATE FUNCTION pgqueue._spare_tracked(job jsonb) RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT pgqueue._untrack_now(jsonb_build_object('pid', (job -> 'pid'::text), 'cookie', (job -> 'cookie'::text), 'spare', true)) AS _untrack_now;
+END;
+
+COMMENT ON FUNCTION pgqueue._spare_tracked(job jsonb) IS 'A job whose result was asked for with a column definition list that does not fit can be read again, but its handle may be gone with the statement: it counts no more';
+
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -6326,33 +7555,40 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._statement_settings() IS 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
 
-CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) RETURNS record
+CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   answer jsonb;
+  code text;
+  message text;
+  detail text;
+  hint text;
 begin
   if handle is null or handle.id is null then
     raise exception 'handle cannot be NULL' using errcode = '22004';
   end if;
   begin
     select * into answer from pgqueue._call('status', pgqueue._request(handle) || wait);
-  exception when undefined_object then
+  exception when others then
     -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
-    if exists (select from pgqueue.outbox o where o.id = handle.id) then
+    if sqlstate = '42704' and exists (select from pgqueue.outbox o where o.id = handle.id) then
       raise exception 'job % was enqueued by this transaction, which has not committed', handle.id
         using errcode = '55000', hint = 'Commit first, or use pgqueue.launch, which does not wait for the commit.';
     end if;
-    raise;
+    get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(code, message, detail, hint) then
+      null;
+    end if;
   end;
   state := answer ->> 'state';
   live := answer ->> 'live';
-  running := answer ->> 'running';
+  run_key := answer ->> 'run_key';
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) IS 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
+COMMENT ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) IS 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
 
 CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6471,7 +7707,8 @@ declare
   old jsonb := '{}';
   setting record;
 begin
-  for setting in select key, value from jsonb_each_text(case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
+  -- Arrays are read with their NULLs, whatever the reader's session takes NULL for.
+  for setting in select key, value from jsonb_each_text('{"array_nulls": "on"}' || case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
     if current_setting(setting.key) <> setting.value then
       old := old || jsonb_build_object(setting.key, current_setting(setting.key));
       perform set_config(setting.key, setting.value, true);
@@ -6587,6 +7824,20 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._tell_sent(message json, queue text) IS 'Tells Celery''s monitors of a task that was sent, if there are any: Flower, celery events';
 
+CREATE FUNCTION pgqueue._tell_wait(id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if nullif(current_setting('pgqueue.job_id', true), '') is not null then
+    -- An INFO reaches the client in the middle of a statement. The client is the worker: it gives the job's place to another.
+    raise info using errcode = 'PQ007', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'waits_for', id)::text;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._tell_wait(id bigint) IS 'Inside a job: tells its worker for which other job it waits from now on, NULL for none';
+
 CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6621,12 +7872,28 @@ begin
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
-  return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
+  return query select extract(epoch from case
+                        -- A worker was found lost: its claims are to come back when the grace is over.
+                        when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
+                          then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
+                        else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) IS 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
+
+CREATE FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) RETURNS interval
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT LEAST(timeout,
+         CASE
+             WHEN ((settings ->> 'statement_timeout'::text) ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'::text) THEN ((settings ->> 'statement_timeout'::text))::interval
+             ELSE NULL::interval
+         END) AS "least";
+END;
+
+COMMENT ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) IS 'How long a job of the batch lane may take; NULL: as long as it likes';
 
 CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -6707,6 +7974,7 @@ CREATE FUNCTION pgqueue._tracked_jobs(role oid, args jsonb) RETURNS SETOF pgqueu
      t.submitter,
      t.kept,
      t.queue_size,
+     t.is_spared,
      t.tracked_at
     FROM (pgqueue.tracked_job t
       LEFT JOIN pgqueue.message m ON ((m.id = t.id)))
@@ -6722,21 +7990,39 @@ CREATE FUNCTION pgqueue._tracked_result(pid integer, cookie bigint) RETURNS SETO
     LANGUAGE plpgsql STRICT
     AS $$
     declare
-      part record;
+      part pg_catalog.record;
       job pg_catalog.jsonb;
+      reader pg_catalog.text;
+      casts pg_catalog.text[];
+      misfit pg_catalog.text;
       old_settings pg_catalog.jsonb;
     begin
-      for part in select * from pgqueue._read_tracked(pid, cookie) loop
+      for part in select * from pgqueue._read_tracked(pid, cookie, '2.0') loop
         if part.is_first then
           job := part.job;
+          reader := part.reader;
           old_settings := part.old_settings;
-          begin
-            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
-          exception when datatype_mismatch then
-            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
-          end;
+          loop
+            begin
+              return query execute reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+              exit;
+            exception
+              when datatype_mismatch then
+                get stacked diagnostics misfit = pg_exception_detail;
+              when feature_not_supported then
+                perform pgqueue._spare_tracked(job);
+                perform pgqueue._refuse_place();
+            end;
+            -- A length or a precision that only the list has is applied to the values.
+            casts := pgqueue._fit_casts(part.answer, casts, misfit);
+            if casts is null then
+              perform pgqueue._spare_tracked(job);
+              raise exception using errcode = '42804', message = pgqueue._misfit(part.answer), hint = pgqueue._result_hint(part.answer);
+            end if;
+            reader := pgqueue._result_reader(part.answer, casts);
+          end loop;
         end if;
-        return query execute part.reader using part.rows, part.tags;
+        return query execute reader using part.rows, part.tags;
       end loop;
       perform pgqueue._end_of_reading(job, old_settings);
     end
@@ -6774,9 +8060,12 @@ begin
     return null;
   elsif unknown is not null then
     raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
-  elsif argv[0] = 'task' then
-    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(r), null, null)::pg_catalog.text) from %I r',
-                  transition);
+  end if;
+  perform pgqueue._refuse_virtual(relation, columns);
+  if argv[0] = 'task' then
+    -- Of the columns that it names only: the whole row may have some that are generated when they are read.
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
+                  (select string_agg(format('r.%I', c), ', ' order by c) from (select distinct unnest(columns)) u (c)), transition);
   end if;
   return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
                        select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
@@ -6793,9 +8082,9 @@ CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
 begin
   return case
     when coalesce(argv[2], '') in ('', '*') then '{}'
-    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '\s*,\s*', ',', 'g'), ',')
+    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '[[:space:]]*,[[:space:]]*', ',', 'g'), ',')
     else array(select coalesce(replace(name[1], '""', '"'), name[2])
-               from regexp_matches(argv[2], '\s*(?:"((?:[^"]|"")+)"|([^,"\s](?:[^,]*[^,\s])?))\s*(?:,|$)', 'g') with ordinality m (name, n)
+               from regexp_matches(argv[2], '[[:space:]]*(?:"((?:[^"]|"")+)"|([^,"[:space:]](?:[^,]*[^,[:space:]])?))[[:space:]]*(?:,|$)', 'g') with ordinality m (name, n)
                order by n) end;
 end
 $_$;
@@ -6926,17 +8215,11 @@ $$;
 COMMENT ON FUNCTION pgqueue._try_upkeep(part text) IS 'Does one part of the upkeep; its failure undoes nothing else and is noted';
 
 CREATE FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  delete from pgqueue.own_binding b
-  where b.queue = _unbind.queue and b.exchange = _unbind.exchange and b.routing_key = coalesce(_unbind.routing_key, '');
-  if not found and exists (select from pgqueue._bindings(exchange) b where b.queue = _unbind.queue and b.routing_key = coalesce(_unbind.routing_key, '')) then
-    perform pgqueue._refuse_change('queue', queue);
-  end if;
-end
-$$;
+    LANGUAGE sql
+    BEGIN ATOMIC
+ INSERT INTO pgqueue.declaration (act, name, attributes)
+   VALUES ('unbind'::text, _unbind.queue, jsonb_build_object('exchange', _unbind.exchange, 'routing_key', _unbind.routing_key));
+END;
 
 COMMENT ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) IS 'Undoes pgqueue._bind';
 
@@ -6972,6 +8255,10 @@ begin
     union all
     select * from pgqueue._tracked_jobs(role, args) where not args ? 'pid'
   loop
+    if args ? 'spare' then
+      update pgqueue.tracked_job t set is_spared = true where t.session_id = job.session_id and t.pid = job.pid;
+      continue;
+    end if;
     delete from pgqueue.tracked_job t where t.session_id = job.session_id and t.pid = job.pid;
     if job.kept <> 'none' then
       begin
@@ -6987,15 +8274,6 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._untrack(role oid, args jsonb) IS 'Forgets one tracked job, or those of pgqueue._tracked_jobs, and gives up their results. They run on. Returns how many';
-
-CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
-    LANGUAGE sql
-    BEGIN ATOMIC
- SELECT (c.c)::integer AS c
-    FROM pgqueue._call('untrack'::text, (_untrack_now.request || jsonb_build_object('session_id', pgqueue._tracker()))) c(c);
-END;
-
-COMMENT ON FUNCTION pgqueue._untrack_now(request jsonb) IS 'pg_background_detach, detach_all and purge: the request says which';
 
 CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
@@ -7036,59 +8314,60 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) IS 'pg_background_wait_any. The id of a handle is its pid';
 
-CREATE FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) RETURNS boolean
+CREATE FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  class int := pgqueue._lock_class('job');
-  key int := (id % 2147483647)::int;
-  old_timeout text := current_setting('lock_timeout');
 begin
-  if pg_try_advisory_lock_shared(class, key) then
-    perform pg_advisory_unlock_shared(class, key);
-    return false;
-  end if;
-  perform set_config('lock_timeout', max_ms::text, true);
-  perform pg_advisory_lock_shared(class, key);
-  perform pg_advisory_unlock_shared(class, key);
-  perform set_config('lock_timeout', old_timeout, true);
-  return true;
-exception when lock_not_available then
-  return true;  -- it runs on; the caller looks at its clock
+  perform set_config('lock_timeout', max_ms::text, true), pg_advisory_xact_lock_shared(run_key);
+  -- With the subtransaction ends what this has set and got, also after a cancel.
+  raise assert_failure;
+exception when assert_failure or lock_not_available then
+  null;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. False: it holds no lock to wait for';
+COMMENT ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) IS 'Sleeps until the transaction of a running job has ended, at most so long. A job that waits for the caller in turn is a deadlock, and found';
 
-CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) RETURNS boolean
+CREATE FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   began timestamptz := clock_timestamp();
   since timestamptz := began;
-  until timestamptz := since + timeout;
+  until timestamptz := began + timeout;
+  is_told boolean := nullif(current_setting('pgqueue.job_id', true), '') is null;
   left_s float8;
-  wait jsonb;
+  wait jsonb := '{}';
+  is_live boolean;
+  run_key bigint;
 begin
   loop
-    if not live then
-      return true;
-    elsif clock_timestamp() >= until then
-      return false;
-    end if;
     left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    wait := pgqueue._with_wait('{}', began, left_s);
-    if wait = '{}' then
-      since := pgqueue._doze(handle.id, running, since, left_s);
+    -- One that is to be told at once that this waits has to know first whether it does.
+    wait := case when run_key is null and is_told then pgqueue._with_wait('{}', began, least(left_s, coalesce(extract(epoch from timeout), 60))) else '{}' end;
+    select s.live, s.run_key into is_live, run_key from pgqueue._status(handle, wait) s;
+    if not is_live or clock_timestamp() >= until then
+      if is_told then
+        perform pgqueue._tell_wait(null);
+      end if;
+      return not is_live;
+    elsif not is_told then
+      perform pgqueue._tell_wait(handle.id);
+      is_told := true;
+      continue;
     end if;
-    select s.live, s.running into live, running from pgqueue._status(handle, wait) s;
+    if run_key is not null or wait = '{}' then
+      since := pgqueue._doze(run_key, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
+      -- What it ran for is over.
+      run_key := null;
+    end if;
   end loop;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) IS 'Waits until a job has ended of which is known whether it is live and running. False: the timeout came first';
+COMMENT ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) IS 'Waits until a job has ended. False: the timeout came first';
 
 CREATE FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) RETURNS boolean
     LANGUAGE plpgsql
@@ -7097,8 +8376,7 @@ CREATE FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, time
 declare
   job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, '55000');
 begin
-  return pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean,
-                          greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
+  return not (job ->> 'live')::boolean or pgqueue._wait_on(pgqueue._handle_of(job), greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
 end
 $$;
 
@@ -7259,30 +8537,38 @@ CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  told boolean;
+  is_canceled boolean;
+  pause float8 := 0.01;
 begin
   if grace is null or grace < interval '0' then
     raise exception 'grace must not be negative' using errcode = '22023';
   end if;
   perform pgqueue._status(handle);
-  select c.answer::boolean into told
+  select nullif(c.answer, 'null')::boolean into is_canceled
   from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
-  if told and grace > interval '0' then
+  -- A job that runs may be at its end just now: then its end tells.
+  while is_canceled is null loop
+    perform pg_sleep(pause);
+    pause := least(pause * 1.5, 0.2);
+    select nullif(c.answer, 'null')::boolean into is_canceled from pgqueue._call('canceled', pgqueue._request(handle)) c (answer);
+  end loop;
+  if is_canceled and grace > interval '0' then
     -- After the grace the worker ends the session of the job. That takes a moment.
     perform pgqueue.wait(handle, grace + interval '2 s');
   end if;
-  return told;
+  return is_canceled;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) IS 'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. False: it had already ended. With grace it waits that long, then ends the job''s session';
+COMMENT ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) IS 'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. True: it will not commit. False: it has ended. With grace it waits that long, then ends the job''s session';
 
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   perform pgqueue._call('detach', pgqueue._request(handle));
 end
 $$;
@@ -7323,9 +8609,14 @@ declare
   fired pg_catalog.jsonb;
   params pg_catalog.text[];
   per_row pg_catalog.text;
-  job pgqueue.inbox;
+  job pg_catalog.record;
 begin
-  -- No SET clause here: it would hide the search_path that the job inherits.
+  -- No SET clause here: it would hide the search_path that the job inherits. Nor a type of pgqueue's above: whoever may not use the
+  -- schema would be shown all of this as the place of the error.
+  if not pg_catalog.has_schema_privilege('pgqueue', 'usage') then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = pg_catalog.format('Let an administrator run: select pgqueue.enroll(%L)', pg_catalog.quote_ident(current_user));
+  end if;
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
@@ -7333,7 +8624,7 @@ begin
         tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end);
+      select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
         job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
     end if;
@@ -7369,17 +8660,13 @@ CREATE FUNCTION pgqueue.enroll(role regrole) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if role is null then
-    raise exception 'role cannot be NULL' using errcode = '22004';
-  elsif not exists (select from pg_roles r where r.oid = enroll.role) then
-    raise exception 'role % does not exist', role using errcode = '42704';
-  end if;
-  if (select r.rolsuper from pg_roles r where r.oid = enroll.role)
-     and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
-    raise exception 'only a superuser may enroll the superuser %', role using errcode = '42501';
-  end if;
+  perform pgqueue._check_enrollable(role);
+  perform pgqueue._require_home();
   insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
+  insert into pgqueue.role_name as n (role, name) select r.oid, r.rolname from pg_roles r where r.oid = enroll.role
+  on conflict on constraint role_name_pkey do update set name = excluded.name;
   execute format('grant pgqueue_user to %s', role);
+  perform pgqueue._admit(role, true);
   begin
     perform pgqueue._make_runner(role);
   exception when insufficient_privilege then
@@ -7434,7 +8721,8 @@ begin
   perform pgqueue._make_background_role();
   before := array(select o.oid from pgqueue._objects_like_pg_background(schema) o);
   begin
-    perform set_config('search_path', quote_ident(schema) || ', pg_catalog, pg_temp', true);
+    -- pg_catalog, which is not named, comes first: what others have put into the schema is taken for nothing that is named here.
+    perform set_config('search_path', quote_ident(schema) || ', pg_temp', true);
     if version = '1.8' then
       perform pgqueue._create_pg_background_1_8();
     else
@@ -7513,30 +8801,42 @@ declare
   target text;
   redriven bigint;
   total bigint := 0;
+  refused bigint := 0;
 begin
   for target, redriven in
     with letter as materialized (
-      select m.id, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') as origin
-      from pgqueue.message m
+      select m.id, o.origin, pgqueue._may_enter(m.submitter, o.origin, m.payload) as may_enter
+      from pgqueue.message m, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') o (origin)
       where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready'
-      for update skip locked
+      for update of m skip locked
     ), back as (
-      update pgqueue.message m
+      -- What a letter says of where it came from, its sender can have written: it goes where its sender may send to, and no further.
+      update pgqueue.inbox m
       set queue = l.origin, deliveries = 0, expires_at = null, launched_at = clock_timestamp(), payload = pgqueue._readdressed(m.payload, '', l.origin)
       from letter l
-      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255
+      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255 and l.may_enter
       returning m.queue
     )
     select b.queue, count(*) from back b group by b.queue
+    union all
+    select null, count(*) from letter l where not l.may_enter
   loop
-    perform pgqueue._wake(target);
-    total := total + redriven;
+    if target is null then
+      refused := redriven;
+    else
+      perform pgqueue._wake(target);
+      total := total + redriven;
+    end if;
   end loop;
+  if refused > 0 then
+    raise notice '% of the dead letters in queue "%" stay there', refused, queue
+      using detail = 'They name a queue that their sender may not send to.', hint = 'Look at them with pgqueue peek.';
+  end if;
   return total;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue.redrive(queue text) IS 'Sends the dead letters that a queue has back to the queues that they come from. Returns how many';
+COMMENT ON FUNCTION pgqueue.redrive(queue text) IS 'Sends the dead letters that a queue has back to the queues that they come from, if their senders may send there. Returns how many';
 
 CREATE FUNCTION pgqueue.reset_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7555,67 +8855,94 @@ CREATE FUNCTION pgqueue.result(handle pgqueue.handle) RETURNS SETOF record
     LANGUAGE plpgsql
     AS $$
 declare
-  chunk record;
-  answer jsonb;
-  reader text;
-  old_settings jsonb;
-  is_held boolean := true;  -- maybe, until the answer says it
+  chunk pg_catalog.record;
+  answer pg_catalog.jsonb;
+  reader pg_catalog.text;
+  casts pg_catalog.text[];
+  misfit pg_catalog.text;
+  old_settings pg_catalog.jsonb;
+  is_held boolean;
   is_checked boolean := false;
+  is_the_jobs boolean := false;
+  code pg_catalog.text;
+  message pg_catalog.text;
+  detail pg_catalog.text;
+  hint pg_catalog.text;
 begin
-  for chunk in select * from pgqueue._fetch_result(handle, true) f loop
-    if chunk.seq operator(pg_catalog.=) 0 then
-      answer := chunk.answer;
-      is_held := answer operator(pg_catalog.?) 'held';
-      if pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
-        perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+  loop
+    is_held := true;  -- maybe, until the answer says it
+    misfit := null;
+    begin
+      for chunk in select * from pgqueue._fetch_result(handle, true) f loop
+        if chunk.seq operator(pg_catalog.=) 0 then
+          answer := chunk.answer;
+          is_held := answer operator(pg_catalog.?) 'held';
+          if casts is null and pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'notices') operator(pg_catalog.=) 'array' then
+            perform pgqueue._forward_notices(answer operator(pg_catalog.->) 'notices');
+          end if;
+          if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
+            perform pgqueue._consume_result(handle, is_held);
+            is_held := false;
+            is_the_jobs := true;
+            execute pgqueue._raiser(pgqueue._said_at(handle, answer)) using pgqueue._error_of(handle, answer);
+          end if;
+          reader := pgqueue._result_reader(answer, casts);
+          -- Values are read back under the settings under which they were printed.
+          old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
+          -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
+          continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+        end if;
+        if chunk.seq operator(pg_catalog.=) 0 then
+          return query execute reader using null::pg_catalog.jsonb,
+            array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
+        else
+          return query execute reader using chunk.answer, array[]::pg_catalog.text[];
+        end if;
+        is_checked := true;
+      end loop;
+      if old_settings operator(pg_catalog.<>) '{}' then
+        perform pgqueue._swap_settings(old_settings);
       end if;
-      if answer operator(pg_catalog.->>) 'state' operator(pg_catalog.<>) 'succeeded' then
-        perform pgqueue._consume_result(handle, is_held);
-        is_held := false;
-        perform pgqueue._raise_error_of(handle, answer);
-      end if;
-      reader := pgqueue._result_reader(answer);
-      -- Values are read back under the settings under which they were printed.
-      old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
-      -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
-      continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
+      perform pgqueue._consume_result(handle, is_held);
+      is_held := false;
+      return;
+    exception
+      when query_canceled then
+        -- Maybe in the middle of a request, whose answer nobody has read then.
+        if is_held then
+          perform pgqueue._end_hold(false);
+        end if;
+        raise;
+      when others then
+        if is_held and answer is not null then
+          perform pgqueue._end_hold(false);
+        end if;
+        if reader is null and not is_the_jobs then
+          get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+          if pgqueue._raise_again(code, message, detail, hint) then
+            null;
+          end if;
+        elsif sqlstate operator(pg_catalog.<>) '42804' and sqlstate operator(pg_catalog.<>) '0A000' or reader is null or is_checked then
+          raise;
+        end if;
+        begin
+          return query execute reader using '[]'::pg_catalog.jsonb, array[]::pg_catalog.text[];
+        exception
+          when datatype_mismatch then
+            get stacked diagnostics misfit = pg_exception_detail;
+          when feature_not_supported then
+            perform pgqueue._refuse_place();
+        end;
+        if misfit is null then
+          raise;  -- a value said so, not the list
+        end if;
+    end;
+    -- The list may name a length where the job's type has none, or another one: then values are read as of that. Else it does not fit.
+    casts := pgqueue._fit_casts(answer, casts, misfit);
+    if casts is null then
+      raise exception using errcode = '42804', message = pgqueue._misfit(answer), hint = pgqueue._result_hint(answer);
     end if;
-    if chunk.seq operator(pg_catalog.=) 0 then
-      return query execute reader using null::pg_catalog.jsonb,
-        array(select pg_catalog.jsonb_array_elements_text(answer operator(pg_catalog.->) 'command_tags'));
-    else
-      return query execute reader using chunk.answer, array[]::text[];
-    end if;
-    is_checked := true;
   end loop;
-  if old_settings operator(pg_catalog.<>) '{}' then
-    perform pgqueue._swap_settings(old_settings);
-  end if;
-  perform pgqueue._consume_result(handle, is_held);
-  is_held := false;
-exception
-  when query_canceled then
-    -- Maybe in the middle of a request, whose answer nobody has read then.
-    if is_held then
-      perform pgqueue._end_hold(false);
-    end if;
-    raise;
-  when others then
-    if is_held and answer is not null then
-      perform pgqueue._end_hold(false);
-    end if;
-    if sqlstate operator(pg_catalog.=) '42804' and reader is not null and not is_checked then
-      begin
-        return query execute reader using '[]'::pg_catalog.jsonb, array[]::text[];
-      exception when datatype_mismatch then
-        raise exception using errcode = '42804', message = case
-          when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array'
-          then 'remote query result rowtype does not match the specified FROM clause rowtype'
-          else 'remote query did not return a result set, but result rowtype is not a single text column' end,
-          hint = pgqueue._result_hint(answer);
-      end;
-    end if;
-    raise;  -- a value said so, not the list
 end
 $$;
 
@@ -7671,7 +8998,7 @@ begin
   elsif durability is null or durability not in ('sync', 'async') then
     raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
   end if;
-  insert into pgqueue.queue as q (name, durability, declared_by) values (set_durability.queue, set_durability.durability, null)
+  insert into pgqueue.queue_switch as q (name, durability) values (set_durability.queue, set_durability.durability)
   on conflict (name) do update set durability = excluded.durability;
 end
 $$;
@@ -7682,8 +9009,9 @@ CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  status record := pgqueue._status(handle);
 begin
-  perform pgqueue._status(handle);
   return (select c.answer #>> '{}' from pgqueue._call('statement', pgqueue._request(handle)) c (answer));
 end
 $$;
@@ -7738,9 +9066,12 @@ CREATE FUNCTION pgqueue.unenroll(role regrole) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  perform pgqueue._check_enrollable(role);
+  perform pgqueue._require_home();
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
   perform pgqueue._drop_runner(role);
-  execute format('revoke pgqueue_user from %s', role);
+  -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
+  perform pgqueue._admit(role, false);
 end
 $$;
 
@@ -7761,19 +9092,24 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  began timestamptz := clock_timestamp();
-  until timestamptz := began + timeout;
 begin
   if timeout < interval '0' then
     raise exception 'timeout is negative' using errcode = '22023';
   end if;
-  return (select pgqueue._wait_on(handle, s.live, s.running, until - clock_timestamp())
-          from pgqueue._status(handle, pgqueue._with_wait('{}', began, coalesce(extract(epoch from timeout), 60))) s);
+  return pgqueue._wait_on(handle, timeout);
 end
 $$;
 
 COMMENT ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) IS 'Waits until a job has ended. False: the timeout came first';
+
+ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.binding_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE pgqueue.compat (
     schema_name text NOT NULL,
@@ -7789,6 +9125,28 @@ COMMENT ON TABLE pgqueue.compat IS 'Where pgqueue.install_compat has made pg_bac
 COMMENT ON COLUMN pgqueue.compat.objects IS 'What was made there, to be dropped in this order';
 
 COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema';
+
+CREATE VIEW pgqueue.dispatch AS
+ SELECT NULL::oid AS submitter,
+    NULL::text AS exchange,
+    NULL::text AS routing_key,
+    NULL::json AS payload,
+    NULL::integer AS priority,
+    NULL::timestamp with time zone AS due_at,
+    NULL::timestamp with time zone AS expires_at,
+    NULL::integer AS reached
+  WHERE false;
+
+COMMENT ON VIEW pgqueue.dispatch IS 'Where roles insert what they publish by way of an exchange: pgqueue._dispatch routes it. reached: to how many queues';
+
+ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.exchange_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
@@ -7821,6 +9179,15 @@ ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.history_default IS 'Catches what ends on a day for which no worker made a partition';
 
+CREATE TABLE pgqueue.home (
+    only_row boolean DEFAULT true NOT NULL,
+    system_identifier bigint NOT NULL,
+    database bigint NOT NULL,
+    CONSTRAINT home_has_one_row CHECK (only_row)
+);
+
+COMMENT ON TABLE pgqueue.home IS 'The cluster and the database in which the numbers of roles are right; those of a copy or a restored dump are another''s';
+
 CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
  SELECT id,
     state,
@@ -7846,16 +9213,25 @@ CREATE VIEW pgqueue.jobs WITH (security_barrier='true') AS
     worker,
     backend_pid,
     progress_pct,
-    progress_msg,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN progress_msg
+            ELSE NULL::text
+        END AS progress_msg,
     row_count AS rows,
     COALESCE(command_tags[cardinality(command_tags)], pgqueue._command_tag(sql, row_count)) AS command_tag,
     (error ->> 'sqlstate'::text) AS sqlstate,
-    (error ->> 'message'::text) AS error,
+        CASE
+            WHEN (pg_has_role(submitter, 'member'::text) OR ((state = 'queued'::pgqueue.job_state) AND (error ? 'deferrals'::text))) THEN (error ->> 'message'::text)
+            ELSE NULL::text
+        END AS error,
         CASE
             WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'detail'::text)
             ELSE NULL::text
         END AS error_detail,
-    (error ->> 'hint'::text) AS error_hint,
+        CASE
+            WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'hint'::text)
+            ELSE NULL::text
+        END AS error_hint,
         CASE
             WHEN pg_has_role(submitter, 'member'::text) THEN (error ->> 'context'::text)
             ELSE NULL::text
@@ -7982,6 +9358,21 @@ ALTER TABLE pgqueue.notice ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE pgqueue.role_key (
+    role oid NOT NULL,
+    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    runner oid,
+    runner_xid xid
+);
+
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
+
+COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
+
 CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
  SELECT id,
     cookie,
@@ -8004,65 +9395,12 @@ CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
     payload,
     launched_at
    FROM pgqueue.inbox
-  WHERE (submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid);
-
-COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
-
-CREATE VIEW pgqueue.own_queue WITH (security_barrier='true') AS
- SELECT name,
-    durable,
-    exclusive,
-    auto_delete,
-    arguments,
-    expires_after,
-    message_ttl,
-    max_deliveries,
-    dead_letter_exchange,
-    dead_letter_routing_key,
-    used_at
-   FROM pgqueue.queue
-  WHERE ((declared_by IS NULL) OR pg_has_role(declared_by, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text));
-
-COMMENT ON VIEW pgqueue.own_queue IS 'Queues that the role that runs may change: its own, and all if it is a worker or an administrator';
-
-CREATE VIEW pgqueue.own_binding WITH (security_barrier='true') AS
- SELECT exchange,
-    routing_key,
-    queue
-   FROM pgqueue.binding b
-  WHERE (EXISTS ( SELECT
-           FROM pgqueue.own_queue q
-          WHERE (q.name = b.queue)))
+  WHERE ((submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) AND ((EXISTS ( SELECT
+           FROM pgqueue.role_key k
+          WHERE (k.role = inbox.submitter))) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text) OR pgqueue._refuse_stranger(submitter)))
   WITH LOCAL CHECK OPTION;
 
-COMMENT ON VIEW pgqueue.own_binding IS 'Bindings of queues that the role that runs may change';
-
-CREATE VIEW pgqueue.own_exchange WITH (security_barrier='true') AS
- SELECT name,
-    type,
-    durable,
-    auto_delete,
-    arguments,
-    pg_has_role(declared_by, 'pgqueue_worker'::name, 'member'::text) AS is_workers
-   FROM pgqueue.exchange
-  WHERE ((declared_by IS NULL) OR pg_has_role(declared_by, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text));
-
-COMMENT ON VIEW pgqueue.own_exchange IS 'Exchanges that the role that runs may change: its own, and all if it is a worker or an administrator';
-
-CREATE TABLE pgqueue.role_key (
-    role oid NOT NULL,
-    key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
-    enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    runner oid,
-    runner_xid xid
-);
-
-COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
-
-COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-
-COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
+COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 
 CREATE VIEW pgqueue.own_key WITH (security_barrier='true') AS
  SELECT role,
@@ -8084,7 +9422,7 @@ CREATE VIEW pgqueue.own_session_seal WITH (security_barrier='true') AS
  SELECT k.role,
     "left"(encode(sha256(convert_to(concat(k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text, ARRAY( SELECT current_setting(unnest(pgqueue._inheritable_names()), true) AS current_setting),
         CASE
-            WHEN (split_part(kept.text, chr(30), 2) <> ''::text) THEN ARRAY( SELECT current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ','::text)), true) AS current_setting)
+            WHEN ((split_part(kept.text, chr(30), 2) <> ''::text) AND (split_part(kept.text, chr(30), 3) = (k.role)::text)) THEN ARRAY( SELECT current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ','::text)), true) AS current_setting)
             ELSE NULL::text[]
         END), 'UTF8'::name)), 'hex'::text), 32) AS seal
    FROM pgqueue.role_key k,
@@ -8120,7 +9458,26 @@ CREATE VIEW pgqueue.own_statement WITH (security_barrier='true') AS
 
 COMMENT ON VIEW pgqueue.own_statement IS 'What row triggers have captured in this statement, if it still is so, and the cookie of their jobs, made of the half of the digest that is kept nowhere. For functions without a SET clause';
 
-CREATE VIEW pgqueue.queues AS
+ALTER TABLE pgqueue.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.queue_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW pgqueue.queues WITH (security_barrier='true') AS
+ WITH me AS MATERIALIZED (
+         SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)) AS sees_all
+        ), visible AS (
+         SELECT m.queue,
+            m.state,
+            m.launched_at
+           FROM pgqueue.message m
+          WHERE (( SELECT me.sees_all
+                   FROM me) OR pg_has_role(m.submitter, 'member'::text))
+        )
  SELECT n.queue,
     COALESCE(c.ready, (0)::bigint) AS ready,
     COALESCE(c.delayed, (0)::bigint) AS delayed,
@@ -8131,21 +9488,28 @@ CREATE VIEW pgqueue.queues AS
            FROM pgqueue.worker w
           WHERE (n.queue = ANY (w.queues))) AS consumers,
     COALESCE(q.durability, 'sync'::text) AS durability
-   FROM ((( SELECT queue.name AS queue
-           FROM pgqueue.queue
+   FROM ((( SELECT queue_switch.name AS queue
+           FROM pgqueue.queue_switch
+          WHERE ( SELECT me.sees_all
+                   FROM me)
         UNION
-         SELECT DISTINCT message.queue
-           FROM pgqueue.message) n
-     LEFT JOIN pgqueue.queue q ON ((q.name = n.queue)))
-     LEFT JOIN ( SELECT m.queue,
-            count(*) FILTER (WHERE (m.state = 'ready'::pgqueue.message_state)) AS ready,
-            count(*) FILTER (WHERE (m.state = 'delayed'::pgqueue.message_state)) AS delayed,
-            count(*) FILTER (WHERE (m.state = 'claimed'::pgqueue.message_state)) AS claimed,
-            min(m.launched_at) FILTER (WHERE (m.state = 'ready'::pgqueue.message_state)) AS oldest_ready_at
-           FROM pgqueue.message m
-          GROUP BY m.queue) c ON ((c.queue = n.queue)));
+         SELECT queue.name
+           FROM pgqueue.queue
+          WHERE (( SELECT me.sees_all
+                   FROM me) OR ((queue.declared_by <> (0)::oid) AND pg_has_role(queue.declared_by, 'member'::text)))
+        UNION
+         SELECT DISTINCT visible.queue
+           FROM visible) n
+     LEFT JOIN pgqueue.queue_switch q ON ((q.name = n.queue)))
+     LEFT JOIN ( SELECT v.queue,
+            count(*) FILTER (WHERE (v.state = 'ready'::pgqueue.message_state)) AS ready,
+            count(*) FILTER (WHERE (v.state = 'delayed'::pgqueue.message_state)) AS delayed,
+            count(*) FILTER (WHERE (v.state = 'claimed'::pgqueue.message_state)) AS claimed,
+            min(v.launched_at) FILTER (WHERE (v.state = 'ready'::pgqueue.message_state)) AS oldest_ready_at
+           FROM visible v
+          GROUP BY v.queue) c ON ((c.queue = n.queue)));
 
-COMMENT ON VIEW pgqueue.queues IS 'What waits in each queue. Counts the messages';
+COMMENT ON VIEW pgqueue.queues IS 'What waits in each queue. Counts the messages that the role may see: its own and those of roles it is a member of; monitors, workers and administrators see all';
 
 CREATE TABLE pgqueue.result (
     id bigint NOT NULL,
@@ -8183,6 +9547,13 @@ CREATE UNLOGGED TABLE pgqueue.result_waiter (
 
 COMMENT ON TABLE pgqueue.result_waiter IS 'Which session wants to hear of which task. Unlogged: after a crash of the server nobody waits, and those who come back say so again';
 
+CREATE TABLE pgqueue.role_name (
+    role oid NOT NULL,
+    name text
+);
+
+COMMENT ON TABLE pgqueue.role_name IS 'What roles are called whose numbers stand in other tables, for a dump (pgqueue._repair_home). Numbers from 4294900000 on are of roles that are not in this cluster';
+
 CREATE TABLE pgqueue.run_gate (
 );
 
@@ -8193,7 +9564,7 @@ COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock i
 CREATE VIEW pgqueue.sent_listener WITH (security_barrier='true') AS
  SELECT exchange
    FROM pgqueue.binding b
-  WHERE ((exchange = 'celeryev'::text) AND ('.task.sent'::text ~ pattern));
+  WHERE ((exchange = 'celeryev'::text) AND (declared_by = (0)::oid) AND ('.task.sent'::text ~ pattern));
 
 COMMENT ON VIEW pgqueue.sent_listener IS 'A row for each binding by which Celery''s monitors hear of tasks that are sent. Workers listen to each other there as well';
 
@@ -8207,6 +9578,7 @@ COMMENT ON TABLE pgqueue.stat_fold IS 'The snapshot up to which stat_total and s
 
 CREATE TABLE pgqueue.stat_session (
     session_id bigint NOT NULL,
+    submitter oid NOT NULL,
     completed bigint DEFAULT 0 NOT NULL,
     failed bigint DEFAULT 0 NOT NULL,
     canceled bigint DEFAULT 0 NOT NULL,
@@ -8216,7 +9588,7 @@ CREATE TABLE pgqueue.stat_session (
     folded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.stat_session IS 'Ended jobs by the session that handed them in, as of pgqueue.stat_fold';
+COMMENT ON TABLE pgqueue.stat_session IS 'Ended jobs by the session that handed them in and by submitter, as of pgqueue.stat_fold';
 
 CREATE TABLE pgqueue.stat_total (
     submitter oid NOT NULL,
@@ -8267,8 +9639,8 @@ CREATE VIEW pgqueue.stats AS
             s.timed_jobs,
             s.total_ms
            FROM pgqueue.stat_session s
-          WHERE (s.session_id = ( SELECT me.session_id
-                   FROM me))
+          WHERE ((s.session_id = ( SELECT me.session_id
+                   FROM me)) AND pg_has_role(s.submitter, 'member'::text))
         UNION ALL
          SELECT ((u.state = 'succeeded'::pgqueue.job_state))::integer AS int4,
             ((u.state = 'failed'::pgqueue.job_state))::integer AS int4,
@@ -8277,13 +9649,15 @@ CREATE VIEW pgqueue.stats AS
             ((u.started_at IS NOT NULL))::integer AS int4,
             COALESCE((EXTRACT(epoch FROM (u.ended_at - u.started_at)) * (1000)::numeric), (0)::numeric) AS "coalesce"
            FROM pgqueue.unfolded u
-          WHERE (u.session_id = ( SELECT me.session_id
-                   FROM me))
+          WHERE ((u.session_id = ( SELECT me.session_id
+                   FROM me)) AND pg_has_role(u.submitter, 'member'::text))
         ), active AS (
          SELECT count(*) AS n
            FROM pgqueue.message m
-          WHERE (m.session_id = ( SELECT me.session_id
-                   FROM me))
+          WHERE ((m.session_id = ( SELECT me.session_id
+                   FROM me)) AND (m.submitter = ANY (ARRAY( SELECT r.oid
+                   FROM pg_roles r
+                  WHERE pg_has_role(r.oid, 'member'::text)))))
         )
  SELECT ((COALESCE(sum((((completed + failed) + canceled) + expired)), (0)::numeric) + (( SELECT active.n
            FROM active))::numeric))::bigint AS workers_launched,
@@ -8296,7 +9670,7 @@ CREATE VIEW pgqueue.stats AS
     (NULLIF(current_setting('pgqueue.max_workers'::text, true), ''::text))::integer AS max_workers
    FROM ended e;
 
-COMMENT ON VIEW pgqueue.stats IS 'The jobs that this session handed in. Reads totals and what the session has unfinished, never the history';
+COMMENT ON VIEW pgqueue.stats IS 'The jobs that this session handed in as the role that reads, or as one that it is a member of. Reads totals and what the session has unfinished, never the history';
 
 CREATE VIEW pgqueue.stats_total WITH (security_barrier='true') AS
  WITH ended AS (
@@ -8403,10 +9777,13 @@ CREATE VIEW pgqueue.workers WITH (security_barrier='true') AS
              JOIN pgqueue.message m ON (((m.id = a.id) AND (m.token = a.token))))
           WHERE ((a.worker_id = w.id) AND (pg_has_role(m.submitter, 'member'::text) OR ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text)))))
           ORDER BY a.started_at) AS running,
-    queues
+        CASE
+            WHEN ( SELECT (pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text))) THEN queues
+            ELSE NULL::text[]
+        END AS queues
    FROM pgqueue.worker w;
 
-COMMENT ON VIEW pgqueue.workers IS 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now';
+COMMENT ON VIEW pgqueue.workers IS 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now, of those that the role may see. queues: for monitors, workers and administrators';
 
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
 
@@ -8414,11 +9791,15 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
+ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.binding
-    ADD CONSTRAINT binding_pkey PRIMARY KEY (exchange, routing_key, queue);
+    ADD CONSTRAINT binding_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_pkey PRIMARY KEY (group_id, place, task_id);
@@ -8430,7 +9811,10 @@ ALTER TABLE ONLY pgqueue.compat
     ADD CONSTRAINT compat_pkey PRIMARY KEY (schema_name);
 
 ALTER TABLE ONLY pgqueue.exchange
-    ADD CONSTRAINT exchange_pkey PRIMARY KEY (name);
+    ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.home
+    ADD CONSTRAINT home_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY pgqueue.login
     ADD CONSTRAINT login_pkey PRIMARY KEY (purpose);
@@ -8451,7 +9835,10 @@ ALTER TABLE ONLY pgqueue.notice
     ADD CONSTRAINT notice_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.queue
-    ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
+    ADD CONSTRAINT queue_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.queue_switch
+    ADD CONSTRAINT queue_switch_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY pgqueue.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (id, kind);
@@ -8462,11 +9849,14 @@ ALTER TABLE ONLY pgqueue.result_waiter
 ALTER TABLE ONLY pgqueue.role_key
     ADD CONSTRAINT role_key_pkey PRIMARY KEY (role);
 
+ALTER TABLE ONLY pgqueue.role_name
+    ADD CONSTRAINT role_name_pkey PRIMARY KEY (role);
+
 ALTER TABLE ONLY pgqueue.stat_fold
     ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY pgqueue.stat_session
-    ADD CONSTRAINT stat_session_pkey PRIMARY KEY (session_id);
+    ADD CONSTRAINT stat_session_pkey PRIMARY KEY (session_id, submitter);
 
 ALTER TABLE ONLY pgqueue.stat_total
     ADD CONSTRAINT stat_total_pkey PRIMARY KEY (submitter, queue);
@@ -8486,13 +9876,29 @@ ALTER TABLE ONLY pgqueue.upkeep_failure
 ALTER TABLE ONLY pgqueue.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 
-CREATE INDEX binding_queue ON pgqueue.binding USING btree (queue);
+CREATE INDEX binding_declared_by ON pgqueue.binding USING btree (declared_by) WHERE (declared_by <> (0)::oid);
+
+COMMENT ON INDEX pgqueue.binding_declared_by IS 'pgqueue._require_room: how many a role has';
+
+CREATE INDEX binding_exchange ON pgqueue.binding USING btree (exchange, declared_by);
+
+COMMENT ON INDEX pgqueue.binding_exchange IS 'pgqueue._route: where a message may go';
+
+CREATE INDEX binding_queue ON pgqueue.binding USING btree (queue, declared_by);
 
 COMMENT ON INDEX pgqueue.binding_queue IS 'Deleting a queue deletes its bindings';
 
 CREATE INDEX chord_expires_at ON pgqueue.chord USING btree (expires_at);
 
 COMMENT ON INDEX pgqueue.chord_expires_at IS 'pgqueue._drop_partitions: what has expired';
+
+CREATE INDEX exchange_declared_by ON pgqueue.exchange USING btree (declared_by) WHERE (declared_by <> (0)::oid);
+
+COMMENT ON INDEX pgqueue.exchange_declared_by IS 'pgqueue._require_room: how many a role has';
+
+CREATE INDEX exchange_name ON pgqueue.exchange USING btree (name, declared_by, id);
+
+COMMENT ON INDEX pgqueue.exchange_name IS 'pgqueue._route: the type of an exchange';
 
 CREATE INDEX history_id ON ONLY pgqueue.history USING btree (id);
 
@@ -8522,13 +9928,21 @@ CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, submitte
 
 COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed ones are not in it';
 
-CREATE INDEX message_session ON pgqueue.message USING btree (session_id) WHERE (session_id IS NOT NULL);
+CREATE INDEX message_session ON pgqueue.message USING btree (session_id, submitter) WHERE (session_id IS NOT NULL);
 
 COMMENT ON INDEX pgqueue.message_session IS 'pgqueue.stats: the unfinished jobs of this session';
 
 CREATE UNIQUE INDEX message_unique_key ON pgqueue.message USING btree (submitter, unique_key) WHERE (unique_key IS NOT NULL);
 
 COMMENT ON INDEX pgqueue.message_unique_key IS 'One unfinished job for each unique key of a role';
+
+CREATE INDEX queue_declared_by ON pgqueue.queue USING btree (declared_by) WHERE (declared_by <> (0)::oid);
+
+COMMENT ON INDEX pgqueue.queue_declared_by IS 'pgqueue._require_room: how many a role has';
+
+CREATE INDEX queue_name ON pgqueue.queue USING btree (name, declared_by, id);
+
+COMMENT ON INDEX pgqueue.queue_name IS 'pgqueue._declared: the declaration that counts for a message';
 
 CREATE INDEX request_cancel ON pgqueue.request USING btree (id) WHERE (kind = 'cancel'::text);
 
@@ -8570,13 +9984,11 @@ ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
 
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
+
+CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
+
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
-
-ALTER TABLE ONLY pgqueue.binding
-    ADD CONSTRAINT binding_exchange_fkey FOREIGN KEY (exchange) REFERENCES pgqueue.exchange(name) ON DELETE CASCADE;
-
-ALTER TABLE ONLY pgqueue.binding
-    ADD CONSTRAINT binding_queue_fkey FOREIGN KEY (queue) REFERENCES pgqueue.queue(name) ON DELETE CASCADE;
 
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
@@ -8599,6 +10011,8 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.home ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.login ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.lost_session ENABLE ROW LEVEL SECURITY;
@@ -8613,6 +10027,8 @@ ALTER TABLE pgqueue.notice ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.queue ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.queue_switch ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.result ENABLE ROW LEVEL SECURITY;
@@ -8622,6 +10038,8 @@ ALTER TABLE pgqueue.result_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.result_waiter ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.role_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.role_name ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.run_gate ENABLE ROW LEVEL SECURITY;
 
@@ -8645,7 +10063,6 @@ ALTER TABLE pgqueue.upkeep_failure ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.worker ENABLE ROW LEVEL SECURITY;
 
-GRANT USAGE ON SCHEMA pgqueue TO pgqueue_user;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_worker;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_monitor;
 GRANT USAGE ON SCHEMA pgqueue TO pgqueue_admin;
@@ -8673,6 +10090,8 @@ REVOKE ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, tas
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._add_chord_part(group_id text, place integer, task_id text, payload bytea, lifetime interval) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._admit(role regrole, may_enter boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._advisory_locks(class integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_worker;
@@ -8683,6 +10102,11 @@ REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integ
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._are_notices(notices jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._are_notices(notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._are_rows(rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._args_repr(args jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._args_repr(args jsonb) TO pgqueue_user;
@@ -8725,13 +10149,19 @@ GRANT ALL ON FUNCTION pgqueue._begin_job(id bigint, token bigint) TO pgqueue_use
 REVOKE ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._begin_statement(caller_search_path text, settings jsonb) TO pgqueue_user;
 
+GRANT INSERT(act) ON TABLE pgqueue.declaration TO pgqueue_user;
+
+GRANT INSERT(name) ON TABLE pgqueue.declaration TO pgqueue_user;
+
+GRANT INSERT(attributes) ON TABLE pgqueue.declaration TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._bind(queue text, exchange text, routing_key text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._topic_pattern(routing_key text) TO pgqueue_worker;
+
+GRANT SELECT ON TABLE pgqueue.own_binding TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._bindings(exchange text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_user;
@@ -8760,16 +10190,22 @@ GRANT ALL ON FUNCTION pgqueue._cancel_tracked_now(want_pid integer, want_cookie 
 REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._changed_runners() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) TO pgqueue_user;
@@ -8782,6 +10218,9 @@ GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
@@ -8799,8 +10238,10 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._connect_loopback(name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
 
@@ -8818,7 +10259,7 @@ REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_reader(signature text, call text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases() FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases(others oid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
@@ -8856,6 +10297,8 @@ REVOKE ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclu
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
 
@@ -8870,19 +10313,27 @@ REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._held_key(id bigint, token bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._detach(role oid, handle pgqueue.handle) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._dispatch() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._do_upkeep(part text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._doze(id bigint, running boolean, since timestamp with time zone, left_s double precision) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._doze(run_key bigint, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, behavior text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
 
@@ -8924,13 +10375,12 @@ GRANT ALL ON FUNCTION pgqueue._enter_job(id bigint, token bigint, names text[], 
 REVOKE ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sqlstate text, OUT message text, OUT detail text, OUT hint text, OUT context text, OUT schema_name text, OUT table_name text, OUT column_name text, OUT constraint_name text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._exchange_type(name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._exchange_type(name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._executor_fault(OUT problem text, OUT sqlstate text, OUT hint text) TO pgqueue_user;
@@ -8984,7 +10434,12 @@ REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
 
@@ -9002,6 +10457,8 @@ REVOKE ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request te
 GRANT ALL ON FUNCTION pgqueue._gate(op text, role oid, nonce bigint, request text, proof text) TO pgqueue_gate;
 
 REVOKE ALL ON FUNCTION pgqueue._give_up(m pgqueue.message, error jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._give_up_queue(holder oid, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._goes_straight(exchange text, routing_key text, eta timestamp with time zone) TO pgqueue_user;
@@ -9032,9 +10489,9 @@ GRANT ALL ON FUNCTION pgqueue._has_seen(seen text, relation oid, argv text[]) TO
 
 REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._head_of_result(ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
@@ -9046,19 +10503,23 @@ REVOKE ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._is_at_home() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._is_at_home() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._is_canceled(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
@@ -9075,6 +10536,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
@@ -9090,6 +10553,8 @@ GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO p
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
@@ -9110,13 +10575,15 @@ GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_s
 
 REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._limit(name text, fallback integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_class(purpose text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_user;
@@ -9127,11 +10594,17 @@ GRANT ALL ON FUNCTION pgqueue._lock_class(purpose text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._loopback_name() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._loopback_name() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._loopback_options() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._loopback_places() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
@@ -9145,16 +10618,25 @@ REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password te
 
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._may_enter(submitter oid, queue text, payload json) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._may_log_in(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._may_log_in(role oid) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._misfit(answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._misfit(answer jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._naptime() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
@@ -9169,6 +10651,14 @@ REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
@@ -9227,9 +10717,7 @@ GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._put_task(queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._python_repr(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._python_repr(value jsonb) TO pgqueue_user;
@@ -9241,6 +10729,8 @@ REVOKE ALL ON FUNCTION pgqueue._queue_exists(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_worker;
 
+GRANT SELECT ON TABLE pgqueue.own_task TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._queue_size(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
@@ -9248,13 +10738,16 @@ GRANT ALL ON FUNCTION pgqueue._queue_size(queue text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._raise(error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise(error jsonb) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raise_again(state text, message text, detail text, hint text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._raise_error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._raiser(said_at text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._raiser(said_at text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
@@ -9264,8 +10757,8 @@ REVOKE ALL ON FUNCTION pgqueue._rank(priority smallint, id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT mismatch text, OUT hint text, OUT job jsonb, OUT old_settings jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint, version text, OUT is_first boolean, OUT reader text, OUT rows jsonb, OUT tags text[], OUT answer jsonb, OUT job jsonb, OUT old_settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
@@ -9273,18 +10766,33 @@ REVOKE ALL ON FUNCTION pgqueue._ready_roles(kind pgqueue.message_kind, queue tex
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._reclaim_grace() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_canceled(id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._refuse_change(what text, name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_overdue(id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_params() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_params() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._refuse_place() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_place() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -9295,7 +10803,11 @@ GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivere
 REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._repair_home() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
 
@@ -9311,8 +10823,18 @@ GRANT ALL ON FUNCTION pgqueue._request_cancel(id bigint, token bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._require_enrolled() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_enrolled() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._require_home() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_home() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_login(role oid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_login(role oid) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_part(role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_room(role oid, what text, present bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._reset_session() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reset_session() TO pgqueue_user;
@@ -9325,8 +10847,8 @@ GRANT ALL ON FUNCTION pgqueue._result_info(want_pid integer, want_cookie bigint,
 
 REVOKE ALL ON FUNCTION pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._result_reader(answer jsonb, casts text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
@@ -9336,18 +10858,20 @@ GRANT ALL ON FUNCTION pgqueue._retry_deferred(role oid) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._route(exchange text, routing_key text) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params(argv text[], row_json jsonb, relation oid) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._row_params_query(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._row_params_query(argv text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._run_key_of(id bigint, token bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._run_query(settings jsonb, sql text, queue_size integer, timeout_ms integer, label text, col_def text, OUT reader text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -9360,9 +10884,17 @@ GRANT ALL ON FUNCTION pgqueue._running_message(id bigint, token bigint) TO pgque
 
 REVOKE ALL ON FUNCTION pgqueue._runs(id bigint, token bigint, pid integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._runs_code(type oid, reader oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._said_at(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
@@ -9402,11 +10934,19 @@ GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[
 REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 
@@ -9415,8 +10955,8 @@ REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FR
 REVOKE ALL ON FUNCTION pgqueue._statement_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._statement_settings() TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT running boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
@@ -9452,10 +10992,15 @@ GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -9493,20 +11038,17 @@ GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_w
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_any(handles pgqueue.handle[], timeout_ms integer, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._wait_for_run(id bigint, max_ms bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_for_run(run_key bigint, max_ms bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, live boolean, running boolean, timeout interval) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._wait_on(handle pgqueue.handle, timeout interval) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wait_tracked(want_pid integer, want_cookie bigint, timeout_ms integer) TO pgqueue_user;
@@ -9602,6 +11144,20 @@ REVOKE ALL ON FUNCTION pgqueue.uninstall_compat(schema text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
 
+GRANT INSERT(exchange) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(routing_key) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(payload) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(priority) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT SELECT(reached) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_monitor;
@@ -9649,44 +11205,6 @@ GRANT INSERT(label) ON TABLE pgqueue.outbox TO pgqueue_user;
 GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
-
-GRANT SELECT ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(name) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(durable),UPDATE(durable) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(exclusive),UPDATE(exclusive) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(auto_delete),UPDATE(auto_delete) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(arguments),UPDATE(arguments) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(expires_after),UPDATE(expires_after) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(message_ttl),UPDATE(message_ttl) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(max_deliveries),UPDATE(max_deliveries) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(dead_letter_exchange),UPDATE(dead_letter_exchange) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT INSERT(dead_letter_routing_key),UPDATE(dead_letter_routing_key) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT UPDATE(used_at) ON TABLE pgqueue.own_queue TO pgqueue_user;
-
-GRANT SELECT,INSERT,DELETE ON TABLE pgqueue.own_binding TO pgqueue_user;
-
-GRANT SELECT,DELETE ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(name) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(type),UPDATE(type) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(durable) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(auto_delete) ON TABLE pgqueue.own_exchange TO pgqueue_user;
-
-GRANT INSERT(arguments) ON TABLE pgqueue.own_exchange TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.own_key TO pgqueue_user;
 

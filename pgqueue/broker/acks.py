@@ -47,6 +47,12 @@ class Acks:
                 cls._known[database.conninfo] = cls(database)
             return cls._known[database.conninfo]
 
+    @property
+    def tags(self) -> set[str]:
+        """What is to be acked and was not sent yet."""
+        with self._lock:
+            return set(self._pending)
+
     def add(self, delivery_tag: str) -> None:
         """Remember an ack for the next `flush`."""
         with self._lock:

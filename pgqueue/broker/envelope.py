@@ -7,16 +7,20 @@ readable text wherever it is text.
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from kombu.utils.json import dumps, loads
 
+from ..errors import InvalidArgument
+
 #: Where a message has the due time that it was published with. A Celery task finds it in `request.eta` (published_eta).
 ETA_HEADER = "published_eta"
 #: How often a message was handed out before, if it was: as in RabbitMQ's quorum queues.
 COUNT_HEADER = "x-delivery-count"
+_HEADER_IDS = ("id", "root_id", "parent_id", "group")
 
 
 #: What reading a message raises that is none, from whichever layer finds out.
@@ -38,14 +42,25 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
     A due time is taken out of `headers.eta` and kept as `headers.published_eta`: the broker holds the message until it
     is due, and a worker that saw an eta, even one in the past, would take the task through its timer and raise its
     prefetch count. An eta without a UTC offset stays where it is: only the worker knows its time zone.
+
+    Raises:
+        InvalidArgument: every consumer would refuse the message.
     """
     headers = dict(message["headers"] or {})
+    _make_ids_text(headers, _HEADER_IDS)
+    for name in ("id", "task"):
+        if not isinstance(headers.get(name, ""), str):
+            raise InvalidArgument(
+                f"the header {name} must be a string, not {type(headers[name]).__name__}",
+                hint="No consumer would take the message.",
+            )
     # What a consumer publishes again, with all its headers, was never handed out.
     headers.pop(COUNT_HEADER, None)
     eta = _to_instant(headers.get("eta"))
     if eta is not None:
         headers[ETA_HEADER], headers["eta"] = headers["eta"], None
     properties = dict(message["properties"])
+    _make_ids_text(properties, ("correlation_id",))
     properties["delivery_info"] = {
         **(properties.get("delivery_info") or {}),
         "exchange": exchange,
@@ -55,8 +70,15 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
     properties["body_encoding"] = encoding
     expiration = properties.get("expiration")
     document = {**message, "body": body, "headers": headers, "properties": properties}
+    try:
+        text = dumps(document, allow_nan=False)
+    except ValueError as failure:
+        raise InvalidArgument(
+            f"a message's headers and properties must be JSON: {failure}",
+            hint="JSON has no NaN and no infinite numbers: put them into the body, or leave them out.",
+        ) from failure
     return Row(
-        message=dumps(document),
+        message=text,
         eta=eta,
         ttl_seconds=None if expiration is None else int(expiration) / 1000,
         is_transient=properties.get("delivery_mode") == 1,
@@ -95,6 +117,13 @@ def encode_body(body: object) -> tuple[object, str | None]:
             return _to_base64(raw), "base64"
         return (text, None) if "\0" not in text else (_to_base64(raw), "base64")
     return body, None
+
+
+def _make_ids_text(fields: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Let ids that are given as UUIDs be the text that everybody looks them up by."""
+    for name in names:
+        if isinstance(fields.get(name), uuid.UUID):
+            fields[name] = str(fields[name])
 
 
 def _to_base64(raw: bytes) -> str:

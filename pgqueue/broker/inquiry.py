@@ -17,7 +17,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 
 from .. import errors
-from ..database import can_prepare, close_session, is_quiet, open_session
+from ..database import can_prepare, close_session, is_quiet, open_session, pooled_text
 from ..sql import numbered
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ class Inquiry:
         self._watcher = watcher
         self._session: Session | None = None
         self._fileno = -1
-        self._can_prepare = False
         #: The names of the statements that the server has planned; the types follow from the values.
         self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
         #: What was asked last, and as what it was sent: a worker that is idle asks the same again and again.
@@ -82,15 +81,15 @@ class Inquiry:
         self._steps = steps
         try:
             session = self._open()
-            text, names = numbered(name)
-            if self._asked != (name, params):
-                self._sent = _dump(session, [params[each] for each in names])
-                self._asked = name, params
-            values, types, formats = self._sent
-            if self._can_prepare:
+            if can_prepare(session):
+                text, names = numbered(name)
+                if self._asked != (name, params):
+                    self._sent = _dump(session, [params[each] for each in names])
+                    self._asked = name, params
+                values, types, formats = self._sent
                 session.pgconn.send_query_prepared(self._prepare(session, text, types), values, formats)
             else:
-                session.pgconn.send_query_params(text, values, types, formats)
+                session.pgconn.send_query(pooled_text(session, name, params))
             while session.pgconn.flush():
                 _wait_for(self._fileno, select.POLLIN | select.POLLOUT)
                 session.pgconn.consume_input()
@@ -149,7 +148,6 @@ class Inquiry:
         if self._session is None:
             self._session = open_session(self._database.conninfo, self._database.application_name, is_watched=True)
             self._fileno = self._session.fileno()
-            self._can_prepare = can_prepare(self._session)
             self._prepared.clear()
             self._asked = None
             self._has_news = False
@@ -237,8 +235,10 @@ def _dump(session: Session, params: list[object]) -> _Values:
 
 def _load(session: Session, results: list[pq.abc.PGresult]) -> Rows:
     for result in results:
-        if result.status != pq.ExecStatus.TUPLES_OK:
+        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             raise error_from_result(result, session.info.encoding)
+    # Behind a pooler, a transaction stands around it.
+    rows = [result for result in results if result.status == pq.ExecStatus.TUPLES_OK][-1]
     transformer = Transformer(session)
-    transformer.set_pgresult(results[-1])
-    return transformer.load_rows(0, results[-1].ntuples, tuple)
+    transformer.set_pgresult(rows)
+    return transformer.load_rows(0, rows.ntuples, tuple)

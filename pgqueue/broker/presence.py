@@ -18,9 +18,11 @@ import psycopg
 from psycopg import sql
 
 from .. import errors
-from ..database import close_session, open_session
+from ..config import LISTEN_DSN_VARIABLE
+from ..database import close_session, is_shared, open_session
 from ..sql import query
 from . import identity
+from .acks import Acks, to_arrays
 from .claims import Claims
 from .unbound import Unbound
 
@@ -61,7 +63,7 @@ class Presence:
     #: Held while a member joins or the last one leaves, so that nobody joins a presence that is being closed.
     membership: ClassVar[threading.RLock] = threading.RLock()
 
-    def __init__(self, database: Database, executors: int = 0) -> None:
+    def __init__(self, database: Database, executors: int = 0, predecessor: Presence | None = None) -> None:
         self.database = database
         self.name = identity.name()
         self.unbound = Unbound()
@@ -74,7 +76,8 @@ class Presence:
         self._session = open_session(database.listen_conninfo, f"pgqueue presence {self.name}"[:63], is_watched=True)
         self._session.add_notify_handler(self._on_notify)
         try:
-            self.worker_id = self._register(executors)
+            self._require_own_session()
+            self.worker_id = self._register(executors, predecessor)
         except BaseException:
             close_session(self._session)
             raise
@@ -88,11 +91,12 @@ class Presence:
             psycopg.OperationalError: the server is away or in recovery.
             NotInstalled: the database has no pgqueue.
             NotPermitted: the role may not work.
+            SessionShared: the listening DSN leads through a pooler that shares sessions.
         """
         with cls.membership:
             present = cls.find(database)
             if present is None:
-                present = cls._known[database.conninfo] = cls(database, executors)
+                present = cls._known[database.conninfo] = cls(database, executors, cls._known.get(database.conninfo))
             return present
 
     @classmethod
@@ -261,9 +265,28 @@ class Presence:
                 logger.warning("could not unregister worker %s: %s", self.worker_id, failure)
             close_session(self._session)
 
-    def _register(self, executors: int) -> int:
+    def _require_own_session(self) -> None:
+        # Its lock would be the pooler's, and notifications would reach whoever has the server's session then.
+        if is_shared(self._session, self.database.listen_conninfo):
+            raise errors.SessionShared(
+                "a pooler in transaction mode stands before the session that listens: give the database past the pooler"
+                f" as listening DSN (--listen-dsn, {LISTEN_DSN_VARIABLE} or the transport option listen_dsn)",
+                hint="Everything else may go through the pooler.",
+            )
+
+    def _register(self, executors: int, predecessor: Presence | None) -> int:
+        # What runs and what is done outlive a lost session; what had not begun, Celery forgets when it reconnects.
+        kept = identity.running_tags() | Acks.of(self.database).tags if predecessor is not None else set()
+        ids, tokens = to_arrays(list(kept))
         try:
-            [(worker_id,)] = self._fetch("register_worker", name=self.name, executors=executors)
+            [(worker_id,)] = self._fetch(
+                "register_worker",
+                name=self.name,
+                executors=executors,
+                predecessor=None if predecessor is None else predecessor.worker_id,
+                ids=ids,
+                tokens=tokens,
+            )
         except psycopg.ProgrammingError as failure:
             raise errors.from_driver(failure) from failure
         self._listen("listen", f"pgqueue.w.{worker_id}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, Settings, to_conninfo, to_url
+from ..database import Database
 from ..errors import InvalidDsn
 from .options import is_on_command_line
 
@@ -46,6 +47,23 @@ def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = Non
         raise click.UsageError(f"{app_name} names another broker, which --dsn does not change: leave one of them out")
     tasks.install(app)
     return app
+
+
+def own_queues(app: Celery) -> list[str]:
+    """Return the queues that a worker of an app takes from: its own, as Celery chooses them, and that of SQL jobs."""
+    return list(dict.fromkeys([*app.amqp.queues.consume_from, "default"]))
+
+
+def database_of(app: Celery) -> Database:
+    """Return the database in which the messages of an app are.
+
+    Raises:
+        click.UsageError: its broker is another.
+    """
+    connection = app.connection_for_write()  # which opens nothing
+    if connection.transport_cls != "pgqueue":
+        raise click.UsageError(f"the broker of this app is not pgqueue but {connection.transport_cls}")
+    return Database.for_dsn(to_conninfo(connection.as_uri(include_password=True)))
 
 
 def leads_to(broker_url: str | list[str], dsn: str | None) -> bool:

@@ -25,20 +25,21 @@ def install(dsn: str | None, as_json: bool) -> None:
 @click.command()
 @on_database
 def upgrade(dsn: str | None, as_json: bool) -> None:
-    """Apply the migrations that an installed pgqueue is missing."""
+    """Apply the migrations that an installed pgqueue is missing, and make a copied or restored database usable."""
     with Session(dsn, application_name=_APPLICATION) as session:
         _report_applied(migrate.upgrade(session.connection), session, as_json=as_json)
 
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--cascade", is_flag=True, help="Drop what depends on it too: others' triggers, views and the like.")
 @on_database
-def uninstall(yes: bool, dsn: str | None, as_json: bool) -> None:
-    """Drop pgqueue from the database, with all its jobs and results."""
+def uninstall(yes: bool, cascade: bool, dsn: str | None, as_json: bool) -> None:
+    """Drop pgqueue from the database, with all its jobs and results. It stops where something else depends on it."""
     if not yes:
         click.confirm("Drop the schema pgqueue with all jobs and results?", abort=True, err=True)
     with Session(dsn, application_name=_APPLICATION) as session:
-        kept = migrate.uninstall(session.connection)
+        kept = migrate.uninstall(session.connection, cascade=cascade)
     if as_json:
         print_json({"uninstalled": True, "roles_kept": kept})
         return

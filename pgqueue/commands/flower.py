@@ -5,11 +5,9 @@ from __future__ import annotations
 import click
 
 from ..child import die_with_parent
-from ..config import Settings
-from ..database import Database
 from ..errors import PortInUse
 from ..readiness import is_port_free
-from .app import find_app
+from .app import database_of, find_app
 from .options import dsn_option, listen_dsn_option
 
 
@@ -52,4 +50,4 @@ def flower(
     # Flower may not be installed: it is an extra.
     from ..dashboard.run import run_flower
 
-    run_flower(app, Database.for_dsn(Settings.load(dsn).conninfo), address, port, flower_options, allowed_hosts)
+    run_flower(app, database_of(app), address, port, flower_options, allowed_hosts)

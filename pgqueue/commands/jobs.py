@@ -8,7 +8,8 @@ from ..client import connect
 from ..handle import Handle
 from ..job import JobState, JobStatus
 from .options import HANDLE, JOB, on_database
-from .report import print_fields, print_json
+from .report import print_fields, print_json, to_text
+from .session import ask
 from .table import Column, View, show_table, table_options
 
 _STATES = [state.value for state in JobState]
@@ -59,8 +60,11 @@ def list_command(
         found = client.list_jobs(states=wanted, queue=queue, label=label, limit=limit)
     if as_json:
         print_json([_to_fields(job) for job in found])
-    else:
-        show_table(_COLUMNS, [_to_row(job) for job in found], View(wide, chosen))
+        return
+    show_table(_COLUMNS, [_to_row(job) for job in found], View(wide, chosen))
+    for name in sorted({job.queue for job in found if job.state is JobState.QUEUED}):
+        if not ask(dsn, "has_takers", queue=name)[0][0]:
+            click.echo(f"no live worker takes from queue {to_text(name)}", err=True)
 
 
 @click.command()
@@ -73,6 +77,9 @@ def show(handle: Handle, full: bool, dsn: str | None, as_json: bool) -> None:
         fields = _to_fields(client.status(handle.id))
         if full or handle.cookie is not None:
             fields |= {"statement": client.job(handle).statement()}
+    if fields["state"] == JobState.QUEUED.value:
+        reasons = ask(dsn, "why_queued", id=handle.id)
+        fields |= {"waits_for": reasons[0][0] if reasons else None}
     if as_json:
         print_json(fields)
     else:

@@ -75,4 +75,7 @@ def print_result(job: Job, *, as_json: bool) -> None:
 
 def _wait_or_fail(job: Job, timeout: timedelta | None) -> None:
     if not wait_with_progress(job, timeout):
-        raise WaitTimeout(f"job {job.id} has not ended yet", handle=job.handle)
+        hint = None
+        if job.waits_for_worker():
+            hint = f"No live worker takes from queue {job.status().queue}. Start one: pgqueue worker --queues QUEUE"
+        raise WaitTimeout(f"job {job.id} has not ended yet", handle=job.handle, hint=hint)

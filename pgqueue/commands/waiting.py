@@ -9,7 +9,7 @@ import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from ..job import Job
-from .report import console
+from .report import console, to_text
 
 _SHOW_PROGRESS_AFTER_SECONDS = 0.5
 _REFRESH_SECONDS = 0.3
@@ -36,6 +36,9 @@ def _wait(job: Job, timeout: timedelta | None) -> bool:
     deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
     if job.wait(_left(deadline, _SHOW_PROGRESS_AFTER_SECONDS)):
         return True
+    if job.waits_for_worker():
+        queue = job.status().queue
+        click.echo(f"job {job.id} waits: no live worker takes from queue {to_text(queue)}", err=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=shown_on, transient=True) as bar:
         line = bar.add_task(f"job {job.id}", total=None)

@@ -10,7 +10,7 @@ import click
 from ..child import die_with_parent
 from ..config import WORKER_DSN_VARIABLE, to_url
 from ..prepare import require_worker
-from .app import find_app, leads_to
+from .app import find_app, leads_to, own_queues
 from .options import dsn_option, listen_dsn_option
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--queues", default="default,celery", show_default=True, help="The queues to take from.")
+@click.option(
+    "--queues", help="The queues to take from [default: default,celery; with -A, those of the app and default]."
+)
 @click.option("--concurrency", type=click.IntRange(min=1), help="Processes for Celery tasks [default: as Celery].")
 @click.option(
     "--autoscale", metavar="MAX,MIN", help="As many processes and executors as there is work, between these bounds."
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 @listen_dsn_option
 @click.argument("celery_options", nargs=-1, type=click.UNPROCESSED)
 def worker(
-    queues: str,
+    queues: str | None,
     concurrency: int | None,
     autoscale: str | None,
     executors: int | None,
@@ -60,7 +62,7 @@ def worker(
     worker_dsn = os.environ.get(WORKER_DSN_VARIABLE)
     if worker_dsn and leads_to(app.conf.broker_url, dsn):
         app.conf.broker_url = to_url(worker_dsn, "pgqueue")
-    arguments = ["worker", f"--queues={queues}", f"--loglevel={loglevel}"]
+    arguments = ["worker", f"--queues={queues or ','.join(own_queues(app))}", f"--loglevel={loglevel}"]
     if concurrency is not None:
         arguments.append(f"--concurrency={concurrency}")
     if autoscale is not None:

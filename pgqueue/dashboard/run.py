@@ -12,11 +12,13 @@ from tornado.web import HTTPError, RequestHandler
 
 from ..database import Database
 from .bulk_events import take_events_in_bulk
+from .confirmation import ask_before_terminating
 from .local_access import is_expected_host, is_local_request, is_loopback
 from .queue_lengths import QueueLengths
 
-# SQL jobs are told apart by their statement, which Flower shows as arguments: its own choice has no such column.
-_TASK_COLUMNS = "name,args,state,runtime,received,exception,result,worker"
+# SQL jobs are told apart by their statement, which Flower shows as arguments: its own choice has no such column. The
+# number leads to the page of a job; what is on the left is seen on narrow screens, too.
+_TASK_COLUMNS = "uuid,state,name,runtime,args,exception,worker,received,result"
 
 
 def run_flower(
@@ -38,6 +40,7 @@ def run_flower(
     """
     _add_broker_tab(database)
     take_events_in_bulk()
+    ask_before_terminating()
     _answer_under(address, allowed_hosts)
     if is_loopback(address):
         _open_api_to_this_machine()

@@ -49,7 +49,7 @@ def play(console: Console, pg_bin: Path | None = None) -> None:
 
 
 def _play_steps(stack: Stack, console: Console) -> None:
-    with Client(stack.dsn) as client, Session(stack.dsn, application_name="pgqueue demo") as session:
+    with Client(stack.dsn) as client, Session(stack.dsn, application_name="pgqueue demo", as_it_is=True) as session:
         stage = Stage(client, session, stack.flower_url or "", stack.worker_name, console)
         for part in statement("create_tables").split(";\n"):
             session.connection.execute(part)

@@ -24,6 +24,7 @@ from ..database import Database
 from ..decompression import decompress, max_bytes
 from .chord import apply_chord, return_chord_part
 from .consumer import ResultConsumer
+from .ids import to_text_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -103,7 +104,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         **_kwargs: Any,
     ) -> object:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        meta["task_id"] = bytes_to_str(task_id)
+        meta["task_id"] = to_text_id(task_id)
         lifetime = self.failure_expires if state == states.FAILURE else self.expires
         try:
             self.fetch(
@@ -121,12 +122,12 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         return result
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        metas = self.read([task_id])
-        return metas.get(task_id, {"status": states.PENDING, "result": None})
+        text = to_text_id(task_id)
+        return self.read([text]).get(text, {"status": states.PENDING, "result": None})
 
     def task_result_exists(self, task_id: str) -> bool:
         """Tell whether anything is known of a task."""
-        return bool(self.fetch("read_task_results", task_ids=[str(task_id)]))
+        return bool(self.fetch("read_task_results", task_ids=[to_text_id(task_id)]))
 
     def read(self, task_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return what is known of these tasks.
@@ -134,7 +135,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         Raises:
             psycopg.Error: the server is away for longer, or refuses.
         """
-        rows = self.fetch("read_task_results", task_ids=[str(task_id) for task_id in task_ids])
+        rows = self.fetch("read_task_results", task_ids=list(map(to_text_id, task_ids)))
         return {task_id: self.decode_result(payload) for task_id, payload in rows}
 
     def get_many(
@@ -153,7 +154,8 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         Raises:
             TimeoutError: not all have ended in time.
         """
-        awaited = {bytes_to_str(task_id) for task_id in task_ids}
+        given = {to_text_id(task_id): task_id for task_id in task_ids}
+        awaited = set(given)
         deadline = None if timeout is None else time.monotonic() + timeout
         rounds = 0
         while awaited:
@@ -165,7 +167,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
                     self._cache[task_id] = meta
                     if on_message is not None:
                         on_message(meta)
-                    yield task_id, meta
+                    yield given[task_id], meta
             rounds += 1
             if not awaited or rounds == max_iterations:
                 return
@@ -178,8 +180,23 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
                 awaited, pause if deadline is None else min(pause, deadline - time.monotonic())
             )
 
+    def _add_pending_result(self, task_id: object, result: Any, weak: bool = False) -> None:
+        super()._add_pending_result(to_text_id(task_id), result, weak=weak)
+
+    def _remove_pending_result(self, result: Any) -> list[Any]:
+        task_id = str(bytes_to_str(result.id))
+        left: list[Any] = []
+        for waiting in self._pending_results:
+            waiters = waiting.get(task_id, {})
+            if waiters.get(id(result)) is result:
+                del waiters[id(result)]
+            left += waiters.values()
+            if not waiters:
+                waiting.pop(task_id, None)
+        return left
+
     def _forget(self, task_id: str) -> None:
-        self.fetch("forget_task_result", task_id=str(task_id))
+        self.fetch("forget_task_result", task_id=to_text_id(task_id))
         self.result_consumer.cancel_for(task_id)
 
     def cleanup(self) -> None:
@@ -198,10 +215,10 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
             psycopg.Error: the server is away for longer, or refuses.
         """
         payload = self.to_bytes({"result": result.as_tuple()})
-        self.fetch("save_task_group", group_id=group_id, payload=payload, lifetime_seconds=lifetime or None)
+        self.fetch("save_task_group", group_id=to_text_id(group_id), payload=payload, lifetime_seconds=lifetime or None)
 
     def _restore_group(self, group_id: str) -> dict[str, Any] | None:
-        [(payload,)] = self.fetch("read_task_group", group_id=group_id)
+        [(payload,)] = self.fetch("read_task_group", group_id=to_text_id(group_id))
         if payload is None:
             return None
         meta: dict[str, Any] = self.decode(payload)
@@ -209,7 +226,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         return meta
 
     def _delete_group(self, group_id: str) -> None:
-        self.fetch("delete_task_group", group_id=group_id)
+        self.fetch("delete_task_group", group_id=to_text_id(group_id))
 
     # Chords
 
@@ -222,11 +239,16 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Say how many parts a chord has."""
-        self.fetch("set_chord_size", group_id=group_id, size=chord_size, lifetime_seconds=self.chord_expires or None)
+        self.fetch(
+            "set_chord_size",
+            group_id=to_text_id(group_id),
+            size=chord_size,
+            lifetime_seconds=self.chord_expires or None,
+        )
 
     def add_to_chord(self, chord_id: str, result: object) -> None:
         """Let a chord have one part more."""
-        self.fetch("grow_chord", group_id=chord_id, lifetime_seconds=self.chord_expires or None)
+        self.fetch("grow_chord", group_id=to_text_id(chord_id), lifetime_seconds=self.chord_expires or None)
 
     def apply_chord(self, header_result_args: tuple[Any, ...], body: object, **kwargs: Any) -> None:
         """Begin a chord: keep the structure of a header that is not a plain list of tasks."""

@@ -16,6 +16,7 @@ import psycopg
 from celery import states
 from celery.backends.asynchronous import BaseResultConsumer, _waiting_on
 
+from .ids import to_text_id
 from .watch import ResultWatch
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ class ResultConsumer(BaseResultConsumer):
                 self._watch.close()
 
     def consume_from(self, task_id: str) -> None:
-        """Wait for a task from now on. Asks nobody."""
+        """Wait for a task from now on. Asks nobody.
+
+        Raises:
+            InvalidArgument: no task can have that id.
+        """
+        task_id = to_text_id(task_id)
         if task_id not in self._awaited:
             self._awaited[task_id] = None
             if self._is_taken:
@@ -58,7 +64,7 @@ class ResultConsumer(BaseResultConsumer):
 
     def cancel_for(self, task_id: str) -> None:
         """Wait for a task no more. Never blocks, for it is called wherever garbage is collected."""
-        self._awaited.pop(task_id, None)
+        self._awaited.pop(str(task_id), None)
 
     def on_after_fork(self) -> None:
         """Begin anew: the session is the parent's."""

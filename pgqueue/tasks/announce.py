@@ -13,12 +13,12 @@ from time import sleep, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from celery.utils.log import get_logger
 from celery.utils.time import utcoffset
 from kombu.exceptions import OperationalError
 
 from ..errors import PgQueueError
 from .events import EventText, Run
+from .log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,15 +12,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
-from celery.utils.log import get_logger
 from celery.worker import state
 
+from ..database import BATCH_SETTINGS, to_options
 from .credentials import LoginRefused
 from .fault import ConnectionLost, fields_of, is_of_used_session, timed_out
+from .log import get_logger
+from .places import WAIT_SQLSTATE, Waiter
 from .recovery import wait_for_server
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .fault import Fields
     from .pool import ExecutorPool
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _RUNNER = "pgqueue_run.job_"
+#: What writes the end of a job.
+_END = "finish_job("
 _CANCELED = "57014"
 _TERMINATED = "57P01"
 #: A session is closed after a run that took longer, or after so many jobs: what jobs have left in it that no command
@@ -36,7 +40,7 @@ _TERMINATED = "57P01"
 _LONG_SECONDS = 0.5
 _MOST_JOBS = 5000
 #: What the session returns to after each job. A timeout here would be that of a whole call: the overseer minds theirs.
-_OPTIONS = "-c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"
+_OPTIONS = to_options(BATCH_SETTINGS)
 
 
 class BatchJob(NamedTuple):
@@ -84,9 +88,15 @@ class Chunk:
 class BatchRunner:
     """Runs chunks in a session of the executors' login, which it keeps for a while."""
 
-    def __init__(self, label: str, pool: ExecutorPool) -> None:
+    def __init__(
+        self,
+        label: str,
+        pool: ExecutorPool,
+        on_wait: Callable[[psycopg.errors.Diagnostic, Iterable[Waiter]], None],
+    ) -> None:
         self._label = label
         self._pool = pool
+        self._on_wait = on_wait
         self._session: Session | None = None
         #: Whose jobs the session has run, and how many.
         self._role: int | None = None
@@ -180,6 +190,10 @@ class BatchRunner:
     @staticmethod
     def _is_jobs(chunk: Chunk, left: list[BatchJob], fields: Fields) -> bool:
         """Tell whether a job raised an error. One between two jobs is nobody's, unless it comes again."""
+        if fields.get("sqlstate") == _CANCELED and _END in (fields.get("context") or ""):
+            # It has caught its cancel or its timeout, and is refused at its end.
+            fields.pop("context")
+            return True
         is_jobs = _RUNNER in (fields.get("context") or "") or chunk.stalled_id == left[0].id
         chunk.stalled_id = None if is_jobs else left[0].id
         return is_jobs
@@ -188,7 +202,7 @@ class BatchRunner:
         self, chunk: Chunk, left: list[BatchJob], fields: Fields, called_at: float, pid: int, *, is_jobs: bool
     ) -> list[BatchJob]:
         """Let the database decide about the job that raised an error; return what is still to be run."""
-        if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None:
+        if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None and not fields.get("detail"):
             fields = timed_out().fields
         chunk.overdue_id = None
         rows = self._pool.books.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
@@ -227,7 +241,7 @@ class BatchRunner:
         is_jobs = is_crash or self._is_jobs(chunk, left, lost.fields)
         fields = lost.charge
         if fields.get("sqlstate") == _TERMINATED and chunk.overdue_id == left[0].id:
-            fields = timed_out().fields
+            fields = timed_out("The job outlasted its timeout, so its session was ended.").fields
         return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
 
     @staticmethod
@@ -245,5 +259,9 @@ class BatchRunner:
                     self._pool.books.request_cancel(job)
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
-        if self._chunk is not None:
+        if self._chunk is None:
+            return
+        if notice.sqlstate == WAIT_SQLSTATE:
+            self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
+        else:
             self._pool.progress.hear_from_chunk(self._chunk, notice)

@@ -16,7 +16,6 @@ from .claim import Ending, Outcome
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
-    from datetime import datetime
 
     from ..database import Database
     from .batch import BatchJob
@@ -131,10 +130,10 @@ class Bookkeeping:
             pid=pid,
         )
 
-    def find_server_start(self) -> datetime | None:
+    def find_server_start(self) -> int | None:
         """Return when the server started; None: it is away."""
         try:
-            return cast("datetime", self._database.fetch("server_started_at")[0][0])
+            return cast("int", self._database.fetch("server_started_at")[0][0])
         except psycopg.OperationalError:
             return None
 

@@ -16,7 +16,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
-from celery.utils.log import get_logger
+
+from .log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +39,15 @@ class Cause(enum.Enum):
     SHUTDOWN = "shutdown"
 
 
+class Patience(enum.Enum):
+    """What a job has outlasted whose session is ended."""
+
+    #: The grace of a cancel.
+    CANCEL = "the grace of its cancel"
+    #: Its timeout, and the time that it has after that.
+    TIMEOUT = "its timeout"
+
+
 class CancelGate:
     """One executor's: which job a cancel may hit now."""
 
@@ -46,11 +56,12 @@ class CancelGate:
         self._job_id: int | None = None
         self._session: Session | None = None
         self._cause: Cause | None = None
+        self._outlasted: Patience | None = None
 
     def enter(self, job_id: int) -> None:
         """Begin a job: canceling it is noted from now on."""
         with self._lock:
-            self._job_id, self._session, self._cause = job_id, None, None
+            self._job_id, self._session, self._cause, self._outlasted = job_id, None, None, None
 
     def open(self, session: Session) -> Cause | None:
         """Begin its statements: a cancel reaches the session. Return the cause if it was canceled before."""
@@ -69,6 +80,12 @@ class CancelGate:
         """Who wants the job to stop, if anybody does."""
         with self._lock:
             return self._cause
+
+    @property
+    def outlasted(self) -> Patience | None:
+        """Why the session of the job was ended from here, if it was."""
+        with self._lock:
+            return self._outlasted
 
     def leave(self) -> None:
         """End the job."""
@@ -89,7 +106,7 @@ class CancelGate:
                 self._session.cancel()
             return True
 
-    def terminate(self, job_id: int) -> bool:
+    def terminate(self, job_id: int, outlasted: Patience = Patience.CANCEL) -> bool:
         """End the session of the job on the server, if this executor runs its statements; return whether it does.
 
         Raises:
@@ -99,6 +116,7 @@ class CancelGate:
             if self._job_id != job_id or self._session is None:
                 return False
             self._session.terminate()
+            self._outlasted = outlasted
             return True
 
 

@@ -13,8 +13,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
-from celery.utils.log import get_logger
 
+from .log import get_logger
 from .session import Session
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """How many executors a worker has, and which of them are free.
 
-There are never more than `most`. Executors come when jobs wait, and beyond `least` they go when they have had nothing
-to do for a while; one that runs a job goes after it. Nothing here is locked: the pool does that.
+There are never more than `most`, but for `spare` more while jobs wait for other jobs. Executors come when jobs wait,
+and beyond `least` they go when they have had nothing to do for a while; one that runs a job goes after it. Nothing
+here is locked: the pool does that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Crew:
     def __init__(self, least: int, most: int, make: Callable[[int], Executor]) -> None:
         self.least = least
         self.most = most
+        #: How many more there may be, because so many wait or have just waited.
+        self.spare = 0
         self.members: list[Executor] = []
         #: In the order in which they became free.
         self.idle: dict[Executor, Hatch] = {}
@@ -40,7 +43,7 @@ class Crew:
     def hire(self, count: int) -> bool:
         """Start executors until there are `count`, or as many as there may be; return whether any came."""
         before = len(self.members)
-        while len(self.members) < min(count, self.most):
+        while len(self.members) < min(count, self.most + self.spare):
             numbers = {member.number for member in self.members}
             number = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
             member = self._make(number)
@@ -52,6 +55,11 @@ class Crew:
     def hire_for(self, waiting: int) -> bool:
         """Start one more executor if this much work is more than those take that are on their way."""
         return waiting > len(self._arriving) and self.hire(len(self.members) + 1)
+
+    @property
+    def has_too_many(self) -> bool:
+        """Tell whether there are more than there may be."""
+        return len(self.members) > self.most + self.spare
 
     def greet(self, member: Executor) -> None:
         """Take note that an executor asks for work."""
@@ -76,7 +84,7 @@ class Crew:
         """Change the bounds: those who are missing come, those who are free and too many go."""
         self.least, self.most = least, most
         self.hire(least)
-        for member in list(self.idle)[: max(0, len(self.members) - most)]:
+        for member in list(self.idle)[: max(0, len(self.members) - most - self.spare)]:
             self.idle[member].put(None)
             self.dismiss(member)
 

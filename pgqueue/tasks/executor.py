@@ -10,20 +10,23 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
-from celery.utils.log import get_logger
 from celery.worker import state
 
 from .batch import BatchRunner, Chunk
-from .cancel import CancelGate, Cause
+from .cancel import CancelGate, Cause, Patience
 from .claim import Ending, Outcome, Run
 from .credentials import LoginRefused
-from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of, is_of_used_session
+from .fault import ConnectionLost, Fields, JobFault, canceled, fields_of, is_of_used_session, timed_out
+from .log import get_logger
 from .notices import Notices
+from .places import WAIT_SQLSTATE, Awaited, Waiter, read_wait
 from .progress import PROGRESS_SQLSTATE
 from .recovery import LostRun
 from .transaction import ClaimLost, JobTransaction, NotToBegin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .claim import ClaimedJob
     from .pool import ExecutorPool
     from .session import Session
@@ -34,6 +37,9 @@ logger = get_logger(__name__)
 _UNNOTED_SECONDS = 0.05
 #: Celery hears of one that runs for longer while it runs, of the others when they have ended.
 _UNTOLD_SECONDS = 0.5
+#: One that goes on for so long after its timeout, which it may catch, loses its session.
+_TIMEOUT_GRACE_SECONDS = 2.0
+_RETRY_SECONDS = 1.0
 
 
 class Executor(threading.Thread):
@@ -46,7 +52,7 @@ class Executor(threading.Thread):
         #: The role whose session it keeps.
         self.role: str | None = None
         self._label = f"pgqueue executor {number}"
-        self._batch = BatchRunner(self._label, pool)
+        self._batch = BatchRunner(self._label, pool, self._hear_wait)
         self._pool = pool
         self._session: Session | None = None
         self._needs_reset = False
@@ -56,7 +62,10 @@ class Executor(threading.Thread):
 
     def run(self) -> None:
         """Take jobs from the pool until it stops."""
-        while (work := self._pool.take(self)) is not None:
+        while (taken := self._pool.take(self)) is not None:
+            work = self._pool.claim_awaited(self, taken) if isinstance(taken, Awaited) else taken
+            if work is None:
+                continue
             if isinstance(work, Chunk):
                 self._run_chunk(work)
                 continue
@@ -152,7 +161,7 @@ class Executor(threading.Thread):
             if not transaction.has_begun and lost.has_last_word:
                 return self._put_back(job, lost)
             cause, has_begun = self.gate.close(), transaction.has_begun
-            return self._settle_lost_run(session, lost, None, cause, has_begun=has_begun)
+            return self._settle_lost_run(session, lost, self._explain(), cause, has_begun=has_begun)
         except Exception as error:
             if not isinstance(error, (JobFault, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
@@ -173,15 +182,35 @@ class Executor(threading.Thread):
         run = self._job_run = Run(session.backend_pid)
         job = self._running
         due = [(_UNNOTED_SECONDS, self._pool.books.note), (_UNTOLD_SECONDS, self._pool.tell_running)]
+        ends_after = None if job.timeout_ms is None else job.timeout_ms / 1000 + _TIMEOUT_GRACE_SECONDS
 
-        def tell() -> None:
+        def look_after() -> None:
+            nonlocal ends_after
             while due and run.seconds > due[0][0]:
                 try:
                     due.pop(0)[1](job, run)
                 except psycopg.Error as error:  # noqa: PERF203 - two at most
                     logger.warning("job %s cannot be seen running: %s", job.id, error)
+            if ends_after is not None and run.seconds > ends_after:
+                ends_after = run.seconds + _RETRY_SECONDS
+                self._end_overdue(job)
 
-        session.on_pause = tell
+        session.on_pause = look_after
+
+    def _end_overdue(self, job: ClaimedJob) -> None:
+        try:
+            if self.gate.terminate(job.id, Patience.TIMEOUT):
+                logger.info("job %s went on after its timeout: its session was ended", job.id)
+        except psycopg.Error as error:
+            logger.warning("job %s goes on after its timeout, and its session could not be ended: %s", job.id, error)
+
+    def _explain(self) -> Fields | None:
+        """Return the error of a job whose session was ended from here, None of any other."""
+        outlasted = self.gate.outlasted
+        if outlasted is None:
+            return None
+        fault = timed_out if outlasted is Patience.TIMEOUT else canceled
+        return fault(f"The job outlasted {outlasted.value}, so its session was ended.").fields
 
     def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
         """Give back a job that did not begin: at once if the server is away, else its role is to blame."""
@@ -240,8 +269,21 @@ class Executor(threading.Thread):
             return
         if notice.sqlstate == PROGRESS_SQLSTATE:
             self._pool.progress.hear(self._job, self._job_run, notice)
+        elif notice.sqlstate == WAIT_SQLSTATE:
+            self._hear_wait(notice, [Waiter(self._job.id, self._job.token, self._job.role)])
         else:
             self._notices.add(notice)
+
+    def _hear_wait(self, notice: psycopg.errors.Diagnostic, waiters: Iterable[Waiter]) -> None:
+        """Hear that one of these jobs waits for another job, or no longer does."""
+        said = read_wait(notice)
+        waiter = said and next((one for one in waiters if one.id == said[0]), None)
+        if not waiter:
+            logger.debug("%s tells of no wait: %.100s", WAIT_SQLSTATE, notice.message_primary)
+        elif said and said[1] is not None:
+            self._pool.leave_place(self, waiter, said[1])
+        else:
+            self._pool.come_back(self)
 
     def _application_name(self, job: ClaimedJob) -> str:
         return f"{self._label}: job {job.id}"

@@ -86,14 +86,14 @@ class ConnectionLost(Exception):
         return {**self.fields, "session_lost": "true"} if is_unexplained else self.fields
 
 
-def canceled() -> JobFault:
+def canceled(detail: str | None = None) -> JobFault:
     """Return the error that PostgreSQL gives a canceled statement."""
-    return JobFault("57014", "canceling statement due to user request")
+    return JobFault("57014", "canceling statement due to user request", detail=detail)
 
 
-def timed_out() -> JobFault:
+def timed_out(detail: str | None = None) -> JobFault:
     """Return the error that PostgreSQL gives a statement whose time is up."""
-    return JobFault("57014", "canceling statement due to statement timeout")
+    return JobFault("57014", "canceling statement due to statement timeout", detail=detail)
 
 
 def is_of_used_session(fields: Mapping[str, str | None]) -> bool:

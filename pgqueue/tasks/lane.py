@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 from celery import bootsteps
 from celery.exceptions import CPendingDeprecationWarning
-from celery.utils.log import get_logger
 from celery.worker import state
 from kombu.messaging import Consumer
 
@@ -25,8 +24,9 @@ from .announce import Announcer, Told
 from .batch import BatchJob
 from .claim import ClaimedJob, Ending
 from .consumer import follow_queues
+from .log import get_logger
 from .long_runs import LongRuns
-from .pool import ExecutorPool
+from .pool import EXTRA_EXECUTORS, ExecutorPool
 from .request import TASK_NAME
 from .scaling import scale_by_remote_control
 from .settings import warn_of_settings
@@ -164,6 +164,7 @@ class JobLane(bootsteps.StartStopStep):
             lambda *told: runs.receive(consumer, *told),
             consumer.hostname,
             self._executors_per_role,
+            consumer.app.conf.get("pgqueue_extra_executors", EXTRA_EXECUTORS),
         )
         self._announcer, self._long_runs = announcer, runs
         announcer.start()

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from celery.worker.autoscale import AUTOSCALE_KEEPALIVE
 
 from .batch import BatchJob, Chunk
@@ -22,8 +23,10 @@ from .claim import ClaimedJob
 from .credentials import Credentials
 from .crew import Crew
 from .executor import Executor
+from .log import get_logger
 from .orders import CancelOrders
 from .overseer import Overseer
+from .places import Awaited, Places, Waiter
 from .progress import ProgressWriter
 from .report import log_end
 from .role_limit import RoleLimit
@@ -38,9 +41,15 @@ if TYPE_CHECKING:
     from .claim import Outcome, Run
     from .work import Work
 
+logger = get_logger(__name__)
+
 #: How long an executor keeps a session that nobody needs.
 _IDLE_SECONDS = 300.0
 _JOIN_SECONDS = 5.0
+#: When what a job waits for, and could not be had, is looked for again.
+_LOOK_AGAIN_SECONDS = 0.5
+#: Of so many jobs that wait for others the places are given away, if nothing is said.
+EXTRA_EXECUTORS = 16
 
 
 class ExecutorPool:
@@ -57,6 +66,7 @@ class ExecutorPool:
         on_waiting: Callable[[ClaimedJob, str], None] = lambda *_told: None,
         worker_name: str = "",
         executors_per_role: int | None = None,
+        extra: int = EXTRA_EXECUTORS,
     ) -> None:
         #: What the history says of who ran a job.
         self.worker_name = worker_name
@@ -73,11 +83,13 @@ class ExecutorPool:
         self._waiting = Turns()
         self._depth = Depth()
         self._running: dict[Executor, Work] = {}
+        self._places = Places(extra)
+        self._looks_again = False
         self._reports: deque[Callable[[], None]] = deque()
         self._is_closed = False
         self._crew = Crew(*size, lambda number: Executor(number, self))
         self.canceler = Canceler(lambda: [executor.gate for executor in self._executors()])
-        self._role_limit = RoleLimit(database, executors_per_role, self.canceler.plan, self._hand_out)
+        self._role_limit = RoleLimit(database, executors_per_role, self.canceler.plan, self._hand_out_waiting)
         self._waiting_room = WaitingRoom(self.canceler.plan, self._find_waiting, self._tell_waiting)
         self.orders = CancelOrders(database, self.canceler, self._find_running)
         self.overseer = Overseer(
@@ -99,21 +111,103 @@ class ExecutorPool:
         with self._lock:
             self._waiting.add(jobs)
         self._role_limit.refresh()
-        self._hand_out()
+        self._hand_out_waiting()
         with self._lock:
             if self._waiting and any(isinstance(job, ClaimedJob) for job in jobs):
                 self._waiting_room.enter()
+
+    def _hand_out_waiting(self) -> None:
+        """Let executors that are free take what may run now, and hire for the rest. From any thread."""
+        with self._lock:
+            has_chunk = self._hand_out()
+            if self._waiting:
+                self._hire_for_waiting()
+        if has_chunk:
+            self.overseer.wake()
+
+    def _hand_out(self) -> bool:
+        """Give work to those who are free; return whether a chunk was among it."""
+        has_chunk = False
+        while self._crew.idle and (work := self._next()) is not None:
+            executor, hatch = self._crew.call(work.submitter if isinstance(work, ClaimedJob) else None)
+            hatch.put(work)
+            self._running[executor] = work
+            has_chunk = has_chunk or isinstance(work, Chunk)
+        return has_chunk
+
+    def leave_place(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
+        """Hear that the job of an executor waits for another: that one is run, and its place is free meanwhile."""
+        with self._lock:
+            if self._is_closed or executor not in self._running:
+                return
+            if not self._places.leave(executor, Awaited(awaited_id, waiter)):
+                logger.info("job %s waits for job %s and keeps its place: too many wait", waiter.id, awaited_id)
+                return
+            self._crew.spare = max(self._crew.spare, len(self._places))
+            has_chunk = self._hand_out()
+            if self._places.has_wanted or self._waiting:
+                self._crew.hire(len(self._crew.members) + 1)
+            self._look_again()
+        if has_chunk:
+            self.overseer.wake()
+
+    def come_back(self, executor: Executor) -> None:
+        """Hear that the job of an executor waits no longer."""
+        with self._lock:
+            self._places.come_back(executor)
+
+    def claim_awaited(self, executor: Executor, awaited: Awaited) -> ClaimedJob | Chunk | None:
+        """Claim a job for which another waits, and take note that this executor runs it; None: it cannot be had now."""
+        waiter = awaited.waiter
+        try:
+            key = {"waiter_id": waiter.id, "waiter_token": waiter.token, "awaited_id": awaited.id}
+            rows = self._database.fetch("claim_awaited", **key)
+        except psycopg.Error as error:
+            logger.warning("job %s waits for job %s, which could not be claimed: %s", waiter.id, awaited.id, error)
+            return None
+        if not rows:
+            return None
+        job_id, token, document = rows[0]
+        work: ClaimedJob | Chunk
+        if isinstance(document, int):
+            work = Chunk([BatchJob(job_id, token, document, f"{job_id}:{token}")])
+        else:
+            work = ClaimedJob.from_document(document)
+        with self._lock:
+            self._running[executor] = work
+        if isinstance(work, Chunk):
+            self.overseer.wake()
+        return work
+
+    def _look_again(self) -> None:
+        if len(self._places) and not self._looks_again:
+            self._looks_again = True
+            self.canceler.plan(_LOOK_AGAIN_SECONDS, self._want_again)
+
+    def _want_again(self) -> None:
+        with self._lock:
+            self._looks_again = False
+            if self._is_closed:
+                return
+            self._places.want_again()
+            has_chunk = self._hand_out()
+            if self._places.has_wanted:
+                self._crew.hire(len(self._crew.members) + 1)
+            self._look_again()
+        if has_chunk:
+            self.overseer.wake()
 
     def take(self, executor: Executor) -> Work | None:
         """Wait for what an executor is to do next; None: no more will come."""
         with self._lock:
             self._running.pop(executor, None)
+            self._places.come_back(executor)
             self._changed.notify_all()
             self._crew.greet(executor)
-            if self._is_closed or len(self._crew.members) > self._crew.most:
+            if self._is_closed or self._crew.has_too_many:
                 self._crew.dismiss(executor)
                 return None
-            if (work := self._next_work()) is not None:
+            if (work := self._next()) is not None:
                 self._running[executor] = work
                 if isinstance(work, Chunk):
                     self.overseer.wake()
@@ -244,14 +338,16 @@ class ExecutorPool:
         """Return what `inspect stats` shows."""
         with self._lock:
             running = {
-                executor.name: [work.id] if isinstance(work, ClaimedJob) else [job.id for job in work.jobs]
+                executor.name: [job.id for job in work.jobs] if isinstance(work, Chunk) else [work.id]
                 for executor, work in self._running.items()
             }
             crew = self._crew
             return {
                 "executors": crew.size,
                 # A shrink lets them finish their jobs.
-                "leaving": len(crew.members) - crew.size,
+                "leaving": max(0, len(crew.members) - crew.most - crew.spare),
+                # Their jobs wait for other jobs, for which there are as many executors more.
+                "waiting for jobs": len(self._places),
                 "autoscale": {"max": crew.most, "min": crew.least},
                 "running": running,
                 "executors_per_role": self._role_limit.executors(crew.size),
@@ -286,7 +382,7 @@ class ExecutorPool:
         busy, limit = self._busy(), self._role_limit.executors(self._crew.most)
         depth = self._depth.jobs
         wanted = sum(max(0, min(-(-n // depth), limit - busy[role])) for role, n in self._waiting.counts.items())
-        while self._crew.hire_for(wanted):
+        while len(self._crew.members) - len(self._places) < self._crew.most and self._crew.hire_for(wanted):
             self._on_report()
 
     def _resize(self, least: int, most: int) -> None:
@@ -299,22 +395,19 @@ class ExecutorPool:
             if executor not in self._crew.idle or len(self._crew.members) <= self._crew.least:
                 return False  # it is needed, or a job is on its way to it
             self._crew.dismiss(executor)
+            self._crew.spare = max(len(self._places), min(self._crew.spare, len(self._crew.members) - self._crew.most))
         self._on_report()
         return True
 
-    def _hand_out(self) -> None:
-        """Let executors that are free take what may run now. From any thread."""
-        has_chunk = False
-        with self._lock:
-            while self._crew.idle and (work := self._next_work()) is not None:
-                executor, hatch = self._crew.call(work.submitter if isinstance(work, ClaimedJob) else None)
-                hatch.put(work)
-                self._running[executor] = work
-                has_chunk = has_chunk or isinstance(work, Chunk)
-            if self._waiting:
-                self._hire_for_waiting()
-        if has_chunk:
-            self.overseer.wake()
+    def _next(self) -> Work | None:
+        """Return what comes next: first what other jobs wait for."""
+        while (awaited := self._places.next_wanted()) is not None:
+            mine = self._waiting.take_job(awaited.id)
+            if mine is None:
+                return awaited
+            return mine if isinstance(mine, ClaimedJob) else Chunk([mine])
+        has_place = len(self._running) - len(self._places) < self._crew.most
+        return self._next_work() if has_place and self._places.may_begin_others else None
 
     def _next_work(self) -> Work | None:
         if not self._waiting:
@@ -329,8 +422,8 @@ class ExecutorPool:
         return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk([job for job in jobs if isinstance(job, BatchJob)])
 
     def _busy(self) -> Counter[int]:
-        """How many executors each role has."""
-        return Counter(work.role for work in self._running.values())
+        """How many executors each role has, but for those whose jobs have given their places to others."""
+        return Counter(work.role for executor, work in self._running.items() if executor not in self._places)
 
     def chunks(self) -> list[Chunk]:
         """Return the chunks that are being run."""

@@ -12,7 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from celery.utils.log import get_logger
+
+from .log import get_logger
 
 if TYPE_CHECKING:
     from ..database import Database

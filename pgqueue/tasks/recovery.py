@@ -22,7 +22,6 @@ from .fault import ConnectionLost, canceled
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
-    from datetime import datetime
 
     from .bookkeeping import Bookkeeping
     from .claim import ClaimedJob, Run
@@ -89,7 +88,7 @@ class LostRun:
             session.end_lost(self.session)
         return self._report(books, session.server_started_at, session)
 
-    def _report(self, books: Bookkeeping, server_started_at: datetime, session: Session | None) -> Outcome:
+    def _report(self, books: Bookkeeping, server_started_at: int, session: Session | None) -> Outcome:
         if server_started_at != self.session.server_started_at:
             if self.lost.has_last_word:
                 return self._acquit(books)
@@ -99,7 +98,9 @@ class LostRun:
         if not self.has_begun and self.lost.has_last_word:
             return books.release(self.job, "its session ended before it began", is_undelivered=False)
         if self.cause is Cause.REQUEST:
-            return books.fail(self.job, canceled().fields, session, self.run)
+            is_explained = self.failure is not None and self.failure.get("sqlstate") == canceled().fields["sqlstate"]
+            fields = self.failure if self.failure and is_explained else canceled().fields
+            return books.fail(self.job, fields, session, self.run)
         if self.failure is not None:
             return books.fail(self.job, self.failure, session, self.run if self.has_begun else None)
         if self.lost.is_cut:

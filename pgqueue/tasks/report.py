@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from celery.utils.log import get_logger
-
 from .claim import Ending
+from .log import get_logger
 
 if TYPE_CHECKING:
     from .claim import ClaimedJob, Outcome

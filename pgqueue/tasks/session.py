@@ -13,14 +13,13 @@ from psycopg import capabilities, generators, pq, sql
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..database import close_session, is_quiet, open_session
+from ..database import JOB_SETTINGS, close_session, is_quiet, open_session
 from ..sql import numbered, query
 from .fault import ConnectionLost, JobFault, farewell_of
 from .result import HAS_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from psycopg.abc import RV, PQGen
     from psycopg.pq.abc import PGresult
@@ -52,8 +51,8 @@ class Session:
         self.backend_pid = connection.info.backend_pid
         self._farewell: Fields | None = None
         self.add_notice_handler(self._hear_farewell)
-        self.server_started_at: datetime
-        self.started_at: datetime
+        self.server_started_at: int
+        self.started_at: int
         self.server_started_at, self.started_at = self.call("session_start")
 
     @classmethod
@@ -81,7 +80,7 @@ class Session:
         if options:
             given["options"] = f"{given.get('options', '')} {options}"
         as_role = make_conninfo("", **given, **overrides)
-        connection = open_session(as_role, application_name, is_watched=True)
+        connection = open_session(as_role, application_name, is_watched=True, settings=JOB_SETTINGS)
         try:
             return cls(connection, as_role)
         except BaseException:
@@ -334,7 +333,7 @@ class Session:
         Raises:
             psycopg.Error: the server could not be told.
         """
-        other = open_session(self._conninfo, "pgqueue terminate")
+        other = open_session(self._conninfo, "pgqueue terminate", settings=JOB_SETTINGS)
         try:
             key = {"pid": self.backend_pid, "started_at": self.started_at, "wait_ms": 0}
             other.execute(query("terminate_session"), key)

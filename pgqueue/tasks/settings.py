@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
-from celery.utils.log import get_logger
+
+from .log import get_logger
 
 if TYPE_CHECKING:
     from ..database import Database

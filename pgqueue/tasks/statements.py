@@ -2,27 +2,30 @@
 
 Uses PostgreSQL's own parser (libpg_query, the grammar of PostgreSQL 17). Text that it does not understand is a plain
 syntax error or newer than the parser: it stays one statement, so that the server itself runs or refuses it. Only when
-the server understands it, and finds several statements, is it cut at its semicolons. Each statement goes to the server
-by itself and by the extended protocol, which takes no second one, so nothing hides behind what was misread here.
+the server understands it, and finds several statements, is it cut where statements end (`script`). Each statement goes
+to the server by itself and by the extended protocol, which takes no second one, so nothing hides behind what was
+misread here.
 
 Anybody who may hand in a job chooses the text, and the parser runs in the worker's process: deep nesting overflows its
-stack, and long runs of operator characters take it minutes. What is long or looks like that, it is not given.
+stack, and long runs of operator characters take it minutes. What is long or looks like that beside its comments and
+constants, it is not given.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, pg_query_pb2, scan
 
 from .fault import JobFault
+from .script import Unterminated, find_ends, mask, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 #: What needs no transaction of its own, so that error 25001 or 2D000 out of it is its own error.
 _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
@@ -34,14 +37,10 @@ _TRANSACTION_MODES = frozenset({"TRANSACTION", "transaction_read_only"})
 _PARSED_LENGTH = 16_384
 #: Texts of jobs come again, with other parameters. So many are remembered, of so many characters at most.
 _REMEMBERED, _REMEMBERED_LENGTH = 256, 2_000
-_ENDLESS_OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]{300}")
+_ENDLESS_OPERATOR = re.compile(rb"[-+*/<>=~!@#%^&|`?]{300}")
 _TRANSACTION_CONTROL = re.compile(
-    r"(begin|start|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b", re.IGNORECASE
+    rb"\s*(begin|start|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b", re.IGNORECASE
 )
-_BLANK = re.compile(r"\s+|--[^\n\r]*|/\*")
-_PARENTHESES = {pg_query_pb2.ASCII_40: 1, pg_query_pb2.ASCII_41: -1}
-_SEMICOLON = pg_query_pb2.ASCII_59
-_COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,8 @@ class Statement:
     may_need_top_level: bool
     #: It may leave the transaction read-only.
     sets_transaction: bool
+    #: What a SET TRANSACTION says, as defaults for the transaction to come: PostgreSQL takes it before any query only.
+    modes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_understood(self) -> bool:
@@ -62,23 +63,27 @@ class Statement:
         return self.parameters is not None
 
 
-def split(sql: str, has_several: Callable[[str], bool]) -> list[Statement]:
+def split(sql: str, has_several: Callable[[str], bool], *, has_backslashes: bool = False) -> list[Statement]:
     """Return the statements of `sql`, without empty ones.
 
     Args:
         sql: the whole string.
         has_several: asks the server whether a text that the parser does not understand is several statements.
+        has_backslashes: the job runs with standard_conforming_strings off.
 
     Raises:
         JobFault: 0A000, for transaction control and for COPY from or to the client.
     """
+    script = _Script(sql, has_backslashes)
     try:
-        return list(_parse_again(sql)) if len(sql) <= _REMEMBERED_LENGTH else _parse(sql)
+        if len(sql) <= _REMEMBERED_LENGTH:
+            return list(_parse_again(sql, has_backslashes))
+        return _parse(script, 0, len(script.text))
     except _NotUnderstood:
-        pieces = _cut(sql)
+        pieces = script.find_pieces()
     if len(pieces) == 1 or not has_several(sql):
-        return [_take_as_it_is(sql)]
-    return list(_parse_pieces(pieces))
+        return [_take_as_it_is(script, 0, len(script.text))]
+    return list(_parse_pieces(script, pieces))
 
 
 def check_parameters(statements: list[Statement], count: int) -> None:
@@ -102,24 +107,73 @@ class _NotUnderstood(Exception):
     """The parser has no answer: a syntax error, a newer grammar, too long or too deeply nested."""
 
 
+class _Script:
+    """The text of a job in bytes, by whose numbers the parser names places."""
+
+    def __init__(self, sql: str, has_backslashes: bool) -> None:
+        self.text = sql.encode()
+        self._has_backslashes = has_backslashes
+
+    @cached_property
+    def masked(self) -> bytes | None:
+        """The text without what is quoted, each byte else in its place; None: a quote has no end."""
+        try:
+            return mask(self.text, has_backslashes=self._has_backslashes)
+        except Unterminated:
+            return None
+
+    def find_pieces(self) -> list[tuple[int, int]]:
+        """Return where statements begin and end, without empty ones; all of it is one if a quote has no end."""
+        if self.masked is None:
+            return [(0, len(self.text))]
+        ends = [*find_ends(self.masked), len(self.text)]
+        starts = [0, *(end + 1 for end in ends[:-1])]
+        return [(start, end) for start, end in zip(starts, ends, strict=True) if self.masked[start:end].strip()]
+
+    def begins_or_ends_transaction(self, start: int, end: int) -> bool:
+        """Tell whether a statement is transaction control by its first word."""
+        return self.masked is not None and _TRANSACTION_CONTROL.match(self.masked, start, end) is not None
+
+    def for_parser(self, start: int, end: int) -> bytes:
+        """Return a part of the text such that the parser may be given it and reads it as the server does.
+
+        Raises:
+            _NotUnderstood: there is no such form.
+        """
+        part = self.text[start:end]
+        if not (self._is_too_much(part, len(part)) or (self._has_backslashes and b"\\" in part)):
+            return part
+        if self.masked is None:
+            raise _NotUnderstood
+        part = self.masked[start:end]
+        if self._is_too_much(part, measure(part)):
+            raise _NotUnderstood
+        return part
+
+    @staticmethod
+    def _is_too_much(part: bytes, length: int) -> bool:
+        return length > _PARSED_LENGTH or _ENDLESS_OPERATOR.search(part) is not None
+
+
 @lru_cache(_REMEMBERED)
-def _parse_again(sql: str) -> tuple[Statement, ...]:
-    return tuple(_parse(sql))
+def _parse_again(sql: str, has_backslashes: bool) -> tuple[Statement, ...]:
+    script = _Script(sql, has_backslashes)
+    return tuple(_parse(script, 0, len(script.text)))
 
 
-def _parse(sql: str) -> list[Statement]:
-    if len(sql) > _PARSED_LENGTH or _ENDLESS_OPERATOR.search(sql):
-        raise _NotUnderstood
-    text = sql.encode()
+def _parse(script: _Script, start: int, end: int) -> list[Statement]:
+    part = script.for_parser(start, end)
     try:
-        raw_statements = parse(sql).stmts
+        raw_statements = parse(part.decode()).stmts
+        parameters = _find_parameters(part)
     except (PgQueryError, DecodeError) as error:
         raise _NotUnderstood from error
-    parameters = _find_parameters(sql, text)
+    text = script.text[start:end]
     statements = []
     for raw in raw_statements:
-        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)
-        statements.append(_make_statement(text, raw.stmt_location, end, raw.stmt, parameters))
+        first = raw.stmt_location
+        last = first + raw.stmt_len if raw.stmt_len else len(text)
+        statements.append(_make_statement(text, first, last, raw.stmt, parameters))
     return statements
 
 
@@ -137,79 +191,58 @@ def _make_statement(
         frozenset(number for place, number in parameters if start <= place < end and not own),
         may_need_top_level=kind not in _QUERIES,
         sets_transaction=kind == "variable_set_stmt" and node.variable_set_stmt.name in _TRANSACTION_MODES,
+        modes=_find_modes(node.variable_set_stmt) if kind == "variable_set_stmt" else {},
     )
+
+
+def _find_modes(statement: pg_query_pb2.VariableSetStmt) -> dict[str, str]:
+    if statement.name != "TRANSACTION":
+        return {}
+    modes = {}
+    for argument in statement.args:
+        mode, value = argument.def_elem.defname, argument.def_elem.arg.a_const
+        modes[f"default_{mode}"] = value.sval.sval or ("on" if value.ival.ival else "off")
+    return modes
 
 
 def _transaction_control() -> JobFault:
     return JobFault("0A000", "transaction control statements are not allowed in a pgqueue job")
 
 
-def _find_parameters(sql: str, text: bytes) -> list[tuple[int, int]]:
+def _find_parameters(text: bytes) -> list[tuple[int, int]]:
     if not _HAS_PARAMETERS.search(text):
         return []
-    found = [token for token in scan(sql).tokens if token.token == pg_query_pb2.PARAM]
+    found = [token for token in scan(text.decode()).tokens if token.token == pg_query_pb2.PARAM]
     return [(token.start, int(text[token.start + 1 : token.end])) for token in found]
 
 
-def _cut(sql: str) -> list[str]:
-    """Cut a text at its semicolons, as PostgreSQL's scanner sees them, but for those in parentheses."""
-    if _ENDLESS_OPERATOR.search(sql):
-        return [sql]
-    try:
-        tokens = scan(sql).tokens
-    except (PgQueryError, DecodeError):
-        return [sql]
-    text, pieces, start, depth = sql.encode(), [], 0, 0
-    for token in tokens:
-        kind = token.token
-        if kind in _PARENTHESES:
-            depth += _PARENTHESES[kind]
-        elif kind == _SEMICOLON and depth == 0:
-            pieces.append(text[start : token.start].decode())
-            start = token.end
-    return [piece for piece in [*pieces, text[start:].decode()] if piece.strip()]
-
-
-def _parse_pieces(pieces: list[str]) -> Iterator[Statement]:
+def _parse_pieces(script: _Script, pieces: list[tuple[int, int]]) -> Iterator[Statement]:
     """Parse as many pieces together as the parser is given, and by themselves those that it does not understand."""
-    group: list[str] = []
-    length = 0
-    for piece in [*pieces, ""]:
-        length += len(piece) + 1
-        if group and (not piece or length > _PARSED_LENGTH):
-            try:
-                yield from _parse(";".join(group))
-            except _NotUnderstood:
-                yield from (statement for one in group for statement in _parse_or_take(one))
-            group, length = [], len(piece) + 1
+    group: list[tuple[int, int]] = []
+    for piece in pieces:
+        if group and piece[1] - group[0][0] > _PARSED_LENGTH:
+            yield from _parse_group(script, group)
+            group = []
         group.append(piece)
+    yield from _parse_group(script, group)
 
 
-def _parse_or_take(piece: str) -> list[Statement]:
+def _parse_group(script: _Script, group: list[tuple[int, int]]) -> Iterator[Statement]:
     try:
-        return _parse(piece)
+        yield from _parse(script, group[0][0], group[-1][1])
     except _NotUnderstood:
-        return [_take_as_it_is(piece)]
+        for start, end in group:
+            yield from _parse_or_take(script, start, end)
 
 
-def _take_as_it_is(text: str) -> Statement:
-    if _TRANSACTION_CONTROL.match(text, _skip_comments(text)):
+def _parse_or_take(script: _Script, start: int, end: int) -> list[Statement]:
+    try:
+        return _parse(script, start, end)
+    except _NotUnderstood:
+        return [_take_as_it_is(script, start, end)]
+
+
+def _take_as_it_is(script: _Script, start: int, end: int) -> Statement:
+    if script.begins_or_ends_transaction(start, end):
         raise _transaction_control()
-    return Statement(text, None, may_need_top_level=True, sets_transaction=True)
-
-
-def _skip_comments(text: str) -> int:
-    """Return where the first word of a text begins."""
-    place = 0
-    while match := _BLANK.match(text, place):
-        place = match.end()
-        if match.group() == "/*":
-            depth = 1
-            for mark in _COMMENT_MARK.finditer(text, place):
-                depth += 1 if mark.group() == "/*" else -1
-                if depth == 0:
-                    place = mark.end()
-                    break
-            else:
-                return len(text)
-    return place
+    return Statement(script.text[start:end].decode(), None, may_need_top_level=True, sets_transaction=True)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 CLAIM_LOST, EXPIRED = "PQ002", "PQ005"
 _NEEDS_TOP_LEVEL = ("25001", "2D000")
 _OUTPUT_SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone")
+_QUOTING = "standard_conforming_strings"
 _READ_ONLY = "default_transaction_read_only"
 #: What must be known before the transaction begins, or before its text is sent.
 _SET_BEFORE = (_READ_ONLY, "default_transaction_isolation", "default_transaction_deferrable", "client_encoding")
@@ -104,7 +105,7 @@ class JobTransaction:
             JobFault, psycopg.Error, OSError: the job's error. The transaction may still be open.
             ConnectionLost: the session has ended; the commit may have been made or not.
         """
-        statements = split(self._job.sql, self._session.has_several_statements)
+        statements = split(self._job.sql, self._session.has_several_statements, has_backslashes=self._set_quoting())
         check_parameters(statements, len(self._job.params))
         with JobResult(self._job.keep_result) as result:
             try:
@@ -116,8 +117,17 @@ class JobTransaction:
         with JobResult(self._job.keep_result) as result:
             return _summarize(self._run_at_top_level(statements[0], result))
 
+    def _set_quoting(self) -> bool:
+        """Let the session read text as the job will be read; return whether backslashes escape in plain constants."""
+        wanted = self._job.settings.get(_QUOTING)
+        if wanted is not None and wanted != self._session.reports(_QUOTING):
+            self._session.call("apply_settings", names=[_QUOTING], values=[wanted])
+        return self._session.reports(_QUOTING) == "off"
+
     def _run_in_transaction(self, statements: list[Statement], result: JobResult) -> _Answer:
         settings = dict(self._job.settings)
+        modes = statements[0].modes if statements else {}
+        settings |= modes
         before = {name: settings.pop(name) for name in _SET_BEFORE if name in settings}
         if before:
             self._session.call("apply_settings", names=list(before), values=list(before.values()))
@@ -129,7 +139,7 @@ class JobTransaction:
                 beginning.append(Step.own("start_read_only"))
             if is_read_only:
                 beginning.append(Step.own("set_read_only"))
-            answer = self._run_statements(statements, result, beginning)
+            answer = self._run_statements(statements, result, beginning, is_first_done=bool(modes))
             # Deferred constraints are the job's: they fail within its time and its settings.
             end = [Step.own("check_constraints")]
             if has_savepoint:
@@ -170,7 +180,7 @@ class JobTransaction:
         self._session.roll_back()
         self._session.reset()
         self._session.call("begin_transaction")
-        self._complete(answer, result, [], output_settings=output_settings)
+        self._complete(answer, result, [], output_settings=output_settings, has_committed=True)
         return answer
 
     @contextmanager
@@ -184,10 +194,18 @@ class JobTransaction:
         finally:
             self._gate.close()
 
-    def _run_statements(self, statements: list[Statement], result: JobResult, beginning: list[Step]) -> _Answer:
-        """Run the statements, the first of them in one round trip with the beginning of the transaction."""
-        answer = _Answer([])
+    def _run_statements(
+        self, statements: list[Statement], result: JobResult, beginning: list[Step], *, is_first_done: bool
+    ) -> _Answer:
+        """Run the statements, the first of them in one round trip with the beginning of the transaction.
+
+        Args:
+            is_first_done: what the first one says about the transaction holds already.
+        """
+        answer = _Answer(["SET"] if is_first_done else [])
         for number, statement in enumerate(statements, 1):
+            if number == 1 and is_first_done:
+                continue
             if number > 1:
                 self._session.pause()
             steps, beginning = beginning, []
@@ -215,9 +233,22 @@ class JobTransaction:
         answer.add(step)
 
     def _complete(
-        self, answer: _Answer, result: JobResult, steps: list[Step], output_settings: dict[str, str] | None = None
+        self,
+        answer: _Answer,
+        result: JobResult,
+        steps: list[Step],
+        output_settings: dict[str, str] | None = None,
+        *,
+        has_committed: bool = False,
     ) -> None:
-        """Store the result and remove the job, in one round trip with the steps before and with the commit."""
+        """Store the result and remove the job, in one round trip with the steps before and with the commit.
+
+        Args:
+            has_committed: what the job did is committed: no cancel and no timeout undoes it any more.
+        """
+        if not has_committed and self._deadline is not None and monotonic() > self._deadline:
+            # It has caught the timeout.
+            raise timed_out()
         output_settings = output_settings or self._output_settings()
         key, has_rows = self._job.key, result.columns is not None and self._job.keep_result
         chunks = result.chunks() if has_rows else iter(())
@@ -239,6 +270,7 @@ class JobTransaction:
             columns=json.dumps(result.columns) if has_rows else None,
             rows=first,
             output_settings=json.dumps(output_settings),
+            has_committed=has_committed,
         )
         commit, cleaning = Step.own("commit_transaction"), Step.own("empty_session")
         self._exchange([*steps, completion, commit], [cleaning], is_own=True)

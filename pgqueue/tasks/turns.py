@@ -57,3 +57,14 @@ class Turns:
         if waiting:
             self._of[role] = waiting
         return jobs
+
+    def take_job(self, job_id: int) -> BatchJob | ClaimedJob | None:
+        """Take the job of this id out of its turn, which stays its role's; None: it does not wait here."""
+        for role, waiting in self._of.items():
+            for place, job in enumerate(waiting):
+                if job.id == job_id:
+                    del waiting[place]
+                    if not waiting:
+                        del self._of[role]
+                    return job
+        return None

@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import psycopg
-from celery.utils.log import get_logger
+
+from .log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""What an executor takes: a job of the top-level lane, or a chunk of jobs of the batch lane."""
+"""What an executor takes: a job of the top-level lane, a chunk of the batch lane, or a job that it is to claim."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TypeAlias
 
 from .batch import Chunk
 from .claim import ClaimedJob
+from .places import Awaited
 
 #: What an executor takes.
-Work: TypeAlias = ClaimedJob | Chunk
+Work: TypeAlias = ClaimedJob | Chunk | Awaited
 
 
 class Depth:

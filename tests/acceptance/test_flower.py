@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 import pgqueue
 from pgqueue.child import Child
@@ -117,6 +117,7 @@ def test_the_terminate_button_cancels_exactly_that_job(site: Site, page: Page) -
     doomed, spared = launch_sleeper(site), launch_sleeper(site)
 
     page.goto(f"{site.url}/task/job-{doomed.id}")
+    page.once("dialog", lambda dialog: dialog.accept())
     page.locator("#task-terminate").click()
 
     assert doomed.wait(10)
@@ -125,6 +126,34 @@ def test_the_terminate_button_cancels_exactly_that_job(site: Site, page: Page) -
     assert spared.status().state is JobState.RUNNING
     save_screenshot(page, "flower-terminated")
     spared.cancel()
+
+
+def test_the_terminate_button_asks_first_and_does_nothing_when_that_is_declined(site: Site, page: Page) -> None:
+    spared = launch_sleeper(site)
+    asked: list[str] = []
+
+    def decline(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", decline)
+    page.goto(f"{site.url}/task/job-{spared.id}")
+    page.locator("#task-terminate").click()
+
+    assert [message.partition("?")[0] for message in asked] == ["Stop this while it runs"]
+    assert not spared.wait(2)
+    spared.cancel()
+
+
+def test_a_row_of_the_tasks_page_leads_to_its_job(site: Site, page: Page) -> None:
+    job = site.client.launch("select 1 / 0 as linked")
+    wait_for_task(site, job, "FAILURE")
+
+    page.goto(f"{site.url}/tasks")
+    page.get_by_role("link", name=f"job-{job.id}", exact=False).first.click()
+
+    expect(page).to_have_url(f"{site.url}/task/job-{job.id}")
+    expect(page.locator("body")).to_contain_text("division by zero")
 
 
 def test_a_program_can_terminate_a_job_over_the_api(site: Site) -> None:

@@ -189,6 +189,7 @@ def test_the_terminate_button_ends_exactly_that_task(site: Site, page: Page) -> 
         site.wait_for(task_id, "STARTED")
 
     page.goto(f"{site.url}/task/{doomed}")
+    page.once("dialog", lambda dialog: dialog.accept())
     page.locator("#task-terminate").click()
 
     site.wait_for(doomed, "REVOKED")

@@ -169,6 +169,33 @@ def test_a_signal_stops_everything_and_exits_with_0(
     assert not up.ready_file.exists()
 
 
+def test_it_says_what_it_waits_for_and_how_to_hurry_it(start_up: Callable[..., Up], embedded: list[str]) -> None:
+    up = start_up(*embedded, "--no-flower").wait_ready()
+    with pgqueue.connect(up.told["dsn"]) as client:
+        job = client.launch("select pg_sleep(600)", label="a long one")
+        eventually(lambda: job.status().state is pgqueue.JobState.RUNNING)
+
+    up.send(signal.SIGTERM)
+    eventually(lambda: f"waiting up to 60 s for jobs {job.id} (a long one) to end" in up.read_output())
+    up.send(signal.SIGTERM)
+
+    assert up.wait(30) == 0
+    assert "Traceback" not in up.read_output()
+
+
+def test_a_server_that_crashes_while_it_starts_is_one_line(start_up: Callable[..., Up], embedded: list[str]) -> None:
+    up = start_up(*embedded, "--no-flower")
+    eventually(lambda: any("worker" in command_of(p) and "pgqueue" in command_of(p) for p in up.processes()[1:]))
+    data = next(option.partition("=")[2] for option in embedded if option.startswith("--data="))
+    os.kill(int((Path(data) / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    assert up.wait() == 1
+
+    said = up.read_output()
+    assert "Traceback" not in said
+    assert "pgqueue: error: " in said
+
+
 @pytest.mark.parametrize("child", ["postgres", "pgqueue"])
 def test_told_to_stop_while_it_starts_it_leaves_nothing(
     start_up: Callable[..., Up], embedded: list[str], child: str

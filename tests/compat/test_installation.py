@@ -94,7 +94,7 @@ def test_a_superuser_sets_the_defaults_for_every_session_and_uninstalling_leaves
     ]
     superuser.execute("select pgqueue.uninstall_compat()")
 
-    assert shown == ["99", "65536", "0"]
+    assert shown == ["99", "64kB", "0"]
     settings = fetch_value(
         superuser,
         "select setconfig from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = current_database())",

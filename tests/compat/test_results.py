@@ -298,3 +298,67 @@ def test_the_reader_reads_values_under_its_own_settings(caller):
 
     assert row == (True, True)
     assert caller.value("show datestyle") == "SQL, DMY"
+
+
+def test_a_length_or_a_precision_of_the_list_is_applied_to_the_values(caller):
+    statement = "select 1.2345::numeric, 'abc'::varchar(10), timestamptz '2024-02-03 04:05:06.789+00', 1.5::numeric(4,2), '{1.25}'::numeric[]"
+    columns = "n numeric(10,2), v varchar(50), t timestamptz(0), same numeric(4,2), list numeric[]"
+
+    rows = caller.execute(
+        f"select n, v, t = '2024-02-03 04:05:07+00', same, list from ({caller.reading(caller.launch(statement), columns)}) r"
+    )
+
+    assert [(str(n), v, t, str(same), [str(x) for x in values]) for n, v, t, same, values in rows] == [
+        ("1.23", "abc", True, "1.50", ["1.25"])
+    ]
+
+
+def test_a_value_that_is_longer_than_the_list_says_is_refused_and_can_be_read_again(caller):
+    handle = caller.launch("select 'abc'::varchar")
+
+    error = caller.result_error(handle, "v varchar(2)")
+
+    assert sqlstate_and_message(error) == ("22001", "value too long for type character varying(2)")
+    assert caller.result_error(handle, "v text").sqlstate == "42804"
+    assert caller.result(handle, "v varchar(3)") == [("abc",)]
+
+
+def test_a_result_is_read_in_from_only(caller):
+    handle = caller.launch("select 1")
+
+    error = caller.error(f"select pg_background_result{caller.names.suffix}({handle.pid}, {handle.cookie})")
+
+    assert sqlstate_and_message(error) == (
+        "0A000",
+        "function returning record called in context that cannot accept type record",
+    )
+    assert error.diag.message_hint == "Call it in FROM with a column definition list."
+    assert caller.result(handle, "n int") == [(1,)]
+
+
+def test_lists_that_do_not_fit_use_up_no_place_of_the_session(caller):
+    caller.execute("set pg_background.max_workers = 2")
+    launch = f"pg_background_launch{caller.names.suffix}('select 1')"
+    reading = (
+        f"select r.* from {launch} h, lateral pg_background_result{caller.names.suffix}(h.pid, h.cookie) r (v text)"
+    )
+
+    for _ in range(5):
+        assert caller.error(reading).sqlstate == "42804"
+
+    assert caller.result(caller.launch("select 1"), "n int") == [(1,)]
+    caller.execute("reset pg_background.max_workers")
+
+
+def test_set_transaction_may_be_the_first_statement(caller):
+    for level in ("serializable", "repeatable read"):
+        handle = caller.launch(
+            f"set transaction isolation level {level}; select current_setting('transaction_isolation')"
+        )
+        assert caller.result(handle, "level text") == [(level,)]
+    handle = caller.launch(
+        "set transaction isolation level serializable, read only, deferrable; select current_setting('transaction_read_only')"
+    )
+    assert caller.result(handle, "it text") == [("on",)]
+    handle = caller.launch("set transaction isolation level serializable")
+    assert caller.result(handle) == [("SET",)]

@@ -6,7 +6,7 @@ from tests.compat.names import sqlstate_and_message
 
 
 @pytest.mark.parametrize(
-    ("setting", "default"), [("max_workers", "16"), ("default_queue_size", "65536"), ("worker_timeout", "0")]
+    ("setting", "default"), [("max_workers", "16"), ("default_queue_size", "64kB"), ("worker_timeout", "0")]
 )
 def test_show_and_set_work_in_every_session(caller, setting, default):
     assert caller.value(f"show pg_background.{setting}") == default

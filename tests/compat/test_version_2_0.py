@@ -142,3 +142,18 @@ def test_the_old_names_work(caller):
     assert caller.execute("select * from pg_background_run_query_v2('select 2', col_def => 'n int') as (n int)") == [
         (2,)
     ]
+
+
+def test_a_query_whose_list_does_not_fit_leaves_nothing_behind(connect):
+    caller = connect("2.0")
+    caller.execute("set pg_background.max_workers = 2")
+
+    for columns in ("v text", "n int, m int", "n bigint"):
+        error = caller.error(f"select * from pg_background_run_query('select 1', col_def => '{columns}') as (n int)")
+        assert error.sqlstate == "42804", columns
+
+    assert caller.list() == {}
+    rows = caller.execute(
+        "select * from pg_background_run_query('select 1.25::numeric', col_def => 'n numeric(3,1)') as (n numeric(3,1))"
+    )
+    assert str(rows[0][0]) == "1.3"

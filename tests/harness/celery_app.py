@@ -16,7 +16,10 @@ from celery import Celery
 
 from pgqueue.config import to_url
 
-TRACES = "create table trace (label text, task_id text, redelivered boolean, pid int, at timestamptz default now())"
+TRACES = (
+    "create table trace (label text, task_id text, redelivered boolean, pid int, at timestamptz default now());"
+    " grant all on trace to public"
+)
 
 
 def make_app(dsn: str) -> Celery:

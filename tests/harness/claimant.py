@@ -142,10 +142,11 @@ class Claimant:
         self._executors: dict[str, Executor] = {}
         self.register()
 
-    def register(self) -> None:
-        """Open a presence session and become a worker; again after a kill, as another one."""
+    def register(self, predecessor: int | None = None, keeps: Sequence[Claim] = ()) -> None:
+        """Open a presence session and become a worker; again after a kill, as another one that may keep claims."""
         self.presence = self._db.connect(self.role)
-        self.id = int(_value(self.presence, "select pgqueue._register_worker(%s, %s)", self.name, 1))
+        register = "select pgqueue._register_worker(%s, %s, %s, %s, %s)"
+        self.id = int(_value(self.presence, register, self.name, 1, predecessor, *_ids_and_tokens(keeps)))
 
     def claim(self, *queues: str, kind: str = "job", max_count: int = 10) -> list[Claim]:
         """Claim up to `max_count` messages; of the queue `default` when none is named."""
@@ -238,9 +239,12 @@ class Claimant:
         self.presence.execute("select pgqueue._unregister_worker(%s)", [self.id])
         self.presence.close()
 
-    def kill(self) -> None:
-        """Lose the presence session, as the server sees a worker that was killed."""
+    def kill(self, *, noticed: bool = True) -> None:
+        """Lose the presence session, as the server sees a worker that was killed; noticed long enough ago to be believed."""
         terminate(self._db, self.presence)
+        if noticed:
+            statement = "update pgqueue.worker set lost_at = clock_timestamp() - interval '1 hour' where id = %s"
+            self._db.execute(statement, [self.id])
 
 
 def terminate(db: Database, session: Connection) -> None:

@@ -17,11 +17,14 @@ _IDLE_SECONDS = 0.005
 class Executors:
     """An ExecutorPool of a role that is only a worker, and threads that claim for it and hear what it is told."""
 
-    def __init__(self, db: Database, size: int = 2, queue: str = "default") -> None:
+    def __init__(self, db: Database, size: int = 2, queue: str = "default", extra: int = 16) -> None:
         self.claimant = Claimant(db, "executors")
         self.ended: list[tuple[int, Outcome]] = []
         self.database = database.Database(db.dsn_for(self.claimant.role))
-        self.pool = ExecutorPool(self.database, (size, size), lambda: None, on_end=self._end, worker_name="executors")
+        self.claimant.session.execute("select pgqueue._set_worker_queues(%s, %s)", [self.claimant.id, [queue]])
+        self.pool = ExecutorPool(
+            self.database, (size, size), lambda: None, on_end=self._end, worker_name="executors", extra=extra
+        )
         self._queue = queue
         self._is_stopped = threading.Event()
         #: Cleared while nobody launches anything, it spares the others the cost of looking.

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgqueue.embedded.account import account_for
-from tests.harness.database import Database
+from tests.harness.database import WORKER, Database
 from tests.harness.eventually import eventually
 from tests.harness.ports import free_port
 
@@ -22,7 +22,7 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 
 _CONFIG = """
 [databases]
-{name} = host={host} port={port} dbname={name} user=postgres
+{name} = host={host} port={port} dbname={name}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {listen_port}
@@ -45,7 +45,7 @@ def pooled(db: Database, *, pool_size: int = 4) -> Iterator[str]:
         folder = Path(name)
         folder.chmod(0o755)  # the pooler runs as the server's account, which may use its socket
         users, config, log = folder / "users.txt", folder / "pgbouncer.ini", folder / "log"
-        users.write_text('"postgres" ""\n')
+        users.write_text(f'"postgres" ""\n"{WORKER}" ""\n')
         config.write_text(
             _CONFIG.format(
                 name=db.name,

@@ -82,7 +82,7 @@ class TestServer:
             with psycopg.connect(self.conninfo(name), autocommit=True) as owner:
                 # What pgqueue._repair_loopback() does, without trying: that would take half of a short test's time.
                 owner.execute(f"alter server pgqueue_loopback options (set dbname '{name}')")
-                owner.execute("select pgqueue._repair_executor()")
+                owner.execute("select pgqueue._repair_home()")
         return name
 
     def drop_database(self, name: str) -> None:

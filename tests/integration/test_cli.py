@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import pgqueue
+from pgqueue import errors
 from pgqueue.cli import run
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
@@ -210,6 +211,65 @@ class TestWaiting:
         assert json.loads(command("show", handle.split(":")[0], *watching))["handle"] is None
 
 
+class TestLonelyQueues:
+    @pytest.fixture
+    def said(self, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+        def call(*arguments: str) -> str:
+            run(arguments)
+            return capsys.readouterr().err
+
+        return call
+
+    def test_who_looks_or_waits_is_told_that_no_worker_takes_from_the_queue(
+        self, command: Command, said: Callable[..., str]
+    ) -> None:
+        handle = command("launch", "select 1", "--queue=lonely").strip()
+
+        assert said("list") == "no live worker takes from queue lonely\n"
+        assert said("list", "--json") == ""
+        assert "hint: No live worker takes from queue lonely" in said("wait", handle, "--timeout=10ms")
+
+    def test_where_a_worker_takes_jobs_nothing_is_said(
+        self, command: Command, said: Callable[..., str], worker: Claimant, db: Database
+    ) -> None:
+        worker.set_queues("q")
+        db.execute("update pgqueue.worker set executors = 1")
+        handle = command("launch", "select 1", "--queue=q").strip()
+
+        assert said("list") == ""
+        assert "hint" not in said("wait", handle, "--timeout=10ms")
+
+    def test_a_queued_job_says_what_it_waits_for(self, command: Command, worker: Claimant, db: Database) -> None:
+        def waits_for(*options: str) -> str:
+            told = json.loads(command("launch", "select 1", "--json", *options))
+            return str(json.loads(command("show", str(told["id"]), "--json"))["waits_for"])
+
+        assert waits_for("--queue=lonely") == "a worker: no live one takes from queue lonely"
+        assert waits_for("--queue=q", "--eta=2190-01-31T18:00Z").startswith("its time, 2190-01-31 ")
+        worker.set_queues("q")
+        db.execute("update pgqueue.worker set executors = 1")
+        assert waits_for("--queue=q") == "a free executor"
+        command("pause", "q")
+        assert waits_for("--queue=q") == "the end of the pause of queue q"
+
+    def test_a_client_that_waits_long_logs_it_once(
+        self, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("pgqueue.client._TELL_SECONDS", 0.1)
+        with pgqueue.connect(db.dsn_for(db.create_role("alice"))) as client:
+            job = client.launch("select 1", queue="lonely")
+
+            assert not job.wait(1.5)
+            assert job.waits_for_worker()
+            with pytest.raises(errors.WaitTimeout) as late:
+                job.result(0.01)
+
+        assert [record.getMessage() for record in caplog.records] == [
+            f"job {job.id} waits: no live worker takes from queue lonely"
+        ]
+        assert late.value.hint == "no live worker takes from queue lonely"
+
+
 class TestLooking:
     def test_list_shows_the_newest_first_and_filters(self, command: Command) -> None:
         command("launch", "select 1", "--label=first", "--queue=a")
@@ -399,6 +459,7 @@ class TestDoctor:
                 "executors",
                 "partitions",
                 "upkeep",
+                "home",
                 "loopback",
             ),
         }
@@ -502,7 +563,8 @@ class TestDoctor:
         self, db: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
         db.create_role("bob", enrolled=False)
-        db.execute("grant pgqueue_user to bob")
+        db.create_role("alice")
+        db.execute("grant alice to bob")
 
         assert run(["doctor", "--json", "--dsn", db.dsn_for("bob")]) == 1
 

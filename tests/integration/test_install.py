@@ -261,9 +261,47 @@ def test_uninstalling_takes_the_triggers_of_tables_along_but_not_the_tables(db):
     db.execute("create trigger t after insert on t for each row execute function pgqueue.enqueue_trigger('select 1')")
 
     with db.connect() as connection:
-        migrate.uninstall(connection)
+        migrate.uninstall(connection, cascade=True)
 
     assert db.execute("insert into t values (1) returning x") == [(1,)]
+
+
+def test_uninstalling_names_what_others_have_made_on_it_and_drops_nothing(db):
+    db.execute("create table t (x int, h pgqueue.handle, at int default pgqueue.pause('x')::int)")
+    db.execute(
+        "create trigger t after insert on t for each row execute function pgqueue.enqueue_trigger('sql', 'select 1')"
+    )
+    db.execute("create view failed as select * from pgqueue.jobs where state = 'failed'")
+    db.execute(
+        "create function stop(id bigint) returns boolean language sql begin atomic select pgqueue.cancel(id); end"
+    )
+    db.execute("select pgqueue.install_compat('2.0')")
+    db.execute("create view infos as select pg_background_stats_v2()")
+
+    with db.connect() as connection, pytest.raises(errors.HasDependents) as refused:
+        migrate.uninstall(connection)
+
+    assert refused.value.detail.splitlines() == [
+        "column h of table public.t",
+        "default value for column at of table public.t",
+        "function public.stop(bigint)",
+        "trigger t on table public.t",
+        "view public.failed",
+        "view public.infos",
+    ]
+    assert "--cascade" in refused.value.hint
+    assert db.fetch_value("select count(*) from pgqueue.migration")
+
+
+def test_what_pgqueue_has_made_itself_does_not_keep_it_from_being_uninstalled(db):
+    db.create_role("alice")
+    db.connect("alice").execute("select pgqueue.launch('select 1')")
+    db.execute("select pgqueue.install_compat('1.8')")
+
+    with db.connect() as connection:
+        migrate.uninstall(connection)
+
+    assert db.fetch_value("select to_regnamespace('pgqueue')") is None
 
 
 def test_only_the_owner_may_uninstall(db):

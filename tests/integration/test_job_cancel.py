@@ -103,6 +103,42 @@ def test_a_timeout_counts_for_the_whole_string_and_is_a_failure(alice, executors
     assert 550 <= job.row["duration_ms"] < 5000
 
 
+CATCHES = "do $$ begin perform pg_sleep(60); exception when query_canceled then insert into caught values (1); end $$"
+
+
+@pytest.mark.parametrize("hand_in", [launch, submit])
+def test_a_job_that_catches_its_timeout_does_not_commit(alice, owner, executors, hand_in):
+    owner.execute("create table caught (n int); grant all on caught to alice")
+    job = hand_in(alice, CATCHES, timeout="300 ms")
+
+    assert ending(job) == ("failed", "57014", "canceling statement due to statement timeout")
+    assert job.row["attempts"] == 1
+    assert owner.execute("select * from caught").fetchall() == []
+
+
+@pytest.mark.parametrize("hand_in", [launch, submit])
+def test_a_job_that_catches_its_cancel_does_not_commit(alice, owner, executors, hand_in):
+    owner.execute("create table caught (n int); grant all on caught to alice")
+    job = hand_in(alice, CATCHES).wait_until("running")
+
+    assert job.cancel() is True
+
+    assert ending(job) == CANCELED
+    assert owner.execute("select * from caught").fetchall() == []
+
+
+def test_a_job_that_goes_on_after_its_timeout_loses_its_session_and_is_told_so(alice, executors):
+    stubborn = (
+        "do $$ begin loop begin perform pg_sleep(60); exception when query_canceled then null; end; end loop; end $$"
+    )
+    job = launch(alice, stubborn, timeout="300 ms")
+
+    assert ending(job) == ("failed", "57014", "canceling statement due to statement timeout")
+    assert job.row["duration_ms"] < 10_000
+    assert "its session was ended" in job.error().diag.message_detail
+    assert launch(alice, "select 1").result("n int") == [(1,)]
+
+
 def test_a_timeout_does_not_lengthen_an_inherited_one(alice, executors):
     alice.execute("set statement_timeout = '200ms'")
     job = launch(alice, "select pg_sleep(60)", timeout="30 s")

@@ -91,7 +91,7 @@ def test_a_statement_behind_a_cut_cable_is_stopped_and_run_by_another_worker(
 ) -> None:
     db = reachable_db
     db.execute("select pgqueue.enroll('postgres')")
-    at = f"host={far.address} port={db.server.embedded.port} dbname={db.name} user=postgres"
+    at = f"host={far.address} port={db.server.embedded.port} dbname={db.name} user={db.worker_role()}"
     far_worker = start_worker(db, environment={"PGQUEUE_DSN": f"{at} {_SOON}"}, prefix=far.prefix)
     db.execute("select pgqueue.enqueue('select pg_sleep(600)')")
     running = "select worker from pgqueue.jobs where state = 'running'"

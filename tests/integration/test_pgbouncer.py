@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from celery import Celery, chord, group
 from kombu import Connection
+from psycopg.conninfo import make_conninfo
 
 import pgqueue
 from pgqueue.broker.presence import Presence
@@ -48,8 +49,14 @@ def start_pooled_worker(db: Database, pooled_dsn: str, start_worker: Callable[..
     def start(*arguments: str) -> Worker:
         return start_worker(
             db,
-            arguments=("--concurrency=2", "-A", "tests.harness.result_app", f"--listen-dsn={db.dsn}", *arguments),
-            environment={"PGQUEUE_DSN": pooled_dsn, "PGQUEUE_LISTEN_DSN": ""},
+            arguments=(
+                "--concurrency=2",
+                "-A",
+                "tests.harness.result_app",
+                f"--listen-dsn={db.dsn_for(db.worker_role())}",
+                *arguments,
+            ),
+            environment={"PGQUEUE_DSN": make_conninfo(pooled_dsn, user=db.worker_role()), "PGQUEUE_LISTEN_DSN": ""},
         )
 
     return start
@@ -128,7 +135,7 @@ def test_only_sessions_of_their_own_go_past_the_pooler(
 def test_a_worker_that_is_killed_loses_its_tasks_at_once(
     db: Database, pooled_dsn: str, start_pooled_worker: Callable[..., Worker]
 ) -> None:
-    db.execute(TRACES)
+    db.execute(f"{TRACES}; grant all on trace to public")
     doomed = start_pooled_worker("-A", "tests.harness.celery_app")
     with Connection(to_url(pooled_dsn, "pgqueue")) as connection:
         Celery(broker=to_url(pooled_dsn, "pgqueue"), set_as_current=False).send_task(
@@ -160,3 +167,41 @@ def test_an_idle_connection_is_woken_through_the_listening_session(db: Database,
         assert queue.get(timeout=30).payload == "awake"
         print(f"after {time.monotonic() - published_at:.3f} s")
         queue.close()
+
+
+def test_a_worker_whose_presence_would_be_pooled_refuses_to_start(
+    db: Database, start_worker: Callable[..., Worker]
+) -> None:
+    with pooled(db) as dsn:
+        worker = start_worker(
+            db,
+            wait=False,
+            environment={"PGQUEUE_DSN": make_conninfo(dsn, user=db.worker_role()), "PGQUEUE_LISTEN_DSN": ""},
+        )
+
+        assert worker.wait(60) != 0
+        assert "as listening DSN (--listen-dsn, PGQUEUE_LISTEN_DSN" in worker.read_log()
+        assert db.fetch_value("select count(*) from pgqueue.worker") == 0
+
+
+def test_sessions_behind_the_pooler_have_pgqueues_settings_in_each_transaction_and_leave_none(db: Database) -> None:
+    for setting in (
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_read_only = on",
+        "statement_timeout = '7s'",
+    ):
+        db.server.admin.execute(f'alter database "{db.name}" set {setting}')
+    with pooled(db) as dsn:
+        sessions = Sessions.for_dsn(dsn)
+        for _ in range(3):
+            sessions.fetch("pause_queue", queue="q")
+            sessions.fetch("resume_queue", queue="q")
+        with sessions.transaction():
+            sessions.fetch("pause_queue", queue="q")
+
+        with psycopg.connect(dsn, autocommit=True) as other:
+            assert other.execute("show statement_timeout").fetchall() == [("7s",)]
+            assert other.execute("show default_transaction_read_only").fetchall() == [("on",)]
+        with pgqueue.connect(dsn) as client:
+            assert client.list_jobs() == []
+        sessions.close()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -16,6 +17,7 @@ from celery import Celery, chain, chord, group
 from celery.exceptions import ChordError, TaskRevokedError, TimeoutError
 from celery.result import AsyncResult, GroupResult
 
+from pgqueue.errors import InvalidArgument
 from pgqueue.results import PgQueueBackend
 from tests.harness import Database, Worker, eventually
 from tests.harness.result_app import make_app
@@ -605,3 +607,24 @@ def test_pgqueue_worker_keeps_results_of_tasks_and_none_of_jobs(
     app.pool.force_close_all()
     app.backend.result_consumer.stop()
     app.backend.database.close()
+
+
+def test_a_result_is_found_by_a_uuid(app: Celery) -> None:
+    an_id = uuid.uuid4()
+    app.backend.store_result(str(an_id), 3, "SUCCESS")
+
+    assert app.AsyncResult(an_id).state == "SUCCESS"
+    assert app.AsyncResult(an_id).get(timeout=10) == 3
+    assert dict(app.backend.get_many([an_id], timeout=10))[an_id]["result"] == 3
+    assert not app.backend._pending_results.concrete
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "\ud800"])
+def test_an_id_that_no_task_can_have_fails_only_who_asks_for_it(app: Celery, bad: str) -> None:
+    with pytest.raises(InvalidArgument):
+        app.AsyncResult(bad).get(timeout=1)
+    with pytest.raises(InvalidArgument):
+        app.AsyncResult(bad).state  # noqa: B018 - it asks
+
+    app.backend.store_result("good", 4, "SUCCESS")
+    assert app.AsyncResult("good").get(timeout=10) == 4

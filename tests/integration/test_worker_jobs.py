@@ -232,17 +232,17 @@ def test_a_worker_registers_with_the_executors_that_it_will_have(db, owner, star
     assert owner.execute("select * from first").fetchall() == [(worker.name, 3)]
 
 
-def test_the_lane_follows_the_queues_of_the_worker(db, alice, start_worker, celery):
+def test_the_lane_follows_the_queues_of_the_worker(db, alice, owner, start_worker, celery):
     worker = start_worker(db)
     elsewhere = launch(alice, "select 1", queue="elsewhere")
 
     celery.control.add_consumer("elsewhere", destination=[worker.name], reply=True, timeout=20)
     assert elsewhere.end()["state"] == "succeeded"
     queues = "select queues from pgqueue.workers where worker = %s"
-    assert "elsewhere" in fetch_value(alice, queues, [worker.name])
+    assert "elsewhere" in fetch_value(owner, queues, [worker.name])
 
     celery.control.cancel_consumer("elsewhere", destination=[worker.name], reply=True, timeout=20)
-    eventually(lambda: "elsewhere" not in fetch_value(alice, queues, [worker.name]))
+    eventually(lambda: "elsewhere" not in fetch_value(owner, queues, [worker.name]))
     elsewhere = launch(alice, "select 1", queue="elsewhere")
     assert launch(alice, "select 1").end()["worker"] == worker.name
     assert elsewhere.state == "queued"

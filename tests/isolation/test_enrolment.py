@@ -5,9 +5,9 @@ from tests.harness.people import fetch_value
 
 
 def test_a_task_sent_while_its_role_is_enrolled_is_not_lost(db, owner, in_background):
+    db.create_role("alice")
     db.create_role("carol", enrolled=False)
-    # As a member of an enrolled role has it.
-    owner.execute("grant pgqueue_user to carol")
+    owner.execute("grant alice to carol")
     owner.execute(
         """create function public.wait() returns trigger language plpgsql as $$ begin
              perform pg_advisory_xact_lock(4711); return null; end $$;

@@ -359,3 +359,73 @@ def test_releasing_what_is_being_rescued_is_harmless(db, alice, owner, worker, i
 
     assert released.result() == 0
     assert owner.execute(STATES).fetchall() == [("ready", 1)]
+
+
+def test_a_worker_that_registers_anew_keeps_what_it_runs(db, alice, owner, worker):
+    for _ in range(2):
+        alice.execute("select pgqueue.send_task('a.b')")
+    running, forgotten = worker.claim("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+
+    rescuer.tick()  # the session is seen to be gone, and its process has not said anything yet
+    assert rescuer.claim("celery", kind="task") == []
+    worker.register(old, [running])
+    rescuer.tick()
+
+    assert [claim.id for claim in rescuer.claim("celery", kind="task")] == [forgotten.id]
+    assert worker.ack(running) == 1
+
+
+def test_a_rescue_during_a_registration_leaves_what_goes_over(db, alice, owner, worker):
+    alice.execute("select pgqueue.send_task('a.b')")
+    claim = worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    worker.kill()
+    coming = db.connect(worker.role)
+    coming.execute("begin")
+    coming.execute("select pgqueue._register_worker('w1', 1, %s, %s, %s)", [worker.id, [claim.id], [claim.token]])
+
+    rescuer.tick()  # its row is locked: skipped
+    coming.execute("commit")
+    rescuer.tick()
+
+    assert owner.execute(STATES).fetchall() == [("claimed", 1)]
+    assert worker.ack(claim) == 1
+
+
+def test_a_registration_that_comes_after_the_rescue_gets_nothing(db, alice, owner, worker, in_background):
+    alice.execute("select pgqueue.send_task('a.b')")
+    claim = worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill()
+
+    rescuer.session.execute("begin")
+    rescuer.tick()
+    coming = db.connect(worker.role)
+    registered = in_background(
+        coming.execute,
+        "select pgqueue._register_worker('w1', 1, %s, %s, %s)",
+        [old, [claim.id], [claim.token]],
+    )
+    wait_until_blocked(owner, coming.info.backend_pid)
+    rescuer.session.execute("commit")
+    registered.result()
+
+    assert rescuer.claim_one("celery", kind="task").redelivered is True
+    assert worker.ack(claim) == 0
+
+
+def test_a_worker_that_stays_away_is_rescued_when_the_grace_is_over(db, alice, owner, worker):
+    alice.execute("select pgqueue.send_task('a.b')")
+    worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    worker.kill(noticed=False)
+
+    assert rescuer.tick()[0] == 1.0  # comes back when the grace is over, sooner than after a naptime
+    owner.execute("update pgqueue.worker set lost_at = lost_at - interval '1 s' where lost_at is not null")
+    assert rescuer.tick()[0] == 3.0
+
+    assert rescuer.claim_one("celery", kind="task").redelivered is True

@@ -7,7 +7,7 @@ claims and releases, whoever cancels or detaches, and the tick of another worker
 import psycopg
 import pytest
 
-from tests.harness import wait_until_blocked
+from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant, terminate
 from tests.harness.people import fetch_one, fetch_value, refused
 
@@ -65,42 +65,57 @@ def test_begin_goes_on_when_the_cancel_rolls_back(owner, worker, handle, in_back
     assert begun.result() == "run"
 
 
-def test_a_cancel_during_begin_is_told_to_the_worker(alice, worker, handle):
+def test_a_cancel_during_begin_is_told_to_the_worker(alice, owner, worker, handle, in_background):
     claim = worker.claim_one()
-    session = worker.executor("alice").session
+    executor = worker.executor("alice")
+    session = executor.session
 
     session.execute("begin")
     session.execute("select pgqueue._begin_job(%s, %s)", [claim.id, claim.token])
     # It waits for nobody who keeps the row of a claimed job locked: that is how jobs run.
-    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) = 1 from pgqueue.request"))
     session.execute("commit")
 
     assert refused(session, "select pgqueue._lock_job(%s, %s)", [claim.id, claim.token]).sqlstate == "57014"
+    assert executor.fail(claim, USER_REQUEST) == "canceled"
+    assert canceled.result(timeout=20) is True
 
 
-def test_a_cancel_between_begin_and_lock_stops_the_job_before_its_first_statement(alice, worker, handle, item):
+def test_a_cancel_between_begin_and_lock_stops_the_job_before_its_first_statement(
+    alice, owner, worker, handle, item, in_background
+):
     claim = worker.claim_one()
     executor = worker.executor("alice")
     executor.begin(claim)
-    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
+    # What has begun and holds no lock may run outside a transaction: only its end tells.
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) = 1 from pgqueue.request"))
+    assert not canceled.done()
 
     with pytest.raises(psycopg.errors.QueryCanceled) as raised:
         executor.lock(claim)
 
     assert executor.fail(claim, raised.value) == "canceled"
+    assert canceled.result(timeout=20) is True
     assert (state(alice), item()) == ("canceled", [])
 
 
-def test_a_cancel_after_the_last_statement_comes_too_late(alice, owner, worker, rescuer, handle, item):
+def test_a_cancel_after_the_last_statement_comes_too_late_and_says_so(
+    alice, owner, worker, rescuer, handle, item, in_background
+):
     claim = worker.claim_one()
     executor = worker.executor("alice")
     executor.begin(claim)
     executor.lock(claim)
     executor.execute(claim)
-    # The job is complete but for its commit; the cancel sees it running and tells the worker.
-    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
+    # The job is complete but for its commit, which decides.
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) = 1 from pgqueue.request"))
+    assert not canceled.done()
     executor.commit()
 
+    assert canceled.result(timeout=20) is False
     assert (state(alice), item()) == ("succeeded", [1])
     assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is False
     owner.execute("update pgqueue.request set requested_at = now() - interval '1 h'")
@@ -108,26 +123,85 @@ def test_a_cancel_after_the_last_statement_comes_too_late(alice, owner, worker, 
     assert fetch_value(owner, "select count(*) from pgqueue.request") == 0
 
 
-def test_a_cancel_of_a_complete_job_that_fails_to_commit_cancels_it(alice, worker, handle, item):
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_a_job_that_runs_when_it_is_canceled_does_not_commit(alice, worker, handle, item, level):
+    # Whatever becomes of the signal: the job catches it, or it hits the pause between two statements.
     claim = worker.claim_one()
     executor = worker.executor("alice")
-    executor.begin(claim)
+    executor.session.execute("set default_transaction_isolation = '" + level + "'")
     executor.lock(claim)
-    executor.execute(claim)
-    alice.execute("select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    executor.session.execute("select count(*) from public.item")
+    assert fetch_value(alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
 
-    assert executor.fail(claim, USER_REQUEST) == "canceled"
+    with pytest.raises(psycopg.errors.QueryCanceled) as raised:
+        executor.execute(claim)
+
+    assert executor.fail(claim, raised.value) == "canceled"
     assert (state(alice), item()) == ("canceled", [])
 
 
-def test_a_cancel_of_one_job_is_no_cancel_of_the_next_one(alice, worker, handle):
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_a_cancel_while_the_end_of_a_job_is_written_waits_for_it(
+    alice, owner, worker, handle, item, level, in_background
+):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.session.execute("set default_transaction_isolation = '" + level + "'")
+    executor.lock(claim)
+    executor.execute(claim)
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    asked = """select (select count(*) = 1 from pgqueue.request)
+               or exists (select from pg_stat_activity where %s = any (pg_blocking_pids(pid)))"""
+    eventually(lambda: fetch_value(owner, asked, [executor.session.info.backend_pid]))
+    executor.commit()
+
+    assert canceled.result(timeout=20) is False
+    assert (state(alice), item()) == ("succeeded", [1])
+
+
+def test_a_statement_that_commits_by_itself_has_ended_when_its_cancel_answers(
+    alice, owner, worker, item, in_background
+):
+    handle = fetch_value(alice, "select pgqueue.launch('vacuum')")
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) = 1 from pgqueue.request"))
+    assert not canceled.done()
+    executor.session.execute(
+        "select pgqueue._complete_job(%s, %s, '{VACUUM}', null, null, null, null, true)", [claim.id, claim.token]
+    )
+
+    assert canceled.result(timeout=20) is False
+    assert state(alice) == "succeeded"
+    assert fetch_value(owner, "select count(*) from pgqueue.request") == 0
+
+
+def test_a_cancel_of_a_complete_job_that_fails_to_commit_cancels_it(alice, owner, worker, handle, item, in_background):
     claim = worker.claim_one()
     executor = worker.executor("alice")
     executor.begin(claim)
     executor.lock(claim)
     executor.execute(claim)
-    alice.execute("select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    canceled = in_background(fetch_value, alice, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) = 1 from pgqueue.request"))
+
+    assert executor.fail(claim, USER_REQUEST) == "canceled"
+    assert canceled.result(timeout=20) is True
+    assert (state(alice), item()) == ("canceled", [])
+
+
+def test_a_cancel_of_one_job_is_no_cancel_of_the_next_one(alice, owner, worker, handle, in_background):
+    claim = worker.claim_one()
+    executor = worker.executor("alice")
+    executor.begin(claim)
+    executor.lock(claim)
+    executor.execute(claim)
+    canceled = in_background(alice.execute, "select pgqueue.cancel(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, "select count(*) = 1 from pgqueue.request"))
     executor.commit()
+    canceled.result(timeout=20)
     alice.execute("select pgqueue.launch('insert into public.item values (2)')")
 
     assert worker.run_next() == "succeeded"

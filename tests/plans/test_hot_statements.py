@@ -204,7 +204,8 @@ def test_a_unique_key_is_found_by_its_index(crowd):
     _, plans = crowd.explained.run(enqueue)
 
     plan = plan_of(plans, "select o.id, o.cookie")
-    assert plan.indexes == {"message_unique_key"}
+    assert plan.indexes <= {"message_unique_key", "role_key_pkey"}
+    assert "message_unique_key" in plan.indexes
     assert plan.buffers < 40
 
 
@@ -230,7 +231,7 @@ def test_bringing_back_a_lost_workers_messages_touches_those(crowd):
     ((reclaimed,),), plans = crowd.explained.run("select pgqueue._reclaim(20)")
 
     assert reclaimed == 400
-    assert plan_of(plans, "select * from pgqueue.message m where m.state = 'claimed'").indexes == {"message_claimed"}
+    assert plan_of(plans, "select m as message, m.xmax").indexes == {"message_claimed"}
     assert max(plan.buffers for plan in plans if plan.statement.startswith("update pgqueue.message")) < 60
 
 

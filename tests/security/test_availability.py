@@ -7,7 +7,7 @@ from tests.harness import eventually
 from tests.harness.people import fetch_value, refused
 from tests.security.conftest import call_of
 
-CLASSES = ("worker", "sleeper", "job", "upkeep", "next_sleeper", "storing", "result_waiter")
+CLASSES = ("worker", "sleeper", "upkeep", "next_sleeper", "storing", "result_waiter")
 
 
 @pytest.fixture
@@ -59,18 +59,20 @@ def test_results_are_stored_although_somebody_holds_their_locks(mallory, alice, 
 def test_a_wait_ends_although_somebody_holds_the_lock_of_the_job(mallory, alice, owner, worker, in_background):
     handle = fetch_value(alice, "select pgqueue.launch('select 1')")
     claim = worker.claim_one()
-    lock_class = fetch_value(owner, "select pgqueue._lock_class('job')")
-    mallory.execute("select pg_advisory_lock(%s, %s)", [lock_class, claim.id])
     executor = worker.executor("alice")
-    executor.begin(claim)
-    waiting = in_background(fetch_value, alice, "select pgqueue.wait(%s::pgqueue.handle)", [handle])
-    eventually(
-        lambda: fetch_value(owner, "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted")
-    )
-
     executor.lock(claim)
+    # Before it runs nobody can know the key. Then whoever comes first is next.
+    seen = "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory' and objsubid = 1"
+    [(key,)] = mallory.execute(seen + " and pid = %s", [executor.session.info.backend_pid]).fetchall()
+    taken = in_background(mallory.execute, "select pg_advisory_lock(%s)", [key])
+    waiters = "select count(*) = %s from pg_locks where locktype = 'advisory' and not granted"
+    eventually(lambda: fetch_value(owner, waiters, [1]))
+    waiting = in_background(fetch_value, alice, "select pgqueue.wait(%s::pgqueue.handle)", [handle])
+    eventually(lambda: fetch_value(owner, waiters, [2]))
+
     executor.execute(claim)
     executor.commit()
+    taken.result(timeout=20)
 
     assert waiting.result(timeout=20) is True
 
@@ -204,7 +206,7 @@ def test_a_stranger_reaches_neither_views_nor_functions_nor_the_schema(db, mallo
     for statement in (
         "select * from pgqueue.jobs",
         "select pgqueue.launch('select 1')",
-        "select pgqueue._lock_class('job')",
+        "select pgqueue._lock_class('sleeper')",
         "create table pgqueue.mine ()",
         f"select * from {db.server.dblink_schema}.dblink('select 1') as t (x int)",
     ):

@@ -58,6 +58,71 @@ def test_a_monitor_sees_every_job_and_no_word_of_it(db, owner, jobs):
         assert refused(monitor, statement).sqlstate == "42501"
 
 
+def test_a_monitor_reads_no_value_in_what_a_job_says(db, alice, owner, worker):
+    db.create_role("monitor", enrolled=False)
+    owner.execute("grant pgqueue_monitor to monitor")
+    monitor = db.connect("monitor")
+    for statement in (
+        "select 'secret'::int",
+        "select pgqueue.progress(50, 'secret')",
+        "do $$ begin raise exception 'secret' using errcode = '28000', detail = 'secret', hint = 'secret'; end $$",
+    ):
+        alice.execute("select pgqueue.launch(%s)", [statement])
+        worker.run_next()
+    # This one has not begun: what it waits for, the worker says.
+    waiting = fetch_value(alice, "select (pgqueue.launch('select 1')).id")
+    claim = worker.claim_one()
+    worker.session.execute("select pgqueue._defer_job(%s, %s, 'no password', '1 h', '1 h')", [claim.id, claim.token])
+
+    rows = monitor.execute("select * from pgqueue.jobs").fetchall()
+
+    assert len(rows) == 4
+    assert "secret" not in str(rows)
+    assert {row[0] for row in monitor.execute("select sqlstate from pgqueue.jobs")} == {"22P02", None, "28000"}
+    assert fetch_value(monitor, "select error from pgqueue.jobs where id = %s", [waiting]) == "no password"
+    assert str(alice.execute("select * from pgqueue.jobs").fetchall()).count("secret") >= 5
+
+
+def test_an_administrator_reads_no_progress_and_gives_up_no_result_of_others(db, alice, owner, worker):
+    db.create_role("boss")
+    owner.execute("grant pgqueue_admin to boss")
+    boss = db.connect("boss")
+    handle = fetch_value(alice, "select pgqueue.launch('select 7, pgqueue.progress(50, ''secret'')')")
+    number = fetch_value(alice, "select (%s::pgqueue.handle).id", [handle])
+    worker.run_next()
+
+    for given in (handle, f"({number},)"):
+        for call in ("detach", "get_progress"):
+            error = refused(boss, f"select pgqueue.{call}(%s::pgqueue.handle)", [given])
+            assert error.sqlstate == "42501", call
+
+    rows = alice.execute("select x from pgqueue.result(%s::pgqueue.handle) as (x int, y text)", [handle]).fetchall()
+    assert rows == [(7,)]
+
+
+def test_names_and_lengths_of_queues_are_seen_by_who_uses_them(db, alice, bob, owner, worker):
+    for session in (alice, alice, bob):
+        session.execute("select pgqueue.send_task('a.b', queue => 'shared')")
+    alice.execute("select pgqueue.send_task('a.b', queue => 'alices')")
+    for session, queue in ((alice, "declared"), (worker.session, "all")):
+        session.execute("select pgqueue._declare_queue(%s, true, false, false, null)", [queue])
+    owner.execute("select pgqueue.pause('paused')")
+    worker.set_queues("alices", "hidden")
+    db.create_role("monitor", enrolled=False)
+    owner.execute("grant pgqueue_monitor to monitor")
+    queues = "select queue, ready from pgqueue.queues order by queue"
+
+    assert alice.execute(queues).fetchall() == [("alices", 1), ("declared", 0), ("shared", 2)]
+    assert bob.execute(queues).fetchall() == [("shared", 1)]
+    everything = [("alices", 1), ("all", 0), ("declared", 0), ("paused", 0), ("shared", 3)]
+    for session in (worker.session, db.connect("monitor")):
+        assert session.execute(queues).fetchall() == everything
+    sizes = [fetch_value(s, "select pgqueue._queue_size('shared')") for s in (alice, bob, worker.session)]
+    assert sizes == [2, 1, 3]
+    assert bob.execute("select queues from pgqueue.workers").fetchall() == [(None,)]
+    assert fetch_value(worker.session, "select queues from pgqueue.workers") == ["alices", "hidden"]
+
+
 def test_an_administrator_cancels_by_number_and_reads_neither_statement_nor_result(db, alice, owner):
     job_id = fetch_value(alice, "select (pgqueue.launch('select ''secret''')).id")
     db.create_role("boss")
@@ -116,6 +181,23 @@ def test_the_statistics_of_a_session_are_its_own(alice, bob, jobs):
     bob.execute("set pgqueue.session_id = '12345'")
 
     assert fetch_value(bob, "select workers_launched from pgqueue.stats") <= 3
+    assert fetch_value(alice, "select workers_launched from pgqueue.stats") == 3
+
+
+def test_the_statistics_of_a_session_are_not_those_of_whoever_acts_in_it(db, alice, owner):
+    db.create_role("mallory")
+    owner.execute("grant mallory to alice")
+    for _ in range(3):
+        alice.execute("select pgqueue.submit('select 1')")
+    session_id = fetch_value(alice, "select current_setting('pgqueue.session_id')")
+
+    alice.execute("set role mallory")
+    assert fetch_value(alice, "select workers_launched from pgqueue.stats") == 0
+    mallory = db.connect("mallory")
+    mallory.execute("select set_config('pgqueue.session_id', %s, false)", [session_id])
+    assert fetch_value(mallory, "select workers_launched from pgqueue.stats") == 0
+
+    alice.execute("reset role")
     assert fetch_value(alice, "select workers_launched from pgqueue.stats") == 3
 
 

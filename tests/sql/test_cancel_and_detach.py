@@ -126,7 +126,7 @@ def test_a_worker_hears_of_the_cancels_of_its_claims_only(alice, owner, worker):
         alice.execute("select pgqueue.launch('select 1')")
     one, other = worker.claim(max_count=2)
     executor = worker.executor("alice")
-    executor.begin(one)
+    executor.lock(one)
     alice.execute("select pgqueue.cancel((id, cookie)::pgqueue.handle) from pgqueue.outbox where id = %s", [one.id])
 
     assert orders_to(worker, other) == []

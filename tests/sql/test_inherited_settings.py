@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness.people import fetch_value
+from tests.harness.people import fetch_value, refused
 
 WAYS_IN = pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue"])
 
@@ -398,3 +398,43 @@ def test_a_hostile_search_path_changes_nothing_of_what_is_called(alice, owner, w
     alice.execute("select pgqueue.enqueue('select 1')")
 
     assert [claim.job["settings"]["search_path"] for claim in worker.claim()] == ["pg_temp, pgqueue"] * 3
+
+
+@WAYS_IN
+def test_what_a_superuser_captured_is_not_read_again_with_the_rights_of_another_role(db, superuser, worker, way_in):
+    db.create_role("plain", options="nologin")
+    superuser.execute("select pgqueue.enroll('postgres')")
+    superuser.execute("set dynamic_library_path = '$libdir'; set work_mem = '7MB'")
+    superuser.execute("select pgqueue.submit('select 1')")
+    assert settings_of_next(worker)["dynamic_library_path"] == "$libdir"
+
+    superuser.execute("set role plain")
+    call = "launch('select 1')" if way_in == "launch" else f"{way_in}('select 1')"
+    if way_in == "launch":
+        assert refused(superuser, f"select pgqueue.{call}").sqlstate == "55000"  # it may not log in
+        return
+    superuser.execute(f"select pgqueue.{call}")
+
+    settings = settings_of_next(worker)
+    assert settings["work_mem"] == "7MB"
+    assert "dynamic_library_path" not in settings
+    superuser.execute("reset role")
+    superuser.execute("select pgqueue.submit('select 1')")
+    assert settings_of_next(worker)["dynamic_library_path"] == "$libdir"
+
+
+def test_what_a_login_accepts_and_set_refuses_is_left_out_with_a_warning(db, alice, superuser, worker, tmp_path):
+    # As of a tablespace that was dropped since: the login says nothing.
+    superuser.execute("alter role alice set default_text_search_config = 'pg_catalog.english'")
+    superuser.execute("alter role alice set temp_tablespaces = 'gone'")
+    superuser.execute("alter role alice set work_mem = '9MB'")
+    session = db.connect("alice")
+    heard = []
+    session.add_notice_handler(lambda notice: heard.append((notice.sqlstate, notice.message_primary)))
+
+    handle = fetch_value(session, "select pgqueue.launch('select current_setting(''work_mem'')')")
+    session.execute("select pgqueue.submit('select 1')")
+
+    assert heard == [("42704", 'jobs do not inherit the setting "temp_tablespaces": tablespace "gone" does not exist')]
+    assert worker.run_all() == ["succeeded", "succeeded"]
+    assert fetch_value(session, "select x from pgqueue.result(%s::pgqueue.handle) as (x text)", [handle]) == "9MB"

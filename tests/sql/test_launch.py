@@ -240,3 +240,44 @@ def test_enqueue_many_refuses_keys_that_do_not_match_the_statements(alice):
 
 def test_enqueue_many_of_nothing_is_nothing(alice):
     assert alice.execute("select pgqueue.enqueue_many('{}')").fetchall() == []
+
+
+@pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue"])
+def test_a_delay_ends_by_the_clock_of_the_session(alice, worker, way_in):
+    alice.execute("set timezone = 'Europe/Berlin'")
+    (expected,) = alice.execute("select extract(epoch from clock_timestamp() + interval '7 mon')").fetchone()
+
+    job_id = fetch_value(alice, f"select (pgqueue.{way_in}('select 1', delay => '7 mon')).id")
+
+    due = fetch_value(alice, "select extract(epoch from eta) from pgqueue.jobs where id = %s", [job_id])
+    assert abs(due - expected) < 60
+
+
+def test_a_role_that_may_not_log_in_is_told_at_once_that_it_can_keep_no_result(db, owner, worker):
+    db.create_role("app_owner", options="nologin")
+    db.create_role("app")
+    owner.execute("create schema shop; grant usage on schema shop to public; grant create on schema shop to app_owner")
+    for name, call in {
+        "launch": "pgqueue.launch('select 1')",
+        "launch_later": "pgqueue.launch('select 1', delay => '1 h')",
+        "enqueue": "pgqueue.enqueue('select 1', keep_result => true)",
+        "submit": "pgqueue.submit('select 1')",
+        "many": "pgqueue.enqueue_many(array['select 1'], keep_result => true)",
+    }.items():
+        owner.execute(
+            f"create function shop.{name}() returns void language plpgsql security definer set search_path = pg_catalog, pg_temp "
+            f"as $$ begin perform {call}; end $$; alter function shop.{name}() owner to app_owner"
+        )
+    app = db.connect("app")
+
+    for name in ("launch", "launch_later", "enqueue", "many"):
+        error = refused(app, f"select shop.{name}()")
+        assert (error.sqlstate, error.diag.message_primary) == (
+            "55000",
+            'role "app_owner" may not log in, so its jobs cannot keep a result',
+        )
+        assert "alter role app_owner login" in error.diag.message_hint
+    app.execute("select shop.submit()")
+    owner.execute("alter role app_owner login")
+    app.execute("select shop.launch()")
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 2

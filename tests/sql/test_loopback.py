@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness import Database, eventually
 from tests.harness.people import fetch_value, refused
+from tests.harness.standby import synchronous_standby
 
 LAUNCH = "select pgqueue.launch('select 1')"
 COUNT = "select count(*) from pgqueue.message"
@@ -72,27 +73,91 @@ def test_a_copy_whose_loopback_leads_to_the_original_hands_in_nothing_there(db, 
     assert fetch_value(owner, COUNT) == 1
 
 
-def test_a_launch_that_cannot_connect_is_an_error_and_no_job(db, alice, owner):
-    owner.execute("alter server pgqueue_loopback options (set host '/nowhere')")
+@pytest.fixture
+def shut_gate(owner, superuser):
+    """Lets the loopback's login in no more, wherever it comes from; returns how to let it in again."""
+    (gate,) = owner.execute(
+        "select rolname from pg_roles where rolname = 'pgqueue_gate_' || (select oid from pg_database where datname = 'pgqueue_template')"
+    ).fetchone()
+
+    def shut(is_shut=True):
+        superuser.execute(f"alter role {gate} {'nologin' if is_shut else 'login'}")
+
+    yield shut
+    shut(False)
+
+
+def test_a_launch_that_cannot_connect_is_an_error_and_no_job(db, alice, owner, shut_gate):
+    shut_gate()
 
     for way_in in ("launch", "submit"):
         error = refused(alice, f"select pgqueue.{way_in}('select 1')")
         assert error.sqlstate == "08001"
+        assert error.diag.message_primary.startswith("the server cannot connect to itself as role ")
+        assert "is not permitted to log in" in error.diag.message_detail
+        assert "select pgqueue._repair_loopback()" in error.diag.message_hint
+        assert "password=" not in str(error)
 
     assert fetch_value(owner, COUNT) == 0
 
 
-def test_a_loopback_lost_for_good_is_an_error_and_no_job(alice, owner, superuser):
+@pytest.mark.needs_superuser("a server's own addresses are not for everybody to see")
+@pytest.mark.parametrize("settings", ["set port 1", "set host /nowhere"])
+def test_a_loopback_whose_address_is_no_more_finds_the_server(alice, bob, owner, settings):
+    _, option, value = settings.split()
+    owner.execute(f"alter server pgqueue_loopback options (set {option} '{value}')")
+    # Whatever a session sets, it does not lead elsewhere.
+    bob.execute("set search_path = pg_temp; set timezone = 'Asia/Tokyo'; set datestyle = 'German'")
+
+    for session in (alice, bob):
+        handle = fetch_value(session, "select pgqueue.submit('select 1', delay => '1 h')")
+        assert fetch_value(session, "select pgqueue.wait(%s::pgqueue.handle, '0')", [handle]) is False
+
+    assert fetch_value(owner, GATES) == 2
+
+
+def test_a_renamed_database_says_what_to_do(db, alice, owner):
+    owner.execute("alter server pgqueue_loopback options (set dbname 'as_it_was')")
+
+    error = refused(alice, LAUNCH)
+
+    assert error.sqlstate == "08001"
+    assert 'database "as_it_was" does not exist' in error.diag.message_detail
+    assert "select pgqueue._repair_loopback()" in error.diag.message_hint
+    owner.execute("select pgqueue._repair_loopback()")
     alice.execute(LAUNCH)
-    owner.execute("alter server pgqueue_loopback options (set host '/nowhere')")
+
+
+def test_a_loopback_lost_for_good_is_an_error_and_no_job(alice, owner, superuser, shut_gate):
+    alice.execute(LAUNCH)
+    shut_gate()
     superuser.execute(END_GATES)
 
     assert refused(alice, LAUNCH).sqlstate == "08001"
     assert fetch_value(owner, COUNT) == 1
 
-    owner.execute("select pgqueue._repair_loopback()")
+    shut_gate(False)
     alice.execute(LAUNCH)
     assert fetch_value(owner, COUNT) == 2
+
+
+@pytest.mark.slow
+def test_a_promoted_standby_in_another_place_launches_on_itself(own_server_db):
+    """Also while the old primary still runs where the loopback was set up."""
+    primary = own_server_db.server
+    own_server_db.create_role("alice")
+    alice = own_server_db.connect("alice")
+    alice.execute(LAUNCH)
+    with synchronous_standby(primary) as standby:
+        assert standby.embedded.port != primary.embedded.port or standby.embedded.dsn != primary.embedded.dsn
+        primary.admin.execute("alter system set synchronous_standby_names = ''")
+        primary.admin.execute("select pg_reload_conf()")
+        standby.admin.execute("select pg_promote()")
+        with psycopg.connect(standby.conninfo(own_server_db.name, user="alice"), autocommit=True) as there:
+            handle = fetch_value(there, LAUNCH)
+            assert fetch_value(there, "select pgqueue.cancel(%s::pgqueue.handle)", [handle]) is True
+            assert fetch_value(there, "select count(*) from pgqueue.jobs") == 2
+        assert fetch_value(alice, "select count(*) from pgqueue.jobs") == 1
 
 
 @pytest.mark.slow

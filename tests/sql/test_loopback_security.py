@@ -198,7 +198,7 @@ def test_an_unenrolled_roles_proof_is_worth_nothing(db, owner):
     carol = db.connect("carol")
     carol.execute("select pgqueue.launch('select 1')")
     role, right = oid_of(carol, "carol"), proof(carol, "launch", 5, REQUEST)
-    owner.execute("select pgqueue.unenroll('carol'); grant pgqueue_user to carol")
+    owner.execute("select pgqueue.unenroll('carol'); grant usage on schema pgqueue to carol")
 
     assert refusal(carol, role=role, nonce=5, proven=right).sqlstate == "42501"
 

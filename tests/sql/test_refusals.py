@@ -196,7 +196,7 @@ def test_negative_times_of_waiting_are_refused(alice):
 
 def test_a_role_that_is_not_enrolled_is_told_what_to_ask_for(db, owner, alice):
     db.create_role("carol", enrolled=False)
-    owner.execute("grant pgqueue_user to carol")
+    owner.execute("grant alice to carol")  # who is enrolled
     carol = db.connect("carol")
 
     for way_in in ("launch('select 1')", "submit('select 1')", "enqueue('select 1')", "send_task('a.b')"):
@@ -229,3 +229,58 @@ def test_a_refusal_of_an_argument_has_a_context_that_can_be_read(alice, argument
         "_hand_in",
         "launch",
     ]
+
+
+def lines_of_context(error):
+    return (error.diag.context or "").splitlines()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select pgqueue.launch('select 1', priority => 99)",
+        "select pgqueue.launch('select 1', max_attempts => 0)",
+        "select pgqueue.wait((7, 8)::pgqueue.handle)",
+        "select pgqueue.cancel((7, 8)::pgqueue.handle)",
+        "select pgqueue.detach((7, 8)::pgqueue.handle)",
+        "select pgqueue.statement((7, 8)::pgqueue.handle)",
+        "select * from pgqueue.result((7, 8)::pgqueue.handle) as (x int)",
+        "select pgqueue.enqueue('select 1', priority => 99)",
+    ],
+)
+def test_the_context_of_a_refusal_is_the_callers_and_few_lines_of_pgqueue(alice, statement):
+    error = refused(alice, f"do $do$ begin perform 1 from ({statement}) refused; end $do$")
+
+    lines = lines_of_context(error)
+    assert lines[-1] == "PL/pgSQL function inline_code_block line 1 at PERFORM"
+    assert not any("_call" in line or "_over_loopback" in line or "own_key" in line for line in lines)
+    assert len(lines) <= 7, lines
+
+
+def test_the_context_of_a_jobs_error_is_the_jobs(alice, worker):
+    handle = fetch_value(alice, "select pgqueue.launch('do $$ begin perform 1 / 0; end $$')")
+    worker.run_next()
+
+    lines = lines_of_context(refused(alice, "select * from pgqueue.result(%s::pgqueue.handle) as (x int)", [handle]))
+
+    assert "PL/pgSQL function inline_code_block line 1 at PERFORM" in "\n".join(lines)
+    assert [line for line in lines if "pgqueue." in line and "select pgqueue._raise($1)" not in line] == [
+        line
+        for line in lines
+        if line.startswith(("PL/pgSQL function pgqueue._raise(jsonb)", "PL/pgSQL function pgqueue.result("))
+    ]
+
+
+def test_a_role_that_is_not_enrolled_is_told_so_by_a_trigger_and_shown_no_source(db, owner):
+    db.create_role("stranger", enrolled=False)
+    owner.execute(
+        "create table public.item (id int); grant insert on public.item to stranger; create trigger fire after insert on public.item "
+        "for each row execute function pgqueue.enqueue_trigger('sql', 'select $1', 'id')"
+    )
+
+    error = refused(db.connect("stranger"), "insert into public.item values (1)")
+
+    assert (error.sqlstate, error.diag.message_primary) == ("42501", 'role "stranger" is not enrolled in pgqueue')
+    assert error.diag.message_hint == "Let an administrator run: select pgqueue.enroll('stranger')"
+    assert error.diag.internal_query is None
+    assert len(lines_of_context(error)) == 1

@@ -1,5 +1,7 @@
 """Reading results: rows, command tags, chunks; the column definition list; how often."""
 
+from decimal import Decimal
+
 import pytest
 
 from tests.harness.people import fetch_value, refused
@@ -109,11 +111,13 @@ def test_an_error_in_a_value_is_not_taken_for_a_wrong_column_list(alice, owner, 
     assert refused(alice, RESULT + "(a text)", [handle]).diag.message_hint == "The job returned (a public.pair)."
 
 
-def test_a_length_is_part_of_a_type_only_when_the_reader_names_one(alice, worker):
+def test_a_length_or_a_precision_that_the_reader_names_is_applied_to_the_values(alice, worker):
     statement = "select 'ab'::varchar(5), 1.5::numeric(4,2)"
     handle = run_job(alice, worker, statement, "enqueue")
 
-    assert refused(alice, RESULT + "(a varchar(6), b numeric(4,2))", [handle]).sqlstate == "42804"
+    assert alice.execute(RESULT + "(a varchar(6), b numeric(4,1))", [handle]).fetchall() == [("ab", Decimal("1.5"))]
+    assert refused(alice, RESULT + "(a varchar(1), b numeric)", [handle]).sqlstate == "22001"
+    assert refused(alice, RESULT + "(a varchar(6), b float8)", [handle]).sqlstate == "42804"
     assert alice.execute(RESULT + "(a varchar, b numeric)", [handle]).fetchall()
     assert alice.execute(RESULT + "(a varchar(5), b numeric(4,2))", [handle]).fetchall()
 

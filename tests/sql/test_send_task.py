@@ -237,6 +237,24 @@ def test_expires_is_the_same_instant_in_any_time_zone(app, alice, worker):
     assert request.expires == dt.datetime(2100, 1, 2, 3, 4, 5, 678000, tzinfo=dt.timezone.utc)
 
 
+@pytest.mark.parametrize("by_tick", [False, True])
+def test_an_expired_task_whose_end_somebody_may_wait_for_is_handed_to_a_worker(alice, owner, worker, by_tick):
+    alice.execute("select pgqueue.send_task('a.b', task_id => 'heard', expires => now() + interval '0.3 s')")
+    alice.execute(
+        "select pgqueue.send_task('a.b', task_id => 'unheard', ignore_result => true, expires => now() + interval '0.3 s')"
+    )
+    owner.execute("select pg_sleep(0.4)")
+    if by_tick:
+        worker.tick()
+
+    claims = worker.claim("celery", kind="task")
+
+    # It finds the header and revokes the task, as with brokers that know no expiry.
+    assert [claim.message["headers"]["id"] for claim in claims] == ["heard"]
+    worker.tick()
+    assert owner.execute("select state::text from pgqueue.message").fetchall() == [("claimed",)]
+
+
 def test_an_expired_task_is_dropped_and_not_delivered(alice, owner, worker):
     alice.execute("select pgqueue.send_task('a.b', expires => now() + interval '1 h')")
     alice.execute("select pgqueue.send_task('c.d')")

@@ -353,9 +353,7 @@ def test_the_job_inherits_the_settings_of_the_session_that_changed_the_row(alice
 def test_a_role_that_is_not_enrolled_is_told_so_by_the_trigger(db, alice, owner, item):
     make_trigger(alice, "'sql', 'select 1'")
     db.create_role("clerk", enrolled=False)
-    owner.execute(
-        "grant usage on schema shop to clerk; grant insert on shop.item to clerk; grant pgqueue_user to clerk"
-    )
+    owner.execute("grant usage on schema shop to clerk; grant insert on shop.item to clerk; grant alice to clerk")
 
     error = refused(db.connect("clerk"), "insert into shop.item (id) values (1)")
 
@@ -393,3 +391,53 @@ def test_a_trigger_function_of_ones_own_can_enqueue_a_whole_statement(alice, wor
     alice.execute("insert into shop.item (id) select generate_series(1, 5)")
 
     assert [claim.job["sql"] for claim in worker.claim()] == [f"select {n}" for n in range(1, 6)]
+
+
+VIRTUAL = 'column "twice" of shop.price is generated when it is read, so a trigger does not see it'
+
+
+@pytest.mark.parametrize(
+    ("level", "arguments"),
+    [
+        ("row", "'sql', 'select $1', 'twice'"),
+        ("row", "'sql', 'select $1, $2', 'id,twice', 'priority=3'"),
+        ("row", "'task', 'a.b', 'twice'"),
+        ("row", "'task', 'a.b'"),
+        ("statement", "'sql', 'select $1', 'twice'"),
+        ("statement", "'task', 'a.b', 'id, twice'"),
+    ],
+)
+def test_a_column_that_is_generated_when_it_is_read_is_refused_by_name(db, alice, item, level, arguments):
+    if db.server.major < 18:
+        pytest.skip("PostgreSQL 18 has them")
+    alice.execute(
+        "create table shop.price (id int, twice int generated always as (id * 2) virtual, kept int generated always as (id * 3) stored)"
+    )
+    table = "referencing new table as new_rows" if level == "statement" else ""
+    alice.execute(
+        f"create trigger fire after insert on shop.price {table} for each {level} execute function pgqueue.enqueue_trigger({arguments})"
+    )
+
+    error = refused(alice, "insert into shop.price (id) values (1)")
+
+    assert (error.sqlstate, error.diag.message_primary) == ("0A000", VIRTUAL)
+    assert error.diag.message_hint == "Name the columns that it is generated from, or generate it as STORED."
+
+
+@pytest.mark.parametrize("level", ["row", "statement"])
+def test_the_other_columns_of_such_a_table_reach_jobs_and_tasks(db, alice, worker, item, level):
+    if db.server.major < 18:
+        pytest.skip("PostgreSQL 18 has them")
+    alice.execute(
+        "create table shop.price (id int, twice int generated always as (id * 2) virtual, kept int generated always as (id * 3) stored)"
+    )
+    table = "referencing new table as new_rows" if level == "statement" else ""
+    for name, arguments in {"job": "'sql', 'select $1, $2', 'id,kept'", "task": "'task', 'a.b', 'kept,id'"}.items():
+        alice.execute(
+            f"create trigger {name} after insert on shop.price {table} for each {level} execute function pgqueue.enqueue_trigger({arguments})"
+        )
+
+    alice.execute("insert into shop.price (id) values (1), (2)")
+
+    assert params_of(worker) == [["1", "3"], ["2", "6"]]
+    assert tasks_of(worker) == [[[3, 1], {}], [[6, 2], {}]]

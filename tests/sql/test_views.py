@@ -29,6 +29,7 @@ JOBS = [
     "error_detail",
     "error_hint",
     "error_context",
+    "handle",
 ]
 WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
 QUEUES = ["queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers", "durability"]
@@ -144,7 +145,7 @@ def test_queues_are_counted_by_state(alice, owner, worker):
     alice.execute("select pgqueue.send_task('a.b', queue => 'q')")
     worker.claim("q", max_count=2)
     worker.set_queues("q", "idle")
-    owner.execute("select pgqueue._declare_queue('declared', true, false, false, null)")
+    alice.execute("select pgqueue._declare_queue('declared', true, false, false, null)")
 
     rows = alice.execute(
         "select queue, ready, delayed, claimed, paused, consumers from pgqueue.queues order by 1"
@@ -168,14 +169,19 @@ def test_a_worker_shows_what_it_does(alice, owner, worker):
            from pgqueue.workers""",
     )
 
-    assert row == ("w1", "online", 5, 1, [claim.id], ["default"], True, True)
+    assert row == ("w1", "online", 5, 1, [claim.id], None, True, True)
+    assert fetch_value(worker.session, "select queues from pgqueue.workers") == ["default"]
 
 
-def test_a_worker_whose_session_is_gone_is_lost_until_a_tick_of_another(db, alice, worker):
+def test_a_worker_whose_session_is_gone_is_lost_until_another_has_waited_for_it(db, alice, owner, worker):
     terminate(db, worker.presence)
-    assert alice.execute("select worker, status from pgqueue.workers").fetchall() == [("w1", "lost")]
+    other = Claimant(db, "w2")
+    other.tick()
+    lost_and_online = "select worker, status from pgqueue.workers order by worker"
+    assert alice.execute(lost_and_online).fetchall() == [("w1", "lost"), ("w2", "online")]
 
-    Claimant(db, "w2").tick()
+    owner.execute("update pgqueue.worker set lost_at = lost_at - interval '1 s'")
+    other.tick()
 
     assert alice.execute("select worker, status from pgqueue.workers").fetchall() == [("w2", "online")]
 

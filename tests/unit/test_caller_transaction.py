@@ -1,7 +1,10 @@
+import contextvars
+from unittest.mock import sentinel
+
 import pytest
 from sqlalchemy import create_engine
 
-from pgqueue.caller_transaction import driver_connection
+from pgqueue.caller_transaction import current, driver_connection, entered
 
 
 def test_what_is_no_connection_is_refused_by_name() -> None:
@@ -14,3 +17,16 @@ def test_another_driver_than_psycopg_3_is_refused_by_name() -> None:
     with engine.connect() as connection, pytest.raises(TypeError, match=r"driver pysqlite.*postgresql\+psycopg"):
         driver_connection(connection)
     engine.dispose()
+
+
+def test_what_was_begun_inside_a_block_is_outside_of_it_after_its_end() -> None:
+    with entered(sentinel.outer):
+        with entered(sentinel.inner):
+            # What an asyncio task, or asyncio.to_thread, takes along.
+            begun_inside = contextvars.copy_context()
+            assert begun_inside.run(current) is sentinel.inner
+        assert begun_inside.run(current) is sentinel.outer
+        assert current() is sentinel.outer
+
+    assert begun_inside.run(current) is None
+    assert current() is None

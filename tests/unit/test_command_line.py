@@ -1,10 +1,20 @@
 import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import click
+import psycopg
 import pytest
+from celery import Celery
+from kombu import Queue
 
 from pgqueue.cli import cli, run
+from pgqueue.commands.app import database_of, own_queues
 from pgqueue.commands.failure import show_failure
+from pgqueue.commands.help import SECTIONS
 from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
@@ -30,6 +40,76 @@ def test_every_command_says_what_it_does_and_each_option_too(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(WITH_JSON))
 def test_every_answering_command_prints_json_on_request(name: str) -> None:
     assert any("--json" in option.opts for option in cli.commands[name].params)
+
+
+def test_the_help_lists_every_command_by_what_one_wants_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(COMMANDS)
+
+    assert run(["--help"]) == 0
+
+    shown = capsys.readouterr().out
+    assert all(f"{purpose}:" in shown for purpose in SECTIONS)
+    assert "Exit codes: 0 done; 1 failed" in shown
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_examples_of_a_command_are_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+
+    examples = capsys.readouterr().out.partition("Examples:\n")[2].splitlines()
+    assert examples
+    for example in (part for line in examples for part in line.split(" && ")):
+        program, command, *arguments = shlex.split(example.partition(" < ")[0])
+        assert (program, command in COMMANDS) == ("pgqueue", True)
+        cli.commands[command].make_context(command, arguments)
+
+
+def test_a_shell_is_told_how_to_complete() -> None:
+    told = subprocess.run(
+        [Path(sys.executable).parent / "pgqueue"],
+        env={**os.environ, "_PGQUEUE_COMPLETE": "bash_source"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "complete -o nosort -F" in told.stdout
+
+
+def test_an_extra_that_is_not_installed_is_one_line_and_a_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lack(**_options: object) -> None:
+        raise ModuleNotFoundError("No module named 'flower.views'", name="flower.views")
+
+    monkeypatch.setattr(cli.commands["status"], "callback", lack)
+
+    assert run(["status"]) == 1
+
+    said = capsys.readouterr().err
+    assert said == "pgqueue: error: flower is not installed\nhint: Run: pip install 'pgqueue[flower]'\n"
+
+
+def test_a_driver_error_that_nobody_has_caught_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose(**_options: object) -> None:
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(cli.commands["status"], "callback", lose)
+
+    assert run(["status"]) == 1
+    assert capsys.readouterr().err.startswith("pgqueue: error: ")
+
+
+def test_the_wheel_is_made_of_what_the_source_distribution_has() -> None:
+    # Otherwise a wheel that is built from the source distribution differs from one that is built from the tree.
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    packages = json.loads(text.partition("\npackages = ")[2].partition("\n")[0])
+    include = json.loads(text.partition("\ninclude = ")[2].partition("\n")[0])
+
+    assert packages == ["pgqueue"]
+    assert {f"/{package}" for package in packages} <= set(include)
 
 
 def test_using_a_command_wrongly_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,3 +165,29 @@ def test_an_error_of_a_job_shows_everything_that_postgresql_said(capsys: pytest.
     assert capsys.readouterr().err == (
         "pgqueue: error: division by zero (22012)\ndetail: A detail.\nhint: A hint.\ncontext: line 1\n"
     )
+
+
+def make_app(broker: str, **conf: object) -> Celery:
+    app = Celery("shop", broker=broker, set_as_current=False)
+    app.conf.update(conf)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("conf", "queues"),
+    [
+        ({}, ["celery", "default"]),
+        ({"task_default_queue": "shop"}, ["shop", "default"]),
+        ({"task_queues": [Queue("fast"), Queue("slow")]}, ["fast", "slow", "default"]),
+    ],
+)
+def test_a_worker_takes_from_the_queues_that_its_application_names(conf: dict[str, object], queues: list[str]) -> None:
+    assert own_queues(make_app("pgqueue://", **conf)) == queues
+
+
+def test_flower_asks_the_database_of_the_applications_broker() -> None:
+    app = make_app("pgqueue://u:p@shop:55/orders")
+
+    assert "host=shop" in database_of(app).conninfo
+    with pytest.raises(click.UsageError, match="not pgqueue but amqp"):
+        database_of(make_app("amqp://"))

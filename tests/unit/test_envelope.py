@@ -1,10 +1,13 @@
 import json
+import math
+import uuid
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from pgqueue.broker.envelope import from_row, to_row
+from pgqueue.errors import InvalidArgument
 
 
 def message(body: object = "[]", headers: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
@@ -100,3 +103,22 @@ def test_what_is_handed_out_for_the_first_time_has_no_count_and_nor_has_what_is_
 
     assert not claimed["properties"]["delivery_info"]["redelivered"]
     assert "x-delivery-count" not in claimed["headers"]
+
+
+def test_ids_that_are_uuids_become_text() -> None:
+    an_id = uuid.uuid4()
+
+    stored = to_row(
+        message(headers={"id": an_id, "root_id": an_id, "task": "t"}, correlation_id=an_id), "", "q"
+    ).message
+
+    assert from_row(stored, "1:2", 0)["headers"]["id"] == str(an_id)
+    assert json.loads(stored)["headers"]["root_id"] == json.loads(stored)["properties"]["correlation_id"] == str(an_id)
+
+
+@pytest.mark.parametrize("headers", [{"id": 17}, {"id": None}, {"task": ["t"]}, {"x": math.nan}, {"x": [math.inf]}])
+def test_what_every_consumer_refuses_is_refused_when_it_is_published(headers: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        to_row(message(headers=headers), "", "q")
+
+    assert refused.value.hint

@@ -105,6 +105,20 @@ def test_an_unknown_role_is_no_unknown_job(db):
     assert type(from_driver(failure)) is errors.ServerError
 
 
+@pytest.mark.parametrize(
+    ("statement", "sqlstate"),
+    [
+        ("set work_mem = 'much'", "22023"),
+        ("perform currval('pgqueue.message_id_seq')", "55000"),
+    ],
+)
+def test_what_the_server_itself_refuses_is_no_refusal_of_ours(db, statement, sqlstate):
+    failure = raised_by_server(db, statement)
+
+    assert failure.sqlstate == sqlstate
+    assert type(from_driver(failure)) is errors.ServerError
+
+
 def test_a_database_without_pgqueue_says_what_to_run(empty_db):
     with pytest.raises(psycopg.Error) as failed:
         empty_db.execute("select pgqueue.launch('select 1')")

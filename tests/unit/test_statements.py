@@ -180,6 +180,30 @@ def test_a_long_script_is_cut_and_its_statements_are_known():
     assert "vacuum" in statements[1].text
 
 
+@pytest.mark.parametrize("banner", ["-- " + "=" * 400, "/*" + "*" * 400 + "*/", "select '" + "-" * 400 + "';"])
+def test_operator_characters_in_comments_and_constants_hide_no_statement_from_the_parser(banner):
+    assert texts(f"{banner}\nvacuum; select 2")[-1] == "select 2"
+
+
+def test_how_long_constants_and_comments_are_does_not_matter():
+    body = "x" * 20_000
+    sql = f"/* {body} */ select $1, '{body}', $q$ {body} $q$; select E'{body}\\'', $2"
+
+    statements = split(sql, never)
+
+    assert [set(statement.parameters) for statement in statements] == [{1}, {2}]
+    assert [statement.text.strip() for statement in statements] == [
+        f"select $1, '{body}', $q$ {body} $q$",
+        f"select E'{body}\\'', $2",
+    ]
+
+
+def test_backslashes_escape_in_plain_constants_if_the_job_says_so():
+    sql = r"select 'it\'s; one'; select 2"
+
+    assert [one.text.strip() for one in split(sql, never, has_backslashes=True)] == [r"select 'it\'s; one'", "select 2"]
+
+
 @pytest.mark.parametrize("comment", ["/*" + "x" * 20_000 + "*/", "-- x\n" * 5000, "/* /* */ */" * 2000, " " * 20_000])
 def test_transaction_control_is_refused_behind_any_comment(comment):
     for sql in (f"{comment} commit", f"select 1; {comment}prepare transaction 'x'"):

@@ -20,7 +20,9 @@ $$;
 create schema pgqueue;
 comment on schema pgqueue is 'Any SQL statement and any Celery task, queued in PostgreSQL and run by Celery workers';
 revoke all on schema pgqueue from public;
-grant usage on schema pgqueue to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin, pgqueue_gate;
+-- Not to pgqueue_user: the roles are the whole cluster's, and who is enrolled in another database is nobody here. pgqueue.enroll gives it to
+-- the role itself, in this database.
+grant usage on schema pgqueue to pgqueue_worker, pgqueue_monitor, pgqueue_admin, pgqueue_gate;
 
 create table pgqueue.migration (
   version int primary key,

@@ -1,8 +1,23 @@
 -- The queue: one hot table, and what describes its queues, its routes and its workers.
 
-create table pgqueue.queue (
+create table pgqueue.queue_switch (
   name text primary key,
   paused boolean not null default false,
+  durability text,
+  constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255),
+  constraint queue_durability_is_known check (durability in ('sync', 'async'))
+);
+comment on table pgqueue.queue_switch is 'What administrators have switched for a queue; a queue that merely has messages needs no row';
+comment on column pgqueue.queue_switch.durability is 'How jobs of this queue commit that do not say so themselves; NULL as sync';
+
+-- Declarations. What a worker or an administrator declares holds for all messages; what another role declares holds for its own
+-- messages only, so it deletes, diverts, copies and slows down nobody else's. None has a unique name: an insert would wait for a stranger's
+-- transaction that declares the same. A change is one row more; of a name the last row counts, and who changes it deletes the others.
+
+create table pgqueue.queue (
+  id bigint generated always as identity primary key,
+  name text not null,
+  declared_by oid not null,
   durable boolean not null default true,
   exclusive boolean not null default false,
   auto_delete boolean not null default false,
@@ -12,34 +27,40 @@ create table pgqueue.queue (
   max_deliveries int,
   dead_letter_exchange text,
   dead_letter_routing_key text,
-  durability text,
   used_at timestamptz not null default clock_timestamp(),
-  declared_by oid default quote_ident(current_user)::regrole::oid,
   constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255),
   -- Roles declare queues themselves, and workers count with these: one value out of range would stop every upkeep.
   constraint queue_expires_in_range check (expires_after between interval '0' and interval '1000 years'),
   constraint queue_ttl_in_range check (message_ttl between interval '0' and interval '1000 years'),
   constraint queue_dead_letters_have_an_address check (octet_length(dead_letter_exchange) <= 255 and coalesce(octet_length(dead_letter_routing_key), 1) between 1 and 255),
-  constraint queue_durability_is_known check (durability in ('sync', 'async')),
   constraint queue_arguments_are_small check (octet_length(arguments::text) <= 10000)
 );
-comment on table pgqueue.queue is 'Queues that were declared or paused; a queue that merely has messages needs no row';
-comment on column pgqueue.queue.durability is 'How jobs of this queue commit that do not say so themselves; NULL as sync';
-comment on column pgqueue.queue.declared_by is 'Who may change it, beside workers and administrators. NULL: whoever declares it first';
+comment on table pgqueue.queue is 'AMQP queues as they were declared; of those with the same name and declarer the last counts';
+comment on column pgqueue.queue.declared_by is 'Whose messages it holds for. 0: for all, since a worker or an administrator has declared it; then it counts before all others';
 comment on column pgqueue.queue.max_deliveries is 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+create index queue_name on pgqueue.queue (name, declared_by, id);
+comment on index pgqueue.queue_name is 'pgqueue._declared: the declaration that counts for a message';
+create index queue_declared_by on pgqueue.queue (declared_by) where declared_by <> 0;
+comment on index pgqueue.queue_declared_by is 'pgqueue._require_room: how many a role has';
 
 create table pgqueue.exchange (
-  name text primary key,
+  id bigint generated always as identity primary key,
+  name text not null,
+  declared_by oid not null,
   type text not null,
   durable boolean not null,
   auto_delete boolean not null,
   arguments jsonb not null default '{}',
-  declared_by oid default quote_ident(current_user)::regrole::oid,
   constraint exchange_type_is_known check (type in ('direct', 'topic', 'fanout')),
   constraint exchange_name_is_at_most_255_bytes check (octet_length(name) <= 255),
   constraint exchange_arguments_are_small check (octet_length(arguments::text) <= 10000)
 );
-comment on table pgqueue.exchange is 'AMQP exchanges, shared by all processes';
+comment on table pgqueue.exchange is 'AMQP exchanges as they were declared, shared by all processes; of those with the same name and declarer the last counts';
+comment on column pgqueue.exchange.declared_by is 'Whose messages it routes. 0: all';
+create index exchange_name on pgqueue.exchange (name, declared_by, id);
+comment on index pgqueue.exchange_name is 'pgqueue._route: the type of an exchange';
+create index exchange_declared_by on pgqueue.exchange (declared_by) where declared_by <> 0;
+comment on index pgqueue.exchange_declared_by is 'pgqueue._require_room: how many a role has';
 
 create function pgqueue._topic_pattern(routing_key text)
   returns text
@@ -47,25 +68,30 @@ create function pgqueue._topic_pattern(routing_key text)
   set search_path = pg_catalog, pg_temp
 as $$
   -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
-  select '^' || string_agg(case word when '#' then '(\.[^.]*)*' when '*' then '\.[^.]+'
-                           else '\.' || regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') end, '' order by n) || '$'
+  select '^' || string_agg(case word when '#' then '([.][^.]*)*' when '*' then '[.][^.]+'
+                           else '[.]' || regexp_replace(word, '([^[:alnum:]_])', E'\\\\\\1', 'g') end, '' order by n) || '$'
   from string_to_table(routing_key, '.') with ordinality w (word, n)
 $$;
 comment on function pgqueue._topic_pattern(text) is 'The binding key of a topic exchange as a regular expression for a dot and the routing key';
 
-
 create table pgqueue.binding (
-  exchange text not null references pgqueue.exchange on delete cascade,
+  id bigint generated always as identity primary key,
+  exchange text not null,
+  declared_by oid not null,
   routing_key text not null,
-  queue text not null references pgqueue.queue on delete cascade,
-  pattern text not null generated always as (coalesce(pgqueue._topic_pattern(routing_key), '^\.$')) stored,
-  primary key (exchange, routing_key, queue),
+  queue text not null,
+  pattern text not null generated always as (coalesce(pgqueue._topic_pattern(routing_key), '^[.]$')) stored,
   constraint binding_key_is_at_most_255_bytes check (octet_length(routing_key) <= 255)
 );
 comment on table pgqueue.binding is 'Which queues an exchange feeds';
+comment on column pgqueue.binding.declared_by is 'Whose messages it feeds the queue with. 0: all. So the cost of routing a message does not grow with what strangers have bound';
 comment on column pgqueue.binding.pattern is 'The routing key of a topic binding as a regular expression';
-create index binding_queue on pgqueue.binding (queue);
+create index binding_exchange on pgqueue.binding (exchange, declared_by);
+comment on index pgqueue.binding_exchange is 'pgqueue._route: where a message may go';
+create index binding_queue on pgqueue.binding (queue, declared_by);
 comment on index pgqueue.binding_queue is 'Deleting a queue deletes its bindings';
+create index binding_declared_by on pgqueue.binding (declared_by) where declared_by <> 0;
+comment on index pgqueue.binding_declared_by is 'pgqueue._require_room: how many a role has';
 
 create table pgqueue.worker (
   id int generated always as identity primary key,
@@ -76,10 +102,12 @@ create table pgqueue.worker (
   started_at timestamptz not null default clock_timestamp(),
   last_seen_at timestamptz not null default clock_timestamp(),
   items_processed bigint not null default 0,
-  last_run_at timestamptz
+  last_run_at timestamptz,
+  lost_at timestamptz
 );
 comment on table pgqueue.worker is
   'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+comment on column pgqueue.worker.lost_at is 'When its session was first seen to be gone; -infinity: its process said so itself';
 
 create table pgqueue.message (
   id bigint generated always as identity primary key,
@@ -140,8 +168,20 @@ create index message_claimed on pgqueue.message (worker_id) where state = 'claim
 comment on index pgqueue.message_claimed is 'pgqueue._reclaim: what lost workers hold';
 create unique index message_unique_key on pgqueue.message (submitter, unique_key) where unique_key is not null;
 comment on index pgqueue.message_unique_key is 'One unfinished job for each unique key of a role';
-create index message_session on pgqueue.message (session_id) where session_id is not null;
+create index message_session on pgqueue.message (session_id, submitter) where session_id is not null;
 comment on index pgqueue.message_session is 'pgqueue.stats: the unfinished jobs of this session';
+
+create function pgqueue._refuse_stranger(role oid)
+  returns boolean
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'role "%" is not enrolled in pgqueue', pg_get_userbyid(role)
+    using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(pg_get_userbyid(role)));
+end
+$$;
+comment on function pgqueue._refuse_stranger(oid) is 'Raises 42501';
 
 create function pgqueue._refuse_message(m pgqueue.message)
   returns boolean
@@ -150,7 +190,7 @@ create function pgqueue._refuse_message(m pgqueue.message)
 as $$
 begin
   -- What is the caller's fault is said as the functions say it. What is left then is the fault of whoever writes the outbox directly.
-  if m.queue like '%.pidbox' then
+  if not pgqueue._may_enter(m.submitter, m.queue, null) then
     raise exception 'permission denied for queue "%"', m.queue
       using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
   elsif m.queue like 'celeryev.%' and not pgqueue._is_own_event(m.payload) then
@@ -206,6 +246,19 @@ $$;
 comment on function pgqueue._is_own_event(json) is
   'Whether a message is what a program that sends tasks may tell Celery''s monitors: that a task was sent, and not in the name of a worker';
 
+create function pgqueue._may_enter(submitter oid, queue text, payload json)
+  returns boolean
+  language sql stable
+begin atomic
+  -- Celery obeys whatever is in the queues of control commands: it can stop workers and cancel anybody's jobs. Monitors believe whatever is in
+  -- those of events. NULL, for a role that was dropped, is no.
+  select right(queue, 7) <> '.pidbox' and left(queue, 9) <> 'celeryev.'
+    or coalesce(pg_has_role(submitter, 'pgqueue_worker', 'member') or pg_has_role(submitter, 'pgqueue_admin', 'member'), false)
+    or right(queue, 7) <> '.pidbox' and (payload is null or pgqueue._is_own_event(payload));
+end;
+comment on function pgqueue._may_enter(oid, text, json) is
+  'The door of the queues: whether a message of this role may be in that queue. Whatever puts a message into a queue asks it, for the message''s submitter and not for who moves it';
+
 create function pgqueue._is_acceptable(m pgqueue.message)
   returns boolean
   language plpgsql stable
@@ -230,11 +283,7 @@ begin
     and (m.settings is null or jsonb_typeof(m.settings) = 'object' and octet_length(m.settings::text) <= 1000000
                                and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
     and (m.label is null or octet_length(m.label) <= 10000)
-    -- Celery obeys whatever is in these queues: it can stop workers and cancel anybody's jobs.
-    and (m.queue not like '%.pidbox' or pg_has_role(m.submitter, 'pgqueue_worker', 'member') or pg_has_role(m.submitter, 'pgqueue_admin', 'member'))
-    -- Monitors believe whatever is in these.
-    and (m.queue not like 'celeryev.%' or m.kind = 'job' or pg_has_role(m.submitter, 'pgqueue_worker', 'member')
-         or pg_has_role(m.submitter, 'pgqueue_admin', 'member') or pgqueue._is_own_event(m.payload));
+    and pgqueue._may_enter(m.submitter, m.queue, m.payload);
 end
 $$;
 comment on function pgqueue._is_acceptable(pgqueue.message) is 'The shape of a message, which workers rely on';
@@ -258,32 +307,55 @@ create view pgqueue.inbox as
 comment on view pgqueue.inbox is
   'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused by pgqueue._refuse_message';
 
+create table pgqueue.role_key (
+  role oid primary key,
+  key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+  seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+  enrolled_at timestamptz not null default clock_timestamp(),
+  runner oid,
+  runner_xid xid
+);
+comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
+comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+comment on column pgqueue.role_key.runner_xid is 'Which transaction made it: one that was changed since is of another';
+
 create view pgqueue.outbox with (security_barrier) as
   select id, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
          timeout, backoff, label, unique_key, payload, launched_at
   from pgqueue.inbox
-  where submitter = quote_ident(current_user)::regrole::oid;
+  where submitter = quote_ident(current_user)::regrole::oid
+    and (exists (select from pgqueue.role_key k where k.role = submitter) or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')
+         or pgqueue._refuse_stranger(submitter))
+  with local check option;
 comment on view pgqueue.outbox is
   'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 
--- What roles declare of exchanges, queues and bindings goes through views, for these do not change current_user.
-
-create view pgqueue.own_exchange with (security_barrier) as
-  select name, type, durable, auto_delete, arguments, pg_has_role(declared_by, 'pgqueue_worker', 'member') as is_workers
-  from pgqueue.exchange
-  where declared_by is null or pg_has_role(declared_by, 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
-comment on view pgqueue.own_exchange is 'Exchanges that the role that runs may change: its own, and all if it is a worker or an administrator';
-
-create view pgqueue.own_queue with (security_barrier) as
-  select name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange,
-         dead_letter_routing_key, used_at
-  from pgqueue.queue
-  where declared_by is null or pg_has_role(declared_by, 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
-comment on view pgqueue.own_queue is 'Queues that the role that runs may change: its own, and all if it is a worker or an administrator';
-
 create view pgqueue.own_binding with (security_barrier) as
-  select exchange, routing_key, queue
+  select b.exchange, b.routing_key, b.pattern, b.queue
   from pgqueue.binding b
-  where exists (select from pgqueue.own_queue q where q.name = b.queue)
-  with local check option;
-comment on view pgqueue.own_binding is 'Bindings of queues that the role that runs may change';
+  where b.declared_by = quote_ident(current_user)::regrole::oid or (select pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'));
+comment on view pgqueue.own_binding is 'Bindings that the role that runs has made; all if it is a worker or an administrator';
+
+create view pgqueue.own_task with (security_barrier) as
+  select m.queue
+  from pgqueue.message m
+  where m.kind = 'task' and m.state = 'ready'
+    and (pg_has_role(m.submitter, 'member') or (select pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')));
+comment on view pgqueue.own_task is 'The queues of the ready tasks of the role that runs and of roles it is a member of; of all if it is a worker or an administrator';
+
+-- What roles declare, and what they publish by way of an exchange, is an INSERT into one of these two. A column's default sees who runs and
+-- cannot be given; the trigger then acts as the owner of pgqueue. Nobody needs a right on a table for it, with which LOCK TABLE
+-- could stop every worker, nor learns what strangers have bound.
+
+create view pgqueue.declaration as
+  select null::oid as role, null::text as act, null::text as name, null::jsonb as attributes
+  where false;
+alter view pgqueue.declaration alter column role set default quote_ident(current_user)::regrole::oid;
+comment on view pgqueue.declaration is 'Where roles insert what they want to declare, bind, unbind or delete: pgqueue._carry_out does it';
+
+create view pgqueue.dispatch as
+  select null::oid as submitter, null::text as exchange, null::text as routing_key, null::json as payload, null::int as priority,
+         null::timestamptz as due_at, null::timestamptz as expires_at, null::int as reached
+  where false;
+alter view pgqueue.dispatch alter column submitter set default quote_ident(current_user)::regrole::oid;
+comment on view pgqueue.dispatch is 'Where roles insert what they publish by way of an exchange: pgqueue._dispatch routes it. reached: to how many queues';

@@ -90,16 +90,18 @@ create table pgqueue.stat_total (
 comment on table pgqueue.stat_total is 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
 
 create table pgqueue.stat_session (
-  session_id bigint primary key,
+  session_id bigint not null,
+  submitter oid not null,
   completed bigint not null default 0,
   failed bigint not null default 0,
   canceled bigint not null default 0,
   expired bigint not null default 0,
   timed_jobs bigint not null default 0,
   total_ms float8 not null default 0,
-  folded_at timestamptz not null default clock_timestamp()
+  folded_at timestamptz not null default clock_timestamp(),
+  primary key (session_id, submitter)
 );
-comment on table pgqueue.stat_session is 'Ended jobs by the session that handed them in, as of pgqueue.stat_fold';
+comment on table pgqueue.stat_session is 'Ended jobs by the session that handed them in and by submitter, as of pgqueue.stat_fold';
 
 create table pgqueue.stat_fold (
   only_row boolean primary key default true,
@@ -146,12 +148,12 @@ begin
     set completed = t.completed + excluded.completed, failed = t.failed + excluded.failed, canceled = t.canceled + excluded.canceled,
         expired = t.expired + excluded.expired, timed_jobs = t.timed_jobs + excluded.timed_jobs, total_ms = t.total_ms + excluded.total_ms
   ), by_session as (
-    insert into pgqueue.stat_session as s (session_id, completed, failed, canceled, expired, timed_jobs, total_ms)
-    select session_id, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
+    insert into pgqueue.stat_session as s (session_id, submitter, completed, failed, canceled, expired, timed_jobs, total_ms)
+    select session_id, submitter, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
            count(*) filter (where state = 'canceled'), count(*) filter (where state = 'expired'), count(started_at),
            coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)
-    from ended where session_id is not null group by session_id
-    on conflict (session_id) do update
+    from ended where session_id is not null group by session_id, submitter
+    on conflict (session_id, submitter) do update
     set completed = s.completed + excluded.completed, failed = s.failed + excluded.failed, canceled = s.canceled + excluded.canceled,
         expired = s.expired + excluded.expired, timed_jobs = s.timed_jobs + excluded.timed_jobs, total_ms = s.total_ms + excluded.total_ms,
         folded_at = clock_timestamp()

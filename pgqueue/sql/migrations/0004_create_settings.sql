@@ -75,7 +75,7 @@ as $$
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_executors_per_role') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings', 'max_executors_per_role') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';
@@ -152,6 +152,7 @@ as $$
 declare
   captured jsonb;
   others text;
+  name text;
 begin
   select s.captured into captured from pgqueue.own_session s;
   if found then
@@ -159,8 +160,12 @@ begin
   end if;
   -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
   -- when one of the settings that jobs inherit has another value than then.
-  perform pgqueue._require_enrolled();
-  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')), '{}'),
+  perform pgqueue._require_enrolled(), pgqueue._require_home();
+  select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')
+                                                                           -- Jobs of the batch lane run in sessions that do without these.
+                                                                           or s.source in ('database', 'global', 'configuration file') and s.setting is distinct from s.boot_val
+                                                                              and s.name in ('statement_timeout', 'lock_timeout', 'default_transaction_isolation',
+                                                                                             'default_transaction_read_only', 'default_transaction_deferrable')), '{}'),
          string_agg(s.name, ',') filter (where s.name <> all (pgqueue._inheritable_names()))
   into captured, others
   from pg_settings s
@@ -168,7 +173,23 @@ begin
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others), false);
+  -- A login takes what SET refuses, a tablespace that was dropped, say: a job that was given it could never run.
+  for name in
+    select s.name from pg_settings s where s.source in ('client', 'user', 'database user') and captured ? s.name
+  loop
+    begin
+      perform set_config(name, current_setting(name), true);
+      raise exception using errcode = 'PQ000';  -- it is undone
+    exception
+      when sqlstate 'PQ000' then
+        null;
+      when others then
+        raise warning 'jobs do not inherit the setting "%": %', name, sqlerrm
+          using errcode = sqlstate, hint = 'The login has brought it, but it cannot be set any more. Change it with ALTER ROLE or ALTER DATABASE.';
+        captured := captured - name;
+    end;
+  end loop;
+  perform set_config('pgqueue.session_settings', concat(captured, chr(30), others, chr(30), quote_ident(current_user)::regrole::oid), false);
   perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
 end

@@ -5,11 +5,11 @@ create function pgqueue._lock_class(purpose text)
   language sql immutable
 begin atomic
   -- 'pgq' and a number: the first key of pgqueue's advisory locks.
-  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'job' then 1886417203 when 'upkeep' then 1886417204
+  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'upkeep' then 1886417204
     when 'next_sleeper' then 1886417205 end;
 end;
 comment on function pgqueue._lock_class(text) is
-  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep';
+  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep';
 
 create function pgqueue._advisory_locks(class int)
   returns table (objid int, pid int, mode text)
@@ -44,7 +44,7 @@ create function pgqueue._send_notice()
 as $$
 begin
   delete from pgqueue.notice n where n.id = new.id;
-  if current_query() !~* '\mprepare\M.*\mtransaction\M' then
+  if current_query() !~* E'\\mprepare\\M.*\\mtransaction\\M' then
     perform pg_notify(new.channel, '');
   end if;
   return null;
@@ -171,28 +171,37 @@ begin atomic
 end;
 comment on function pgqueue._hand_over(text) is 'Tells the sleepers of a queue that the session that covered them is awake or gone';
 
-create function pgqueue._register_worker(name text, executors int)
+create function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}')
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  worker_id int;
+  new_id int;
 begin
   if pg_is_in_recovery() then
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
+  perform pgqueue._require_home();
   -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
-    worker_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
-    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), worker_id);
+    new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
+    exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), new_id);
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
-  values (worker_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
-  return worker_id;
+  values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
+  -- it has forgotten: nobody needs to wait for that.
+  update pgqueue.message m
+  set worker_id = new_id
+  from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
+  where m.id = kept.id and m.token = kept.token;
+  update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
+  return new_id;
 end
 $$;
-comment on function pgqueue._register_worker(text, int) is 'Makes this session the life of a worker: its claims are free as soon as the session is gone';
+comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[]) is
+  'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
 
 create function pgqueue._set_worker_executors(worker_id int, executors int)
   returns void
@@ -215,7 +224,8 @@ begin
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(select u.name from pgqueue.queue u where u.name = any (_set_worker_queues.queues) for update skip locked));
+  where q.id = any (array(select u.id from pgqueue.queue u
+                          where u.name = any (_set_worker_queues.queues) and u.expires_after is not null for update skip locked));
   perform pgqueue._auto_delete(dropped);
 end
 $$;
@@ -227,7 +237,7 @@ create function pgqueue._auto_delete(queues text[])
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgqueue._delete_queue(q.name, true, false) from pgqueue.queue q where q.name = any (queues) and q.auto_delete;
+  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and q.auto_delete order by q.declared_by;
 end
 $$;
 comment on function pgqueue._auto_delete(text[]) is 'Deletes those of these queues that are auto-delete and that nobody consumes';
@@ -596,7 +606,8 @@ begin
     -- Not without that look: starting an update that finds nothing costs much more.
     perform pgqueue._promote(1000);
   end if;
-  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.dead_letter_exchange is not null) then
+  -- What only the role that sent it has declared so, upkeep moves.
+  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null) then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
   begun_at := clock_timestamp();
@@ -613,9 +624,9 @@ begin
     for id, token, queue, earlier_deliveries, message, has_passed_some in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
-      select distinct u.name, exists (select from pgqueue.queue q where q.name = u.name and q.durability = 'async') as is_async
+      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async
       from unnest(_claim.queues) u (name)
-      where not exists (select from pgqueue.queue q where q.name = u.name and q.paused)
+      where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
       select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async
       from wanted
@@ -634,7 +645,8 @@ begin
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
-        and not exists (select from pgqueue.queue q where q.name = m.queue and q.dead_letter_exchange is not null)
+        and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
+        and not pgqueue._is_revoked_by_worker(m.payload)
       returning m.id
     ), claimed as (
       update pgqueue.message m
@@ -642,7 +654,8 @@ begin
           -- As the job itself or its session said, else as its queue says.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
-      where m.id = p.id and not (m.kind = 'task' and coalesce(m.expires_at <= clock_timestamp(), false))
+      where m.id = p.id
+        and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
       returning m.*, p.place
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
@@ -786,7 +799,7 @@ begin
   select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token
-    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue);
+    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue, m.submitter);
   with back as (
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
@@ -869,6 +882,14 @@ end
 $$;
 comment on function pgqueue._unregister_worker(int) is 'A worker ends: what it still holds is ready again';
 
+create function pgqueue._reclaim_grace()
+  returns interval
+  language sql immutable
+begin atomic
+  select interval '1 s';
+end;
+comment on function pgqueue._reclaim_grace() is 'How long a process whose session was found gone has to register anew, before others may have what it runs';
+
 create function pgqueue._reclaim(max_deliveries int)
   returns int
   language plpgsql volatile security definer
@@ -885,18 +906,23 @@ declare
 begin
   -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
   -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  update pgqueue.worker w
+  set lost_at = clock_timestamp()
+  where w.id = any (array(
+    select g.id from pgqueue.worker g
+    where g.lost_at is null
+      and not exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = g.id and l.pid = g.pid)
+    for update of g skip locked));
   select array_agg(distinct c.worker_id) into lost
   from (
-    select w.id from pgqueue.worker w
-    union
+    -- A process that lives and lost only its session registers anew at once, and takes along what it runs.
+    select w.id as worker_id from pgqueue.worker w where w.lost_at < clock_timestamp() - pgqueue._reclaim_grace()
+    union all
     -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
     -- many that are done and that a held snapshot keeps.
-    select m.worker_id from pgqueue.message m where m.state = 'claimed' and is_thorough
-  ) c (worker_id)
-  where not exists (
-    select from pgqueue.worker w
-    join pgqueue._advisory_locks(pgqueue._lock_class('worker')) l on l.objid = w.id and l.pid = w.pid
-    where w.id = c.worker_id);
+    select m.worker_id from pgqueue.message m
+    where m.state = 'claimed' and is_thorough and not exists (select from pgqueue.worker w where w.id = m.worker_id)
+  ) c;
   if lost is null then
     return 0;
   end if;
@@ -917,7 +943,7 @@ begin
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
         'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
-    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue) then
+    elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else
       update pgqueue.message r
@@ -969,7 +995,8 @@ begin
     when 'proofs' then
       delete from pgqueue.nonce n where n.made_at < clock_timestamp() - interval '5 min';
     when 'roles' then
-      delete from pgqueue.role_key k where not exists (select from pg_roles r where r.oid = k.role);
+      perform pgqueue._forget_dropped_roles();
+      perform pgqueue._note_roles();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -1046,7 +1073,11 @@ begin
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
-  return query select extract(epoch from pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))::float8,
+  return query select extract(epoch from case
+                        -- A worker was found lost: its claims are to come back when the grace is over.
+                        when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
+                          then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
+                        else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
 end
 $$;
@@ -1058,21 +1089,38 @@ create function pgqueue._expire_queues()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  name text;
+  unused record;
 begin
   update pgqueue.queue q set used_at = clock_timestamp()
-  where q.name = any (array(
-    select u.name from pgqueue.queue u
+  where q.id = any (array(
+    select u.id from pgqueue.queue u
     where u.expires_after is not null and u.used_at < clock_timestamp() - u.expires_after / 2
       and exists (select from pgqueue.worker w where u.name = any (w.queues))
     for update of u skip locked));
-  for name in
-    select q.name from pgqueue.queue q
+  for unused in
+    select q.declared_by, q.name from pgqueue.queue q
     where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
+      -- Not one that has been declared otherwise since.
+      and not exists (select from pgqueue.queue n where n.name = q.name and n.declared_by = q.declared_by and n.id > q.id)
     for update skip locked
   loop
-    perform pgqueue._delete_queue(name, true, false);
+    perform pgqueue._give_up_queue(unused.declared_by, unused.name);
   end loop;
 end
 $$;
 comment on function pgqueue._expire_queues() is 'Deletes queues that nobody consumed for as long as their x-expires';
+
+create function pgqueue._forget_dropped_roles()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not those that are missing here but may come (pgqueue._repair_home).
+  delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);
+  delete from pgqueue.binding b where b.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = b.declared_by);
+end
+$$;
+comment on function pgqueue._forget_dropped_roles() is 'Deletes the secrets and the declarations of roles that do not exist any more';

@@ -4,17 +4,240 @@
 -- Any code of a session can send anything over its loopback, so a request carries a proof: a digest of the request, keyed with
 -- what the view pgqueue.own_key shows to the role that runs, and to no other. The key of the view is good for a minute.
 
-create table pgqueue.role_key (
-  role oid primary key,
-  key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
-  seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
-  enrolled_at timestamptz not null default clock_timestamp(),
-  runner oid,
-  runner_xid xid
+-- Roles are known by number, and a number is another role's in another cluster. So the database knows where it is at home, and
+-- what the roles were called whose numbers stand in it.
+
+create table pgqueue.home (
+  only_row boolean primary key default true,
+  system_identifier bigint not null,
+  database bigint not null,
+  constraint home_has_one_row check (only_row)
 );
-comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
-comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-comment on column pgqueue.role_key.runner_xid is 'Which transaction made it: one that was changed since is of another';
+comment on table pgqueue.home is 'The cluster and the database in which the numbers of roles are right; those of a copy or a restored dump are another''s';
+insert into pgqueue.home (system_identifier, database)
+select c.system_identifier, d.oid::bigint from pg_control_system() c, pg_database d where d.datname = current_database();
+
+create table pgqueue.role_name (
+  role oid primary key,
+  name text
+);
+comment on table pgqueue.role_name is 'What roles are called whose numbers stand in other tables, for a dump (pgqueue._repair_home). Numbers from 4294900000 on are of roles that are not in this cluster';
+
+create function pgqueue._is_at_home()
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pgqueue.home h, pg_control_system() c, pg_database d
+    where h.system_identifier = c.system_identifier and d.datname = current_database() and h.database = d.oid::bigint)
+$$;
+comment on function pgqueue._is_at_home() is 'Whether the numbers of roles in this database are those of this cluster. False: it was copied or restored, and not repaired';
+
+create function pgqueue._require_home()
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not pgqueue._is_at_home() then
+    raise exception 'database "%" was copied or restored from elsewhere, and its roles are not known yet', current_database()
+      using errcode = '55000', hint = 'Let its owner run: pgqueue upgrade';
+  end if;
+end
+$$;
+comment on function pgqueue._require_home() is 'Raises 55000 in a database that was copied or restored, and not repaired since';
+
+create function pgqueue._note_roles()
+  returns void
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  insert into pgqueue.role_name as n (role, name)
+  select r.oid, r.rolname
+  from (select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+        union select b.declared_by from pgqueue.binding b union select n.role from pgqueue.role_name n) used (role)
+  join pg_roles r on r.oid = used.role
+  on conflict on constraint role_name_pkey do update set name = excluded.name where n.name is distinct from excluded.name;
+  delete from pgqueue.role_name n where n.role < 4294900000 and not exists (select from pg_roles r where r.oid = n.role);
+$$;
+comment on function pgqueue._note_roles() is 'Notes what the roles are called whose numbers stand in other tables, also after ALTER ROLE ... RENAME';
+
+create function pgqueue._role_here(number oid)
+  returns oid
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A dump names the owner of a runner as it is called when the dump is made; what was noted may be a moment older.
+  select coalesce(
+    (select p.proowner from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+     where s.nspname = 'pgqueue_run' and p.proname = 'job_' || number and p.proowner <> s.nspowner),
+    (select r.oid from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role = number))
+$$;
+comment on function pgqueue._role_here(oid) is 'Which role of this cluster had this number where the database comes from; NULL: none that is here';
+
+create function pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[])
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  keys pgqueue.role_key[];
+  totals pgqueue.stat_total[];
+  -- What was handed in here before the repair has a number of here already. A restore grants rights when all rows are in.
+  granted_age int := (select age(c.xmin) from pg_class c where c.oid = 'pgqueue.jobs'::regclass and c.relacl is not null);
+begin
+  -- In two steps, for numbers may change places.
+  update pgqueue.message m set submitter = 4294000000 + t.n
+  from unnest(old_numbers) with ordinality t (number, n)
+  where m.submitter = t.number and (granted_age is null or age(m.xmin) >= granted_age or m.submitter >= 4294900000);
+  update pgqueue.message m set submitter = new_numbers[m.submitter::bigint - 4294000000]
+  where m.submitter::bigint between 4294000001 and 4294899999;
+  update pgqueue.history h set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where h.submitter = t.old_number and (granted_age is null or age(h.xmin) >= granted_age or h.submitter >= 4294900000);
+  update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
+  update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
+  update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
+  keys := array(select k from pgqueue.role_key k);
+  delete from pgqueue.role_key;
+  insert into pgqueue.role_key (role, key, seal_key, enrolled_at)
+  select coalesce(t.new_number, k.role), k.key, k.seal_key, k.enrolled_at
+  from unnest(keys) k left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = k.role
+  on conflict do nothing;
+  totals := array(select s from pgqueue.stat_total s);
+  delete from pgqueue.stat_total;
+  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
+  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms)
+  from unnest(totals) s left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = s.submitter
+  group by 1, 2;
+end
+$$;
+comment on function pgqueue._renumber_roles(oid[], oid[]) is 'Puts other numbers in the place of those of roles, wherever they stand';
+
+create function pgqueue._settle_here(is_elsewhere boolean)
+  returns text[]
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  used record;
+  found_role oid;
+  nobody bigint := (select coalesce(min(n.role::bigint), 4294967295) from pgqueue.role_name n where n.role >= 4294900000);
+  old_numbers oid[] := '{}';
+  new_numbers oid[] := '{}';
+  names text[] := '{}';
+  missing text[] := '{}';
+  routine text;
+begin
+  for used in
+    select u.number, n.name
+    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h union select s.submitter from pgqueue.stat_total s
+          union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+          union select b.declared_by from pgqueue.binding b union select r.role from pgqueue.role_name r) u (number)
+    left join pgqueue.role_name n on n.role = u.number
+    where u.number >= case when is_elsewhere then 1 else 4294900000 end
+  loop
+    found_role := pgqueue._role_here(used.number);
+    if found_role is null then
+      missing := missing || used.name;
+      if used.number >= 4294900000 then
+        found_role := used.number;
+      else
+        -- Another role may have that number here.
+        nobody := nobody - 1;
+        found_role := nobody;
+      end if;
+    end if;
+    old_numbers := old_numbers || used.number;
+    new_numbers := new_numbers || found_role;
+    names := names || used.name;
+  end loop;
+  missing := array(select distinct m from unnest(missing) m where m is not null order by m);
+  -- Under the numbers of there they were counted; the numbers of transactions, too, are others here.
+  perform pgqueue._fold_stats();
+  if old_numbers <> new_numbers then
+    perform pgqueue._renumber_roles(old_numbers, new_numbers);
+    delete from pgqueue.role_name n where n.role = any (old_numbers);
+    insert into pgqueue.role_name (role, name) select t.number, t.name from unnest(new_numbers, names) t (number, name) on conflict do nothing;
+  end if;
+  if not is_elsewhere then
+    return missing;
+  end if;
+  update pgqueue.history h set xact = '3' where h.xact >= pg_snapshot_xmax(pg_current_snapshot());
+  update pgqueue.stat_fold f set snapshot = pg_current_snapshot();
+  -- No session of there is one of here.
+  delete from pgqueue.stat_session;
+  delete from pgqueue.tracked_job;
+  -- Runners bear numbers of there, and may be written for another version of the server.
+  for routine in
+    select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take)_[0-9]+$'
+  loop
+    execute format('drop routine %s', routine);
+  end loop;
+  update pgqueue.role_key k set runner = null, runner_xid = null;
+  return missing;
+end
+$$;
+comment on function pgqueue._settle_here(boolean) is 'After a dump was restored in another cluster: gives all roles the numbers that they have here; else those that were missing. Returns the names of those that are not here';
+
+create function pgqueue._repair_home()
+  returns text[]
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  missing text[] := '{}';
+  gate text := 'pgqueue_gate_' || (select d.oid from pg_database d where d.datname = current_database());
+  password text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  enrolled oid;
+begin
+  lock table pgqueue.home in exclusive mode;
+  if not has_schema_privilege('pgqueue_worker', 'pgqueue', 'usage') then
+    raise exception 'the rights of pgqueue''s roles were not restored'
+      using errcode = '55000', hint = 'Restore the roles first (pg_dumpall --roles-only, or pgqueue install in another database), then the database, with its privileges.';
+  end if;
+  if not exists (select from pgqueue.home h, pg_control_system() c where h.system_identifier = c.system_identifier) then
+    missing := pgqueue._settle_here(true);
+    -- Of its password only this database knows.
+    execute format('%s role %I login password %L', case when to_regrole(gate) is null then 'create' else 'alter' end, gate, password);
+    execute format('grant pgqueue_gate to %I', gate);
+    execute 'drop user mapping for current_user server pgqueue_loopback';
+    execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
+  elsif exists (select from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role >= 4294900000) then
+    missing := pgqueue._settle_here(false);  -- some that were missing are there now
+  end if;
+  update pgqueue.home h
+  set system_identifier = c.system_identifier, database = d.oid::bigint
+  from pg_control_system() c, pg_database d
+  where d.datname = current_database() and (h.system_identifier, h.database) is distinct from (c.system_identifier, d.oid::bigint);
+  perform pgqueue._note_roles();
+  -- A dump of the database alone has no memberships.
+  for enrolled in
+    select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role
+    where not (pg_has_role(k.role, 'pgqueue_user', 'member') and has_schema_privilege(k.role, 'pgqueue', 'usage'))
+  loop
+    execute format('grant pgqueue_user to %s', enrolled::regrole);
+    perform pgqueue._admit(enrolled::regrole, true);
+  end loop;
+  perform pgqueue._repair_executor();
+  for enrolled in select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role where k.runner is null loop
+    begin
+      perform pgqueue._make_runner(enrolled);
+    exception when insufficient_privilege then
+      null;  -- its jobs run where a worker can log in as it, as pgqueue.enroll has said
+    end;
+  end loop;
+  if missing <> '{}' then
+    raise warning 'roles that hand in to pgqueue are missing in this cluster: %', array_to_string(missing, ', ')
+      using hint = 'Create them and run again: pgqueue upgrade. Until then their jobs fail.';
+  end if;
+  return missing;
+end
+$$;
+comment on function pgqueue._repair_home() is
+  'Makes a database that was copied or restored usable, but for its loopback: roles by their names, runners, the executors'' login. Returns the names of roles that are missing. For the installer';
 
 create unlogged table pgqueue.nonce (
   nonce bigint primary key,
@@ -52,7 +275,8 @@ create view pgqueue.own_session_seal with (security_barrier) as
   select k.role, left(encode(sha256(convert_to(concat(
       k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text,
       array(select current_setting(unnest(pgqueue._inheritable_names()), true)),
-      case when split_part(kept.text, chr(30), 2) <> ''
+      -- Not of another role: it may not be allowed to look at all that this one may set.
+      case when split_part(kept.text, chr(30), 2) <> '' and split_part(kept.text, chr(30), 3) = k.role::text
         then array(select current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ',')), true)) end), 'UTF8')), 'hex'), 32) as seal
   from pgqueue.role_key k, current_setting('pgqueue.session_settings', true) kept (text)
   where k.role = quote_ident(current_user)::regrole::oid;
@@ -76,23 +300,64 @@ create view pgqueue.own_settings with (security_barrier) as
 comment on view pgqueue.own_settings is
   'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
 
+create function pgqueue._check_enrollable(role regrole)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+  is_powerful boolean;
+begin
+  if role is null then
+    raise exception 'role cannot be NULL' using errcode = '22004';
+  end if;
+  -- What the owner of pgqueue hands in can do everything in it, and what a superuser hands in everything.
+  select r.rolname, r.rolsuper or r.rolname = current_user into name, is_powerful from pg_roles r where r.oid = role;
+  if name is null then
+    raise exception 'role % does not exist', role using errcode = '42704';
+  elsif name ~ '^pg_' or name in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate', 'pgbackground_role')
+     or name ~ '^pgqueue_(gate|executor)_[0-9]+$' then
+    raise exception 'role % is none that hands in', role
+      using errcode = '42501', hint = 'It is one of the roles of PostgreSQL or of pgqueue itself. Name the role that logs in.';
+  elsif is_powerful and session_user <> name and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
+    raise exception 'permission denied to enroll or unenroll the role %', role
+      using errcode = '42501', hint = 'It is a superuser or the owner of pgqueue. Only a superuser may do that.';
+  end if;
+end
+$$;
+comment on function pgqueue._check_enrollable(regrole) is 'Refuses to enroll or unenroll a role that is nobody''s login, or that is above an administrator';
+
+create function pgqueue._admit(role regrole, may_enter boolean)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One at a time: all change the same row of the catalog.
+  perform from pgqueue.migration m where m.version = 1 for update;
+  if may_enter then
+    execute format('grant usage on schema pgqueue to %s', role);
+  else
+    execute format('revoke usage on schema pgqueue from %s', role);
+  end if;
+end
+$$;
+comment on function pgqueue._admit(regrole, boolean) is 'Lets a role into the schema of this database, or no more';
+
 create function pgqueue.enroll(role regrole)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if role is null then
-    raise exception 'role cannot be NULL' using errcode = '22004';
-  elsif not exists (select from pg_roles r where r.oid = enroll.role) then
-    raise exception 'role % does not exist', role using errcode = '42704';
-  end if;
-  if (select r.rolsuper from pg_roles r where r.oid = enroll.role)
-     and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
-    raise exception 'only a superuser may enroll the superuser %', role using errcode = '42501';
-  end if;
+  perform pgqueue._check_enrollable(role);
+  perform pgqueue._require_home();
   insert into pgqueue.role_key (role) values (enroll.role::oid) on conflict do nothing;
+  insert into pgqueue.role_name as n (role, name) select r.oid, r.rolname from pg_roles r where r.oid = enroll.role
+  on conflict on constraint role_name_pkey do update set name = excluded.name;
   execute format('grant pgqueue_user to %s', role);
+  perform pgqueue._admit(role, true);
   begin
     perform pgqueue._make_runner(role);
   exception when insufficient_privilege then
@@ -110,9 +375,12 @@ create function pgqueue.unenroll(role regrole)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform pgqueue._check_enrollable(role);
+  perform pgqueue._require_home();
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
   perform pgqueue._drop_runner(role);
-  execute format('revoke pgqueue_user from %s', role);
+  -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
+  perform pgqueue._admit(role, false);
 end
 $$;
 comment on function pgqueue.unenroll(regrole) is 'Takes the right to hand in jobs from a role. Those that wait stay queued until it is enrolled again';
@@ -152,6 +420,25 @@ comment on function pgqueue._dblink_exec(text, text) is 'dblink_exec, wherever d
 comment on function pgqueue._dblink_connections() is 'dblink_get_connections, wherever dblink is installed';
 comment on function pgqueue._dblink_query(text, text) is 'dblink, wherever dblink is installed, for answers of one jsonb column';
 
+create function pgqueue._loopback_options()
+  returns text
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- What is set for the database or the login must not bend the gate. What a version of the server does not know it would refuse.
+  select string_agg(format('-c %s=%s', s.name, replace(s.value, ' ', chr(92) || ' ')), ' ' order by s.name)
+  from (values
+    ('default_transaction_read_only', 'off'), ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'),
+    ('statement_timeout', '0'), ('transaction_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('search_path', 'pg_catalog'), ('row_security', 'on'), ('restrict_nonsystem_relation_kind', ''), ('DateStyle', 'ISO, MDY'),
+    ('IntervalStyle', 'postgres'), ('standard_conforming_strings', 'on'), ('transform_null_equals', 'off'), ('array_nulls', 'on'),
+    ('quote_all_identifiers', 'off'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('log_parameter_max_length_on_error', '0'),
+    -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
+    ('lock_timeout', '5s')) s (name, value)
+  where current_setting(s.name, true) is not null
+$$;
+comment on function pgqueue._loopback_options() is 'The settings with which the loopback logs in';
+
 do $$
 declare
   gate text := 'pgqueue_gate_' || (select oid from pg_database where datname = current_database());
@@ -165,15 +452,98 @@ begin
   end if;
   execute format('grant pgqueue_gate to %I', gate);
   execute format('create server pgqueue_loopback foreign data wrapper dblink_fdw options (dbname %L, application_name %L, connect_timeout %L, options %L)',
-                 current_database(), 'pgqueue loopback', '10',
-                 -- What is set for the database or the login must not bend the gate.
-                 '-c default_transaction_read_only=off -c default_transaction_isolation=read\ committed -c statement_timeout=0 '
-                 '-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog '
-                 -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
-                 '-c lock_timeout=5s');
+                 current_database(), 'pgqueue loopback', '10', pgqueue._loopback_options());
   execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
 end
 $$;
+
+create function pgqueue._loopback_places()
+  returns table (host text, port text)
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Where the server may be reached from itself: where it was at first, then where it is now. After a failover it is another one, in
+  -- another place. No session can set any of these.
+  with stored as (
+    select (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'host=')) as host,
+           (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'port=')) as port
+    from pg_foreign_server s where s.srvname = 'pgqueue_loopback'
+  )
+  select h.host, coalesce(h.port, current_setting('port'))
+  from (
+    select 1 as n, s.host, s.port from stored s
+    union all
+    select 2, btrim(d), null from string_to_table((
+      select current_setting('unix_socket_directories') from pg_roles
+      where rolname = current_user and (rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage'))), ',') d
+    union all
+    select 3, host(inet_server_addr()), inet_server_port()::text
+    union all
+    select 4, btrim(a), null from string_to_table(current_setting('listen_addresses'), ',') a where btrim(a) not in ('*', '0.0.0.0', '::')
+    union all
+    select 5, '127.0.0.1', null
+  ) h
+  where h.host <> ''
+  group by h.host, coalesce(h.port, current_setting('port'))
+  order by min(h.n)
+$$;
+comment on function pgqueue._loopback_places() is 'Where to try to connect from the server to itself, in this order';
+
+create function pgqueue._loopback_conninfo(host text, port text)
+  returns text
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(concat(split_part(o, '=', 1), '=''', replace(replace(substr(o, strpos(o, '=') + 1), E'\\', E'\\\\'), '''', E'\\'''), ''''), ' ')
+  from (
+    select given.o
+    from pg_foreign_server s join pg_user_mappings m on m.srvid = s.oid and m.usename = current_user
+    cross join unnest(s.srvoptions || m.umoptions) given (o)
+    where s.srvname = 'pgqueue_loopback' and split_part(given.o, '=', 1) not in ('host', 'port', 'hostaddr')
+    union all
+    values ('host=' || host), ('port=' || port)
+  ) e (o)
+$$;
+comment on function pgqueue._loopback_conninfo(text, text) is 'How the loopback connects to an address, its password among it. Only for the owner''s functions';
+
+create function pgqueue._connect_loopback(name text)
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place record;
+  answer jsonb;
+  reason text;
+  problem text := '';
+  is_connected boolean;
+begin
+  for place in select p.host, p.port from pgqueue._loopback_places() p loop
+    is_connected := false;
+    begin
+      perform pgqueue._dblink_connect(name, pgqueue._loopback_conninfo(place.host, place.port));
+      is_connected := true;
+      -- Another server may be in the old place by now: the one that this one has followed.
+      select * into answer from pgqueue._dblink_query(name, 'select to_jsonb(extract(epoch from pg_postmaster_start_time()))');
+      if answer = to_jsonb(extract(epoch from pg_postmaster_start_time())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      reason := 'it is another server';
+    exception when others then
+      get stacked diagnostics reason = pg_exception_detail;
+      reason := coalesce(nullif(reason, ''), sqlerrm);
+    end;
+    if is_connected then
+      perform pgqueue._dblink_disconnect(name);
+    end if;
+    problem := concat(problem, chr(10), place.host, ' port ', place.port, ': ', btrim(reason));
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select o from pg_user_mappings m, unnest(m.umoptions) o where m.srvname = 'pgqueue_loopback' and starts_with(o, 'user=') limit 1)
+    using errcode = '08001', detail = btrim(problem, chr(10)),
+          hint = 'The owner of pgqueue has to run: select pgqueue._repair_loopback(). Or let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (set host ''...'', set port ''...'').';
+end
+$$;
+comment on function pgqueue._connect_loopback(text) is 'Connects from the server to itself, wherever it is now. Returns where. 08001: nowhere. Only for the owner''s functions';
 
 create function pgqueue._repair_loopback()
   returns text
@@ -181,51 +551,17 @@ create function pgqueue._repair_loopback()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  place record;
-  problem text;
-  answer jsonb;
+  place text;
 begin
   if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
     execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
   end if;
-  for place in
-    select h.host, coalesce(h.port, current_setting('port')) as port
-    from (
-      select 1 as n, split_part(o, '=', 2) as host, (select split_part(p, '=', 2) from unnest(s.srvoptions) p where p like 'port=%') as port
-      from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like 'host=%'
-      union all
-      select 2, trim(split_part(current_setting('unix_socket_directories'), ',', 1)), null
-      where (select rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage') from pg_roles where rolname = current_user)
-      union all
-      select 3, host(inet_server_addr()), inet_server_port()::text where inet_server_addr() is not null
-      union all
-      select 4, '127.0.0.1', null
-    ) h
-    where h.host <> ''
-    order by h.n
-  loop
-    begin
-      perform pgqueue._set_loopback(place.host, place.port);
-      perform pgqueue._dblink_connect('pgqueue.probe', 'pgqueue_loopback');
-      select * into answer from pgqueue._dblink_query('pgqueue.probe',
-        'select to_jsonb(concat_ws('' '', pg_postmaster_start_time(), current_database(), pg_is_in_recovery()))');
-      perform pgqueue._dblink_disconnect('pgqueue.probe');
-      if answer #>> '{}' = (select concat_ws(' ', pg_postmaster_start_time(), current_database(), pg_is_in_recovery())) then
-        return format('%s port %s', place.host, place.port);
-      end if;
-      problem := format('%s port %s is another server', place.host, place.port);
-    exception when others then
-      problem := coalesce(problem || '; ', '') || format('%s port %s: %s', place.host, place.port, trim(sqlerrm));
-      begin
-        perform pgqueue._dblink_disconnect('pgqueue.probe');
-      exception when others then
-        null;  -- it was not connected
-      end;
-    end;
-  end loop;
-  raise exception 'the server cannot connect to itself as role %', (select umoptions from pg_user_mappings where srvname = 'pgqueue_loopback' limit 1)[1]
-    using errcode = '08001', detail = problem,
-          hint = 'Let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (add host ''...'', add port ''...'').';
+  -- The server may be of another version by now.
+  execute format('alter server pgqueue_loopback options (set options %L)', pgqueue._loopback_options());
+  place := pgqueue._connect_loopback('pgqueue.probe');
+  perform pgqueue._dblink_disconnect('pgqueue.probe');
+  perform pgqueue._set_loopback(regexp_replace(place, ' port .*', ''), regexp_replace(place, '.* port ', ''));
+  return place;
 end
 $$;
 comment on function pgqueue._repair_loopback() is 'Points the loopback at this database and tries it. Returns where it connects. For the installer, and after a database was copied or renamed';
@@ -311,7 +647,7 @@ begin
   loop
     if name is null then
       name := 'pgqueue.loopback ' || pgqueue._session_id();
-      perform pgqueue._dblink_connect(name, 'pgqueue_loopback');
+      perform pgqueue._connect_loopback(name);
       if pgqueue._dblink_is_closed() then
         perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
       end if;
@@ -408,6 +744,24 @@ begin
 end
 $$;
 comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with its fields';
+
+create function pgqueue._raise_again(state text, message text, detail text, hint text)
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if detail <> '' and hint <> '' then
+    raise exception using errcode = state, message = message, detail = detail, hint = hint;
+  elsif detail <> '' then
+    raise exception using errcode = state, message = message, detail = detail;
+  elsif hint <> '' then
+    raise exception using errcode = state, message = message, hint = hint;
+  end if;
+  raise exception using errcode = state, message = message;
+end
+$$;
+comment on function pgqueue._raise_again(text, text, text, text) is 'Raises an error that was caught, so that its CONTEXT does not say which functions of pgqueue have called each other';
 
 create function pgqueue._call(op text, request jsonb, holds boolean default false)
   returns setof jsonb

@@ -103,6 +103,29 @@ create function pgqueue._with_durability(settings jsonb, durability text)
               else settings end;
 comment on function pgqueue._with_durability(jsonb, text) is 'The settings of a job that says how durable it is to be';
 
+create function pgqueue._may_log_in(role oid)
+  returns boolean
+  language sql stable
+begin atomic
+  select r.rolcanlogin from pg_roles r where r.oid = role;
+end;
+comment on function pgqueue._may_log_in(oid) is 'Whether a session of this role can be opened';
+
+create function pgqueue._require_login(role oid)
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A job that keeps its result runs in a session of its submitter: this one would wait for ever.
+  if not pgqueue._may_log_in(role) then
+    raise exception 'role "%" may not log in, so its jobs cannot keep a result', pg_get_userbyid(role)
+      using errcode = '55000', hint = format('Use pgqueue.submit, or pgqueue.enqueue without keep_result. Or let workers log in as the role: alter role %I login.', pg_get_userbyid(role));
+  end if;
+end
+$$;
+comment on function pgqueue._require_login(oid) is 'Raises 55000 for a role whose jobs cannot keep a result';
+
 create function pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text,
                                  priority int, delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
                                  backoff interval, unique_key text, label text, durability text, cookie bigint)
@@ -172,19 +195,30 @@ as $$
 declare
   handle pgqueue.handle;
   due_at timestamptz;
+  state text;
+  message text;
+  detail text;
+  hint text;
 begin
-  if sql is null or sql ~ '^\s*$'
+  if sql is null or sql ~ '^[[:space:]]*$'
      or not pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability)
   then
-    -- The gate would refuse the same, but from far away, with a long CONTEXT.
+    -- The gate would refuse the same, but from far away, with a long CONTEXT. And a delay of a day ends in the caller's time zone.
     due_at := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   end if;
-  select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
-  from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
-    'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
-    'priority', priority, 'delay', delay, 'eta', eta, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
-    'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
-    'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  begin
+    select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
+    from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
+      'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
+      'priority', priority, 'eta', due_at, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
+      'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
+      'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+  exception when others then
+    get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+    if pgqueue._raise_again(state, message, detail, hint) then
+      null;  -- as an expression: PERFORM would stand in the CONTEXT as a statement
+    end if;
+  end;
   return handle;
 end
 $$;
@@ -257,6 +291,9 @@ declare
   handle pgqueue.handle;
   nobody_sleeps boolean;
 begin
+  if kept operator(pg_catalog.<>) 'none' then
+    perform pgqueue._require_login(pg_catalog.quote_ident(current_user)::pg_catalog.regrole);
+  end if;
   if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
     -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
     -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
@@ -283,8 +320,7 @@ create function pgqueue._require_enrolled()
 as $$
 begin
   if not exists (select from pgqueue.own_key) then
-    raise exception 'role "%" is not enrolled in pgqueue', current_user
-      using errcode = '42501', hint = format('Let an administrator run: select pgqueue.enroll(%L)', quote_ident(current_user));
+    perform pgqueue._refuse_stranger(quote_ident(current_user)::regrole);
   end if;
 end
 $$;
@@ -384,6 +420,9 @@ declare
   added_keys text[];
   count int := cardinality(sql);
 begin
+  if kept <> 'none' then
+    perform pgqueue._require_login(quote_ident(current_user)::regrole);
+  end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
   state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then

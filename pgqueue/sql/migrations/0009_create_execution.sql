@@ -26,7 +26,8 @@ begin
     ran := null;
   end if;
   if exists (select from pgqueue.request r where r.id = m.id) then
-    with gone as (delete from pgqueue.request r where r.id = m.id returning r.kind)
+    -- The end of a run looks for a cancel last of all.
+    with gone as (delete from pgqueue.request r where r.id = m.id and not (is_own and r.kind = 'cancel') returning r.kind)
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
@@ -160,13 +161,13 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+  perform pg_advisory_xact_lock(pgqueue._run_key_of(id, token));
   if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
   elsif expires_at <= clock_timestamp() then
     raise exception 'job % has expired', id using errcode = 'PQ005', hint = 'pgqueue._begin_job ends it so.';
   end if;
-  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Never for anybody else's: any role can take it.
-  perform pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id % 2147483647)::int);
 end
 $$;
 comment on function pgqueue._lock_job(bigint, bigint) is 'First in the transaction of a job: while it runs nobody can take its claim';
@@ -185,6 +186,86 @@ end
 $$;
 comment on function pgqueue._enter_job(bigint, bigint, text[], text[]) is 'pgqueue._lock_job, and then the settings of the job in this order';
 
+create function pgqueue._are_notices(notices jsonb)
+  returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Not PQ001, which is progress: the worker of a reader would take it for the reader's.
+  select jsonb_typeof(notices) is not distinct from 'array' and not exists (
+    select from jsonb_array_elements(case jsonb_typeof(notices) when 'array' then notices end) n
+    where case when jsonb_typeof(n) <> 'object' then true
+               else n - '{severity,sqlstate,message,detail,hint}'::text[] <> '{}'
+                 or jsonb_path_exists(n, 'strict $.* ? (@.type() <> "string")')
+                 or (n ->> 'severity' in ('WARNING', 'NOTICE', 'INFO', 'LOG', 'DEBUG')) is not true
+                 or n ->> 'sqlstate' !~ '^[0-9A-Z]{5}$' or n ->> 'sqlstate' = 'PQ001' end)
+$$;
+comment on function pgqueue._are_notices(jsonb) is 'Whether these are notices as pgqueue._forward_notices raises them';
+
+create function pgqueue._kept_error(error jsonb)
+  returns jsonb
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- The end of a job is never refused: what is no field of an error is left out, and what is no SQLSTATE becomes one.
+  select coalesce((
+      select jsonb_object_agg(f.key, left(f.value, 65536))
+      from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
+      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint', 'session_lost')), '{}')
+    || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
+$$;
+comment on function pgqueue._kept_error(jsonb) is 'The fields of an error that are kept of it, all of them text';
+
+create function pgqueue._refuse_result(what text)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+end
+$$;
+comment on function pgqueue._refuse_result(text) is 'Says that a result is none';
+
+create function pgqueue._are_rows(rows jsonb)
+  returns boolean
+  language sql immutable
+begin atomic
+  -- One look at all of them. Of what is no list of lists the operator says NULL.
+  select (rows @? 'strict $[*][*] ? (@.type() <> "string" && @.type() <> "null")') is not distinct from false;
+end;
+comment on function pgqueue._are_rows(jsonb) is 'Whether these are rows of a result: lists of texts and NULLs';
+
+create function pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Each job that keeps a result passes here. What is no number or no list, the server says itself.
+  if columns is null then
+    if rows is not null then
+      perform pgqueue._refuse_result('rows');
+    end if;
+  elsif (select bool_and(c.name is not null and c.oid is not null and c.typmod is not null) is false or count(*) > 1664
+         from jsonb_to_recordset(columns) c (name text, oid oid, typmod int)) then
+    perform pgqueue._refuse_result('columns');
+  elsif not pgqueue._are_rows(rows) or jsonb_path_exists(rows, 'strict $[*] ? (@.size() <> $n)', jsonb_build_object('n', jsonb_array_length(columns))) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  -- As a rule they are those that the job has left. Whether others are values of these settings, the server says.
+  if output_settings <> jsonb_build_object('DateStyle', current_setting('DateStyle'), 'IntervalStyle', current_setting('IntervalStyle'),
+                                           'TimeZone', current_setting('TimeZone')) then
+    if jsonb_path_exists(output_settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
+       or output_settings - '{DateStyle,IntervalStyle,TimeZone}'::text[] <> '{}' then
+      perform pgqueue._refuse_result('settings');
+    end if;
+    perform set_config(s.key, s.value, true) from jsonb_each_text(output_settings) s;
+  end if;
+end
+$$;
+comment on function pgqueue._check_result(jsonb, jsonb, jsonb) is 'Refuses a result that its reader could not take for one';
+
 create function pgqueue._append_result(id bigint, token bigint, seq int, rows jsonb)
   returns void
   language plpgsql volatile security definer
@@ -198,6 +279,9 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
+  if (_append_result.seq >= 1) is not true or not pgqueue._are_rows(_append_result.rows) then
+    perform pgqueue._refuse_result('rows');
+  end if;
   insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
 end
 $$;
@@ -216,7 +300,9 @@ begin
     return;  -- what ends the run will say so
   end if;
   perform pgqueue._check_runner(id, m.submitter);
-  if m.kept <> 'none' then
+  if pgqueue._are_notices(notices) is not true then
+    perform pgqueue._refuse_result('notices');
+  elsif m.kept <> 'none' then
     -- Those of an earlier attempt are not the job's.
     delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
     insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
@@ -225,7 +311,58 @@ end
 $$;
 comment on function pgqueue._keep_notices(bigint, bigint, jsonb) is 'What the job has said, for the reader of its result: chunk -1';
 
-create function pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb)
+create function pgqueue._refuse_canceled(id bigint)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- By now the transaction has written to the history, which whoever cancels sees in pg_locks (pgqueue._is_canceled).
+  if current_setting('transaction_isolation') like 'read %' then
+    if not exists (select from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel') then
+      return;
+    end if;
+  else
+    -- The snapshot is older than a request may be. The index is not.
+    begin
+      insert into pgqueue.request (id, kind) values (_refuse_canceled.id, 'cancel');
+      delete from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel';
+      return;
+    exception when unique_violation or serialization_failure then
+      null;
+    end;
+  end if;
+  raise exception 'canceling statement due to user request' using errcode = '57014';
+end
+$$;
+comment on function pgqueue._refuse_canceled(bigint) is 'At the end of a run, when its history is written: a job for which a cancel was committed does not commit';
+
+create function pgqueue._time_allowed(timeout interval, settings jsonb)
+  returns interval
+  language sql stable
+begin atomic
+  -- No cast may fail, whatever a role has written: then nobody would look after the other jobs.
+  select least(timeout, case when settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
+                             then (settings ->> 'statement_timeout')::interval end);
+end;
+comment on function pgqueue._time_allowed(interval, jsonb) is 'How long a job of the batch lane may take; NULL: as long as it likes';
+
+create function pgqueue._refuse_overdue(id bigint)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from pgqueue.message m
+             where m.id = _refuse_overdue.id and clock_timestamp() - transaction_timestamp() > pgqueue._time_allowed(m.timeout, m.settings)) then
+    raise exception 'canceling statement due to statement timeout' using errcode = '57014';
+  end if;
+end
+$$;
+comment on function pgqueue._refuse_overdue(bigint) is 'At the end of a run in the batch lane: a job that has caught its timeout, or was not stopped in time, does not commit';
+
+create function pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb,
+                                      has_committed boolean default false)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -238,14 +375,24 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(m.id, m.submitter);
-  if m.kept <> 'none' then
+  if array_ndims(command_tags) > 1 or array_position(command_tags, null) is not null then
+    perform pgqueue._refuse_result('command tags');
+  elsif m.kept <> 'none' then
+    perform pgqueue._check_result(columns, rows, output_settings);
     insert into pgqueue.result (id, seq, columns, rows, output_settings)
     values (m.id, 0, _complete_job.columns, _complete_job.rows, _complete_job.output_settings);
   end if;
   perform pgqueue._archive(m, 'succeeded', null, command_tags, row_count);
+  if has_committed then
+    -- A cancel came too late.
+    delete from pgqueue.request r where r.id = m.id;
+  else
+    perform pgqueue._refuse_canceled(m.id);
+  end if;
 end
 $$;
-comment on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb) is 'Last in the transaction of a job: its effects, its result and its removal commit together';
+comment on function pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, boolean) is
+  'Last in the transaction of a job: its effects, its result and its removal commit together. has_committed: it ran outside a transaction';
 
 create table pgqueue.lost_session (
   id bigint primary key,
@@ -326,10 +473,13 @@ create function pgqueue._fail_any_job(id bigint, token bigint, error jsonb)
 as $$
 declare
   m pgqueue.message;
-  sqlstate_ text := error ->> 'sqlstate';
+  sqlstate_ text;
   canceled boolean;
+  is_awaited boolean;
   retry boolean;
 begin
+  error := pgqueue._kept_error(error);
+  sqlstate_ := error ->> 'sqlstate';
   select * into m from pgqueue.message q where q.id = _fail_any_job.id and q.token = _fail_any_job.token for update;
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
@@ -352,8 +502,12 @@ begin
     end if;
     error := error - 'session_lost';
   end if;
-  -- Without max_attempts, conflicts with other transactions are retried and nothing else is.
-  retry := not canceled and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  -- Without max_attempts, conflicts with other transactions are retried and nothing else is. Not a deadlock with whoever waits for the
+  -- job: it would come again. The server names the lock in every language alike.
+  is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
+    (select d.oid from pg_database d where d.datname = current_database()),
+    pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
+  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
@@ -516,6 +670,53 @@ begin atomic
 end;
 comment on function pgqueue._cancel_requests(bigint[], bigint[]) is
   'Which of these claims are to be canceled, and when to end the session of the job (NULL: never). A worker believes this and no notification';
+
+create function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
+  returns table (id bigint, token bigint, message json)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  waiter pgqueue.message;
+begin
+  select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
+  if not found then
+    return;
+  end if;
+  -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
+  -- the worker had lost it: who comes with its token gets nothing.
+  return query
+  with free as (
+    select m.id, m.state from pgqueue.message m
+    where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
+      and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
+      and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
+      -- What runs outside a transaction locks no row.
+      and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
+    for update of m skip locked
+  ), claimed as (
+    update pgqueue.message m
+    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
+        deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
+        settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
+                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+    from free f
+    where m.id = f.id
+    returning m.*
+  )
+  select c.id, c.token,
+         case when k.runner is not null and c.kept = 'none' and not c.top_level
+                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+              then to_json(c.submitter::bigint)
+              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end
+  from claimed c
+  left join pgqueue.role_key k on k.role = c.submitter;
+end
+$$;
+comment on function pgqueue._claim_awaited(bigint, bigint, bigint) is
+  'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. As pgqueue._claim of kind batch';
 
 create function pgqueue._set_progress(id bigint, token bigint, pct int, msg text)
   returns void

@@ -1,48 +1,83 @@
 -- Celery messages: exchanges, queues and bindings that all processes share, publishing, and sending a task from SQL.
 
-create function pgqueue._exchange_type(name text)
-  returns text
-  language sql stable security definer
+create function pgqueue._is_operator(role oid)
+  returns boolean
+  language sql stable
 begin atomic
-  select e.type from pgqueue.exchange e where e.name = _exchange_type.name;
+  -- Asked by functions that run as the owner, who may do what administrators may.
+  select coalesce(pg_has_role(role, 'pgqueue_worker', 'member') or pg_has_role(role, 'pgqueue_admin', 'member') or role = quote_ident(current_user)::regrole::oid, false);
 end;
-comment on function pgqueue._exchange_type(text) is 'The type of an exchange; NULL: there is none';
+comment on function pgqueue._is_operator(oid) is 'Whether a role is a worker, an administrator or the owner: what it declares holds for all messages';
 
-create function pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb)
+create function pgqueue._require_part(role oid)
   returns void
-  language plpgsql volatile
+  language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  present text := pgqueue._exchange_type(name);
 begin
-  if present is null then
-    insert into pgqueue.own_exchange as e (name, type, durable, auto_delete, arguments)
-    values (_declare_exchange.name, _declare_exchange.type, _declare_exchange.durable, _declare_exchange.auto_delete, coalesce(_declare_exchange.arguments, '{}'))
-    on conflict do nothing;
-    present := pgqueue._exchange_type(name);
-  end if;
-  if present <> type and pg_has_role('pgqueue_worker', 'member') then
-    -- Nobody keeps workers from starting by declaring their exchanges ahead.
-    update pgqueue.own_exchange e set type = _declare_exchange.type where e.name = _declare_exchange.name and e.is_workers is not true
-    returning e.type into present;
-    present := coalesce(present, pgqueue._exchange_type(name));
-  end if;
-  if present <> type then
-    raise exception 'exchange "%" exists as % and not as %', name, present, type
-      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
+  if not pgqueue._is_operator(role) and not exists (select from pgqueue.role_key k where k.role = _require_part.role) then
+    perform pgqueue._refuse_stranger(role);
   end if;
 end
 $$;
-comment on function pgqueue._declare_exchange(text, text, boolean, boolean, jsonb) is 'Makes an exchange; PQ004 when it exists with another type';
+comment on function pgqueue._require_part(oid) is 'Raises 42501 unless a role is enrolled in this database, or is a worker or an administrator';
 
-create function pgqueue._exchange_exists(name text)
-  returns boolean
-  language sql stable security definer
-begin atomic
-  select exists (select from pgqueue.exchange e where e.name = _exchange_exists.name);
-end;
-comment on function pgqueue._exchange_exists(text) is 'Whether an exchange was declared';
+create function pgqueue._declared(queue text, role oid)
+  returns setof pgqueue.queue
+  language plpgsql stable security definer
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select * from pgqueue.queue d
+  where d.name = _declared.queue and d.declared_by in (0, _declared.role)
+  order by d.declared_by <> 0, d.id desc
+  limit 1;
+end
+$$;
+comment on function pgqueue._declared(text, oid) is 'The declaration of a queue that counts for the messages of a role: that of workers and administrators, or else its own. No row: there is none';
+
+create function pgqueue._limit(name text, fallback int)
+  returns int
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  given text;
+begin
+  -- Not what is set for a role: that it could set itself.
+  select nullif(substr(entry, strpos(entry, '=') + 1), '') into given
+  from pg_db_role_setting s, unnest(s.setconfig) entry
+  where s.setrole = 0 and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+    and split_part(entry, '=', 1) = 'pgqueue.' || _limit.name
+  order by s.setdatabase = 0
+  limit 1;
+  return greatest(0, coalesce(given::int, fallback));
+exception when data_exception then
+  raise warning 'pgqueue.% is not a number: "%"', name, given;
+  return fallback;
+end
+$$;
+comment on function pgqueue._limit(text, int) is 'A limit that holds for each role, as it is set for this database or for all';
+
+create function pgqueue._require_room(role oid, what text, present bigint)
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  setting text := 'max_' || what;
+  allowed int := pgqueue._limit(setting, 1000);
+begin
+  if present >= allowed then
+    raise exception 'role "%" has % % and may have no more', pg_get_userbyid(role), present, what
+      using errcode = '53400',
+            hint = format('Delete some, or let the owner of the database raise the limit: alter database %I set pgqueue.%s = %s.', current_database(), setting, greatest(2 * allowed, 1));
+  end if;
+end
+$$;
+comment on function pgqueue._require_room(oid, text, bigint) is 'Raises 53400 when a role has as many queues, exchanges or bindings as one role may have';
 
 create function pgqueue._refuse_change(what text, name text)
   returns void
@@ -51,49 +86,10 @@ create function pgqueue._refuse_change(what text, name text)
 as $$
 begin
   raise exception 'permission denied for % "%"', what, name
-    using errcode = '42501', hint = 'Whoever declared it, workers and administrators may change it.';
+    using errcode = '42501', hint = 'Workers and administrators have declared it, and may change it.';
 end
 $$;
 comment on function pgqueue._refuse_change(text, text) is 'Raises 42501';
-
-create function pgqueue._delete_exchange(name text)
-  returns void
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  delete from pgqueue.own_exchange e where e.name = _delete_exchange.name;
-  if not found and pgqueue._exchange_exists(name) then
-    perform pgqueue._refuse_change('exchange', name);
-  end if;
-end
-$$;
-comment on function pgqueue._delete_exchange(text) is 'Deletes an exchange and its bindings';
-
-create function pgqueue._is_declared_so(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
-  returns boolean
-  language plpgsql volatile security definer
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  present pgqueue.queue;
-begin
-  select * into present from pgqueue.queue q where q.name = _is_declared_so.queue;
-  if not found then
-    return null;
-  elsif (present.durable, present.exclusive, present.auto_delete, present.arguments)
-        is distinct from (_is_declared_so.durable, _is_declared_so.exclusive, _is_declared_so.auto_delete, _is_declared_so.arguments) then
-    return false;
-  end if;
-  -- Every publisher declares its queues: a declaration that changes nothing writes nothing, and waits for nobody.
-  if present.expires_after is not null then
-    update pgqueue.queue q set used_at = clock_timestamp()
-    where q.name = (select u.name from pgqueue.queue u where u.name = _is_declared_so.queue for update skip locked);
-  end if;
-  return true;
-end
-$$;
-comment on function pgqueue._is_declared_so(text, boolean, boolean, boolean, jsonb) is 'Whether a queue has these attributes; NULL: there is none. Declaring it is using it';
 
 create function pgqueue._interval_argument(arguments jsonb, name text)
   returns interval
@@ -111,63 +107,215 @@ end
 $$;
 comment on function pgqueue._interval_argument(jsonb, text) is 'x-expires or x-message-ttl of a queue';
 
-create function pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
+create function pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb)
   returns void
-  language plpgsql volatile
+  language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  given jsonb := coalesce(arguments, '{}');
-  limit_ numeric := given ->> 'x-delivery-limit';
-  is_so boolean := pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given);
-  wanted record;
+  present text := (select e.type from pgqueue.exchange e where e.name = wanted_name and e.declared_by in (0, holder) order by e.declared_by <> 0, e.id desc limit 1);
 begin
-  if is_so then
-    return;
-  end if;
-  select pgqueue._interval_argument(given, 'x-expires') as expires_after, pgqueue._interval_argument(given, 'x-message-ttl') as message_ttl,
-         -- RabbitMQ counts how often a message came back. A limit below 0 is none.
-         case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end as max_deliveries,
-         given ->> 'x-dead-letter-exchange' as dead_letter_exchange, given ->> 'x-dead-letter-routing-key' as dead_letter_routing_key
-  into wanted;
-  if is_so is null then
-    insert into pgqueue.own_queue (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
-                                   dead_letter_exchange, dead_letter_routing_key)
-    values (_declare_queue.queue, _declare_queue.durable, _declare_queue.exclusive, _declare_queue.auto_delete, given, wanted.expires_after,
-            wanted.message_ttl, wanted.max_deliveries, wanted.dead_letter_exchange, wanted.dead_letter_routing_key)
-    on conflict do nothing;
-    if found or pgqueue._is_declared_so(queue, durable, exclusive, auto_delete, given) then
-      return;
+  if present <> wanted ->> 'type' then
+    raise exception 'exchange "%" exists as % and not as %', wanted_name, present, wanted ->> 'type'
+      using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
+  elsif present is null then
+    if holder <> 0 then
+      perform pgqueue._require_room(holder, 'exchanges', (select count(*) from pgqueue.exchange e where e.declared_by = holder));
     end if;
-  end if;
-  update pgqueue.own_queue q
-  set durable = _declare_queue.durable, exclusive = _declare_queue.exclusive, auto_delete = _declare_queue.auto_delete, arguments = given,
-      expires_after = wanted.expires_after, message_ttl = wanted.message_ttl, max_deliveries = wanted.max_deliveries,
-      dead_letter_exchange = wanted.dead_letter_exchange, dead_letter_routing_key = wanted.dead_letter_routing_key, used_at = clock_timestamp()
-  where q.name = _declare_queue.queue;
-  if not found then
-    perform pgqueue._refuse_change('queue', queue);
+    insert into pgqueue.exchange (name, declared_by, type, durable, auto_delete, arguments)
+    values (wanted_name, holder, wanted ->> 'type', (wanted ->> 'durable')::boolean, (wanted ->> 'auto_delete')::boolean, coalesce(nullif(wanted -> 'arguments', 'null'), '{}'));
   end if;
 end
 $$;
+comment on function pgqueue._note_exchange(oid, text, jsonb) is 'Makes an exchange; PQ004 when it exists with another type';
+
+create function pgqueue._drop_exchange(holder oid, unwanted text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  dropped int;
+begin
+  -- Whatever is deleted here: what somebody else is about to change is left to them, and not waited for.
+  delete from pgqueue.exchange e
+  where e.id = any (array(select d.id from pgqueue.exchange d where d.name = unwanted and (d.declared_by = holder or holder = 0) for update skip locked));
+  get diagnostics dropped = row_count;
+  if dropped = 0 and exists (select from pgqueue.exchange e where e.name = unwanted and e.declared_by = 0) then
+    perform pgqueue._refuse_change('exchange', unwanted);
+  end if;
+  delete from pgqueue.binding b
+  where b.id = any (array(select d.id from pgqueue.binding d where d.exchange = unwanted and (d.declared_by = holder or holder = 0) for update skip locked));
+end
+$$;
+comment on function pgqueue._drop_exchange(oid, text) is 'Deletes an exchange and its bindings. Workers and administrators: those of all roles';
+
+create function pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  given jsonb := coalesce(nullif(wanted -> 'arguments', 'null'), '{}');
+  limit_ numeric := given ->> 'x-delivery-limit';
+  present pgqueue.queue;
+  noted bigint;
+begin
+  select * into present from pgqueue._declared(wanted_name, holder);
+  if (present.durable, present.exclusive, present.auto_delete, present.arguments)
+     is not distinct from ((wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given) then
+    -- Every publisher declares its queues: a declaration that changes nothing writes nothing. But declaring a queue is using it.
+    if present.expires_after is not null then
+      update pgqueue.queue d set used_at = clock_timestamp()
+      where d.id = (select u.id from pgqueue.queue u where u.id = present.id for update skip locked);
+    end if;
+    return;
+  elsif present.declared_by = 0 and holder <> 0 then
+    perform pgqueue._refuse_change('queue', wanted_name);
+  elsif present.id is null and holder <> 0 then
+    perform pgqueue._require_room(holder, 'queues', (select count(*) from pgqueue.queue d where d.declared_by = holder));
+  end if;
+  insert into pgqueue.queue (name, declared_by, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries,
+                                      dead_letter_exchange, dead_letter_routing_key)
+  values (wanted_name, holder, (wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given,
+          pgqueue._interval_argument(given, 'x-expires'), pgqueue._interval_argument(given, 'x-message-ttl'),
+          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+          case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end,
+          given ->> 'x-dead-letter-exchange', given ->> 'x-dead-letter-routing-key')
+  returning id into noted;
+  delete from pgqueue.queue d
+  where d.id = any (array(select o.id from pgqueue.queue o where o.name = wanted_name and o.declared_by = holder and o.id < noted for update skip locked));
+end
+$$;
+comment on function pgqueue._note_queue(oid, text, jsonb) is 'Makes a queue, or changes its attributes';
+
+create function pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from pgqueue.binding b
+             where b.exchange = wanted_exchange and b.declared_by in (0, holder) and b.queue = wanted_queue and b.routing_key = wanted_key) then
+    return;
+  elsif holder <> 0 and (wanted_exchange = 'celeryev' or right(wanted_exchange, 7) = '.pidbox') then
+    raise exception 'permission denied for exchange "%"', wanted_exchange
+      using errcode = '42501', hint = 'Celery''s events and control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
+  elsif not exists (select from pgqueue._declared(wanted_queue, holder)) then
+    raise exception 'queue "%" does not exist', wanted_queue using errcode = '23503', hint = 'Declare it first.';
+  elsif not exists (select from pgqueue.exchange e where e.name = wanted_exchange and e.declared_by in (0, holder)) then
+    raise exception 'exchange "%" does not exist', wanted_exchange using errcode = '23503', hint = 'Declare it first.';
+  end if;
+  if holder <> 0 then
+    perform pgqueue._require_room(holder, 'bindings', (select count(*) from pgqueue.binding b where b.declared_by = holder));
+  end if;
+  insert into pgqueue.binding (exchange, declared_by, routing_key, queue) values (wanted_exchange, holder, wanted_key, wanted_queue);
+  if holder = 0 then
+    -- Workers remember where nobody listens: events cost nothing then.
+    perform pgqueue._notify_at_commit('pgqueue.bindings');
+  end if;
+end
+$$;
+comment on function pgqueue._note_binding(oid, text, text, text) is 'Feeds a queue from an exchange';
+
+create function pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  dropped int;
+begin
+  delete from pgqueue.binding b
+  where b.id = any (array(
+    select d.id from pgqueue.binding d
+    where d.exchange = unwanted_exchange and d.queue = unwanted_queue and d.routing_key = unwanted_key and (d.declared_by = holder or holder = 0)
+    for update skip locked));
+  get diagnostics dropped = row_count;
+  if dropped = 0 and exists (select from pgqueue.binding b
+                             where b.exchange = unwanted_exchange and b.queue = unwanted_queue and b.routing_key = unwanted_key and b.declared_by = 0) then
+    perform pgqueue._refuse_change('queue', unwanted_queue);
+  end if;
+end
+$$;
+comment on function pgqueue._drop_binding(oid, text, text, text) is 'Undoes pgqueue._note_binding';
+
+create function pgqueue._carry_out()
+  returns trigger
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Workers and administrators declare for all.
+  holder oid := case when pgqueue._is_operator(new.role) then 0 else new.role end;
+begin
+  perform pgqueue._require_part(new.role);
+  case new.act
+    when 'declare exchange' then perform pgqueue._note_exchange(holder, new.name, new.attributes);
+    when 'delete exchange' then perform pgqueue._drop_exchange(holder, new.name);
+    when 'declare queue' then perform pgqueue._note_queue(holder, new.name, new.attributes);
+    when 'bind' then perform pgqueue._note_binding(holder, new.name, new.attributes ->> 'exchange', coalesce(new.attributes ->> 'routing_key', ''));
+    when 'unbind' then perform pgqueue._drop_binding(holder, new.name, new.attributes ->> 'exchange', coalesce(new.attributes ->> 'routing_key', ''));
+    else raise exception 'act "%" is not known', new.act using errcode = '22023', hint = 'Use the functions of the schema pgqueue.';
+  end case;
+  return new;
+end
+$$;
+comment on function pgqueue._carry_out() is 'Does what a role has inserted into pgqueue.declaration, for that role and its messages';
+create trigger carry_out instead of insert on pgqueue.declaration for each row execute function pgqueue._carry_out();
+
+create function pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('declare exchange', _declare_exchange.name,
+          jsonb_build_object('type', _declare_exchange.type, 'durable', _declare_exchange.durable, 'auto_delete', _declare_exchange.auto_delete, 'arguments', _declare_exchange.arguments));
+end;
+comment on function pgqueue._declare_exchange(text, text, boolean, boolean, jsonb) is 'Makes an exchange; PQ004 when it exists with another type';
+
+create function pgqueue._exchange_exists(name text)
+  returns boolean
+  language sql stable security definer
+begin atomic
+  select exists (select from pgqueue.exchange e where e.name = _exchange_exists.name);
+end;
+comment on function pgqueue._exchange_exists(text) is 'Whether an exchange was declared';
+
+create function pgqueue._delete_exchange(name text)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name) values ('delete exchange', _delete_exchange.name);
+end;
+comment on function pgqueue._delete_exchange(text) is 'Deletes an exchange and its bindings';
+
+create function pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('declare queue', _declare_queue.queue,
+          jsonb_build_object('durable', _declare_queue.durable, 'exclusive', _declare_queue.exclusive, 'auto_delete', _declare_queue.auto_delete, 'arguments', _declare_queue.arguments));
+end;
 comment on function pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb) is
-  'Makes a queue, or changes its attributes: whoever declared it, workers and administrators may';
+  'Makes a queue, or changes its attributes. They hold for the caller''s messages; if it is a worker or an administrator, for all';
 
 create function pgqueue._queue_exists(queue text)
   returns boolean
   language sql stable security definer
 begin atomic
-  select exists (select from pgqueue.queue q where q.name = queue);
+  select exists (select from pgqueue.queue q where q.name = queue) or exists (select from pgqueue.queue_switch q where q.name = queue);
 end;
 comment on function pgqueue._queue_exists(text) is 'Whether a queue was declared';
 
 create function pgqueue._queue_size(queue text)
   returns int
-  language sql stable security definer
+  language sql stable
 begin atomic
-  select count(*)::int from pgqueue.message m where m.queue = _queue_size.queue and m.kind = 'task' and m.state = 'ready';
+  select count(*)::int from pgqueue.own_task t where t.queue = _queue_size.queue;
 end;
-comment on function pgqueue._queue_size(text) is 'How many tasks of a queue are ready';
+comment on function pgqueue._queue_size(text) is 'How many tasks of a queue are ready, of those that the caller has sent; for workers and administrators, of all';
 
 create function pgqueue._purge(queue text)
   returns int
@@ -196,108 +344,121 @@ begin
      or if_empty and exists (select from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task') then
     return 0;
   end if;
-  delete from pgqueue.queue q where q.name = _delete_queue.queue;
+  delete from pgqueue.binding b
+  where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue q
+  where q.id = any (array(select d.id from pgqueue.queue d where d.name = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _delete_queue.queue for update skip locked);
   delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task';
   get diagnostics deleted = row_count;
   return deleted;
 end
 $$;
-comment on function pgqueue._delete_queue(text, boolean, boolean) is 'Deletes a queue, its bindings and its tasks. SQL jobs stay: cancel those';
+comment on function pgqueue._delete_queue(text, boolean, boolean) is 'Deletes a queue, its bindings and its tasks, whosever they are: for workers. SQL jobs stay: cancel those';
+
+create function pgqueue._give_up_queue(holder oid, queue text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if holder = 0 then
+    perform pgqueue._delete_queue(queue, true, false);
+  elsif not exists (select from pgqueue.worker w where _give_up_queue.queue = any (w.queues)) then
+    delete from pgqueue.binding b
+    where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    delete from pgqueue.queue q
+    where q.id = any (array(select d.id from pgqueue.queue d where d.name = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
+      delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed';
+    end if;
+  end if;
+end
+$$;
+comment on function pgqueue._give_up_queue(oid, text) is
+  'Deletes a queue that nobody consumes any more (x-expires, auto-delete): if an ordinary role has declared it, that declaration and the tasks of that role';
 
 create function pgqueue._bind(queue text, exchange text, routing_key text)
   returns void
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if exists (select from pgqueue._bindings(exchange) b where b.queue = _bind.queue and b.routing_key = coalesce(_bind.routing_key, '')) then
-    return;
-  elsif pgqueue._queue_exists(queue) and not exists (select from pgqueue.own_queue q where q.name = _bind.queue) then
-    perform pgqueue._refuse_change('queue', queue);
-  elsif not pgqueue._queue_exists(queue) then
-    raise exception 'queue "%" does not exist', queue using errcode = '23503', hint = 'Declare it first.';
-  end if;
-  insert into pgqueue.own_binding (exchange, routing_key, queue)
-  values (_bind.exchange, coalesce(_bind.routing_key, ''), _bind.queue)
-  on conflict do nothing;
-  if found then
-    -- Publishers remember where nobody listens: events cost nothing then.
-    perform pgqueue._notify_at_commit('pgqueue.bindings');
-  end if;
-end
-$$;
-comment on function pgqueue._bind(text, text, text) is 'Feeds a queue from an exchange';
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('bind', _bind.queue, jsonb_build_object('exchange', _bind.exchange, 'routing_key', _bind.routing_key));
+end;
+comment on function pgqueue._bind(text, text, text) is 'Feeds a queue from an exchange, with the caller''s messages; if it is a worker or an administrator, with all';
 
 create function pgqueue._unbind(queue text, exchange text, routing_key text)
   returns void
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  delete from pgqueue.own_binding b
-  where b.queue = _unbind.queue and b.exchange = _unbind.exchange and b.routing_key = coalesce(_unbind.routing_key, '');
-  if not found and exists (select from pgqueue._bindings(exchange) b where b.queue = _unbind.queue and b.routing_key = coalesce(_unbind.routing_key, '')) then
-    perform pgqueue._refuse_change('queue', queue);
-  end if;
-end
-$$;
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('unbind', _unbind.queue, jsonb_build_object('exchange', _unbind.exchange, 'routing_key', _unbind.routing_key));
+end;
 comment on function pgqueue._unbind(text, text, text) is 'Undoes pgqueue._bind';
 
 create function pgqueue._bindings(exchange text)
   returns table (routing_key text, pattern text, queue text)
-  language sql stable security definer
+  language sql stable
 begin atomic
-  select b.routing_key, b.pattern, b.queue from pgqueue.binding b where b.exchange = _bindings.exchange order by b.queue, b.routing_key;
+  select distinct b.routing_key, b.pattern, b.queue from pgqueue.own_binding b where b.exchange = _bindings.exchange order by b.queue, b.routing_key;
 end;
-comment on function pgqueue._bindings(text) is 'The bindings of an exchange';
+comment on function pgqueue._bindings(text) is 'The bindings of an exchange that the caller has made; for workers and administrators, all of them';
 
-create function pgqueue._route(exchange text, routing_key text)
+create function pgqueue._route(exchange text, routing_key text, submitter oid)
   returns table (queue text, message_ttl interval)
   language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  type text;
 begin
   if coalesce(exchange, '') = '' then
-    return query select _route.routing_key, (select q.message_ttl from pgqueue.queue q where q.name = _route.routing_key);
-  else
-    return query
-    select distinct b.queue, q.message_ttl
-    from pgqueue.exchange e
-    join pgqueue.binding b on b.exchange = e.name
-    join pgqueue.queue q on q.name = b.queue
-    where e.name = _route.exchange
-      and (e.type = 'fanout' or e.type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
-           or e.type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern);
+    return query select _route.routing_key, (select d.message_ttl from pgqueue._declared(_route.routing_key, submitter) d);
+    return;
   end if;
+  select e.type into type from pgqueue.exchange e where e.name = _route.exchange and e.declared_by in (0, submitter) order by e.declared_by <> 0, e.id desc limit 1;
+  return query
+  select b.queue, d.message_ttl
+  from (
+    select distinct b.queue
+    from pgqueue.binding b
+    where b.exchange = _route.exchange and b.declared_by in (0, submitter)
+      and (type = 'fanout' or type = 'direct' and b.routing_key = coalesce(_route.routing_key, '')
+           or type = 'topic' and '.' || coalesce(_route.routing_key, '') ~ b.pattern)
+  ) b
+  cross join lateral pgqueue._declared(b.queue, submitter) d;
 end
 $$;
-comment on function pgqueue._route(text, text) is 'The queues that a message reaches (AMQP 0-9-1, 3.1.3)';
+comment on function pgqueue._route(text, text, oid) is 'The queues that a message of a role reaches (AMQP 0-9-1, 3.1.3)';
 
-create function pgqueue._message_ttl(queue text)
+create function pgqueue._message_ttl(queue text, submitter name)
   returns interval
   language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Not a function in SQL: that would be planned at each call, and this is asked for each message.
-  return (select q.message_ttl from pgqueue.queue q where q.name = queue);
+  return (select d.message_ttl from pgqueue.queue d
+          where d.name = queue and d.declared_by in (0, quote_ident(submitter)::regrole::oid)
+          order by d.declared_by <> 0, d.id desc
+          limit 1);
 end
 $$;
-comment on function pgqueue._message_ttl(text) is 'The x-message-ttl of a queue; NULL: it has none';
+comment on function pgqueue._message_ttl(text, name) is 'The x-message-ttl of a queue for the messages of a role; NULL: it has none';
 
-create function pgqueue._put_task(queue text, message json, priority int, due_at timestamptz, expires timestamptz)
+create function pgqueue._put_task(submitter oid, queue text, message json, priority int, due_at timestamptz, expires timestamptz)
   returns void
-  language plpgsql volatile
+  language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if queue like '%.pidbox' and not (pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')) then
+  if not pgqueue._may_enter(submitter, queue, null) then
     raise exception 'permission denied to control workers'
-      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', current_user);
+      using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', pg_get_userbyid(submitter));
   end if;
-  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
-  values (_put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+  insert into pgqueue.inbox (submitter, queue, kind, state, priority, due_at, expires_at, payload)
+  values (_put_task.submitter, _put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
           least(greatest(coalesce(_put_task.priority, 0), 0), 9), _put_task.due_at, _put_task.expires, message);
   if due_at is null then
     perform pgqueue._wake(queue);
@@ -306,7 +467,27 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._put_task(text, json, int, timestamptz, timestamptz) is 'Puts a kombu message into a queue, in the caller''s transaction';
+comment on function pgqueue._put_task(oid, text, json, int, timestamptz, timestamptz) is 'Puts a kombu message of a role into a queue, in the caller''s transaction';
+
+create function pgqueue._dispatch()
+  returns trigger
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  target record;
+begin
+  perform pgqueue._require_part(new.submitter);
+  new.reached := 0;
+  for target in select * from pgqueue._route(new.exchange, new.routing_key, new.submitter) loop
+    perform pgqueue._put_task(new.submitter, target.queue, new.payload, new.priority, new.due_at, least(new.expires_at, clock_timestamp() + target.message_ttl));
+    new.reached := new.reached + 1;
+  end loop;
+  return new;
+end
+$$;
+comment on function pgqueue._dispatch() is 'Routes what a role has inserted into pgqueue.dispatch';
+create trigger dispatch instead of insert on pgqueue.dispatch for each row execute function pgqueue._dispatch();
 
 create function pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
   returns int
@@ -314,14 +495,11 @@ create function pgqueue._publish_otherwise(exchange text, routing_key text, mess
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  target record;
-  reached int := 0;
-  due_at timestamptz := case when eta > clock_timestamp() then eta end;
+  reached int;
 begin
-  for target in select * from pgqueue._route(exchange, routing_key) loop
-    perform pgqueue._put_task(target.queue, message, priority, due_at, least(expires, clock_timestamp() + target.message_ttl));
-    reached := reached + 1;
-  end loop;
+  insert into pgqueue.dispatch as d (exchange, routing_key, payload, priority, due_at, expires_at)
+  values (_publish_otherwise.exchange, _publish_otherwise.routing_key, message, _publish_otherwise.priority, case when eta > clock_timestamp() then eta end, expires)
+  returning d.reached into reached;
   return reached;
 end
 $$;
@@ -347,7 +525,7 @@ begin
   if pgqueue._goes_straight(exchange, routing_key, eta) then
     insert into pgqueue.outbox (queue, kind, priority, expires_at, payload)
     values (routing_key, 'task', least(greatest(coalesce(priority, 0), 0), 9),
-            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key)), message)
+            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key, current_user)), message)
     returning pgqueue._nobody_sleeps(routing_key) into nobody_sleeps;
     if not nobody_sleeps then
       perform pgqueue._wake(routing_key);
@@ -362,14 +540,13 @@ comment on function pgqueue._publish(text, text, json, int, timestamptz, timesta
 
 -- Dead letters: tasks that expired or were rejected in a queue that has an exchange for them, and tasks that came back too often.
 
-create function pgqueue._max_deliveries(queue text)
+create function pgqueue._max_deliveries(queue text, submitter oid)
   returns int
   language sql stable security definer
 begin atomic
-  select coalesce((select q.max_deliveries from pgqueue.queue q where q.name = queue),
-                  pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+  select coalesce((select d.max_deliveries from pgqueue._declared(queue, submitter) d), pgqueue._worker_number('max_deliveries', 20, 1, 32767));
 end;
-comment on function pgqueue._max_deliveries(text) is 'How often a task of a queue may be handed out';
+comment on function pgqueue._max_deliveries(text, oid) is 'How often a task of a role may be handed out in a queue';
 
 create function pgqueue._text_in(payload json, path text[])
   returns text
@@ -427,29 +604,38 @@ create function pgqueue._dead_letter(held pgqueue.message, reason text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  exchange text := (select q.dead_letter_exchange from pgqueue.queue q where q.name = held.queue);
-  routing_key text := coalesce((select q.dead_letter_routing_key from pgqueue.queue q where q.name = held.queue),
-                               pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
+  declared pgqueue.queue;
+  exchange text;
+  routing_key text;
   targets text[];
-  target text;
+  target record;
   letter json;
 begin
   delete from pgqueue.message d where d.id = held.id and d.token is not distinct from held.token;
   if not found then
     return false;  -- somebody else did it
   end if;
+  select * into declared from pgqueue._declared(held.queue, held.submitter);
+  exchange := declared.dead_letter_exchange;
+  routing_key := coalesce(declared.dead_letter_routing_key, pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
   if exchange is null and reason <> 'delivery_limit' or held.kind <> 'task' then
     return true;
   end if;
-  targets := case when exchange is not null then array(select r.queue from pgqueue._route(exchange, routing_key) r) end;
+  -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
+  targets := case when exchange is not null
+             then array(select r.queue from pgqueue._route(exchange, routing_key, held.submitter) r
+                        where octet_length(r.queue) between 1 and 255 and pgqueue._may_enter(held.submitter, r.queue, held.payload)) end;
   if coalesce(targets, '{}') = '{}' then
-    -- There is no exchange for them, or it leads nowhere.
+    -- There is no exchange for them, or it leads nowhere, or where the sender may not send to.
     exchange := '';
     routing_key := pgqueue._cut(held.queue, 250) || '.dead';
     targets := array[routing_key];
   end if;
   begin
     letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key);
+    if octet_length(letter::text) > 67108864 then
+      letter := held.payload;  -- what is written into it makes it larger than a message may be
+    end if;
     if reason = 'expired' and not exists (
          select from json_array_elements(letter #> '{headers,x-death}') d where d ->> 'reason' <> 'expired') then
       -- As in RabbitMQ: what goes round by itself, with nobody rejecting it, ends.
@@ -459,14 +645,10 @@ begin
   exception when data_exception or program_limit_exceeded then
     letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
   end;
-  foreach target in array targets loop
-    -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
-    continue when octet_length(target) not between 1 and 255
-      or target like '%.pidbox' and pg_has_role(held.submitter, 'pgqueue_worker', 'member') is not true;
+  for target in select t.queue, d.message_ttl from unnest(targets) t (queue) left join lateral pgqueue._declared(t.queue, held.submitter) d on true loop
     insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
-    values (target, 'task', held.priority, held.submitter, letter,
-            clock_timestamp() + (select q.message_ttl from pgqueue.queue q where q.name = target));
-    perform pgqueue._wake(target);
+    values (target.queue, 'task', held.priority, held.submitter, letter, clock_timestamp() + target.message_ttl);
+    perform pgqueue._wake(target.queue);
   end loop;
   return true;
 end
@@ -485,6 +667,25 @@ as $$
 $$;
 comment on function pgqueue._reject(bigint[], bigint[]) is 'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them';
 
+create function pgqueue._is_revoked_by_worker(payload json)
+  returns boolean
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  expires text := pgqueue._text_in(payload, '{headers,expires}');
+begin
+  -- A worker looks at the same header. What has no offset from UTC is for the worker's time zone to say.
+  return pgqueue._text_in(payload, '{headers,task}') is not null
+    and pgqueue._text_in(payload, '{headers,ignore_result}') is distinct from 'true'
+    and case when expires ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' then expires::timestamptz <= clock_timestamp() else false end;
+exception when data_exception then
+  return false;
+end
+$$;
+comment on function pgqueue._is_revoked_by_worker(json) is
+  'Whether a task has expired by Celery''s own header and somebody may wait for its end: a worker is to get it, which stores the state REVOKED and fails its chord';
+
 create function pgqueue._expire_messages(queues text[], max_count int)
   returns int
   language plpgsql volatile security definer
@@ -502,13 +703,19 @@ begin
     limit max_count
     for update skip locked
   loop
-    perform pgqueue._dead_letter(held, 'expired');
+    if pgqueue._is_revoked_by_worker(held.payload)
+       and not exists (select from pgqueue.queue q where q.name = held.queue and q.declared_by in (0, held.submitter) and q.dead_letter_exchange is not null) then
+      update pgqueue.message r set state = 'ready', expires_at = null where r.id = held.id;
+      perform pgqueue._wake(held.queue);
+    else
+      perform pgqueue._dead_letter(held, 'expired');
+    end if;
     expired := expired + 1;
   end loop;
   return expired;
 end
 $$;
-comment on function pgqueue._expire_messages(text[], int) is 'Removes tasks that nobody took in time, or makes dead letters of them. queues NULL: of all queues';
+comment on function pgqueue._expire_messages(text[], int) is 'Removes messages that nobody took in time, or makes dead letters of them; tasks whose end somebody may wait for are ready for a worker, which revokes them. queues NULL: of all queues';
 
 create function pgqueue.redrive(queue text)
   returns bigint
@@ -519,29 +726,42 @@ declare
   target text;
   redriven bigint;
   total bigint := 0;
+  refused bigint := 0;
 begin
   for target, redriven in
     with letter as materialized (
-      select m.id, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') as origin
-      from pgqueue.message m
+      select m.id, o.origin, pgqueue._may_enter(m.submitter, o.origin, m.payload) as may_enter
+      from pgqueue.message m, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') o (origin)
       where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready'
-      for update skip locked
+      for update of m skip locked
     ), back as (
-      update pgqueue.message m
+      -- What a letter says of where it came from, its sender can have written: it goes where its sender may send to, and no further.
+      update pgqueue.inbox m
       set queue = l.origin, deliveries = 0, expires_at = null, launched_at = clock_timestamp(), payload = pgqueue._readdressed(m.payload, '', l.origin)
       from letter l
-      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255
+      where m.id = l.id and l.origin <> redrive.queue and octet_length(l.origin) between 1 and 255 and l.may_enter
       returning m.queue
     )
     select b.queue, count(*) from back b group by b.queue
+    union all
+    select null, count(*) from letter l where not l.may_enter
   loop
-    perform pgqueue._wake(target);
-    total := total + redriven;
+    if target is null then
+      refused := redriven;
+    else
+      perform pgqueue._wake(target);
+      total := total + redriven;
+    end if;
   end loop;
+  if refused > 0 then
+    raise notice '% of the dead letters in queue "%" stay there', refused, queue
+      using detail = 'They name a queue that their sender may not send to.', hint = 'Look at them with pgqueue peek.';
+  end if;
   return total;
 end
 $$;
-comment on function pgqueue.redrive(text) is 'Sends the dead letters that a queue has back to the queues that they come from. Returns how many';
+comment on function pgqueue.redrive(text) is
+  'Sends the dead letters that a queue has back to the queues that they come from, if their senders may send there. Returns how many';
 
 create function pgqueue._python_string_repr(value text)
   returns text
@@ -551,14 +771,14 @@ as $$
 declare
   quote text := case when strpos(value, '''') > 0 and strpos(value, '"') = 0 then '"' else '''' end;
 begin
-  value := replace(value, '\', '\\');
+  value := replace(value, E'\\', E'\\\\');
   if quote = '''' then
-    value := replace(value, '''', '\''');
+    value := replace(value, '''', E'\\''');
   end if;
-  if value ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then
+  if value ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then
     value := (select string_agg(
-                case when char = E'\n' then '\n' when char = E'\t' then '\t' when char = E'\r' then '\r'
-                  when char ~ '[\u0001-\u001f\u007f-\u00a0\u00ad]' then '\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
+                case when char = chr(10) then E'\\n' when char = chr(9) then E'\\t' when char = chr(13) then E'\\r'
+                  when char ~ E'[\\u0001-\\u001f\\u007f-\\u00a0\\u00ad]' then E'\\x' || lpad(to_hex(ascii(char)), 2, '0') else char end, '' order by n)
               from string_to_table(value, null) with ordinality c (char, n));
   end if;
   return quote || value || quote;
@@ -727,7 +947,7 @@ comment on function pgqueue._plain_task_message(text, jsonb, jsonb, text, int, t
   'A task as a Celery message: pgqueue._task_message without due time, expiry, headers and callbacks';
 
 create view pgqueue.sent_listener with (security_barrier) as
-  select b.exchange from pgqueue.binding b where b.exchange = 'celeryev' and '.task.sent' ~ b.pattern;
+  select b.exchange from pgqueue.binding b where b.exchange = 'celeryev' and b.declared_by = 0 and '.task.sent' ~ b.pattern;
 comment on view pgqueue.sent_listener is 'A row for each binding by which Celery''s monitors hear of tasks that are sent. Workers listen to each other there as well';
 
 create function pgqueue._tell_sent(message json, queue text)

@@ -8,9 +8,14 @@ declare
   fired pg_catalog.jsonb;
   params pg_catalog.text[];
   per_row pg_catalog.text;
-  job pgqueue.inbox;
+  job pg_catalog.record;
 begin
-  -- No SET clause here: it would hide the search_path that the job inherits.
+  -- No SET clause here: it would hide the search_path that the job inherits. Nor a type of pgqueue's above: whoever may not use the
+  -- schema would be shown all of this as the place of the error.
+  if not pg_catalog.has_schema_privilege('pgqueue', 'usage') then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = pg_catalog.format('Let an administrator run: select pgqueue.enroll(%L)', pg_catalog.quote_ident(current_user));
+  end if;
   if tg_level operator(pg_catalog.=) 'STATEMENT' then
     per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
     if per_row is null then
@@ -18,7 +23,7 @@ begin
         tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
       -- Only a function that was called as the trigger sees the transition table.
-      job := pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end);
+      select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
         job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
     end if;
@@ -209,10 +214,27 @@ as $$
   from unnest(columns) c
   join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
   join pg_type t on t.oid = a.atttypid
-  where t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
+  where a.attgenerated <> 'v' and t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
     and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
 $$;
 comment on function pgqueue._is_plain(oid, text[]) is 'Whether these columns exist and are of types whose text is what JSON shows';
+
+create function pgqueue._refuse_virtual(relation oid, columns text[])
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  missing text := (select min(a.attname) from pg_attribute a
+                   where a.attrelid = relation and a.attgenerated = 'v' and not a.attisdropped and (columns = '{}' or a.attname = any (columns)));
+begin
+  if missing is not null then
+    raise exception 'column "%" of % is generated when it is read, so a trigger does not see it', missing, relation::regclass
+      using errcode = '0A000', hint = 'Name the columns that it is generated from, or generate it as STORED.';
+  end if;
+end
+$$;
+comment on function pgqueue._refuse_virtual(oid, text[]) is 'Refuses virtual generated columns (PostgreSQL 18), named or in the whole row: the rows of triggers have NULL in their place';
 
 create function pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text)
   returns text
@@ -230,9 +252,12 @@ begin
     return null;
   elsif unknown is not null then
     raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
-  elsif argv[0] = 'task' then
-    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(r), null, null)::pg_catalog.text) from %I r',
-                  transition);
+  end if;
+  perform pgqueue._refuse_virtual(relation, columns);
+  if argv[0] = 'task' then
+    -- Of the columns that it names only: the whole row may have some that are generated when they are read.
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
+                  (select string_agg(format('r.%I', c), ', ' order by c) from (select distinct unnest(columns)) u (c)), transition);
   end if;
   return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
                        select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
@@ -250,9 +275,9 @@ as $$
 begin
   return case
     when coalesce(argv[2], '') in ('', '*') then '{}'
-    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '\s*,\s*', ',', 'g'), ',')
+    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '[[:space:]]*,[[:space:]]*', ',', 'g'), ',')
     else array(select coalesce(replace(name[1], '""', '"'), name[2])
-               from regexp_matches(argv[2], '\s*(?:"((?:[^"]|"")+)"|([^,"\s](?:[^,]*[^,\s])?))\s*(?:,|$)', 'g') with ordinality m (name, n)
+               from regexp_matches(argv[2], '[[:space:]]*(?:"((?:[^"]|"")+)"|([^,"[:space:]](?:[^,]*[^,[:space:]])?))[[:space:]]*(?:,|$)', 'g') with ordinality m (name, n)
                order by n) end;
 end
 $$;
@@ -269,6 +294,9 @@ declare
   name text;
   value jsonb;
 begin
+  if columns <> '{}' or argv[0] = 'task' then
+    perform pgqueue._refuse_virtual(relation, columns);
+  end if;
   if argv[0] = 'task' then
     return params;
   elsif exists (select from pg_attribute a join pg_type t on t.oid = a.atttypid
@@ -295,7 +323,7 @@ create function pgqueue._row_params_query(argv text[])
   language sql immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  select 'select array[' || string_agg(format('($1).%I::text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
+  select 'select array[' || string_agg(format('($1).%I::pg_catalog.text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
 $$;
 comment on function pgqueue._row_params_query(text[]) is 'The query that turns a row into text parameters, for types whose text is not that of JSON';
 

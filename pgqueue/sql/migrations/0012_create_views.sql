@@ -26,11 +26,14 @@ create view pgqueue.jobs with (security_barrier) as
          case when pg_has_role(j.submitter, 'member') then pgqueue._cut(j.sql, 120) end as statement,
          pg_get_userbyid(j.submitter) as submitter, j.launched_at, j.eta, j.started_at, j.ended_at,
          (extract(epoch from coalesce(j.ended_at, case when j.state = 'running' then clock_timestamp() end) - j.started_at) * 1000)::float8 as duration_ms,
-         j.attempts::int as attempts, j.max_attempts::int as max_attempts, j.worker, j.backend_pid, j.progress_pct, j.progress_msg,
+         j.attempts::int as attempts, j.max_attempts::int as max_attempts, j.worker, j.backend_pid, j.progress_pct,
+         -- Statements, rows and values stand in whatever a job says, its errors among them. Why a job that was not begun waits, pgqueue says.
+         case when pg_has_role(j.submitter, 'member') then j.progress_msg end as progress_msg,
          j.row_count as rows, coalesce(j.command_tags[cardinality(j.command_tags)], pgqueue._command_tag(j.sql, j.row_count)) as command_tag,
-         j.error ->> 'sqlstate' as sqlstate, j.error ->> 'message' as error,
-         -- Where rows and statements are shown.
-         case when pg_has_role(j.submitter, 'member') then j.error ->> 'detail' end as error_detail, j.error ->> 'hint' as error_hint,
+         j.error ->> 'sqlstate' as sqlstate,
+         case when pg_has_role(j.submitter, 'member') or j.state = 'queued' and j.error ? 'deferrals' then j.error ->> 'message' end as error,
+         case when pg_has_role(j.submitter, 'member') then j.error ->> 'detail' end as error_detail,
+         case when pg_has_role(j.submitter, 'member') then j.error ->> 'hint' end as error_hint,
          case when pg_has_role(j.submitter, 'member') then j.error ->> 'context' end as error_context,
          -- Who has lost it, and may use it, finds it again.
          case when pg_has_role(j.submitter, 'member') then row(j.id, j.cookie)::pgqueue.handle end as handle
@@ -54,13 +57,15 @@ create view pgqueue.stats as
   with me as materialized (select pgqueue._current_session_id() as session_id),
   ended as (
     select s.completed, s.failed, s.canceled, s.expired, s.timed_jobs, s.total_ms
-    from pgqueue.stat_session s where s.session_id = (select session_id from me)
+    from pgqueue.stat_session s where s.session_id = (select session_id from me) and pg_has_role(s.submitter, 'member')
     union all
     select (u.state = 'succeeded')::int, (u.state = 'failed')::int, (u.state = 'canceled')::int, (u.state = 'expired')::int,
            (u.started_at is not null)::int, coalesce(extract(epoch from u.ended_at - u.started_at) * 1000, 0)
-    from pgqueue.unfolded u where u.session_id = (select session_id from me)
+    from pgqueue.unfolded u where u.session_id = (select session_id from me) and pg_has_role(u.submitter, 'member')
   ),
-  active as (select count(*) as n from pgqueue.message m where m.session_id = (select session_id from me))
+  active as (select count(*) as n from pgqueue.message m
+             -- As an array, so that the index alone tells: all jobs that wait may be this session's.
+             where m.session_id = (select session_id from me) and m.submitter = any (array(select r.oid from pg_roles r where pg_has_role(r.oid, 'member'))))
   select (coalesce(sum(e.completed + e.failed + e.canceled + e.expired), 0) + (select n from active))::bigint as workers_launched,
          coalesce(sum(e.completed), 0)::bigint as workers_completed,
          coalesce(sum(e.failed + e.expired), 0)::bigint as workers_failed,
@@ -69,7 +74,7 @@ create view pgqueue.stats as
          coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
          nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
   from ended e;
-comment on view pgqueue.stats is 'The jobs that this session handed in. Reads totals and what the session has unfinished, never the history';
+comment on view pgqueue.stats is 'The jobs that this session handed in as the role that reads, or as one that it is a member of. Reads totals and what the session has unfinished, never the history';
 
 create view pgqueue.stats_total with (security_barrier) as
   with ended as (
@@ -108,28 +113,39 @@ create view pgqueue.workers with (security_barrier) as
                where a.worker_id = w.id
                  and (pg_has_role(m.submitter, 'member')
                       or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')))
-               order by a.started_at) as running, w.queues
+               order by a.started_at) as running,
+         case when (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'))
+              then w.queues end as queues
   from pgqueue.worker w;
-comment on view pgqueue.workers is 'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now';
+comment on view pgqueue.workers is
+  'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now, of those that the role may see. queues: for monitors, workers and administrators';
 
-create view pgqueue.queues as
+create view pgqueue.queues with (security_barrier) as
+  with me as materialized (
+    select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member') as sees_all
+  ), visible as (
+    select m.queue, m.state, m.launched_at from pgqueue.message m where (select me.sees_all from me) or pg_has_role(m.submitter, 'member')
+  )
   select n.queue, coalesce(c.ready, 0) as ready, coalesce(c.delayed, 0) as delayed, coalesce(c.claimed, 0) as claimed, c.oldest_ready_at,
          coalesce(q.paused, false) as paused,
          (select count(*) from pgqueue.worker w where n.queue = any (w.queues)) as consumers,
          coalesce(q.durability, 'sync') as durability
   from (
-    select name as queue from pgqueue.queue
+    select name as queue from pgqueue.queue_switch where (select me.sees_all from me)
     union
-    select distinct queue from pgqueue.message
+    select name from pgqueue.queue where (select me.sees_all from me) or declared_by <> 0 and pg_has_role(declared_by, 'member')
+    union
+    select distinct queue from visible
   ) n
-  left join pgqueue.queue q on q.name = n.queue
+  left join pgqueue.queue_switch q on q.name = n.queue
   left join (
-    select m.queue, count(*) filter (where m.state = 'ready') as ready, count(*) filter (where m.state = 'delayed') as delayed,
-           count(*) filter (where m.state = 'claimed') as claimed, min(m.launched_at) filter (where m.state = 'ready') as oldest_ready_at
-    from pgqueue.message m
-    group by m.queue
+    select v.queue, count(*) filter (where v.state = 'ready') as ready, count(*) filter (where v.state = 'delayed') as delayed,
+           count(*) filter (where v.state = 'claimed') as claimed, min(v.launched_at) filter (where v.state = 'ready') as oldest_ready_at
+    from visible v
+    group by v.queue
   ) c on c.queue = n.queue;
-comment on view pgqueue.queues is 'What waits in each queue. Counts the messages';
+comment on view pgqueue.queues is
+  'What waits in each queue. Counts the messages that the role may see: its own and those of roles it is a member of; monitors, workers and administrators see all';
 
 create function pgqueue._task_name(payload json)
   returns text
@@ -175,7 +191,8 @@ create function pgqueue._knows_queue(queue text)
 begin atomic
   -- The first two are what launch and send_task use.
   select queue in ('default', 'celery')
-      or exists (select from pgqueue.queue q where q.name = _knows_queue.queue)
+      or exists (select from pgqueue.queue_switch q where q.name = _knows_queue.queue)
+      or exists (select from pgqueue.queue d where d.name = _knows_queue.queue)
       or exists (select from pgqueue.worker w where _knows_queue.queue = any (w.queues))
       or exists (select from pgqueue.message m where m.queue = _knows_queue.queue);
 end;
@@ -199,7 +216,7 @@ begin
     end if;
     raise notice 'no message and no worker knows queue "%" yet', queue using hint = 'It is paused for those that come. If the name was a slip, resume it.';
   end if;
-  insert into pgqueue.queue as q (name, paused, declared_by) values (_set_paused.queue, _set_paused.paused, null)
+  insert into pgqueue.queue_switch as q (name, paused) values (_set_paused.queue, _set_paused.paused)
   on conflict (name) do update set paused = excluded.paused where q.paused <> excluded.paused;
   changed := found;
   if not paused then
@@ -237,7 +254,7 @@ begin
   elsif durability is null or durability not in ('sync', 'async') then
     raise exception 'durability "%" is not known', durability using errcode = '22023', hint = 'It is sync (the default) or async.';
   end if;
-  insert into pgqueue.queue as q (name, durability, declared_by) values (set_durability.queue, set_durability.durability, null)
+  insert into pgqueue.queue_switch as q (name, durability) values (set_durability.queue, set_durability.durability)
   on conflict (name) do update set durability = excluded.durability;
 end
 $$;

@@ -13,7 +13,7 @@ grant select on pgqueue.jobs, pgqueue.stats, pgqueue.stats_total, pgqueue.worker
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 -- Operators look into queues.
 grant execute on function pgqueue._peek(text, int) to pgqueue_worker, pgqueue_monitor, pgqueue_admin;
-grant execute on function pgqueue._cut(text, int), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
+grant execute on function pgqueue._cut(text, int), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._is_at_home(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 -- Users: the public functions, and the parts of them that run as the caller.
@@ -33,17 +33,18 @@ grant execute on function
   pgqueue.enqueue_trigger()
   to pgqueue_user;
 grant execute on function
-  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._is_own_event(json), pgqueue._refuse_message(pgqueue.message),
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._is_own_event(json), pgqueue._refuse_message(pgqueue.message), pgqueue._may_enter(oid, text, json), pgqueue._refuse_stranger(oid),
   pgqueue._inherited(jsonb), pgqueue._with_durability(jsonb, text), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._cookie(bytea, bigint), pgqueue._begin_session(),
   pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
-  pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._session_id(),
+  pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._may_log_in(oid), pgqueue._require_login(oid), pgqueue._session_id(),
   pgqueue._queue_channel(text), pgqueue._notify_at_commit(text), pgqueue._wake(text), pgqueue._wake_for(text, timestamptz), pgqueue._naptime(), pgqueue._over_loopback(text, oid, bigint, text, text, boolean), pgqueue._end_hold(boolean), pgqueue._close_loopback(),
-  pgqueue._call(text, jsonb, boolean), pgqueue._require_enrolled(), pgqueue._handle(bigint), pgqueue._handle(int), pgqueue._handle(smallint), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
-  pgqueue._doze(bigint, boolean, timestamptz, float8), pgqueue._wait_on(pgqueue.handle, boolean, boolean, interval), pgqueue._forward_notices(jsonb),
-  pgqueue._raise(jsonb), pgqueue._raise_error_of(pgqueue.handle, jsonb), pgqueue._fetch_result(pgqueue.handle, boolean),
-  pgqueue._consume_result(pgqueue.handle, boolean), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb), pgqueue._result_hint(jsonb),
+  pgqueue._call(text, jsonb, boolean), pgqueue._require_enrolled(), pgqueue._require_home(), pgqueue._handle(bigint), pgqueue._handle(int), pgqueue._handle(smallint), pgqueue._request(pgqueue.handle), pgqueue._status(pgqueue.handle, jsonb), pgqueue._with_wait(jsonb, timestamptz, float8), pgqueue._wait_for_run(bigint, bigint),
+  pgqueue._doze(bigint, timestamptz, float8), pgqueue._tell_wait(bigint), pgqueue._wait_on(pgqueue.handle, interval), pgqueue._forward_notices(jsonb),
+  pgqueue._say(text, text, text, text, text), pgqueue._are_notices(jsonb), pgqueue._raiser(text), pgqueue._raise_again(text, text, text, text), pgqueue._error_of(pgqueue.handle, jsonb), pgqueue._said_at(pgqueue.handle, jsonb), pgqueue._refuse_place(), pgqueue._misfit(jsonb), pgqueue._fit_casts(jsonb, text[], text),
+  pgqueue._raise(jsonb), pgqueue._fetch_result(pgqueue.handle, boolean),
+  pgqueue._consume_result(pgqueue.handle, boolean), pgqueue._read_result(pgqueue.handle), pgqueue._result_reader(jsonb, text[]), pgqueue._result_hint(jsonb),
   pgqueue._swap_settings(jsonb), pgqueue._claim_lost(bigint), pgqueue._python_repr(jsonb),
-  pgqueue._trigger_columns(text[]), pgqueue._row_params(text[], jsonb, oid), pgqueue._row_params_query(text[]),
+  pgqueue._trigger_columns(text[]), pgqueue._refuse_virtual(oid, text[]), pgqueue._row_params(text[], jsonb, oid), pgqueue._row_params_query(text[]),
   pgqueue._enqueue_row(text[], oid, jsonb), pgqueue._is_plain_trigger(text[]), pgqueue._seen_columns(oid, text[]),
   pgqueue._has_seen(text, oid, text[]), pgqueue._see_columns(oid, text[]), pgqueue._is_plain(oid, text[]), pgqueue._transition_query(text[], text, oid, text),
   pgqueue._trigger_options(text[]), pgqueue._trigger_job(text[], jsonb),
@@ -66,39 +67,34 @@ grant execute on function
 grant execute on function
   pgqueue._begin_job(bigint, bigint), pgqueue._lock_job(bigint, bigint), pgqueue._enter_job(bigint, bigint, text[], text[]), pgqueue._append_result(bigint, bigint, int, jsonb),
   pgqueue._keep_notices(bigint, bigint, jsonb),
-  pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb), pgqueue._fail_job(bigint, bigint, jsonb, float8), pgqueue._reset_session()
+  pgqueue._complete_job(bigint, bigint, text[], bigint, jsonb, jsonb, jsonb, boolean), pgqueue._fail_job(bigint, bigint, jsonb, float8), pgqueue._reset_session()
   to pgqueue_user;
 
 -- Celery programs publish with the rights of a user.
 grant execute on function
   pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz),
-  pgqueue._goes_straight(text, text, timestamptz), pgqueue._put_task(text, json, int, timestamptz, timestamptz),
-  pgqueue._message_ttl(text), pgqueue._route(text, text),
-  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._exchange_type(text),
-  pgqueue._delete_exchange(text), pgqueue._is_declared_so(text, boolean, boolean, boolean, jsonb), pgqueue._interval_argument(jsonb, text),
-  pgqueue._refuse_change(text, text), pgqueue._topic_pattern(text),
+  pgqueue._goes_straight(text, text, timestamptz), pgqueue._message_ttl(text, name),
+  pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._delete_exchange(text),
   pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb), pgqueue._queue_exists(text), pgqueue._queue_size(text),
   pgqueue._bind(text, text, text), pgqueue._unbind(text, text, text), pgqueue._bindings(text)
   to pgqueue_user, pgqueue_worker;
 
-grant select on pgqueue.own_exchange, pgqueue.own_queue, pgqueue.own_binding to pgqueue_user;
-grant insert (name, type, durable, auto_delete, arguments), update (type), delete on pgqueue.own_exchange to pgqueue_user;
-grant insert (name, durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key),
-      update (durable, exclusive, auto_delete, arguments, expires_after, message_ttl, max_deliveries, dead_letter_exchange, dead_letter_routing_key, used_at)
-  on pgqueue.own_queue to pgqueue_user;
-grant insert, delete on pgqueue.own_binding to pgqueue_user;
+-- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
+grant select on pgqueue.own_binding, pgqueue.own_task to pgqueue_user;
+grant insert (act, name, attributes) on pgqueue.declaration to pgqueue_user;
+grant insert (exchange, routing_key, payload, priority, due_at, expires_at), select (reached) on pgqueue.dispatch to pgqueue_user;
 
 -- Workers consume, and keep the queue in order. They publish too: events and replies.
 grant pgqueue_user to pgqueue_worker;
 grant execute on function
-  pgqueue._register_worker(text, int), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
+  pgqueue._register_worker(text, int, int, bigint[], bigint[]), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
   pgqueue._claim(int, text, text[], int, int, jsonb), pgqueue._role_limit(), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
   pgqueue._reject(bigint[], bigint[]),
   pgqueue._postpone(bigint, bigint, timestamptz), pgqueue._keep_claims(int, bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._list_scheduled(text[], int), pgqueue._delete_queue(text, boolean, boolean),
   pgqueue._begin_any_job(bigint, bigint), pgqueue._fail_any_job(bigint, bigint, jsonb), pgqueue._acquit(bigint[], bigint[]), pgqueue._defer_job(bigint, bigint, text, interval, interval), pgqueue._retry_deferred(oid), pgqueue._note_run(bigint, bigint, int, float8), pgqueue._set_progress(bigint, bigint, int, text),
-  pgqueue._request_cancel(bigint, bigint), pgqueue._cancel_requests(bigint[], bigint[])
+  pgqueue._request_cancel(bigint, bigint), pgqueue._cancel_requests(bigint[], bigint[]), pgqueue._claim_awaited(bigint, bigint, bigint)
   to pgqueue_worker;
 
 grant execute on function

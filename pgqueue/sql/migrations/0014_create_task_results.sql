@@ -67,11 +67,11 @@ create or replace function pgqueue._lock_class(purpose text)
   language sql immutable
 begin atomic
   -- 'pgq' and a number: the first key of pgqueue's advisory locks.
-  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'job' then 1886417203 when 'upkeep' then 1886417204
+  select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'upkeep' then 1886417204
     when 'next_sleeper' then 1886417205 when 'storing' then 1886417206 when 'result_waiter' then 1886417207 end;
 end;
 comment on function pgqueue._lock_class(text) is
-  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), job (running), upkeep, storing and result_waiter (results)';
+  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
 
 create or replace function pgqueue._make_partitions()
   returns void

@@ -11,11 +11,13 @@ create unlogged table pgqueue.tracked_job (
   submitter oid not null,
   kept pgqueue.result_kept not null,
   queue_size int not null,
+  is_spared boolean not null default false,
   tracked_at timestamptz not null default clock_timestamp(),
   primary key (session_id, pid)
 );
 comment on table pgqueue.tracked_job is
   'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
+comment on column pgqueue.tracked_job.is_spared is 'Its result was asked for in a way that does not fit, maybe with a handle that is gone: it counts no more for pg_background.max_workers';
 create unique index tracked_job_id on pgqueue.tracked_job (id);
 comment on index pgqueue.tracked_job_id is 'Reading or detaching a job ends the tracking';
 create index tracked_job_tracked_at on pgqueue.tracked_job (tracked_at);
@@ -53,7 +55,7 @@ declare
   pid int;
 begin
   -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
-  select count(*) filter (where pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
+  select count(*) filter (where not t.is_spared and pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
   from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
     raise exception 'too many background workers'
@@ -167,18 +169,19 @@ begin atomic
     'id', job.id, 'pid', job.pid, 'cookie', job.cookie, 'user_id', job.submitter, 'kept', job.kept, 'queue_size', job.queue_size,
     'live', coalesce(j.ended_at is null and j.id is not null, false), 'running', coalesce(j.is_running, false),
     'state', case when j.ended_at is not null or j.id is null then 'stopped' when j.is_running then 'running' else 'starting' end,
-    'known', j.id is not null, 'launched_at', coalesce(j.launched_at, job.tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at,
+    'run_key', j.run_key, 'known', j.id is not null, 'launched_at', coalesce(j.launched_at, job.tracked_at), 'started_at', j.started_at, 'ended_at', j.ended_at,
     'label', j.label, 'sql', left(j.sql, coalesce(sql_length, 0)), 'backend_pid', j.backend_pid, 'progress_pct', j.progress_pct, 'progress_msg', j.progress_msg,
     'row_count', j.row_count, 'command_tags', j.command_tags, 'error', case when j.ended_at is not null then j.error end)
   from (select) one_row
   left join (
     select m.id, m.launched_at, a.started_at, null::timestamptz as ended_at, a.id is not null as is_running, m.label, m.sql, a.backend_pid,
-           a.progress_pct, a.progress_msg, null::bigint as row_count, null::text[] as command_tags, null::jsonb as error
+           a.progress_pct, a.progress_msg, null::bigint as row_count, null::text[] as command_tags, null::jsonb as error,
+           pgqueue._held_key(m.id, m.token) as run_key
     from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
     where m.id = job.id
     union all
     select h.id, h.launched_at, h.started_at, h.ended_at, false, h.label, h.sql, h.backend_pid,
-           h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error
+           h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error, null
     from pgqueue.history h where h.id = job.id
   ) j on true;
 end;
@@ -226,6 +229,10 @@ begin
     union all
     select * from pgqueue._tracked_jobs(role, args) where not args ? 'pid'
   loop
+    if args ? 'spare' then
+      update pgqueue.tracked_job t set is_spared = true where t.session_id = job.session_id and t.pid = job.pid;
+      continue;
+    end if;
     delete from pgqueue.tracked_job t where t.session_id = job.session_id and t.pid = job.pid;
     if job.kept <> 'none' then
       begin
@@ -257,10 +264,11 @@ begin
     select m.member from pg_auth_members m join membership on m.roleid = membership.oid
   )
   select exists (select from membership m join pg_roles r on r.oid = m.oid where r.oid = _enroll_member.role and not r.rolsuper) into may;
-  if may then
+  -- That role is the whole cluster's: here its members are nobody unless pg_background's names were made here.
+  if may and exists (select from pgqueue.compat) then
     insert into pgqueue.role_key (role) values (_enroll_member.role) on conflict do nothing;
   end if;
-  return may;
+  return may and exists (select from pgqueue.compat);
 end
 $$;
 comment on function pgqueue._enroll_member(oid) is 'Gives a member of pgbackground_role its key. Asked for over the loopback, apart from the caller''s transaction, by a role that has none';

@@ -21,12 +21,12 @@ declare
   value numeric;
 begin
   if given is null then
-    perform set_config(full_name, fallback::text, false);  -- for SHOW
+    perform set_config(full_name, case name when 'default_queue_size' then fallback / 1024 || 'kB' else fallback::text end, false);  -- for SHOW
     return fallback;
   end if;
   begin
     value := case
-      when given ~ '^\s*[-+]?\d+\s*$' then given::numeric
+      when given ~ '^[[:space:]]*[-+]?[0-9]+[[:space:]]*$' then given::numeric
       when name = 'worker_timeout' then extract(epoch from given::interval)::numeric * 1000
       when name = 'default_queue_size' then pg_size_bytes(given)::numeric
       else given::numeric end;
@@ -126,8 +126,7 @@ as $$
 declare
   job jsonb := pgqueue._ask_tracked(want_pid, want_cookie, '55000');
 begin
-  return pgqueue._wait_on(pgqueue._handle_of(job), (job ->> 'live')::boolean, (job ->> 'running')::boolean,
-                          greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
+  return not (job ->> 'live')::boolean or pgqueue._wait_on(pgqueue._handle_of(job), greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
 end
 $$;
 comment on function pgqueue._wait_tracked(int, bigint, int) is 'pg_background_wait. NULL waits for ever';
@@ -146,8 +145,7 @@ begin
     'grace_ms', case when is_hard then grace else 0 end)) c (canceled), jsonb_array_elements(c.canceled) a;
   if grace > 0 then
     -- After a hard grace the worker ends the session of the job. That takes a moment.
-    perform pgqueue._wait_on(pgqueue._handle_of(job), s.live, s.running, (grace + case when is_hard then 2000 else 0 end) * interval '1 ms')
-    from pgqueue._status(pgqueue._handle_of(job)) s;
+    perform pgqueue._wait_on(pgqueue._handle_of(job), (grace + case when is_hard then 2000 else 0 end) * interval '1 ms');
   end if;
 end
 $$;
@@ -183,22 +181,20 @@ create function pgqueue._raise_tracked(pid int, error jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it.
-  execute format('select pgqueue._raise($1) /* %s */', replace(replace(
-      concat_ws(E'\n', error ->> 'context', format('background worker, pid %s', pid)), '/*', '/ *'), '*/', '* /'))
-    using pgqueue._background_error(pid, error);
+  execute pgqueue._raiser(concat_ws(chr(10), error ->> 'context', format('background worker, pid %s', pid))) using pgqueue._background_error(pid, error);
 end
 $$;
 comment on function pgqueue._raise_tracked(int, jsonb) is 'Raises the error of a tracked job';
 
-create function pgqueue._require_readable(want_pid int, job jsonb)
+create function pgqueue._require_readable(want_pid int, job jsonb, version text)
   returns void
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   if job ->> 'kept' = 'none' then
-    raise exception 'results are disabled for PID % (submitted via submit_v2)', want_pid using errcode = '0A000';
+    raise exception 'results are disabled for PID % (submitted via %)', want_pid, case version when '1.8' then 'submit_v2' else 'pg_background_submit' end
+      using errcode = '0A000';
   elsif not (job ->> 'known')::boolean then
     perform pgqueue._untrack_now(jsonb_build_object('pid', want_pid));
     raise exception 'lost connection to worker process with PID %', want_pid
@@ -206,20 +202,19 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._require_readable(int, jsonb) is 'Refuses to wait for a result that will not come';
+comment on function pgqueue._require_readable(int, jsonb, text) is 'Refuses to wait for a result that will not come';
 
-create function pgqueue._read_tracked(want_pid int, want_cookie bigint, out is_first boolean, out reader text, out rows jsonb, out tags text[],
-                                      out mismatch text, out hint text, out job jsonb, out old_settings jsonb)
+create function pgqueue._read_tracked(want_pid int, want_cookie bigint, version text, out is_first boolean, out reader text, out rows jsonb, out tags text[],
+                                      out answer jsonb, out job jsonb, out old_settings jsonb)
   returns setof record
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '42704', 'read', true);
+  request jsonb := jsonb_build_object('session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', case version when '1.8' then '42704' else '55000' end, 'read', true);
   began timestamptz := clock_timestamp();
   since timestamptz := began;
   waiting jsonb;
-  answer jsonb;
   has_rows boolean;
 begin
   loop
@@ -230,7 +225,7 @@ begin
     for rows in select c from pgqueue._call('tracked', waiting) c loop
       if job is null then
         job := rows;
-        perform pgqueue._require_readable(want_pid, job);
+        perform pgqueue._require_readable(want_pid, job, version);
       elsif answer is null then
         answer := rows;
         perform pgqueue._forward_notices(answer -> 'notices');
@@ -239,10 +234,7 @@ begin
           perform pgqueue._raise_tracked(want_pid, answer -> 'error');
         end if;
         reader := pgqueue._result_reader(answer);
-        hint := pgqueue._result_hint(answer);
         has_rows := jsonb_typeof(answer -> 'columns') = 'array';
-        mismatch := case when has_rows then 'remote query result rowtype does not match the specified FROM clause rowtype'
-                         else 'remote query did not return a result set, but result rowtype is not a single text column' end;
         tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
         -- Values are read back under the settings under which they were printed.
         old_settings := pgqueue._swap_settings(answer -> 'output_settings');
@@ -252,8 +244,8 @@ begin
       end if;
     end loop;
     exit when answer is not null;
-    continue when waiting ? 'wait_ms';
-    since := pgqueue._doze((job ->> 'id')::bigint, (job ->> 'running')::boolean, since, 60);
+    continue when waiting ? 'wait_ms' and job ->> 'run_key' is null;
+    since := pgqueue._doze((job ->> 'run_key')::bigint, since, 60);
   end loop;
   if is_first then
     rows := case when has_rows then '[]'::jsonb end;
@@ -261,7 +253,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._read_tracked(int, bigint) is
+comment on function pgqueue._read_tracked(int, bigint, text) is
   'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
 
 create function pgqueue._end_of_reading(job jsonb, old_settings jsonb)
@@ -276,6 +268,15 @@ end
 $$;
 comment on function pgqueue._end_of_reading(jsonb, jsonb) is 'The result of a tracked job was read to its end: now it is consumed, and the job no longer tracked';
 
+create function pgqueue._spare_tracked(job jsonb)
+  returns int
+  language sql volatile
+begin atomic
+  select pgqueue._untrack_now(jsonb_build_object('pid', job -> 'pid', 'cookie', job -> 'cookie', 'spare', true));
+end;
+comment on function pgqueue._spare_tracked(jsonb) is
+  'A job whose result was asked for with a column definition list that does not fit can be read again, but its handle may be gone with the statement: it counts no more';
+
 create function pgqueue._create_reader(signature text, call text)
   returns void
   language plpgsql volatile
@@ -285,21 +286,39 @@ begin
   execute pg_catalog.format($sql$
     create function %s returns setof record language plpgsql volatile strict as $body$
     declare
-      part record;
+      part pg_catalog.record;
       job pg_catalog.jsonb;
+      reader pg_catalog.text;
+      casts pg_catalog.text[];
+      misfit pg_catalog.text;
       old_settings pg_catalog.jsonb;
     begin
       for part in select * from %s loop
         if part.is_first then
           job := part.job;
+          reader := part.reader;
           old_settings := part.old_settings;
-          begin
-            return query execute part.reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
-          exception when datatype_mismatch then
-            raise exception using errcode = '42804', message = part.mismatch, hint = part.hint;
-          end;
+          loop
+            begin
+              return query execute reader using '[]'::pg_catalog.jsonb, '{}'::pg_catalog.text[];
+              exit;
+            exception
+              when datatype_mismatch then
+                get stacked diagnostics misfit = pg_exception_detail;
+              when feature_not_supported then
+                perform pgqueue._spare_tracked(job);
+                perform pgqueue._refuse_place();
+            end;
+            -- A length or a precision that only the list has is applied to the values.
+            casts := pgqueue._fit_casts(part.answer, casts, misfit);
+            if casts is null then
+              perform pgqueue._spare_tracked(job);
+              raise exception using errcode = '42804', message = pgqueue._misfit(part.answer), hint = pgqueue._result_hint(part.answer);
+            end if;
+            reader := pgqueue._result_reader(part.answer, casts);
+          end loop;
         end if;
-        return query execute part.reader using part.rows, part.tags;
+        return query execute reader using part.rows, part.tags;
       end loop;
       perform pgqueue._end_of_reading(job, old_settings);
     end
@@ -308,5 +327,5 @@ end
 $create$;
 comment on function pgqueue._create_reader(text, text) is 'Creates a function that returns the result of a tracked job';
 
-select pgqueue._create_reader('pgqueue._tracked_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+select pgqueue._create_reader('pgqueue._tracked_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''2.0'')');
 comment on function pgqueue._tracked_result(int, bigint) is 'pg_background_result';

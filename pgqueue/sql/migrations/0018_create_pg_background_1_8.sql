@@ -49,8 +49,8 @@ begin
   begin
     return pgqueue._wait_tracked(pid, cookie, timeout_ms);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null)');
-  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int)', 'pgqueue._read_tracked(pid, null, ''1.8'')');
+  perform pgqueue._create_reader('pg_background_result_v2(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''1.8'')');
 
   create function pg_background_list_v2() returns setof record language plpgsql volatile as $$
   begin

@@ -4,6 +4,8 @@ create function pgqueue._create_pg_background_2_0()
   returns void
   language plpgsql volatile
 as $create$
+declare
+  others oid[] := array(select p.oid from pg_proc p where p.pronamespace = quote_ident(current_schema())::regnamespace);
 begin
   create type pg_background_handle as (pid int, cookie bigint);
   create type pg_background_stats as (
@@ -37,7 +39,7 @@ begin
   begin
     return pgqueue._track('none', pgqueue._member_settings(), sql, queue_size, label);
   end $$;
-  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie)');
+  perform pgqueue._create_reader('pg_background_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''2.0'')');
   create function pg_background_detach(pid int, cookie bigint) returns void language plpgsql volatile strict as $$
   begin
     perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', pid, 'cookie', cookie, 'mismatch', '55000'));
@@ -97,22 +99,27 @@ begin
   create function pg_background_run_query(sql text, queue_size int default 0, timeout_ms int default 0, label text default null, col_def text default null)
     returns setof record language plpgsql volatile as $$
   declare
-    run record;
+    run pg_catalog.record;
   begin
     select * into run from pgqueue._run_query(pgqueue._member_settings(), sql, queue_size, timeout_ms, label, col_def);
     if run.reader is not null then
-      return query execute run.reader using run.pid, run.cookie;
+      begin
+        return query execute run.reader using run.pid, run.cookie;
+      exception when others or query_canceled then
+        perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', run.pid));  -- nobody else has its handle
+        raise;
+      end;
     end if;
   end $$;
   create function pg_background_drain(handles pg_background_handle[], timeout_ms int default 0) returns setof pg_background_outcome language plpgsql volatile as $$
   begin
-    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    return query select * from pgqueue._drain(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
   end $$;
   create function pg_background_wait_any(handles pg_background_handle[], timeout_ms int default 0) returns pg_background_handle language plpgsql volatile as $$
   declare
-    first record;
+    first pg_catalog.record;
   begin
-    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from unnest(handles) h), timeout_ms);
+    select * into first from pgqueue._wait_any(array(select row(h.pid, h.cookie)::pgqueue.handle from pg_catalog.unnest(handles) h), timeout_ms);
     if first.pid is null then
       return null;
     end if;
@@ -134,7 +141,7 @@ begin
   begin
     return pgqueue._untrack_now('{"ended": true}');
   end $$;
-  perform pgqueue._create_v2_aliases();
+  perform pgqueue._create_v2_aliases(others);
 
   create view pg_background_list as
     select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label
@@ -159,7 +166,7 @@ end
 $create$;
 comment on function pgqueue._create_pg_background_2_0() is 'Makes the names of pg_background 2.0 in the first schema of search_path';
 
-create function pgqueue._create_v2_aliases()
+create function pgqueue._create_v2_aliases(others oid[])
   returns void
   language plpgsql volatile
 as $$
@@ -175,11 +182,11 @@ begin
       'pg_background_list', 'pg_background_stats', 'pg_background_get_progress', 'pg_background_result_info', 'pg_background_error_info',
       'pg_background_detach_all', 'pg_background_cancel_all', 'pg_background_outcome', 'pg_background_run', 'pg_background_run_query',
       'pg_background_drain', 'pg_background_wait_any', 'pg_background_cancel_by_label', 'pg_background_purge', 'pg_background_full_sql')
-      and p.prosrc ~ 'pgqueue[.]_'  -- and not a function of the user's with such a name
+      and p.oid <> all (others)  -- whatever somebody else has put there under such a name
   loop
     made := pg_catalog.pg_get_functiondef(original.oid);
     execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);
   end loop;
 end
 $$;
-comment on function pgqueue._create_v2_aliases() is 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2';
+comment on function pgqueue._create_v2_aliases(oid[]) is 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2. others: functions that lay in the schema before';

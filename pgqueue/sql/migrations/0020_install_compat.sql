@@ -56,7 +56,8 @@ begin
   perform pgqueue._make_background_role();
   before := array(select o.oid from pgqueue._objects_like_pg_background(schema) o);
   begin
-    perform set_config('search_path', quote_ident(schema) || ', pg_catalog, pg_temp', true);
+    -- pg_catalog, which is not named, comes first: what others have put into the schema is taken for nothing that is named here.
+    perform set_config('search_path', quote_ident(schema) || ', pg_temp', true);
     if version = '1.8' then
       perform pgqueue._create_pg_background_1_8();
     else
@@ -103,6 +104,8 @@ begin
   if not exists (select from pg_auth_members m where m.roleid = 'pgqueue_user'::regrole and m.member = 'pgbackground_role'::regrole) then
     grant pgqueue_user to pgbackground_role;
   end if;
+  -- In this database, before its members are enrolled by what they call first.
+  perform pgqueue._admit('pgbackground_role', true);
 end
 $$;
 comment on function pgqueue._make_background_role() is 'Makes the role whose members may call pg_background''s names';
@@ -142,7 +145,7 @@ declare
   setting record;
   given text;
 begin
-  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '65536'), ('pg_background.worker_timeout', '0') loop
+  for setting in values ('pg_background.max_workers', '16'), ('pg_background.default_queue_size', '64kB'), ('pg_background.worker_timeout', '0') loop
     select substr(entry, strpos(entry, '=') + 1) into given
     from pg_db_role_setting s, unnest(s.setconfig) entry
     where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()) and s.setrole = 0
@@ -158,7 +161,7 @@ exception when insufficient_privilege then
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
     using hint = (select 'To have them in every session, let a superuser run: '
                     || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
-                  from (values ('max_workers', '16'), ('default_queue_size', '65536'), ('worker_timeout', '0')) s (name, value));
+                  from (values ('max_workers', '16'), ('default_queue_size', '64kB'), ('worker_timeout', '0')) s (name, value));
 end
 $$;
 comment on function pgqueue._set_background_defaults(boolean) is
@@ -180,12 +183,13 @@ begin
       hint = coalesce((select 'They are in ' || string_agg(quote_ident(c.schema_name), ', ') || '.' from pgqueue.compat c), 'Nothing is to be removed.');
   end if;
   foreach signature in array surface.objects loop
-    execute format('drop %s %s', regexp_replace(signature, '^(\w+) ', '\1 if exists '), behavior);
+    execute format('drop %s %s', regexp_replace(signature, '^([a-z]+) ', E'\\1 if exists '), behavior);
   end loop;
   if surface.grants_usage and to_regnamespace(quote_ident(schema)) is not null then
     execute format('revoke usage on schema %I from pgbackground_role', schema);
   end if;
   if not exists (select from pgqueue.compat) then
+    perform pgqueue._admit('pgbackground_role', false);
     perform pgqueue._set_background_defaults(false);
     begin
       drop role pgbackground_role;
@@ -216,7 +220,7 @@ grant execute on function
   pgqueue._tracker(), pgqueue._enroll_self(), pgqueue._member_settings(), pgqueue._background_setting(text, int, int, int), pgqueue._track(pgqueue.result_kept, jsonb, text, int, text),
   pgqueue._ask_tracked(int, bigint, text, int), pgqueue._handle_of(jsonb), pgqueue._wait_tracked(int, bigint, int),
   pgqueue._cancel_tracked_now(int, bigint, int, boolean), pgqueue._untrack_now(jsonb), pgqueue._background_error(int, jsonb),
-  pgqueue._raise_tracked(int, jsonb), pgqueue._require_readable(int, jsonb), pgqueue._read_tracked(int, bigint), pgqueue._end_of_reading(jsonb, jsonb),
+  pgqueue._raise_tracked(int, jsonb), pgqueue._require_readable(int, jsonb, text), pgqueue._read_tracked(int, bigint, text), pgqueue._end_of_reading(jsonb, jsonb), pgqueue._spare_tracked(jsonb),
   pgqueue._tracked_result(int, bigint), pgqueue._list_tracked(jsonb), pgqueue._progress_of_tracked(int, bigint),
   pgqueue._report_progress(text, int, text), pgqueue._tracked_stats(), pgqueue._outcome_of(jsonb), pgqueue._outcome(int, bigint),
   pgqueue._run_tracked(jsonb, text, int, int, text), pgqueue._launch_and_wait(jsonb, text, int, int, text),

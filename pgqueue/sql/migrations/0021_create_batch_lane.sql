@@ -86,8 +86,8 @@ begin
         sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
         return;
       end if;
-      -- Who waits for the job waits for this lock.
-      is_locked := pg_try_advisory_xact_lock(pgqueue._lock_class('job'), (id %% 2147483647)::int);
+      -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+      is_locked := pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null;
     end
     $take$
   $body$, role);
@@ -436,6 +436,7 @@ begin
     if said.token <> finish_job.token then
       said := null;
     end if;
+    perform pgqueue._refuse_overdue(id);
   end if;
   with gone as (
     delete from pgqueue.message q where q.id = finish_job.id and q.token = finish_job.token
@@ -448,6 +449,11 @@ begin
   from gone m;
   if not found then
     perform pgqueue._claim_lost(id);
+  end if;
+  -- Last, when the history is written. Who cancels looks 10 ms later than the request was committed, whether the job still runs: of one that
+  -- is over by then the end tells, and one that began later has seen the request.
+  if clock_timestamp() not between transaction_timestamp() and transaction_timestamp() + interval '2 ms' then
+    perform pgqueue._refuse_canceled(id);
   end if;
 end
 $$;
@@ -529,7 +535,7 @@ as $$
     when '55006' then true  -- or that with a temporary table
     when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
     -- SET ROLE: the login of the submitter may. Or the executors may not call the runner.
-    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"|\mjobs?_[0-9]+\M|\mpgqueue_run\M'
+    when '42501' then error ->> 'message' ~ E'"(role|session_authorization)"|\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M'
     when '42601' then params is not null  -- not a statement that can be prepared
     when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
     when 'PQ006' then true  -- its runner was changed
@@ -591,9 +597,7 @@ begin
   join pgqueue.message m on m.id = r.id and m.token = r.token
   cross join lateral (
     select clock_timestamp() - r.started_at as run_for,
-           -- No cast or sum may fail, whatever a role has written: then nobody would look after the other jobs.
-           least(m.timeout, case when m.settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
-                                 then (m.settings ->> 'statement_timeout')::interval end) as timeout
+           pgqueue._time_allowed(m.timeout, m.settings) as timeout
   ) o
   left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
 end

@@ -1,0 +1,91 @@
+"""What `pgqueue --help` says: the commands by what one wants to do, and examples for each."""
+
+from __future__ import annotations
+
+import click
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Try it": ("demo", "up"),
+    "Run statements": ("launch", "wait", "result", "cancel"),
+    "See what runs, waits and failed": ("list", "show", "stats", "queues", "workers", "peek", "flower", "doctor"),
+    "Run workers": ("worker",),
+    "Steer queues": ("pause", "resume", "redrive", "set-durability"),
+    "Install in a database, and say who may use it": (
+        *("install", "upgrade", "status", "uninstall", "enroll", "unenroll"),
+        *("install-compat", "uninstall-compat"),
+    ),
+}
+_EXAMPLES = {
+    "demo": ["pgqueue demo"],
+    "up": ["pgqueue up", "pgqueue up -A shop", "pgqueue up --dsn postgresql://postgres@localhost/shop --no-flower"],
+    "launch": [
+        "pgqueue launch 'vacuum analyze orders'",
+        "pgqueue launch 'select count(*) from orders where placed > $1' -p 2026-01-01 --wait",
+        "pgqueue launch - --label nightly --delay 2h < report.sql",
+    ],
+    "wait": ["pgqueue wait 9", "pgqueue wait 9 --timeout 5m && pgqueue result 9"],
+    "result": ["pgqueue result 9", "pgqueue result 9 --json"],
+    "cancel": ["pgqueue cancel 9", "pgqueue cancel 9 10 11 --grace 30s"],
+    "list": [
+        "pgqueue list --state failed",
+        "pgqueue list --label 'nightly%' --columns id,state,ended,error",
+        "pgqueue list --json",
+    ],
+    "show": ["pgqueue show 9", "pgqueue show 9 --full"],
+    "stats": ["pgqueue stats", "pgqueue stats --json"],
+    "queues": ["pgqueue queues", "pgqueue queues --all"],
+    "workers": ["pgqueue workers"],
+    "peek": ["pgqueue peek default", "pgqueue peek celery.dead --limit 100"],
+    "flower": ["pgqueue flower", "pgqueue flower -A shop --port 5556"],
+    "doctor": ["pgqueue doctor", "pgqueue doctor --strict --json"],
+    "worker": [
+        "pgqueue worker",
+        "pgqueue worker -A shop --queues default,celery,mail --concurrency 4 --executors 8",
+        "pgqueue worker --autoscale 10,2",
+    ],
+    "pause": ["pgqueue pause default"],
+    "resume": ["pgqueue resume default"],
+    "redrive": ["pgqueue redrive celery.dead"],
+    "set-durability": ["pgqueue set-durability metrics async"],
+    "install": ["pgqueue install --dsn postgresql://postgres@localhost/shop"],
+    "upgrade": ["pgqueue upgrade"],
+    "status": ["pgqueue status"],
+    "uninstall": ["pgqueue uninstall", "pgqueue uninstall --yes --cascade"],
+    "enroll": ["pgqueue enroll app"],
+    "unenroll": ["pgqueue unenroll app"],
+    "install-compat": ["pgqueue install-compat --version 1.8 --schema tools"],
+    "uninstall-compat": ["pgqueue uninstall-compat --schema tools"],
+}
+_EPILOG = """\b
+Exit codes: 0 done; 1 failed, with one line and a hint; 2 used wrongly;
+130 interrupted.
+
+\b
+Completion of commands and options by the shell, in ~/.bashrc (or with
+zsh_source in ~/.zshrc; for fish, fish_source piped to source):
+  eval "$(_PGQUEUE_COMPLETE=bash_source pgqueue)"
+"""
+
+
+class Commands(click.Group):
+    """A group of commands that lists them by purpose."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each purpose."""
+        width = max(len(name) for name in self.commands)
+        limit = formatter.width - width - 6
+        for purpose, names in SECTIONS.items():
+            with formatter.section(purpose):
+                rows = [(f"{name:{width}}", self.commands[name].get_short_help_str(limit)) for name in names]
+                formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say how it ends, and how the shell completes it."""
+        self.epilog = _EPILOG
+        super().format_epilog(ctx, formatter)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with its examples."""
+        examples = _EXAMPLES[name or cmd.name or ""]
+        cmd.epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+        super().add_command(cmd, name)

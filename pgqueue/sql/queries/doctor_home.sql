@@ -1,0 +1,1 @@
+select pgqueue._is_at_home()

@@ -1,0 +1,1 @@
+select pgqueue._repair_home()

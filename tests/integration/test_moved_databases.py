@@ -1,0 +1,197 @@
+"""Databases that were moved or copied: jobs run as who submitted them, or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from pgqueue import migrate
+from tests.harness import Database, TestServer
+from tests.harness.claimant import Claimant
+from tests.harness.people import fetch_value, refused
+from tests.harness.servers import temporary_server
+from tests.harness.standby import synchronous_standby
+
+pytestmark = pytest.mark.slow
+
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+WHO = "insert into seen values (current_user, '%s')"
+
+
+def run_tool(server: TestServer, tool: str, *arguments: str, text: str | None = None) -> str:
+    at = conninfo_to_dict(server.embedded.dsn)
+    command = [
+        server.embedded.binaries.program(tool),
+        *("--host", str(at["host"]), "--port", str(at["port"]), "--username", "postgres"),
+    ]
+    ended = subprocess.run([*command, *arguments], input=text, capture_output=True, text=True, timeout=240, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended.stdout
+
+
+def connect(server: TestServer, database: str, user: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(server.conninfo(database, user=user), autocommit=True)
+
+
+class Moved:
+    """A database at its new place, as far as a Claimant needs a test's database."""
+
+    def __init__(self, server: TestServer, name: str) -> None:
+        self.server, self.name = server, name
+        self._sessions: list[psycopg.Connection[tuple[object, ...]]] = []
+
+    def connect(self, role: str | None = None, **_options: object) -> psycopg.Connection[tuple[object, ...]]:
+        self._sessions.append(connect(self.server, self.name, role or "postgres"))
+        return self._sessions[-1]
+
+    def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+
+    def worker_role(self) -> str:
+        with connect(self.server, self.name) as owner:
+            if not owner.execute("select to_regrole('moved_worker')").fetchall()[0][0]:
+                owner.execute("create role moved_worker login in role pgqueue_worker")
+        return "moved_worker"
+
+
+def submitters(owner: psycopg.Connection[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return owner.execute("select label, submitter from pgqueue.jobs where label <> '' order by label").fetchall()
+
+
+def fill(owner: psycopg.Connection[tuple[object, ...]], server: TestServer, database: str) -> None:
+    """Let alice and carol have jobs that wait and one that ended."""
+    owner.execute("create table seen (who text, note text); grant insert, select on seen to public")
+    for role in ("alice", "carol", "dora"):
+        owner.execute(f"select pgqueue.enroll('{role}')")
+        with connect(server, database, role) as session:
+            session.execute("select pgqueue.enqueue(%s, label => %s)", [WHO % role, role])
+            session.execute("select pgqueue.send_task('work')")
+
+
+def make_old_and_new_numbers(old: TestServer, new: TestServer) -> None:
+    """Give the numbers that roles have in the old cluster to others in the new one, among them a superuser."""
+    for role in ("alice", "carol", "dora"):
+        old.admin.execute(f"create role {role} login")
+    # The template's roles come later: the first numbers of both clusters are these.
+    for role in ("boss login superuser", "alice login", "carol login"):
+        new.admin.execute(f"create role {role}")
+
+
+def test_a_dump_restored_where_roles_have_other_numbers_runs_jobs_as_who_submitted_them() -> None:
+    with temporary_server() as old, temporary_server() as new:
+        make_old_and_new_numbers(old, new)
+        old.admin.execute("create database shop")
+        with connect(old, "shop") as owner:
+            migrate.install(owner)
+            fill(owner, old, "shop")
+            before = dict(owner.execute("select oid, rolname from pg_roles").fetchall())
+            # Nothing has run since, so the table of names knows it not. The owner of the runner says it.
+            owner.execute("alter role carol rename to caroline")
+            new.admin.execute("alter role carol rename to caroline")
+        roles = run_tool(old, "pg_dumpall", "--roles-only")
+        roles = "".join(f"{line}\n" for line in roles.splitlines() if "dora" not in line and "postgres" not in line)
+        for role in ("alice", "caroline"):
+            roles = roles.replace(f"CREATE ROLE {role};\n", "")
+        run_tool(new, "psql", "--dbname=postgres", "--quiet", text=roles)
+        dump = run_tool(old, "pg_dump", "--dbname=shop")
+        new.admin.execute("create database shop")
+        run_tool(new, "psql", "--dbname=shop", "--quiet", text=dump)
+
+        place = Moved(new, "shop")
+        owner = place.connect()
+        after = dict(owner.execute("select oid, rolname from pg_roles").fetchall())
+        alice_was = next(number for number, name in before.items() if name == "alice")
+        assert after[alice_was] == "boss"
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="copied or restored"):
+            Claimant(place)  # type: ignore[arg-type]
+        assert refused(owner, "select pgqueue.enroll('boss')").diag.message_hint == "Let its owner run: pgqueue upgrade"
+        # Whoever writes past the functions has a number of here already.
+        with connect(new, "shop", "boss") as boss:
+            boss.execute(
+                "insert into pgqueue.outbox (cookie, kind, queue, sql, settings, label)"
+                " values (1, 'job', 'default', 'select 1', '{}', 'z')"
+            )
+
+        migrate.upgrade(owner)
+
+        found = submitters(owner)
+        assert found[:2] == [("alice", "alice"), ("carol", "caroline")]
+        assert found[2][0] == "dora"
+        assert str(found[2][1]).startswith("unknown")
+        assert found[3] == ("z", "boss")
+        owners = owner.execute(
+            "select replace(proname, 'job_', '')::oid::regrole::text, proowner::regrole::text from pg_proc"
+            " where pronamespace = 'pgqueue_run'::regnamespace and proname like 'job\\_%' order by 1"
+        ).fetchall()
+        assert owners == [("alice", "alice"), ("caroline", "caroline")]
+        worker = Claimant(place)  # type: ignore[arg-type]
+        for claim in worker.claim():
+            role = str(
+                fetch_value(owner, "select submitter::regrole::text from pgqueue.message where id = %s", [claim.id])
+            )
+            if role in ("alice", "caroline"):
+                worker.executor(role, fresh=True).run(claim)
+        assert sorted(owner.execute("select who, note from seen").fetchall()) == [
+            ("alice", "alice"),
+            ("caroline", "carol"),
+        ]
+        # She comes later, and gets her job back.
+        owner.execute("create role dora login")
+        migrate.upgrade(owner)
+        assert ("dora", "dora") in submitters(owner)
+        with connect(new, "shop", "alice") as session:
+            assert session.execute("select (pgqueue.launch('select 1')).id > 0").fetchall() == [(True,)]
+        place.close()
+
+
+def test_a_copy_of_a_database_beside_the_original_hands_in_and_runs_for_itself_only(db: Database) -> None:
+    alice = db.connect(db.create_role("alice"))
+    alice.execute("select pgqueue.enqueue('select 1', label => 'alice')")
+    alice.close()
+    copy = f"{db.name}_copy"
+    db.server.admin.execute(f'create database "{copy}" template "{db.name}"')
+    try:
+        place = Moved(db.server, copy)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="copied or restored"):
+            Claimant(place)  # type: ignore[arg-type]
+        with connect(db.server, copy, "alice") as session:
+            assert "copied or restored" in str(refused(session, "select pgqueue.launch('select 2')"))
+        with connect(db.server, copy) as owner:
+            migrate.upgrade(owner)
+            assert submitters(owner) == [("alice", "alice")]
+        with connect(db.server, copy, "alice") as session:
+            session.execute("select pgqueue.launch('select 2', label => 'of the copy')")
+        with connect(db.server, copy) as owner:
+            assert len(submitters(owner)) == 2
+        assert db.fetch_value("select count(*) from pgqueue.message") == 1
+        worker = Claimant(place)  # type: ignore[arg-type]
+        assert len(worker.claim()) == 2
+        place.close()
+    finally:
+        db.server.drop_database(copy)
+
+
+def test_a_base_backup_beside_the_original_hands_nothing_in_to_it(own_server_db: Database) -> None:
+    db, original = own_server_db, own_server_db.server
+    alice = db.connect(db.create_role("alice"))
+    alice.execute("select pgqueue.launch('select 1', label => 'alice')")
+    with synchronous_standby(original) as backup:
+        backup.admin.execute("select pg_promote()")
+        original.admin.execute("alter system reset synchronous_standby_names")
+        original.admin.execute("select pg_reload_conf()")
+        with connect(backup, db.name, "alice") as session:
+            # Its loopback was made for the original's address. It finds its own.
+            session.execute("select pgqueue.launch('select 2', label => 'backup')")
+        assert db.fetch_value("select count(*) from pgqueue.message") == 1
+        with connect(backup, db.name) as owner:
+            migrate.upgrade(owner)
+        with connect(backup, db.name, "alice") as session:
+            session.execute("select pgqueue.launch('select 3', label => 'upgraded')")
+        with connect(backup, db.name) as owner:
+            assert submitters(owner) == [("alice", "alice"), ("backup", "alice"), ("upgraded", "alice")]
+        assert db.fetch_value("select count(*) from pgqueue.message") == 1
