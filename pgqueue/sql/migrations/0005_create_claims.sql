@@ -1007,7 +1007,7 @@ begin
       delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
     when 'activity' then
       delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
-    delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
+      delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then
