@@ -298,7 +298,7 @@ class Lookout:
         """Decide what the look means for the next one."""
         now = time.monotonic()
         found = Counter(message.kind for message in claimed)
-        full = {kind for kind, wish in look.wishes.items() if found[kind] >= wish.room}
+        full = {kind for kind, wish in look.wishes.items() if wish.is_met(found[kind])}
         # A full look may have left messages, but not of a queue that was asleep and that nobody notified of.
         unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
         self._asleep = {

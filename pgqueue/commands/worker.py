@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="SQL jobs at the same time [default: as --concurrency, or between the bounds of --autoscale].",
 )
+@click.option(
+    "--executors-per-role",
+    type=click.IntRange(min=1),
+    help="SQL jobs of one role at the same time [default: pgqueue.max_executors_per_role, else all executors but one].",
+)
 @click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app; it runs SQL jobs besides.")
 @click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to import; may be repeated.")
 @click.option("--loglevel", default="INFO", show_default=True, help="How much to log.")
@@ -42,6 +47,7 @@ def worker(
     concurrency: int | None,
     autoscale: str | None,
     executors: int | None,
+    executors_per_role: int | None,
     app_name: str | None,
     include: tuple[str, ...],
     loglevel: str,
@@ -63,6 +69,8 @@ def worker(
         arguments.append(f"--autoscale={autoscale}")
     if executors is not None:
         arguments.append(f"--executors={executors}")
+    if executors_per_role is not None:
+        arguments.append(f"--executors-per-role={executors_per_role}")
     if include:
         arguments.append(f"--include={','.join(include)}")
     if hostname is not None:

@@ -65,7 +65,7 @@ class BatchJob(NamedTuple):
 
 @dataclass(eq=False)
 class Chunk:
-    """Jobs that one executor runs in one call, in this order."""
+    """Jobs of one role that one executor runs in one call, in this order."""
 
     jobs: Sequence[BatchJob]
     #: The session that runs them, while it does.
@@ -88,6 +88,11 @@ class Chunk:
     #: The errors of those that are to be tried again.
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def role(self) -> int:
+        """Who submitted them: all are of one role."""
+        return self.jobs[0].role
 
 
 class BatchRunner:

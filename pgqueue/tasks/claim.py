@@ -23,6 +23,8 @@ class ClaimedJob:
     params: tuple[str | None, ...]
     settings: Mapping[str, str]
     submitter: str
+    #: The submitter's number.
+    role: int
     timeout_ms: int | None
     keep_result: bool
     label: str | None = None
@@ -37,6 +39,7 @@ class ClaimedJob:
             params=tuple(job["params"] or ()),
             settings=job["settings"] or {},
             submitter=job["submitter"],
+            role=job["role"],
             timeout_ms=job["timeout_ms"],
             keep_result=job["keep_result"],
             label=job.get("label"),

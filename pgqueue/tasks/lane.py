@@ -61,10 +61,13 @@ class JobLane(bootsteps.StartStopStep):
     label = "SQL jobs"
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
-    def __init__(self, consumer: Any, executors: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, consumer: Any, executors: int | None = None, executors_per_role: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(consumer, **kwargs)
         self.pool: ExecutorPool | None = None
         self._bounds = _bounds(consumer, executors)
+        self._executors_per_role = executors_per_role
         self._registered_size = self._bounds[0]
         self._register_size(consumer.app.conf)
         # Claims outlive the connection: nothing that runs is canceled, and nothing needs to be decided.
@@ -95,6 +98,7 @@ class JobLane(bootsteps.StartStopStep):
         self._channel = consumer.connection.channel()
         self._channel.kind = "batch"
         self._channel.on_jobs = self._take_jobs
+        self._channel.role_share = lambda: self.pool.role_share if self.pool is not None else (None, {})
         self._channel.basic_qos(0, self.pool.wanted, False)
         # A job that runs since before the connection was lost takes one of the places.
         self._channel.qos.append_jobs(self._tags)
@@ -159,6 +163,7 @@ class JobLane(bootsteps.StartStopStep):
             lambda *told: runs.begin(consumer, *told),
             lambda *told: runs.receive(consumer, *told),
             consumer.hostname,
+            self._executors_per_role,
             consumer.app.conf.get("pgqueue_extra_executors", EXTRA_EXECUTORS),
         )
         self._announcer, self._long_runs = announcer, runs
@@ -199,6 +204,7 @@ class JobLane(bootsteps.StartStopStep):
         self._tags.update(tags)
         if self.pool is not None:
             self.pool.submit(list(map(to_job, jobs, tags)))
+            self._channel.qos.prefetch_count = self.pool.wanted
 
     def _settle(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Free the place of a job of the top-level lane, and tell of its end."""

@@ -88,7 +88,7 @@ grant insert (exchange, routing_key, payload, priority, due_at, expires_at), sel
 grant pgqueue_user to pgqueue_worker;
 grant execute on function
   pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]), pgqueue._unregister_worker(int, bigint[]), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
-  pgqueue._claim(int, text, text[], int), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
+  pgqueue._claim(int, text, text[], int, int, jsonb), pgqueue._role_limit(), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
   pgqueue._reject(bigint[], bigint[]),
   pgqueue._postpone(bigint, bigint, timestamptz), pgqueue._keep_claims(int, bigint[], bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
