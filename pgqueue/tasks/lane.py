@@ -89,12 +89,16 @@ class JobLane(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Begin to consume jobs on Celery's connection of now; none if this worker's login has too many rights."""
+        queues = list(consumer.task_consumer.queues)
+        if not _takes_tasks(consumer):
+            # Celery begins to consume them when all steps have started.
+            consumer.task_consumer.queues = []
         if not self._may_run_jobs(consumer):
             return
         if self.pool is None:
             self.pool = self._make_pool(consumer)
             self.pool.start()
-            follow_queues(consumer, self._add_queue, self._cancel_queue)
+            follow_queues(consumer, self._add_queue, self._cancel_queue, takes_tasks=_takes_tasks(consumer))
         self._channel = consumer.connection.channel()
         self._channel.kind = "batch"
         self._channel.on_jobs = self._take_jobs
@@ -104,7 +108,7 @@ class JobLane(bootsteps.StartStopStep):
         self._channel.qos.append_jobs(self._tags)
         consumer.connection.transport.on_control(self.pool.orders.look_soon)
         self._jobs = Consumer(self._channel, accept=["json"], auto_declare=False)
-        for queue in consumer.task_consumer.queues:
+        for queue in queues:
             self._jobs.add_queue(queue)
         self._jobs.consume()
 
@@ -280,6 +284,11 @@ def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
         most, least = consumer.controller.autoscale
         return least, most
     return consumer.controller.concurrency, consumer.controller.concurrency
+
+
+def _takes_tasks(consumer: Any) -> bool:
+    """Tell whether this worker takes Celery tasks beside its jobs: `app.conf.pgqueue_tasks`."""
+    return bool(consumer.app.conf.get("pgqueue_tasks", True))
 
 
 def _database_of(consumer: Any) -> Database:
