@@ -10,6 +10,8 @@ import socket
 import sys
 from typing import Any
 
+from ..after_fork import call_in_forked_child
+
 _worker_name: str | None = None
 
 
@@ -66,4 +68,4 @@ def _become_nobody() -> None:
     _worker_name = None
 
 
-os.register_at_fork(after_in_child=_become_nobody)
+call_in_forked_child(_become_nobody)

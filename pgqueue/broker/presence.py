@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from .. import errors
+from ..after_fork import call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE
 from ..database import close_session, is_shared, open_session
 from ..sql import query
@@ -359,4 +360,4 @@ def _ids(delivery_tags: Collection[str]) -> list[int]:
 
 
 atexit.register(Presence.close_all)
-os.register_at_fork(after_in_child=Presence._forget_parents)
+call_in_forked_child(Presence._forget_parents)
