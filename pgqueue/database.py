@@ -20,6 +20,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from .after_fork import call_in_forked_child
 from .config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
 from .errors import NotSupported
 from .plans import Plans
@@ -420,6 +421,8 @@ def is_quiet(session: Session) -> bool:
     """Tell whether nothing has arrived on an idle session: what arrives there is the news of its end."""
     if session.closed:
         return False
+    if not hasattr(select, "poll"):  # on Windows
+        return not select.select([session.fileno()], [], [], 0)[0]
     poll = select.poll()
     poll.register(session.fileno(), select.POLLIN)
     return not poll.poll(0)
@@ -449,4 +452,4 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_forget_parents_sessions)
+call_in_forked_child(_forget_parents_sessions)

@@ -23,7 +23,7 @@ from .embedded import EmbeddedServer
 from .errors import PgQueueError, PortInUse, ServiceFailed
 from .password_file import write_password_file
 from .prepare import find_worker_login, prepare_database
-from .readiness import UNREACHABLE, WorkerProbe, flower_shows, is_port_free
+from .readiness import UNREACHABLE, WorkerProbe, flower_answers, flower_shows, is_port_free
 from .session import Session
 
 LOOPBACK = "127.0.0.1"
@@ -48,10 +48,16 @@ class Plan:
     """Or start this one."""
     flower_port: int | None = None
     """None: no Flower."""
+    has_worker: bool = True
     concurrency: int | None = None
     app_name: str | None = None
     include: tuple[str, ...] = ()
     loglevel: str = "WARNING"
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether the worker takes Celery tasks. One that knows none leaves those of others alone."""
+        return self.app_name is not None or bool(self.include)
 
 
 class Stack:
@@ -65,6 +71,14 @@ class Stack:
         self._password_file: Path | None = None
         self.worker: Child | None = None
         self.flower: Child | None = None
+
+    @property
+    def shown_worker(self) -> str:
+        """Return the worker's name and what it takes, as it may be shown."""
+        if not self._plan.has_worker:
+            return "none: `pgqueue worker` starts one"
+        taken = "" if self._plan.takes_tasks else ", SQL jobs only (-A MODULE: tasks too)"
+        return f"{self.worker_name}{taken}"
 
     @property
     def dsn(self) -> str:
@@ -125,9 +139,11 @@ class Stack:
         for line in prepare_database(self.conninfo):
             self._say(line)
         # Both at once: each takes a second or two to import what it needs.
-        self._start_worker()
+        if self._plan.has_worker:
+            self._start_worker()
         self._start_flower()
-        self._wait_for_worker()
+        if self.worker is not None:
+            self._wait_for_worker(self.worker)
         self._wait_for_flower()
 
     def stop(self) -> None:
@@ -166,7 +182,9 @@ class Stack:
         if self._plan.concurrency is not None:
             arguments.append(f"--concurrency={self._plan.concurrency}")
         arguments += [f"--include={module}" for module in self._plan.include]
-        arguments += self._app_arguments()
+        if not self._plan.takes_tasks:
+            arguments.append("--no-tasks")
+        arguments += [*self._app_arguments(), "--same-database"]
         self.worker = self._make_child("worker", arguments, self._worker_environment())
         self.worker.start()
 
@@ -207,14 +225,17 @@ class Stack:
                 hint="Choose another one with --flower-port, or leave Flower out with --no-flower.",
             )
 
-    def _wait_for_worker(self) -> None:
-        assert self.worker is not None
+    def _wait_for_worker(self, worker: Child) -> None:
         with WorkerProbe(self.conninfo, self.worker_name) as probe:
-            self._wait_until(self.worker, probe.answers)
+            self._wait_until(worker, probe.answers)
 
     def _wait_for_flower(self) -> None:
         url = self.flower_url
-        if url is not None and self.flower is not None:
+        if url is None or self.flower is None:
+            return
+        if self.worker is None:
+            self._wait_until(self.flower, lambda: flower_answers(url))
+        else:
             self._wait_until(self.flower, lambda: flower_shows(url, self.worker_name), "show the worker")
 
     def _wait_until(self, child: Child, is_up: Callable[[], bool], promise: str = "answer") -> None:

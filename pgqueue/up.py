@@ -68,7 +68,7 @@ class Up:
 
     def _tell(self) -> None:
         stack = self._stack
-        self._say(f"worker  {stack.worker_name}")
+        self._say(f"worker  {stack.shown_worker}")
         if stack.flower_url is not None:
             self._say(f"Flower  {stack.flower_url}")
         self._say(f"DSN     {stack.shown_dsn}")

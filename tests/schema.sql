@@ -108,10 +108,10 @@ declare
 begin
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
   return next;
-  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int) loop
+  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int, role_limit int, held jsonb) loop
     return query
     select null::int, wish.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message::text
-    from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
+    from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room, wish.role_limit, wish.held) c;
     must_last := must_last or found and wish.kind = 'task';
   end loop;
   if must_last then
@@ -653,6 +653,39 @@ END;
 
 COMMENT ON FUNCTION pgqueue._bindings(exchange text) IS 'The bindings of an exchange that the caller has made; for workers and administrators, all of them';
 
+CREATE FUNCTION pgqueue._bound(bounds jsonb, level integer) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT COALESCE(((bounds ->> (level)::text))::bigint, (((level)::bigint << 58) | COALESCE(((bounds ->> '*'::text))::bigint, (0)::bigint))) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._bound(bounds jsonb, level integer) IS 'Above which rank to look in a level, by the bounds of a role: its own, else the number that stands for all levels';
+
+CREATE FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  -- Not the last numbers: their transactions may be about to commit.
+  seen_until bigint := (select greatest(s.last_value - 1000, 0) from pgqueue.message_id_seq s);
+  queue text;
+  ready oid[];
+  known jsonb;
+begin
+  foreach queue in array queues loop
+    ready := pgqueue._ready_roles(kind, queue, 0, 1000, null);
+    select jsonb_object_agg(r.role, case when r.role = any (ready) then coalesce(bounds -> queue -> r.role::text, '{}')
+                                         else jsonb_build_object('*', seen_until) end) into known
+    from (select unnest(ready) as role union (select k.role from pgqueue.role_key k order by k.role limit 1000)) r;
+    bounds := bounds || jsonb_build_object(queue, coalesce(bounds -> queue, '{}') || coalesce(known, '{}'));
+  end loop;
+  return bounds;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) IS 'The bounds with those of all roles that have something ready now or may have soon. What enrolled roles that have nothing had before is not read again';
+
 CREATE FUNCTION pgqueue._callback(task text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     BEGIN ATOMIC
@@ -1028,7 +1061,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._chord_parts(group_id text) IS 'What the parts of a chord returned, in the order of its header';
 
-CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json)
+CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer DEFAULT NULL::integer, held jsonb DEFAULT NULL::jsonb) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1039,7 +1072,7 @@ CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_
 #variable_conflict use_column
 declare
   wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
-  -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {level: rank}}}}.
+  -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {role: {level: rank}}}}}.
   memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
   memory jsonb := memories -> kind;
   bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
@@ -1084,15 +1117,15 @@ begin
       from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
-                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
       union all
       select o.id, 0, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
-                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
+                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
       where is_generous
     ), picked as materialized (
       -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
@@ -1140,14 +1173,17 @@ begin
     end if;
     -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
     continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
-    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
+    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05
+           -- Or less was taken because a role has its share.
+           or role_limit <= any (array(select count(*) + coalesce((held ->> m.submitter::text)::int, 0) from pgqueue.message m where m.id = any (ids) group by m.submitter)
+                                 || array(select h.value::bigint from jsonb_each_text(held) h));
     -- There is room for more than what is above the bounds, and the caller may sleep now: what came back below is looked for
     -- at once, unless that takes so long that it has to keep to its fiftieth of the time.
     bounds := null;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
-    memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
+    memory := jsonb_set(memory, '{bounds}', pgqueue._raise_bounds(bounds, ids, false));
   elsif current_setting('pgqueue.claim_memory', true) is null then
     -- The first claim of a session is planned, which says nothing of how much is dead.
     perform set_config('pgqueue.claim_memory', '{}', false);
@@ -1156,9 +1192,9 @@ begin
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
     -- a fiftieth of the time while there is enough above them.
-    memory := jsonb_build_object(
-      'full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds,
-      'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));
+    memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+    seconds := extract(epoch from clock_timestamp() - begun_at);
+    memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
   elsif memory is null then
     return;
   else
@@ -1168,7 +1204,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) IS 'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and only the submitter for those that the batch lane can run';
+COMMENT ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) IS 'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). kind batch: jobs, and only the submitter for those that the batch lane can run';
 
 CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2287,7 +2323,7 @@ begin
       delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
     when 'activity' then
       delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
-    delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
+      delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then
@@ -3049,17 +3085,17 @@ begin
     end if;
     error := error - 'session_lost';
   end if;
-  -- Without max_attempts, conflicts with other transactions are retried and nothing else is. Not a deadlock with whoever waits for the
-  -- job: it would come again. The server names the lock in every language alike.
+  -- Without max_attempts, conflicts with other transactions are retried, and what the server had no room for: neither is the job's own making.
+  -- Not a deadlock with whoever waits for the job: it would come again. The server names the lock in every language alike.
   is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
     (select d.oid from pg_database d where d.datname = current_database()),
     pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
-  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01', '53100', '53300') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
         due_at = clock_timestamp() + least(interval '1 hour',
-          coalesce(m.backoff, case when m.max_attempts is null then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
+          coalesce(m.backoff, case when m.max_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
     where q.id = m.id;
     delete from pgqueue.activity a where a.id = m.id;
     perform pgqueue._wake(m.queue);
@@ -3156,7 +3192,7 @@ CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings', 'max_executors_per_role') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';
@@ -4080,7 +4116,7 @@ COMMENT ON FUNCTION pgqueue._is_revoked_by_worker(payload json) IS 'Whether a ta
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
     BEGIN ATOMIC
- SELECT json_build_object('id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter), 'timeout_ms', ((EXTRACT(epoch FROM timeout) * (1000)::numeric))::bigint, 'keep_result', (kept <> 'none'::pgqueue.result_kept), 'attempt', (attempts + 1), 'queue', queue, 'label', label) AS json_build_object;
+ SELECT json_build_object('id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter), 'role', (submitter)::bigint, 'timeout_ms', ((EXTRACT(epoch FROM timeout) * (1000)::numeric))::bigint, 'keep_result', (kept <> 'none'::pgqueue.result_kept), 'attempt', (attempts + 1), 'queue', queue, 'label', label) AS json_build_object;
 END;
 
 COMMENT ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) IS 'A job as an executor of the top-level lane needs it';
@@ -4132,16 +4168,17 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._keep_captured(content text) IS 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
 
-CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) RETURNS integer
+CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   released int;
 begin
-  select pgqueue._release(array_agg(m.id), array_agg(m.token), false) into released
+  select pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun)) into released
   from (
-    select q.id, q.token from pgqueue.message q
+    select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (_keep_claims.begun) end as has_begun
+    from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
       -- What runs outside a transaction, its worker may have claimed for a job that waits for it.
       and not exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
@@ -4153,7 +4190,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) IS 'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
+COMMENT ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) IS 'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of. begun: the tasks that it has begun and forgotten';
 
 CREATE FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4902,29 +4939,8 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) IS 'Whether an error says that a statement cannot run inside a function';
 
-CREATE FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) RETURNS TABLE(id bigint)
+CREATE FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) RETURNS TABLE(id bigint, rank bigint)
     LANGUAGE plpgsql ROWS 1
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-#variable_conflict use_column
-declare
-  first_level int := (select (n.rank >> 58)::int from pgqueue._next_ready(kind, queue, 1, bounds) n);
-begin
-  if first_level < 9 then
-    return query
-    select m.id
-    -- Any of the lower levels, lest one of them is always passed over.
-    from pgqueue._next_ready(kind, queue, max_count, bounds, first_level + 1 + floor(random() * (9 - first_level))::int) n
-    join pgqueue.message m on m.id = n.id
-    where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) IS 'Locks some messages of a queue that have waited for more than a minute behind higher priorities';
-
-CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer DEFAULT 0) RETURNS TABLE(id bigint, rank bigint)
-    LANGUAGE plpgsql SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
@@ -4933,7 +4949,8 @@ begin
     return query
     select m.id, pgqueue._rank(m.priority, m.id)
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and pgqueue._rank(m.priority, m.id) >= first_level::bigint << 58
+    where m.queue = _next_of_role.queue and m.kind = _next_of_role.kind and m.state = 'ready' and m.submitter = _next_of_role.role
+      and pgqueue._rank(m.priority, m.id) > above
     order by pgqueue._rank(m.priority, m.id)
     limit max_count
     for update skip locked;
@@ -4941,12 +4958,12 @@ begin
     -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
     return query
     select m.id, m.rank
-    from generate_series(first_level, 9) p (level)
+    from generate_series(greatest(above >> 58, 0)::int, 9) p (level)
     cross join lateral (
       select r.id, pgqueue._rank(r.priority, r.id) as rank
       from pgqueue.message r
-      where r.queue = _next_ready.queue and r.kind = _next_ready.kind and r.state = 'ready'
-        and pgqueue._rank(r.priority, r.id) > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58)
+      where r.queue = _next_of_role.queue and r.kind = _next_of_role.kind and r.state = 'ready' and r.submitter = _next_of_role.role
+        and pgqueue._rank(r.priority, r.id) > greatest(pgqueue._bound(bounds, p.level), above)
         and pgqueue._rank(r.priority, r.id) < (p.level + 1)::bigint << 58
       order by pgqueue._rank(r.priority, r.id)
       limit max_count
@@ -4957,7 +4974,136 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) IS 'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+COMMENT ON FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) IS 'Locks the next ready messages of a role in a queue that nobody else has locked: those above a rank. bounds: above which rank to look, for each level (9 - priority)';
+
+CREATE FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) RETURNS TABLE(id bigint)
+    LANGUAGE plpgsql ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  -- Of one role: the others are not behind its priorities.
+  role oid := (select r.role from unnest(pgqueue._ready_roles(kind, queue, pgqueue._role_after(queue), 20, bounds)) r (role) order by random() limit 1);
+  of_role jsonb := case when bounds is not null then coalesce(bounds -> role::text, '{}') end;
+  room int := greatest(least(max_count, role_limit - coalesce((held ->> role::text)::int, 0)), 0);
+  first_level int := (select (n.rank >> 58)::int from pgqueue._next_of_role(kind, queue, role, 1, of_role, -1) n);
+begin
+  if first_level < 9 then
+    return query
+    select m.id
+    -- Any of the lower levels, lest one of them is always passed over.
+    from pgqueue._next_of_role(kind, queue, role, room, of_role, (first_level + 1 + floor(random() * (9 - first_level))::bigint << 58) - 1) n
+    join pgqueue.message m on m.id = n.id
+    where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) IS 'Locks some messages of a role in a queue that have waited for more than a minute behind its higher priorities';
+
+CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) RETURNS TABLE(id bigint, place bigint)
+    LANGUAGE plpgsql ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  most_roles constant int := 50;
+  only_role oid;
+  after oid;
+  first_role oid;
+  roles oid[];
+  is_last boolean;
+  rooms int[];
+  taken int[];
+  last_ranks bigint[];
+  active int[];
+  still_active int[];
+  n int;
+  share int;
+  got int;
+begin
+  if bounds is null then
+    -- First of all the usual case, at the price of two looks: one role hands in all that is here.
+    select m.submitter into only_role from pgqueue.message m
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > 0
+    order by m.submitter limit 1;
+    if only_role is null then
+      return;
+    elsif not exists (select from pgqueue.message m where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > only_role) then
+      return query
+      select m.id, pgqueue._rank(m.priority, m.id)
+      from pgqueue.message m
+      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter = only_role
+      order by pgqueue._rank(m.priority, m.id)
+      limit greatest(least(max_count, role_limit - coalesce((held ->> only_role::text)::int, 0)), 0)
+      for update skip locked;
+      return;
+    end if;
+  end if;
+  after := pgqueue._role_after(queue);
+  while max_count > 0 loop
+    -- At least two: of a role that is alone nothing is noted.
+    roles := pgqueue._ready_roles(kind, queue, after, least(greatest(max_count, 2), most_roles), bounds);
+    is_last := cardinality(roles) < least(greatest(max_count, 2), most_roles);
+    if first_role is null then
+      exit when roles = '{}';
+      if roles[2] is null then
+        return query
+        select m.id, m.rank
+        from pgqueue._next_of_role(kind, queue, roles[1], greatest(least(max_count, role_limit - coalesce((held ->> roles[1]::text)::int, 0)), 0),
+                                   case when bounds is not null then coalesce(bounds -> roles[1]::text, '{}') end, -1) m;
+        return;
+      end if;
+      first_role := roles[1];
+    elsif first_role = any (roles) then
+      roles := roles[:array_position(roles, first_role) - 1];
+      is_last := true;
+    end if;
+    roles := roles[:max_count];
+    exit when roles = '{}';
+    select array_agg(least(max_count, role_limit - coalesce((held ->> r.role::text)::int, 0)) order by r.n),
+           array_agg(0 order by r.n), array_agg(-1::bigint order by r.n), array_agg(r.n::int order by r.n)
+    into rooms, taken, last_ranks, active
+    from unnest(roles) with ordinality r (role, n);
+    -- To each an equal share. What one has no use for is shared among the others.
+    while active <> '{}' and max_count > 0 loop
+      still_active := '{}';
+      for i in 1 .. cardinality(active) loop
+        n := active[i];
+        share := least(ceil(max_count / (cardinality(active) - i + 1)::numeric), rooms[n]);
+        continue when share <= 0;
+        got := 0;
+        for id, place in
+          select m.id, m.rank
+          from pgqueue._next_of_role(kind, queue, roles[n], share, case when bounds is not null then coalesce(bounds -> roles[n]::text, '{}') end, last_ranks[n]) m
+        loop
+          last_ranks[n] := place;
+          taken[n] := taken[n] + 1;
+          got := got + 1;
+          -- The first of each before the second.
+          place := taken[n] * 1000 + n;
+          return next;
+        end loop;
+        max_count := max_count - got;
+        rooms[n] := rooms[n] - got;
+        if got = share then
+          still_active := still_active || n;
+        end if;
+      end loop;
+      active := still_active;
+    end loop;
+    -- Next time another one is the first: when all had a turn the second of these, else who comes after the last.
+    after := case when is_last then first_role else roles[cardinality(roles)] end;
+    exit when is_last;
+  end loop;
+  if first_role is not null then
+    perform set_config('pgqueue.claim_turns',
+                       (coalesce(nullif(current_setting('pgqueue.claim_turns', true), ''), '{}')::jsonb || jsonb_build_object(queue, after::text))::text, false);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) IS 'Locks the next ready messages of a queue that nobody else has locked, a turn for each role, and says in which order they are handed out. bounds: above which rank to look, for each role and level; role_limit: how many of one role at most, beside those that are held';
 
 CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
     LANGUAGE sql
@@ -5274,13 +5420,17 @@ CREATE FUNCTION pgqueue._peek(queue text, max_count integer) RETURNS TABLE(id bi
   select w.id, w.kind::text, case w.kind when 'job' then w.label else pgqueue._task_name(w.payload) end, w.state::text,
          pg_get_userbyid(w.submitter), w.priority::int, w.launched_at, w.due_at, w.deliveries::int
   from (
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
+    select n.* from unnest(pgqueue._ready_roles('job', _peek.queue, 0, max_count, null)) r (role) cross join lateral
+      (select m.*, row_number() over (order by pgqueue._rank(m.priority, m.id)) as turn from pgqueue.message m
+       where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
     union all
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
+    select n.* from unnest(pgqueue._ready_roles('task', _peek.queue, 0, max_count, null)) r (role) cross join lateral
+      (select m.*, row_number() over (order by pgqueue._rank(m.priority, m.id)) as turn from pgqueue.message m
+       where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
     union all
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
+    (select m.*, 0 from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
   ) w
-  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, pgqueue._rank(w.priority, w.id)
+  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, w.turn, pgqueue._rank(w.priority, w.id)
   limit max_count
 $$;
 
@@ -5663,16 +5813,21 @@ CREATE FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boo
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select coalesce(jsonb_object_agg(q.queue, coalesce(bounds -> q.queue, '{}') || q.raised), '{}')
+  select coalesce(bounds, '{}') || coalesce(jsonb_object_agg(q.queue, coalesce(bounds -> q.queue, '{}') || q.raised), '{}')
   from (
-    select c.queue, jsonb_object_agg(c.level, case when must_lower then c.last_rank
-                                              else greatest(c.last_rank, (bounds -> c.queue ->> c.level::text)::bigint) end) as raised
-    from (select m.queue, 9 - m.priority as level, max(pgqueue._rank(m.priority, m.id)) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
-    group by c.queue
+    select r.queue, jsonb_object_agg(r.role, coalesce(bounds -> r.queue -> r.role, '{}') || r.raised) as raised
+    from (
+      select c.queue, c.role, jsonb_object_agg(c.level, case when must_lower then c.last_rank
+                                                        else greatest(c.last_rank, (bounds -> c.queue -> c.role ->> c.level::text)::bigint) end) as raised
+      from (select m.queue, m.submitter::text as role, 9 - m.priority as level, max(pgqueue._rank(m.priority, m.id)) as last_rank
+            from pgqueue.message m where m.id = any (ids) group by 1, 2, 3) c
+      group by c.queue, c.role
+    ) r
+    group by r.queue
   ) q
 $$;
 
-COMMENT ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) IS 'The bounds of these queues after these messages were claimed';
+COMMENT ON FUNCTION pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean) IS 'The bounds of all queues after these messages were claimed';
 
 CREATE FUNCTION pgqueue._raise_tracked(pid integer, error jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -5717,7 +5872,7 @@ CREATE FUNCTION pgqueue._rank(priority smallint, id bigint) RETURNS bigint
  SELECT ((((9 - priority))::bigint << 58) | id);
 END;
 
-COMMENT ON FUNCTION pgqueue._rank(priority smallint, id bigint) IS 'The order within a queue: high priority first, then by id. One value, so that no other index has this order';
+COMMENT ON FUNCTION pgqueue._rank(priority smallint, id bigint) IS 'The order of a role''s messages in a queue: high priority first, then by id. One value, so that no other index has this order';
 
 CREATE FUNCTION pgqueue._read_result(handle pgqueue.handle) RETURNS TABLE(seq integer, answer jsonb)
     LANGUAGE plpgsql
@@ -5802,6 +5957,74 @@ CREATE FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key te
 $$;
 
 COMMENT ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) IS 'A kombu message as if it had been published there';
+
+CREATE FUNCTION pgqueue._ready_roles(kind pgqueue.message_kind, queue text, after oid, max_count integer, bounds jsonb) RETURNS oid[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  if bounds is null then
+    -- One step for each role, however many messages it has.
+    return array(
+      with recursive later (role) as (
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter > after
+                order by m.submitter limit 1)
+        union all
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter > l.role
+                order by m.submitter limit 1)
+        from later l where l.role is not null
+      ), earlier (role) as (
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter <= after
+                order by m.submitter limit 1)
+        union all
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready'
+                  and m.submitter > e.role and m.submitter <= after
+                order by m.submitter limit 1)
+        from earlier e where e.role is not null
+      )
+      select l.role from later l where l.role is not null
+      union all
+      select e.role from earlier e where e.role is not null
+      limit max_count);
+  end if;
+  -- Of a role that has bounds only what is above them is looked at; of the others, which lie between those, the first.
+  return array(
+    with known as materialized (
+      select k.role, lead(k.role, 1, 4294967295::oid) over (order by k.role) as next_role
+      from (select 0::oid as role union all select b.key::oid from jsonb_each(bounds) b) k
+    )
+    select r.role
+    from (
+      select k.role from known k
+      where k.role <> 0 and exists (
+        select from generate_series(0, 9) p (level)
+        cross join lateral (
+          select from pgqueue.message m
+          where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter = k.role
+            and pgqueue._rank(m.priority, m.id) > pgqueue._bound(bounds -> k.role::text, p.level)
+            and pgqueue._rank(m.priority, m.id) < (p.level + 1)::bigint << 58
+          limit 1
+        ) above)
+      union all
+      select n.role from known k
+      cross join lateral (
+        select m.submitter from pgqueue.message m
+        where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready'
+          and m.submitter > k.role and m.submitter < k.next_role
+        order by m.submitter limit 1
+      ) n (role)
+    ) r
+    order by r.role <= after, r.role
+    limit max_count);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._ready_roles(kind pgqueue.message_kind, queue text, after oid, max_count integer, bounds jsonb) IS 'The roles that have something ready in a queue, those after a certain one first. bounds: as in pgqueue._next_ready';
 
 CREATE FUNCTION pgqueue._reclaim(max_deliveries integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6040,7 +6263,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) IS 'Refuses virtual generated columns (PostgreSQL 18), named or in the whole row: the rows of triggers have NULL in their place';
 
-CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer DEFAULT NULL::integer, ids bigint[] DEFAULT '{}'::bigint[], tokens bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
+CREATE FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer DEFAULT NULL::integer, ids bigint[] DEFAULT '{}'::bigint[], tokens bigint[] DEFAULT '{}'::bigint[], begun bigint[] DEFAULT '{}'::bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -6059,7 +6282,8 @@ begin
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
   -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
-  -- it has forgotten: nobody needs to wait for that.
+  -- it has forgotten: nobody needs to wait for that. Tasks that it had not begun are as if they had not been handed out; of jobs
+  -- their rows tell (pgqueue._reclaim).
   update pgqueue.message m
   set worker_id = new_id
   from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
@@ -6072,12 +6296,19 @@ begin
     where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'job'
       and exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
     for update skip locked));
+  perform pgqueue._release(array_agg(m.id), array_agg(m.token), true)
+  from (
+    select q.id, q.token from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'task' and q.id <> all (_register_worker.begun)
+    for update skip locked
+  ) m
+  having count(*) > 0;
   update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
+COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps; begun: the tasks of then that it had begun';
 
 CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) RETURNS integer
     LANGUAGE sql SECURITY DEFINER
@@ -6117,6 +6348,17 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) IS 'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
+
+CREATE FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- A row for each of the two, so that both are released.
+  select coalesce(sum(pgqueue._release(g.ids, g.tokens, not g.has_begun)), 0)::int
+  from (select r.has_begun, array_agg(r.id) as ids, array_agg(r.token) as tokens from unnest(ids, tokens, have_begun) r (id, token, has_begun) group by r.has_begun) g
+$$;
+
+COMMENT ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) IS 'Makes claimed messages ready again. Only those that were begun have been delivered once more, and are flagged as redelivered';
 
 CREATE FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6602,6 +6844,14 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._retry_deferred(role oid) IS 'What the jobs of a role that could not run have waited for has come: they are ready at once. Returns how many they are';
 
+CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT COALESCE((((NULLIF(current_setting('pgqueue.claim_turns'::text, true), ''::text))::jsonb ->> queue))::oid, (0)::oid) AS "coalesce";
+END;
+
+COMMENT ON FUNCTION pgqueue._role_after(queue text) IS 'Whose turn it was last in a queue, as far as this session claims; 0: nobody''s';
+
 CREATE FUNCTION pgqueue._role_here(number oid) RETURNS oid
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6614,6 +6864,18 @@ CREATE FUNCTION pgqueue._role_here(number oid) RETURNS oid
 $$;
 
 COMMENT ON FUNCTION pgqueue._role_here(number oid) IS 'Which role of this cluster had this number where the database comes from; NULL: none that is here';
+
+CREATE FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  executors := nullif(pgqueue._worker_number('max_executors_per_role', 0, 0, 10000), 0);
+  has_others := (select count(*) > 1 from (select from pgqueue.role_key k limit 2) k);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) IS 'How many executors of a worker one role may have (NULL: all but one), and whether more than one role is enrolled: else it may have all';
 
 CREATE FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) RETURNS TABLE(queue text, message_ttl interval)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -7233,7 +7495,7 @@ $_$;
 
 COMMENT ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) IS 'After a dump was restored in another cluster: gives all roles the numbers that they have here; else those that were missing. Returns the names of those that are not here';
 
-CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text)
+CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text, label text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -7261,17 +7523,17 @@ begin
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
-      return query select m.id, m.token, 'handed over';
+      return query select m.id, m.token, 'handed over', m.label;
     else
       perform pgqueue._forget_earlier_runs(array[m.id]);
       insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
       values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
       on conflict do nothing;
-      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
+      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql)), m.label;
     end if;
   end if;
   return query
-  select c.id, c.token, null::text
+  select c.id, c.token, null::text, q.label
   from unnest(ids, tokens) with ordinality c (id, token, n)
   join pgqueue.message q on q.id = c.id and q.token = c.token
   where q.id is distinct from m.id
@@ -8021,14 +8283,16 @@ END;
 
 COMMENT ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) IS 'Undoes pgqueue._bind';
 
-CREATE FUNCTION pgqueue._unregister_worker(worker_id integer) RETURNS void
+CREATE FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[] DEFAULT '{}'::bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   queues text[];
 begin
-  perform pgqueue._release(array_agg(m.id), array_agg(m.token), false)
+  -- What a worker hands back in order and has not begun was not delivered: restarts would make a dead letter of a task that waits in workers.
+  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token),
+                                  array_agg(case m.kind when 'job' then m.xmax::text not in ('0', m.xmin::text) else m.id = any (begun) end))
   from pgqueue.message m
   where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
   having count(*) > 0;
@@ -8038,7 +8302,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer) IS 'A worker ends: what it still holds is ready again';
+COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) IS 'A worker ends: what it still holds is ready again. begun: the tasks that it has begun; only these have been delivered once more';
 
 CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -9722,9 +9986,9 @@ CREATE INDEX message_expiry ON pgqueue.message USING btree (expires_at) WHERE ((
 
 COMMENT ON INDEX pgqueue.message_expiry IS 'pgqueue._expire_messages: tasks that nobody took in time';
 
-CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, (((((9 - priority))::bigint << 58) | id))) WHERE (state = 'ready'::pgqueue.message_state);
+CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, submitter, (((((9 - priority))::bigint << 58) | id))) WHERE (state = 'ready'::pgqueue.message_state);
 
-COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
+COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed ones are not in it';
 
 CREATE INDEX message_session ON pgqueue.message USING btree (session_id, submitter) WHERE (session_id IS NOT NULL);
 
@@ -9965,6 +10229,10 @@ REVOKE ALL ON FUNCTION pgqueue._bindings(exchange text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._bindings(exchange text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._bound(bounds jsonb, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._callback(task text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._callback(task text) TO pgqueue_user;
 
@@ -10010,8 +10278,8 @@ REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
@@ -10356,8 +10624,8 @@ GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys te
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[]) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
@@ -10445,9 +10713,11 @@ GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, first_level integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
@@ -10562,6 +10832,8 @@ GRANT ALL ON FUNCTION pgqueue._read_tracked(want_pid integer, want_cookie bigint
 
 REVOKE ALL ON FUNCTION pgqueue._readdressed(payload json, exchange text, routing_key text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._ready_roles(kind pgqueue.message_kind, queue text, after oid, max_count integer, bounds jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._reclaim(max_deliveries integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._reclaim_grace() FROM PUBLIC;
@@ -10589,14 +10861,16 @@ GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[]) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release_waiting(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -10654,7 +10928,12 @@ GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._retry_deferred(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retry_deferred(role oid) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._role_limit(OUT executors integer, OUT has_others boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._route(exchange text, routing_key text, submitter oid) FROM PUBLIC;
 
@@ -10826,8 +11105,8 @@ REVOKE ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key te
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, ClassVar
+
+from ..after_fork import call_in_forked_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,4 +115,4 @@ def to_arrays(delivery_tags: Sequence[str]) -> tuple[list[int], list[int]]:
     return [int(claim[0]) for claim in claims], [int(claim[1]) for claim in claims]
 
 
-os.register_at_fork(after_in_child=Acks._forget_parents)
+call_in_forked_child(Acks._forget_parents)

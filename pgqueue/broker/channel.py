@@ -58,6 +58,8 @@ class Channel(virtual.Channel):
     kind = "task"
     #: Of kind 'batch': takes jobs, of which kombu makes no messages, and their delivery tags.
     on_jobs: Callable[[Sequence[Claimed], Sequence[str]], None] | None = None
+    #: Of kind 'batch': how many jobs of one role should be here at most (None: any number), and how many are, by role.
+    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
     connection: Transport | None
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from .appetite import STALE_SECONDS
 from .backlog import Backlog, Claimed, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from .channel import Channel
 
@@ -19,6 +20,15 @@ class Wish(NamedTuple):
 
     queues: list[str]
     room: int
+    #: How many of one role may be here; None: any number.
+    role_limit: int | None = None
+    #: How many of each role are here.
+    held: Mapping[int, int] = MappingProxyType({})
+
+    def is_met(self, found: int) -> bool:
+        """Whether there may be more than so many that were found: there is no room left, or no share of a role."""
+        has_share = self.role_limit is not None and found + max(self.held.values(), default=0) >= self.role_limit
+        return found >= self.room or (found > 0 and has_share)
 
 
 class Consumers:
@@ -48,8 +58,10 @@ class Consumers:
             if channel.qos.prefetch_count:
                 room = min(max(room + self._ahead(channel) - self._held(channel), 0), at_most)
             if room and channel.queues:
-                queues, least = wishes.get(channel.kind, ([], room))
-                wishes[channel.kind] = Wish([*queues, *sorted(channel.queues.difference(queues))], min(least, room))
+                queues, least, *_ = wishes.get(channel.kind, ([], room))
+                share = channel.role_share() if channel.role_share is not None else ()
+                queues = [*queues, *sorted(channel.queues.difference(queues))]
+                wishes[channel.kind] = Wish(queues, min(least, room), *share)
         return wishes
 
     def demand(self, wishes: dict[str, Wish]) -> str:
@@ -98,8 +110,11 @@ class Consumers:
 
     def held_tags(self) -> set[str]:
         """Return what settles the messages that are here, delivered or not."""
-        tags = {claimed.delivery_tag for claimed in self.backlog}
-        return tags.union(*(channel.qos.tags for channel in self._channels))
+        return self.delivered_tags().union(claimed.delivery_tag for claimed in self.backlog)
+
+    def delivered_tags(self) -> set[str]:
+        """Return what settles the messages that were delivered."""
+        return {tag for channel in self._channels for tag in channel.qos.tags}
 
     def _channel_for(self, source: Source) -> Channel | None:
         """Return the channel that gets what comes from there: one that has room, if any has."""
@@ -119,4 +134,9 @@ class Consumers:
 
 def to_demand(wishes: dict[str, Wish]) -> str:
     """Return what the queries that claim call a demand."""
-    return json.dumps([{"kind": kind, "queues": wish.queues, "room": wish.room} for kind, wish in wishes.items()])
+    return json.dumps([_to_document(kind, wish) for kind, wish in wishes.items()])
+
+
+def _to_document(kind: str, wish: Wish) -> dict[str, object]:
+    limits = {} if wish.role_limit is None else {"role_limit": wish.role_limit, "held": dict(wish.held)}
+    return {"kind": kind, "queues": wish.queues, "room": wish.room, **limits}

@@ -38,9 +38,15 @@ class Doorbell:
         with contextlib.suppress(OSError):
             self._outside.send(b"\0")
 
-    def wait(self, seconds: float) -> None:
-        """Sleep until something is readable, or for so long."""
-        self._poll.poll(max(seconds, 0.0) * 1000)
+    def wait(self, seconds: float, beside: int | None = None) -> bool:
+        """Sleep until something is readable, or for so long; return whether the descriptor `beside` is."""
+        if beside is not None:
+            self._poll.register(beside, select.POLLIN)
+        try:
+            return any(fileno == beside for fileno, _event in self._poll.poll(max(seconds, 0.0) * 1000))
+        finally:
+            if beside is not None:
+                self._poll.unregister(beside)
 
     def answer(self) -> bool:
         """Take note that this thread looks now; return whether something was readable."""

@@ -10,6 +10,8 @@ import socket
 import sys
 from typing import Any
 
+from ..after_fork import call_in_forked_child
+
 _worker_name: str | None = None
 
 
@@ -31,6 +33,23 @@ def running_tags() -> set[str]:
     return {request.message.delivery_tag for request in tuple(state.active_requests)}
 
 
+def begun_tags() -> set[str]:
+    """Return the delivery tags of the tasks that this process runs or has handed to one that runs them.
+
+    A child that a task was written to may have begun it, though Celery has not heard so yet.
+    """
+    state = sys.modules.get("celery.worker.state")
+    if state is None or not is_worker():
+        return set()
+    written = {request.message.delivery_tag for request in tuple(state.requests.values()) if _is_written(request)}
+    return written | running_tags()
+
+
+def _is_written(request: Any) -> bool:
+    applied = request._apply_result
+    return getattr(applied() if applied is not None else None, "_write_to", None) is not None
+
+
 def listen_to_celery() -> None:
     """Learn the worker's name from Celery, if this process uses Celery at all. Harmless to repeat."""
     if "celery" in sys.modules:
@@ -49,4 +68,4 @@ def _become_nobody() -> None:
     _worker_name = None
 
 
-os.register_at_fork(after_in_child=_become_nobody)
+call_in_forked_child(_become_nobody)

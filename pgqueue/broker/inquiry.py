@@ -71,6 +71,15 @@ class Inquiry:
         """Whether something was asked whose answer was not taken."""
         return self._steps is not None
 
+    @property
+    def fileno(self) -> int:
+        """The descriptor over which the answer comes, while something is under way."""
+        return self._fileno
+
+    def hear(self) -> None:
+        """Take note that the descriptor is readable."""
+        self._has_news = True
+
     def ask(self, steps: Steps) -> None:
         """Send the query of `steps`.
 
@@ -151,7 +160,7 @@ class Inquiry:
             self._prepared.clear()
             self._asked = None
             self._has_news = False
-            self._watcher.watch(self._fileno, self._on_readable)
+            self._watcher.watch(self._fileno, self.hear)
         return self._session
 
     def _prepare(self, session: Session, text: bytes, types: tuple[int, ...]) -> bytes:
@@ -163,9 +172,6 @@ class Inquiry:
                 raise error_from_result(result, session.info.encoding)
             self._prepared[text, types] = name
         return name
-
-    def _on_readable(self) -> None:
-        self._has_news = True
 
     def _has_arrived(self, session: Session) -> bool:
         session.pgconn.consume_input()

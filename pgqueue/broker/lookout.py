@@ -145,6 +145,14 @@ class Lookout:
             else:
                 return min(look_at, flush_at, now + STALE_SECONDS if len(self._consumers.backlog) else math.inf)
 
+    def wait(self, seconds: float) -> None:
+        """Sleep until there is something to do, or for so long, where no event loop does."""
+        if self._inquiry is None or not self._inquiry.is_under_way:
+            self.doorbell.wait(seconds)
+        elif self.doorbell.wait(seconds, self._inquiry.fileno):
+            # Its event loop has ended, in a warm shutdown, and nobody else would see the answer.
+            self._inquiry.hear()
+
     def next(self) -> tuple[Claimed, Channel] | None:
         """Take the next of the backlog that a channel has room for; give back what no channel wants any more."""
         while found := self._consumers.next():
@@ -176,6 +184,10 @@ class Lookout:
     def held_tags(self) -> set[str]:
         """Return what settles the messages that this transport has, delivered or not."""
         return self._consumers.held_tags()
+
+    def begun_tags(self) -> set[str]:
+        """Return what settles the messages that were given to whoever works on them."""
+        return identity.begun_tags() if identity.is_worker() else self._consumers.delivered_tags()
 
     def abandon(self) -> None:
         """Leave the presence without a word to the server."""
@@ -286,7 +298,7 @@ class Lookout:
         """Decide what the look means for the next one."""
         now = time.monotonic()
         found = Counter(message.kind for message in claimed)
-        full = {kind for kind, wish in look.wishes.items() if found[kind] >= wish.room}
+        full = {kind for kind, wish in look.wishes.items() if wish.is_met(found[kind])}
         # A full look may have left messages, but not of a queue that was asleep and that nobody notified of.
         unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
         self._asleep = {

@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from .. import errors
+from ..after_fork import call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE
 from ..database import close_session, is_shared, open_session
 from ..sql import query
@@ -55,6 +56,9 @@ class Member(Protocol):
     def held_tags(self) -> Collection[str]:
         """Return the delivery tags of the messages that this member has."""
 
+    def begun_tags(self) -> Collection[str]:
+        """Return the delivery tags of those that were given to whoever works on them."""
+
 
 class Presence:
     """A registered worker. Threads may share it; a forked child may not use it."""
@@ -72,6 +76,8 @@ class Presence:
         self._members: list[Member] = []
         self._consumers: Counter[str] = Counter()
         self._asleep: dict[Member, frozenset[str]] = {}
+        #: What members that are gone had begun: forgotten by them, maybe, but not undone.
+        self._begun: set[str] = set()
         self._queues_of_channel: dict[str, set[str]] = defaultdict(set)
         self._session = open_session(database.listen_conninfo, f"pgqueue presence {self.name}"[:63], is_watched=True)
         self._session.add_notify_handler(self._on_notify)
@@ -153,6 +159,8 @@ class Presence:
     def leave(self, member: Member) -> bool:
         """Stop telling `member`; return whether nobody is left."""
         with self._lock:
+            if member in self._members:
+                self._begun.update(member.begun_tags())
             self._asleep.pop(member, None)
             if member in self._members:
                 self._members.remove(member)
@@ -238,7 +246,15 @@ class Presence:
         """
         with self._lock:
             kept = identity.running_tags().union(*(member.held_tags() for member in self._members))
-        self._fetch("keep_claims", worker_id=self.worker_id, ids=[int(tag.split(":")[0]) for tag in kept])
+            begun = self.begun_tags()
+        self._fetch("keep_claims", worker_id=self.worker_id, ids=_ids(kept), begun=_ids(begun))
+        with self._lock:
+            self._begun.difference_update(begun)
+
+    def begun_tags(self) -> set[str]:
+        """Return the delivery tags of what was begun here, and may or may not have ended."""
+        with self._lock:
+            return self._begun.union(identity.begun_tags(), *(member.begun_tags() for member in self._members))
 
     def tell_members(self) -> None:
         """Let the members see to what the worker was told to do: after a hint, and with each heartbeat."""
@@ -259,7 +275,7 @@ class Presence:
             if not self.is_alive:
                 return
             try:
-                self._fetch("unregister_worker", worker_id=self.worker_id)
+                self._fetch("unregister_worker", worker_id=self.worker_id, begun=_ids(self.begun_tags()))
             except psycopg.Error as failure:
                 # The session ends all the same, and with it the claims.
                 logger.warning("could not unregister worker %s: %s", self.worker_id, failure)
@@ -278,6 +294,7 @@ class Presence:
         # What runs and what is done outlive a lost session; what had not begun, Celery forgets when it reconnects.
         kept = identity.running_tags() | Acks.of(self.database).tags if predecessor is not None else set()
         ids, tokens = to_arrays(list(kept))
+        begun = predecessor.begun_tags() if predecessor is not None else set()
         try:
             [(worker_id,)] = self._fetch(
                 "register_worker",
@@ -286,6 +303,7 @@ class Presence:
                 predecessor=None if predecessor is None else predecessor.worker_id,
                 ids=ids,
                 tokens=tokens,
+                begun=_ids(begun),
             )
         except psycopg.ProgrammingError as failure:
             raise errors.from_driver(failure) from failure
@@ -337,5 +355,9 @@ class Presence:
         cls.membership = threading.RLock()
 
 
+def _ids(delivery_tags: Collection[str]) -> list[int]:
+    return [int(tag.split(":")[0]) for tag in delivery_tags]
+
+
 atexit.register(Presence.close_all)
-os.register_at_fork(after_in_child=Presence._forget_parents)
+call_in_forked_child(Presence._forget_parents)

@@ -258,7 +258,7 @@ class Transport(virtual.Transport):
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise TimeoutError
-            lookout.doorbell.wait((look_at if deadline is None else min(look_at, deadline)) - now)
+            lookout.wait((look_at if deadline is None else min(look_at, deadline)) - now)
 
     def deliver_next(self) -> Subscription | None:
         """Deliver the next message that a channel has room for; return the consumer that got it, if there was one."""

@@ -60,10 +60,27 @@ def database_of(app: Celery) -> Database:
     Raises:
         click.UsageError: its broker is another.
     """
+    scheme = str(app.conf.broker_write_url or app.conf.broker_url).partition("://")[0]
+    # kombu imports the transport of a URL that it is shown, and what that needs may not be installed.
+    if scheme != "pgqueue":
+        raise click.UsageError(f"the broker of this app is not pgqueue but {scheme}")
     connection = app.connection_for_write()  # which opens nothing
-    if connection.transport_cls != "pgqueue":
-        raise click.UsageError(f"the broker of this app is not pgqueue but {connection.transport_cls}")
     return Database.for_dsn(to_conninfo(connection.as_uri(include_password=True)))
+
+
+def require_same_database(app: Celery, dsn: str | None) -> None:
+    """Check that the broker of an app is the database of `dsn`, however it is written.
+
+    Raises:
+        click.UsageError: it is another one, or none of PostgreSQL.
+        PgQueueError: one of them cannot be asked.
+    """
+    theirs, ours = database_of(app), Database.for_dsn(Settings.load(dsn).conninfo)
+    if theirs.conninfo != ours.conninfo and theirs.fetch("database_identity") != ours.fetch("database_identity"):
+        raise click.UsageError(
+            "the broker of this app is another database than that of pgqueue up: give that with --dsn, "
+            "or start `pgqueue worker -A` for the app"
+        )
 
 
 def leads_to(broker_url: str | list[str], dsn: str | None) -> bool:

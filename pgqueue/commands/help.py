@@ -42,6 +42,7 @@ _EXAMPLES = {
         "pgqueue worker",
         "pgqueue worker -A shop --queues default,celery,mail --concurrency 4 --executors 8",
         "pgqueue worker --autoscale 10,2",
+        "pgqueue worker --no-tasks --executors 8",
     ],
     "pause": ["pgqueue pause default"],
     "resume": ["pgqueue resume default"],

@@ -28,9 +28,10 @@ _PATH = click.Path(path_type=Path)
 @click.option("--port", type=click.IntRange(1, 65535), help="Let the embedded server listen on 127.0.0.1 too.")
 @click.option("--flower-port", type=click.IntRange(1, 65535), default=5555, show_default=True, help="Flower's port.")
 @click.option("--no-flower", is_flag=True, help="Start no Flower.")
+@click.option("--no-worker", is_flag=True, help="Start no worker.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="The worker's processes for Celery tasks.")
-@click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app, which names no broker.")
-@click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks for the worker; may be repeated.")
+@click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app: run its tasks too.")
+@click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to run too; may be repeated.")
 @click.option("--loglevel", default="WARNING", show_default=True, help="How much the worker logs.")
 @click.option("--pg-bin", envvar="PGQUEUE_PG_BIN", type=_PATH, help="The programs of the embedded server to use.")
 @click.option("--ready-file", type=_PATH, help="Write dsn, flower_url and pids there as JSON once everything answers.")
@@ -41,6 +42,7 @@ def up(
     port: int | None,
     flower_port: int,
     no_flower: bool,
+    no_worker: bool,
     concurrency: int | None,
     app_name: str | None,
     include: tuple[str, ...],
@@ -50,7 +52,12 @@ def up(
     dsn: str | None,
     listen_dsn: str | None,
 ) -> None:
-    """Run PostgreSQL, a worker and Flower until Ctrl-C. With --dsn, use that server instead of an embedded one."""
+    """Run PostgreSQL, a worker and Flower until Ctrl-C. With --dsn, use that server instead of an embedded one.
+
+    The worker runs SQL jobs. It takes Celery tasks only with -A or --include: those of others are not for it.
+    """
+    if no_worker and (app_name is not None or include or concurrency is not None):
+        raise click.UsageError("-A, --include and --concurrency are for the worker: leave them or --no-worker out")
     if ready_file is not None and not ready_file.absolute().parent.is_dir():
         raise click.UsageError(f"--ready-file: there is no directory {ready_file.absolute().parent}")
     settings = Settings.load(dsn)
@@ -65,6 +72,7 @@ def up(
         listen_conninfo=listen_dsn if server is None else None,
         server=server,
         flower_port=None if no_flower else flower_port,
+        has_worker=not no_worker,
         concurrency=concurrency,
         app_name=app_name,
         include=include,

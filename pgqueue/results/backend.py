@@ -5,7 +5,6 @@ One per application and process, shared by its threads; it uses the sessions tha
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from celery.result import GroupResult, result_from_tuple
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.functional import retry_over_time
 
+from ..after_fork import call_in_forked_child
 from ..config import Settings, to_conninfo, to_url, without_password
 from ..database import Database
 from ..decompression import decompress, max_bytes
@@ -293,4 +293,4 @@ def _forget_parents_waits() -> None:
         backend._after_fork()
 
 
-os.register_at_fork(after_in_child=_forget_parents_waits)
+call_in_forked_child(_forget_parents_waits)

@@ -5,7 +5,6 @@ Whoever stores a result notifies only those who wait for it and sleep (docs/deci
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import threading
@@ -16,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from .. import errors
+from ..after_fork import call_in_forked_child
 from ..database import close_session, open_session
 from ..sql import query
 
@@ -214,4 +214,4 @@ def _forget_parents() -> None:
     _resting.clear()
 
 
-os.register_at_fork(after_in_child=_forget_parents)
+call_in_forked_child(_forget_parents)

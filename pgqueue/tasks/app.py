@@ -21,6 +21,11 @@ _EXECUTORS = click.Option(
     type=click.IntRange(min=1),
     help="SQL jobs at the same time [default: as --concurrency, or between the bounds of --autoscale].",
 )
+_EXECUTORS_PER_ROLE = click.Option(
+    ["--executors-per-role"],
+    type=click.IntRange(min=1),
+    help="SQL jobs of one role at the same time [default: pgqueue.max_executors_per_role, else all executors but one].",
+)
 
 
 def make_app(dsn: str | None = None) -> Celery:
@@ -59,7 +64,7 @@ def install(app: Celery) -> Celery:
     """
     if TASK_NAME not in app.tasks:
         app.register_task(JobTask())
-        app.user_options["worker"].add(_EXECUTORS)
+        app.user_options["worker"].update([_EXECUTORS, _EXECUTORS_PER_ROLE])
     app.steps["worker"].add(TaskAutoscaling)
     app.steps["consumer"].add(JobLane)
     return app

@@ -20,6 +20,7 @@ from .fault import ConnectionLost, fields_of, is_of_used_session, timed_out
 from .log import get_logger
 from .places import WAIT_SQLSTATE, Waiter
 from .recovery import wait_for_server
+from .report import name_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +44,15 @@ _MOST_JOBS = 5000
 _OPTIONS = to_options(BATCH_SETTINGS)
 
 
+class LongRun(NamedTuple):
+    """A job that takes so long that others hear of it while it runs."""
+
+    id: int
+    label: str | None
+    #: Monotonic.
+    begun_at: float
+
+
 class BatchJob(NamedTuple):
     """A job that this worker has claimed, and that the server knows how to run."""
 
@@ -55,14 +65,14 @@ class BatchJob(NamedTuple):
 
 @dataclass(eq=False)
 class Chunk:
-    """Jobs that one executor runs in one call, in this order."""
+    """Jobs of one role that one executor runs in one call, in this order."""
 
     jobs: Sequence[BatchJob]
     #: The session that runs them, while it does.
     pid: int | None = None
     begun_at: float = field(default_factory=monotonic)
     #: The last that Celery was told of while it ran.
-    announced_id: int | None = None
+    announced: LongRun | None = None
     #: Given back to the queue, because they waited behind a long one.
     released: set[int] = field(default_factory=set)
     #: The job whose time is up: it has been canceled for that.
@@ -78,6 +88,11 @@ class Chunk:
     #: The errors of those that are to be tried again.
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def role(self) -> int:
+        """Who submitted them: all are of one role."""
+        return self.jobs[0].role
 
 
 class BatchRunner:
@@ -125,6 +140,7 @@ class BatchRunner:
             try:
                 chunk.pid = session.backend_pid
                 count = self._run_first(session, left[:1] if chunk.is_each_alone else left)
+                self._log_long(chunk, left[:count])
                 left = left[count:]
                 self._jobs_run += count
             except ConnectionLost as lost:
@@ -159,6 +175,13 @@ class BatchRunner:
         names = {"jobs": f"jobs_{role}"}
         session.call_named("run_jobs", names, ids=ids, tokens=tokens, worker=self._pool.worker_name)
         return len(jobs)
+
+    @staticmethod
+    def _log_long(chunk: Chunk, done: Sequence[BatchJob]) -> None:
+        """Log that a job succeeded, if it took long. The others are too many for a log."""
+        run = chunk.announced
+        if run is not None and any(job.id == run.id for job in done):
+            logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at)
 
     def close_session(self) -> None:
         """End the session; the next chunk opens another."""
@@ -201,15 +224,15 @@ class BatchRunner:
             fields = timed_out().fields
         chunk.overdue_id = None
         rows = self._pool.books.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
-        for job_id, _token, verdict in rows:
+        for job_id, _token, verdict, label in rows:
             if verdict is not None:
                 chunk.verdicts[job_id] = verdict
                 if verdict == "retried":
                     # Its context names the runner, of which no monitor need know.
                     chunk.retried[job_id] = {name: value for name, value in fields.items() if name != "context"}
                 say = logger.warning if verdict == "failed" else logger.info
-                say("job %s %s: %s %s", job_id, verdict, fields.get("sqlstate"), fields.get("message"))
-        open_ids = {job_id for job_id, _token, verdict in rows if verdict is None}
+                say("%s %s: %s %s", name_job(job_id, label), verdict, fields.get("sqlstate"), fields.get("message"))
+        open_ids = {job_id for job_id, _token, verdict, _label in rows if verdict is None}
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(

@@ -104,7 +104,7 @@ class Bookkeeping:
 
     def settle_run(
         self, jobs: Sequence[BatchJob], fields: Fields, run_seconds: float, pid: int, *, is_jobs: bool
-    ) -> list[tuple[int, int, str | None]]:
+    ) -> list[tuple[int, int, str | None, str | None]]:
         """Report the error that ended a run of the batch lane.
 
         Args:
@@ -114,7 +114,7 @@ class Bookkeeping:
             pid: of the session that ran them.
 
         Returns:
-            The number, the token and the verdict of the job that raised it, and of those still to be run, verdict None.
+            The number, token, verdict and label of the job that raised it, and of those still to be run, verdict None.
         """
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         return self._fetch(

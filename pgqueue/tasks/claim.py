@@ -23,8 +23,11 @@ class ClaimedJob:
     params: tuple[str | None, ...]
     settings: Mapping[str, str]
     submitter: str
+    #: The submitter's number.
+    role: int
     timeout_ms: int | None
     keep_result: bool
+    label: str | None = None
 
     @classmethod
     def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:
@@ -36,8 +39,10 @@ class ClaimedJob:
             params=tuple(job["params"] or ()),
             settings=job["settings"] or {},
             submitter=job["submitter"],
+            role=job["role"],
             timeout_ms=job["timeout_ms"],
             keep_result=job["keep_result"],
+            label=job.get("label"),
         )
 
     @property

@@ -270,7 +270,7 @@ class Executor(threading.Thread):
         if notice.sqlstate == PROGRESS_SQLSTATE:
             self._pool.progress.hear(self._job, self._job_run, notice)
         elif notice.sqlstate == WAIT_SQLSTATE:
-            self._hear_wait(notice, [Waiter(self._job.id, self._job.token, self._job.submitter)])
+            self._hear_wait(notice, [Waiter(self._job.id, self._job.token, self._job.role)])
         else:
             self._notices.add(notice)
 

@@ -61,10 +61,13 @@ class JobLane(bootsteps.StartStopStep):
     label = "SQL jobs"
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
-    def __init__(self, consumer: Any, executors: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, consumer: Any, executors: int | None = None, executors_per_role: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(consumer, **kwargs)
         self.pool: ExecutorPool | None = None
         self._bounds = _bounds(consumer, executors)
+        self._executors_per_role = executors_per_role
         self._registered_size = self._bounds[0]
         self._register_size(consumer.app.conf)
         # Claims outlive the connection: nothing that runs is canceled, and nothing needs to be decided.
@@ -86,21 +89,26 @@ class JobLane(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Begin to consume jobs on Celery's connection of now; none if this worker's login has too many rights."""
+        queues = list(consumer.task_consumer.queues)
+        if not _takes_tasks(consumer):
+            # Celery begins to consume them when all steps have started.
+            consumer.task_consumer.queues = []
         if not self._may_run_jobs(consumer):
             return
         if self.pool is None:
             self.pool = self._make_pool(consumer)
             self.pool.start()
-            follow_queues(consumer, self._add_queue, self._cancel_queue)
+            follow_queues(consumer, self._add_queue, self._cancel_queue, takes_tasks=_takes_tasks(consumer))
         self._channel = consumer.connection.channel()
         self._channel.kind = "batch"
         self._channel.on_jobs = self._take_jobs
+        self._channel.role_share = lambda: self.pool.role_share if self.pool is not None else (None, {})
         self._channel.basic_qos(0, self.pool.wanted, False)
         # A job that runs since before the connection was lost takes one of the places.
         self._channel.qos.append_jobs(self._tags)
         consumer.connection.transport.on_control(self.pool.orders.look_soon)
         self._jobs = Consumer(self._channel, accept=["json"], auto_declare=False)
-        for queue in consumer.task_consumer.queues:
+        for queue in queues:
             self._jobs.add_queue(queue)
         self._jobs.consume()
 
@@ -159,6 +167,7 @@ class JobLane(bootsteps.StartStopStep):
             lambda *told: runs.begin(consumer, *told),
             lambda *told: runs.receive(consumer, *told),
             consumer.hostname,
+            self._executors_per_role,
             consumer.app.conf.get("pgqueue_extra_executors", EXTRA_EXECUTORS),
         )
         self._announcer, self._long_runs = announcer, runs
@@ -199,6 +208,7 @@ class JobLane(bootsteps.StartStopStep):
         self._tags.update(tags)
         if self.pool is not None:
             self.pool.submit(list(map(to_job, jobs, tags)))
+            self._channel.qos.prefetch_count = self.pool.wanted
 
     def _settle(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Free the place of a job of the top-level lane, and tell of its end."""
@@ -274,6 +284,11 @@ def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
         most, least = consumer.controller.autoscale
         return least, most
     return consumer.controller.concurrency, consumer.controller.concurrency
+
+
+def _takes_tasks(consumer: Any) -> bool:
+    """Tell whether this worker takes Celery tasks beside its jobs: `app.conf.pgqueue_tasks`."""
+    return bool(consumer.app.conf.get("pgqueue_tasks", True))
 
 
 def _database_of(consumer: Any) -> Database:

@@ -9,15 +9,16 @@ import logging
 import re
 from numbers import Number
 
-from celery.utils.log import get_logger as get_celery_logger
-
 # Control characters, what other programs take for a line's end, and what changes the direction of text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def get_logger(name: str) -> logging.Logger:
-    """Return Celery's logger of a module, which writes control characters in its arguments as escapes."""
-    logger: logging.Logger = get_celery_logger(name)
+    """Return the logger of a module, which writes control characters in its arguments as escapes.
+
+    Not Celery's ``get_logger``: once somebody has named the logger ``pgqueue``, it takes the others away from that.
+    """
+    logger = logging.getLogger(name)
     logger.addFilter(_escape_arguments)
     return logger
 

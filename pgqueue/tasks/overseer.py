@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from .batch import LongRun
 from .log import get_logger
 
 if TYPE_CHECKING:
@@ -92,12 +93,14 @@ class Overseer(threading.Thread):
 
     def _announce(self, chunk: Chunk, job_id: int, run_for: float) -> None:
         pid = chunk.pid
-        if chunk.announced_id == job_id or pid is None:
+        if pid is None or (chunk.announced is not None and chunk.announced.id == job_id):
             return
-        chunk.announced_id = job_id
+        begun_at = monotonic() - run_for
+        chunk.announced = LongRun(job_id, None, begun_at)
         job = next(job for job in chunk.jobs if job.id == job_id)
-        for (message,) in self._database.fetch("running_message", id=job.id, token=job.token):
-            self._on_long(job, message, pid, monotonic() - run_for)
+        for message, label in self._database.fetch("running_message", id=job.id, token=job.token):
+            chunk.announced = LongRun(job_id, label, begun_at)
+            self._on_long(job, message, pid, begun_at)
 
     def _stop_job(self, chunk: Chunk, job_id: int, *, is_final: bool) -> None:
         pid = chunk.pid

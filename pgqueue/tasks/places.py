@@ -25,8 +25,8 @@ class Waiter(NamedTuple):
 
     id: int
     token: int
-    #: Whose it is: the number of the role, or its name.
-    role: int | str
+    #: The number of its submitter.
+    role: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Awaited:
 
     id: int
     waiter: Waiter
+
+    @property
+    def role(self) -> int:
+        """Whose executor claims it: the place of the job that waits is free for it."""
+        return self.waiter.role
 
 
 class Places:

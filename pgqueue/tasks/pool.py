@@ -1,6 +1,7 @@
 """The executors of a worker: takes jobs, reports what becomes of them.
 
-Jobs wait here until an executor is free; one that keeps a session of the job's role is preferred. Executors report
+Jobs wait here until an executor is free; one that keeps a session of the job's role is preferred. Roles take turns, and
+none has more executors than its share while there may be jobs of others. Executors report
 from their threads; `deliver` hands what they reported to Celery, in the thread that calls it.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,13 @@ from .overseer import Overseer
 from .places import Awaited, Places, Waiter
 from .progress import ProgressWriter
 from .report import log_end
+from .role_limit import RoleLimit
+from .turns import Turns
 from .waiting_room import WaitingRoom
 from .work import Depth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ..database import Database
     from .claim import Outcome, Run
@@ -62,6 +65,7 @@ class ExecutorPool:
         on_long: Callable[[BatchJob | ClaimedJob, str, int, float], None] = lambda *_told: None,
         on_waiting: Callable[[ClaimedJob, str], None] = lambda *_told: None,
         worker_name: str = "",
+        executors_per_role: int | None = None,
         extra: int = EXTRA_EXECUTORS,
     ) -> None:
         #: What the history says of who ran a job.
@@ -76,7 +80,7 @@ class ExecutorPool:
         self._database = database
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._waiting: deque[ClaimedJob | BatchJob] = deque()
+        self._waiting = Turns()
         self._depth = Depth()
         self._running: dict[Executor, Work] = {}
         self._places = Places(extra)
@@ -85,6 +89,7 @@ class ExecutorPool:
         self._is_closed = False
         self._crew = Crew(*size, lambda number: Executor(number, self))
         self.canceler = Canceler(lambda: [executor.gate for executor in self._executors()])
+        self._role_limit = RoleLimit(database, executors_per_role, self.canceler.plan, self._hand_out_waiting)
         self._waiting_room = WaitingRoom(self.canceler.plan, self._find_waiting, self._tell_waiting)
         self.orders = CancelOrders(database, self.canceler, self._find_running)
         self.overseer = Overseer(
@@ -104,12 +109,19 @@ class ExecutorPool:
     def submit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
         """Let executors run jobs, when they are free."""
         with self._lock:
-            self._waiting.extend(jobs)
+            self._waiting.add(jobs)
+        self._role_limit.refresh()
+        self._hand_out_waiting()
+        with self._lock:
+            if self._waiting and any(isinstance(job, ClaimedJob) for job in jobs):
+                self._waiting_room.enter()
+
+    def _hand_out_waiting(self) -> None:
+        """Let executors that are free take what may run now, and hire for the rest. From any thread."""
+        with self._lock:
             has_chunk = self._hand_out()
             if self._waiting:
                 self._hire_for_waiting()
-                if any(isinstance(job, ClaimedJob) for job in jobs):
-                    self._waiting_room.enter()
         if has_chunk:
             self.overseer.wake()
 
@@ -249,7 +261,27 @@ class ExecutorPool:
     @property
     def wanted(self) -> int:
         """How many jobs this worker should hold, so that no executor waits for a claim."""
-        return max(1, self.size) * 2 * self._depth.jobs
+        # Two rounds for each executor, and for others at least as much as one of them needs beside the share of a role.
+        # What a role holds beyond its share takes nobody's place.
+        limit, held = self.role_share
+        beyond = 0 if limit is None else sum(max(0, count - limit) for count in held.values())
+        executors = max(self.size, self._role_limit.executors(self.size) + self._role_limit.is_shared, 1)
+        return executors * self._round + beyond
+
+    @property
+    def role_share(self) -> tuple[int | None, Mapping[int, int]]:
+        """How many jobs of one role this worker should hold (None: any number), and how many it holds of each."""
+        if not self._role_limit.is_shared:
+            return None, {}
+        with self._lock:
+            held = Counter(self._waiting.counts)
+            for work in self._running.values():
+                held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
+        return self._role_limit.executors(self.size) * self._round, held
+
+    @property
+    def _round(self) -> int:
+        return 2 * self._depth.jobs
 
     @property
     def size(self) -> int:
@@ -318,6 +350,7 @@ class ExecutorPool:
                 "waiting for jobs": len(self._places),
                 "autoscale": {"max": crew.most, "min": crew.least},
                 "running": running,
+                "executors_per_role": self._role_limit.executors(crew.size),
                 "waiting": len(self._waiting),
             }
 
@@ -346,9 +379,10 @@ class ExecutorPool:
 
     def _hire_for_waiting(self) -> None:
         # Each takes as many of them as make a chunk.
-        while len(self._crew.members) - len(self._places) < self._crew.most and self._crew.hire_for(
-            -(-len(self._waiting) // self._depth.jobs)
-        ):
+        busy, limit = self._busy(), self._role_limit.executors(self._crew.most)
+        depth = self._depth.jobs
+        wanted = sum(max(0, min(-(-n // depth), limit - busy[role])) for role, n in self._waiting.counts.items())
+        while len(self._crew.members) - len(self._places) < self._crew.most and self._crew.hire_for(wanted):
             self._on_report()
 
     def _resize(self, least: int, most: int) -> None:
@@ -368,10 +402,9 @@ class ExecutorPool:
     def _next(self) -> Work | None:
         """Return what comes next: first what other jobs wait for."""
         while (awaited := self._places.next_wanted()) is not None:
-            mine = next((job for job in self._waiting if job.id == awaited.id), None)
+            mine = self._waiting.take_job(awaited.id)
             if mine is None:
                 return awaited
-            self._waiting.remove(mine)
             return mine if isinstance(mine, ClaimedJob) else Chunk([mine])
         has_place = len(self._running) - len(self._places) < self._crew.most
         return self._next_work() if has_place and self._places.may_begin_others else None
@@ -379,16 +412,18 @@ class ExecutorPool:
     def _next_work(self) -> Work | None:
         if not self._waiting:
             return None
-        first = self._waiting.popleft()
-        if isinstance(first, ClaimedJob):
-            return first
-        jobs = [first]
+        busy, limit = self._busy(), self._role_limit.executors(self._crew.most)
+        role = self._waiting.next_role(lambda role: busy[role] < limit)
+        if role is None:
+            return None
         # A fair share, so that a long job in front holds up few others.
-        count = min(self._depth.jobs, len(self._waiting) // max(1, self.size))
-        while len(jobs) < count and isinstance(following := self._waiting[0], BatchJob):
-            jobs.append(following)
-            self._waiting.popleft()
-        return Chunk(jobs)
+        count = min(self._depth.jobs, self._waiting.counts[role] // max(1, min(self.size, limit)))
+        jobs = self._waiting.take(role, count)
+        return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk([job for job in jobs if isinstance(job, BatchJob)])
+
+    def _busy(self) -> Counter[int]:
+        """How many executors each role has, but for those whose jobs have given their places to others."""
+        return Counter(work.role for executor, work in self._running.items() if executor not in self._places)
 
     def chunks(self) -> list[Chunk]:
         """Return the chunks that are being run."""

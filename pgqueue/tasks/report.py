@@ -22,4 +22,13 @@ def log_end(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
     level = levels.get(outcome.ending, logging.INFO)
     sqlstate = outcome.fields.get("sqlstate")
     code = f"{sqlstate} " if sqlstate else ""
-    logger.log(level, "job %s %s in %.3f s: %s%s", job.id, outcome.ending.value, seconds, code, what)
+    name = name_job(job.id, job.label)
+    logger.log(level, "%s %s in %.3f s: %s%s", name, outcome.ending.value, seconds, code, what)
+
+
+def name_job(job_id: int, label: str | None) -> str:
+    """Return how a line of the log names a job: its number, and its label if it has one.
+
+    Its statement may hold what readers of a log must not see; `pgqueue show` has it for those who may.
+    """
+    return f"job {job_id}" if label is None else f"job {job_id} ({label})"

@@ -316,6 +316,48 @@ def test_with_an_app_its_tasks_run_and_flower_knows_them(
     app.close()
 
 
+def test_without_an_app_its_worker_leaves_tasks_alone(
+    start_up: Callable[..., Up], empty_db: Database, place: Path
+) -> None:
+    up = start_up("--no-flower", f"--data={place / 'logs'}", environment={"PGQUEUE_DSN": empty_db.dsn}).wait_ready()
+    with pgqueue.connect(empty_db.dsn) as client:
+        for queue in ("celery", "default"):
+            client.send_task("shop.double", args=[21], queue=queue)
+        assert client.launch("select 42").result(timeout=30) == [(42,)]
+
+        ready = client.send_task("shop.double", args=[22])
+        assert client.launch("select 43").result(timeout=30) == [(43,)]
+
+    assert ready
+    waiting = "select queue, state::text, deliveries from pgqueue.message order by id"
+    assert empty_db.execute(waiting) == [("celery", "ready", 0), ("default", "ready", 0), ("celery", "ready", 0)]
+    assert "SQL jobs only" in up.read_output()
+
+
+def test_without_a_worker_there_are_the_server_and_flower(start_up: Callable[..., Up], embedded: list[str]) -> None:
+    options = [option for option in embedded if "concurrency" not in option]
+    up = start_up(*options, "--no-worker", f"--flower-port={find_free_port('127.0.0.1')}").wait_ready()
+
+    assert up.told["pids"]["worker"] is None
+    assert fetch_page(f"{up.told['flower_url']}/workers")
+    with psycopg.connect(up.told["dsn"]) as connection:
+        assert connection.execute("select * from pgqueue.workers where worker like 'pgqueue-%'").fetchall() == []
+
+
+@pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "another database"])
+def test_an_app_with_another_broker_is_refused_at_once(
+    start_up: Callable[..., Up], db: Database, empty_db: Database, place: Path, broker: str
+) -> None:
+    url = to_url(db.dsn, "pgqueue") if broker == "another database" else broker
+    (place / "shop.py").write_text(f"from celery import Celery\napp = Celery('shop', broker={url!r})\n")
+    environment = {"PGQUEUE_DSN": empty_db.dsn, "PYTHONPATH": str(place)}
+
+    up = start_up("--no-flower", f"--data={place / 'logs'}", "--app=shop", environment=environment)
+
+    assert up.wait(30) == 1
+    assert "broker of this app is" in up.read_output()
+
+
 def test_with_a_port_the_server_listens_on_the_loopback_with_a_password(
     start_up: Callable[..., Up], embedded: list[str]
 ) -> None:

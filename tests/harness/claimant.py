@@ -142,11 +142,16 @@ class Claimant:
         self._executors: dict[str, Executor] = {}
         self.register()
 
-    def register(self, predecessor: int | None = None, keeps: Sequence[Claim] = ()) -> None:
+    def register(
+        self, predecessor: int | None = None, keeps: Sequence[Claim] = (), begun: Sequence[Claim] = ()
+    ) -> None:
         """Open a presence session and become a worker; again after a kill, as another one that may keep claims."""
         self.presence = self._db.connect(self.role)
-        register = "select pgqueue._register_worker(%s, %s, %s, %s, %s)"
-        self.id = int(_value(self.presence, register, self.name, 1, predecessor, *_ids_and_tokens(keeps)))
+        register = "select pgqueue._register_worker(%s, %s, %s, %s, %s, %s)"
+        ids, tokens = _ids_and_tokens(keeps)
+        self.id = int(
+            _value(self.presence, register, self.name, 1, predecessor, ids, tokens, _ids_and_tokens(begun)[0])
+        )
 
     def claim(self, *queues: str, kind: str = "job", max_count: int = 10) -> list[Claim]:
         """Claim up to `max_count` messages; of the queue `default` when none is named."""
@@ -234,9 +239,9 @@ class Claimant:
         """Give the sleepers' locks back."""
         self.presence.execute("select pgqueue._wake_up(%s)", [list(queues or ["default"])])
 
-    def unregister(self) -> None:
-        """End in good order."""
-        self.presence.execute("select pgqueue._unregister_worker(%s)", [self.id])
+    def unregister(self, begun: Sequence[Claim] = ()) -> None:
+        """End in good order; some tasks were begun."""
+        self.presence.execute("select pgqueue._unregister_worker(%s, %s)", [self.id, _ids_and_tokens(begun)[0]])
         self.presence.close()
 
     def kill(self, *, noticed: bool = True) -> None:

@@ -238,6 +238,27 @@ def test_a_terminated_worker_finishes_what_runs_and_gives_back_the_rest(
     assert db.execute("select * from pgqueue.worker") == []
 
 
+def test_restarts_cost_tasks_that_wait_in_the_worker_no_delivery(
+    db: Database, app: Celery, start_worker: StartWorker
+) -> None:
+    db.execute(f"alter database {db.name} set pgqueue.max_deliveries = 2")
+    for number in range(7):
+        app.send_task("sleep_then_leave_trace", [str(number), 1.0])
+
+    for _restart in range(3):
+        worker = start(start_worker, db, "--concurrency=1")
+        before = len(labels(db))
+        eventually(lambda before=before: len(labels(db)) > before)
+        worker.terminate()
+        assert worker.wait() == 0
+
+    # Some of them were with each of the three workers.
+    left = db.execute("select queue, deliveries from pgqueue.message")
+    assert left
+    assert set(left) == {("celery", 0)}
+    assert not any(redelivered for _label, redelivered in traces(db))
+
+
 def test_a_worker_that_loses_its_presence_goes_on(db: Database, app: Celery, start_worker: StartWorker) -> None:
     start(start_worker, db, "--concurrency=1")
     app.send_task("leave_trace", ["before"])

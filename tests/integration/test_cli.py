@@ -607,13 +607,14 @@ class TestDoctor:
 
     def test_a_broken_loopback_fails(self, db: Database, capsys: pytest.CaptureFixture[str]) -> None:
         db.execute("select pgqueue.enroll('postgres')")
-        db.execute("select pgqueue._set_loopback('127.0.0.1', '1')")
+        owner = db.fetch_value("select usename from pg_user_mappings where srvname = 'pgqueue_loopback'")
+        db.execute(f"alter user mapping for {owner} server pgqueue_loopback options (set user 'nobody')")
 
         run(["doctor", "--json", "--dsn", db.dsn])
 
         found = self.findings(capsys.readouterr().out)
         assert found["loopback"]["level"] == "fail"
-        assert "could not establish connection" in found["loopback"]["text"]
+        assert "the server cannot connect to itself" in found["loopback"]["text"]
 
 
 def test_ctrl_c_while_waiting_leaves_the_job_and_says_how_to_cancel_it(

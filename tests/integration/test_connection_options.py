@@ -19,6 +19,7 @@ from pgqueue.embedded.account import account_for
 from tests.harness import Database
 from tests.harness.ports import free_port
 from tests.harness.servers import TestServer, temporary_server
+from tests.harness.standby import conninfo_of_both, synchronous_standby
 
 pytestmark = pytest.mark.slow
 
@@ -131,12 +132,9 @@ def test_the_first_of_several_hosts_that_answers_is_taken(place: dict[str, Any])
     assert roundtrip(url)
 
 
-def test_the_host_that_accepts_writes_is_taken(place: dict[str, Any], server: TestServer) -> None:
-    first, name = conninfo_to_dict(server.embedded.dsn), place["name"]
-    server.admin.execute(f"create database {name}")  # on both servers, by the same name
-    server.admin.execute(f"alter database {name} set default_transaction_read_only = on")
-    try:
-        hosts = f"host={quote(str(first['host']), safe='')},127.0.0.1&port={first['port']},{place['port']}"
-        assert roundtrip(f"pgqueue://postgres:{place['password']}@/{name}?{hosts}&target_session_attrs=read-write")
-    finally:
-        server.drop_database(name)
+def test_the_host_that_accepts_writes_is_taken(own_server_db: Database) -> None:
+    primary = own_server_db.server
+    with synchronous_standby(primary) as standby:
+        hosts = conninfo_to_dict(conninfo_of_both(standby, primary, own_server_db.name))
+        where = f"host={quote(str(hosts['host']), safe='')}&port={hosts['port']}"
+        assert roundtrip(f"pgqueue://postgres@/{own_server_db.name}?{where}&target_session_attrs=read-write")

@@ -192,12 +192,19 @@ def test_a_job_that_sets_a_tiny_timeout_still_completes(alice):
     assert launch(alice, "set statement_timeout = '1ms'; set lock_timeout = '1ms'").end()["state"] == "succeeded"
 
 
+def launch_as_one_who_cannot_log_in_any_more(db, owner, count=1):
+    """Launch jobs of carol, who loses LOGIN before they are claimed."""
+    owner.execute("select pgqueue.pause('default')")
+    carol = db.connect(db.create_role("carol"))
+    jobs = [launch(carol, "select session_user::text") for _ in range(count)]
+    owner.execute("alter role carol nologin")
+    owner.execute("select pgqueue.resume('default')")
+    return jobs
+
+
 @pytest.mark.slow
 def test_a_job_of_a_role_that_cannot_log_in_says_so_and_waits(db, owner):
-    db.create_role("carol", options="nologin")
-    owner.execute("set role carol")
-    job = launch(owner, "select session_user::text")
-    owner.execute("reset role")
+    [job] = launch_as_one_who_cannot_log_in_any_more(db, owner)
 
     eventually(lambda: job.row["error"])
     row = job.row
@@ -219,10 +226,7 @@ def test_a_role_that_cannot_log_in_is_tried_less_and_less_often_and_told_once(
     logins = []
     log_in = Session.log_in.__func__
     monkeypatch.setattr(Session, "log_in", classmethod(lambda cls, *args: logins.append(args[2]) or log_in(cls, *args)))
-    db.create_role("carol", options="nologin")
-    owner.execute("set role carol")
-    jobs = [launch(owner, "select session_user::text") for _ in range(5)]
-    owner.execute("reset role")
+    jobs = launch_as_one_who_cannot_log_in_any_more(db, owner, count=5)
 
     refusals = executors.pool.credentials._refusals
     eventually(lambda: refusals["carol"].seconds >= 0.8 if "carol" in refusals else False)

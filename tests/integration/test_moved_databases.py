@@ -10,6 +10,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pgqueue import migrate
+from pgqueue.embedded.account import account_for
 from tests.harness import Database, TestServer
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value, refused
@@ -195,3 +196,74 @@ def test_a_base_backup_beside_the_original_hands_nothing_in_to_it(own_server_db:
         with connect(backup, db.name) as owner:
             assert submitters(owner) == [("alice", "alice"), ("backup", "alice"), ("upgraded", "alice")]
         assert db.fetch_value("select count(*) from pgqueue.message") == 1
+
+
+@pytest.mark.skipif(
+    not (DEBIAN_15 / "pg_upgrade").exists(), reason="no PostgreSQL 15 here (Debian: apt-get install postgresql-15)"
+)
+def test_pg_upgrade_from_15_keeps_who_submitted_what() -> None:
+    with temporary_server(str(DEBIAN_15)) as old, temporary_server() as new:
+        if counts_versions_of_attributes(old) and not counts_versions_of_attributes(new):
+            pytest.skip(f"pg_upgrade cannot go from {old.embedded.binaries.version} to an older release of {new.major}")
+        for role in ("alice", "carol", "dora"):
+            old.admin.execute(f"create role {role} login")
+        old.admin.execute("create database shop")
+        with connect(old, "shop") as owner:
+            migrate.install(owner)
+            fill(owner, old, "shop")
+            before = submitters(owner)
+        upgrade_cluster(old, new)
+
+        place = Moved(new, "shop")
+        owner = place.connect()
+        assert submitters(owner) == before
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="copied or restored"):
+            Claimant(place)  # type: ignore[arg-type]
+        migrate.upgrade(owner)
+        assert submitters(owner) == before
+        worker = Claimant(place)  # type: ignore[arg-type]
+        for claim in worker.claim():
+            role = str(
+                fetch_value(owner, "select submitter::regrole::text from pgqueue.message where id = %s", [claim.id])
+            )
+            worker.executor(role, fresh=True).run(claim)
+        seen = sorted(owner.execute("select who, note from seen").fetchall())
+        assert seen == [("alice", "alice"), ("carol", "carol"), ("dora", "dora")]
+        with connect(new, "shop", "alice") as session:
+            assert session.execute("select (pgqueue.launch('select 1')).id > 0").fetchall() == [(True,)]
+        place.close()
+
+
+def counts_versions_of_attributes(server: TestServer) -> bool:
+    """Tell whether a server's schema for pg_upgrade sets an option that came with the releases of November 2026 (15.20)."""
+    return b"pg_attver" in Path(server.embedded.binaries.program("postgres")).read_bytes()
+
+
+def upgrade_cluster(old: TestServer, new: TestServer) -> None:
+    """Let pg_upgrade put the old server's databases into the new one, which is empty."""
+    for server in (old, new):
+        server.close()
+        server.embedded.stop()
+    account, binaries = account_for(new.embedded.data_dir), new.embedded.binaries
+    place = new.embedded.data_dir.parent / "upgrade"
+    place.mkdir()
+    account.own(place)
+    for command in (
+        # The default since PostgreSQL 18. Both sides must have the same.
+        ["pg_checksums", "--disable", "--pgdata", str(new.embedded.data_dir)],
+        [
+            *("pg_upgrade", "--username=postgres", f"--socketdir={place}"),
+            *(
+                f"--old-bindir={old.embedded.bin_dir}",
+                f"--new-bindir={binaries.program('postgres').rpartition('/')[0]}",
+            ),
+            *(f"--old-datadir={old.embedded.data_dir}", f"--new-datadir={new.embedded.data_dir}"),
+        ],
+    ):
+        program = [binaries.program(command[0]), *command[1:]]
+        ended = subprocess.run(
+            program, capture_output=True, text=True, timeout=240, check=False, cwd=place, **account.subprocess_options()
+        )
+        logs = "".join(log.read_text()[-3000:] for log in new.embedded.data_dir.glob("pg_upgrade_output.d/*/log/*.log"))
+        assert ended.returncode == 0, ended.stdout[-500:] + logs
+    new.embedded.start()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import threading
 import time
@@ -290,6 +291,49 @@ def test_a_job_can_be_canceled_while_its_worker_leaves(db, alice, start_worker):
 
     assert job.end()["state"] == "canceled"
     assert worker.wait() == 0
+
+
+def test_a_worker_that_leaves_says_that_it_lives_and_hears_of_cancels_for_as_long_as_its_jobs_run(
+    db, alice, owner, start_worker
+):
+    def seen_at():
+        return fetch_value(owner, "select last_seen_at from pgqueue.workers")
+
+    worker = start_worker(db)
+    job = launch(alice, "select pg_sleep(60)", label="long").wait_until("running")
+    worker.terminate()
+    eventually(lambda: "Warm shutdown" in worker.read_log())
+    for _ in range(3):
+        seen = seen_at()
+        eventually(lambda seen=seen: seen_at() > seen, 30)
+
+    job.cancel()
+
+    assert job.end()["state"] == "canceled"
+    assert worker.wait() == 0
+
+
+def test_the_log_names_jobs_by_their_labels_and_not_by_their_statements_in_a_warm_shutdown_too(
+    db, alice, owner, start_worker
+):
+    worker = start_worker(db, arguments=("--concurrency=1", "--executors=3"))
+    failed = launch(alice, "select 1 / (length('secret 1') - 8)", label="top failed")
+    submit(alice, "select 1 / (length('secret 2') - 8)", label="batch failed")
+    eventually(lambda: "batch failed" in worker.read_log())
+    kept = launch(alice, "select pg_sleep(4), 'secret 3'", label="top lane").wait_until("running")
+    submit(alice, "select pg_sleep(4), 'secret 4'", label="batch lane")
+    eventually(lambda: fetch_value(owner, "select count(*) from pgqueue.activity") == 2)
+
+    worker.terminate()
+
+    assert worker.wait() == 0
+    log = worker.read_log()
+    assert f"job {failed.id} (top failed) failed in " in log
+    assert re.search(r"job \d+ \(batch failed\) failed: 22012 division by zero", log)
+    end = log[log.index("Warm shutdown") :]
+    assert re.search(rf"job {kept.id} \(top lane\) succeeded in \d\.\d+ s: SELECT 1", end)
+    assert re.search(r"job \d+ \(batch lane\) succeeded in \d\.\d+ s\n", end)
+    assert "secret" not in log
 
 
 def test_a_cold_shutdown_gives_back_what_runs(db, alice, owner, start_worker):

@@ -27,7 +27,7 @@ def pool(db, worker):
 
 @pytest.fixture
 def runner(pool):
-    made = BatchRunner("pgqueue executor 1", pool)
+    made = BatchRunner("pgqueue executor 1", pool, lambda *_told: None)
     yield made
     made.close_session()
 

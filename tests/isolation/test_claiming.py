@@ -180,8 +180,10 @@ def test_a_deleted_queue_and_a_claim_at_once_lose_no_claim(alice, worker, owner,
 def test_what_comes_back_below_the_bounds_is_found_by_a_claim_with_room(alice, owner, worker):
     for number in range(3):
         alice.execute("select pgqueue.enqueue(%s, queue => 'q')", [f"select {number}"])
-    highest = owner.execute("select max(pgqueue._rank(priority, id)) from pgqueue.message").fetchone()[0]
-    memory = {"job": {"full_at": 9_999_999_999, "bounds": {"q": {"9": highest - 1}}}}
+    highest, role = owner.execute(
+        "select max(pgqueue._rank(priority, id)), max(submitter::bigint) from pgqueue.message"
+    ).fetchone()
+    memory = {"job": {"full_at": 9_999_999_999, "bounds": {"q": {str(role): {"9": highest - 1}}}}}
     worker.session.execute("select set_config('pgqueue.claim_memory', %s, false)", [json.dumps(memory)])
 
     # As many as there are above the bounds; then the worker could sleep, so nothing may be left below.

@@ -318,7 +318,36 @@ def test_an_end_in_good_order_during_a_tick_releases_once(db, alice, owner, work
     worker.presence.close()
     rescuer.tick()
 
-    assert [claim.redelivered for claim in rescuer.claim()] == [True] * 3
+    assert [claim.redelivered for claim in rescuer.claim()] == [False] * 3
+
+
+def test_what_waits_in_workers_that_end_in_order_is_no_dead_letter_however_often(db, alice, owner):
+    owner.execute(f"alter database {db.name} set pgqueue.max_deliveries = 2")
+    for _ in range(2):
+        alice.execute("select pgqueue.send_task('a.b')")
+
+    for n in range(5):
+        worker = Claimant(db, f"restart {n}")
+        begun, *waiting = sorted(worker.claim("celery", kind="task"), key=lambda claim: claim.id)
+        worker.unregister(begun=[begun] if waiting else [])
+
+    # The first was begun twice, by which it is known; the other has waited five times.
+    assert owner.execute("select queue, deliveries from pgqueue.message order by id").fetchall() == [
+        ("celery", 0),
+        ("celery.dead", 0),
+    ]
+
+
+def test_a_job_that_a_worker_began_and_left_counts_as_delivered(db, alice, worker):
+    enqueue(alice, 2)
+    begun, waiting = worker.claim()
+    worker.executor("alice").lock(begun)
+    worker.executor("alice").session.execute("rollback")
+
+    worker.unregister()
+
+    back = Claimant(db, "w2").claim()
+    assert {claim.id: claim.redelivered for claim in back} == {begun.id: True, waiting.id: False}
 
 
 def test_a_job_that_took_down_its_worker_twenty_times_is_given_up(db, alice, owner):
@@ -389,10 +418,38 @@ def test_a_worker_that_registers_anew_keeps_what_it_runs(db, alice, owner, worke
     rescuer.tick()  # the session is seen to be gone, and its process has not said anything yet
     assert rescuer.claim("celery", kind="task") == []
     worker.register(old, [running])
+
+    assert [(claim.id, claim.redelivered) for claim in rescuer.claim("celery", kind="task")] == [(forgotten.id, False)]
+    assert worker.ack(running) == 1
+
+
+def test_what_a_worker_that_registers_anew_had_begun_and_gave_up_counts_as_delivered(db, alice, worker):
+    for _ in range(2):
+        alice.execute("select pgqueue.send_task('a.b')")
+    canceled, waiting = worker.claim("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+
+    worker.register(old, begun=[canceled])
     rescuer.tick()
 
-    assert [claim.id for claim in rescuer.claim("celery", kind="task")] == [forgotten.id]
-    assert worker.ack(running) == 1
+    back = rescuer.claim("celery", kind="task")
+    assert {claim.id: claim.redelivered for claim in back} == {canceled.id: True, waiting.id: False}
+
+
+def test_a_registration_leaves_the_job_that_its_predecessor_still_runs(db, alice, owner, worker):
+    enqueue(alice, 2)
+    running, waiting = worker.claim()
+    worker.executor("alice").lock(running)
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+
+    worker.register(old)
+    rescuer.tick()
+
+    assert [(claim.id, claim.redelivered) for claim in rescuer.claim()] == [(waiting.id, False)]
 
 
 def test_a_worker_that_registers_anew_keeps_the_jobs_that_it_runs_outside_a_transaction(db, alice, owner, worker):

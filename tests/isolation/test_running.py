@@ -438,7 +438,7 @@ def test_a_worker_that_sorts_its_claims_leaves_the_job_that_runs(owner, worker, 
     executor.lock(claim)
 
     worker.session.execute("set lock_timeout = '5s'")
-    assert fetch_value(worker.session, "select pgqueue._keep_claims(%s, '{}')", [worker.id]) == 0
+    assert fetch_value(worker.session, "select pgqueue._keep_claims(%s, '{}', '{}')", [worker.id]) == 0
 
     executor.execute(claim)
     executor.commit()

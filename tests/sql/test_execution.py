@@ -31,11 +31,17 @@ def test_a_job_is_tried_as_often_as_asked(alice, owner, worker):
     assert fetch_one(alice, "select state, attempts, max_attempts from pgqueue.jobs") == ("failed", 3, 3)
 
 
-@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
-def test_conflicts_with_others_are_retried_ten_times_by_default(alice, owner, worker, sqlstate):
+@pytest.mark.parametrize(
+    ("sqlstate", "waits_for_room"), [("40001", False), ("40P01", False), ("53100", True), ("53300", True)]
+)
+def test_what_is_not_of_a_jobs_own_making_is_retried_ten_times_by_default(
+    alice, owner, worker, sqlstate, waits_for_room
+):
     alice.execute("select pgqueue.launch('select 1')")
 
-    outcomes = [fail_next(owner, worker, {**SERIALIZATION, "sqlstate": sqlstate}) for _ in range(10)]
+    outcomes = [fail_next(owner, worker, {**SERIALIZATION, "sqlstate": sqlstate})]
+    assert fetch_value(owner, "select due_at - now() > '25 ms' from pgqueue.message") is waits_for_room
+    outcomes += [fail_next(owner, worker, {**SERIALIZATION, "sqlstate": sqlstate}) for _ in range(9)]
 
     assert outcomes == ["retried"] * 9 + ["failed"]
 

@@ -1,9 +1,12 @@
-"""Who is next: high priorities first, a turn for each queue, and nobody waits for ever."""
+"""Who is next: a turn for each queue and for each role, of a role high priorities first, and nobody waits for ever."""
 
+import json
 from collections import Counter
 from itertools import chain
 
 import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from tests.harness.people import fetch_value
 
@@ -13,9 +16,10 @@ def claim(worker):
     """Claim for the worker; what happens by chance happens in the same way each time."""
     worker.session.execute("select setseed(0.42)")
 
-    def take(*queues, max_count=10):
+    def take(*queues, max_count=10, kind="job", role_limit=None, held=None):
         rows = worker.session.execute(
-            "select c.id from pgqueue._claim(%s, 'job', %s, %s) c", [worker.id, list(queues) or ["default"], max_count]
+            "select c.id from pgqueue._claim(%s, %s, %s, %s, %s, %s) c",
+            [worker.id, kind, list(queues) or ["default"], max_count, role_limit, Jsonb(held or {})],
         ).fetchall()
         return [row[0] for row in rows]
 
@@ -125,3 +129,177 @@ def test_one_job_at_a_time_is_enough_for_a_low_priority_to_get_its_turn(alice, o
     assert low in taken
     assert len(taken) == 100
     assert fetch_value(owner, "select count(*) from pgqueue.message where state = 'ready'") == 201
+
+
+def roles_of(owner, ids):
+    rows = owner.execute("select submitter::regrole::text from pgqueue.message where id = any (%s)", [ids]).fetchall()
+    return Counter(row[0] for row in rows)
+
+
+def oid_of(owner, role):
+    return fetch_value(owner, "select %s::regrole::oid", [role])
+
+
+@pytest.fixture
+def crowd(db):
+    """Sessions of 60 roles."""
+    return [db.connect(db.create_role(f"role_{n}")) for n in range(60)]
+
+
+def test_a_role_gets_its_turn_beside_one_with_many_jobs_of_a_high_priority(alice, bob, claim):
+    enqueue(alice, 1000, priority=9)
+    few = enqueue(bob, 3, priority=0)
+
+    assert set(few) <= set(claim())
+
+
+def test_roles_share_what_is_claimed(alice, bob, owner, claim):
+    enqueue(alice, 500, priority=9)
+    enqueue(bob, 300)
+
+    assert roles_of(owner, claim(max_count=30)) == {"alice": 15, "bob": 15}
+
+
+def test_what_a_role_has_no_use_for_goes_to_the_others(alice, bob, owner, claim):
+    enqueue(alice, 100)
+    enqueue(bob, 2)
+
+    assert roles_of(owner, claim(max_count=30)) == {"alice": 28, "bob": 2}
+    assert len(claim(max_count=200)) == 72
+
+
+@pytest.mark.parametrize("max_count", [1, 3])
+def test_roles_take_turns_however_little_is_claimed(alice, bob, owner, claim, max_count):
+    for session in (alice, bob):
+        enqueue(session, 100)
+
+    taken = sum((roles_of(owner, claim(max_count=max_count)) for _ in range(20)), Counter())
+
+    assert taken == {"alice": 10 * max_count, "bob": 10 * max_count}
+
+
+def test_each_of_many_roles_has_its_turn_before_any_has_its_second(crowd, owner, claim):
+    for session in crowd:
+        enqueue(session, 5)
+
+    taken = [roles_of(owner, claim(max_count=20)) for _ in range(3)]
+
+    assert sum(taken, Counter()) == {f"role_{n}": 1 for n in range(60)}
+
+
+def test_a_claim_takes_from_as_many_roles_as_it_has_room_for(crowd, owner, claim):
+    for session in crowd:
+        enqueue(session, 2)
+
+    taken = claim(max_count=115)
+
+    assert len(taken) == 115
+    assert set(roles_of(owner, taken).values()) <= {1, 2}
+    assert len(claim(max_count=115)) == 5
+
+
+def test_the_first_of_each_role_is_handed_out_before_the_second(alice, bob, owner, claim):
+    enqueue(alice, 50)
+    enqueue(bob, 50)
+
+    order = [next(iter(roles_of(owner, [job_id]))) for job_id in claim(max_count=6)]
+
+    assert order in (["alice", "bob"] * 3, ["bob", "alice"] * 3)
+
+
+def test_a_role_keeps_its_own_order_beside_others(alice, bob, claim):
+    low, high = enqueue(alice, 30, priority=1), enqueue(alice, 30, priority=8)
+    enqueue(bob, 100, priority=9)
+
+    taken = list(chain.from_iterable(claim() for _ in range(20)))
+
+    assert [job_id for job_id in taken if job_id in {*low, *high}] == high + low
+
+
+def test_a_role_in_two_queues_has_a_turn_in_each(alice, bob, owner, claim):
+    for queue in ("a", "b"):
+        enqueue(alice, 100, queue=queue)
+    enqueue(bob, 100, queue="b")
+
+    assert roles_of(owner, claim("a", "b", max_count=40)) == {"alice": 30, "bob": 10}
+
+
+def test_tasks_of_roles_take_turns_as_well(alice, bob, owner, claim):
+    alice.execute("select pgqueue.send_task('t', priority => 9) from generate_series(1, 300)")
+    bob.execute("select pgqueue.send_task('t') from generate_series(1, 3)")
+
+    assert roles_of(owner, claim("celery", kind="task"))["bob"] == 3
+
+
+def test_no_more_of_a_role_is_claimed_than_its_share(alice, bob, owner, claim):
+    enqueue(alice, 100)
+    enqueue(bob, 100)
+    held = {str(oid_of(owner, "alice")): 3}
+
+    assert roles_of(owner, claim(max_count=30, role_limit=5, held=held)) == {"alice": 2, "bob": 5}
+    assert roles_of(owner, claim(max_count=1, role_limit=3, held=held)) == {"bob": 1}
+    assert claim(max_count=30, role_limit=0) == []
+
+
+def test_a_role_that_is_alone_gets_no_more_than_its_share(alice, owner, claim):
+    enqueue(alice, 100)
+
+    assert len(claim(max_count=30, role_limit=5, held={str(oid_of(owner, "alice")): 3})) == 2
+    assert claim(max_count=30, role_limit=3, held={str(oid_of(owner, "alice")): 3}) == []
+
+
+def test_while_claims_are_dear_roles_take_turns_too_and_a_new_one_is_seen(alice, bob, owner, worker, claim):
+    enqueue(alice, 300, priority=9)
+    remember = "select set_config('pgqueue.claim_memory', %s, false)"
+    worker.session.execute(remember, ['{"job": {"full_at": 9999999999, "bounds": {}, "seconds": 1}}'])
+    claim()
+
+    late = enqueue(bob, 3)
+    seen = set(claim()) & set(late)
+
+    assert seen == set(late)
+    assert roles_of(owner, claim())["alice"] == 10
+
+
+def test_a_dear_look_remembers_which_roles_had_nothing(alice, bob, owner, worker):
+    enqueue(alice, 3)
+    bounds = "select pgqueue._bound_roles('job', '{default}', '{}')"
+    number = fetch_value(owner, "select last_value from pgqueue.message_id_seq")
+
+    known = fetch_value(owner, bounds)["default"]
+
+    assert known[str(oid_of(owner, "bob"))] == {"*": max(0, number - 1000)}
+    assert known[str(oid_of(owner, "alice"))] == {}
+
+
+def test_of_a_role_that_had_nothing_only_what_is_new_is_seen_while_claims_are_dear(alice, owner, worker, claim):
+    old, new = enqueue(alice, 2)
+    bounds = {"default": {str(oid_of(owner, "alice")): {"*": old}}}
+    memory = {"job": {"full_at": 9999999999, "seconds": 1, "bounds": bounds}}
+    worker.session.execute("select set_config('pgqueue.claim_memory', %s, false)", [json.dumps(memory)])
+
+    assert claim() == [new]
+
+
+def test_peeking_shows_the_roles_in_turn(alice, bob, owner):
+    enqueue(alice, 3, priority=9)
+    enqueue(bob, 1)
+
+    rows = owner.execute("select submitter from pgqueue._peek('default', 2)").fetchall()
+
+    assert {row[0] for row in rows} == {"alice", "bob"}
+
+
+@pytest.mark.parametrize(("setting", "executors"), [(None, None), ("2", 2), ("0", None), ("many", None)])
+def test_the_share_of_a_role_is_a_setting_of_the_database(alice, bob, owner, superuser, setting, executors):
+    if setting is not None:
+        change = sql.SQL("alter database {} set pgqueue.max_executors_per_role = {}")
+        superuser.execute(change.format(sql.Identifier(superuser.info.dbname), setting))
+
+    assert owner.execute("select * from pgqueue._role_limit()").fetchone() == (executors, True)
+
+
+def test_where_one_role_is_enrolled_there_are_no_others(db, owner):
+    db.create_role("only")
+
+    assert fetch_value(owner, "select has_others from pgqueue._role_limit()") is False

@@ -107,17 +107,30 @@ def test_an_ended_worker_gives_everything_back(db, alice, worker):
     worker.claim()
     worker.unregister()
 
-    assert [claim.redelivered for claim in Claimant(db, "w2").claim()] == [True, True, True]
+    assert [claim.redelivered for claim in Claimant(db, "w2").claim()] == [False, False, False]
 
 
 def test_a_worker_keeps_only_the_claims_it_knows(alice, worker):
     enqueue(alice, "default", 3)
     known, _, other = worker.claim()
 
-    released = fetch_value(worker.session, "select pgqueue._keep_claims(%s, %s)", [worker.id, [known.id, other.id]])
+    keep = "select pgqueue._keep_claims(%s, %s, '{}')"
+    released = fetch_value(worker.session, keep, [worker.id, [known.id, other.id]])
 
     assert released == 1
-    assert len(worker.claim()) == 1
+    assert [claim.redelivered for claim in worker.claim()] == [False]
+
+
+def test_what_a_worker_began_and_forgot_has_been_delivered(alice, worker):
+    for _ in range(2):
+        alice.execute("select pgqueue.send_task('a.b')")
+    begun, unbegun = worker.claim("celery", kind="task")
+
+    keep = "select pgqueue._keep_claims(%s, '{}', %s)"
+    assert fetch_value(worker.session, keep, [worker.id, [begun.id]]) == 2
+
+    back = worker.claim("celery", kind="task")
+    assert {claim.id: claim.redelivered for claim in back} == {begun.id: True, unbegun.id: False}
 
 
 def test_an_acknowledged_message_is_gone_and_cannot_be_acknowledged_again(alice, owner, worker):

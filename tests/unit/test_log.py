@@ -12,6 +12,9 @@ from pgqueue.tasks.report import log_end
 class Job:
     id = 7
 
+    def __init__(self, label=None):
+        self.label = label
+
 
 @pytest.mark.parametrize(
     ("said", "written"),
@@ -27,6 +30,15 @@ def test_an_error_of_a_job_is_one_line(caplog, said, written):
         log_end(Job(), Outcome(Ending.FAILED, fields={"sqlstate": "P0001", "message": said}), 0.25)
 
     assert [record.getMessage() for record in caplog.records] == [f"job 7 failed in 0.250 s: P0001 {written}"]
+
+
+def test_a_job_is_named_by_its_number_and_its_label_on_one_line(caplog):
+    with caplog.at_level(logging.INFO, "pgqueue.tasks.report"):
+        log_end(Job("nightly\nreport"), Outcome(Ending.SUCCEEDED, "SELECT 1"), 0.25)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "job 7 (nightly\\nreport) succeeded in 0.250 s: SELECT 1"
+    ]
 
 
 def test_numbers_and_exceptions_are_written_too(caplog):

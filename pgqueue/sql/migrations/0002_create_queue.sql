@@ -154,12 +154,12 @@ begin atomic
   select (9 - priority)::bigint << 58 | id;
 end;
 comment on function pgqueue._rank(smallint, bigint) is
-  'The order within a queue: high priority first, then by id. One value, so that no other index has this order';
+  'The order of a role''s messages in a queue: high priority first, then by id. One value, so that no other index has this order';
 
 -- Over the expression and not a call: whoever inserts would have to be allowed to call it. A generated column cost each INSERT of one
 -- row 2.7 µs, a sixth of it.
-create index message_ready on pgqueue.message (queue, kind, ((9 - priority)::bigint << 58 | id)) where state = 'ready';
-comment on index pgqueue.message_ready is 'pgqueue._claim: the next messages of a queue. Delayed and claimed ones are not in it';
+create index message_ready on pgqueue.message (queue, kind, submitter, ((9 - priority)::bigint << 58 | id)) where state = 'ready';
+comment on index pgqueue.message_ready is 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed ones are not in it';
 create index message_delayed on pgqueue.message (due_at) where state = 'delayed';
 comment on index pgqueue.message_delayed is 'pgqueue._promote: what has become due';
 create index message_expiry on pgqueue.message (expires_at) where kind = 'task' and state <> 'claimed' and expires_at is not null;

@@ -171,7 +171,8 @@ begin atomic
 end;
 comment on function pgqueue._hand_over(text) is 'Tells the sleepers of a queue that the session that covered them is awake or gone';
 
-create function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}')
+create function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}',
+                                         begun bigint[] default '{}')
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -191,7 +192,8 @@ begin
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
   -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
-  -- it has forgotten: nobody needs to wait for that.
+  -- it has forgotten: nobody needs to wait for that. Tasks that it had not begun are as if they had not been handed out; of jobs
+  -- their rows tell (pgqueue._reclaim).
   update pgqueue.message m
   set worker_id = new_id
   from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
@@ -204,12 +206,19 @@ begin
     where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'job'
       and exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
     for update skip locked));
+  perform pgqueue._release(array_agg(m.id), array_agg(m.token), true)
+  from (
+    select q.id, q.token from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _register_worker.predecessor and q.kind = 'task' and q.id <> all (_register_worker.begun)
+    for update skip locked
+  ) m
+  having count(*) > 0;
   update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
 $$;
-comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[]) is
-  'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps';
+comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]) is
+  'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps; begun: the tasks of then that it had begun';
 
 create function pgqueue._set_worker_executors(worker_id int, executors int)
   returns void
@@ -275,9 +284,87 @@ end
 $$;
 comment on function pgqueue._promote(int) is 'Makes delayed messages that are due ready';
 
-create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb, first_level int default 0)
+create function pgqueue._ready_roles(kind pgqueue.message_kind, queue text, after oid, max_count int, bounds jsonb)
+  returns oid[]
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if bounds is null then
+    -- One step for each role, however many messages it has.
+    return array(
+      with recursive later (role) as (
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter > after
+                order by m.submitter limit 1)
+        union all
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter > l.role
+                order by m.submitter limit 1)
+        from later l where l.role is not null
+      ), earlier (role) as (
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter <= after
+                order by m.submitter limit 1)
+        union all
+        select (select m.submitter from pgqueue.message m
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready'
+                  and m.submitter > e.role and m.submitter <= after
+                order by m.submitter limit 1)
+        from earlier e where e.role is not null
+      )
+      select l.role from later l where l.role is not null
+      union all
+      select e.role from earlier e where e.role is not null
+      limit max_count);
+  end if;
+  -- Of a role that has bounds only what is above them is looked at; of the others, which lie between those, the first.
+  return array(
+    with known as materialized (
+      select k.role, lead(k.role, 1, 4294967295::oid) over (order by k.role) as next_role
+      from (select 0::oid as role union all select b.key::oid from jsonb_each(bounds) b) k
+    )
+    select r.role
+    from (
+      select k.role from known k
+      where k.role <> 0 and exists (
+        select from generate_series(0, 9) p (level)
+        cross join lateral (
+          select from pgqueue.message m
+          where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter = k.role
+            and pgqueue._rank(m.priority, m.id) > pgqueue._bound(bounds -> k.role::text, p.level)
+            and pgqueue._rank(m.priority, m.id) < (p.level + 1)::bigint << 58
+          limit 1
+        ) above)
+      union all
+      select n.role from known k
+      cross join lateral (
+        select m.submitter from pgqueue.message m
+        where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready'
+          and m.submitter > k.role and m.submitter < k.next_role
+        order by m.submitter limit 1
+      ) n (role)
+    ) r
+    order by r.role <= after, r.role
+    limit max_count);
+end
+$$;
+comment on function pgqueue._ready_roles(pgqueue.message_kind, text, oid, int, jsonb) is
+  'The roles that have something ready in a queue, those after a certain one first. bounds: as in pgqueue._next_ready';
+
+create function pgqueue._bound(bounds jsonb, level int)
+  returns bigint
+  language sql immutable
+begin atomic
+  select coalesce((bounds ->> level::text)::bigint, level::bigint << 58 | coalesce((bounds ->> '*')::bigint, 0));
+end;
+comment on function pgqueue._bound(jsonb, int) is
+  'Above which rank to look in a level, by the bounds of a role: its own, else the number that stands for all levels';
+
+create function pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count int, bounds jsonb, above bigint)
   returns table (id bigint, rank bigint)
-  language plpgsql volatile security definer
+  language plpgsql volatile
   rows 1  -- few, or the claim's cached plan for a table that was small then goes through all of one that has grown
   set search_path = pg_catalog, pg_temp
 as $$
@@ -287,7 +374,8 @@ begin
     return query
     select m.id, pgqueue._rank(m.priority, m.id)
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and pgqueue._rank(m.priority, m.id) >= first_level::bigint << 58
+    where m.queue = _next_of_role.queue and m.kind = _next_of_role.kind and m.state = 'ready' and m.submitter = _next_of_role.role
+      and pgqueue._rank(m.priority, m.id) > above
     order by pgqueue._rank(m.priority, m.id)
     limit max_count
     for update skip locked;
@@ -295,12 +383,12 @@ begin
     -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
     return query
     select m.id, m.rank
-    from generate_series(first_level, 9) p (level)
+    from generate_series(greatest(above >> 58, 0)::int, 9) p (level)
     cross join lateral (
       select r.id, pgqueue._rank(r.priority, r.id) as rank
       from pgqueue.message r
-      where r.queue = _next_ready.queue and r.kind = _next_ready.kind and r.state = 'ready'
-        and pgqueue._rank(r.priority, r.id) > coalesce((bounds ->> p.level::text)::bigint, p.level::bigint << 58)
+      where r.queue = _next_of_role.queue and r.kind = _next_of_role.kind and r.state = 'ready' and r.submitter = _next_of_role.role
+        and pgqueue._rank(r.priority, r.id) > greatest(pgqueue._bound(bounds, p.level), above)
         and pgqueue._rank(r.priority, r.id) < (p.level + 1)::bigint << 58
       order by pgqueue._rank(r.priority, r.id)
       limit max_count
@@ -310,10 +398,124 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._next_ready(pgqueue.message_kind, text, int, jsonb, int) is
-  'Locks the next ready messages of a queue that nobody else has locked. bounds: above which rank to look, for each level (9 - priority)';
+comment on function pgqueue._next_of_role(pgqueue.message_kind, text, oid, int, jsonb, bigint) is
+  'Locks the next ready messages of a role in a queue that nobody else has locked: those above a rank. bounds: above which rank to look, for each level (9 - priority)';
 
-create function pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb)
+create function pgqueue._role_after(queue text)
+  returns oid
+  language sql stable
+begin atomic
+  select coalesce((nullif(current_setting('pgqueue.claim_turns', true), '')::jsonb ->> queue)::oid, 0);
+end;
+comment on function pgqueue._role_after(text) is 'Whose turn it was last in a queue, as far as this session claims; 0: nobody''s';
+
+create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb, role_limit int, held jsonb)
+  returns table (id bigint, place bigint)
+  language plpgsql volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  most_roles constant int := 50;
+  only_role oid;
+  after oid;
+  first_role oid;
+  roles oid[];
+  is_last boolean;
+  rooms int[];
+  taken int[];
+  last_ranks bigint[];
+  active int[];
+  still_active int[];
+  n int;
+  share int;
+  got int;
+begin
+  if bounds is null then
+    -- First of all the usual case, at the price of two looks: one role hands in all that is here.
+    select m.submitter into only_role from pgqueue.message m
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > 0
+    order by m.submitter limit 1;
+    if only_role is null then
+      return;
+    elsif not exists (select from pgqueue.message m where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > only_role) then
+      return query
+      select m.id, pgqueue._rank(m.priority, m.id)
+      from pgqueue.message m
+      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter = only_role
+      order by pgqueue._rank(m.priority, m.id)
+      limit greatest(least(max_count, role_limit - coalesce((held ->> only_role::text)::int, 0)), 0)
+      for update skip locked;
+      return;
+    end if;
+  end if;
+  after := pgqueue._role_after(queue);
+  while max_count > 0 loop
+    -- At least two: of a role that is alone nothing is noted.
+    roles := pgqueue._ready_roles(kind, queue, after, least(greatest(max_count, 2), most_roles), bounds);
+    is_last := cardinality(roles) < least(greatest(max_count, 2), most_roles);
+    if first_role is null then
+      exit when roles = '{}';
+      if roles[2] is null then
+        return query
+        select m.id, m.rank
+        from pgqueue._next_of_role(kind, queue, roles[1], greatest(least(max_count, role_limit - coalesce((held ->> roles[1]::text)::int, 0)), 0),
+                                   case when bounds is not null then coalesce(bounds -> roles[1]::text, '{}') end, -1) m;
+        return;
+      end if;
+      first_role := roles[1];
+    elsif first_role = any (roles) then
+      roles := roles[:array_position(roles, first_role) - 1];
+      is_last := true;
+    end if;
+    roles := roles[:max_count];
+    exit when roles = '{}';
+    select array_agg(least(max_count, role_limit - coalesce((held ->> r.role::text)::int, 0)) order by r.n),
+           array_agg(0 order by r.n), array_agg(-1::bigint order by r.n), array_agg(r.n::int order by r.n)
+    into rooms, taken, last_ranks, active
+    from unnest(roles) with ordinality r (role, n);
+    -- To each an equal share. What one has no use for is shared among the others.
+    while active <> '{}' and max_count > 0 loop
+      still_active := '{}';
+      for i in 1 .. cardinality(active) loop
+        n := active[i];
+        share := least(ceil(max_count / (cardinality(active) - i + 1)::numeric), rooms[n]);
+        continue when share <= 0;
+        got := 0;
+        for id, place in
+          select m.id, m.rank
+          from pgqueue._next_of_role(kind, queue, roles[n], share, case when bounds is not null then coalesce(bounds -> roles[n]::text, '{}') end, last_ranks[n]) m
+        loop
+          last_ranks[n] := place;
+          taken[n] := taken[n] + 1;
+          got := got + 1;
+          -- The first of each before the second.
+          place := taken[n] * 1000 + n;
+          return next;
+        end loop;
+        max_count := max_count - got;
+        rooms[n] := rooms[n] - got;
+        if got = share then
+          still_active := still_active || n;
+        end if;
+      end loop;
+      active := still_active;
+    end loop;
+    -- Next time another one is the first: when all had a turn the second of these, else who comes after the last.
+    after := case when is_last then first_role else roles[cardinality(roles)] end;
+    exit when is_last;
+  end loop;
+  if first_role is not null then
+    perform set_config('pgqueue.claim_turns',
+                       (coalesce(nullif(current_setting('pgqueue.claim_turns', true), ''), '{}')::jsonb || jsonb_build_object(queue, after::text))::text, false);
+  end if;
+end
+$$;
+comment on function pgqueue._next_ready(pgqueue.message_kind, text, int, jsonb, int, jsonb) is
+  'Locks the next ready messages of a queue that nobody else has locked, a turn for each role, and says in which order they are handed out. bounds: above which rank to look, for each role and level; role_limit: how many of one role at most, beside those that are held';
+
+create function pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb, role_limit int, held jsonb)
   returns table (id bigint)
   language plpgsql volatile
   rows 1
@@ -321,37 +523,72 @@ create function pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max
 as $$
 #variable_conflict use_column
 declare
-  first_level int := (select (n.rank >> 58)::int from pgqueue._next_ready(kind, queue, 1, bounds) n);
+  -- Of one role: the others are not behind its priorities.
+  role oid := (select r.role from unnest(pgqueue._ready_roles(kind, queue, pgqueue._role_after(queue), 20, bounds)) r (role) order by random() limit 1);
+  of_role jsonb := case when bounds is not null then coalesce(bounds -> role::text, '{}') end;
+  room int := greatest(least(max_count, role_limit - coalesce((held ->> role::text)::int, 0)), 0);
+  first_level int := (select (n.rank >> 58)::int from pgqueue._next_of_role(kind, queue, role, 1, of_role, -1) n);
 begin
   if first_level < 9 then
     return query
     select m.id
     -- Any of the lower levels, lest one of them is always passed over.
-    from pgqueue._next_ready(kind, queue, max_count, bounds, first_level + 1 + floor(random() * (9 - first_level))::int) n
+    from pgqueue._next_of_role(kind, queue, role, room, of_role, (first_level + 1 + floor(random() * (9 - first_level))::bigint << 58) - 1) n
     join pgqueue.message m on m.id = n.id
     where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
   end if;
 end
 $$;
-comment on function pgqueue._next_overdue(pgqueue.message_kind, text, int, jsonb) is
-  'Locks some messages of a queue that have waited for more than a minute behind higher priorities';
+comment on function pgqueue._next_overdue(pgqueue.message_kind, text, int, jsonb, int, jsonb) is
+  'Locks some messages of a role in a queue that have waited for more than a minute behind its higher priorities';
 
 create function pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean)
   returns jsonb
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(jsonb_object_agg(q.queue, coalesce(bounds -> q.queue, '{}') || q.raised), '{}')
+  select coalesce(bounds, '{}') || coalesce(jsonb_object_agg(q.queue, coalesce(bounds -> q.queue, '{}') || q.raised), '{}')
   from (
-    select c.queue, jsonb_object_agg(c.level, case when must_lower then c.last_rank
-                                              else greatest(c.last_rank, (bounds -> c.queue ->> c.level::text)::bigint) end) as raised
-    from (select m.queue, 9 - m.priority as level, max(pgqueue._rank(m.priority, m.id)) as last_rank from pgqueue.message m where m.id = any (ids) group by 1, 2) c
-    group by c.queue
+    select r.queue, jsonb_object_agg(r.role, coalesce(bounds -> r.queue -> r.role, '{}') || r.raised) as raised
+    from (
+      select c.queue, c.role, jsonb_object_agg(c.level, case when must_lower then c.last_rank
+                                                        else greatest(c.last_rank, (bounds -> c.queue -> c.role ->> c.level::text)::bigint) end) as raised
+      from (select m.queue, m.submitter::text as role, 9 - m.priority as level, max(pgqueue._rank(m.priority, m.id)) as last_rank
+            from pgqueue.message m where m.id = any (ids) group by 1, 2, 3) c
+      group by c.queue, c.role
+    ) r
+    group by r.queue
   ) q
 $$;
-comment on function pgqueue._raise_bounds(jsonb, bigint[], boolean) is 'The bounds of these queues after these messages were claimed';
+comment on function pgqueue._raise_bounds(jsonb, bigint[], boolean) is 'The bounds of all queues after these messages were claimed';
 
-create function pgqueue._claim(worker_id int, kind text, queues text[], max_count int)
+create function pgqueue._bound_roles(kind pgqueue.message_kind, queues text[], bounds jsonb)
+  returns jsonb
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  -- Not the last numbers: their transactions may be about to commit.
+  seen_until bigint := (select greatest(s.last_value - 1000, 0) from pgqueue.message_id_seq s);
+  queue text;
+  ready oid[];
+  known jsonb;
+begin
+  foreach queue in array queues loop
+    ready := pgqueue._ready_roles(kind, queue, 0, 1000, null);
+    select jsonb_object_agg(r.role, case when r.role = any (ready) then coalesce(bounds -> queue -> r.role::text, '{}')
+                                         else jsonb_build_object('*', seen_until) end) into known
+    from (select unnest(ready) as role union (select k.role from pgqueue.role_key k order by k.role limit 1000)) r;
+    bounds := bounds || jsonb_build_object(queue, coalesce(bounds -> queue, '{}') || coalesce(known, '{}'));
+  end loop;
+  return bounds;
+end
+$$;
+comment on function pgqueue._bound_roles(pgqueue.message_kind, text[], jsonb) is
+  'The bounds with those of all roles that have something ready now or may have soon. What enrolled roles that have nothing had before is not read again';
+
+create function pgqueue._claim(worker_id int, kind text, queues text[], max_count int, role_limit int default null, held jsonb default null)
   returns table (id bigint, token bigint, queue text, earlier_deliveries int, message json)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -364,7 +601,7 @@ as $$
 #variable_conflict use_column
 declare
   wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
-  -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {level: rank}}}}.
+  -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {role: {level: rank}}}}}.
   memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
   memory jsonb := memories -> kind;
   bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
@@ -409,15 +646,15 @@ begin
       from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.rank) as place, wanted.is_async
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
-                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) c
+                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
       union all
       select o.id, 0, wanted.is_async
       from wanted
       cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
-                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end) o
+                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
       where is_generous
     ), picked as materialized (
       -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
@@ -465,14 +702,17 @@ begin
     end if;
     -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
     continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
-    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
+    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05
+           -- Or less was taken because a role has its share.
+           or role_limit <= any (array(select count(*) + coalesce((held ->> m.submitter::text)::int, 0) from pgqueue.message m where m.id = any (ids) group by m.submitter)
+                                 || array(select h.value::bigint from jsonb_each_text(held) h));
     -- There is room for more than what is above the bounds, and the caller may sleep now: what came back below is looked for
     -- at once, unless that takes so long that it has to keep to its fiftieth of the time.
     bounds := null;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
-    memory := jsonb_set(memory, '{bounds}', bounds || pgqueue._raise_bounds(bounds, ids, false));
+    memory := jsonb_set(memory, '{bounds}', pgqueue._raise_bounds(bounds, ids, false));
   elsif current_setting('pgqueue.claim_memory', true) is null then
     -- The first claim of a session is planned, which says nothing of how much is dead.
     perform set_config('pgqueue.claim_memory', '{}', false);
@@ -481,9 +721,9 @@ begin
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
     -- a fiftieth of the time while there is enough above them.
-    memory := jsonb_build_object(
-      'full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds,
-      'bounds', coalesce(memory -> 'bounds', '{}') || pgqueue._raise_bounds(coalesce(memory -> 'bounds', '{}'), ids, cardinality(ids) >= max_count));
+    memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+    seconds := extract(epoch from clock_timestamp() - begun_at);
+    memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
   elsif memory is null then
     return;
   else
@@ -492,8 +732,20 @@ begin
   perform set_config('pgqueue.claim_memory', (case when memory is null then memories - kind else jsonb_set(memories, array[kind], memory) end)::text, false);
 end
 $$;
-comment on function pgqueue._claim(int, text, text[], int) is
-  'Hands up to max_count ready messages of these queues to a worker, high priority first, a turn for each queue. kind batch: jobs, and only the submitter for those that the batch lane can run';
+comment on function pgqueue._claim(int, text, text[], int, int, jsonb) is
+  'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). kind batch: jobs, and only the submitter for those that the batch lane can run';
+
+create function pgqueue._role_limit(out executors int, out has_others boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  executors := nullif(pgqueue._worker_number('max_executors_per_role', 0, 0, 10000), 0);
+  has_others := (select count(*) > 1 from (select from pgqueue.role_key k limit 2) k);
+end
+$$;
+comment on function pgqueue._role_limit() is
+  'How many executors of a worker one role may have (NULL: all but one), and whether more than one role is enrolled: else it may have all';
 
 create function pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb,
                                       timeout interval, kept pgqueue.result_kept, label text)
@@ -502,7 +754,7 @@ create function pgqueue._job_document(id bigint, token bigint, queue text, attem
 begin atomic
   select json_build_object(
     'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
-    'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
+    'role', submitter::bigint, 'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
     'queue', queue, 'label', label);
 end;
 comment on function pgqueue._job_document(bigint, bigint, text, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
@@ -582,7 +834,19 @@ $$;
 comment on function pgqueue._release(bigint[], bigint[], boolean) is
   'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
 
-create function pgqueue._keep_claims(worker_id int, ids bigint[])
+create function pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[])
+  returns int
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A row for each of the two, so that both are released.
+  select coalesce(sum(pgqueue._release(g.ids, g.tokens, not g.has_begun)), 0)::int
+  from (select r.has_begun, array_agg(r.id) as ids, array_agg(r.token) as tokens from unnest(ids, tokens, have_begun) r (id, token, has_begun) group by r.has_begun) g
+$$;
+comment on function pgqueue._release_sorted(bigint[], bigint[], boolean[]) is
+  'Makes claimed messages ready again. Only those that were begun have been delivered once more, and are flagged as redelivered';
+
+create function pgqueue._keep_claims(worker_id int, ids bigint[], begun bigint[])
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -590,9 +854,10 @@ as $$
 declare
   released int;
 begin
-  select pgqueue._release(array_agg(m.id), array_agg(m.token), false) into released
+  select pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun)) into released
   from (
-    select q.id, q.token from pgqueue.message q
+    select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (_keep_claims.begun) end as has_begun
+    from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
       -- What runs outside a transaction, its worker may have claimed for a job that waits for it.
       and not exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
@@ -603,8 +868,8 @@ begin
   return coalesce(released, 0);
 end
 $$;
-comment on function pgqueue._keep_claims(int, bigint[]) is
-  'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of';
+comment on function pgqueue._keep_claims(int, bigint[], bigint[]) is
+  'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of. begun: the tasks that it has begun and forgotten';
 
 create function pgqueue._postpone(id bigint, token bigint, due_at timestamptz)
   returns boolean
@@ -631,7 +896,7 @@ $$;
 comment on function pgqueue._postpone(bigint, bigint, timestamptz) is
   'A claimed task says itself that it is due later, and was published without that: it waits here, not in the worker. False: it is due now';
 
-create function pgqueue._unregister_worker(worker_id int)
+create function pgqueue._unregister_worker(worker_id int, begun bigint[] default '{}')
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -639,7 +904,9 @@ as $$
 declare
   queues text[];
 begin
-  perform pgqueue._release(array_agg(m.id), array_agg(m.token), false)
+  -- What a worker hands back in order and has not begun was not delivered: restarts would make a dead letter of a task that waits in workers.
+  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token),
+                                  array_agg(case m.kind when 'job' then m.xmax::text not in ('0', m.xmin::text) else m.id = any (begun) end))
   from pgqueue.message m
   where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
   having count(*) > 0;
@@ -648,7 +915,8 @@ begin
   perform pgqueue._auto_delete(queues);
 end
 $$;
-comment on function pgqueue._unregister_worker(int) is 'A worker ends: what it still holds is ready again';
+comment on function pgqueue._unregister_worker(int, bigint[]) is
+  'A worker ends: what it still holds is ready again. begun: the tasks that it has begun; only these have been delivered once more';
 
 create function pgqueue._reclaim_grace()
   returns interval
@@ -775,7 +1043,7 @@ begin
       delete from pgqueue.result d using gone where d.id = gone.id and gone.kind = 'detach';
     when 'activity' then
       delete from pgqueue.activity a where not exists (select from pgqueue.message m where m.id = a.id and m.token = a.token);
-    delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
+      delete from pgqueue.lost_session l where not exists (select from pgqueue.message m where m.id = l.id);
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then

@@ -502,17 +502,17 @@ begin
     end if;
     error := error - 'session_lost';
   end if;
-  -- Without max_attempts, conflicts with other transactions are retried and nothing else is. Not a deadlock with whoever waits for the
-  -- job: it would come again. The server names the lock in every language alike.
+  -- Without max_attempts, conflicts with other transactions are retried, and what the server had no room for: neither is the job's own making.
+  -- Not a deadlock with whoever waits for the job: it would come again. The server names the lock in every language alike.
   is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
     (select d.oid from pg_database d where d.datname = current_database()),
     pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
-  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01') then 10 else 1 end);
+  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01', '53100', '53300') then 10 else 1 end);
   if retry then
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
         due_at = clock_timestamp() + least(interval '1 hour',
-          coalesce(m.backoff, case when m.max_attempts is null then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
+          coalesce(m.backoff, case when m.max_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
     where q.id = m.id;
     delete from pgqueue.activity a where a.id = m.id;
     perform pgqueue._wake(m.queue);

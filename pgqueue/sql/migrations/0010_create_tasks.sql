@@ -1076,10 +1076,10 @@ declare
 begin
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
   return next;
-  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int) loop
+  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int, role_limit int, held jsonb) loop
     return query
     select null::int, wish.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message::text
-    from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room) c;
+    from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room, wish.role_limit, wish.held) c;
     must_last := must_last or found and wish.kind = 'task';
   end loop;
   if must_last then

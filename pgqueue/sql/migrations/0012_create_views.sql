@@ -168,13 +168,17 @@ as $$
   select w.id, w.kind::text, case w.kind when 'job' then w.label else pgqueue._task_name(w.payload) end, w.state::text,
          pg_get_userbyid(w.submitter), w.priority::int, w.launched_at, w.due_at, w.deliveries::int
   from (
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
+    select n.* from unnest(pgqueue._ready_roles('job', _peek.queue, 0, max_count, null)) r (role) cross join lateral
+      (select m.*, row_number() over (order by pgqueue._rank(m.priority, m.id)) as turn from pgqueue.message m
+       where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
     union all
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' order by pgqueue._rank(m.priority, m.id) limit max_count)
+    select n.* from unnest(pgqueue._ready_roles('task', _peek.queue, 0, max_count, null)) r (role) cross join lateral
+      (select m.*, row_number() over (order by pgqueue._rank(m.priority, m.id)) as turn from pgqueue.message m
+       where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
     union all
-    (select m.* from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
+    (select m.*, 0 from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
   ) w
-  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, pgqueue._rank(w.priority, w.id)
+  order by w.state = 'delayed', case when w.state = 'delayed' then w.due_at end, w.turn, pgqueue._rank(w.priority, w.id)
   limit max_count
 $$;
 comment on function pgqueue._peek(text, int) is

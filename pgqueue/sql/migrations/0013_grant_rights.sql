@@ -87,10 +87,10 @@ grant insert (exchange, routing_key, payload, priority, due_at, expires_at), sel
 -- Workers consume, and keep the queue in order. They publish too: events and replies.
 grant pgqueue_user to pgqueue_worker;
 grant execute on function
-  pgqueue._register_worker(text, int, int, bigint[], bigint[]), pgqueue._unregister_worker(int), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
-  pgqueue._claim(int, text, text[], int), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
+  pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]), pgqueue._unregister_worker(int, bigint[]), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
+  pgqueue._claim(int, text, text[], int, int, jsonb), pgqueue._role_limit(), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
   pgqueue._reject(bigint[], bigint[]),
-  pgqueue._postpone(bigint, bigint, timestamptz), pgqueue._keep_claims(int, bigint[]),
+  pgqueue._postpone(bigint, bigint, timestamptz), pgqueue._keep_claims(int, bigint[], bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._list_scheduled(text[], int), pgqueue._delete_queue(text, boolean, boolean),
   pgqueue._begin_any_job(bigint, bigint), pgqueue._fail_any_job(bigint, bigint, jsonb), pgqueue._acquit(bigint[], bigint[]), pgqueue._defer_job(bigint, bigint, text, interval, interval), pgqueue._retry_deferred(oid), pgqueue._note_run(bigint, bigint, int, float8), pgqueue._set_progress(bigint, bigint, int, text),

@@ -463,7 +463,7 @@ $$;
 comment on function pgqueue_run.finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
 
 create function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
-  returns table (id bigint, token bigint, verdict text)
+  returns table (id bigint, token bigint, verdict text, label text)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -491,17 +491,17 @@ begin
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
-      return query select m.id, m.token, 'handed over';
+      return query select m.id, m.token, 'handed over', m.label;
     else
       perform pgqueue._forget_earlier_runs(array[m.id]);
       insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
       values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
       on conflict do nothing;
-      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql));
+      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql)), m.label;
     end if;
   end if;
   return query
-  select c.id, c.token, null::text
+  select c.id, c.token, null::text, q.label
   from unnest(ids, tokens) with ordinality c (id, token, n)
   join pgqueue.message q on q.id = c.id and q.token = c.token
   where q.id is distinct from m.id

@@ -1,1 +1,3 @@
-select message::text from pgqueue._running_message(%(id)s, %(token)s) as m (message) where message is not null
+select message::text, message -> 'headers' ->> 'shadow'
+from pgqueue._running_message(%(id)s, %(token)s) as m (message)
+where message is not null

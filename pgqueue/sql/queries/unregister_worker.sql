@@ -1,1 +1,1 @@
-select pgqueue._unregister_worker(%(worker_id)s);
+select pgqueue._unregister_worker(%(worker_id)s, %(begun)s::bigint[]);

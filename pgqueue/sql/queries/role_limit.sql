@@ -1,0 +1,1 @@
+select executors, has_others from pgqueue._role_limit()
