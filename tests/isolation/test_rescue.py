@@ -472,7 +472,7 @@ def test_a_worker_that_sorts_its_claims_gives_back_no_job_that_runs_outside_a_tr
     running, forgotten = worker.claim()
     assert worker.executor("alice").begin(running) == "run"
 
-    worker.session.execute("select pgqueue._keep_claims(%s, '{}')", [worker.id])
+    worker.session.execute("select pgqueue._keep_claims(%s, '{}', '{}')", [worker.id])
 
     assert [claim.id for claim in worker.claim()] == [forgotten.id]
 
