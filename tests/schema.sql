@@ -1086,7 +1086,8 @@ begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
   -- decides otherwise.
   perform set_config('synchronous_commit', 'off', true);
-  if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
+  -- Nor may one claim whose session was seen to be gone: others are about to have what it holds. It hears so while it may still take that along.
+  if not exists (select from pgqueue.worker w where w.id = _claim.worker_id and w.lost_at is null) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   begun_at := clock_timestamp();
@@ -7915,7 +7916,7 @@ CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_ru
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if not exists (select from pgqueue.worker w where w.id = worker_id) then
+  if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   update pgqueue.worker w

@@ -104,12 +104,13 @@ def find_ends(masked: bytes) -> list[int]:
         elif token in _OPENING:
             _close(nest, _OPENING[token])
         elif token == b"end" and nest and last not in (b".", b"as"):
-            if nest[-1] == b"case" or (nest[-1] == b"atomic" and last in (b";", b"atomic")):
+            if nest[-1] == b"case" or (nest[-1] == b"atomic" and last == b";"):
                 nest.pop()
         elif token == b"atomic" and last == b"begin" and _is_routine(head) and (not nest or nest[-1] == b"atomic"):
             nest.append(token)
             head = []
-            last = token
+            # A statement may begin here, as behind a semicolon; the word may also be the name of a column.
+            last = b";"
             continue
         if token != b";" and len(head) < 4:
             head.append(token)

@@ -166,6 +166,23 @@ def test_a_worker_that_was_given_up_is_told_to_register_again(db, alice, worker)
     assert len(Claimant(db, "w1").claim()) == 1
 
 
+def test_a_worker_whose_session_was_seen_to_be_gone_hears_so_and_takes_nothing_more(db, alice, worker):
+    alice.execute("select pgqueue.send_task('a.b'), pgqueue.send_task('a.b')")
+    running = worker.claim_one("celery", kind="task")
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+    rescuer.tick()
+
+    claim = "select * from pgqueue._claim(%s, 'task', array['celery'], 1)"
+    assert refused(worker.session, claim, [old]).sqlstate == "PQ003"
+    assert refused(worker.session, "select pgqueue._tick(%s, 0, null)", [old]).sqlstate == "PQ003"
+
+    worker.register(old, [running])
+    assert len(worker.claim("celery", kind="task")) == 1
+    assert worker.ack(running) == 1
+
+
 def test_a_worker_that_registers_during_a_tick_is_no_lost_one(db, alice, owner, worker):
     # Its lock comes first, its row is not committed yet.
     enqueue(alice, 1)

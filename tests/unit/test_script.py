@@ -160,3 +160,9 @@ def test_a_long_script_of_functions_is_cut_between_them(pad):
     sql = "-- " + "x" * pad + "\n" + ";\n".join(one.format(n) for n in range(100))
 
     assert len(split(sql, lambda _text: True)) == 100
+
+
+def test_a_column_named_as_the_word_behind_begin_is_no_beginning():
+    text = b"create function f() returns int begin atomic select atomic end; select 2; end; select 3"
+
+    assert find_ends(text) == [text.index(b"; select 3")]

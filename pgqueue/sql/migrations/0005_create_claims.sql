@@ -615,7 +615,8 @@ begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
   -- decides otherwise.
   perform set_config('synchronous_commit', 'off', true);
-  if not exists (select from pgqueue.worker w where w.id = _claim.worker_id) then
+  -- Nor may one claim whose session was seen to be gone: others are about to have what it holds. It hears so while it may still take that along.
+  if not exists (select from pgqueue.worker w where w.id = _claim.worker_id and w.lost_at is null) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   begun_at := clock_timestamp();
@@ -1092,7 +1093,7 @@ create function pgqueue._tick(worker_id int, items_processed bigint, last_run_at
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (select from pgqueue.worker w where w.id = worker_id) then
+  if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   update pgqueue.worker w
