@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 from .. import errors
 from ..caller_transaction import current, driver_connection
 from ..sql import query
+from . import gathering
 from .envelope import to_row
 from .presence import Presence
 
@@ -49,11 +50,11 @@ class Publisher:
     """
 
     def __init__(self, database: Database, caller: CallerConnection | None) -> None:
-        self._database = database
+        self.database = database
         self._caller = caller
 
     def publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, priority: int) -> int:
-        """Publish; return how many queues that reached.
+        """Publish; return how many queues that reached, or 1 for what a group gathers.
 
         A transient message (an event, a remote control command) for which nobody listens is not sent to the server at
         all; another one does not wait for the disk, unless it is part of a larger transaction.
@@ -63,11 +64,17 @@ class Publisher:
             PgQueueError: the same, in a caller's transaction: kombu must not try again there.
         """
         row = to_row(message, exchange, routing_key)
-        presence = Presence.find(self._database) if row.is_transient and exchange else None
+        group = gathering.current()
+        # Of what is transient the events of tasks that are sent, and no control command: for that somebody waits.
+        is_gathered = exchange == "celeryev" or not row.is_transient
+        if group is not None and is_gathered and (self._caller or current()) is None:
+            group.add(self, to_letter(row, exchange, routing_key, priority))
+            return 1
+        presence = Presence.find(self.database) if row.is_transient and exchange else None
         if presence is not None and (exchange, routing_key) in presence.unbound:
             return 0
         as_of = 0 if presence is None else presence.unbound.age
-        is_alone = (self._caller or current()) is None and not self._database.is_in_transaction
+        is_alone = (self._caller or current()) is None and not self.database.is_in_transaction
         query_name = "publish_transient" if row.is_transient and is_alone else "publish"
         reached = self._ask(query_name, to_letter(row, exchange, routing_key, priority)._asdict())
         if presence is not None and not reached:
@@ -86,7 +93,7 @@ class Publisher:
     def _ask(self, query_name: str, params: Mapping[str, object]) -> int:
         caller = self._caller or current()
         if caller is None:
-            [(reached,)] = self._database.fetch(query_name, **params)
+            [(reached,)] = self.database.fetch(query_name, **params)
             return int(reached)
         connection = driver_connection(caller)
         try:

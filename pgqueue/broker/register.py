@@ -35,6 +35,13 @@ def take_callers_connections(celery_app_amqp: ModuleType) -> None:
         celery_app_amqp.AMQP.Producer = CallersProducer
 
 
+def send_groups_at_once(celery_canvas: ModuleType) -> None:
+    """Let what a group of Celery's publishes be sent in one statement."""
+    from .gathering import gather_groups
+
+    gather_groups(celery_canvas)
+
+
 def join_neighbours(with_gossip: bool) -> None:
     """Let Celery's mingle, and gossip if it is wanted, run over this transport, where a worker has imported them.
 
@@ -50,3 +57,4 @@ def join_neighbours(with_gossip: bool) -> None:
 
 register_transport()
 after_import("celery.app.amqp", take_callers_connections)
+after_import("celery.canvas", send_groups_at_once)
