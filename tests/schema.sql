@@ -906,7 +906,7 @@ begin
   if name is null then
     raise exception 'role % does not exist', role using errcode = '42704';
   elsif name ~ '^pg_' or name in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate', 'pgbackground_role')
-     or name ~ '^pgqueue_(gate|executor)_[0-9]+$' then
+     or name ~ '^pgqueue_(gate|executor|worker)_[0-9]+$' then
     raise exception 'role % is none that hands in', role
       using errcode = '42501', hint = 'It is one of the roles of PostgreSQL or of pgqueue itself. Name the role that logs in.';
   elsif is_powerful and session_user <> name and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
@@ -8291,12 +8291,21 @@ declare
   queues text[];
 begin
   -- What a worker hands back in order and has not begun was not delivered: restarts would make a dead letter of a task that waits in workers.
-  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token),
-                                  array_agg(case m.kind when 'job' then m.xmax::text not in ('0', m.xmin::text) else m.id = any (begun) end))
-  from pgqueue.message m
-  where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
+  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun))
+  from (
+    select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (begun) end as has_begun
+    from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _unregister_worker.worker_id
+    -- A job that still runs is not waited for: the next tick after its transaction has ended finds it.
+    for update skip locked
+  ) m
   having count(*) > 0;
-  delete from pgqueue.worker w where w.id = worker_id returning w.queues into queues;
+  update pgqueue.worker w set lost_at = '-infinity'
+  where w.id = worker_id and exists (select from pgqueue.message m where m.state = 'claimed' and m.worker_id = w.id)
+  returning w.queues into queues;
+  if not found then
+    delete from pgqueue.worker w where w.id = worker_id returning w.queues into queues;
+  end if;
   perform pgqueue._wake_up(queues);
   perform pgqueue._auto_delete(queues);
 end

@@ -281,6 +281,8 @@ class BatchRunner:
         if self._chunk is None:
             return
         if notice.sqlstate == WAIT_SQLSTATE:
-            self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
+            # One call runs jobs of one role: no role's job speaks for another's.
+            jobs = (job for job in self._chunk.jobs if job.role == self._role)
+            self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in jobs))
         else:
             self._pool.progress.hear_from_chunk(self._chunk, notice)

@@ -7,7 +7,7 @@ deep. Nothing here is locked: the pool does that.
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,7 +52,8 @@ class Places:
     def __init__(self, most: int) -> None:
         self.most = most
         self._absent: dict[Executor, Awaited] = {}
-        self._wanted: deque[Awaited] = deque()
+        #: What is to be run next, in this order: one for each executor, however often its job says it.
+        self._wanted: dict[Executor, Awaited] = {}
 
     def __len__(self) -> int:
         return len(self._absent)
@@ -68,30 +69,27 @@ class Places:
         roles = Counter(one.waiter.role for member, one in self._absent.items() if member is not executor)
         if sum(roles.values()) >= self.most or roles[awaited.waiter.role] >= max(1, self.most // 2):
             return False
-        self._absent[executor] = awaited
-        self._wanted.append(awaited)
+        self._absent[executor] = self._wanted[executor] = awaited
         return True
 
     def come_back(self, executor: Executor) -> None:
         """Take note that the job of an executor goes on, or has ended."""
         self._absent.pop(executor, None)
+        self._wanted.pop(executor, None)
 
     def next_wanted(self) -> Awaited | None:
         """Return what is to be run next, if a job still waits for it."""
-        while self._wanted:
-            awaited = self._wanted.popleft()
-            if awaited in self._absent.values():
-                return awaited
-        return None
+        executor = next(iter(self._wanted), None)
+        return None if executor is None else self._wanted.pop(executor)
 
     def want_again(self) -> None:
         """Look again for all that is waited for: it may have become ready."""
-        self._wanted = deque(self._absent.values())
+        self._wanted = dict(self._absent)
 
     @property
     def has_wanted(self) -> bool:
         """Tell whether something is to be looked for."""
-        return any(awaited in self._absent.values() for awaited in self._wanted)
+        return bool(self._wanted)
 
     @property
     def may_begin_others(self) -> bool:

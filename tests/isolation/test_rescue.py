@@ -350,6 +350,27 @@ def test_a_job_that_a_worker_began_and_left_counts_as_delivered(db, alice, worke
     assert {claim.id: claim.redelivered for claim in back} == {begun.id: True, waiting.id: False}
 
 
+def test_a_worker_that_ends_waits_for_no_job_that_still_runs(db, alice, owner, worker):
+    enqueue(alice, 2)
+    running, waiting = worker.claim()
+    session = worker.executor("alice").session
+    worker.executor("alice").begin(running)
+    worker.executor("alice").lock(running)
+
+    worker.session.execute("set statement_timeout = '5s'")
+    worker.unregister()
+
+    rescuer = Claimant(db, "w2")
+    assert [claim.id for claim in rescuer.claim()] == [waiting.id]
+    assert fetch_value(owner, "select count(*) from pgqueue.worker where lost_at is not null") == 1
+    rescuer.tick()
+    assert rescuer.claim() == []
+    session.execute("rollback")
+    rescuer.tick()
+    assert [(claim.id, claim.redelivered) for claim in rescuer.claim()] == [(running.id, True)]
+    assert fetch_value(owner, "select count(*) from pgqueue.worker where lost_at is not null") == 0
+
+
 def test_a_job_that_took_down_its_worker_twenty_times_is_given_up(db, alice, owner):
     handle = fetch_value(alice, "select pgqueue.launch('select 1')")
     rescuer = Claimant(db, "rescuer")

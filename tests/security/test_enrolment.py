@@ -118,16 +118,18 @@ def test_a_database_can_be_closed_to_the_workers_and_administrators_of_others(db
 
 
 NOBODY = [
-    "pgqueue_user", "pgqueue_worker", "pgqueue_monitor", "pgqueue_admin", "pgqueue_gate", "gate", "pg_monitor", "pg_read_all_data",
+    "pgqueue_user", "pgqueue_worker", "pgqueue_monitor", "pgqueue_admin", "pgqueue_gate", "gate", "worker of pgqueue up", "pg_monitor", "pg_read_all_data",
     "pg_signal_backend", "pg_database_owner",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("call", ["enroll", "unenroll"])
 @pytest.mark.parametrize("name", NOBODY)
-def test_roles_of_the_server_and_of_pgqueue_are_neither_enrolled_nor_unenrolled(owner, boss, worker, name, call):
+def test_roles_of_the_server_and_of_pgqueue_are_neither_enrolled_nor_unenrolled(db, owner, boss, worker, name, call):
     if name == "gate":
         name = fetch_value(owner, "select min(rolname) from pg_roles where rolname ~ '^pgqueue_gate_[0-9]+$'")
+    elif name == "worker of pgqueue up":
+        name = db.create_role("pgqueue_worker_1", enrolled=False)
 
     for session in (boss, owner):
         assert refused(session, f"select pgqueue.{call}(%s::regrole)", [name]).sqlstate == "42501"

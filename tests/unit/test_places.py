@@ -23,6 +23,16 @@ def test_what_a_job_waits_for_comes_first_as_long_as_it_waits():
     assert places.next_wanted() == waits(2, 12)
 
 
+def test_a_job_that_says_often_that_it_waits_is_looked_for_once():
+    places = Places(4)
+    for awaited in range(100):
+        places.leave("one", waits(1, awaited))
+    places.leave("two", waits(2, 12))
+
+    assert [places.next_wanted(), places.next_wanted(), places.next_wanted()] == [waits(1, 99), waits(2, 12), None]
+    assert not places.has_wanted
+
+
 def test_no_role_has_more_than_half_of_the_places_and_all_together_no_more_than_there_are():
     places = Places(4)
     for number in (1, 2):

@@ -905,12 +905,21 @@ declare
   queues text[];
 begin
   -- What a worker hands back in order and has not begun was not delivered: restarts would make a dead letter of a task that waits in workers.
-  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token),
-                                  array_agg(case m.kind when 'job' then m.xmax::text not in ('0', m.xmin::text) else m.id = any (begun) end))
-  from pgqueue.message m
-  where m.state = 'claimed' and m.worker_id = _unregister_worker.worker_id
+  perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun))
+  from (
+    select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (begun) end as has_begun
+    from pgqueue.message q
+    where q.state = 'claimed' and q.worker_id = _unregister_worker.worker_id
+    -- A job that still runs is not waited for: the next tick after its transaction has ended finds it.
+    for update skip locked
+  ) m
   having count(*) > 0;
-  delete from pgqueue.worker w where w.id = worker_id returning w.queues into queues;
+  update pgqueue.worker w set lost_at = '-infinity'
+  where w.id = worker_id and exists (select from pgqueue.message m where m.state = 'claimed' and m.worker_id = w.id)
+  returning w.queues into queues;
+  if not found then
+    delete from pgqueue.worker w where w.id = worker_id returning w.queues into queues;
+  end if;
   perform pgqueue._wake_up(queues);
   perform pgqueue._auto_delete(queues);
 end
