@@ -11,11 +11,17 @@ import sys
 from typing import Any
 
 _worker_name: str | None = None
+_app: Any = None
 
 
 def name() -> str:
     """Return the Celery worker's node name, or `pid@host`."""
     return _worker_name or f"{os.getpid()}@{socket.gethostname()}"
+
+
+def app() -> Any:
+    """Return the Celery application of the worker that this process is."""
+    return _app
 
 
 def is_worker() -> bool:
@@ -57,8 +63,8 @@ def listen_to_celery() -> None:
 
 
 def _become_worker(sender: Any, **_kwargs: object) -> None:
-    global _worker_name  # noqa: PLW0603 - a process has one name
-    _worker_name = sender.hostname
+    global _worker_name, _app
+    _worker_name, _app = sender.hostname, sender.app
 
 
 def _become_nobody() -> None:
