@@ -223,12 +223,23 @@ def is_standby(session: Session) -> bool:
     return session.info.parameter_status("in_hot_standby") == "on"
 
 
+@contextlib.contextmanager
+def told_on_one_line() -> Iterator[None]:
+    """Let a lost session be told on one line: libpq writes three, and Celery prints them at each try."""
+    try:
+        yield
+    except psycopg.OperationalError as failure:
+        failure.args = (" ".join(str(failure).split()), *failure.args[1:])
+        raise
+
+
 def _connect(conninfo: str, application_name: str) -> Session:
-    return psycopg.connect(
-        with_defaults(conninfo, fallback_application_name=application_name, client_encoding="UTF8", **_NETWORK),
-        autocommit=True,
-        prepare_threshold=None,
-    )
+    with told_on_one_line():
+        return psycopg.connect(
+            with_defaults(conninfo, fallback_application_name=application_name, client_encoding="UTF8", **_NETWORK),
+            autocommit=True,
+            prepare_threshold=None,
+        )
 
 
 def _connect_with(conninfo: str, application_name: str, network: str, settings: Mapping[str, str] | None) -> Session:
@@ -302,7 +313,7 @@ class Database:
                     raise
 
     def _fetch_once(self, query_name: str, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        with self.session() as session:
+        with told_on_one_line(), self.session() as session:
             plans = self._plans.get(session)
             if plans is not None:
                 return plans.fetch(query_name, params)

@@ -428,11 +428,11 @@ CREATE FUNCTION pgqueue._auto_delete(queues text[]) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and q.auto_delete order by q.declared_by;
+  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and (q.auto_delete or q.exclusive) order by q.declared_by;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._auto_delete(queues text[]) IS 'Deletes those of these queues that are auto-delete and that nobody consumes';
+COMMENT ON FUNCTION pgqueue._auto_delete(queues text[]) IS 'Deletes those of these queues that are auto-delete or exclusive and that nobody consumes';
 
 CREATE FUNCTION pgqueue._await_end(role oid, id bigint, max_ms integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -978,6 +978,27 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) IS 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
 
+CREATE FUNCTION pgqueue._check_queue(name text, arguments jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  unsupported text := (select min(a) from jsonb_object_keys(arguments) a where a in ('x-max-length', 'x-max-length-bytes', 'x-single-active-consumer'));
+begin
+  if name = '' then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  end if;
+  perform pgqueue._check_short_text('queue name', name);
+  -- What would be ignored is refused: whoever asks for it counts on it.
+  if unsupported is not null then
+    raise exception 'queue "%" cannot have the argument %: pgqueue does not have it', name, unsupported
+      using errcode = '0A000', hint = 'Leave it out. Messages that are too old can be dropped by x-message-ttl.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._check_queue(name text, arguments jsonb) IS 'Raises when a queue cannot be made as it is declared';
+
 CREATE FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1039,6 +1060,19 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) IS 'A token is no key for strangers: only a session that is logged in as the submitter may act on its claim. Workers have functions of their own';
+
+CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if octet_length(given) > 255 then
+    raise exception '% has more than 255 bytes', what using errcode = '22023', hint = 'AMQP has no longer ones either.';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._check_short_text(what text, given text) IS 'Raises 22023 for a name or a routing key that is too long';
 
 CREATE TABLE pgqueue.chord_part (
     group_id text NOT NULL,
@@ -1136,7 +1170,7 @@ begin
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
         and not pgqueue._is_revoked_by_worker(m.payload)
-      returning m.id
+      returning pgqueue._end_task(m, 'REVOKED', 'the time to live of the message was over')
     ), claimed as (
       update pgqueue.message m
       set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
@@ -1927,7 +1961,7 @@ END;
 
 COMMENT ON FUNCTION pgqueue._dblink_query(name text, query text) IS 'dblink, wherever dblink is installed, for answers of one jsonb column';
 
-CREATE FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) RETURNS boolean
+CREATE FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text, detail text DEFAULT NULL::text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1943,10 +1977,17 @@ begin
   if not found then
     return false;  -- somebody else did it
   end if;
+  if reason = 'delivery_limit' then
+    detail := concat('the task was handed to workers ', held.deliveries, ' times and came back each time');
+    perform pgqueue._end_task(held, 'FAILURE', detail);
+  end if;
   select * into declared from pgqueue._declared(held.queue, held.submitter);
   exchange := declared.dead_letter_exchange;
   routing_key := coalesce(declared.dead_letter_routing_key, pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
-  if exchange is null and reason <> 'delivery_limit' or held.kind <> 'task' then
+  if exchange is null and detail is null or held.kind <> 'task' or pgqueue._text_in(held.payload, '{headers,pgqueue_end,state}') is not null then
+    if reason = 'expired' then
+      perform pgqueue._end_task(held, 'REVOKED', 'the time to live of the message was over');
+    end if;
     return true;
   end if;
   -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
@@ -1960,7 +2001,7 @@ begin
     targets := array[routing_key];
   end if;
   begin
-    letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key);
+    letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key, detail);
     if octet_length(letter::text) > 67108864 then
       letter := held.payload;  -- what is written into it makes it larger than a message may be
     end if;
@@ -1982,7 +2023,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) IS 'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or if it came back too often, in the queue "<queue>.dead"';
+COMMENT ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text, detail text) IS 'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or, if it came back too often or detail says why nobody takes it, in the queue "<queue>.dead"';
 
 CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
     LANGUAGE sql
@@ -2086,6 +2127,7 @@ CREATE FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty bo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
+  unclaimed int;
   deleted int;
 begin
   if if_unused and exists (select from pgqueue.worker w where _delete_queue.queue = any (w.queues))
@@ -2097,8 +2139,12 @@ begin
   delete from pgqueue.queue q
   where q.id = any (array(select d.id from pgqueue.queue d where d.name = _delete_queue.queue for update skip locked));
   delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _delete_queue.queue for update skip locked);
-  delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task';
-  get diagnostics deleted = row_count;
+  with gone as (
+    delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task' returning m as message, m.state as before
+  )
+  -- What a worker has it runs, and tells how that ended.
+  select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
+  into unclaimed, deleted from gone g;
   return deleted;
 end
 $$;
@@ -2563,6 +2609,59 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) IS 'The result of a tracked job was read to its end: now it is consumed, and the job no longer tracked';
+
+CREATE FUNCTION pgqueue._end_task(m pgqueue.message, state text, reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  task_id text := pgqueue._text_in(m.payload, '{headers,id}');
+  embed jsonb;
+  is_awaited boolean;
+  letter json;
+begin
+  if task_id is null or m.kind <> 'task' or pgqueue._text_in(m.payload, '{headers,task}') is null
+    or pgqueue._text_in(m.payload, '{headers,pgqueue_end,state}') is not null
+  then
+    return;
+  end if;
+  is_awaited := pgqueue._text_in(m.payload, '{headers,ignore_result}') is distinct from 'true';
+  begin
+    if m.payload ->> 'content-type' = 'application/json' and m.payload #>> '{properties,body_encoding}' is null
+      and m.payload #>> '{headers,compression}' is null
+    then
+      embed := (m.payload ->> 'body')::jsonb -> 2;
+    end if;
+    -- What a body that cannot be read here holds, a worker finds out. A revoked task calls no errbacks and ends no chain, as with Celery.
+    if embed is null and (m.payload #>> '{headers,group}' is not null or state = 'FAILURE')
+      or jsonb_typeof(embed -> 'chord') = 'object'
+      or state = 'FAILURE' and (embed -> 'errbacks' ->> 0 is not null or embed -> 'chain' ->> 0 is not null)
+    then
+      letter := jsonb_set(m.payload::jsonb, '{headers,pgqueue_end}', jsonb_build_object('state', state, 'reason', reason))::json;
+    end if;
+  exception when data_exception or program_limit_exceeded or statement_too_complex then
+    null;  -- nothing that a worker could read either
+  end;
+  if letter is not null then
+    insert into pgqueue.inbox (queue, kind, priority, submitter, payload) values (m.queue, 'task', m.priority, m.submitter, letter);
+    perform pgqueue._wake(m.queue);
+  end if;
+  if is_awaited then
+    -- JSON whatever the application's serializer is: how it begins tells its backend (results/backend.py). Nobody waits for a lock here:
+    -- upkeep and claims end many tasks at once, and any role can hold one.
+    perform pgqueue._store_task_result(
+      task_id, state, 'application/json',
+      convert_to(json_build_object(
+        'ended_by', 'pgqueue', 'status', state,
+        'result', json_build_object('exc_type', case state when 'FAILURE' then 'WorkerLostError' else 'TaskRevokedError' end,
+                                    'exc_message', json_build_array(reason), 'exc_module', 'celery.exceptions'),
+        'traceback', null, 'children', '[]'::json, 'date_done', pgqueue._utc_text(clock_timestamp()), 'task_id', task_id)::text, 'UTF8'),
+      interval '1 day', null);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._end_task(m pgqueue.message, state text, reason text) IS 'Says of a task that no worker will run how it ended: FAILURE or REVOKED, and why. What hangs on it (its chord, errbacks, the rest of its chain) a worker of its queue is told to end';
 
 CREATE FUNCTION pgqueue._ended_job(id bigint) RETURNS pgqueue.history
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3629,6 +3728,8 @@ CREATE FUNCTION pgqueue._give_up_queue(holder oid, queue text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  unclaimed int;
 begin
   if holder = 0 then
     perform pgqueue._delete_queue(queue, true, false);
@@ -3638,7 +3739,11 @@ begin
     delete from pgqueue.queue q
     where q.id = any (array(select d.id from pgqueue.queue d where d.name = _give_up_queue.queue and d.declared_by = holder for update skip locked));
     if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
-      delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed';
+      with gone as (
+        delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed'
+        returning m as message
+      )
+      select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted')) into unclaimed from gone g;
     end if;
   end if;
 end
@@ -5118,6 +5223,7 @@ CREATE FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exch
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  perform pgqueue._check_short_text('routing key', wanted_key);
   if exists (select from pgqueue.binding b
              where b.exchange = wanted_exchange and b.declared_by in (0, holder) and b.queue = wanted_queue and b.routing_key = wanted_key) then
     return;
@@ -5149,7 +5255,11 @@ CREATE FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted json
 declare
   present text := (select e.type from pgqueue.exchange e where e.name = wanted_name and e.declared_by in (0, holder) order by e.declared_by <> 0, e.id desc limit 1);
 begin
-  if present <> wanted ->> 'type' then
+  perform pgqueue._check_short_text('exchange name', wanted_name);
+  if wanted ->> 'type' not in ('direct', 'topic', 'fanout') then
+    raise exception 'exchange "%" cannot be of the type %', wanted_name, wanted ->> 'type'
+      using errcode = '0A000', hint = 'Exchanges are direct, topic or fanout.';
+  elsif present <> wanted ->> 'type' then
     raise exception 'exchange "%" exists as % and not as %', wanted_name, present, wanted ->> 'type'
       using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
   elsif present is null then
@@ -5174,6 +5284,7 @@ declare
   present pgqueue.queue;
   noted bigint;
 begin
+  perform pgqueue._check_queue(wanted_name, given);
   select * into present from pgqueue._declared(wanted_name, holder);
   if (present.durable, present.exclusive, present.auto_delete, present.arguments)
      is not distinct from ((wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given) then
@@ -5591,13 +5702,18 @@ CREATE FUNCTION pgqueue._purge(queue text) RETURNS integer
 declare
   purged int;
 begin
-  delete from pgqueue.message m where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed';
-  get diagnostics purged = row_count;
+  with gone as (
+    -- But for what tells a worker to end the chord of a task that was purged before.
+    delete from pgqueue.message m
+    where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed' and pgqueue._text_in(m.payload, '{headers,pgqueue_end,state}') is null
+    returning m as message
+  )
+  select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was purged')) into purged from gone g;
   return purged;
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._purge(queue text) IS 'Deletes the tasks of a queue that no worker has. SQL jobs stay: cancel those';
+COMMENT ON FUNCTION pgqueue._purge(queue text) IS 'Deletes the tasks of a queue that no worker has: they end as REVOKED. SQL jobs stay: cancel those';
 
 CREATE FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -5733,6 +5849,16 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._python_string_repr(value text) IS 'A string as Python would print it';
+
+CREATE FUNCTION pgqueue._queue_consumers(queue text) RETURNS integer
+    LANGUAGE sql STABLE SECURITY DEFINER
+    BEGIN ATOMIC
+ SELECT (count(*))::integer AS count
+    FROM pgqueue.worker w
+   WHERE (_queue_consumers.queue = ANY (w.queues));
+END;
+
+COMMENT ON FUNCTION pgqueue._queue_consumers(queue text) IS 'How many workers, and other processes that consume, take from a queue';
 
 CREATE FUNCTION pgqueue._queue_exists(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -6310,16 +6436,16 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) IS 'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps; begun: the tasks of then that it had begun';
 
-CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) RETURNS integer
+CREATE FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text DEFAULT NULL::text) RETURNS integer
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select count(*) filter (where pgqueue._dead_letter(m, 'rejected'))::int
+  select count(*) filter (where pgqueue._dead_letter(m, 'rejected', detail))::int
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token
 $$;
 
-COMMENT ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) IS 'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them';
+COMMENT ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) IS 'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them or detail says why';
 
 CREATE FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -7407,7 +7533,20 @@ CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RET
     AS $$
 declare
   dropped text[];
+  taken text;
 begin
+  -- Locked, so that of two processes that begin at the same time the second sees the first.
+  perform from pgqueue.queue q where q.name = any (_set_worker_queues.queues) and q.exclusive order by q.id for update;
+  if found then
+    select min(q.name) into taken
+    from pgqueue.queue q
+    join pgqueue.worker w on q.name = any (w.queues)
+    where q.exclusive and q.name = any (_set_worker_queues.queues) and w.id <> worker_id and w.lost_at is null
+      and exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid);
+    if taken is not null then
+      raise exception 'queue "%" is exclusive, and another process consumes it', taken using errcode = '55006', hint = 'Wait until that has ended, or use a queue of another name.';
+    end if;
+  end if;
   select array(select unnest(w.queues) except select unnest(_set_worker_queues.queues)) into dropped
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
@@ -7418,7 +7557,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) IS 'Says which queues a worker consumes. Auto-delete queues that lose their last consumer go';
+COMMENT ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) IS 'Says which queues a worker consumes. One that is exclusive only one process consumes. Auto-delete queues that lose their last consumer go';
 
 CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE
@@ -7691,7 +7830,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) IS 'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run, or the next look tries again';
 
-CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) RETURNS void
+CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text DEFAULT '200ms'::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -7701,9 +7840,9 @@ declare
 begin
   -- Shared until the commit: a session that begins to wait passes through this lock after it has said so, and so either
   -- reads this result or is seen here.
-  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63) then
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63) and patience is not null then
     begin
-      perform set_config('lock_timeout', '200ms', true);
+      perform set_config('lock_timeout', patience, true);
       perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
     exception when lock_not_available then
       null;  -- any role can take it and keep it; who waits finds the result at the next look
@@ -7721,7 +7860,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) IS 'Appends a state of a task, and notifies those who wait for it and sleep. Which state counts is decided by reading';
+COMMENT ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) IS 'Appends a state of a task, and notifies those who wait for it and sleep. Which state counts is decided by reading';
 
 CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -8509,7 +8648,7 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._wake_up(queues text[]) IS 'Gives the sleepers'' locks of these queues back, and tells who stands behind them';
 
-CREATE FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) RETURNS json
+CREATE FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -8524,7 +8663,8 @@ begin
       'exchange', payload #>> '{properties,delivery_info,exchange}',
       'routing-keys', jsonb_build_array(payload #>> '{properties,delivery_info,routing_key}'),
       'count', 1 + coalesce((select (d ->> 'count')::int from jsonb_array_elements(deaths) d
-                             where d ->> 'queue' = queue and d ->> 'reason' = reason limit 1), 0)))
+                             where d ->> 'queue' = queue and d ->> 'reason' = reason limit 1), 0))
+      || case when detail is null then '{}' else jsonb_build_object('detail', detail) end)
     || coalesce((select jsonb_agg(d order by n) from jsonb_array_elements(deaths) with ordinality e (d, n)
                  where (d ->> 'queue', d ->> 'reason') is distinct from (queue, reason)), '[]');
   headers := jsonb_build_object('x-first-death-queue', queue, 'x-first-death-reason', reason,
@@ -8534,7 +8674,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) IS 'A kombu message that says where and why it died';
+COMMENT ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) IS 'A kombu message that says where and why it died';
 
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -10276,12 +10416,16 @@ REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, su
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._check_queue(name text, arguments jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
@@ -10358,7 +10502,7 @@ REVOKE ALL ON FUNCTION pgqueue._dblink_is_closed() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text, detail text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
@@ -10417,6 +10561,8 @@ REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, erro
 
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._end_task(m pgqueue.message, state text, reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._ended_job(id bigint) FROM PUBLIC;
 
@@ -10804,6 +10950,10 @@ GRANT ALL ON FUNCTION pgqueue._python_repr(value jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._python_string_repr(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._python_string_repr(value text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._queue_consumers(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._queue_consumers(queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._queue_consumers(queue text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._queue_exists(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._queue_exists(queue text) TO pgqueue_worker;
@@ -10873,8 +11023,8 @@ GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO p
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
@@ -11046,9 +11196,9 @@ GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean
 REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._suspect(ids bigint[]) FROM PUBLIC;
 
@@ -11143,7 +11293,7 @@ GRANT ALL ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time z
 REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;

@@ -13,14 +13,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from amqp.exceptions import NotFound
+from amqp.exceptions import NotFound, ResourceLocked
 from amqp.protocol import queue_declare_ok_t
 from kombu.transport import virtual
 from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.json import dumps
 
 from .. import errors
-from . import identity, published_eta
+from . import endings, identity, published_eta
 from .acks import settle
 from .envelope import MALFORMED, from_row
 from .message import Message as OurMessage
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+#: Not supported, an argument that is no good, and an exchange of another type.
+_REFUSED = ("0A000", "22023", "PQ004")
 
 
 class Subscription(NamedTuple):
@@ -91,6 +94,7 @@ class Channel(virtual.Channel):
 
         Raises:
             DefinitionConflict: it exists with another type.
+            NotSupported, InvalidArgument: its type is not known, or its name too long.
             amqp.exceptions.NotFound: asked for with `passive`, and there is none.
         """
         kind = type or "direct"
@@ -98,19 +102,14 @@ class Channel(virtual.Channel):
             if not self._fetch("exchange_exists", exchange=exchange)[0][0]:
                 raise NotFound(f"NOT_FOUND - no exchange {exchange!r}", (40, 10), "Channel.exchange_declare")
             return
-        try:
-            self._fetch(
-                "declare_exchange",
-                exchange=exchange or f"amq.{kind}",
-                type=kind,
-                durable=durable,
-                auto_delete=auto_delete,
-                arguments=dumps(arguments or {}),
-            )
-        except psycopg.DatabaseError as failure:
-            if failure.sqlstate == "PQ004":
-                raise errors.from_driver(failure) from failure
-            raise
+        self._declare(
+            "declare_exchange",
+            exchange=exchange or f"amq.{kind}",
+            type=kind,
+            durable=durable,
+            auto_delete=auto_delete,
+            arguments=dumps(arguments or {}),
+        )
 
     def exchange_delete(self, exchange: str, if_unused: bool = False, nowait: bool = False) -> None:
         """Delete an exchange and its bindings."""
@@ -128,18 +127,20 @@ class Channel(virtual.Channel):
         nowait: bool = False,
         **_kwargs: Any,
     ) -> Any:
-        """Make a queue, or with `passive` ask for it; return its name, its ready messages and 0.
+        """Make a queue, or with `passive` ask for it; return its name, its ready messages and its consumers.
 
         Raises:
             amqp.exceptions.NotFound: asked for, and there is none.
+            NotSupported, InvalidArgument: it cannot be as it is declared.
         """
         if passive:
             name = queue or ""
-            if not self._has_queue(name):
+            [(exists, size, consumers)] = self._fetch("inspect_queue", queue=name)
+            if not exists:
                 raise NotFound(f"NOT_FOUND - no queue {name!r}", (50, 10), "Channel.queue_declare")
-            return queue_declare_ok_t(name, self._size(name), 0)
+            return queue_declare_ok_t(name, size, consumers)
         name = queue or f"amq.gen-{uuid.uuid4()}"
-        [(size,)] = self._fetch(
+        [(size, consumers)] = self._declare(
             "declare_queue",
             queue=name,
             durable=durable,
@@ -147,7 +148,7 @@ class Channel(virtual.Channel):
             auto_delete=auto_delete,
             arguments=dumps(arguments or {}),
         )
-        return queue_declare_ok_t(name, size, 0)
+        return queue_declare_ok_t(name, size, consumers)
 
     def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_kwargs: Any) -> int:
         """Delete a queue with its bindings and tasks; return how many those were."""
@@ -157,7 +158,7 @@ class Channel(virtual.Channel):
         self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_kwargs: Any
     ) -> None:
         """Feed a queue from an exchange."""
-        self._fetch("bind_queue", queue=queue, exchange=exchange or "amq.direct", routing_key=routing_key or "")
+        self._declare("bind_queue", queue=queue, exchange=exchange or "amq.direct", routing_key=routing_key or "")
 
     def queue_unbind(
         self, queue: str, exchange: str | None = None, routing_key: str = "", arguments: Any = None, **_kwargs: Any
@@ -168,6 +169,10 @@ class Channel(virtual.Channel):
     def get_table(self, exchange: str) -> list[tuple[str, str, str]]:
         """Return the bindings of an exchange: routing key, pattern, queue."""
         return [(key, pattern, queue) for key, pattern, queue in self._fetch("list_bindings", exchange=exchange)]
+
+    def list_bindings(self) -> list[tuple[str, str, str]]:
+        """Return what this role has bound (workers, administrators: all): queue, exchange, routing key."""
+        return [(queue, exchange, key) for exchange, key, queue in self._fetch("list_all_bindings")]
 
     def prepare_queue_arguments(self, arguments: Mapping[str, Any], **options: Any) -> Any:
         """Translate kombu's options to x-expires, x-message-ttl and their like."""
@@ -205,9 +210,17 @@ class Channel(virtual.Channel):
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], Any], consumer_tag: str, **_kwargs: Any
     ) -> str:
-        """Consume a queue: its messages go to `callback` when the connection drains events or the hub runs."""
+        """Consume a queue: its messages go to `callback` when the connection drains events or the hub runs.
+
+        Raises:
+            amqp.exceptions.ResourceLocked: the queue is exclusive, and another process consumes it.
+        """
         tag = consumer_tag or f"ctag-{uuid.uuid4()}"
-        self._transport.presence.consume(queue)
+        try:
+            self._transport.presence.consume(queue)
+        except psycopg.errors.ObjectInUse as failure:
+            told = f"RESOURCE_LOCKED - {failure.diag.message_primary}"
+            raise ResourceLocked(told, (60, 20), "Channel.basic_consume") from failure
         self._consumers.add(tag)
         self._set_subscriptions({**self._subscriptions, tag: Subscription(queue, callback, bool(no_ack), self.kind)})
         self._transport.wake()
@@ -265,6 +278,12 @@ class Channel(virtual.Channel):
         One that is not due, and says so itself, is put off: the worker would hold it, and one more for it.
         """
         accept = getattr(getattr(subscription.callback, "__self__", None), "accept", None)
+        end = message.headers.get(endings.END_HEADER)
+        if isinstance(end, dict):
+            message.accept = accept
+            endings.end_task(message, end)
+            message.ack()
+            return False
         if message.is_named_as_job(accept):
             logger.error("message %s was rejected: it has the id of an SQL job", message.delivery_tag)
             self._refuse(message.delivery_tag)
@@ -310,7 +329,7 @@ class Channel(virtual.Channel):
         if requeue:
             self._release([delivery_tag])
         else:
-            self._give_back("reject", [delivery_tag])
+            self._give_back("reject", [delivery_tag], detail=None)
             self._transport.count_settled(makes_room)
 
     def basic_recover(self, requeue: bool = False) -> None:
@@ -358,10 +377,14 @@ class Channel(virtual.Channel):
             self._give_back("release", tags, undelivered=False)
         self._transport.wake()
 
-    def _refuse(self, delivery_tag: str) -> None:
+    def refuse(self, delivery_tag: str, reason: str) -> None:
+        """Put a message that nobody takes among the dead letters, with the reason."""
+        self._refuse(delivery_tag, reason)
+
+    def _refuse(self, delivery_tag: str, reason: str | None = None) -> None:
         """Reject a message that every worker would refuse."""
         makes_room = self._forget(delivery_tag)
-        self._give_back("reject", [delivery_tag])
+        self._give_back("reject", [delivery_tag], detail=reason)
         self._transport.count_settled(makes_room)
 
     def _give_back(self, query_name: str, tags: list[str], **params: object) -> None:
@@ -383,6 +406,15 @@ class Channel(virtual.Channel):
         self._transport.count_settled(makes_room)
         if not self._transport.gathers_acks:
             self._acks.flush()
+
+    def _declare(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
+        """Run a query that pgqueue may refuse with a sentence of its own."""
+        try:
+            return self._fetch(query_name, **params)
+        except psycopg.DatabaseError as failure:
+            if failure.sqlstate in _REFUSED:
+                raise errors.from_driver(failure) from failure
+            raise
 
     def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
         return self._database.fetch(query_name, **params)

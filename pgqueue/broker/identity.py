@@ -13,11 +13,17 @@ from typing import Any
 from ..after_fork import call_in_forked_child
 
 _worker_name: str | None = None
+_app: Any = None
 
 
 def name() -> str:
     """Return the Celery worker's node name, or `pid@host`."""
     return _worker_name or f"{os.getpid()}@{socket.gethostname()}"
+
+
+def app() -> Any:
+    """Return the Celery application of the worker that this process is."""
+    return _app
 
 
 def is_worker() -> bool:
@@ -59,8 +65,8 @@ def listen_to_celery() -> None:
 
 
 def _become_worker(sender: Any, **_kwargs: object) -> None:
-    global _worker_name  # noqa: PLW0603 - a process has one name
-    _worker_name = sender.hostname
+    global _worker_name, _app
+    _worker_name, _app = sender.hostname, sender.app
 
 
 def _become_nobody() -> None:

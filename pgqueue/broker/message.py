@@ -28,6 +28,9 @@ class Message(virtual.Message):
         DecompressedTooLarge: the body is compressed, and larger than the channel's connection allows.
     """
 
+    #: Why no consumer takes it, if that is so: then a reject puts it aside with the reason.
+    refusal: str | None = None
+
     def __init__(self, payload: dict[str, Any], channel: Channel) -> None:
         headers = payload.get("headers") or {}
         method = headers.get(_COMPRESSION)
@@ -47,6 +50,18 @@ class Message(virtual.Message):
             payload |= {"body": body, "properties": {**payload["properties"], "body_encoding": None}}
         super().__init__(payload, channel=channel)
         self.headers[_COMPRESSION] = method
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give the message back: to its queue, or to the dead letters.
+
+        Raises:
+            MessageStateError: it was settled before.
+        """
+        if self.refusal is None or requeue or self.acknowledged:
+            super().reject(requeue=requeue)
+            return
+        self.channel.refuse(self.delivery_tag, self.refusal)
+        self._state = "REJECTED"
 
     def take_eta(self, accept: object, to_instant: Callable[[str], datetime]) -> datetime | None:
         """Return when a Celery task is due, and let its worker not see that.

@@ -20,7 +20,7 @@ from psycopg import sql
 from .. import errors
 from ..after_fork import call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE
-from ..database import close_session, is_shared, open_session
+from ..database import close_session, is_shared, open_session, told_on_one_line
 from ..sql import query
 from . import identity
 from .acks import Acks, to_arrays
@@ -142,7 +142,8 @@ class Presence:
         with self._lock:
             self._check()
             try:
-                self._session.pgconn.consume_input()
+                with told_on_one_line():
+                    self._session.pgconn.consume_input()
                 while notify := self._session.pgconn.notifies():
                     if handler := self._session.pgconn.notify_handler:
                         handler(notify)
@@ -173,12 +174,12 @@ class Presence:
             psycopg.Error: the server could not be told.
         """
         with self._lock:
-            self._consumers[queue] += 1
-            if self._consumers[queue] > 1:
+            if queue in self._consumers:
+                self._consumers[queue] += 1
                 return
-            [(channel, _)] = self._fetch(
-                "consume_queue", queue=queue, worker_id=self.worker_id, queues=list(self._consumers)
-            )
+            queues = [*self._consumers, queue]
+            [(channel, _)] = self._fetch("consume_queue", queue=queue, worker_id=self.worker_id, queues=queues)
+            self._consumers[queue] = 1
             if not self._queues_of_channel[channel]:
                 self._listen("listen", channel)
             self._queues_of_channel[channel].add(queue)
@@ -339,7 +340,8 @@ class Presence:
         with self._lock:
             self._check()
             try:
-                return self._session.execute(statement, params)
+                with told_on_one_line():
+                    return self._session.execute(statement, params)
             except psycopg.OperationalError:
                 if self._session.closed:
                     self.lose()

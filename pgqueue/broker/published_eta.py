@@ -1,4 +1,4 @@
-"""Shows a task the eta that it was published with, as `request.eta`.
+"""Shows a task the eta that it was published with, as `request.eta`, and monitors in the event `task-received`.
 
 The worker itself sees no eta, or it would take the task through its timer (see `envelope.to_row`). Celery tells that
 it has received a task before it hands the request's headers to the pool: there the eta is put back.
@@ -13,6 +13,15 @@ from .envelope import ETA_HEADER
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+class _Shown(str):
+    """An eta that the event tells and the worker does not see: it looks whether there is one, and finds none."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
 
 
 def listen_to_celery() -> None:
@@ -40,3 +49,5 @@ def _put_back(request: Any, **_kwargs: object) -> None:
     # Taken away, not copied: Celery passes headers that it does not know on to a retry.
     if ETA_HEADER in headers:
         headers["eta"] = headers.pop(ETA_HEADER)
+        if request.eta is None and isinstance(headers["eta"], str):
+            request._eta = _Shown(headers["eta"])

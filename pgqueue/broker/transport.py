@@ -19,7 +19,7 @@ from .. import errors
 from ..config import to_conninfo, to_url, without_password
 from ..database import Database
 from ..decompression import max_bytes
-from . import identity, published_eta, scheduled
+from . import endings, identity, published_eta, scheduled
 from .acks import Acks
 from .address import conninfo_of, move_password_out
 from .channel import Channel as OurChannel
@@ -72,6 +72,7 @@ class Transport(virtual.Transport):
         identity.listen_to_celery()
         published_eta.listen_to_celery()
         scheduled.answer_for_queues()
+        endings.look_after_unknown_tasks()
         join_neighbours(with_gossip=bool(client.transport_options.get("gossip")))
         self.database = Database.for_dsn(conninfo_of(client))
         if listen_dsn := client.transport_options.get("listen_dsn"):

@@ -5,6 +5,7 @@ One per application and process, shared by its threads; it uses the sessions tha
 
 from __future__ import annotations
 
+import json
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _SCHEME = "pgqueue"
+#: How a document begins that the database has written (`pgqueue._end_task`): JSON, whatever the serializer is.
+_OF_DATABASE = b'{"ended_by" : "pgqueue"'
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _backends: weakref.WeakSet[PgQueueBackend] = weakref.WeakSet()
 
@@ -270,6 +273,8 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
             DecompressedTooLarge: it is compressed, and larger than `max_decompressed_size`.
         """
         payload = bytes(payload) if isinstance(payload, memoryview) else payload
+        if isinstance(payload, bytes) and payload.startswith(_OF_DATABASE):
+            return json.loads(payload)
         if isinstance(payload, bytes) and payload.startswith(COMPRESSED_PAYLOAD_MAGIC):
             method, _, body = payload[len(COMPRESSED_PAYLOAD_MAGIC) :].partition(b"\0")
             payload = decompress(body, method.decode(), self._max_decompressed_size)

@@ -126,11 +126,14 @@ def test_events_reach_a_receiver_in_another_process(db: Database, app: Celery, s
     receiving = threading.Thread(target=receive)
     receiving.start()
     eventually(lambda: "worker-heartbeat" in types())
-    app.send_task("leave_trace", ["watched"])
+    eta = datetime.now(timezone.utc) + timedelta(seconds=0.2)
+    app.send_task("leave_trace", ["watched"], eta=eta)
     receiving.join(20)
 
     assert [kind for kind in types() if kind.startswith("task")] == ["task-received", "task-started", "task-succeeded"]
     assert {event["hostname"] for event in seen} == {worker.name}
+    # Monitors count from it how long a task had to wait that was due.
+    assert [event["eta"] for event in seen if event["type"] == "task-received"] == [eta.isoformat()]
 
 
 def test_tasks_of_the_far_future_take_no_room_in_the_worker(

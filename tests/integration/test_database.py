@@ -200,3 +200,10 @@ def test_a_prepared_query_goes_on_when_its_function_is_made_anew(db: Database, s
     db.execute("begin; drop function pgqueue._queue_size(text); " + definition + "; commit")
 
     assert sessions.fetch("queue_size", queue="q") == [(0,)]
+
+
+def test_a_server_that_cannot_be_reached_is_told_on_one_line() -> None:
+    with pytest.raises(psycopg.OperationalError, match="Is the server running locally") as failure:
+        Sessions("host=/nowhere").fetch("server_started_at")
+
+    assert "\n" not in str(failure.value)

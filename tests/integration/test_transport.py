@@ -178,6 +178,33 @@ def test_asking_for_what_is_not_there_is_a_channel_error(connect: Connect) -> No
         channel.exchange_declare("nothing", passive=True)
 
 
+def test_what_cannot_be_declared_is_a_channel_error_of_one_sentence(connect: Connect) -> None:
+    connection = connect()
+    channel = connection.channel()
+
+    with pytest.raises(errors.NotSupported, match=r"^exchange \"x\" cannot be of the type headers$") as refusal:
+        channel.exchange_declare("x", "headers")
+    assert isinstance(refusal.value, connection.channel_errors)
+    with pytest.raises(errors.InvalidArgument, match=r"^queue name has more than 255 bytes$"):
+        Queue("q" * 256).bind(channel).declare()
+    with pytest.raises(errors.NotSupported, match="x-max-length"):
+        Queue("q", max_length=5).bind(channel).declare()
+
+
+def test_bindings_and_consumers_can_be_counted(connect: Connect) -> None:
+    connection = connect()
+    channel = connection.channel()
+    exchange = Exchange("events", type="topic")
+    for queue, key in (("one", "a.#"), ("two", "b")):
+        Queue(queue, exchange, routing_key=key).bind(channel).declare()
+
+    assert set(channel.list_bindings()) == {("one", "events", "a.#"), ("two", "events", "b")}
+    assert channel.queue_declare("one", passive=True).consumer_count == 0
+    connection.Consumer([Queue("one", exchange, routing_key="a.#")]).consume()
+    assert channel.queue_declare("one", passive=True).consumer_count == 1
+    assert channel.queue_declare("two", passive=True).consumer_count == 0
+
+
 @pytest.mark.parametrize("serializer", ["json", "pickle", "yaml"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_body_comes_back_as_it_was(connect: Connect, serializer: str, compression: str | None) -> None:

@@ -9,8 +9,9 @@ import json
 import psycopg
 import pytest
 
+from tests.harness import wait_until_blocked
 from tests.harness.claimant import Claimant
-from tests.harness.people import fetch_value
+from tests.harness.people import fetch_value, refused
 
 DECLARE = """select pgqueue._declare_exchange('shop', 'topic', true, false, null),
                     pgqueue._declare_queue('orders', true, false, false, '{"x-expires": 60000}'), pgqueue._bind('orders', 'shop', 'a.#')"""
@@ -124,3 +125,31 @@ def test_a_binding_outlives_no_queue(bob, worker, owner):
     bob.execute("commit")
 
     assert fetch_value(bob, "select pgqueue._publish('shop', 'b.x', '{}', 0, null, null)") == 0
+
+
+def test_an_exclusive_queue_is_consumed_by_one_process(db, owner, worker, in_background):
+    owner.execute("select pgqueue._declare_queue('mine', false, true, true, null)")
+    second, third = Claimant(db, "w2"), Claimant(db, "w3")
+    consume = "select pgqueue._set_worker_queues(%s, array['mine', 'ours'])"
+    worker.session.execute("begin")
+    worker.session.execute(consume, [worker.id])
+
+    # At the same time: the second waits for the first, and sees it.
+    refusal = in_background(refused, second.session, consume, [second.id])
+    wait_until_blocked(owner, second.session.info.backend_pid)
+    worker.session.execute("commit")
+
+    assert refusal.result().sqlstate == "55006"
+    second.set_queues("ours")
+    worker.set_queues("mine")  # which it has
+    worker.kill(noticed=False)
+    third.set_queues("mine")
+
+
+def test_an_exclusive_queue_goes_with_its_consumer(db, owner, worker):
+    owner.execute("select pgqueue._declare_queue('mine', false, true, false, null)")
+    worker.set_queues("mine")
+
+    worker.unregister()
+
+    assert fetch_value(owner, "select count(*) from pgqueue.queue where name = 'mine'") == 0

@@ -236,7 +236,20 @@ create function pgqueue._set_worker_queues(worker_id int, queues text[])
 as $$
 declare
   dropped text[];
+  taken text;
 begin
+  -- Locked, so that of two processes that begin at the same time the second sees the first.
+  perform from pgqueue.queue q where q.name = any (_set_worker_queues.queues) and q.exclusive order by q.id for update;
+  if found then
+    select min(q.name) into taken
+    from pgqueue.queue q
+    join pgqueue.worker w on q.name = any (w.queues)
+    where q.exclusive and q.name = any (_set_worker_queues.queues) and w.id <> worker_id and w.lost_at is null
+      and exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid);
+    if taken is not null then
+      raise exception 'queue "%" is exclusive, and another process consumes it', taken using errcode = '55006', hint = 'Wait until that has ended, or use a queue of another name.';
+    end if;
+  end if;
   select array(select unnest(w.queues) except select unnest(_set_worker_queues.queues)) into dropped
   from pgqueue.worker w where w.id = worker_id;
   update pgqueue.worker w set queues = _set_worker_queues.queues where w.id = worker_id;
@@ -246,7 +259,7 @@ begin
   perform pgqueue._auto_delete(dropped);
 end
 $$;
-comment on function pgqueue._set_worker_queues(int, text[]) is 'Says which queues a worker consumes. Auto-delete queues that lose their last consumer go';
+comment on function pgqueue._set_worker_queues(int, text[]) is 'Says which queues a worker consumes. One that is exclusive only one process consumes. Auto-delete queues that lose their last consumer go';
 
 create function pgqueue._auto_delete(queues text[])
   returns void
@@ -254,10 +267,10 @@ create function pgqueue._auto_delete(queues text[])
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and q.auto_delete order by q.declared_by;
+  perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and (q.auto_delete or q.exclusive) order by q.declared_by;
 end
 $$;
-comment on function pgqueue._auto_delete(text[]) is 'Deletes those of these queues that are auto-delete and that nobody consumes';
+comment on function pgqueue._auto_delete(text[]) is 'Deletes those of these queues that are auto-delete or exclusive and that nobody consumes';
 
 create function pgqueue._promote(max_count int)
   returns int
@@ -665,7 +678,7 @@ begin
         -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
         and not pgqueue._is_revoked_by_worker(m.payload)
-      returning m.id
+      returning pgqueue._end_task(m, 'REVOKED', 'the time to live of the message was over')
     ), claimed as (
       update pgqueue.message m
       set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),

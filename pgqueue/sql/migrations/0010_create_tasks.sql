@@ -107,6 +107,40 @@ end
 $$;
 comment on function pgqueue._interval_argument(jsonb, text) is 'x-expires or x-message-ttl of a queue';
 
+create function pgqueue._check_short_text(what text, given text)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if octet_length(given) > 255 then
+    raise exception '% has more than 255 bytes', what using errcode = '22023', hint = 'AMQP has no longer ones either.';
+  end if;
+end
+$$;
+comment on function pgqueue._check_short_text(text, text) is 'Raises 22023 for a name or a routing key that is too long';
+
+create function pgqueue._check_queue(name text, arguments jsonb)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  unsupported text := (select min(a) from jsonb_object_keys(arguments) a where a in ('x-max-length', 'x-max-length-bytes', 'x-single-active-consumer'));
+begin
+  if name = '' then
+    raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
+  end if;
+  perform pgqueue._check_short_text('queue name', name);
+  -- What would be ignored is refused: whoever asks for it counts on it.
+  if unsupported is not null then
+    raise exception 'queue "%" cannot have the argument %: pgqueue does not have it', name, unsupported
+      using errcode = '0A000', hint = 'Leave it out. Messages that are too old can be dropped by x-message-ttl.';
+  end if;
+end
+$$;
+comment on function pgqueue._check_queue(text, jsonb) is 'Raises when a queue cannot be made as it is declared';
+
 create function pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb)
   returns void
   language plpgsql volatile security definer
@@ -115,7 +149,11 @@ as $$
 declare
   present text := (select e.type from pgqueue.exchange e where e.name = wanted_name and e.declared_by in (0, holder) order by e.declared_by <> 0, e.id desc limit 1);
 begin
-  if present <> wanted ->> 'type' then
+  perform pgqueue._check_short_text('exchange name', wanted_name);
+  if wanted ->> 'type' not in ('direct', 'topic', 'fanout') then
+    raise exception 'exchange "%" cannot be of the type %', wanted_name, wanted ->> 'type'
+      using errcode = '0A000', hint = 'Exchanges are direct, topic or fanout.';
+  elsif present <> wanted ->> 'type' then
     raise exception 'exchange "%" exists as % and not as %', wanted_name, present, wanted ->> 'type'
       using errcode = 'PQ004', hint = 'Delete it first, or declare it as it is.';
   elsif present is null then
@@ -161,6 +199,7 @@ declare
   present pgqueue.queue;
   noted bigint;
 begin
+  perform pgqueue._check_queue(wanted_name, given);
   select * into present from pgqueue._declared(wanted_name, holder);
   if (present.durable, present.exclusive, present.auto_delete, present.arguments)
      is not distinct from ((wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given) then
@@ -195,6 +234,7 @@ create function pgqueue._note_binding(holder oid, wanted_queue text, wanted_exch
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform pgqueue._check_short_text('routing key', wanted_key);
   if exists (select from pgqueue.binding b
              where b.exchange = wanted_exchange and b.declared_by in (0, holder) and b.queue = wanted_queue and b.routing_key = wanted_key) then
     return;
@@ -317,6 +357,14 @@ begin atomic
 end;
 comment on function pgqueue._queue_size(text) is 'How many tasks of a queue are ready, of those that the caller has sent; for workers and administrators, of all';
 
+create function pgqueue._queue_consumers(queue text)
+  returns int
+  language sql stable security definer
+begin atomic
+  select count(*)::int from pgqueue.worker w where _queue_consumers.queue = any (w.queues);
+end;
+comment on function pgqueue._queue_consumers(text) is 'How many workers, and other processes that consume, take from a queue';
+
 create function pgqueue._purge(queue text)
   returns int
   language plpgsql volatile security definer
@@ -325,12 +373,17 @@ as $$
 declare
   purged int;
 begin
-  delete from pgqueue.message m where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed';
-  get diagnostics purged = row_count;
+  with gone as (
+    -- But for what tells a worker to end the chord of a task that was purged before.
+    delete from pgqueue.message m
+    where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed' and pgqueue._text_in(m.payload, '{headers,pgqueue_end,state}') is null
+    returning m as message
+  )
+  select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was purged')) into purged from gone g;
   return purged;
 end
 $$;
-comment on function pgqueue._purge(text) is 'Deletes the tasks of a queue that no worker has. SQL jobs stay: cancel those';
+comment on function pgqueue._purge(text) is 'Deletes the tasks of a queue that no worker has: they end as REVOKED. SQL jobs stay: cancel those';
 
 create function pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean)
   returns int
@@ -338,6 +391,7 @@ create function pgqueue._delete_queue(queue text, if_unused boolean, if_empty bo
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  unclaimed int;
   deleted int;
 begin
   if if_unused and exists (select from pgqueue.worker w where _delete_queue.queue = any (w.queues))
@@ -349,8 +403,12 @@ begin
   delete from pgqueue.queue q
   where q.id = any (array(select d.id from pgqueue.queue d where d.name = _delete_queue.queue for update skip locked));
   delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _delete_queue.queue for update skip locked);
-  delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task';
-  get diagnostics deleted = row_count;
+  with gone as (
+    delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task' returning m as message, m.state as before
+  )
+  -- What a worker has it runs, and tells how that ended.
+  select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
+  into unclaimed, deleted from gone g;
   return deleted;
 end
 $$;
@@ -361,6 +419,8 @@ create function pgqueue._give_up_queue(holder oid, queue text)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  unclaimed int;
 begin
   if holder = 0 then
     perform pgqueue._delete_queue(queue, true, false);
@@ -370,7 +430,11 @@ begin
     delete from pgqueue.queue q
     where q.id = any (array(select d.id from pgqueue.queue d where d.name = _give_up_queue.queue and d.declared_by = holder for update skip locked));
     if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
-      delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed';
+      with gone as (
+        delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed'
+        returning m as message
+      )
+      select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted')) into unclaimed from gone g;
     end if;
   end if;
 end
@@ -571,7 +635,7 @@ as $$
 $$;
 comment on function pgqueue._readdressed(json, text, text) is 'A kombu message as if it had been published there';
 
-create function pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text)
+create function pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text)
   returns json
   language plpgsql stable
   set search_path = pg_catalog, pg_temp
@@ -587,7 +651,8 @@ begin
       'exchange', payload #>> '{properties,delivery_info,exchange}',
       'routing-keys', jsonb_build_array(payload #>> '{properties,delivery_info,routing_key}'),
       'count', 1 + coalesce((select (d ->> 'count')::int from jsonb_array_elements(deaths) d
-                             where d ->> 'queue' = queue and d ->> 'reason' = reason limit 1), 0)))
+                             where d ->> 'queue' = queue and d ->> 'reason' = reason limit 1), 0))
+      || case when detail is null then '{}' else jsonb_build_object('detail', detail) end)
     || coalesce((select jsonb_agg(d order by n) from jsonb_array_elements(deaths) with ordinality e (d, n)
                  where (d ->> 'queue', d ->> 'reason') is distinct from (queue, reason)), '[]');
   headers := jsonb_build_object('x-first-death-queue', queue, 'x-first-death-reason', reason,
@@ -596,9 +661,9 @@ begin
   return (message #- '{properties,expiration}') || jsonb_build_object('headers', headers);
 end
 $$;
-comment on function pgqueue._with_death(json, text, text, text, text) is 'A kombu message that says where and why it died';
+comment on function pgqueue._with_death(json, text, text, text, text, text) is 'A kombu message that says where and why it died';
 
-create function pgqueue._dead_letter(held pgqueue.message, reason text)
+create function pgqueue._dead_letter(held pgqueue.message, reason text, detail text default null)
   returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -615,10 +680,17 @@ begin
   if not found then
     return false;  -- somebody else did it
   end if;
+  if reason = 'delivery_limit' then
+    detail := concat('the task was handed to workers ', held.deliveries, ' times and came back each time');
+    perform pgqueue._end_task(held, 'FAILURE', detail);
+  end if;
   select * into declared from pgqueue._declared(held.queue, held.submitter);
   exchange := declared.dead_letter_exchange;
   routing_key := coalesce(declared.dead_letter_routing_key, pgqueue._text_in(held.payload, '{properties,delivery_info,routing_key}'), held.queue);
-  if exchange is null and reason <> 'delivery_limit' or held.kind <> 'task' then
+  if exchange is null and detail is null or held.kind <> 'task' or pgqueue._text_in(held.payload, '{headers,pgqueue_end,state}') is not null then
+    if reason = 'expired' then
+      perform pgqueue._end_task(held, 'REVOKED', 'the time to live of the message was over');
+    end if;
     return true;
   end if;
   -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
@@ -632,7 +704,7 @@ begin
     targets := array[routing_key];
   end if;
   begin
-    letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key);
+    letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key, detail);
     if octet_length(letter::text) > 67108864 then
       letter := held.payload;  -- what is written into it makes it larger than a message may be
     end if;
@@ -653,19 +725,20 @@ begin
   return true;
 end
 $$;
-comment on function pgqueue._dead_letter(pgqueue.message, text) is
-  'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or if it came back too often, in the queue "<queue>.dead"';
+comment on function pgqueue._dead_letter(pgqueue.message, text, text) is
+  'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or, if it came back too often or detail says why nobody takes it, in the queue "<queue>.dead"';
 
-create function pgqueue._reject(ids bigint[], tokens bigint[])
+create function pgqueue._reject(ids bigint[], tokens bigint[], detail text default null)
   returns int
   language sql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
-  select count(*) filter (where pgqueue._dead_letter(m, 'rejected'))::int
+  select count(*) filter (where pgqueue._dead_letter(m, 'rejected', detail))::int
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token
 $$;
-comment on function pgqueue._reject(bigint[], bigint[]) is 'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them';
+comment on function pgqueue._reject(bigint[], bigint[], text) is
+  'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them or detail says why';
 
 create function pgqueue._is_revoked_by_worker(payload json)
   returns boolean

@@ -75,7 +75,7 @@ grant execute on function
   pgqueue._publish(text, text, json, int, timestamptz, timestamptz), pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz),
   pgqueue._goes_straight(text, text, timestamptz), pgqueue._message_ttl(text, name),
   pgqueue._declare_exchange(text, text, boolean, boolean, jsonb), pgqueue._exchange_exists(text), pgqueue._delete_exchange(text),
-  pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb), pgqueue._queue_exists(text), pgqueue._queue_size(text),
+  pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb), pgqueue._queue_exists(text), pgqueue._queue_size(text), pgqueue._queue_consumers(text),
   pgqueue._bind(text, text, text), pgqueue._unbind(text, text, text), pgqueue._bindings(text)
   to pgqueue_user, pgqueue_worker;
 
@@ -89,7 +89,7 @@ grant pgqueue_user to pgqueue_worker;
 grant execute on function
   pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]), pgqueue._unregister_worker(int, bigint[]), pgqueue._set_worker_queues(int, text[]), pgqueue._set_worker_executors(int, int),
   pgqueue._claim(int, text, text[], int, int, jsonb), pgqueue._role_limit(), pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb), pgqueue._ack(bigint[], bigint[]), pgqueue._release(bigint[], bigint[], boolean),
-  pgqueue._reject(bigint[], bigint[]),
+  pgqueue._reject(bigint[], bigint[], text),
   pgqueue._postpone(bigint, bigint, timestamptz), pgqueue._keep_claims(int, bigint[], bigint[]),
   pgqueue._fall_asleep(text[]), pgqueue._wake_up(text[]), pgqueue._tick(int, bigint, timestamptz),
   pgqueue._purge(text), pgqueue._list_scheduled(text[], int), pgqueue._delete_queue(text, boolean, boolean),

@@ -215,7 +215,7 @@ $$;
 comment on function pgqueue.task_result(text) is
   'What the result backend knows of a Celery task: task_id, state, result, traceback, children, date_done. NULL: nothing. Only JSON can be read here';
 
-create function pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval)
+create function pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text default '200ms')
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -226,9 +226,9 @@ declare
 begin
   -- Shared until the commit: a session that begins to wait passes through this lock after it has said so, and so either
   -- reads this result or is seen here.
-  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63) then
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63) and patience is not null then
     begin
-      perform set_config('lock_timeout', '200ms', true);
+      perform set_config('lock_timeout', patience, true);
       perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
     exception when lock_not_available then
       null;  -- any role can take it and keep it; who waits finds the result at the next look
@@ -245,8 +245,62 @@ begin
   end loop;
 end
 $$;
-comment on function pgqueue._store_task_result(text, text, text, bytea, interval) is
+comment on function pgqueue._store_task_result(text, text, text, bytea, interval, text) is
   'Appends a state of a task, and notifies those who wait for it and sleep. Which state counts is decided by reading';
+
+create function pgqueue._end_task(m pgqueue.message, state text, reason text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  task_id text := pgqueue._text_in(m.payload, '{headers,id}');
+  embed jsonb;
+  is_awaited boolean;
+  letter json;
+begin
+  if task_id is null or m.kind <> 'task' or pgqueue._text_in(m.payload, '{headers,task}') is null
+    or pgqueue._text_in(m.payload, '{headers,pgqueue_end,state}') is not null
+  then
+    return;
+  end if;
+  is_awaited := pgqueue._text_in(m.payload, '{headers,ignore_result}') is distinct from 'true';
+  begin
+    if m.payload ->> 'content-type' = 'application/json' and m.payload #>> '{properties,body_encoding}' is null
+      and m.payload #>> '{headers,compression}' is null
+    then
+      embed := (m.payload ->> 'body')::jsonb -> 2;
+    end if;
+    -- What a body that cannot be read here holds, a worker finds out. A revoked task calls no errbacks and ends no chain, as with Celery.
+    if embed is null and (m.payload #>> '{headers,group}' is not null or state = 'FAILURE')
+      or jsonb_typeof(embed -> 'chord') = 'object'
+      or state = 'FAILURE' and (embed -> 'errbacks' ->> 0 is not null or embed -> 'chain' ->> 0 is not null)
+    then
+      letter := jsonb_set(m.payload::jsonb, '{headers,pgqueue_end}', jsonb_build_object('state', state, 'reason', reason))::json;
+    end if;
+  exception when data_exception or program_limit_exceeded or statement_too_complex then
+    null;  -- nothing that a worker could read either
+  end;
+  if letter is not null then
+    insert into pgqueue.inbox (queue, kind, priority, submitter, payload) values (m.queue, 'task', m.priority, m.submitter, letter);
+    perform pgqueue._wake(m.queue);
+  end if;
+  if is_awaited then
+    -- JSON whatever the application's serializer is: how it begins tells its backend (results/backend.py). Nobody waits for a lock here:
+    -- upkeep and claims end many tasks at once, and any role can hold one.
+    perform pgqueue._store_task_result(
+      task_id, state, 'application/json',
+      convert_to(json_build_object(
+        'ended_by', 'pgqueue', 'status', state,
+        'result', json_build_object('exc_type', case state when 'FAILURE' then 'WorkerLostError' else 'TaskRevokedError' end,
+                                    'exc_message', json_build_array(reason), 'exc_module', 'celery.exceptions'),
+        'traceback', null, 'children', '[]'::json, 'date_done', pgqueue._utc_text(clock_timestamp()), 'task_id', task_id)::text, 'UTF8'),
+      interval '1 day', null);
+  end if;
+end
+$$;
+comment on function pgqueue._end_task(pgqueue.message, text, text) is
+  'Says of a task that no worker will run how it ended: FAILURE or REVOKED, and why. What hangs on it (its chord, errbacks, the rest of its chain) a worker of its queue is told to end';
 
 create function pgqueue._forget_task_result(task_id text)
   returns void
@@ -474,15 +528,15 @@ select pgqueue._make_partitions();
 
 revoke all on pgqueue.task_result, pgqueue.task_result_default, pgqueue.task_group, pgqueue.chord, pgqueue.chord_part, pgqueue.result_waiter from public;
 revoke all on function
-  pgqueue._expire_task_results(), pgqueue._state_rank(text), pgqueue._task_results(text[]), pgqueue.task_result(text),
-  pgqueue._store_task_result(text, text, text, bytea, interval), pgqueue._forget_task_result(text), pgqueue._await_results(text[]),
+  pgqueue._expire_task_results(), pgqueue._end_task(pgqueue.message, text, text), pgqueue._state_rank(text), pgqueue._task_results(text[]), pgqueue.task_result(text),
+  pgqueue._store_task_result(text, text, text, bytea, interval, text), pgqueue._forget_task_result(text), pgqueue._await_results(text[]),
   pgqueue._collect_results(text[], boolean), pgqueue._stop_awaiting(text[], boolean), pgqueue._save_task_group(text, bytea, interval),
   pgqueue._task_group(text), pgqueue._delete_task_group(text), pgqueue._set_chord_size(text, int, interval), pgqueue._grow_chord(text, interval),
   pgqueue._add_chord_part(text, int, text, bytea, interval), pgqueue._chord_parts(text), pgqueue._finish_chord(text)
   from public;
 grant execute on function
   pgqueue._task_results(text[]), pgqueue.task_result(text),
-  pgqueue._store_task_result(text, text, text, bytea, interval), pgqueue._forget_task_result(text), pgqueue._await_results(text[]),
+  pgqueue._store_task_result(text, text, text, bytea, interval, text), pgqueue._forget_task_result(text), pgqueue._await_results(text[]),
   pgqueue._collect_results(text[], boolean), pgqueue._stop_awaiting(text[], boolean), pgqueue._save_task_group(text, bytea, interval),
   pgqueue._task_group(text), pgqueue._delete_task_group(text), pgqueue._set_chord_size(text, int, interval), pgqueue._grow_chord(text, interval),
   pgqueue._add_chord_part(text, int, text, bytea, interval), pgqueue._chord_parts(text), pgqueue._finish_chord(text)

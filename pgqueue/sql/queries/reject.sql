@@ -1,1 +1,1 @@
-select pgqueue._reject(%(ids)s::bigint[], %(tokens)s::bigint[]);
+select pgqueue._reject(%(ids)s::bigint[], %(tokens)s::bigint[], %(detail)s);
