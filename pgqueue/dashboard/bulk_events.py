@@ -16,6 +16,9 @@ from flower import events as flowers
 
 logger = logging.getLogger(__name__)
 
+#: How long events wait for a Flower that is busy.
+_KEPT_SECONDS = 120.0
+
 
 class Bulk(NamedTuple):
     """The events of one message: those to be listed, and those of jobs to be counted only."""
@@ -26,6 +29,11 @@ class Bulk(NamedTuple):
 
 class BulkReceiver(EventReceiver):
     """Hands over the events of a message together."""
+
+    def __init__(self, *args: Any, app: Any, **kwargs: Any) -> None:
+        # Celery's monitors lose what is older than five seconds. On a busy machine that is many a burst of events.
+        ttl = app.conf.event_queue_ttl
+        super().__init__(*args, app=app, queue_ttl=None if ttl is None else max(ttl, _KEPT_SECONDS), **kwargs)
 
     def _receive(self, body: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         try:

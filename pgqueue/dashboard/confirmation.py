@@ -1,25 +1,36 @@
-"""Asking before a task is terminated: Flower's button does it at the first click."""
+"""Asking before a task or a worker is stopped: Flower's buttons do it at the first click."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from flower.views.tasks import TaskView
+from flower.views.workers import WorkerView
 
-_BUTTON = 'id="task-terminate"'
+_QUESTIONS = {
+    TaskView: {
+        'id="task-terminate"': "Stop this while it runs? What it has done in its transaction is undone.",
+        'id="task-revoke"': "Take this back before it runs?",
+    },
+    WorkerView: {'id="worker-shutdown"': "Shut this worker down? It finishes what it runs, and takes nothing more."},
+}
 # Flower's script listens on the button, too: what is declined here must not reach it.
-_ASKING = (
-    f"{_BUTTON} onclick=\"if (!confirm('Stop this while it runs? What it has done in its transaction is undone.'))"
-    ' { event.stopImmediatePropagation(); event.preventDefault(); }"'
-)
+_ASKING = " onclick=\"if (!confirm('{}')) {{ event.stopImmediatePropagation(); event.preventDefault(); }}\""
 
 
-def ask_before_terminating() -> None:
-    """Let the page of a task ask."""
-    original = TaskView.render_string
+def ask_before_stopping() -> None:
+    """Let the pages of a task and of a worker ask."""
+    for view, questions in _QUESTIONS.items():
+        _ask_on(view, {button: button + _ASKING.format(question) for button, question in questions.items()})
+
+
+def _ask_on(view: Any, buttons: dict[str, str]) -> None:
+    original = view.render_string
 
     def render_string(page: Any, template: str, **values: Any) -> bytes:
         html: bytes = original(page, template, **values)
-        return html.replace(_BUTTON.encode(), _ASKING.encode(), 1)
+        for button, asking in buttons.items():
+            html = html.replace(button.encode(), asking.encode(), 1)
+        return html
 
-    TaskView.render_string = render_string
+    view.render_string = render_string

@@ -6,19 +6,18 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from celery import Celery
-from flower import api, views
+from flower import api
 from flower.app import Flower
 from tornado.web import HTTPError, RequestHandler
 
 from ..database import Database
+from .broker_tab import show_queues
 from .bulk_events import take_events_in_bulk
-from .confirmation import ask_before_terminating
+from .confirmation import ask_before_stopping
 from .local_access import is_expected_host, is_local_request, is_loopback
-from .queue_lengths import QueueLengths
-
-# SQL jobs are told apart by their statement, which Flower shows as arguments: its own choice has no such column. The
-# number leads to the page of a job; what is on the left is seen on narrow screens, too.
-_TASK_COLUMNS = "uuid,state,name,runtime,args,exception,worker,received,result"
+from .lost_workers import look_after_lost_workers
+from .own_task import offer_no_calls
+from .task_list import COLUMNS, lay_out_tasks
 
 _CELERYS_EVENT_TTL, _EVENT_TTL = 5.0, 60.0
 
@@ -41,13 +40,16 @@ def run_flower(
         SystemExit: it could not start, or was told to stop.
     """
     keep_events(app)
-    _add_broker_tab(database)
+    show_queues(database)
     take_events_in_bulk()
-    ask_before_terminating()
+    look_after_lost_workers(database)
+    lay_out_tasks()
+    ask_before_stopping()
     _answer_under(address, allowed_hosts)
     if is_loopback(address):
         _open_api_to_this_machine()
-    options = [f"--address={address}", f"--port={port}", f"--tasks_columns={_TASK_COLUMNS}", "--persistent=False"]
+    offer_no_calls()
+    options = [f"--address={address}", f"--port={port}", f"--tasks_columns={COLUMNS}", "--persistent=False"]
     app.start(["flower", *options, *extra])
 
 
@@ -58,13 +60,6 @@ def keep_events(app: Celery) -> None:
     """
     if app.conf.event_queue_ttl == _CELERYS_EVENT_TTL:
         app.conf.event_queue_ttl = _EVENT_TTL
-
-
-def _add_broker_tab(database: Database) -> None:
-    def get_broker(_handler: Any) -> QueueLengths:
-        return QueueLengths(database)
-
-    views.BaseHandler.get_broker = get_broker
 
 
 class _ForeignHost(RequestHandler):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .pool import ExecutorPool
 
 TASK_NAME = "pgqueue.job"
+CANNOT_BE_CALLED = f"the task {TASK_NAME} cannot be called"
+HAND_IN = "Hand SQL in with pgqueue.launch, submit or enqueue."
 
 
 class JobRequest(Request):
@@ -48,6 +50,12 @@ class JobTask(Task):
         Raises:
             PgQueueError: always.
         """
-        raise PgQueueError(
-            "the task pgqueue.job cannot be called", hint="Hand SQL in with pgqueue.launch, submit or enqueue."
-        )
+        raise PgQueueError(CANNOT_BE_CALLED, hint=HAND_IN)
+
+    def apply_async(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Refuse to be sent: a worker would only fail it.
+
+        Raises:
+            PgQueueError: always.
+        """
+        raise PgQueueError(CANNOT_BE_CALLED, hint=HAND_IN)

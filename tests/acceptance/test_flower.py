@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ class Site:
     db: Database
     client: pgqueue.Client
     worker: Worker
+    flower: Child
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         cleanup.enter_context(worker).wait_online()
         client = cleanup.enter_context(pgqueue.connect(db.dsn))
         eventually(lambda: flower_answers(f"http://127.0.0.1:{port}"), what="Flower's page")
-        yield Site(f"http://127.0.0.1:{port}", db, client, worker)
+        yield Site(f"http://127.0.0.1:{port}", db, client, worker, flower)
 
 
 def read_task(site: Site, job: pgqueue.Job) -> dict[str, object]:
@@ -92,7 +95,8 @@ def test_the_tasks_page_lists_each_sql_job_with_its_statement_state_result_and_r
 
     row = page.locator("tr", has_text="group by region")
     expect(row).to_contain_text("SUCCESS")
-    expect(row.locator("td").nth(3)).to_have_text(re.compile(r"\d+\.\d+ ms"))
+    expect(row.locator("td").nth(3)).to_have_text("SELECT 1")
+    expect(row.locator("td").nth(5)).to_have_text(re.compile(r"\d+\.\d+ ms"))
     row = page.locator("tr", has_text="a doomed insert")
     expect(row).to_contain_text("FAILURE")
     expect(row).to_contain_text("no_such_table")
@@ -145,6 +149,24 @@ def test_the_terminate_button_asks_first_and_does_nothing_when_that_is_declined(
     spared.cancel()
 
 
+def test_shutting_a_worker_down_asks_first_and_does_nothing_when_that_is_declined(site: Site, page: Page) -> None:
+    asked: list[str] = []
+
+    def decline(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", decline)
+    page.goto(f"{site.url}/worker/{site.worker.name}")
+    page.locator("#worker-group").click()
+    page.locator("#worker-shutdown").click()
+
+    assert [message.partition("?")[0] for message in asked] == ["Shut this worker down"]
+    job = site.client.launch("select 'it is still there'")
+    assert job.wait(20)
+    assert "Warm shutdown" not in site.worker.read_log()
+
+
 def test_a_row_of_the_tasks_page_leads_to_its_job(site: Site, page: Page) -> None:
     job = site.client.launch("select 1 / 0 as linked")
     wait_for_task(site, job, "FAILURE")
@@ -176,17 +198,135 @@ def test_a_job_that_waits_is_revoked_before_it_runs(site: Site) -> None:
     assert job.status().state is JobState.CANCELED
 
 
-def test_the_broker_page_shows_the_length_of_each_queue(site: Site, page: Page) -> None:
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (1400, ("UUID", "State", "Name", "Result or error", "args", "Runtime", "Worker", "Received")),
+        (1000, ("UUID", "State", "Name", "Result or error", "args", "Runtime", "Worker")),
+        (390, ("UUID", "State", "Name", "Result or error")),
+    ],
+)
+def test_the_tasks_page_has_room_for_what_matters_on_every_screen(
+    site: Site, page: Page, width: int, shown: tuple[str, ...]
+) -> None:
+    job = site.client.launch(f"insert into no_such_table_with_a_long_name select {width}", label="a label " * 8)
+    wait_for_task(site, job, "FAILURE")
+    page.set_viewport_size({"width": width, "height": 800})
+
+    page.goto(f"{site.url}/tasks")
+
+    cells = page.locator("#tasks-table tbody tr", has_text=f"job-{job.id}").first.locator("td:visible")
+    expect(cells).to_have_count(len(shown))
+    # The last may lose the fractions of a second.
+    boxes = [cell.bounding_box() for cell in cells.all()]
+    right = [box["x"] + min(box["width"], 150) for box in boxes if box]
+    assert len(right) == len(shown)
+    assert max(right) <= width, right
+    headers = page.locator(".dataTables_scrollHead th:visible")
+    assert [text.lower() for text in headers.all_inner_texts()] == [text.lower() for text in shown]
+    expect(cells.nth(0)).to_have_text(re.compile(rf"^job-{job.id}"))
+    expect(cells.nth(3)).to_contain_text("UndefinedTable")
+    save_screenshot(page, f"flower-tasks-{width}")
+
+
+def test_the_broker_page_shows_what_waits_in_each_queue_since_when_and_why(site: Site, page: Page) -> None:
     jobs = site.client.enqueue_many(["select 1"] * 3, delay=600)
+    unserved = site.client.enqueue("select 1", queue="unserved")
+    site.db.execute("select pgqueue.pause('held up')")
+    held = site.client.enqueue("select 1", queue="held up")
 
     page.goto(f"{site.url}/broker")
 
+    assert page.locator("#queue-table th").all_inner_texts() == [
+        name.upper() for name in ("Queue", "Ready", "Oldest", "Delayed", "Unacked", "Consumers", "State")
+    ]
     cells = page.locator("tr#default td")
     expect(cells.nth(0)).to_have_text("default")
-    assert int(cells.nth(1).inner_text()) >= 3
+    assert int(cells.nth(3).inner_text()) >= 3
+    expect(cells.nth(6)).to_have_text("open")
+    cells = page.locator("tr#unserved td")
+    expect(cells.nth(1)).to_have_text("1")
+    expect(cells.nth(2)).to_have_text(re.compile(r"\d m?s"))
+    expect(cells.nth(6)).to_have_text("no worker")
+    expect(page.locator("tr", has_text="held up").locator("td").nth(6)).to_have_text("paused")
     save_screenshot(page, "flower-broker")
-    for job in jobs:
+    page.set_viewport_size({"width": 390, "height": 800})
+    expect(page.locator("tr#unserved td:visible")).to_have_count(5)
+    box = page.locator("tr#unserved td").nth(6).bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    save_screenshot(page, "flower-broker-390")
+    lengths = {
+        queue["name"]: queue for queue in json.loads(fetch_page(f"{site.url}/api/queues/length"))["active_queues"]
+    }
+    assert lengths["default"]["messages_delayed"] >= 3
+    assert (lengths["held up"]["paused"], lengths["unserved"]["consumers"]) == (True, 0)
+    site.db.execute("select pgqueue.resume('held up')")
+    for job in [*jobs, unserved, held]:
         job.cancel()
+
+
+def test_flower_offers_no_call_of_the_task_by_which_celery_knows_jobs(site: Site) -> None:
+    workers = json.loads(fetch_page(f"{site.url}/api/workers?refresh=1"))
+
+    assert "pgqueue.job" not in str([worker.get("registered") for worker in workers.values()])
+    for call in ("apply", "async-apply", "send-task"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            fetch_page(f"{site.url}/api/task/{call}/pgqueue.job", data=b"{}")
+        said = refused.value.read().decode()
+        refused.value.close()
+        assert (refused.value.code, said.partition(".")[0]) == (400, "the task pgqueue"), call
+        assert "pgqueue.launch" in said, call
+
+
+def test_no_event_is_lost_while_flower_is_busy_for_longer_than_celery_keeps_them(site: Site) -> None:
+    pid = site.flower.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        job = site.client.launch("select 'while nobody looked'")
+        assert job.wait(20)
+        # Celery's monitors lose what waits for five seconds.
+        waiting = (
+            "select count(*) from pgqueue.message where queue ~ '^celeryev' and launched_at < now() - interval '7 s'"
+        )
+        eventually(lambda: site.db.fetch_value(waiting) > 0, 30, what="events that wait")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    wait_for_task(site, job, "SUCCESS")
+
+
+def test_what_a_killed_worker_ran_does_not_stay_started_nor_its_worker_active(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    def active() -> dict[str, int]:
+        rows = json.loads(fetch_page(f"{site.url}/workers?json=1"))["data"]
+        return {row["hostname"]: row["active"] for row in rows}
+
+    doomed = Worker(
+        site.db,
+        tmp_path / "worker.log",
+        name="doomed",
+        arguments=("--queues=doomed", "--concurrency=1", "--executors=3"),
+    )
+    doomed.wait_online()
+    back, canceled = (site.client.launch("select pg_sleep(600)", queue="doomed") for _ in range(2))
+    for job in (back, canceled):
+        wait_for_task(site, job, "STARTED")
+    eventually(lambda: active().get(doomed.name) == 2, 30, what="Flower counting its jobs")
+
+    doomed.end()
+
+    assert "is gone" in str(wait_for_task(site, back, "RETRY")["exception"])
+    canceled.cancel()
+    wait_for_task(site, canceled, "REVOKED")
+    eventually(lambda: active()[doomed.name] == 0, 30, what="Flower counting none of its jobs")
+    page.goto(f"{site.url}/tasks?state=RETRY")
+    row = page.locator("#tasks-table tbody tr", has_text=f"job-{back.id}")
+    expect(row.locator("td").nth(3)).to_contain_text(doomed.name.partition("@")[0])
+    save_screenshot(page, "flower-lost-worker")
+    back.cancel()
 
 
 def test_another_web_site_cannot_use_the_api(site: Site) -> None:

@@ -710,6 +710,44 @@ as $$
 $$;
 comment on function pgqueue._retried_jobs(bigint[]) is 'What monitors are told of jobs that failed and are tried again, or have been since';
 
+create function pgqueue._task_fates(task_ids text[], workers text[], seen_at float8[])
+  returns table (task_id text, fate text, queue text, outcome jsonb)
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  with gone as materialized (
+    select distinct a.id
+    from unnest(task_ids, workers, seen_at) a (id, worker, seen)
+    -- A worker of that name may be another process by now.
+    where not exists (select from pgqueue.workers w where w.worker = a.worker and w.status <> 'lost' and extract(epoch from w.started_at) <= a.seen)
+  ), job as materialized (
+    select g.id, substr(g.id, 5)::bigint as number from gone g where g.id ~ '^job-[0-9]{1,18}$'
+  ), held as materialized (
+    select j.id, m.state, m.queue from job j join pgqueue.message m on m.id = j.number and m.kind = 'job'
+    union all
+    -- Only what a worker has had, or was put aside: what waits for its first worker is none of these, and may be very much.
+    select t.id, t.state, t.queue
+    from (select pgqueue._text_in(m.payload, '{headers,id}') as id, m.state, m.queue
+          from pgqueue.message m
+          where m.kind = 'task' and (m.deliveries > 0 or m.queue like '%.dead') and exists (select from gone where id !~ '^job-')) t
+    join gone g on g.id = t.id
+  )
+  select g.id,
+         case when h.state = 'claimed' then 'held'
+              when h.queue like '%.dead' then 'dead'
+              when h.state is not null then 'waits'
+              when j.id is not null then case when exists (select from pgqueue.history e where e.id = j.number) then 'ended' else 'lost' end
+              else coalesce(r.state, 'lost') end,
+         h.queue, case when r.state = 'FAILURE' then pgqueue.task_result(g.id) end
+  from gone g
+  left join job j on j.id = g.id
+  left join lateral (select * from held where held.id = g.id order by held.state = 'claimed' desc limit 1) h on true
+  left join lateral (select f.state from pgqueue._task_results(array[g.id]) f
+                     where h.id is null and j.id is null and pgqueue._state_rank(f.state) > 0) r on true
+$$;
+comment on function pgqueue._task_fates(text[], text[], float8[]) is
+  'For monitors: what became of tasks that a worker had which is gone. held: another has it; waits; dead: a dead letter; ended: a job; SUCCESS, FAILURE, REVOKED: its result; lost: nothing is left of it';
+
 create function pgqueue._running_message(id bigint, token bigint)
   returns json
   language sql stable security definer
@@ -735,6 +773,7 @@ grant execute on function
   pgqueue._executor_login(), pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int),
   pgqueue._oversee(bigint[], bigint[], int[], int, int),
   pgqueue._stop_run(bigint, bigint, int, boolean), pgqueue._release_waiting(bigint[], bigint[]), pgqueue._set_run_progress(bigint, bigint, int, int, text),
-  pgqueue._ended_jobs(bigint[], int), pgqueue._retried_jobs(bigint[]), pgqueue._running_message(bigint, bigint)
+  pgqueue._ended_jobs(bigint[], int), pgqueue._retried_jobs(bigint[]), pgqueue._running_message(bigint, bigint),
+  pgqueue._task_fates(text[], text[], float8[])
   to pgqueue_worker;
 grant execute on function pgqueue._executor_fault(), pgqueue._changed_runners() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
