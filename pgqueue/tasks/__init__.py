@@ -4,6 +4,13 @@
 workers of `app`.
 """
 
-from .app import app, install, make_app
+try:
+    from .app import app, install, make_app
+except ModuleNotFoundError as missing:
+    if missing.name is None or missing.name.partition(".")[0] not in ("postgast", "google"):
+        raise
+    raise ModuleNotFoundError(
+        "pgqueue.tasks needs the parser of the extra `worker`: pip install 'celery-pgqueue[worker]'", name=missing.name
+    ) from missing
 
 __all__ = ["app", "install", "make_app"]

@@ -26,8 +26,16 @@ _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (?P<name>\w+\.py)\n")
 #: What a reader starts in a terminal of its own.
 _UP = re.compile(r"pgqueue up(?P<options> .*)?")
-#: Run by themselves: `make demo` and `make test` are what runs this.
-_ELSEWHERE = {"make demo", "make test", ". .venv/bin/activate"}
+#: Run by themselves: `make demo` and `make test` are what runs this, and test_packaging.py installs.
+_ELSEWHERE = {
+    "make demo",
+    "make test",
+    ". .venv/bin/activate",
+    "pip install '.[all]'",
+    "pip install build",
+    "python -m build",
+    'pip install "$(echo dist/*.whl)[all]"',
+}
 #: What an application's own examples assume.
 _SHOP = "create table if not exists visits (at timestamptz default now(), who text)"
 

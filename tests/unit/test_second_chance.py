@@ -1,6 +1,8 @@
 """CI's second chance for tests that failed: it turns no real failure green."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,16 +24,19 @@ def is_first_time():
 def test_good():
     pass
 """
+ONE = "2026-11-29 test_some.py::test_flaky\n"
 FLAKY = "def test_flaky():\n    assert not is_first_time()\n"
 
 
-def run(place: Path, source: str, *arguments: str) -> tuple[int, str]:
-    """Run it on a suite of one file; return the exit code and what was printed."""
+def run(place: Path, source: str, *arguments: str, flaky: str = "2026-11-29 test_some.py\n") -> tuple[int, str]:
+    """Run it on a suite of one file, with this list; return the exit code and what was printed."""
     (place / "pytest.ini").write_text("[pytest]\n")
+    (place / "flaky.txt").write_text(flaky)
+    script = shutil.copy(SCRIPT, place)
     (place / "test_some.py").write_text(FIRST_TIME + source)
     # No more plugins than it takes: each run of pytest loads them.
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
-    command = [sys.executable, SCRIPT, "-q", *arguments]
+    command = [sys.executable, script, "-q", *arguments]
     ran = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout
 
@@ -70,6 +75,43 @@ def test_a_suite_that_cannot_be_collected_has_failed(tmp_path: Path, processes: 
 
     assert code != 0
     assert "passed the second time" not in said
+
+
+@pytest.mark.parametrize("flaky", ["", "2026-11-29 test_some.py::test_flak\n", "2026-11-29 test_som\n"])
+def test_what_is_not_listed_has_failed_at_once(tmp_path: Path, flaky: str) -> None:
+    code, said = run(tmp_path, FLAKY, flaky=flaky)
+
+    assert code == 1
+    assert said.endswith(
+        "=== no second chance: not in flaky.txt, so these have failed:\n=== test_some.py::test_flaky\n"
+    )
+
+
+def test_a_listed_test_takes_none_that_is_not_listed_with_it(tmp_path: Path) -> None:
+    code, said = run(tmp_path, FLAKY + "def test_other():\n    assert not is_first_time()\n", flaky=ONE)
+
+    assert code == 1
+    assert said.endswith("=== test_some.py::test_other\n")
+
+
+def test_one_test_may_be_listed_with_all_its_parameters(tmp_path: Path) -> None:
+    source = 'import pytest\n@pytest.mark.parametrize("n", [1])\n' + FLAKY.replace("()", "(n)", 1)
+
+    assert run(tmp_path, source, flaky=f"# why\n\n{ONE}")[0] == 0
+
+
+@pytest.mark.parametrize("line", ["test_some.py", "2026-11-31 test_some.py", "2026-11-29 test_some.py and more"])
+def test_a_line_without_a_date_or_with_more_is_an_error(tmp_path: Path, line: str) -> None:
+    assert run(tmp_path, FLAKY, flaky=line)[0] == 1
+
+
+def test_what_the_list_names_is_there_and_has_a_date() -> None:
+    lines = [line for line in SCRIPT.with_name("flaky.txt").read_text().splitlines() if line and line[0] != "#"]
+
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \S+", line)
+        assert (SCRIPT.parents[1] / line.split()[1].partition("::")[0]).exists(), line
 
 
 def test_a_suite_that_is_interrupted_or_empty_has_failed(tmp_path: Path) -> None:
