@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: A group may be endless: when so much has gathered it is sent, and the rest follows.
 MOST_LETTERS = 10_000
 MOST_CHARS = 16 * 1024 * 1024
+_TIMING = ("max_retries", "interval_start", "interval_step", "interval_max")
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -112,8 +113,11 @@ def _gathering(apply_async: Callable[..., Any]) -> Callable[..., Any]:
         # A task that runs here and now would wait for what it has sent itself.
         if conf.task_always_eager:
             return apply_async(self, *args, **kwargs)
-        policy = conf.task_publish_retry_policy if kwargs.get("retry", conf.task_publish_retry) else None
-        with gathered(policy):
+        does_retry = kwargs.get("retry", conf.task_publish_retry)
+        policy = {**(conf.task_publish_retry_policy or {}), **(kwargs.get("retry_policy") or {})}
+        # It may say more, of other brokers.
+        timing = {name: value for name, value in policy.items() if name in _TIMING}
+        with gathered(timing if does_retry else None):
             return apply_async(self, *args, **kwargs)
 
     return apply_async_gathered
