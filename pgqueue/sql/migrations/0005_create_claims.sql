@@ -297,10 +297,11 @@ end
 $$;
 comment on function pgqueue._promote(int) is 'Makes delayed messages that are due ready';
 
+-- The functions of a claim, down to pgqueue._claim, have no settings of their own: to enter one that has costs as much as to find a message.
+-- Theirs are those of pgqueue._claim.
 create function pgqueue._ready_roles(kind pgqueue.message_kind, queue text, after oid, max_count int, bounds jsonb)
   returns oid[]
   language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -336,7 +337,7 @@ begin
   return array(
     with known as materialized (
       select k.role, lead(k.role, 1, 4294967295::oid) over (order by k.role) as next_role
-      from (select 0::oid as role union all select b.key::oid from jsonb_each(bounds) b) k
+      from (select 0::pg_catalog.oid as role union all select b.key::pg_catalog.oid from jsonb_each(bounds) b) k
     )
     select r.role
     from (
@@ -379,7 +380,6 @@ create function pgqueue._next_of_role(kind pgqueue.message_kind, queue text, rol
   returns table (id bigint, rank bigint)
   language plpgsql volatile
   rows 1  -- few, or the claim's cached plan for a table that was small then goes through all of one that has grown
-  set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -426,15 +426,13 @@ create function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_c
   returns table (id bigint, place bigint)
   language plpgsql volatile
   rows 1
-  set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   most_roles constant int := 50;
-  only_role oid;
-  after oid;
-  first_role oid;
-  roles oid[];
+  after pg_catalog.oid;
+  first_role pg_catalog.oid;
+  roles pg_catalog.oid[];
   is_last boolean;
   rooms int[];
   taken int[];
@@ -446,20 +444,26 @@ declare
   got int;
 begin
   if bounds is null then
-    -- First of all the usual case, at the price of two looks: one role hands in all that is here.
-    select m.submitter into only_role from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > 0
-    order by m.submitter limit 1;
-    if only_role is null then
-      return;
-    elsif not exists (select from pgqueue.message m where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter > only_role) then
-      return query
-      select m.id, pgqueue._rank(m.priority, m.id)
-      from pgqueue.message m
-      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.submitter = only_role
-      order by pgqueue._rank(m.priority, m.id)
-      limit greatest(least(max_count, role_limit - coalesce((held ->> only_role::text)::int, 0)), 0)
-      for update skip locked;
+    -- The usual case at once: one role has handed in all that is here. The last one is looked for, since what is done stands in front: to find
+    -- the first would be to read past it once more.
+    return query
+    with last_role as materialized (
+      select m.submitter from pgqueue.message m
+      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+      order by m.submitter desc limit 1
+    )
+    select m.id, pgqueue._rank(m.priority, m.id)
+    from pgqueue.message m
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+      and m.submitter = (select l.submitter from last_role l)
+      and not exists (select from pgqueue.message e
+                      where e.queue = _next_ready.queue and e.kind = _next_ready.kind and e.state = 'ready'
+                        and e.submitter < (select l.submitter from last_role l))
+    order by pgqueue._rank(m.priority, m.id)
+    limit case when role_limit is null then max_count
+          else greatest(least(max_count, role_limit - coalesce((held ->> (select l.submitter::pg_catalog.text from last_role l))::int, 0)), 0) end
+    for update skip locked;
+    if found then
       return;
     end if;
   end if;
@@ -521,7 +525,7 @@ begin
   end loop;
   if first_role is not null then
     perform set_config('pgqueue.claim_turns',
-                       (coalesce(nullif(current_setting('pgqueue.claim_turns', true), ''), '{}')::jsonb || jsonb_build_object(queue, after::text))::text, false);
+                       (coalesce(nullif(current_setting('pgqueue.claim_turns', true), ''), '{}')::pg_catalog.jsonb || jsonb_build_object(queue, after::text))::text, false);
   end if;
 end
 $$;
@@ -532,7 +536,6 @@ create function pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max
   returns table (id bigint)
   language plpgsql volatile
   rows 1
-  set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -624,31 +627,39 @@ declare
   -- Now and then those get a turn who would wait for ever behind higher priorities.
   is_generous boolean := random() < 0.1;
   has_passed_some boolean := false;
+  setting text;
+  is_registered boolean;
+  is_due boolean;
+  has_dead_letters boolean;
+  is_ready boolean;
 begin
   -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
   -- decides otherwise.
-  perform set_config('synchronous_commit', 'off', true);
-  -- Nor may one claim whose session was seen to be gone: others are about to have what it holds. It hears so while it may still take that along.
-  if not exists (select from pgqueue.worker w where w.id = _claim.worker_id and w.lost_at is null) then
+  setting := set_config('synchronous_commit', 'off', true);
+  begun_at := clock_timestamp();
+  -- One whose session was seen to be gone may not claim either: others are about to have what it holds. It hears so while it may still take
+  -- that along. In one statement what decides on what is to follow: each by itself would cost as much as all of them.
+  select exists (select from pgqueue.worker w where w.id = _claim.worker_id and w.lost_at is null),
+         exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at),
+         exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null),
+         memory is not null
+           or exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = any (_claim.queues))
+  into is_registered, is_due, has_dead_letters, is_ready;
+  if not is_registered then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
-  begun_at := clock_timestamp();
-  if exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at) then
+  if not (is_ready or is_due or has_dead_letters) and clock_timestamp() < begun_at + interval '5 ms' then
+    -- Who wakes a worker has published tasks or jobs, seldom both: starting what follows costs more than this look. One that is
+    -- dear itself goes on, and is measured.
+    return;
+  end if;
+  if is_due then
     -- Not without that look: starting an update that finds nothing costs much more.
     perform pgqueue._promote(1000);
   end if;
   -- What only the role that sent it has declared so, upkeep moves.
-  if exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null) then
+  if has_dead_letters then
     perform pgqueue._expire_messages(_claim.queues, 1000);
-  end if;
-  begun_at := clock_timestamp();
-  if memory is null
-     and not exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = any (_claim.queues))
-     and clock_timestamp() < begun_at + interval '5 ms'
-  then
-    -- Who wakes a worker has published tasks or jobs, seldom both: starting what follows costs more than this look. One that is
-    -- dear itself goes on, and is measured.
-    return;
   end if;
   loop
     begun_at := clock_timestamp();
@@ -715,10 +726,10 @@ begin
     end if;
     -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
     continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
-    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05
-           -- Or less was taken because a role has its share.
-           or role_limit <= any (array(select count(*) + coalesce((held ->> m.submitter::text)::int, 0) from pgqueue.message m where m.id = any (ids) group by m.submitter)
-                                 || array(select h.value::bigint from jsonb_each_text(held) h));
+    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
+    -- Or less was taken because a role has its share.
+    exit when role_limit <= any (array(select count(*) + coalesce((held ->> m.submitter::text)::int, 0) from pgqueue.message m where m.id = any (ids) group by m.submitter)
+                                || array(select h.value::bigint from jsonb_each_text(held) h));
     -- There is room for more than what is above the bounds, and the caller may sleep now: what came back below is looked for
     -- at once, unless that takes so long that it has to keep to its fiftieth of the time.
     bounds := null;
