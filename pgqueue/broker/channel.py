@@ -179,7 +179,13 @@ class Channel(virtual.Channel):
         return to_rabbitmq_queue_arguments(arguments, **options)
 
     def _purge(self, queue: str) -> int:
-        return int(self._fetch("purge_queue", queue=queue)[0][0])
+        purged = int(self._fetch("purge_queue", queue=queue)[0][0])
+        for (left,) in self._fetch("jobs_left", queue=queue):
+            if left:
+                logger.warning(
+                    "%d SQL jobs stay in queue %s: a purge is of tasks. Cancel them: pgqueue cancel", left, queue
+                )
+        return purged
 
     def _size(self, queue: str) -> int:
         return int(self._fetch("queue_size", queue=queue)[0][0])

@@ -57,6 +57,8 @@ _EXAMPLES = {
     "install-compat": ["pgqueue install-compat --version 1.8 --schema tools"],
     "uninstall-compat": ["pgqueue uninstall-compat --schema tools"],
 }
+#: Longer than any: the formatter breaks lines, where click would cut them.
+_WHOLE_SENTENCE = 500
 _EPILOG = """\b
 Exit codes: 0 done; 1 failed, with one line and a hint; 2 used wrongly;
 130 interrupted.
@@ -74,10 +76,9 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each purpose."""
         width = max(len(name) for name in self.commands)
-        limit = formatter.width - width - 6
         for purpose, names in SECTIONS.items():
             with formatter.section(purpose):
-                rows = [(f"{name:{width}}", self.commands[name].get_short_help_str(limit)) for name in names]
+                rows = [(f"{name:{width}}", self.commands[name].get_short_help_str(_WHOLE_SENTENCE)) for name in names]
                 formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -65,6 +65,8 @@ def list_command(
     for name in sorted({job.queue for job in found if job.state is JobState.QUEUED}):
         if not ask(dsn, "has_takers", queue=name)[0][0]:
             click.echo(f"no live worker takes from queue {to_text(name)}", err=True)
+        if ask(dsn, "is_paused", queue=name)[0][0]:
+            click.echo(f"queue {to_text(name)} is paused", err=True)
 
 
 @click.command()

@@ -252,6 +252,16 @@ class TestLonelyQueues:
         assert waits_for("--queue=q") == "a free executor"
         command("pause", "q")
         assert waits_for("--queue=q") == "the end of the pause of queue q"
+        no_login = {"sqlstate": "28000", "message": 'cannot log in as role "alice"', "deferrals": 1}
+        db.execute("update pgqueue.message set last_error = %s", [json.dumps(no_login)])
+        (last,) = json.loads(command("list", "--limit=1", "--json"))
+        assert json.loads(command("show", str(last["id"]), "--json"))["waits_for"].startswith("a login: cannot log in")
+
+    def test_the_list_says_that_a_queue_is_paused(self, command: Command, said: Callable[..., str]) -> None:
+        command("launch", "select 1", "--queue=held")
+        command("pause", "held")
+
+        assert said("list").splitlines() == ["no live worker takes from queue held", "queue held is paused"]
 
     def test_who_may_not_see_workers_queues_is_told_the_same(
         self, db: Database, worker: Claimant, monkeypatch: pytest.MonkeyPatch

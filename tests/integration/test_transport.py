@@ -385,6 +385,22 @@ def test_purge_and_size_count_what_is_ready(connect: Connect) -> None:
     assert queue.queue_declare(passive=True).message_count == 0
 
 
+def test_a_purge_says_how_many_jobs_stay(db: Database, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    connection = connect()
+    queue = Queue("q")(connection.default_channel)
+    queue.declare()
+    publish(connection, 1)
+    db.execute("select pgqueue.enroll('postgres')")
+    db.execute("select count(*) from pgqueue.enqueue_many(array_fill('select 1'::text, array[3]), queue => 'q')")
+
+    assert queue.purge() == 1
+
+    said = "3 SQL jobs stay in queue q: a purge is of tasks. Cancel them: pgqueue cancel"
+    assert [record.getMessage() for record in caplog.records if record.name == "pgqueue.broker.channel"] == [said]
+    assert queue.purge() == 0
+    assert db.fetch_value("select count(*) from pgqueue.message") == 3
+
+
 def test_a_dead_process_loses_its_messages_to_another_within_seconds(db: Database, connect: Connect) -> None:
     connection = connect()
     publish(connection, "held")

@@ -50,6 +50,8 @@ def test_the_help_lists_every_command_by_what_one_wants_to_do(capsys: pytest.Cap
     shown = capsys.readouterr().out
     assert all(f"{purpose}:" in shown for purpose in SECTIONS)
     assert "Exit codes: 0 done; 1 failed" in shown
+    assert "..." not in shown.replace("[ARGS]...", "")
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

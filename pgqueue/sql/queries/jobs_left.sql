@@ -1,0 +1,4 @@
+-- After a purge, what waits is jobs.
+select ready + delayed
+from pgqueue.queues
+where queue = %(queue)s
