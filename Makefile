@@ -15,7 +15,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-servers bench bench-peers lint typecheck format schema clean
+.PHONY: help venv demo test test-unit test-area test-fast test-servers coverage bench bench-peers lint typecheck format schema clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,21 @@ test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and o
 	@$(PYTEST) -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS)
 	@$(PYTEST) -q --managed tests/sql/test_roles.py tests/sql/test_managed_service.py $(OTHER_SERVERS)
 
+test-unit: $(VENV)/.ready-dev  ## Run the quick unit tests, which need no server, in seconds
+	@$(PYTEST) -q -p no:xdist -m 'not slow and not server' tests/unit
+
+test-area: $(VENV)/.ready-dev  ## Run the tests of one part: AREA=broker, worker, sql, client, results or security
+	@[ -n "$(AREA)" ] || { echo "make: name an area, as in: make test-area AREA=broker" >&2; exit 2; }
+	@tests=$$($(BIN)/python -m tests.areas $(AREA)) && $(PYTEST) -q $(SIDE_BY_SIDE) $$tests
+
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
 	@$(PYTEST) -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
+
+coverage: $(VENV)/.ready-dev  ## Say which lines the tests run, by part of the code; with AREA=..., only the tests of that part run
+	@mkdir -p build/coverage
+	@rm -f build/coverage/data*
+	@tests=$$($(BIN)/python -m tests.areas $(AREA)) && $(PYTEST) -q $(SIDE_BY_SIDE) --cov --cov-report= $$tests
+	@$(BIN)/python -m tests.areas --coverage
 
 test-servers: $(VENV)/.ready-dev  ## SQL, security, pg_background on PostgreSQL 14 to 18 as managed services offer it; needs npm
 	@$(BIN)/python -m tests.servers $(SERVERS)

@@ -27,6 +27,8 @@ from tests.harness.whole_files import WholeFiles
 hypothesis.settings.register_profile("pgqueue", deadline=None)
 hypothesis.settings.load_profile("pgqueue")
 
+#: Every fixture that starts a server, or finds one running, asks for one of these.
+_SERVERS = {"server", "servers", "own_server"}
 ON_EVERY_SERVER = ("sql", "security", "integration", "isolation", "compat")
 
 
@@ -57,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
         as_superuser = item.get_closest_marker("needs_superuser")
         if as_superuser is not None and item.config.getoption("--managed"):
             item.add_marker(pytest.mark.skip(reason=f"needs a superuser: {as_superuser.args[0]}"))

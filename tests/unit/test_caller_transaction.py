@@ -12,6 +12,7 @@ def test_what_is_no_connection_is_refused_by_name() -> None:
         driver_connection("postgresql://localhost")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_another_driver_than_psycopg_3_is_refused_by_name() -> None:
     engine = create_engine("sqlite://")
     with engine.connect() as connection, pytest.raises(TypeError, match=r"driver pysqlite.*postgresql\+psycopg"):

@@ -9,6 +9,8 @@ import pytest
 
 from pgqueue.child import Child
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def child(tmp_path: Path) -> Child:

@@ -14,6 +14,7 @@ LONG_RUNNING = [name for name, service in SERVICES.items() if service.get("resta
 VARIABLES = re.compile(r"\$\{(?P<name>\w+)(?P<rest>[^}]*)\}")
 
 
+@pytest.mark.slow
 def test_the_file_fits_the_compose_specification():
     checked = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],

@@ -63,6 +63,7 @@ values = st.text(string.ascii_letters + string.digits + " @:/?#[]&=%'\\,+é", mi
 hosts = st.one_of(st.sampled_from(["db.example", "10.0.0.1", "::1", "/run/postgresql", "a,b", "/run/pg,db"]), st.none())
 
 
+@pytest.mark.slow
 @given(
     user=st.none() | values,
     password=st.none() | values,

@@ -20,6 +20,7 @@ def compressed(method, text):
     return compression.compress(text, method)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [0, 1, 70_000, LIMIT])
 def test_what_is_small_enough_is_what_it_was(method, size):
@@ -38,6 +39,7 @@ def test_one_byte_more_is_refused(method):
         decompress(body, content_type, LIMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_bomb_takes_no_more_memory_than_what_is_allowed(method):
     body, content_type = compressed(method, bytes(50 * LIMIT))
@@ -70,6 +72,7 @@ def test_streams_that_follow_each_other_are_one_text(method, compress):
         decompress(compress(bytes(LIMIT)) + compress(b"b"), method, LIMIT)
 
 
+@pytest.mark.slow
 def test_a_stream_that_wants_gigabytes_for_its_dictionary_is_refused():
     body = lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}])
 

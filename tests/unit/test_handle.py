@@ -7,6 +7,7 @@ from pgqueue.handle import Handle
 BIGINTS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 
 
+@pytest.mark.slow
 @given(st.integers(min_value=1, max_value=2**63 - 1), BIGINTS)
 def test_a_handle_round_trips_as_text(job_id: int, cookie: int) -> None:
     handle = Handle(job_id, cookie)

@@ -90,6 +90,7 @@ def test_the_next_round_follows_at_once_when_something_was_delivered(hub: Hub, p
     assert transport.looks[-1] - transport.looks[0] < 10
 
 
+@pytest.mark.slow
 def test_no_round_follows_jobs_which_do_not_wait_for_the_pool(hub: Hub, played: tuple[Played, Rounds]) -> None:
     transport, _ = played
     hub.run_once()
@@ -113,6 +114,7 @@ def test_the_hub_comes_back_when_the_transport_wants_it_to(hub: Hub, played: tup
     assert wanted <= transport.looks[-1] < wanted + 10
 
 
+@pytest.mark.slow
 def test_there_is_one_timer_however_often_the_wish_changes(hub: Hub, played: tuple[Played, Rounds]) -> None:
     transport, _ = played
 

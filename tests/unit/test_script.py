@@ -122,12 +122,14 @@ def cut_without_parser(sql, **options):
     return [script.text[start:end].decode() for start, end in script.find_pieces()]
 
 
+@pytest.mark.slow
 @patient
 @given(scripts)
 def test_text_is_cut_where_the_parser_cuts_it(sql):
     assert cut_without_parser(sql) == cut_by_parser(sql)
 
 
+@pytest.mark.slow
 @patient
 @given(scripts)
 def test_masked_text_is_the_same_statements(sql):
@@ -140,6 +142,7 @@ def test_masked_text_is_the_same_statements(sql):
     ]
 
 
+@pytest.mark.slow
 @patient
 @given(escaped_scripts)
 def test_backslashes_escape_where_the_job_runs_with_them(sql):
@@ -151,6 +154,7 @@ def test_backslashes_escape_where_the_job_runs_with_them(sql):
     assert [one.text for one in split(plain, never, has_backslashes=True)] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pad", range(0, 190, 5))
 def test_a_long_script_of_functions_is_cut_between_them(pad):
     one = (

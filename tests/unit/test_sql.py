@@ -30,9 +30,11 @@ def test_a_query_is_one_statement(name):
     assert ";" not in without_bodies.strip().rstrip(";")
 
 
-@pytest.mark.parametrize("name", QUERIES)
-def test_a_query_is_used(name):
-    package = Path(pgqueue.__file__).parent
-    sources = "".join(path.read_text() for path in package.rglob("*.py"))
+@pytest.fixture(scope="module")
+def sources():
+    return "".join(path.read_text() for path in Path(pgqueue.__file__).parent.rglob("*.py"))
 
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_is_used(sources, name):
     assert f'"{name}"' in sources

@@ -159,6 +159,7 @@ DEEP = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DEEP)
 def test_text_that_would_overflow_the_parser_or_keep_it_for_minutes_stays_whole(what):
     assert texts(DEEP[what], lambda _text: True) == [DEEP[what]]
@@ -170,6 +171,7 @@ def test_nesting_that_the_parser_cannot_report_stays_whole():
     assert texts(sql) == [sql]
 
 
+@pytest.mark.slow
 def test_a_long_script_is_cut_and_its_statements_are_known():
     sql = "select 1; /* ; */ vacuum; select ';' /* ; */;" * 5000
 

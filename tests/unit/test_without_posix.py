@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MODULES = ["fcntl", "grp", "pwd", "resource", "termios"]
 NAMES = [("os", "register_at_fork"), ("os", "fork"), ("os", "geteuid"), ("os", "killpg"), ("select", "poll")]
 

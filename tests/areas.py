@@ -1,0 +1,126 @@
+"""The parts of pgqueue: which tests are about each, and which code it is. `python -m tests.areas [AREA | --coverage]`.
+
+With the name of an area, prints the paths of its tests; without one, those of all tests. With `--coverage`, prints how
+many lines of each area the last `make coverage` has run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Area:
+    """Globs below tests/ and below pgqueue/. A test may be of several areas, a module is of one."""
+
+    tests: tuple[str, ...]
+    code: tuple[str, ...]
+
+
+AREAS = {
+    "broker": Area(
+        tests=(
+            "integration/test_celery_worker.py", "integration/test_dead_letters.py", "integration/test_durability.py",
+            "integration/test_e*.py", "integration/test_failover.py", "integration/test_in_transaction.py",
+            "integration/test_network_cut.py", "integration/test_pgbouncer.py", "integration/test_publish_batch.py",
+            "integration/test_server_settings.py", "integration/test_standby.py",
+            "integration/test_transport*.py", "isolation/test_declaring.py", "isolation/test_wakeups.py",
+            "unit/test_appetite.py", "unit/test_backlog.py", "unit/test_broker_address.py",
+            "unit/test_caller_transaction.py", "unit/test_envelope.py", "unit/test_pace.py", "unit/test_registration.py",
+            "unit/test_rounds.py", "unit/test_unbound.py",
+        ),
+        code=("broker/*.py", "caller_transaction.py"),
+    ),
+    "worker": Area(
+        tests=(
+            "integration/test_*job*.py", "integration/test_batch_lane.py", "integration/test_fair_worker.py",
+            "integration/test_lost_sessions.py", "integration/test_pool_scaling.py", "integration/test_worker*.py",
+            "isolation/test_cancel_at_the_end.py", "isolation/test_chunk*.py", "isolation/test_re[as]*.py",
+            "isolation/test_running.py", "unit/test_announcer.py", "unit/test_event_text.py", "unit/test_fault.py",
+            "unit/test_log.py", "unit/test_places.py", "unit/test_script.py", "unit/test_statements.py",
+        ),
+        code=("tasks/*.py",),
+    ),
+    "sql": Area(
+        tests=(
+            "compat/*.py", "integration/test_install.py", "integration/test_moved_databases.py", "isolation/*.py",
+            "plans/*.py", "properties/*.py", "sql/*.py", "unit/test_sql.py",
+        ),
+        code=("migrate.py", "sql/*.py"),
+    ),
+    "client": Area(
+        tests=(
+            "integration/test_cli.py", "integration/test_client.py", "integration/test_connection_options.py",
+            "integration/test_database.py", "integration/test_plans.py", "integration/test_terminals.py",
+            "unit/test_client_alone.py", "unit/test_command_line.py", "unit/test_config.py", "unit/test_errors.py",
+            "unit/test_handle.py", "unit/test_options.py", "unit/test_text_form.py", "unit/test_without_posix.py",
+        ),
+        code=(
+            "__init__.py", "after_fork.py", "cli.py", "client.py", "commands/*.py", "config.py", "database.py", "doctor.py",
+            "errors.py", "handle.py", "job.py", "plans.py", "session.py", "text_form.py",
+        ),
+    ),
+    "results": Area(
+        tests=("integration/test_results.py", "unit/test_decompression.py", "unit/test_result_backend.py"),
+        code=("decompression.py", "results/*.py"),
+    ),
+    "security": Area(tests=("security/*.py", "sql/test_*security.py", "sql/test_roles.py"), code=()),
+}  # fmt: skip
+#: What no area has: the programs around it, and Flower.
+THE_REST = "the rest"
+
+
+def find_tests(area: str) -> list[Path]:
+    """Return the files with the tests of an area."""
+    return sorted(
+        {path for glob in AREAS[area].tests for path in (ROOT / "tests").glob(glob) if path.name.startswith("test_")}
+    )
+
+
+def area_of(module: Path) -> str:
+    """Return the area that a module of the package is of."""
+    relative = module.relative_to(ROOT / "pgqueue")
+    for name, area in AREAS.items():
+        if any(relative.match(glob) and len(relative.parts) == glob.count("/") + 1 for glob in area.code):
+            return name
+    return THE_REST
+
+
+def main(arguments: list[str]) -> int:
+    """Print what was asked for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.areas", description=__doc__)
+    parser.add_argument("area", nargs="?", choices=list(AREAS), metavar="AREA", help=f"one of {', '.join(AREAS)}")
+    parser.add_argument("--coverage", action="store_true", help="say what the last `make coverage` has run")
+    options = parser.parse_args(arguments)
+    lines = _coverage() if options.coverage else _paths(options.area)
+    print(*lines, sep="\n")
+    return 0
+
+
+def _paths(area: str | None) -> Iterable[str]:
+    return ["tests"] if area is None else [str(path.relative_to(ROOT)) for path in find_tests(area)]
+
+
+def _coverage() -> Iterator[str]:
+    from coverage import Coverage  # of the tools for tests only
+
+    measured = Coverage()
+    measured.load()
+    counts = {name: [0, 0] for name in [*AREAS, THE_REST] if name == THE_REST or AREAS[name].code}
+    for module in sorted((ROOT / "pgqueue").rglob("*.py")):
+        _, lines, _, missing, _ = measured.analysis2(str(module))
+        counts[area_of(module)][0] += len(lines)
+        counts[area_of(module)][1] += len(lines) - len(missing)
+    yield f"{'area':<10} {'lines':>7} {'run':>7}"
+    for name, (lines_there, run) in counts.items():
+        yield f"{name:<10} {lines_there:>7,} {run / lines_there:>7.1%}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
