@@ -473,6 +473,7 @@ class TestDoctor:
                 "paused queues",
                 "overdue jobs",
                 "waiting roles",
+                "quotas",
                 "stuck jobs",
                 "executors",
                 "partitions",
