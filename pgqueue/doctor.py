@@ -214,6 +214,27 @@ def _check_waiting_roles(session: Session) -> Finding:
     return Finding("waiting roles", Level.OK, _no_job(session))
 
 
+def _check_quotas(session: Session) -> Finding:
+    over, near = [], []
+    for role, over_quota, *counts in session.fetch("doctor_quotas"):
+        names = ("messages", "delayed messages", "megabytes of messages", "queues", "exchanges", "bindings")
+        used = zip(names, counts[::2], counts[1::2], strict=True)
+        if over_quota is not None:
+            over.append(f"{role} has more {over_quota} than a role may have")
+        near += [
+            f"{role} has {has:,} of {most:,} {name}"
+            for name, has, most in used
+            if has is not None and most is not None and has * 10 >= most * 8 and name != over_quota
+        ]
+    if over:
+        hint = "What it hands in is refused: cancel or purge some of it, or raise pgqueue.max_messages and its like."
+        return Finding("quotas", Level.WARN, "; ".join(over + near), hint)
+    if near:
+        hint = "Beyond that it is refused. The view pgqueue.quotas shows what each role has."
+        return Finding("quotas", Level.WARN, "; ".join(near), hint)
+    return Finding("quotas", Level.OK, "no role is near one of its own")
+
+
 def _check_stuck_jobs(session: Session) -> Finding:
     count, first, note = session.fetch("doctor_stuck_jobs")[0]
     if count:
@@ -297,6 +318,7 @@ _CHECKS: tuple[Check, ...] = (
     _check_paused_queues,
     _check_overdue_jobs,
     _check_waiting_roles,
+    _check_quotas,
     _check_stuck_jobs,
     _check_executors,
     _check_partitions,

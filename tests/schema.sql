@@ -2337,6 +2337,7 @@ declare
   target record;
 begin
   perform pgqueue._require_part(new.submitter);
+  perform pgqueue._require_quota(new.submitter);
   new.reached := 0;
   for target in select * from pgqueue._route(new.exchange, new.routing_key, new.submitter) loop
     perform pgqueue._put_task(new.submitter, target.queue, new.payload, new.priority, new.due_at, least(new.expires_at, clock_timestamp() + target.message_ttl));
@@ -2367,6 +2368,8 @@ begin
     when 'roles' then
       perform pgqueue._forget_dropped_roles();
       perform pgqueue._note_roles();
+    when 'quotas' then
+      perform pgqueue._note_usage();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -3299,7 +3302,7 @@ CREATE FUNCTION pgqueue._setting_fault(name text, value text) RETURNS text
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings', 'max_executors_per_role') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings', 'max_executors_per_role', 'max_messages', 'max_delayed', 'max_megabytes') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';
@@ -3627,7 +3630,7 @@ begin
     -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
+      where k.role = _gate.role and k.over_quota is null and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
         and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
@@ -4414,6 +4417,7 @@ declare
   max_workers int := (args ->> 'max_workers')::int;
   active bigint;
 begin
+  perform pgqueue._require_quota(role);
   if max_workers > 0 then
     select count(*) into active from (
       select from pgqueue.message m where m.session_id = (args ->> 'session_id')::bigint limit max_workers) m;
@@ -5356,6 +5360,49 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) IS 'Makes a job visible as running, if it was not, since so many seconds: one that takes a while, tells its progress or fails. For workers';
 
+CREATE FUNCTION pgqueue._note_usage() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  max_messages bigint := nullif(pgqueue._limit('max_messages', 0), 0);
+  max_delayed bigint := nullif(pgqueue._limit('max_delayed', 0), 0);
+  max_bytes bigint := nullif(pgqueue._limit('max_megabytes', 0)::bigint, 0) * 1024 * 1024;
+  begun_at timestamptz := clock_timestamp();
+  -- Of a large table a part stands for all: 20,000 pages are 160 MB.
+  part float8 := least(100, 100 * 20000 * 8192.0 / greatest(pg_relation_size('pgqueue.message'), 1));
+begin
+  if num_nonnulls(max_messages, max_delayed, max_bytes) = 0 then
+    if exists (select from pgqueue.role_usage) or exists (select from pgqueue.role_key k where k.over_quota is not null) then
+      delete from pgqueue.role_usage;
+      update pgqueue.role_key k set over_quota = null where k.over_quota is not null;
+    end if;
+    return;
+  end if;
+  -- Counting gets a fiftieth of the time.
+  if exists (select from pgqueue.role_usage u where u.counted_at + 50 * u.seconds * interval '1 s' > begun_at) then
+    return;
+  end if;
+  delete from pgqueue.role_usage;
+  insert into pgqueue.role_usage (role, messages, delayed, bytes, counted_at, seconds)
+  select m.submitter, count(*) * 100 / part, count(*) filter (where m.state = 'delayed') * 100 / part,
+         sum(100 + coalesce(pg_column_size(m.sql), 0) + coalesce(pg_column_size(m.params), 0) + coalesce(pg_column_size(m.settings), 0)
+             + coalesce(pg_column_size(m.payload), 0)) * 100 / part, begun_at, 0
+  from pgqueue.message m tablesample system (part)
+  group by m.submitter;
+  update pgqueue.role_usage u set seconds = extract(epoch from clock_timestamp() - begun_at);
+  update pgqueue.role_key k set over_quota = n.over_quota
+  from (
+    select r.role, case when u.messages >= max_messages then 'messages' when u.delayed >= max_delayed then 'delayed messages'
+                        when u.bytes >= max_bytes then 'megabytes of messages' end as over_quota
+    from pgqueue.role_key r left join pgqueue.role_usage u on u.role = r.role
+  ) n
+  where n.role = k.role and n.over_quota is distinct from k.over_quota;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._note_usage() IS 'Counts what each role has in the queues, where a quota is set, and notes who is over: the doors refuse those until it is counted again';
+
 CREATE FUNCTION pgqueue._notify_at_commit(channel text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6285,6 +6332,23 @@ $$;
 
 COMMENT ON FUNCTION pgqueue._refuse_change(what text, name text) IS 'Raises 42501';
 
+CREATE FUNCTION pgqueue._refuse_excess(role oid, over_quota text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if pg_has_role(role, 'pgqueue_worker', 'member') or pg_has_role(role, 'pgqueue_admin', 'member') then
+    return false;  -- as these they may hand in
+  end if;
+  raise exception 'role "%" has more % than one role may have', pg_get_userbyid(role), over_quota
+    using errcode = '53400',
+          hint = format('Cancel or purge some, wait until workers have taken some, or let the owner of the database raise pgqueue.max_%s.',
+                        case over_quota when 'delayed messages' then 'delayed' when 'megabytes of messages' then 'megabytes' else over_quota end);
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) IS 'Raises 53400 for a role that is over its quota; false for workers and administrators';
+
 CREATE FUNCTION pgqueue._refuse_message(m pgqueue.message) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6759,6 +6823,21 @@ end
 $$;
 
 COMMENT ON FUNCTION pgqueue._require_part(role oid) IS 'Raises 42501 unless a role is enrolled in this database, or is a worker or an administrator';
+
+CREATE FUNCTION pgqueue._require_quota(role oid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  over_quota text := (select k.over_quota from pgqueue.role_key k where k.role = _require_quota.role);
+begin
+  if over_quota is not null then
+    perform pgqueue._refuse_excess(role, over_quota);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION pgqueue._require_quota(role oid) IS 'Raises 53400 for a role that is over one of its quotas, unless it is a worker or an administrator. For what does not go through pgqueue.outbox';
 
 CREATE FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) RETURNS void
     LANGUAGE plpgsql
@@ -8112,7 +8191,7 @@ begin
   -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,requests,activity}'::text[]) p;
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity}'::text[]) p;
     -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
@@ -9621,7 +9700,8 @@ CREATE TABLE pgqueue.role_key (
     seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     runner oid,
-    runner_xid xid
+    runner_xid xid,
+    over_quota text
 );
 
 COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
@@ -9629,6 +9709,8 @@ COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which
 COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
 
 COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
+
+COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'Of what it has more than its quota: then nothing that it hands in is accepted. NULL: of nothing. Upkeep writes it (pgqueue._note_usage)';
 
 CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
  SELECT id,
@@ -9654,7 +9736,7 @@ CREATE VIEW pgqueue.outbox WITH (security_barrier='true') AS
    FROM pgqueue.inbox
   WHERE ((submitter = ((quote_ident((CURRENT_USER)::text))::regrole)::oid) AND ((EXISTS ( SELECT
            FROM pgqueue.role_key k
-          WHERE (k.role = inbox.submitter))) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text) OR pgqueue._refuse_stranger(submitter)))
+          WHERE ((k.role = inbox.submitter) AND ((k.over_quota IS NULL) OR pgqueue._refuse_excess(inbox.submitter, k.over_quota))))) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text) OR pgqueue._refuse_stranger(submitter)))
   WITH LOCAL CHECK OPTION;
 
 COMMENT ON VIEW pgqueue.outbox IS 'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
@@ -9767,6 +9849,51 @@ CREATE VIEW pgqueue.queues WITH (security_barrier='true') AS
           GROUP BY v.queue) c ON ((c.queue = n.queue)));
 
 COMMENT ON VIEW pgqueue.queues IS 'What waits in each queue. Counts the messages that the role may see: its own and those of roles it is a member of; monitors, workers and administrators see all';
+
+CREATE TABLE pgqueue.role_usage (
+    role oid NOT NULL,
+    messages bigint NOT NULL,
+    delayed bigint NOT NULL,
+    bytes bigint NOT NULL,
+    counted_at timestamp with time zone NOT NULL,
+    seconds double precision NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.role_usage IS 'What each role has in the queues, as upkeep counted it last. Empty while no quota is set';
+
+CREATE VIEW pgqueue.quotas WITH (security_barrier='true') AS
+ SELECT pg_get_userbyid(k.role) AS role,
+    k.over_quota,
+    u.messages,
+    NULLIF(l.messages, 0) AS max_messages,
+    u.delayed,
+    NULLIF(l.delayed, 0) AS max_delayed,
+    ((u.bytes / 1024) / 1024) AS megabytes,
+    NULLIF(l.megabytes, 0) AS max_megabytes,
+    ( SELECT count(*) AS count
+           FROM pgqueue.queue q
+          WHERE (q.declared_by = k.role)) AS queues,
+    l.queues AS max_queues,
+    ( SELECT count(*) AS count
+           FROM pgqueue.exchange e
+          WHERE (e.declared_by = k.role)) AS exchanges,
+    l.exchanges AS max_exchanges,
+    ( SELECT count(*) AS count
+           FROM pgqueue.binding b
+          WHERE (b.declared_by = k.role)) AS bindings,
+    l.bindings AS max_bindings,
+    u.counted_at
+   FROM ((pgqueue.role_key k
+     LEFT JOIN pgqueue.role_usage u ON ((u.role = k.role)))
+     CROSS JOIN ( SELECT pgqueue._limit('max_messages'::text, 0) AS messages,
+            pgqueue._limit('max_delayed'::text, 0) AS delayed,
+            pgqueue._limit('max_megabytes'::text, 0) AS megabytes,
+            pgqueue._limit('max_queues'::text, 1000) AS queues,
+            pgqueue._limit('max_exchanges'::text, 1000) AS exchanges,
+            pgqueue._limit('max_bindings'::text, 1000) AS bindings) l)
+  WHERE (pg_has_role(k.role, 'member'::text) OR pg_has_role('pgqueue_monitor'::name, 'member'::text) OR pg_has_role('pgqueue_worker'::name, 'member'::text) OR pg_has_role('pgqueue_admin'::name, 'member'::text));
+
+COMMENT ON VIEW pgqueue.quotas IS 'What each enrolled role has and may have (NULL: any number). Messages are counted by upkeep at counted_at, and only while one of their three quotas is set';
 
 CREATE TABLE pgqueue.result (
     id bigint NOT NULL,
@@ -10109,6 +10236,9 @@ ALTER TABLE ONLY pgqueue.role_key
 ALTER TABLE ONLY pgqueue.role_name
     ADD CONSTRAINT role_name_pkey PRIMARY KEY (role);
 
+ALTER TABLE ONLY pgqueue.role_usage
+    ADD CONSTRAINT role_usage_pkey PRIMARY KEY (role);
+
 ALTER TABLE ONLY pgqueue.stat_fold
     ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
 
@@ -10297,6 +10427,8 @@ ALTER TABLE pgqueue.result_waiter ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.role_key ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.role_name ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.role_usage ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.run_gate ENABLE ROW LEVEL SECURITY;
 
@@ -10853,6 +10985,10 @@ GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_s
 REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._limit(name text, fallback integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
@@ -10933,6 +11069,8 @@ REVOKE ALL ON FUNCTION pgqueue._note_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._note_run(id bigint, token bigint, pid integer, run_s double precision) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._note_usage() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._notify_at_commit(channel text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._notify_at_commit(channel text) TO pgqueue_user;
@@ -11047,6 +11185,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_canceled(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
 
@@ -11107,6 +11248,8 @@ REVOKE ALL ON FUNCTION pgqueue._require_login(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_login(role oid) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._require_part(role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._require_quota(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_readable(want_pid integer, job jsonb, version text) TO pgqueue_user;
@@ -11502,6 +11645,11 @@ GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.queues TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.sent_listener TO pgqueue_user;
 

@@ -483,6 +483,7 @@ class TestDoctor:
                 "paused queues",
                 "overdue jobs",
                 "waiting roles",
+                "quotas",
                 "stuck jobs",
                 "executors",
                 "partitions",

@@ -17,6 +17,7 @@ LOOKING = {
     "_executor_fault",
     "_changed_runners",
     "_failing_upkeep",
+    "_limit",
     "_is_at_home",
     "_cut",
     "_has_takers",

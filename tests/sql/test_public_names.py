@@ -29,7 +29,7 @@ USER_FUNCTIONS = [
 ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat"]
-VIEWS = ["jobs", "stats", "stats_total", "workers", "queues"]
+VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas"]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "

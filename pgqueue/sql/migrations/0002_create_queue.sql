@@ -183,6 +183,23 @@ end
 $$;
 comment on function pgqueue._refuse_stranger(oid) is 'Raises 42501';
 
+create function pgqueue._refuse_excess(role oid, over_quota text)
+  returns boolean
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pg_has_role(role, 'pgqueue_worker', 'member') or pg_has_role(role, 'pgqueue_admin', 'member') then
+    return false;  -- as these they may hand in
+  end if;
+  raise exception 'role "%" has more % than one role may have', pg_get_userbyid(role), over_quota
+    using errcode = '53400',
+          hint = format('Cancel or purge some, wait until workers have taken some, or let the owner of the database raise pgqueue.max_%s.',
+                        case over_quota when 'delayed messages' then 'delayed' when 'megabytes of messages' then 'megabytes' else over_quota end);
+end
+$$;
+comment on function pgqueue._refuse_excess(oid, text) is 'Raises 53400 for a role that is over its quota; false for workers and administrators';
+
 create function pgqueue._refuse_message(m pgqueue.message)
   returns boolean
   language plpgsql volatile
@@ -313,18 +330,31 @@ create table pgqueue.role_key (
   seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
   enrolled_at timestamptz not null default clock_timestamp(),
   runner oid,
-  runner_xid xid
+  runner_xid xid,
+  over_quota text
 );
 comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
 comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
 comment on column pgqueue.role_key.runner_xid is 'Which transaction made it: one that was changed since is of another';
+comment on column pgqueue.role_key.over_quota is 'Of what it has more than its quota: then nothing that it hands in is accepted. NULL: of nothing. Upkeep writes it (pgqueue._note_usage)';
+
+create table pgqueue.role_usage (
+  role oid primary key,
+  messages bigint not null,
+  delayed bigint not null,
+  bytes bigint not null,
+  counted_at timestamptz not null,
+  seconds float8 not null
+);
+comment on table pgqueue.role_usage is 'What each role has in the queues, as upkeep counted it last. Empty while no quota is set';
 
 create view pgqueue.outbox with (security_barrier) as
   select id, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
          timeout, backoff, label, unique_key, payload, launched_at
   from pgqueue.inbox
   where submitter = quote_ident(current_user)::regrole::oid
-    and (exists (select from pgqueue.role_key k where k.role = submitter) or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')
+    and (exists (select from pgqueue.role_key k where k.role = submitter and (k.over_quota is null or pgqueue._refuse_excess(submitter, k.over_quota)))
+         or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')
          or pgqueue._refuse_stranger(submitter))
   with local check option;
 comment on view pgqueue.outbox is

@@ -1066,6 +1066,8 @@ begin
     when 'roles' then
       perform pgqueue._forget_dropped_roles();
       perform pgqueue._note_roles();
+    when 'quotas' then
+      perform pgqueue._note_usage();
     when 'requests' then
       -- A detach that committed while the job did has left the result, which the request hides.
       with gone as (
@@ -1137,7 +1139,7 @@ begin
   -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,requests,activity}'::text[]) p;
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity}'::text[]) p;
     -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;

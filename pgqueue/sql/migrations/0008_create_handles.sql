@@ -144,7 +144,7 @@ begin
     -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
+      where k.role = _gate.role and k.over_quota is null and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
         and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
@@ -274,6 +274,7 @@ declare
   max_workers int := (args ->> 'max_workers')::int;
   active bigint;
 begin
+  perform pgqueue._require_quota(role);
   if max_workers > 0 then
     select count(*) into active from (
       select from pgqueue.message m where m.session_id = (args ->> 'session_id')::bigint limit max_workers) m;

@@ -61,6 +61,65 @@ end
 $$;
 comment on function pgqueue._limit(text, int) is 'A limit that holds for each role, as it is set for this database or for all';
 
+create function pgqueue._require_quota(role oid)
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  over_quota text := (select k.over_quota from pgqueue.role_key k where k.role = _require_quota.role);
+begin
+  if over_quota is not null then
+    perform pgqueue._refuse_excess(role, over_quota);
+  end if;
+end
+$$;
+comment on function pgqueue._require_quota(oid) is 'Raises 53400 for a role that is over one of its quotas, unless it is a worker or an administrator. For what does not go through pgqueue.outbox';
+
+create function pgqueue._note_usage()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  max_messages bigint := nullif(pgqueue._limit('max_messages', 0), 0);
+  max_delayed bigint := nullif(pgqueue._limit('max_delayed', 0), 0);
+  max_bytes bigint := nullif(pgqueue._limit('max_megabytes', 0)::bigint, 0) * 1024 * 1024;
+  begun_at timestamptz := clock_timestamp();
+  -- Of a large table a part stands for all: 20,000 pages are 160 MB.
+  part float8 := least(100, 100 * 20000 * 8192.0 / greatest(pg_relation_size('pgqueue.message'), 1));
+begin
+  if num_nonnulls(max_messages, max_delayed, max_bytes) = 0 then
+    if exists (select from pgqueue.role_usage) or exists (select from pgqueue.role_key k where k.over_quota is not null) then
+      delete from pgqueue.role_usage;
+      update pgqueue.role_key k set over_quota = null where k.over_quota is not null;
+    end if;
+    return;
+  end if;
+  -- Counting gets a fiftieth of the time.
+  if exists (select from pgqueue.role_usage u where u.counted_at + 50 * u.seconds * interval '1 s' > begun_at) then
+    return;
+  end if;
+  delete from pgqueue.role_usage;
+  insert into pgqueue.role_usage (role, messages, delayed, bytes, counted_at, seconds)
+  select m.submitter, count(*) * 100 / part, count(*) filter (where m.state = 'delayed') * 100 / part,
+         sum(100 + coalesce(pg_column_size(m.sql), 0) + coalesce(pg_column_size(m.params), 0) + coalesce(pg_column_size(m.settings), 0)
+             + coalesce(pg_column_size(m.payload), 0)) * 100 / part, begun_at, 0
+  from pgqueue.message m tablesample system (part)
+  group by m.submitter;
+  update pgqueue.role_usage u set seconds = extract(epoch from clock_timestamp() - begun_at);
+  update pgqueue.role_key k set over_quota = n.over_quota
+  from (
+    select r.role, case when u.messages >= max_messages then 'messages' when u.delayed >= max_delayed then 'delayed messages'
+                        when u.bytes >= max_bytes then 'megabytes of messages' end as over_quota
+    from pgqueue.role_key r left join pgqueue.role_usage u on u.role = r.role
+  ) n
+  where n.role = k.role and n.over_quota is distinct from k.over_quota;
+end
+$$;
+comment on function pgqueue._note_usage() is
+  'Counts what each role has in the queues, where a quota is set, and notes who is over: the doors refuse those until it is counted again';
+
 create function pgqueue._require_room(role oid, what text, present bigint)
   returns void
   language plpgsql stable
@@ -542,6 +601,7 @@ declare
   target record;
 begin
   perform pgqueue._require_part(new.submitter);
+  perform pgqueue._require_quota(new.submitter);
   new.reached := 0;
   for target in select * from pgqueue._route(new.exchange, new.routing_key, new.submitter) loop
     perform pgqueue._put_task(new.submitter, target.queue, new.payload, new.priority, new.due_at, least(new.expires_at, clock_timestamp() + target.message_ttl));

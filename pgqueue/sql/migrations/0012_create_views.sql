@@ -103,6 +103,22 @@ create view pgqueue.stats_total with (security_barrier) as
   group by e.submitter, e.queue;
 comment on view pgqueue.stats_total is 'Jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. What only waits is in pgqueue.queues';
 
+create view pgqueue.quotas with (security_barrier) as
+  select pg_get_userbyid(k.role) as role, k.over_quota, u.messages, nullif(l.messages, 0) as max_messages, u.delayed, nullif(l.delayed, 0) as max_delayed,
+         u.bytes / 1024 / 1024 as megabytes, nullif(l.megabytes, 0) as max_megabytes,
+         (select count(*) from pgqueue.queue q where q.declared_by = k.role) as queues, l.queues as max_queues,
+         (select count(*) from pgqueue.exchange e where e.declared_by = k.role) as exchanges, l.exchanges as max_exchanges,
+         (select count(*) from pgqueue.binding b where b.declared_by = k.role) as bindings, l.bindings as max_bindings,
+         u.counted_at
+  from pgqueue.role_key k
+  left join pgqueue.role_usage u on u.role = k.role
+  cross join (select pgqueue._limit('max_messages', 0) as messages, pgqueue._limit('max_delayed', 0) as delayed, pgqueue._limit('max_megabytes', 0) as megabytes,
+                     pgqueue._limit('max_queues', 1000) as queues, pgqueue._limit('max_exchanges', 1000) as exchanges,
+                     pgqueue._limit('max_bindings', 1000) as bindings) l
+  where pg_has_role(k.role, 'member') or pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
+comment on view pgqueue.quotas is
+  'What each enrolled role has and may have (NULL: any number). Messages are counted by upkeep at counted_at, and only while one of their three quotas is set';
+
 create view pgqueue.workers with (security_barrier) as
   select w.name as worker, w.started_at, w.last_seen_at,
          case when pg_is_in_recovery() then 'unknown'  -- a standby does not see the locks of the primary

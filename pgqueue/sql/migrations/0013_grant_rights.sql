@@ -9,11 +9,11 @@ revoke all on all procedures in schema pgqueue from public;
 grant execute on function pgqueue._gate(text, oid, bigint, text, text) to pgqueue_gate;
 
 -- Everybody who hands in, works or watches may look. The views show each role what it may see.
-grant select on pgqueue.jobs, pgqueue.stats, pgqueue.stats_total, pgqueue.workers, pgqueue.queues
+grant select on pgqueue.jobs, pgqueue.stats, pgqueue.stats_total, pgqueue.workers, pgqueue.queues, pgqueue.quotas
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 -- Operators look into queues.
 grant execute on function pgqueue._peek(text, int) to pgqueue_worker, pgqueue_monitor, pgqueue_admin;
-grant execute on function pgqueue._cut(text, int), pgqueue._has_takers(text), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._is_at_home(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
+grant execute on function pgqueue._cut(text, int), pgqueue._has_takers(text), pgqueue._faulty_settings(), pgqueue._failing_upkeep(), pgqueue._limit(text, int), pgqueue._is_at_home(), pgqueue._command_tag(text, bigint), pgqueue._advisory_locks(int), pgqueue._lock_class(text), pgqueue._current_session_id(), pgqueue._loopback_name()
   to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 -- Users: the public functions, and the parts of them that run as the caller.
@@ -33,7 +33,7 @@ grant execute on function
   pgqueue.enqueue_trigger()
   to pgqueue_user;
 grant execute on function
-  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._is_own_event(json), pgqueue._refuse_message(pgqueue.message), pgqueue._may_enter(oid, text, json), pgqueue._refuse_stranger(oid),
+  pgqueue._random_bigint(), pgqueue._setting(text, text), pgqueue._capture_settings(text), pgqueue._inheritable_names(), pgqueue._session_settings(), pgqueue._is_acceptable(pgqueue.message), pgqueue._is_own_event(json), pgqueue._refuse_message(pgqueue.message), pgqueue._may_enter(oid, text, json), pgqueue._refuse_stranger(oid), pgqueue._refuse_excess(oid, text),
   pgqueue._inherited(jsonb), pgqueue._with_durability(jsonb, text), pgqueue._inherited_timeout(jsonb), pgqueue._nobody_sleeps(text), pgqueue._known_settings(int, jsonb), pgqueue._cookie(bytea, bigint), pgqueue._begin_session(),
   pgqueue._is_plain_call(text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text),
   pgqueue._keep_captured(text), pgqueue._begin_statement(text, jsonb), pgqueue._statement_settings(), pgqueue._fingerprint(text), pgqueue._settings(), pgqueue._refuse_params(), pgqueue._may_log_in(oid), pgqueue._require_login(oid), pgqueue._session_id(),
