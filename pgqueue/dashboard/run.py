@@ -19,8 +19,6 @@ from .lost_workers import look_after_lost_workers
 from .own_task import offer_no_calls
 from .task_list import COLUMNS, lay_out_tasks
 
-_CELERYS_EVENT_TTL, _EVENT_TTL = 5.0, 60.0
-
 
 def run_flower(
     app: Celery,
@@ -39,7 +37,6 @@ def run_flower(
     Raises:
         SystemExit: it could not start, or was told to stop.
     """
-    keep_events(app)
     show_queues(database)
     take_events_in_bulk()
     look_after_lost_workers(database)
@@ -51,15 +48,6 @@ def run_flower(
     offer_no_calls()
     options = [f"--address={address}", f"--port={port}", f"--tasks_columns={COLUMNS}", "--persistent=False"]
     app.start(["flower", *options, *extra])
-
-
-def keep_events(app: Celery) -> None:
-    """Let events wait longer for Flower than Celery's 5 seconds: on a busy machine it is further behind at times.
-
-    An application that says how long keeps its time.
-    """
-    if app.conf.event_queue_ttl == _CELERYS_EVENT_TTL:
-        app.conf.event_queue_ttl = _EVENT_TTL
 
 
 class _ForeignHost(RequestHandler):
