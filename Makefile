@@ -15,10 +15,10 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-area test-fast test-servers coverage bench bench-peers lint typecheck format schema clean
+.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint typecheck format schema clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: pyproject.toml scripts/make_venv.sh
 	@echo "setting up $(VENV)"
@@ -49,6 +49,9 @@ test-area: $(VENV)/.ready-dev  ## Run the tests of one part: AREA=broker, worker
 
 test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
 	@$(PYTEST) -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
+
+test-packaging: $(VENV)/.ready-dev  ## Build the package, install it as the README says, run the demo from it; needs the package index
+	@$(PYTEST) -q --packaging tests/acceptance/test_packaging.py
 
 coverage: $(VENV)/.ready-dev  ## Say which lines the tests run, by part of the code; with AREA=..., only the tests of that part run
 	@mkdir -p build/coverage

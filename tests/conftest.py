@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="passwords for all, TCP only, and pgqueue installed by a role that is no superuser",
     )
     parser.addoption(
+        "--packaging",
+        action="store_true",
+        help="build and install the package as well, which fetches some hundred megabytes",
+    )
+    parser.addoption(
         "--also-pg-bin",
         metavar="DIR",
         action="append",
@@ -64,6 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         as_superuser = item.get_closest_marker("needs_superuser")
         if as_superuser is not None and item.config.getoption("--managed"):
             item.add_marker(pytest.mark.skip(reason=f"needs a superuser: {as_superuser.args[0]}"))
+        if item.path.name == "test_packaging.py" and not item.config.getoption("--packaging"):
+            item.add_marker(pytest.mark.skip(reason="builds and installs the package: make test-packaging"))
     # The long ones first: then all processes end at about the same time.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
