@@ -189,3 +189,18 @@ def test_what_comes_back_below_the_bounds_is_found_by_a_claim_with_room(alice, o
     # As many as there are above the bounds; then the worker could sleep, so nothing may be left below.
     assert [claim.job["sql"] for claim in worker.claim("q", max_count=1)] == ["select 2"]
     assert [claim.job["sql"] for claim in worker.claim("q", max_count=5)] == ["select 0", "select 1"]
+
+
+def test_a_role_whose_last_job_another_worker_claims_has_no_turn_and_holds_up_nobody(db, alice, bob, worker):
+    other = Claimant(db, "w2")
+    of_alice, of_bob = enqueue(alice, 4), enqueue(bob, 1)
+
+    worker.session.execute("begin")
+    assert sorted(ids(worker.claim(max_count=2))) == [of_alice[0], of_bob[0]]
+    # Nothing of this waits for the claim that is not committed.
+    other.session.execute("set lock_timeout = '2s'")
+    assert ids(other.claim(max_count=2)) == of_alice[1:3]
+    # It dies instead: both are there for others, and whose turn it is it had told nobody.
+    worker.session.execute("rollback")
+
+    assert sorted(ids(other.claim(max_count=10))) == sorted([of_alice[0], of_alice[3], *of_bob])

@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
+from tests.plans.conftest import ENQUEUE
 from tests.plans.explained import plan_of
 
 CLAIM = "select id, token from pgqueue._claim(%s, 'job', %s, %s)"
@@ -59,6 +60,22 @@ def test_a_claim_from_many_queues_touches_about_its_batch_and_a_bit_of_each(crow
     assert "message" not in plan.scanned
     # It looks at a whole batch of each queue, for any of them may be the only one that has so many.
     assert plan.buffers < PAGES_PER_CLAIM * 100 + 21 * 100 * 6
+
+
+def test_a_claim_for_many_roles_touches_about_its_batch_and_a_bit_of_each_role(crowd):
+    roles = 30
+    for n in range(roles):
+        crowd.db.connect(crowd.db.create_role(f"role_{n}")).execute(ENQUEUE, [50, "busy", None])
+
+    rows, plans = claim(crowd, ["busy"], 2 * roles)
+
+    plan = plan_of(plans, CLAIM_STATEMENT)
+    submitters = "select count(distinct submitter) from pgqueue.message where id = any (%s)"
+    # Beside alice, whose 200,000 jobs were there before.
+    assert fetch_value(crowd.explained.session, submitters, [[row[0] for row in rows]]) == roles + 1
+    assert len(rows) == 2 * roles
+    assert not any("message" in plan.scanned for plan in plans)
+    assert plan.buffers < PAGES_PER_CLAIM * len(rows) + roles * 30
 
 
 @pytest.mark.parametrize(("queue", "statement"), [("nothing", FIRST_LOOK), ("paused", CLAIM_STATEMENT)])
