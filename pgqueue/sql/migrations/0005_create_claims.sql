@@ -623,6 +623,7 @@ declare
   bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
   begun_at timestamptz;
   seconds float8;
+  last_seconds float8;
   ids bigint[] := '{}';
   -- Now and then those get a turn who would wait for ever behind higher priorities.
   is_generous boolean := random() < 0.1;
@@ -745,9 +746,15 @@ begin
     -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
     -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
     -- a fiftieth of the time while there is enough above them.
-    memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
-    seconds := extract(epoch from clock_timestamp() - begun_at);
-    memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
+    if memory is null then
+      -- Once may be the machine, which was busy, and not what was read: what came back would wait fifty times as long for that.
+      memory := jsonb_build_object('seconds', seconds);
+    else
+      last_seconds := (memory ->> 'seconds')::float8;
+      memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+      seconds := least(extract(epoch from clock_timestamp() - begun_at), last_seconds);
+      memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
+    end if;
   elsif memory is null then
     return;
   else
