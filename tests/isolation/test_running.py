@@ -308,19 +308,17 @@ def test_completing_a_lost_claim_raises_and_undoes_the_effects(alice, worker, re
     assert item() == [1]
 
 
-def test_an_end_of_the_worker_waits_for_the_job_that_runs_and_does_not_bring_it_back(
-    worker, rescuer, owner, handle, item, in_background
-):
+def test_an_end_of_the_worker_neither_waits_for_the_job_that_runs_nor_brings_it_back(worker, rescuer, handle, item):
     claim = worker.claim_one()
     executor = worker.executor("alice")
     executor.begin(claim)
     executor.lock(claim)
 
-    ended = in_background(worker.unregister)
-    wait_until_blocked(owner, worker.presence.info.backend_pid)
+    worker.unregister()
+    rescuer.tick()
+    assert rescuer.claim() == []
     executor.execute(claim)
     executor.commit()
-    ended.result()
 
     assert rescuer.claim() == []
     assert item() == [1]

@@ -266,8 +266,9 @@ def test_no_role_may_lock_a_table_so_that_workers_wait(db, alice, owner, worker)
     people = {"alice": alice, "worker": worker.session}
     for name in ("monitor", "admin", "gate"):
         db.create_role(f"a_{name}", enrolled=False)
-        owner.execute(f"grant pgqueue_{name} to a_{name}")
+        # Before 16 the server asks whoever is a member of pgqueue_gate for a password.
         people[name] = db.connect(f"a_{name}")
+        owner.execute(f"grant pgqueue_{name} to a_{name}")
     objects = [
         row[0]
         for row in owner.execute(
