@@ -15,6 +15,11 @@ BATCH = 10
 
 
 def pages_of_a_claim(crowd):
+    """Pages that a claim touches, the least of three: the first of a session is planned, and reads the catalog."""
+    return min(_pages_of_a_claim(crowd) for _ in range(3))
+
+
+def _pages_of_a_claim(crowd):
     crowd.explained.session.execute("begin")
     rows, plans = crowd.explained.run(CLAIM, [crowd.worker.id, BATCH])
     crowd.explained.session.execute("rollback")
@@ -62,7 +67,6 @@ def test_under_a_held_snapshot_a_claim_looks_above_what_was_claimed(crowd, witho
     memory = fetch_value(crowd.owner, "select current_setting('pgqueue.claim_memory')")
 
     crowd.explained.session.execute(remember, [memory])
-    pages_of_a_claim(crowd)  # its first claim above bounds is planned, which reads the catalog
     during = pages_of_a_claim(crowd)
     crowd.explained.session.execute(remember, [""])
     crowd.owner.execute(remember, [""])
