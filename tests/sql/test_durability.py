@@ -68,14 +68,14 @@ def test_the_durability_of_a_queue_is_that_of_what_waits_there_too_and_of_no_oth
     assert settings == {"a": "off", "b": None}
 
 
-def test_the_durability_of_a_queue_is_seen_and_can_be_taken_back(alice, owner, worker):
+def test_the_durability_of_a_queue_is_seen_and_can_be_taken_back(alice, owner, superuser, worker):
     seen = "select durability from pgqueue.queues where queue = 'a'"
     owner.execute("select pgqueue.set_durability('a', 'async')")
-    assert fetch_value(owner, seen) == "async"
+    assert fetch_value(superuser, seen) == "async"
 
     owner.execute("select pgqueue.set_durability('a', 'sync')")
 
-    assert fetch_value(owner, seen) == "sync"
+    assert fetch_value(superuser, seen) == "sync"
     alice.execute("select pgqueue.submit('select 1', queue => 'a')")
     assert worker.claim_one("a").job["settings"].get("synchronous_commit") is None
 

@@ -116,21 +116,21 @@ def test_a_worker_may_not_read_the_tables(db, alice, worker):
 
 
 @pytest.mark.parametrize("drop", ["drop owned by carol", "drop function pgqueue_run.job_{oid}(bigint, bigint)"])
-def test_a_role_whose_runner_was_dropped_can_be_enrolled_again_and_unenrolled(db, owner, boss, drop):
+def test_a_role_whose_runner_was_dropped_can_be_enrolled_again_and_unenrolled(db, owner, superuser, boss, drop):
     db.create_role("carol", enrolled=False)
     owner.execute("select pgqueue.enroll('carol')")
     oid = fetch_value(owner, "select 'carol'::regrole::oid")
     runners = "select count(*) from pg_proc where pronamespace::regnamespace::text like 'pgqueue%%' and proname like %s"
     whole = fetch_value(owner, runners, [f"%_{oid}"])
-    owner.execute(drop.format(oid=oid))
+    superuser.execute(drop.format(oid=oid))
 
     for _ in range(2):
         owner.execute("select pgqueue.enroll('carol')")
 
     assert fetch_value(owner, runners, [f"%_{oid}"]) == whole >= 3
     db.connect("carol").execute("select pgqueue.submit('select 1')")
-    owner.execute(drop.format(oid=oid))
+    superuser.execute(drop.format(oid=oid))
     boss.execute("select pgqueue.unenroll('carol')")
     assert fetch_value(owner, runners, [f"%_{oid}"]) == 0
-    owner.execute("drop owned by carol; drop role carol")
+    superuser.execute("drop owned by carol; drop role carol")
     db.create_role("carol", enrolled=False)
