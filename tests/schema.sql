@@ -8582,7 +8582,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) IS 'A worker ends: what it still holds is ready again. begun: the tasks that it has begun; only these have been delivered once more';
+COMMENT ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) IS 'A worker ends: what it still holds is ready again, but for jobs that run, which the tick after their end finds. begun: the tasks that it has begun; only these have been delivered once more';
 
 CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER

@@ -7,7 +7,6 @@ call; the database then says what became of the job that raised it, and the rest
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -139,10 +138,11 @@ class BatchRunner:
             called_at = monotonic()
             try:
                 chunk.pid = session.backend_pid
-                count = self._run_first(session, left[:1] if chunk.is_each_alone else left)
-                self._log_long(chunk, left[:count])
-                left = left[count:]
-                self._jobs_run += count
+                jobs = left[:1] if chunk.is_each_alone else left
+                self._run(session, jobs)
+                self._log_long(chunk, jobs)
+                left = left[len(jobs) :]
+                self._jobs_run += len(jobs)
             except ConnectionLost as lost:
                 chunk.pid = None
                 left = self._settle_lost(chunk, left, lost, called_at, session)
@@ -164,17 +164,15 @@ class BatchRunner:
             if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
                 self.close_session()
 
-    def _run_first(self, session: Session, left: Sequence[BatchJob]) -> int:
-        """Run those in front that are of one role, and return how many they are."""
-        role = left[0].role
-        jobs = list(takewhile(lambda job: job.role == role, left))
+    def _run(self, session: Session, jobs: Sequence[BatchJob]) -> None:
+        """Run jobs, which are of one role, in one call."""
+        role = jobs[0].role
         if role != self._role:
             session.call("forget_role")
             self._role = role
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         names = {"jobs": f"jobs_{role}"}
         session.call_named("run_jobs", names, ids=ids, tokens=tokens, worker=self._pool.worker_name)
-        return len(jobs)
 
     @staticmethod
     def _log_long(chunk: Chunk, done: Sequence[BatchJob]) -> None:
@@ -281,8 +279,7 @@ class BatchRunner:
         if self._chunk is None:
             return
         if notice.sqlstate == WAIT_SQLSTATE:
-            # One call runs jobs of one role: no role's job speaks for another's.
-            jobs = (job for job in self._chunk.jobs if job.role == self._role)
-            self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in jobs))
+            # All are of one role: no role's job speaks for another's.
+            self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
         else:
             self._pool.progress.hear_from_chunk(self._chunk, notice)

@@ -11,7 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
-from celery.utils.log import get_logger
+
+from .log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,24 +10,12 @@ from tests.harness import eventually
 from tests.harness.executors import Executors
 from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_value
+from tests.soak.nested import LEFT, NESTED
 from tests.soak.waits import wait_against_jobs
-
-NESTED = """
-create function nested(depth int, n int) returns void language plpgsql as $$
-begin
-  if depth = 0 then
-    insert into public.log values (n);
-    return;
-  end if;
-  perform * from pgqueue.result(pgqueue.launch(format('select public.nested(%s, %s)', depth - 1, n))) as (x text);
-end $$
-"""
-LEFT = "select count(*) from pgqueue.jobs where state in ('queued', 'running')"
 
 
 @pytest.fixture(autouse=True)
 def nested(owner):
-    owner.execute("create table log (n int); grant all on log to public")
     owner.execute(NESTED)
 
 

@@ -18,7 +18,7 @@ from tests.harness.database import Database
 from tests.harness.servers import temporary_server
 from tests.harness.worker import Worker
 
-_NESTED = """
+NESTED = """
 create table log (n int); grant all on log to public;
 create function nested(depth int, n int) returns void language plpgsql as $$
 begin
@@ -29,7 +29,7 @@ begin
   perform * from pgqueue.result(pgqueue.launch(format('select public.nested(%s, %s)', depth - 1, n))) as (x text);
 end $$
 """
-_LEFT = "select count(*) from pgqueue.jobs where state in ('queued', 'running')"
+LEFT = "select count(*) from pgqueue.jobs where state in ('queued', 'running')"
 
 
 def main() -> int:
@@ -41,7 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place, temporary_server(max_connections="300") as server:
         db = Database(server)
         try:
-            db.execute(_NESTED)  # type: ignore[arg-type]
+            db.execute(NESTED)  # type: ignore[arg-type]
             alice = db.connect(db.create_role("alice"))
             options = ["--concurrency=1", f"--executors={arguments.executors}"]
             Worker(db, Path(place) / "w.log", arguments=options).wait_online()
@@ -50,7 +50,7 @@ def main() -> int:
                 "select pgqueue.launch(format('select nested(%%s, %%s)', %s::int, g)) from generate_series(1, %s) g",
                 [arguments.depth - 1, arguments.jobs],
             )
-            while (left := db.fetch_value(_LEFT)) and time.monotonic() < begun + 600:
+            while (left := db.fetch_value(LEFT)) and time.monotonic() < begun + 600:
                 time.sleep(0.5)
             ran_for = time.monotonic() - begun
             ended = db.execute("select state::text, sqlstate, count(*) from pgqueue.jobs group by 1, 2 order by 1, 2")

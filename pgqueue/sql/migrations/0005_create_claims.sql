@@ -956,7 +956,7 @@ begin
 end
 $$;
 comment on function pgqueue._unregister_worker(int, bigint[]) is
-  'A worker ends: what it still holds is ready again. begun: the tasks that it has begun; only these have been delivered once more';
+  'A worker ends: what it still holds is ready again, but for jobs that run, which the tick after their end finds. begun: the tasks that it has begun; only these have been delivered once more';
 
 create function pgqueue._reclaim_grace()
   returns interval
