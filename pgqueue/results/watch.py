@@ -1,6 +1,6 @@
 """The session on which a process is told of results: what it waits for is a row, its sleep is a lock.
 
-Whoever stores a result notifies only those who wait for it and sleep (docs/decisions/0006). For one thread at a time.
+Whoever stores a result notifies only those who wait for it and sleep (decision 6). For one thread at a time.
 """
 
 from __future__ import annotations
