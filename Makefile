@@ -15,7 +15,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint typecheck format schema reference docs clean
+.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint vale typecheck format schema reference docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,10 +73,16 @@ bench-peers: $(VENV)/.ready-dev build/peers/node_modules  ## The same work on ot
 	@$(PIP) --editable '.[peers]'
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
-lint: $(VENV)/.ready-dev  ## Check style and which module may import which
+lint: $(VENV)/.ready-dev  ## Check style, prose, and which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/prose.py
+
+# The package fetches Vale's binary when it first runs, from where its releases are: scripts/prose.py says what follows.
+vale: $(VENV)/.ready-dev  ## Check the prose with Vale itself, which is fetched on first use; lint applies the same rules
+	@$(PIP) vale==3.25.1.0
+	@$(BIN)/vale README.md CONTRIBUTING.md CHANGELOG.md docs examples
 
 typecheck: $(VENV)/.ready-dev  ## Check the types
 	@$(BIN)/mypy

@@ -213,3 +213,11 @@ def test_the_settings_that_are_documented_are_those_that_there_are(db: Database)
     ((body,),) = db.execute("select prosrc from pg_proc where proname = '_setting_fault'")
 
     assert sorted(documented) == sorted(set(re.findall(r"'([a-z_]+)'", body)) - {"call", "session"})
+
+
+def test_the_prose_keeps_the_rules_of_the_project() -> None:
+    checked = subprocess.run(
+        [sys.executable, "scripts/prose.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert checked.stdout == ""

@@ -7,7 +7,7 @@ from tests.areas import AREAS, ROOT, THE_REST, area_of, find_tests, main
 SUITES = ("compat", "integration", "isolation", "plans", "properties", "security", "sql", "unit")
 #: Tests of what belongs to no area: `pgqueue up`, the containers, Flower, and the tests' own tools.
 NO_AREA = {
-    "test_areas.py", "test_child.py", "test_compose.py", "test_local_access.py", "test_restarts.py",
+    "test_areas.py", "test_child.py", "test_compose.py", "test_local_access.py", "test_prose.py", "test_restarts.py",
     "test_second_chance.py",
 }  # fmt: skip
 
