@@ -1262,25 +1262,28 @@ CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, aw
 #variable_conflict use_column
 declare
   waiter pgqueue.message;
+  living_id int;
 begin
   select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
   if not found then
     return;
   end if;
+  -- A job whose transaction is open keeps the number of its worker when that registers anew: its row is locked.
+  living_id := (select coalesce(w.successor, w.id) from pgqueue.worker w where w.id = waiter.worker_id);
   -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
   -- the worker had lost it: who comes with its token gets nothing.
   return query
   with free as (
     select m.id, m.state from pgqueue.message m
     where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
-      and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
+      and exists (select from pgqueue.worker w where w.id = living_id and m.queue = any (w.queues))
       and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
       -- What runs outside a transaction locks no row.
       and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
     for update of m skip locked
   ), claimed as (
     update pgqueue.message m
-    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
+    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = living_id,
         deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
         settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
                         then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
@@ -3931,12 +3934,15 @@ CREATE TABLE pgqueue.worker (
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
     last_run_at timestamp with time zone,
-    lost_at timestamp with time zone
+    lost_at timestamp with time zone,
+    successor integer
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
+
+COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has registered anew, the last time';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -6224,6 +6230,7 @@ declare
   is_thorough boolean := random() < 0.02;
   held pgqueue.message;
   has_begun boolean;
+  living_id int;
   found_claim record;
   queues text[];
   reclaimed int := 0;
@@ -6258,6 +6265,14 @@ begin
   loop
     held := found_claim.message;
     has_begun := found_claim.has_begun or held.kind = 'task';
+    -- Claimed for a number that its process no longer has, and begun outside a transaction: it runs on there.
+    select s.id into living_id
+    from pgqueue.worker w join pgqueue.worker s on s.id = w.successor and s.lost_at is null
+    where w.id = held.worker_id and held.kind = 'job' and exists (select from pgqueue.activity a where a.id = held.id and a.token = held.token);
+    if found then
+      update pgqueue.message r set worker_id = living_id where r.id = held.id;
+      continue;
+    end if;
     if held.kind = 'job' and pgqueue._is_given_up(held.id, held.max_attempts) then
       perform pgqueue._give_up(held, jsonb_build_object('sqlstate', '08006', 'message', format('lost connection to the session of job %s', held.id)));
     elsif held.kind = 'job' and has_begun and held.deliveries >= max_deliveries
@@ -6487,6 +6502,9 @@ begin
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  -- First: what is claimed for the old number from now on is not seen below, and left to pgqueue._reclaim.
+  update pgqueue.worker w set lost_at = '-infinity', successor = new_id
+  where w.id = _register_worker.predecessor or w.successor = _register_worker.predecessor;
   -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
   -- it has forgotten: nobody needs to wait for that. Tasks that it had not begun are as if they had not been handed out; of jobs
   -- their rows tell (pgqueue._reclaim).
@@ -6509,7 +6527,6 @@ begin
     for update skip locked
   ) m
   having count(*) > 0;
-  update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
 $$;

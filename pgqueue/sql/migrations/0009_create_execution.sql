@@ -679,25 +679,28 @@ as $$
 #variable_conflict use_column
 declare
   waiter pgqueue.message;
+  living_id int;
 begin
   select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
   if not found then
     return;
   end if;
+  -- A job whose transaction is open keeps the number of its worker when that registers anew: its row is locked.
+  living_id := (select coalesce(w.successor, w.id) from pgqueue.worker w where w.id = waiter.worker_id);
   -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
   -- the worker had lost it: who comes with its token gets nothing.
   return query
   with free as (
     select m.id, m.state from pgqueue.message m
     where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
-      and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
+      and exists (select from pgqueue.worker w where w.id = living_id and m.queue = any (w.queues))
       and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
       -- What runs outside a transaction locks no row.
       and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
     for update of m skip locked
   ), claimed as (
     update pgqueue.message m
-    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
+    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = living_id,
         deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
         settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
                         then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
