@@ -153,6 +153,8 @@ declare
   captured jsonb;
   others text;
   name text;
+  usual text;
+  begun_with text[] := array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable'];
 begin
   select s.captured into captured from pgqueue.own_session s;
   if found then
@@ -189,6 +191,16 @@ begin
         captured := captured - name;
     end;
   end loop;
+  -- A transaction begins with these, so a job that has them needs a session of its submitter: this one would wait for ever.
+  if captured ?| begun_with and not pgqueue._may_log_in(quote_ident(current_user)::regrole) then
+    select s.name, s.boot_val into name, usual from pg_settings s where s.name = any (begun_with) and captured ? s.name and s.setting is distinct from s.boot_val limit 1;
+    if found then
+      raise exception 'role "%" may not log in, so its jobs cannot inherit the setting "%"', current_user, name
+        using errcode = '55000', hint = format('Say "set %s to default" or "set %s = %L" first. Or let workers log in as the role: alter role %I login.',
+                                               name, name, usual, current_user);
+    end if;
+    captured := captured - begun_with;
+  end if;
   perform set_config('pgqueue.session_settings', concat(captured, chr(30), others, chr(30), quote_ident(current_user)::regrole::oid), false);
   perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
