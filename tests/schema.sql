@@ -846,12 +846,15 @@ CREATE TABLE pgqueue.worker (
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     items_processed bigint DEFAULT 0 NOT NULL,
     last_run_at timestamp with time zone,
-    lost_at timestamp with time zone
+    lost_at timestamp with time zone,
+    successor integer
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
+
+COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has registered anew, the last time';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER

@@ -1,5 +1,4 @@
--- The settings of PostgreSQL that a job inherits from the session that submits it, captured once per session or
--- statement.
+-- The settings of PostgreSQL that a job inherits from the session that submits it, captured once per session.
 
 create or replace function pgqueue._inheritable_names()
   returns text[]
@@ -88,6 +87,8 @@ declare
   captured jsonb;
   others text;
   name text;
+  usual text;
+  begun_with text[] := array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable'];
 begin
   select s.captured into captured from pgqueue.own_session s;
   if found then
@@ -124,6 +125,16 @@ begin
         captured := captured - name;
     end;
   end loop;
+  -- A transaction begins with these, so a job that has them needs a session of its submitter: this one would wait for ever.
+  if captured ?| begun_with and not pgqueue._may_log_in(quote_ident(current_user)::regrole) then
+    select s.name, s.boot_val into name, usual from pg_settings s where s.name = any (begun_with) and captured ? s.name and s.setting is distinct from s.boot_val limit 1;
+    if found then
+      raise exception 'role "%" may not log in, so its jobs cannot inherit the setting "%"', current_user, name
+        using errcode = '55000', hint = format('Say "set %s to default" or "set %s = %L" first. Or let workers log in as the role: alter role %I login.',
+                                               name, name, usual, current_user);
+    end if;
+    captured := captured - begun_with;
+  end if;
   perform set_config('pgqueue.session_settings', concat(captured, chr(30), others, chr(30), quote_ident(current_user)::regrole::oid), false);
   perform set_config('pgqueue.session_seal', (select s.seal from pgqueue.own_session_seal s), false);
   return captured;
@@ -208,76 +219,3 @@ create or replace function pgqueue._with_durability(settings jsonb, durability t
               else settings end;
 comment on function pgqueue._with_durability(jsonb, text) is 'The settings of a job that says how durable it is to be';
 grant execute on function pgqueue._with_durability(jsonb, text) to pgqueue_user;
-
-create or replace function pgqueue._fingerprint(caller_search_path text)
-  returns text
-  language sql stable
-begin atomic
-  -- Within one statement of the client what was captured is captured again only when one of these changed: the row trigger
-  -- of a large statement has no time for more. As an array's text no value can pass for another one, nor for what follows.
-  select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
-    current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
-    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
-    current_setting('pgqueue.worker_timeout', true)]::text;
-end;
-comment on function pgqueue._fingerprint(text) is 'What must be as it was for captured settings to be used again';
-grant execute on function pgqueue._fingerprint(text) to pgqueue_user;
-
-create or replace view pgqueue.own_statement with (security_barrier) as
-  select split_part(current_setting('pgqueue.captured_settings', true), chr(30), -2)::jsonb as settings,
-         split_part(current_setting('pgqueue.captured_settings', true), chr(30), -1) as seen, hashtextextended(s.digest, 0) as cookie
-  from pgqueue.own_seal s
-  where left(s.digest, 32) = current_setting('pgqueue.captured_seal', true)
-    and starts_with(current_setting('pgqueue.captured_settings', true), pgqueue._fingerprint(current_setting('search_path')));
-comment on view pgqueue.own_statement is
-  'What row triggers have captured in this statement, if it still is so, and the cookie of their jobs, made of the half of the digest that is kept nowhere. For functions without a SET clause';
-grant select on pgqueue.own_statement to pgqueue_user;
-
-create or replace function pgqueue._keep_captured(content text)
-  returns void
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
-  -- digest that only the role that runs can make: the first half of it.
-  perform set_config('pgqueue.captured_settings', content, true);
-  perform set_config('pgqueue.captured_seal', coalesce((select left(s.digest, 32) from pgqueue.own_seal s), ''), true);
-end
-$$;
-comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
-grant execute on function pgqueue._keep_captured(text) to pgqueue_user;
-
-create or replace function pgqueue._begin_statement(caller_search_path text, settings jsonb)
-  returns void
-  language plpgsql volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Values of settings that are not PostgreSQL's own stand in no fingerprint.
-  if coalesce(current_setting('pgqueue.inherit', true), '') = '' then
-    perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), settings, chr(30)));
-  end if;
-end
-$$;
-comment on function pgqueue._begin_statement(text, jsonb) is 'Keeps captured settings for the rest of this statement';
-grant execute on function pgqueue._begin_statement(text, jsonb) to pgqueue_user;
-
-create or replace function pgqueue._statement_settings()
-  returns jsonb
-  language plpgsql volatile
-as $$
-declare
-  settings pg_catalog.jsonb;
-begin
-  -- No SET clause here: it would hide the search_path that the job inherits.
-  select s.settings into settings from pgqueue.own_statement s;
-  if settings is null then
-    settings := pgqueue._settings();
-    perform pgqueue._begin_statement(pg_catalog.current_setting('search_path'), settings);
-  end if;
-  return settings;
-end
-$$;
-comment on function pgqueue._statement_settings() is 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
-grant execute on function pgqueue._statement_settings() to pgqueue_user;

@@ -1,43 +1,6 @@
 -- The claim: messages go to a worker, with a token each. Also the acks that travel with it, and the job that a
 -- running job waits for.
 
-create or replace function pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb,
-                                      timeout interval, kept pgqueue.result_kept, label text)
-  returns json
-  language sql stable
-begin atomic
-  select json_build_object(
-    'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
-    'role', submitter::bigint, 'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
-    'queue', queue, 'label', label);
-end;
-comment on function pgqueue._job_document(bigint, bigint, text, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
-  is 'A job as an executor of the top-level lane needs it';
-
-create or replace function pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint,
-                                     submitter oid, sql text, params text[], settings jsonb, timeout interval,
-                                     kept pgqueue.result_kept, label text)
-  returns json
-  language sql stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select json_build_object(
-    'body', json_build_array(json_build_array(left(sql, 200)), '{}'::json,
-                             '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
-    'content-type', 'application/json',
-    'content-encoding', 'utf-8',
-    'headers', json_build_object(
-      'lang', 'sql', 'task', 'pgqueue.job', 'id', 'job-' || id, 'root_id', 'job-' || id, 'parent_id', null, 'group', null,
-      'shadow', label, 'argsrepr', left(sql, 200), 'kwargsrepr', '{}', 'origin', pg_get_userbyid(submitter), 'retries', attempts,
-      'eta', null, 'expires', null, 'timelimit', json_build_array(null, null), 'ignore_result', true,
-      'job', pgqueue._job_document(id, token, queue, attempts, submitter, sql, params, settings, timeout, kept, label)),
-    'properties', json_build_object(
-      'delivery_mode', 2, 'priority', priority, 'correlation_id', 'job-' || id, 'reply_to', null,
-      'delivery_info', json_build_object('exchange', '', 'routing_key', queue, 'redelivered', deliveries > 1)))
-$$;
-comment on function pgqueue._job_message(bigint, bigint, text, smallint, smallint, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
-  is 'A job as a Celery message (protocol 2) for the task pgqueue.job';
-
 create or replace function pgqueue._claim(worker_id int, kind text, queues text[], max_count int, role_limit int default null, held jsonb default null)
   returns table (id bigint, token bigint, queue text, earlier_deliveries int, message json)
   language plpgsql volatile security definer
@@ -239,25 +202,28 @@ as $$
 #variable_conflict use_column
 declare
   waiter pgqueue.message;
+  living_id int;
 begin
   select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
   if not found then
     return;
   end if;
+  -- A job whose transaction is open keeps the number of its worker when that registers anew: its row is locked.
+  living_id := (select coalesce(w.successor, w.id) from pgqueue.worker w where w.id = waiter.worker_id);
   -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
   -- the worker had lost it: who comes with its token gets nothing.
   return query
   with free as (
     select m.id, m.state from pgqueue.message m
     where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
-      and exists (select from pgqueue.worker w where w.id = waiter.worker_id and m.queue = any (w.queues))
+      and exists (select from pgqueue.worker w where w.id = living_id and m.queue = any (w.queues))
       and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
       -- What runs outside a transaction locks no row.
       and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
     for update of m skip locked
   ), claimed as (
     update pgqueue.message m
-    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = waiter.worker_id,
+    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = living_id,
         deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
         settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
                         then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end

@@ -18,6 +18,7 @@ declare
   is_thorough boolean := random() < 0.02;
   held pgqueue.message;
   has_begun boolean;
+  living_id int;
   found_claim record;
   queues text[];
   reclaimed int := 0;
@@ -52,6 +53,14 @@ begin
   loop
     held := found_claim.message;
     has_begun := found_claim.has_begun or held.kind = 'task';
+    -- Claimed for a number that its process no longer has, and begun outside a transaction: it runs on there.
+    select s.id into living_id
+    from pgqueue.worker w join pgqueue.worker s on s.id = w.successor and s.lost_at is null
+    where w.id = held.worker_id and held.kind = 'job' and exists (select from pgqueue.activity a where a.id = held.id and a.token = held.token);
+    if found then
+      update pgqueue.message r set worker_id = living_id where r.id = held.id;
+      continue;
+    end if;
     if held.kind = 'job' and pgqueue._is_given_up(held.id, held.max_attempts) then
       perform pgqueue._give_up(held, jsonb_build_object('sqlstate', '08006', 'message', format('lost connection to the session of job %s', held.id)));
     elsif held.kind = 'job' and has_begun and held.deliveries >= max_deliveries

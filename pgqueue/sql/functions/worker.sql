@@ -21,6 +21,9 @@ begin
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
+  -- First: what is claimed for the old number from now on is not seen below, and left to pgqueue._reclaim.
+  update pgqueue.worker w set lost_at = '-infinity', successor = new_id
+  where w.id = _register_worker.predecessor or w.successor = _register_worker.predecessor;
   -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
   -- it has forgotten: nobody needs to wait for that. Tasks that it had not begun are as if they had not been handed out; of jobs
   -- their rows tell (pgqueue._reclaim).
@@ -43,7 +46,6 @@ begin
     for update skip locked
   ) m
   having count(*) > 0;
-  update pgqueue.worker w set lost_at = '-infinity' where w.id = _register_worker.predecessor;
   return new_id;
 end
 $$;

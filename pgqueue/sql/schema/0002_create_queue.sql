@@ -102,11 +102,13 @@ create table pgqueue.worker (
   last_seen_at timestamptz not null default clock_timestamp(),
   items_processed bigint not null default 0,
   last_run_at timestamptz,
-  lost_at timestamptz
+  lost_at timestamptz,
+  successor int
 );
 comment on table pgqueue.worker is
   'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 comment on column pgqueue.worker.lost_at is 'When its session was first seen to be gone; -infinity: its process said so itself';
+comment on column pgqueue.worker.successor is 'The number under which its process has registered anew, the last time';
 
 create table pgqueue.message (
   id bigint generated always as identity primary key,
