@@ -20,7 +20,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 STYLE = ROOT / ".vale" / "Pgqueue"
 WIDTH = 120
-COVERED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "examples/*.md")
+COVERED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "examples/*.md", "pgqueue/**/*.md")
 #: Vale's own marks around text that is not checked: what not to write has to be written on the page that says so.
 OFF, ON = "<!-- vale off -->", "<!-- vale on -->"
 #: `make reference` lays these out from the COMMENTs, the docstrings and the commands.
