@@ -1,16 +1,21 @@
 """Check the prose of the project, or lay it out: `python scripts/prose.py [--fix] [FILE ...]`.
 
-The check keeps two rules. Markdown has one sentence a line and no line over 120 characters (tables, code and headings
-excepted). And no sentence matches a rule of the Vale style in `.vale/`. Vale itself applies these rules to more kinds
+The check keeps two rules. Prose in Markdown has one sentence a line and no line over 120 characters (tables, code and
+headings excepted). And no sentence matches a rule of the Vale style in `.vale/`. Vale itself applies these rules to more kinds
 of files, but no package index carries its binary, so a machine that reaches nothing else could not run `make lint`.
 This reads the two kinds of rules that the style has, `existence` and `substitution`. `make vale` runs Vale.
+
+Docstrings and comments of Python are checked against the style as well, in the folders that CODE lists.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 STYLE = ROOT / ".vale" / "Pgqueue"
 WIDTH = 120
 COVERED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "examples/*.md", "pgqueue/**/*.md")
+#: Python whose docstrings and comments keep the rules of the style; the other folders do not keep them yet.
+CODE = ()
 #: Vale's own marks around text that is not checked: what not to write has to be written on the page that says so.
 OFF, ON = "<!-- vale off -->", "<!-- vale on -->"
 #: `make reference` lays these out from the COMMENTs, the docstrings and the commands.
@@ -180,6 +187,22 @@ def faults(text: str, rules: list[Rule]) -> Iterator[tuple[int, str]]:
         line = block.first_line + len(block.lines) - 1
 
 
+def faults_of_code(source: str, rules: list[Rule]) -> Iterator[tuple[int, str]]:
+    """Yield the docstrings and comments of a module that break a rule of the style, and which."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [
+        (node.body[0].lineno, docstring)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, documented) and (docstring := ast.get_docstring(node))
+    ]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    texts += [(token.start[0], token.string.lstrip("#: ")) for token in tokens if token.type == tokenize.COMMENT]
+    for line, text in sorted(texts):
+        for paragraph in re.split(r"\n\s*\n", text):
+            for sentence in sentences(" ".join(paragraph.split())):
+                yield from ((line, said) for said in _matches(sentence, rules, of_sentences=True))
+
+
 def _matches(text: str, rules: list[Rule], *, of_sentences: bool) -> Iterator[str]:
     plain = re.sub(r"(?<!\w)[*_]+|[*_]+(?!\w)", "", _LINK.sub(r"\1", _CODE.sub("`", text)))
     for rule in rules:
@@ -194,15 +217,16 @@ def main() -> int:
     parser.add_argument("--fix", action="store_true", help="put one sentence on each line")
     parser.add_argument("files", nargs="*", type=Path)
     chosen = parser.parse_args()
-    files = chosen.files or [file for pattern in COVERED for file in sorted(ROOT.glob(pattern))]
+    files = chosen.files or [file for pattern in COVERED + CODE for file in sorted(ROOT.glob(pattern))]
     rules = read_rules()
     found = 0
     for file in files:
         text = file.read_text()
-        if chosen.fix and (laid := lay_out(text)) != text:
+        is_code = file.suffix == ".py"
+        if chosen.fix and not is_code and (laid := lay_out(text)) != text:
             file.write_text(laid)
             text = laid
-        for line, said in faults(text, rules):
+        for line, said in (faults_of_code if is_code else faults)(text, rules):
             found += 1
             sys.stdout.write(f"{file.resolve().relative_to(ROOT)}:{line}: {said}\n")
     return 1 if found else 0

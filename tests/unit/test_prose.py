@@ -66,3 +66,9 @@ def test_what_the_style_forbids_is_found(text: str, rule: str) -> None:
 def test_questions_code_links_and_what_is_marked_are_no_faults() -> None:
     assert said("What is a job?\n\n`lookout` and [a page](lookout.md) are names.\n") == []
     assert said("<!-- vale off -->\n\nThe lookout polls.\n\n<!-- vale on -->\n") == []
+
+
+def test_docstrings_and_comments_of_python_are_checked_too() -> None:
+    module = '"""The lookout."""\n\n# It polls after half a second.\nlookout = 1\n'
+
+    assert [line for line, _said in prose.faults_of_code(module, RULES)] == [1, 3]
