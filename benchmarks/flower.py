@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgqueue.child import Child
-from pgqueue.readiness import fetch_page, find_free_port, flower_answers
+from pgqueue.local.child_process import Child
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness.database import Database
 from tests.harness.eventually import eventually
 

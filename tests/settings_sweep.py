@@ -18,8 +18,8 @@ import psycopg
 from psycopg import sql
 
 import pgqueue
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import Presence
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, TestServer, Worker
 from tests.harness.result_app import make_app
 from tests.harness.servers import temporary_server

@@ -20,8 +20,9 @@ from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.json import dumps
 
 from .. import errors
-from . import endings, identity, published_eta
-from .acks import settle
+from . import process_identity
+from .celery_patches import ended_tasks, eta_header
+from .consuming.acks import settle
 from .envelope import MALFORMED, from_row
 from .message import Message as OurMessage
 from .publish_batch import PublishBatch
@@ -30,7 +31,7 @@ from .qos import QoS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .backlog import Claimed
+    from .consuming.buffer import Claimed
     from .transport import Transport
 
 
@@ -261,13 +262,13 @@ class Channel(virtual.Channel):
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, subscription.no_ack)
         if message is None:
             return subscription
-        if not subscription.no_ack and identity.is_worker() and not self._is_for_now(message, subscription):
+        if not subscription.no_ack and process_identity.is_worker() and not self._is_for_now(message, subscription):
             return subscription
         settled = self.qos.appetite.settled
         try:
             subscription.callback(message)
         except MALFORMED:
-            if not identity.is_worker():
+            if not process_identity.is_worker():
                 raise
             # Celery looks into the headers, and would end the worker over what it finds.
             logger.exception(
@@ -284,17 +285,17 @@ class Channel(virtual.Channel):
         One that is not due, and says so itself, is put off: the worker would hold it, and one more for it.
         """
         accept = getattr(getattr(subscription.callback, "__self__", None), "accept", None)
-        end = message.headers.get(endings.END_HEADER)
+        end = message.headers.get(ended_tasks.END_HEADER)
         if isinstance(end, dict):
             message.accept = accept
-            endings.end_task(message, end)
+            ended_tasks.end_task(message, end)
             message.ack()
             return False
         if message.is_named_as_job(accept):
             logger.error("message %s was rejected: it has the id of an SQL job", message.delivery_tag)
             self._refuse(message.delivery_tag)
             return False
-        due_at = message.take_eta(accept, published_eta.to_instant)
+        due_at = message.take_eta(accept, eta_header.to_instant)
         if due_at is None or due_at <= datetime.now(timezone.utc):
             return True
         message_id, token = message.delivery_tag.split(":")
@@ -368,7 +369,7 @@ class Channel(virtual.Channel):
         try:
             for tag in list(self._subscriptions):
                 self.basic_cancel(tag)
-            if self.qos.tags and not identity.is_worker() and self._transport.live_presence is not None:
+            if self.qos.tags and not process_identity.is_worker() and self._transport.live_presence is not None:
                 self.basic_recover(requeue=True)
         finally:
             if self.connection is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import BatchPublishError
 
-from ..caller_transaction import current
+from ..db.caller_transaction import current
 from .envelope import to_row
 from .publisher import to_letter
 

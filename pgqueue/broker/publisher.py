@@ -11,18 +11,18 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from .. import errors
-from ..caller_transaction import current, driver_connection
+from ..db.caller_transaction import current, driver_connection
 from ..sql import query
-from . import gathering
+from .celery_patches import group_publishing
 from .envelope import to_row
-from .presence import Presence
+from .worker_session import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from ..caller_transaction import CallerConnection
-    from ..database import Database
+    from ..db.caller_transaction import CallerConnection
+    from ..db.database import Database
     from .envelope import Row
 
 
@@ -64,7 +64,7 @@ class Publisher:
             PgQueueError: the same, in a caller's transaction: kombu must not try again there.
         """
         row = to_row(message, exchange, routing_key)
-        group = gathering.current()
+        group = group_publishing.current()
         # Of what is transient the events of tasks that are sent, and no control command: for that somebody waits.
         is_gathered = exchange == "celeryev" or not row.is_transient
         if group is not None and is_gathered and (self._caller or current()) is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.transport import virtual
 
-from .appetite import Appetite
+from .consuming.read_ahead import Appetite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

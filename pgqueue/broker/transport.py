@@ -17,18 +17,19 @@ from kombu.transport import virtual
 
 from .. import errors
 from ..config import to_conninfo, to_url, without_password
-from ..database import Database
+from ..db.database import Database
 from ..decompression import max_bytes
-from . import endings, identity, published_eta, scheduled
-from .acks import Acks
-from .address import conninfo_of, move_password_out
+from . import process_identity
+from .celery_patches import ended_tasks, eta_header, inspect_scheduled
 from .channel import Channel as OurChannel
 from .channel import Subscription
-from .lookout import Lookout
-from .presence import Presence
+from .consuming.acks import Acks
+from .consuming.event_loop import Rounds
+from .consuming.fetcher import Lookout
 from .publisher import Publisher
 from .register import DRIVER_TYPE, join_neighbours
-from .rounds import Rounds
+from .url import conninfo_of, move_password_out
+from .worker_session import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,15 +70,15 @@ class Transport(virtual.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         move_password_out(client)
-        identity.listen_to_celery()
-        published_eta.listen_to_celery()
-        scheduled.answer_for_queues()
-        endings.look_after_unknown_tasks()
+        process_identity.listen_to_celery()
+        eta_header.listen_to_celery()
+        inspect_scheduled.answer_for_queues()
+        ended_tasks.look_after_unknown_tasks()
         join_neighbours(with_gossip=bool(client.transport_options.get("gossip")))
         self.database = Database.for_dsn(conninfo_of(client))
         if listen_dsn := client.transport_options.get("listen_dsn"):
             self.database.listen_conninfo = to_conninfo(listen_dsn)
-        self.database.application_name = f"pgqueue broker {identity.name()}"[:63]
+        self.database.application_name = f"pgqueue broker {process_identity.name()}"[:63]
         self.acks = Acks.of(self.database)
         self._caller = client.transport_options.get("in_transaction_of")
         self.publisher = Publisher(self.database, self._caller)
@@ -124,7 +125,7 @@ class Transport(virtual.Transport):
             if lookout is not None:
                 with Presence.membership:
                     # A worker's presence ends with its process: its tasks still run.
-                    if lookout.close() and not identity.is_worker():
+                    if lookout.close() and not process_identity.is_worker():
                         lookout.presence.close()
 
     def driver_version(self) -> str:

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import demo
-from ..client import Client
-from ..embedded import EmbeddedServer
-from ..readiness import find_free_port
-from ..session import Session
-from ..stack import LOOPBACK, Plan, Stack
-from .stage import Stage, statement
-from .steps import STEPS
+from ..client.client import Client
+from ..db.client_session import Session
+from ..local.embedded import EmbeddedServer
+from ..local.readiness import find_free_port
+from ..local.stack import LOOPBACK, Plan, Stack
+from .checks import STEPS
+from .context import Stage, statement
 
 
 def play(console: Console, pg_bin: Path | None = None) -> None:

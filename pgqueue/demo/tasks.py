@@ -6,8 +6,8 @@ import platform
 
 from celery import shared_task
 
-from ..session import Session
-from .stage import statement
+from ..db.client_session import Session
+from .context import statement
 
 
 @shared_task(name="demo.greet")

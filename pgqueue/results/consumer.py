@@ -17,7 +17,7 @@ from celery import states
 from celery.backends.asynchronous import BaseResultConsumer, _waiting_on
 
 from .ids import to_text_id
-from .watch import ResultWatch
+from .listener import ResultWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,9 +12,10 @@ from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from ..config import Settings, to_url
-from .lane import JobLane
-from .request import TASK_NAME, JobTask
-from .scaling import TaskAutoscaling
+from ..worker.bootstep import JobLane
+from ..worker.monitoring.job_request import TASK_NAME
+from ..worker.scaling import TaskAutoscaling
+from .job_task import JobTask
 
 _EXECUTORS = click.Option(
     ["--executors"],

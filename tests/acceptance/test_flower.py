@@ -17,9 +17,9 @@ import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 import pgqueue
-from pgqueue.child import Child
-from pgqueue.job import JobState
-from pgqueue.readiness import fetch_page, find_free_port, flower_answers
+from pgqueue.client.job import JobState
+from pgqueue.local.child_process import Child
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness import Database, Worker, eventually
 from tests.harness.browser import save_screenshot
 from tests.harness.servers import Servers

@@ -14,9 +14,9 @@ import pytest
 from celery import Celery
 from playwright.sync_api import Page, expect
 
-from pgqueue.broker.presence import Presence
-from pgqueue.child import Child
-from pgqueue.readiness import fetch_page, find_free_port, flower_answers
+from pgqueue.broker.worker_session import Presence
+from pgqueue.local.child_process import Child
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness import Database, Worker, eventually
 from tests.harness.browser import save_screenshot
 from tests.harness.celery_app import TRACES, make_app

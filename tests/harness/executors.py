@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from pgqueue import database
-from pgqueue.tasks.batch import BatchJob
-from pgqueue.tasks.claim import ClaimedJob, Outcome
-from pgqueue.tasks.pool import ExecutorPool
+from pgqueue.db import database
+from pgqueue.worker.batch_lane import BatchJob
+from pgqueue.worker.claimed_job import ClaimedJob, Outcome
+from pgqueue.worker.executor_pool import ExecutorPool
 from tests.harness.claimant import Claim, Claimant
 from tests.harness.database import Database
 

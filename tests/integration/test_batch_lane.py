@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pgqueue.tasks.batch import BatchJob
+from pgqueue.worker.batch_lane import BatchJob
 from tests.harness import eventually
 from tests.harness.executors import Executors
 from tests.harness.jobs import submit

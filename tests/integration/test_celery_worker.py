@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import Presence
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 

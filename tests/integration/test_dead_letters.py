@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from kombu import Connection, Consumer, Exchange, Queue
 
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import Presence
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 

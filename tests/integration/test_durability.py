@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from kombu import Connection, Queue
 
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import Presence
 from tests.harness import eventually
 from tests.harness.jobs import launch, submit
 

@@ -11,7 +11,7 @@ from celery.exceptions import ChordError, NotRegistered, TaskRevokedError
 from celery.result import AsyncResult
 from kombu import Queue
 
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import Presence
 from tests.harness import Database, Worker, eventually
 from tests.harness.claimant import Claimant
 from tests.harness.result_app import make_app

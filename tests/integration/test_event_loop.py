@@ -16,9 +16,10 @@ import pytest
 from kombu import Connection, Queue
 from kombu.asynchronous.hub import Hub
 
-from pgqueue import database, errors
-from pgqueue.broker.inquiry import Inquiry
-from pgqueue.broker.presence import Presence
+from pgqueue import errors
+from pgqueue.broker.worker_session import Presence
+from pgqueue.db import database
+from pgqueue.db.async_query import Inquiry
 from tests.harness import Database, eventually
 
 CLAIMED = "select count(*) from pgqueue.message where state = 'claimed'"

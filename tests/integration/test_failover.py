@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from celery import Celery
 
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import Presence
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 from tests.harness.standby import conninfo_of_both, synchronous_standby

@@ -119,7 +119,7 @@ def test_a_group_whose_session_is_lost_is_sent_again_as_the_retry_policy_says(
 def test_an_endless_group_is_sent_in_parts(
     db: Database, app: Celery, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgqueue.broker.gathering.MOST_LETTERS", 20)
+    monkeypatch.setattr("pgqueue.broker.celery_patches.group_publishing.MOST_LETTERS", 20)
 
     group(app.tasks["add"].s(n) for n in range(50)).apply_async()
 

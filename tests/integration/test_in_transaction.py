@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import pgqueue
 from pgqueue import errors
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import Presence
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database
 from tests.harness.result_app import make_app
 

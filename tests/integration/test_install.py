@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from pgqueue import errors, migrate
+from pgqueue import errors
+from pgqueue.schema import migrate
 from pgqueue.sql import Migration, migrations
 from tests.harness import Database, eventually
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pgqueue.tasks.cancel import Cause
+from pgqueue.worker.cancellation import Cause
 from tests.harness import Database, eventually
 from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_value

@@ -3,14 +3,14 @@
 import psycopg
 import pytest
 
-from pgqueue.tasks.cancel import CancelGate
-from pgqueue.tasks.claim import ClaimedJob, Ending
-from pgqueue.tasks.fault import JobFault, print_error, to_exception
-from pgqueue.tasks.result import JobResult
-from pgqueue.tasks.session import Session
-from pgqueue.tasks.statements import split
-from pgqueue.tasks.step import Step
-from pgqueue.tasks.transaction import ClaimLost, JobTransaction
+from pgqueue.worker.cancellation import CancelGate
+from pgqueue.worker.claimed_job import ClaimedJob, Ending
+from pgqueue.worker.running.error_fields import JobFault, print_error, to_exception
+from pgqueue.worker.running.job_session import Session
+from pgqueue.worker.running.job_transaction import ClaimLost, JobTransaction
+from pgqueue.worker.running.pipeline_query import Step
+from pgqueue.worker.running.result_buffer import JobResult
+from pgqueue.worker.running.sql_splitter import split
 from tests.harness import eventually
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_value

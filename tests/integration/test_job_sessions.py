@@ -5,9 +5,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgqueue.tasks import bookkeeping, credentials, fault
-from pgqueue.tasks.session import Session
-from pgqueue.tasks.transaction import JobTransaction
+from pgqueue.worker import completer, credentials
+from pgqueue.worker.running import error_fields
+from pgqueue.worker.running.job_session import Session
+from pgqueue.worker.running.job_transaction import JobTransaction
 from tests.harness import eventually
 from tests.harness.cut import cut_off
 from tests.harness.executors import Executors
@@ -52,7 +53,7 @@ def test_a_job_whose_session_is_lost_too_often_fails_unless_it_was_the_network(
     db, alice, owner, request, monkeypatch, is_cut, most, ends_as
 ):
     owner.execute(f"alter database {db.name} set pgqueue.max_lost_sessions = {most}")
-    monkeypatch.setattr(fault, "_CUT", ["closed the connection"] if is_cut else [])
+    monkeypatch.setattr(error_fields, "_CUT", ["closed the connection"] if is_cut else [])
     owner.execute("create table public.door (); grant all on public.door to alice")
     owner.execute("begin; lock table public.door")
     job = launch(alice, "set application_name = 'mine'; select from public.door")
@@ -221,7 +222,7 @@ def test_a_role_that_cannot_log_in_is_tried_less_and_less_often_and_told_once(
     db, owner, executors, monkeypatch, caplog
 ):
     monkeypatch.setattr(credentials, "_REMEMBERED_FROM", 0.1)
-    monkeypatch.setattr(bookkeeping, "_DEFERRED_FROM", 0.02)
+    monkeypatch.setattr(completer, "_DEFERRED_FROM", 0.02)
     caplog.set_level("INFO", "pgqueue")
     logins = []
     log_in = Session.log_in.__func__
@@ -259,7 +260,7 @@ def test_a_role_with_too_few_connections_is_not_said_to_lack_credentials(db, own
 
 def test_jobs_that_only_find_no_connection_are_tried_as_often_as_ever(db, owner, executors, monkeypatch):
     monkeypatch.setattr(credentials, "_REMEMBERED_FROM", 0.02)
-    monkeypatch.setattr(bookkeeping, "_DEFERRED_FROM", 0.02)
+    monkeypatch.setattr(completer, "_DEFERRED_FROM", 0.02)
     carol = db.connect(role=db.create_role("carol"))
     owner.execute("alter role carol connection limit 1")
     job = launch(carol, "select 1")

@@ -12,9 +12,9 @@ from kombu import Connection
 from psycopg.conninfo import make_conninfo
 
 import pgqueue
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import Presence
 from pgqueue.config import to_url
-from pgqueue.database import Database as Sessions
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES
 from tests.harness.pgbouncer import PROGRAM, pooled

@@ -8,8 +8,8 @@ import pytest
 
 import pgqueue
 from pgqueue import errors
-from pgqueue.cli import run
-from pgqueue.session import Session
+from pgqueue.cli.commands import run
+from pgqueue.db.client_session import Session
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 from tests.harness.standby import synchronous_standby

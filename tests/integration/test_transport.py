@@ -20,8 +20,8 @@ from kombu.exceptions import ChannelError
 
 import pgqueue.broker  # noqa: F401 - registers the scheme
 from pgqueue import errors
-from pgqueue.broker import identity
-from pgqueue.broker.presence import Presence
+from pgqueue.broker import process_identity
+from pgqueue.broker.worker_session import Presence
 from tests.harness import Database, eventually
 
 Connect = Callable[[], Connection]
@@ -711,7 +711,7 @@ def test_a_worker_that_cannot_give_back_what_it_read_ahead_keeps_what_it_runs(
     inbox = Inbox(connect(), Queue("q"), ack=False)
     publish(inbox.connection, "runs")
     inbox.wait_for(1)
-    monkeypatch.setattr(identity, "_worker_name", "w@h")
+    monkeypatch.setattr(process_identity, "_worker_name", "w@h")
     channel = inbox.connection.channel()
     channel.basic_consume("other", True, lambda _message: None, "tag")
     for _ in range(3):

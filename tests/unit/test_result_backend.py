@@ -4,9 +4,9 @@ import threading
 
 from celery import Celery
 
-from pgqueue.database import Database
+from pgqueue.db.database import Database
 from pgqueue.results import PgQueueBackend
-from pgqueue.results.watch import ResultWatch
+from pgqueue.results.listener import ResultWatch
 
 
 def make_backend(url: str = "pgqueue://alice:secret@db.example/shop?sslmode=require") -> PgQueueBackend:
