@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 
-class Unbound:
+class UnroutableKeys:
     """Pairs of exchange and routing key from which no binding leads anywhere. Threads may share it."""
 
     def __init__(self) -> None:

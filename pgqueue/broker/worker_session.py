@@ -2,7 +2,7 @@
 
 Its life is the life of every claim of the process: the server frees them when it has lost the session. On it the
 process listens for notifications and holds the sleepers' locks. It outlives kombu's connections, because Celery's warm
-shutdown closes those while tasks still run; a lost one is never repaired, `Presence.of` makes another.
+shutdown closes those while tasks still run; a lost one is never repaired, `WorkerSession.of` makes another.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..sql import query
 from . import process_identity
 from .consuming.acks import Acks, to_arrays
 from .consuming.claims import Claims
-from .unroutable_keys import Unbound
+from .unroutable_keys import UnroutableKeys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class Member(Protocol):
-    """Whoever consumes through a presence, and is told what arrives on it. Called from any thread."""
+    """Whoever consumes through a worker session, and is told what arrives on it. Called from any thread."""
 
     def notify(self, queues: Collection[str]) -> None:
         """Hear that messages were published to some of these queues."""
@@ -48,7 +48,7 @@ class Member(Protocol):
         """Hear that whoever held the sleepers' locks of these queues for all has woken up or gone."""
 
     def lose(self) -> None:
-        """Hear that the presence is lost."""
+        """Hear that the worker session is lost."""
 
     def control(self) -> None:
         """Hear that the worker may have been told to do something: what, the database knows."""
@@ -60,17 +60,17 @@ class Member(Protocol):
         """Return the delivery tags of those that were given to whoever works on them."""
 
 
-class Presence:
+class WorkerSession:
     """A registered worker. Threads may share it; a forked child may not use it."""
 
-    _known: ClassVar[dict[str, Presence]] = {}
-    #: Held while a member joins or the last one leaves, so that nobody joins a presence that is being closed.
-    membership: ClassVar[threading.RLock] = threading.RLock()
+    _known: ClassVar[dict[str, WorkerSession]] = {}
+    #: Held while a member joins or the last one leaves, so that nobody joins a session that is being closed.
+    registry_lock: ClassVar[threading.RLock] = threading.RLock()
 
-    def __init__(self, database: Database, executors: int = 0, predecessor: Presence | None = None) -> None:
+    def __init__(self, database: Database, executors: int = 0, predecessor: WorkerSession | None = None) -> None:
         self.database = database
         self.name = process_identity.name()
-        self.unbound = Unbound()
+        self.unroutable_keys = UnroutableKeys()
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._members: list[Member] = []
@@ -90,8 +90,8 @@ class Presence:
         self.claims = Claims(self, database)
 
     @classmethod
-    def of(cls, database: Database, executors: int = 0) -> Presence:
-        """Return the live presence of this process on a database; register one if there is none.
+    def of(cls, database: Database, executors: int = 0) -> WorkerSession:
+        """Return the live worker session of this process on a database; register one if there is none.
 
         Raises:
             psycopg.OperationalError: the server is away or in recovery.
@@ -99,15 +99,15 @@ class Presence:
             NotPermitted: the role may not work.
             SessionShared: the listening DSN leads through a pooler that shares sessions.
         """
-        with cls.membership:
+        with cls.registry_lock:
             present = cls.find(database)
             if present is None:
                 present = cls._known[database.conninfo] = cls(database, executors, cls._known.get(database.conninfo))
             return present
 
     @classmethod
-    def find(cls, database: Database) -> Presence | None:
-        """Return the presence of this process on a database, if it has one that is not lost."""
+    def find(cls, database: Database) -> WorkerSession | None:
+        """Return the worker session of this process on a database, if it has one that is not lost."""
         present = cls._known.get(database.conninfo)
         if present is None or not present.is_alive:
             return None
@@ -120,7 +120,7 @@ class Presence:
     @classmethod
     def close_all(cls) -> None:
         """Unregister this process everywhere: what it holds and has not finished is free at once."""
-        with cls.membership:
+        with cls.registry_lock:
             for present in list(cls._known.values()):
                 present.close()
 
@@ -291,7 +291,7 @@ class Presence:
                 hint="Everything else may go through the pooler.",
             )
 
-    def _register(self, executors: int, predecessor: Presence | None) -> int:
+    def _register(self, executors: int, predecessor: WorkerSession | None) -> int:
         # What runs and what is done outlive a lost session; what had not begun, Celery forgets when it reconnects.
         kept = process_identity.running_tags() | Acks.of(self.database).tags if predecessor is not None else set()
         ids, tokens = to_arrays(list(kept))
@@ -314,7 +314,7 @@ class Presence:
 
     def _on_notify(self, notify: psycopg.Notify) -> None:
         if notify.channel == _BINDINGS_CHANNEL:
-            self.unbound.forget()
+            self.unroutable_keys.forget()
         elif notify.channel == f"pgqueue.w.{self.worker_id}":
             # Whatever it says: anybody who can connect can notify anything.
             self.tell_members()
@@ -354,12 +354,12 @@ class Presence:
     @classmethod
     def _forget_parents(cls) -> None:
         cls._known.clear()
-        cls.membership = threading.RLock()
+        cls.registry_lock = threading.RLock()
 
 
 def _ids(delivery_tags: Collection[str]) -> list[int]:
     return [int(tag.split(":")[0]) for tag in delivery_tags]
 
 
-atexit.register(Presence.close_all)
-call_in_forked_child(Presence._forget_parents)
+atexit.register(WorkerSession.close_all)
+call_in_forked_child(WorkerSession._forget_parents)

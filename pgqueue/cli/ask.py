@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..db.client_session import Session
+from ..db.client_session import ClientSession
 
 
 def ask(dsn: str | None, name: str, **arguments: object) -> list[tuple[Any, ...]]:
@@ -13,5 +13,5 @@ def ask(dsn: str | None, name: str, **arguments: object) -> list[tuple[Any, ...]
     Raises:
         PgQueueError: the server refused, or cannot be reached.
     """
-    with Session(dsn, application_name="pgqueue cli") as session:
+    with ClientSession(dsn, application_name="pgqueue cli") as session:
         return session.fetch(name, **arguments)

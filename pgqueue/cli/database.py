@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..db.client_session import Session
+from ..db.client_session import ClientSession
 from ..schema import migrate
 from ..sql import Migration
 from .ask import ask
@@ -18,7 +18,7 @@ _APPLICATION = "pgqueue installer"
 @on_database
 def install(dsn: str | None, as_json: bool) -> None:
     """Create pgqueue in the database, or bring it up to date; again is harmless."""
-    with Session(dsn, application_name=_APPLICATION) as session:
+    with ClientSession(dsn, application_name=_APPLICATION) as session:
         _report_applied(migrate.install(session.connection), session, as_json=as_json)
 
 
@@ -26,7 +26,7 @@ def install(dsn: str | None, as_json: bool) -> None:
 @on_database
 def upgrade(dsn: str | None, as_json: bool) -> None:
     """Apply the migrations that an installed pgqueue is missing, and make a copied or restored database usable."""
-    with Session(dsn, application_name=_APPLICATION) as session:
+    with ClientSession(dsn, application_name=_APPLICATION) as session:
         _report_applied(migrate.upgrade(session.connection), session, as_json=as_json)
 
 
@@ -38,7 +38,7 @@ def uninstall(yes: bool, cascade: bool, dsn: str | None, as_json: bool) -> None:
     """Drop pgqueue from the database, with all its jobs and results. It stops where something else depends on it."""
     if not yes:
         click.confirm("Drop the schema pgqueue with all jobs and results?", abort=True, err=True)
-    with Session(dsn, application_name=_APPLICATION) as session:
+    with ClientSession(dsn, application_name=_APPLICATION) as session:
         kept = migrate.uninstall(session.connection, cascade=cascade)
     if as_json:
         print_json({"uninstalled": True, "roles_kept": kept})
@@ -52,7 +52,7 @@ def uninstall(yes: bool, cascade: bool, dsn: str | None, as_json: bool) -> None:
 @on_database
 def status(dsn: str | None, as_json: bool) -> None:
     """Show what is installed, what waits and who works."""
-    with Session(dsn, application_name="pgqueue cli") as session:
+    with ClientSession(dsn, application_name="pgqueue cli") as session:
         found = migrate.status(session.connection)
         fields: dict[str, object] = {
             "server": f"PostgreSQL {found.server_version}",
@@ -98,7 +98,7 @@ def _change_role(name: str, role: str, dsn: str | None, *, as_json: bool, done: 
         click.echo(f"role {role} {done}")
 
 
-def _report_applied(applied: tuple[Migration, ...], session: Session, *, as_json: bool) -> None:
+def _report_applied(applied: tuple[Migration, ...], session: ClientSession, *, as_json: bool) -> None:
     installed = migrate.status(session.connection).installed
     names = [f"{step.version:04}_{step.name}" for step in applied]
     if as_json:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..db.client_session import Session
+from ..db.client_session import ClientSession
 from ..errors import InstallationError, PgQueueError
 from ..schema import migrate
 
@@ -43,12 +43,12 @@ class Finding:
     hint: str | None = None
 
 
-Check = Callable[[Session], Finding]
+Check = Callable[[ClientSession], Finding]
 
 
 def examine(dsn: str | None) -> Iterator[Finding]:
     """Run the checks one after the other; stop early where the rest would make no sense."""
-    with Session(dsn, application_name="pgqueue doctor") as session:
+    with ClientSession(dsn, application_name="pgqueue doctor") as session:
         first: tuple[Check, ...] = (_check_server, _check_schema)
         for check in first:
             finding = _run(check, session)
@@ -60,7 +60,7 @@ def examine(dsn: str | None) -> Iterator[Finding]:
                 yield _run(check, session)
 
 
-def _run(check: Check, session: Session) -> Finding:
+def _run(check: Check, session: ClientSession) -> Finding:
     try:
         return check(session)
     except PgQueueError as failure:
@@ -68,7 +68,7 @@ def _run(check: Check, session: Session) -> Finding:
         return Finding(subject, Level.FAIL, str(failure), failure.hint)
 
 
-def _check_server(session: Session) -> Finding:
+def _check_server(session: ClientSession) -> Finding:
     version, number, user = session.fetch("doctor_server")[0]
     found = f"PostgreSQL {version}{', a standby' if session.is_standby else ''}, logged in as {user}"
     if number < SUPPORTED_SERVERS.start:
@@ -78,7 +78,7 @@ def _check_server(session: Session) -> Finding:
     return Finding("server", Level.OK, found)
 
 
-def _check_schema(session: Session) -> Finding:
+def _check_schema(session: ClientSession) -> Finding:
     state = migrate.status(session.connection)
     found = f"schema version {state.installed}, this pgqueue knows {state.latest}"
     try:
@@ -88,7 +88,7 @@ def _check_schema(session: Session) -> Finding:
     return Finding("schema", Level.OK, found)
 
 
-def _check_privileges(session: Session) -> Finding:
+def _check_privileges(session: ClientSession) -> Finding:
     held = [role for role, has in session.fetch("held_roles") if has]
     if "pgqueue_user" not in held:
         if _administers(session):
@@ -97,7 +97,7 @@ def _check_privileges(session: Session) -> Finding:
     return Finding("privileges", Level.OK, f"this role has the rights of {', '.join(held)}")
 
 
-def _check_enrolment(session: Session) -> Finding:
+def _check_enrolment(session: ClientSession) -> Finding:
     if not session.fetch("is_enrolled")[0][0]:
         if _administers(session):
             hint = f"Only if it is to submit jobs, run: {_enroll_command(session)}"
@@ -107,20 +107,20 @@ def _check_enrolment(session: Session) -> Finding:
     return Finding("enrolment", Level.OK, "this role may submit jobs")
 
 
-def _administers(session: Session) -> bool:
+def _administers(session: ClientSession) -> bool:
     """Tell whether the role is the owner, an administrator or a superuser: after a good installation it is no more."""
     return bool(session.fetch("doctor_administers")[0][0])
 
 
-def _enroll(session: Session) -> str:
+def _enroll(session: ClientSession) -> str:
     return f"As an administrator or pgqueue's owner, run: {_enroll_command(session)}"
 
 
-def _enroll_command(session: Session) -> str:
+def _enroll_command(session: ClientSession) -> str:
     return f"pgqueue enroll {shlex.quote(session.connection.info.user)}"
 
 
-def _check_settings(session: Session) -> Finding:
+def _check_settings(session: ClientSession) -> Finding:
     faulty = [fault for (fault,) in session.fetch("faulty_settings")]
     if faulty:
         hint = "The default holds. Set it again, or take it back: alter database ... reset pgqueue...."
@@ -128,7 +128,7 @@ def _check_settings(session: Session) -> Finding:
     return Finding("settings", Level.OK, "those of pgqueue are understood")
 
 
-def _check_clock(session: Session) -> Finding:
+def _check_clock(session: ClientSession) -> Finding:
     before = time.time()
     server = session.fetch("doctor_clock")[0][0]
     after = time.time()
@@ -139,7 +139,7 @@ def _check_clock(session: Session) -> Finding:
     return Finding("clock", Level.OK, found)
 
 
-def _check_dead_rows(session: Session) -> Finding:
+def _check_dead_rows(session: ClientSession) -> Finding:
     live, dead, last_vacuum = session.fetch("doctor_dead_rows")[0]
     found = f"{dead} dead rows in pgqueue.message beside {live} live ones"
     if dead > _MANY_DEAD_ROWS and dead > 5 * live:
@@ -149,7 +149,7 @@ def _check_dead_rows(session: Session) -> Finding:
     return Finding("dead rows", Level.OK, found)
 
 
-def _check_oldest_snapshot(session: Session) -> Finding:
+def _check_oldest_snapshot(session: ClientSession) -> Finding:
     rows = session.fetch("doctor_oldest_snapshot")
     if not rows and session.fetch("doctor_sees_all")[0][0]:
         return Finding("oldest snapshot", Level.OK, "nobody holds one")
@@ -163,7 +163,7 @@ def _check_oldest_snapshot(session: Session) -> Finding:
     return Finding("oldest snapshot", Level.OK, found)
 
 
-def _check_waiting_jobs(session: Session) -> Finding:
+def _check_waiting_jobs(session: ClientSession) -> Finding:
     alone = [
         f"{queue} ({ready})"
         for queue, ready, _delayed, _claimed, _oldest, paused, consumers, _durability in session.fetch("list_queues")
@@ -175,7 +175,7 @@ def _check_waiting_jobs(session: Session) -> Finding:
     return Finding("waiting jobs", Level.OK, "every queue with waiting jobs has a worker")
 
 
-def _check_dead_letters(session: Session) -> Finding:
+def _check_dead_letters(session: ClientSession) -> Finding:
     dead = [f"{row[0]} ({row[1]})" for row in session.fetch("list_queues") if row[1] and row[0].endswith(_DEAD)]
     if dead:
         hint = "They came back too often. Look at them; when the cause is gone, run: pgqueue redrive QUEUE"
@@ -183,7 +183,7 @@ def _check_dead_letters(session: Session) -> Finding:
     return Finding("dead letters", Level.OK, "none")
 
 
-def _check_workers(session: Session) -> Finding:
+def _check_workers(session: ClientSession) -> Finding:
     silent = [f"{worker} (for {seconds:.0f} s)" for worker, seconds in session.fetch("doctor_silent_workers")]
     if silent:
         hint = "If pgqueue.naptime is shorter, they hang: end them, and others take what they hold."
@@ -191,14 +191,14 @@ def _check_workers(session: Session) -> Finding:
     return Finding("workers", Level.OK, "none is connected and silent")
 
 
-def _check_paused_queues(session: Session) -> Finding:
+def _check_paused_queues(session: ClientSession) -> Finding:
     paused = [row[0] for row in session.fetch("list_queues") if row[5]]
     if paused:
         return Finding("paused queues", Level.WARN, ", ".join(paused), "Run: pgqueue resume QUEUE")
     return Finding("paused queues", Level.OK, "none")
 
 
-def _check_overdue_jobs(session: Session) -> Finding:
+def _check_overdue_jobs(session: ClientSession) -> Finding:
     count, seconds = session.fetch("doctor_overdue")[0]
     if count:
         found = f"{count} jobs were due more than a minute ago, the oldest for {seconds:.0f} s"
@@ -206,7 +206,7 @@ def _check_overdue_jobs(session: Session) -> Finding:
     return Finding("overdue jobs", Level.OK, _no_job(session))
 
 
-def _check_waiting_roles(session: Session) -> Finding:
+def _check_waiting_roles(session: ClientSession) -> Finding:
     waiting = [f"{role} ({count} jobs): {note}" for role, count, note in session.fetch("doctor_waiting_roles")]
     if waiting:
         hint = "Workers try again, at least once a minute: their jobs run when this is mended."
@@ -214,7 +214,7 @@ def _check_waiting_roles(session: Session) -> Finding:
     return Finding("waiting roles", Level.OK, _no_job(session))
 
 
-def _check_quotas(session: Session) -> Finding:
+def _check_quotas(session: ClientSession) -> Finding:
     over, near = [], []
     for role, over_quota, *counts in session.fetch("doctor_quotas"):
         names = ("messages", "delayed messages", "megabytes of messages", "queues", "exchanges", "bindings")
@@ -235,7 +235,7 @@ def _check_quotas(session: Session) -> Finding:
     return Finding("quotas", Level.OK, "no role is near one of its own")
 
 
-def _check_stuck_jobs(session: Session) -> Finding:
+def _check_stuck_jobs(session: ClientSession) -> Finding:
     count, first, note = session.fetch("doctor_stuck_jobs")[0]
     if count:
         found = f"{count} queued jobs carry an error, job {first} for one: {note}"
@@ -243,12 +243,12 @@ def _check_stuck_jobs(session: Session) -> Finding:
     return Finding("stuck jobs", Level.OK, _no_job(session))
 
 
-def _no_job(session: Session) -> str:
+def _no_job(session: ClientSession) -> str:
     sees_all_jobs = session.fetch("doctor_sees_all")[0][1]
     return "none" if sees_all_jobs else "none that this role may see: a member of pgqueue_monitor sees all"
 
 
-def _check_executors(session: Session) -> Finding:
+def _check_executors(session: ClientSession) -> Finding:
     problem, hint, changed = session.fetch("doctor_executors")[0]
     if problem is not None:
         return Finding("executors", Level.FAIL, problem, hint)
@@ -258,7 +258,7 @@ def _check_executors(session: Session) -> Finding:
     return Finding("executors", Level.OK, "their login has the right to run jobs and no other")
 
 
-def _check_partitions(session: Session) -> Finding:
+def _check_partitions(session: ClientSession) -> Finding:
     missing = [parent for parent, is_there in session.fetch("doctor_partitions") if not is_there]
     if missing:
         hint = "A running worker makes them; until then rows go to the default partition, and nothing is lost."
@@ -266,7 +266,7 @@ def _check_partitions(session: Session) -> Finding:
     return Finding("partitions", Level.OK, "made ahead")
 
 
-def _check_connections(session: Session) -> Finding:
+def _check_connections(session: ClientSession) -> Finding:
     used, limit = session.fetch("doctor_connections")[0]
     found = f"{used} of {limit} in use"
     if used > _CROWDED * limit:
@@ -275,7 +275,7 @@ def _check_connections(session: Session) -> Finding:
     return Finding("connections", Level.OK, found)
 
 
-def _check_loopback(session: Session) -> Finding:
+def _check_loopback(session: ClientSession) -> Finding:
     if not session.fetch("is_enrolled")[0][0] and _administers(session):
         return Finding("loopback", Level.SKIP, "only an enrolled role can ask over it")
     started = time.perf_counter()
@@ -285,14 +285,14 @@ def _check_loopback(session: Session) -> Finding:
     return Finding("loopback", Level.OK, f"asked over dblink, and answered in {took_ms:.1f} ms")
 
 
-def _check_home(session: Session) -> Finding:
+def _check_home(session: ClientSession) -> Finding:
     if not session.fetch("doctor_home")[0][0]:
         text = "this database was copied or restored, and its roles still have the numbers of where it comes from"
         return Finding("home", Level.FAIL, text, "As its owner, run: pgqueue upgrade")
     return Finding("home", Level.OK, "the roles are those of this cluster")
 
 
-def _check_upkeep(session: Session) -> Finding:
+def _check_upkeep(session: ClientSession) -> Finding:
     failing = [
         f"{part} (since {since.isoformat(sep=' ', timespec='seconds')}): {text}"
         for part, since, text in session.fetch("doctor_upkeep")

@@ -11,7 +11,7 @@ from ..config import DSN_VARIABLE, Settings
 from ..errors import ConnectionFailed
 from ..local.embedded import EmbeddedServer
 from ..local.server_watch import ServerWatch
-from ..local.stack import Plan, Stack
+from ..local.stack import Stack, StackOptions
 from ..local.up import Up
 from .options import dsn_option, is_from_environment, listen_dsn_option
 
@@ -66,7 +66,7 @@ def up(
     server = None
     if not settings.is_given:
         server = EmbeddedServer(data, port=port, pg_bin=pg_bin, dies_with_us=True)
-    plan = Plan(
+    options = StackOptions(
         log_dir=_log_dir(server, data),
         conninfo=settings.conninfo if server is None else None,
         listen_conninfo=listen_dsn if server is None else None,
@@ -80,7 +80,7 @@ def up(
     )
     watch = None if server is None else ServerWatch(server, click.echo)
     try:
-        Up(Stack(plan, click.echo), watch, ready_file, click.echo).run()
+        Up(Stack(options, click.echo), watch, ready_file, click.echo).run()
     except ConnectionFailed as failure:
         if failure.hint is None and is_from_environment("dsn"):
             failure.hint = f"{DSN_VARIABLE} names that server; without it pgqueue up starts one of its own."

@@ -18,7 +18,7 @@ from kombu.utils import json as kombu_json
 
 from .. import errors
 from ..db.caller_transaction import CallerConnection, current, driver_connection
-from ..db.client_session import Session, fetch_on
+from ..db.client_session import ClientSession, fetch_on
 from ..db.text_format import dump_parameters, load_rows, to_array, to_array_of_arrays, to_instant, to_interval
 from ..handle import Handle
 from .job import Column, Job, JobState, JobStatus, Progress, Result
@@ -72,7 +72,7 @@ class Client:
     """
 
     def __init__(self, dsn: str | None = None) -> None:
-        self._session = Session(dsn, application_name="pgqueue client", hands_in=True)
+        self._session = ClientSession(dsn, application_name="pgqueue client", hands_in=True)
 
     def __enter__(self) -> Self:
         return self

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     #: Values as they are sent, their types, and whether each is text or binary.
     _Values: TypeAlias = "tuple[Sequence[Buffer | None], tuple[int, ...], Sequence[pq.Format]]"
     #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
-    Steps: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
+    QueryRoutine: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
 
 
 class Watcher(Protocol):
-    """An event loop, as far as an inquiry needs it."""
+    """An event loop, as far as an async query needs it."""
 
     def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
         """Call back and begin a round when this is readable."""
@@ -45,7 +45,7 @@ class Watcher(Protocol):
         """Forget a descriptor that was closed."""
 
 
-class Inquiry:
+class AsyncQuery:
     """At most one question under way. For one thread.
 
     Args:
@@ -63,31 +63,31 @@ class Inquiry:
         self._asked: tuple[str, Mapping[str, object]] | None = None
         self._sent: _Values = ((), (), ())
         self._has_news = False
-        self._steps: Steps | None = None
+        self._routine: QueryRoutine | None = None
         self._results: list[pq.abc.PGresult] = []
 
     @property
-    def is_under_way(self) -> bool:
+    def is_running(self) -> bool:
         """Whether something was asked whose answer was not taken."""
-        return self._steps is not None
+        return self._routine is not None
 
     @property
     def fileno(self) -> int:
         """The descriptor over which the answer comes, while something is under way."""
         return self._fileno
 
-    def hear(self) -> None:
+    def note_readable(self) -> None:
         """Take note that the descriptor is readable."""
         self._has_news = True
 
-    def ask(self, steps: Steps) -> None:
-        """Send the query of `steps`.
+    def start(self, routine: QueryRoutine) -> None:
+        """Send the query of `routine`.
 
         Raises:
-            psycopg.Error: it could not be sent, which `steps` was told.
+            psycopg.Error: it could not be sent, which `routine` was told.
         """
-        name, params = next(steps)
-        self._steps = steps
+        name, params = next(routine)
+        self._routine = routine
         try:
             session = self._open()
             if can_prepare(session):
@@ -105,17 +105,17 @@ class Inquiry:
         except psycopg.Error as failure:
             self._fail(failure)
 
-    def answer(self) -> Rows | None:
-        """Return what `steps` makes of the answer; None: it is not there yet, or nothing was asked.
+    def result(self) -> Rows | None:
+        """Return what `routine` makes of the answer; None: it is not there yet, or nothing was asked.
 
         Raises:
-            psycopg.Error: the server refused, or the session is lost; `steps` was told.
+            psycopg.Error: the server refused, or the session is lost; `routine` was told.
         """
-        session, steps = self._session, self._steps
+        session, routine = self._session, self._routine
         if not self._has_news or session is None:
             return None
         self._has_news = False
-        if steps is None:
+        if routine is None:
             # Nothing was asked, so this is the news of its end.
             self._close_session()
             return None
@@ -125,31 +125,31 @@ class Inquiry:
             rows = _load(session, self._results)
         except psycopg.Error as failure:
             self._fail(failure)
-        self._steps, self._results = None, []
-        return _finish(steps, rows)
+        self._routine, self._results = None, []
+        return _finish(routine, rows)
 
     def wait(self, seconds: float | None = None) -> Rows | None:
-        """Wait for the answer, for so long at most; return as `answer`.
+        """Wait for the answer, for so long at most; return as `result`.
 
         Raises:
-            psycopg.Error: as `answer`.
+            psycopg.Error: as `result`.
         """
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         rows = None
-        while rows is None and self._steps is not None and (left := deadline - time.monotonic()) > 0:
+        while rows is None and self._routine is not None and (left := deadline - time.monotonic()) > 0:
             self._has_news = _wait_for(self._fileno, select.POLLIN, min(left, 60))
-            rows = self.answer()
+            rows = self.result()
         return rows
 
     def close(self) -> None:
-        """End the session. An answer that does not come at once is given up: its steps are closed."""
+        """End the session. An answer that does not come at once is given up: its routine is closed."""
         # What was asked must not be done after whoever asked has looked what was done.
         with contextlib.suppress(psycopg.Error, errors.PgQueueError):
             self.wait(1.0)
-        steps, self._steps, self._results = self._steps, None, []
+        routine, self._routine, self._results = self._routine, None, []
         self._close_session()
-        if steps is not None:
-            steps.close()
+        if routine is not None:
+            routine.close()
 
     def _open(self) -> Session:
         if self._session is not None and not is_quiet(self._session):
@@ -160,7 +160,7 @@ class Inquiry:
             self._prepared.clear()
             self._asked = None
             self._has_news = False
-            self._watcher.watch(self._fileno, self.hear)
+            self._watcher.watch(self._fileno, self.note_readable)
         return self._session
 
     def _prepare(self, session: Session, text: bytes, types: tuple[int, ...]) -> bytes:
@@ -184,14 +184,14 @@ class Inquiry:
         return False
 
     def _fail(self, failure: psycopg.Error) -> None:
-        """Let the steps know, on a session that nobody asks again; raise what they make of it."""
-        steps, self._steps, self._results = self._steps, None, []
+        """Let the routine know, on a session that nobody asks again; raise what it makes of it."""
+        routine, self._routine, self._results = self._routine, None, []
         self._close_session()
         if isinstance(failure, psycopg.errors.ReadOnlySqlTransaction):
             # A server that was demoted under us: libpq's multi-host connect finds the new primary.
             self._database.close()
-        if steps is not None:
-            steps.throw(failure)
+        if routine is not None:
+            routine.throw(failure)
         raise failure
 
     def _close_session(self) -> None:
@@ -209,28 +209,28 @@ def _wait_for(fileno: int, events: int, seconds: float | None = None) -> bool:
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
-def finish(steps: Steps, database: Database) -> list[tuple[Any, ...]]:
-    """Run the query of `steps` and wait for it; return what they make of it.
+def run_now(routine: QueryRoutine, database: Database) -> list[tuple[Any, ...]]:
+    """Run the query of `routine` and wait for it; return what it makes of it.
 
     Raises:
-        psycopg.Error: as the server or the connection said it, and `steps` passed it on.
+        psycopg.Error: as the server or the connection said it, and `routine` passed it on.
     """
-    name, params = next(steps)
+    name, params = next(routine)
     try:
         rows = database.fetch(name, **params)
     except psycopg.Error as failure:
-        steps.throw(failure)
+        routine.throw(failure)
         raise
-    return _finish(steps, rows)
+    return _finish(routine, rows)
 
 
-def _finish(steps: Steps, rows: Rows) -> Rows:
+def _finish(routine: QueryRoutine, rows: Rows) -> Rows:
     try:
-        steps.send(rows)
+        routine.send(rows)
     except StopIteration as end:
         made: Rows = end.value
         return made
-    raise RuntimeError("the steps of an inquiry ask one question")
+    raise RuntimeError("the routine of an async query has one query")
 
 
 def _dump(session: Session, params: list[object]) -> _Values:

@@ -28,7 +28,7 @@ from .database import (
     open_session,
     settle,
 )
-from .named_query import Plans
+from .named_query import PreparedQueries
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,7 +46,7 @@ class Captured(NamedTuple):
     settings: str
 
 
-class Session:
+class ClientSession:
     """A session in autocommit mode that threads may share, taking turns. A forked child opens its own.
 
     Args:
@@ -67,7 +67,7 @@ class Session:
         self._is_closed = False
         self._captured: tuple[psycopg.Connection[Any], Captured] | None = None
         self._refusal: psycopg.Error | None = None
-        self._plans: tuple[psycopg.Connection[Any], Plans] | None = None
+        self._prepared_queries: tuple[psycopg.Connection[Any], PreparedQueries] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +126,7 @@ class Session:
         settle(connection, CALLER_SETTINGS)
         if can_prepare(connection):
             # No pooler in between, which could run the next statement in a session that has not prepared it.
-            self._plans = connection, Plans(connection)
+            self._prepared_queries = connection, PreparedQueries(connection)
 
     def _open(self) -> psycopg.Connection[Any]:
         try:
@@ -188,9 +188,9 @@ class Session:
         """
         connection = self.connection
         try:
-            if self._plans is not None and self._plans[0] is connection:
+            if self._prepared_queries is not None and self._prepared_queries[0] is connection:
                 with driver_errors():
-                    return self._plans[1].fetch(name, arguments)
+                    return self._prepared_queries[1].fetch(name, arguments)
             if not can_prepare(connection):
                 with driver_errors():
                     return fetch_on_pooled(connection, name, arguments)

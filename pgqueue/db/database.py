@@ -24,7 +24,7 @@ from ..after_fork import call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
 from ..errors import NotSupported
 from ..sql import query
-from .named_query import Plans
+from .named_query import PreparedQueries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -282,7 +282,7 @@ class Database:
         self._idle: list[tuple[Session, int]]
         self._lent: dict[Session, int]
         #: Of the sessions that no pooler stands before.
-        self._plans: weakref.WeakKeyDictionary[Session, Plans]
+        self._prepared_queries: weakref.WeakKeyDictionary[Session, PreparedQueries]
         self._generation: int
         self._start_empty()
         self._all.add(self)
@@ -314,7 +314,7 @@ class Database:
 
     def _fetch_once(self, query_name: str, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
         with told_on_one_line(), self.session() as session:
-            plans = self._plans.get(session)
+            plans = self._prepared_queries.get(session)
             if plans is not None:
                 return plans.fetch(query_name, params)
             if session in _pooled and not self.is_in_transaction:
@@ -396,7 +396,7 @@ class Database:
             close_session(session)
         session = open_session(self.conninfo, self.application_name)
         if can_prepare(session):
-            self._plans[session] = Plans(session)
+            self._prepared_queries[session] = PreparedQueries(session)
         self._lent[session] = generation
         return session
 
@@ -414,7 +414,7 @@ class Database:
         self._free_places = threading.BoundedSemaphore(self._max_sessions)
         self._idle = []
         self._lent = {}
-        self._plans = weakref.WeakKeyDictionary()
+        self._prepared_queries = weakref.WeakKeyDictionary()
         self._generation = 0
         #: Of each thread: the session of its transaction.
         self._own = threading.local()

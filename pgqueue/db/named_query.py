@@ -29,7 +29,7 @@ _KEPT_AFTER = 3
 _MOST = 100
 
 
-class Plans:
+class PreparedQueries:
     """The named queries that one autocommit session has prepared. Threads may share it, taking turns.
 
     Not for a session behind a pooler, where a prepared statement may be missing, or be another client's; nor for one

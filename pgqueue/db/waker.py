@@ -1,4 +1,4 @@
-"""What ends the wait of the thread that drains a transport: its presence's session, and other threads."""
+"""What ends the wait of the thread that drains a transport: its worker session, and other threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import threading
 
 
-class Doorbell:
+class Waker:
     """A descriptor that any thread can make readable, watched together with those of others."""
 
     def __init__(self, fileno: int) -> None:
@@ -24,17 +24,17 @@ class Doorbell:
 
     @property
     def is_own_thread(self) -> bool:
-        """Whether this is the thread that answered last: it looks before it waits."""
+        """Whether this is the thread that drained it last: it looks before it waits."""
         return threading.get_ident() == self._thread
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """End the wait, unless this is the thread that would wait."""
         if not self.is_own_thread:
             self.interrupt()
 
     def interrupt(self) -> None:
         """End the wait; or the next one, if nobody waits."""
-        # Full: it has been rung often enough. Closed: nobody waits.
+        # Full: it has been woken often enough. Closed: nobody waits.
         with contextlib.suppress(OSError):
             self._outside.send(b"\0")
 
@@ -48,7 +48,7 @@ class Doorbell:
             if beside is not None:
                 self._poll.unregister(beside)
 
-    def answer(self) -> bool:
+    def drain(self) -> bool:
         """Take note that this thread looks now; return whether something was readable."""
         self._thread = threading.get_ident()
         readable = self._poll.poll(0)

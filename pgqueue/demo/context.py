@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..client.client import Client
-from ..db.client_session import Session
+from ..db.client_session import ClientSession
 from ..errors import DemoFailed
 
 Answer = TypeVar("Answer")
@@ -29,10 +29,12 @@ def statement(name: str) -> str:
     return (files(__package__) / "sql" / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
-class Stage:
-    """What a step of the demo works with."""
+class DemoContext:
+    """What a check of the demo works with."""
 
-    def __init__(self, client: Client, session: Session, flower_url: str, worker_name: str, console: Console) -> None:
+    def __init__(
+        self, client: Client, session: ClientSession, flower_url: str, worker_name: str, console: Console
+    ) -> None:
         self.client = client
         self.session = session
         self.flower_url = flower_url

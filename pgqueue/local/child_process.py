@@ -22,7 +22,7 @@ _TELL_SECONDS = 1.0
 
 
 def die_with_parent() -> None:
-    """Ask for a SIGTERM when the process that started this one as a Child dies. Does nothing for others.
+    """Ask for a SIGTERM when the process that started this one as a child process dies. Does nothing for others.
 
     Raises:
         ProcessLookupError: it has died already.
@@ -33,7 +33,7 @@ def die_with_parent() -> None:
         signal_me_when_parent_dies(signal.SIGTERM, int(parent))
 
 
-class Child:
+class ChildProcess:
     """One pgqueue command run as a process of its own, its output in a log file."""
 
     def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:

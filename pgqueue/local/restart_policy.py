@@ -10,7 +10,7 @@ _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 8.0
 
 
-class Restarts:
+class RestartPolicy:
     """Remember the recent deaths of one process."""
 
     def __init__(self) -> None:

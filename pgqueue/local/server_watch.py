@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..errors import ServiceFailed
 from .embedded import EmbeddedServer, running_server
-from .restart_policy import Restarts
+from .restart_policy import RestartPolicy
 
 # Somebody may be restarting it with pg_ctl: leave them the time.
 _GRACE_SECONDS = 3.0
@@ -19,7 +19,7 @@ class ServerWatch:
     def __init__(self, server: EmbeddedServer, say: Callable[[str], None]) -> None:
         self._server = server
         self._say = say
-        self._restarts = Restarts()
+        self._restarts = RestartPolicy()
         self._start_at: float | None = None
 
     def look(self) -> None:

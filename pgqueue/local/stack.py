@@ -18,10 +18,10 @@ from pathlib import Path
 from psycopg.conninfo import make_conninfo
 
 from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, WORKER_DSN_VARIABLE, to_url, without_password
-from ..db.client_session import Session
+from ..db.client_session import ClientSession
 from ..errors import PgQueueError, PortInUse, ServiceFailed
 from ..schema.prepare import find_worker_login, prepare_database
-from .child_process import Child
+from .child_process import ChildProcess
 from .embedded import EmbeddedServer
 from .password_file import write_password_file
 from .readiness import UNREACHABLE, WorkerProbe, flower_answers, flower_shows, is_port_free
@@ -36,7 +36,7 @@ _TOLD_PLACES = 40
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackOptions:
     """What a stack is made of."""
 
     log_dir: Path
@@ -63,21 +63,21 @@ class Plan:
 class Stack:
     """Start it, use it, stop it. What `start` has begun when it fails, `stop` ends."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
-        self._plan = plan
+    def __init__(self, options: StackOptions, say: Callable[[str], None]) -> None:
+        self._options = options
         self._say = say
         self.conninfo = ""
         self.worker_name = f"pgqueue-{os.getpid()}@{socket.gethostname()}"
         self._password_file: Path | None = None
-        self.worker: Child | None = None
-        self.flower: Child | None = None
+        self.worker: ChildProcess | None = None
+        self.flower: ChildProcess | None = None
 
     @property
     def shown_worker(self) -> str:
         """Return the worker's name and what it takes, as it may be shown."""
-        if not self._plan.has_worker:
+        if not self._options.has_worker:
             return "none: `pgqueue worker` starts one"
-        taken = "" if self._plan.takes_tasks else ", SQL jobs only (-A MODULE: tasks too)"
+        taken = "" if self._options.takes_tasks else ", SQL jobs only (-A MODULE: tasks too)"
         return f"{self.worker_name}{taken}"
 
     @property
@@ -93,23 +93,23 @@ class Stack:
     @property
     def tcp_dsn(self) -> str | None:
         """Return the embedded server's address over TCP with its password, None when it has none."""
-        given = None if self._plan.server is None else self._plan.server.tcp_dsn
+        given = None if self._options.server is None else self._options.server.tcp_dsn
         return None if given is None else to_url(given)
 
     @property
     def flower_url(self) -> str | None:
         """Return where Flower is, None without one."""
-        return None if self._plan.flower_port is None else f"http://{LOOPBACK}:{self._plan.flower_port}"
+        return None if self._options.flower_port is None else f"http://{LOOPBACK}:{self._options.flower_port}"
 
     @property
     def psql(self) -> str | None:
         """Return a line for a shell that opens psql on the database, None when there is no psql."""
-        own = None if self._plan.server is None else self._plan.server.bin_dir / "psql"
+        own = None if self._options.server is None else self._options.server.bin_dir / "psql"
         found = str(own) if own is not None and own.exists() else shutil.which("psql")
         return None if found is None else f"{found} '{self.shown_dsn}'"
 
     @property
-    def children(self) -> list[Child]:
+    def children(self) -> list[ChildProcess]:
         """Return the processes beside the server."""
         return [child for child in (self.worker, self.flower) if child is not None]
 
@@ -118,7 +118,7 @@ class Stack:
         """Return the process ids; None for what is not there or not ours."""
         return {
             "up": os.getpid(),
-            "postgres": None if self._plan.server is None else self._plan.server.pid,
+            "postgres": None if self._options.server is None else self._options.server.pid,
             "worker": None if self.worker is None else self.worker.pid,
             "flower": None if self.flower is None else self.flower.pid,
         }
@@ -130,16 +130,16 @@ class Stack:
             PgQueueError: what is wrong and what to do; call `stop` then.
         """
         self._require_free_flower_port()
-        if self._plan.server is not None:
-            self._plan.server.start()
-            self.conninfo = self._plan.server.dsn
+        if self._options.server is not None:
+            self._options.server.start()
+            self.conninfo = self._options.server.dsn
         else:
-            self.conninfo = self._plan.conninfo or ""
-        self._plan.log_dir.mkdir(parents=True, exist_ok=True)
+            self.conninfo = self._options.conninfo or ""
+        self._options.log_dir.mkdir(parents=True, exist_ok=True)
         for line in prepare_database(self.conninfo):
             self._say(line)
         # Both at once: each takes a second or two to import what it needs.
-        if self._plan.has_worker:
+        if self._options.has_worker:
             self._start_worker()
         self._start_flower()
         if self.worker is not None:
@@ -152,8 +152,8 @@ class Stack:
         with ExitStack() as stopping:
             if self._password_file is not None:
                 stopping.callback(self._password_file.unlink, missing_ok=True)
-            if self._plan.server is not None:
-                stopping.callback(self._plan.server.stop)
+            if self._options.server is not None:
+                stopping.callback(self._options.server.stop)
             if self.flower is not None:
                 stopping.callback(self.flower.stop, _FLOWER_PATIENCE_SECONDS)
             if self.worker is not None:
@@ -161,7 +161,7 @@ class Stack:
 
     def _tell_what_runs(self) -> None:
         try:
-            with Session(self.conninfo, application_name="pgqueue up") as session:
+            with ClientSession(self.conninfo, application_name="pgqueue up") as session:
                 rows = session.fetch("list_jobs", states=["running"], queue=None, label=None, limit=_TOLD_JOBS)
         except PgQueueError:
             rows = []
@@ -178,24 +178,29 @@ class Stack:
 
     def _start_worker(self) -> None:
         # Flower asks for the events of an application's tasks too, but seconds after the first of them may have run.
-        arguments = ["worker", "--task-events", f"--hostname={self.worker_name}", f"--loglevel={self._plan.loglevel}"]
-        if self._plan.concurrency is not None:
-            arguments.append(f"--concurrency={self._plan.concurrency}")
-        arguments += [f"--include={module}" for module in self._plan.include]
-        if not self._plan.takes_tasks:
+        arguments = [
+            "worker",
+            "--task-events",
+            f"--hostname={self.worker_name}",
+            f"--loglevel={self._options.loglevel}",
+        ]
+        if self._options.concurrency is not None:
+            arguments.append(f"--concurrency={self._options.concurrency}")
+        arguments += [f"--include={module}" for module in self._options.include]
+        if not self._options.takes_tasks:
             arguments.append("--no-tasks")
         arguments += [*self._app_arguments(), "--same-database"]
         self.worker = self._make_child("worker", arguments, self._worker_environment())
         self.worker.start()
 
     def _start_flower(self) -> None:
-        if self._plan.flower_port is not None:
-            arguments = ["flower", f"--address={LOOPBACK}", f"--port={self._plan.flower_port}"]
+        if self._options.flower_port is not None:
+            arguments = ["flower", f"--address={LOOPBACK}", f"--port={self._options.flower_port}"]
             self.flower = self._make_child("flower", arguments + self._app_arguments())
             self.flower.start()
 
     def _app_arguments(self) -> list[str]:
-        return [] if self._plan.app_name is None else [f"--app={self._plan.app_name}"]
+        return [] if self._options.app_name is None else [f"--app={self._options.app_name}"]
 
     def _worker_environment(self) -> dict[str, str]:
         """Let the worker log in as a role of its own, where this login may run no SQL jobs."""
@@ -204,28 +209,30 @@ class Stack:
             return {}
         changed = {"user": login[0], "password": login[1]}
         # Jobs that keep a result run in sessions of their submitters: this login is one of them.
-        self._password_file = write_password_file(self.conninfo, self._plan.log_dir / "worker.pgpass")
+        self._password_file = write_password_file(self.conninfo, self._options.log_dir / "worker.pgpass")
         if self._password_file is not None:
             changed["passfile"] = str(self._password_file)
         environment = {WORKER_DSN_VARIABLE: to_url(make_conninfo(self.conninfo, **changed))}
-        if self._plan.listen_conninfo:
-            environment[LISTEN_DSN_VARIABLE] = make_conninfo(self._plan.listen_conninfo, **changed)
+        if self._options.listen_conninfo:
+            environment[LISTEN_DSN_VARIABLE] = make_conninfo(self._options.listen_conninfo, **changed)
         return environment
 
-    def _make_child(self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> Child:
+    def _make_child(
+        self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None
+    ) -> ChildProcess:
         # The DSN may hold a password: every user of the machine can read a command line.
-        given = {DSN_VARIABLE: self.dsn, LISTEN_DSN_VARIABLE: self._plan.listen_conninfo or ""}
-        return Child(name, arguments, {**given, **(environment or {})}, self._plan.log_dir / f"{name}.log")
+        given = {DSN_VARIABLE: self.dsn, LISTEN_DSN_VARIABLE: self._options.listen_conninfo or ""}
+        return ChildProcess(name, arguments, {**given, **(environment or {})}, self._options.log_dir / f"{name}.log")
 
     def _require_free_flower_port(self) -> None:
-        port = self._plan.flower_port
+        port = self._options.flower_port
         if port is not None and not is_port_free(LOOPBACK, port):
             raise PortInUse(
                 f"cannot listen on port {port} of {LOOPBACK} for Flower: it is in use",
                 hint="Choose another one with --flower-port, or leave Flower out with --no-flower.",
             )
 
-    def _wait_for_worker(self, worker: Child) -> None:
+    def _wait_for_worker(self, worker: ChildProcess) -> None:
         with WorkerProbe(self.conninfo, self.worker_name) as probe:
             self._wait_until(worker, probe.answers)
 
@@ -238,10 +245,10 @@ class Stack:
         else:
             self._wait_until(self.flower, lambda: flower_shows(url, self.worker_name), "show the worker")
 
-    def _wait_until(self, child: Child, is_up: Callable[[], bool], promise: str = "answer") -> None:
+    def _wait_until(self, child: ChildProcess, is_up: Callable[[], bool], promise: str = "answer") -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not _is_true(is_up):
-            server = self._plan.server
+            server = self._options.server
             if server is not None and not server.is_running:
                 raise ServiceFailed(
                     f"PostgreSQL died while the {child.name} was starting",

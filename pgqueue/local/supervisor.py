@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import ServiceFailed
-from .child_process import Child
-from .restart_policy import Restarts
+from .child_process import ChildProcess
+from .restart_policy import RestartPolicy
 
 
 @dataclass
 class _Watched:
-    child: Child
-    restarts: Restarts = field(default_factory=Restarts)
+    child: ChildProcess
+    restarts: RestartPolicy = field(default_factory=RestartPolicy)
     start_at: float | None = None
 
 
 class Supervisor:
     """Watch children that have been started; `say` is told of every death and every new start."""
 
-    def __init__(self, children: Sequence[Child], say: Callable[[str], None]) -> None:
+    def __init__(self, children: Sequence[ChildProcess], say: Callable[[str], None]) -> None:
         self._watched = [_Watched(child) for child in children]
         self._say = say
 

@@ -43,7 +43,7 @@ class News(NamedTuple):
     payload: bytes
 
 
-class ResultWatch:
+class ResultListener:
     """Waits for results of tasks. A lost session is opened again, and then everything awaited is read again."""
 
     def __init__(self, conninfo: str) -> None:

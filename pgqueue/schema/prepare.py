@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..db.client_session import Session
+from ..db.client_session import ClientSession
 from ..errors import ConnectionFailed, MissingPrivilege, ServerError
 from . import migrate
 
@@ -16,7 +16,7 @@ def prepare_database(conninfo: str) -> Iterator[str]:
         InstallationError: it cannot be installed; nothing was changed.
         MissingPrivilege: it is installed, but an administrator has to let this login use it.
     """
-    with Session(conninfo, application_name="pgqueue up") as session:
+    with ClientSession(conninfo, application_name="pgqueue up") as session:
         applied = migrate.install(session.connection)
         if applied:
             yield f"installed the schema pgqueue, version {applied[-1].version}"
@@ -37,14 +37,14 @@ def find_worker_login(conninfo: str) -> tuple[str, str] | None:
     Raises:
         PgQueueError: as the server said it.
     """
-    with Session(conninfo, application_name="pgqueue up") as session:
+    with ClientSession(conninfo, application_name="pgqueue up") as session:
         if not _must_not_work(session):
             return None
         role, password = session.fetch("make_worker_login")[0]
         return role, password
 
 
-def _must_not_work(session: Session) -> bool:
+def _must_not_work(session: ClientSession) -> bool:
     return bool(session.fetch("needs_worker_login")[0][0])
 
 
@@ -58,7 +58,7 @@ def require_worker(broker_url: str | list[str] | None) -> None:
     if not isinstance(broker_url, str) or not broker_url.startswith("pgqueue://") or ";" in broker_url:
         return
     try:
-        with Session(broker_url, application_name="pgqueue worker") as session:
+        with ClientSession(broker_url, application_name="pgqueue worker") as session:
             if session.fetch("may_not_work")[0][0]:
                 user = session.connection.info.user
                 raise MissingPrivilege(
@@ -71,7 +71,7 @@ def require_worker(broker_url: str | list[str] | None) -> None:
         return
 
 
-def _ask_for(session: Session, query_name: str, purpose: str, remedy: str) -> None:
+def _ask_for(session: ClientSession, query_name: str, purpose: str, remedy: str) -> None:
     try:
         session.run(query_name)
     except ServerError as refused:

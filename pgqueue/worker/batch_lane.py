@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .executor_pool import ExecutorPool
     from .running.error_fields import Fields
-    from .running.job_session import Session
+    from .running.job_session import JobSession
 
 logger = get_logger(__name__)
 
@@ -39,7 +39,8 @@ _TERMINATED = "57P01"
 #: of the server takes away (names of custom settings, say) goes with it.
 _LONG_SECONDS = 0.5
 _MOST_JOBS = 5000
-#: What the session returns to after each job. A timeout here would be that of a whole call: the overseer minds theirs.
+#: What the session returns to after each job. A timeout here would be that of a whole call: the batch monitor
+#: sees to those of jobs.
 _OPTIONS = to_options(BATCH_SETTINGS)
 
 
@@ -106,7 +107,7 @@ class BatchRunner:
         self._label = label
         self._pool = pool
         self._on_wait = on_wait
-        self._session: Session | None = None
+        self._session: JobSession | None = None
         #: Whose jobs the session has run, and how many.
         self._role: int | None = None
         self._jobs_run = 0
@@ -129,7 +130,7 @@ class BatchRunner:
                 session = self._get_session()
             except LoginRefused as refusal:
                 for job in left:
-                    self._pool.books.defer(job, str(refusal), refusal.seconds)
+                    self._pool.completer.defer(job, str(refusal), refusal.seconds)
                 return
             except (psycopg.OperationalError, ConnectionLost) as error:
                 logger.warning("%s: the server is away, jobs that wait are given back: %s", self._label, error)
@@ -164,7 +165,7 @@ class BatchRunner:
             if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
                 self.close_session()
 
-    def _run(self, session: Session, jobs: Sequence[BatchJob]) -> None:
+    def _run(self, session: JobSession, jobs: Sequence[BatchJob]) -> None:
         """Run jobs, which are of one role, in one call."""
         role = jobs[0].role
         if role != self._role:
@@ -187,7 +188,7 @@ class BatchRunner:
             self._session.close()
         self._session, self._role, self._jobs_run = None, None, 0
 
-    def _get_session(self) -> Session:
+    def _get_session(self) -> JobSession:
         if self._session is not None and not self._session.is_alive:
             self.close_session()
         if self._session is None:
@@ -195,7 +196,7 @@ class BatchRunner:
             self._session.add_notice_handler(self._hear)
         return self._session
 
-    def _empty(self, session: Session) -> None:
+    def _empty(self, session: JobSession) -> None:
         """Take from the session what a job has left and no rollback takes back: locks, prepared statements."""
         try:
             session.reset()
@@ -221,7 +222,7 @@ class BatchRunner:
         if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None and not fields.get("detail"):
             fields = timed_out().fields
         chunk.overdue_id = None
-        rows = self._pool.books.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
+        rows = self._pool.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
         for job_id, _token, verdict, label in rows:
             if verdict is not None:
                 chunk.verdicts[job_id] = verdict
@@ -234,19 +235,19 @@ class BatchRunner:
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(
-        self, chunk: Chunk, left: list[BatchJob], lost: ConnectionLost, called_at: float, session: Session
+        self, chunk: Chunk, left: list[BatchJob], lost: ConnectionLost, called_at: float, session: JobSession
     ) -> list[BatchJob]:
         """Go on after the session has ended: that counts for the job that ran, unless the server has ended them all."""
         self.close_session()
         if lost.is_everybodys:
-            self._pool.books.acquit(left)
+            self._pool.completer.acquit(left)
             return []
         if wait_for_server(self._get_session, self._pool.is_stopped) is None:
             return []
         again = self._get_session()
         if again.server_started_at != session.server_started_at:
             if lost.has_last_word:
-                self._pool.books.acquit(left)
+                self._pool.completer.acquit(left)
             return []
         was_there = again.end_lost(session)
         if chunk.is_stopping:
@@ -266,14 +267,14 @@ class BatchRunner:
         return chunk.is_stopping  # another thread may have said so meanwhile
 
     def _release(self, jobs: Sequence[BatchJob]) -> None:
-        self._pool.books.release_all(jobs)
+        self._pool.completer.release_all(jobs)
 
     def _cancel_revoked(self, chunk: Chunk) -> None:
         """Ask for the cancel of jobs that Celery was told to revoke: the server ends them when their turn comes."""
         if state.revoked:
             for job in chunk.jobs:
                 if f"job-{job.id}" in state.revoked:
-                    self._pool.books.request_cancel(job)
+                    self._pool.completer.request_cancel(job)
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         if self._chunk is None:

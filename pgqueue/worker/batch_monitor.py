@@ -32,7 +32,7 @@ _PATIENCE_MS = 500.0
 _GRACE_MS = 2000
 
 
-class Overseer(threading.Thread):
+class BatchMonitor(threading.Thread):
     """One thread of the worker."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Overseer(threading.Thread):
         on_released: Callable[[Chunk, Collection[int]], None],
         on_long: Callable[[BatchJob, str, int, float], None],
     ) -> None:
-        super().__init__(name="pgqueue-overseer", daemon=True)
+        super().__init__(name="pgqueue-batch-monitor", daemon=True)
         self._database = database
         self._find_chunks = find_chunks
         self._on_released = on_released

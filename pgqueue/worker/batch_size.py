@@ -12,7 +12,7 @@ from .job_waits import Awaited
 Work: TypeAlias = ClaimedJob | Chunk | Awaited
 
 
-class Depth:
+class BatchSize:
     """How many jobs an executor takes at once: as many as run in a twentieth of a second, as they have gone lately."""
 
     _SECONDS = 0.05
@@ -21,6 +21,6 @@ class Depth:
     def __init__(self) -> None:
         self.jobs = 1
 
-    def learn(self, jobs: int, seconds: float) -> None:
+    def adapt(self, jobs: int, seconds: float) -> None:
         """Take note of how long a chunk took. Grows step by step, and shrinks at once."""
         self.jobs = max(1, min(self._MOST, self.jobs * 2, int(jobs * self._SECONDS / max(seconds, 1e-4))))

@@ -24,8 +24,8 @@ from .batch_lane import BatchJob
 from .claimed_job import ClaimedJob, Ending
 from .executor_pool import EXTRA_EXECUTORS, ExecutorPool
 from .log import get_logger
-from .monitoring.celery_requests import LongRuns
-from .monitoring.event_publisher import Announcer, Told
+from .monitoring.celery_requests import CeleryRequests
+from .monitoring.event_publisher import EventPublisher, JobEvent
 from .monitoring.job_request import TASK_NAME
 from .queue_changes import follow_queues
 from .scaling import scale_by_remote_control
@@ -55,7 +55,7 @@ class Claimed(Protocol):
     document: str
 
 
-class JobLane(bootsteps.StartStopStep):
+class JobsBootstep(bootsteps.StartStopStep):
     """Started after the step that consumes tasks, stopped before it."""
 
     label = "SQL jobs"
@@ -77,8 +77,8 @@ class JobLane(bootsteps.StartStopStep):
         self._is_draining = False
         #: The delivery tags of the jobs that this worker has.
         self._tags: set[str] = set()
-        self._announcer: Announcer | None = None
-        self._long_runs: LongRuns | None = None
+        self._event_publisher: EventPublisher | None = None
+        self._celery_requests: CeleryRequests | None = None
 
     def include_if(self, consumer: Any) -> bool:
         """Only a worker whose broker is pgqueue runs jobs."""
@@ -106,7 +106,7 @@ class JobLane(bootsteps.StartStopStep):
         self._channel.basic_qos(0, self.pool.wanted, False)
         # A job that runs since before the connection was lost takes one of the places.
         self._channel.qos.append_jobs(self._tags)
-        consumer.connection.transport.on_control(self.pool.orders.look_soon)
+        consumer.connection.transport.on_control(self.pool.cancel_poller.poll_soon)
         self._jobs = Consumer(self._channel, accept=["json"], auto_declare=False)
         for queue in queues:
             self._jobs.add_queue(queue)
@@ -130,8 +130,8 @@ class JobLane(bootsteps.StartStopStep):
         is_shutdown = consumer.blueprint.state in (bootsteps.CLOSE, bootsteps.TERMINATE)
         withdrawn = self.pool.withdraw()
         self._tags.difference_update(job.delivery_tag for job in withdrawn)
-        if self._long_runs is not None:
-            self._long_runs.end(withdrawn)
+        if self._celery_requests is not None:
+            self._celery_requests.end(withdrawn)
         if not is_shutdown:
             # What waited is lost with the connection.
             self.pool.deliver()
@@ -139,14 +139,14 @@ class JobLane(bootsteps.StartStopStep):
         try:
             if jobs is not None:
                 jobs.cancel()
-            self.pool.books.release_all(withdrawn)
+            self.pool.completer.release_all(withdrawn)
         except psycopg.Error as error:
             logger.warning("jobs that wait could not be given back, their claims end with this process: %s", error)
         self._drain(consumer, self.pool)
         self.pool.stop()
-        if self._announcer is not None:
-            self._announcer.stop()
-            self._announcer.join(_JOIN_SECONDS)
+        if self._event_publisher is not None:
+            self._event_publisher.stop()
+            self._event_publisher.join(_JOIN_SECONDS)
 
     def info(self, consumer: Any) -> dict[str, Any]:
         """Return what `inspect stats` shows of the lane. The number of executors stands with Celery's pool, too."""
@@ -156,8 +156,8 @@ class JobLane(bootsteps.StartStopStep):
 
     def _make_pool(self, consumer: Any) -> ExecutorPool:
         database = _database_of(consumer)
-        announcer = Announcer(database, lambda: _make_dispatcher(consumer), lambda: _is_heard(consumer))
-        runs = LongRuns(consumer.app, announcer)
+        event_publisher = EventPublisher(database, lambda: _make_dispatcher(consumer), lambda: _is_heard(consumer))
+        runs = CeleryRequests(consumer.app, event_publisher)
         pool = ExecutorPool(
             database,
             self._bounds,
@@ -170,8 +170,8 @@ class JobLane(bootsteps.StartStopStep):
             self._executors_per_role,
             consumer.app.conf.get("pgqueue_extra_executors", EXTRA_EXECUTORS),
         )
-        self._announcer, self._long_runs = announcer, runs
-        announcer.start()
+        self._event_publisher, self._celery_requests = event_publisher, runs
+        event_publisher.start()
         consumer.app.tasks[TASK_NAME].executors = pool
         scale_by_remote_control()
         warn_of_settings(database)
@@ -214,13 +214,13 @@ class JobLane(bootsteps.StartStopStep):
         """Free the place of a job of the top-level lane, and tell of its end."""
         self._free([job], self._channel.settle if self._channel is not None else None)
         self._count([job])
-        if self._announcer is not None:
+        if self._event_publisher is not None:
             if outcome.ending in _ENDS:
-                self._announcer.tell([Told(job.id)])
+                self._event_publisher.publish([JobEvent(job.id)])
             elif outcome.ending is Ending.RETRIED:
-                self._announcer.tell([Told(job.id, outcome.fields)])
+                self._event_publisher.publish([JobEvent(job.id, outcome.fields)])
             else:
-                self._announcer.forget(job.id)
+                self._event_publisher.forget(job.id)
 
     def _settle_batch(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
         """Free the places of jobs that are done with their chunk, or (None) that were given back before their turn."""
@@ -228,11 +228,11 @@ class JobLane(bootsteps.StartStopStep):
             self._free(jobs, self._channel.forget if chunk is None else self._channel.settle)
         else:
             self._free(jobs, None)
-        if chunk is not None and self._announcer is not None:
+        if chunk is not None and self._event_publisher is not None:
             self._count(jobs)
-            retried = [Told(job_id, fields) for job_id, fields in chunk.retried.items()]
-            ended = (Told(job.id) for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
-            self._announcer.tell([*retried, *ended] if retried else ended)
+            retried = [JobEvent(job_id, fields) for job_id, fields in chunk.retried.items()]
+            ended = (JobEvent(job.id) for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
+            self._event_publisher.publish([*retried, *ended] if retried else ended)
 
     def _free(self, jobs: Iterable[BatchJob | ClaimedJob], settle: Callable[[Sequence[str]], None] | None) -> None:
         tags = self._tags.intersection([job.delivery_tag for job in jobs])
@@ -243,8 +243,8 @@ class JobLane(bootsteps.StartStopStep):
     def _count(self, jobs: Sequence[BatchJob | ClaimedJob]) -> None:
         state.total_count[TASK_NAME] += len(jobs)
         state.all_total_count[0] += len(jobs)
-        if self._long_runs is not None:
-            self._long_runs.end(jobs)
+        if self._celery_requests is not None:
+            self._celery_requests.end(jobs)
 
     def _add_queue(self, queue: Any) -> None:
         if self._jobs is not None and not self._jobs.consuming_from(queue):

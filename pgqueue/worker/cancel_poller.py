@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PAUSE = 0.1
 
 
-class CancelOrders:
+class CancelPoller:
     """The cancel requests for the jobs that `find_running` returns; looked up and obeyed in the canceler's thread."""
 
     def __init__(
@@ -33,24 +33,24 @@ class CancelOrders:
         self._canceler = canceler
         self._find_running = find_running
         self._lock = threading.Lock()
-        self._is_planned = False
+        self._is_scheduled = False
         self._not_before = 0.0
         #: The ends of sessions that were planned.
-        self._planned: set[tuple[int, datetime]] = set()
+        self._scheduled: set[tuple[int, datetime]] = set()
 
-    def look_soon(self) -> None:
+    def poll_soon(self) -> None:
         """Look for cancel requests: at once, unless that has just been done. From any thread."""
         with self._lock:
-            if self._is_planned:
+            if self._is_scheduled:
                 return
-            self._is_planned = True
+            self._is_scheduled = True
             pause = max(0.0, self._not_before - monotonic())
-        self._canceler.plan(pause, self._look)
+        self._canceler.schedule(pause, self._look)
 
     def _look(self) -> None:
         with self._lock:
             # A request that is committed from here on brings a hint, and that plans the next look.
-            self._is_planned = False
+            self._is_scheduled = False
             self._not_before = monotonic() + _PAUSE
         jobs = self._find_running()
         if not jobs:
@@ -58,9 +58,9 @@ class CancelOrders:
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         orders = self._database.fetch("cancel_requests", ids=ids, tokens=tokens)
         for job_id, terminate_at, seconds_left in orders:
-            is_new = terminate_at is not None and (job_id, terminate_at) not in self._planned
+            is_new = terminate_at is not None and (job_id, terminate_at) not in self._scheduled
             # Doing so again does no harm: a job is pursued once.
             self._canceler.cancel(job_id, Cause.REQUEST)
             if is_new:
                 self._canceler.terminate(job_id, seconds_left)
-        self._planned = {(job_id, terminate_at) for job_id, terminate_at, _seconds_left in orders if terminate_at}
+        self._scheduled = {(job_id, terminate_at) for job_id, terminate_at, _seconds_left in orders if terminate_at}

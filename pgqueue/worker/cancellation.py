@@ -1,6 +1,6 @@
 """Stops the statement of one job and of no other, and the thread that sees to it that it stops.
 
-A cancel request names a session, not a statement, so it could hit the next job of that session. The gate of an
+A cancel request names a session, not a statement, so it could hit the next job of that session. The guard of an
 executor is what rules that out: it stands open only while the statements of one job run, closing it waits until a
 request that is on its way has been passed on, and the executor then makes a round trip that takes a late one upon
 itself.
@@ -22,7 +22,7 @@ from .log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .running.job_session import Session
+    from .running.job_session import JobSession
 
 logger = get_logger(__name__)
 
@@ -39,7 +39,7 @@ class Cause(enum.Enum):
     SHUTDOWN = "shutdown"
 
 
-class Patience(enum.Enum):
+class Outlasted(enum.Enum):
     """What a job has outlasted whose session is ended."""
 
     #: The grace of a cancel.
@@ -48,22 +48,22 @@ class Patience(enum.Enum):
     TIMEOUT = "its timeout"
 
 
-class CancelGate:
+class CancelGuard:
     """One executor's: which job a cancel may hit now."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._job_id: int | None = None
-        self._session: Session | None = None
+        self._session: JobSession | None = None
         self._cause: Cause | None = None
-        self._outlasted: Patience | None = None
+        self._outlasted: Outlasted | None = None
 
     def enter(self, job_id: int) -> None:
         """Begin a job: canceling it is noted from now on."""
         with self._lock:
             self._job_id, self._session, self._cause, self._outlasted = job_id, None, None, None
 
-    def open(self, session: Session) -> Cause | None:
+    def open(self, session: JobSession) -> Cause | None:
         """Begin its statements: a cancel reaches the session. Return the cause if it was canceled before."""
         with self._lock:
             self._session = session
@@ -82,7 +82,7 @@ class CancelGate:
             return self._cause
 
     @property
-    def outlasted(self) -> Patience | None:
+    def outlasted(self) -> Outlasted | None:
         """Why the session of the job was ended from here, if it was."""
         with self._lock:
             return self._outlasted
@@ -106,7 +106,7 @@ class CancelGate:
                 self._session.cancel()
             return True
 
-    def terminate(self, job_id: int, outlasted: Patience = Patience.CANCEL) -> bool:
+    def terminate(self, job_id: int, outlasted: Outlasted = Outlasted.CANCEL) -> bool:
         """End the session of the job on the server, if this executor runs its statements; return whether it does.
 
         Raises:
@@ -123,9 +123,9 @@ class CancelGate:
 class Canceler(threading.Thread):
     """Cancels jobs, repeatedly until they stop, and ends the sessions of those that outlast their grace."""
 
-    def __init__(self, find_gates: Callable[[], Iterable[CancelGate]]) -> None:
+    def __init__(self, find_guards: Callable[[], Iterable[CancelGuard]]) -> None:
         super().__init__(name="pgqueue-cancel", daemon=True)
-        self._find_gates = find_gates
+        self._find_guards = find_guards
         self._changed = threading.Condition()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -138,11 +138,11 @@ class Canceler(threading.Thread):
             is_new = job_id not in self._pursued
             self._pursued.add(job_id)
         if is_new:
-            self.plan(0.0, lambda: self._cancel(job_id, cause, _REPEAT_FROM))
+            self.schedule(0.0, lambda: self._cancel(job_id, cause, _REPEAT_FROM))
 
     def terminate(self, job_id: int, grace: float) -> None:
         """End the session of a job `grace` seconds from now, if it still runs here."""
-        self.plan(grace, lambda: self._terminate(job_id))
+        self.schedule(grace, lambda: self._terminate(job_id))
 
     def stop(self) -> None:
         """End the thread."""
@@ -160,21 +160,21 @@ class Canceler(threading.Thread):
 
     def _cancel(self, job_id: int, cause: Cause, pause: float) -> None:
         try:
-            goes_on = any([gate.cancel(job_id, cause) for gate in self._find_gates()])  # noqa: C419 - all of them
+            goes_on = any([guard.cancel(job_id, cause) for guard in self._find_guards()])  # noqa: C419 - all of them
         except psycopg.Error as error:
             logger.warning("the cancel of job %s did not reach the server: %s", job_id, error)
             goes_on = True
         if goes_on:
-            self.plan(pause, lambda: self._cancel(job_id, cause, min(pause * 2, _REPEAT_TO)))
+            self.schedule(pause, lambda: self._cancel(job_id, cause, min(pause * 2, _REPEAT_TO)))
         else:
             with self._changed:
                 self._pursued.discard(job_id)
 
     def _terminate(self, job_id: int) -> None:
-        if any([gate.terminate(job_id) for gate in self._find_gates()]):  # noqa: C419 - all of them
+        if any([guard.terminate(job_id) for guard in self._find_guards()]):  # noqa: C419 - all of them
             logger.info("job %s outlasted the grace of its cancel: its session was ended", job_id)
 
-    def plan(self, delay: float, task: Callable[[], None]) -> None:
+    def schedule(self, delay: float, task: Callable[[], None]) -> None:
         """Do something in this thread, `delay` seconds from now."""
         with self._changed:
             heapq.heappush(self._agenda, (monotonic() + delay, next(self._numbers), task))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .batch_lane import BatchJob
     from .claimed_job import ClaimedJob, Run
     from .running.error_fields import Fields
-    from .running.job_session import Session
+    from .running.job_session import JobSession
 
 #: When a job that this worker cannot run is looked at again: twice as late each time.
 _DEFERRED_FROM, _DEFERRED_TO = 5.0, 60.0
@@ -29,7 +29,7 @@ _DEFERRED_FROM, _DEFERRED_TO = 5.0, 60.0
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 
 
-class Bookkeeping:
+class Completer:
     """The endings that pgqueue's own queries write. All raise psycopg.Error as the server said it.
 
     While the server is away they wait: an ending that nobody wrote would leave the job claimed by a worker that lives.
@@ -43,7 +43,7 @@ class Bookkeeping:
         self,
         job: ClaimedJob,
         fields: Fields,
-        session: Session | None,
+        session: JobSession | None,
         run: Run | None,
         notices: str | None = None,
     ) -> Outcome:

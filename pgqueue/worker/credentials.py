@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from .log import get_logger
-from .running.job_session import Session
+from .running.job_session import JobSession
 
 if TYPE_CHECKING:
     from ..db.database import Database
@@ -59,7 +59,7 @@ class Credentials:
         self._refusals: dict[str, _Refusal] = {}
         self._lock = threading.Lock()
 
-    def log_in(self, role: str, application_name: str) -> Session:
+    def log_in(self, role: str, application_name: str) -> JobSession:
         """Open a session of `role`.
 
         Raises:
@@ -68,7 +68,7 @@ class Credentials:
         """
         return self._log_in(role, application_name, remedy=_CREDENTIALS)
 
-    def log_in_as_executor(self, application_name: str, options: str) -> Session:
+    def log_in_as_executor(self, application_name: str, options: str) -> JobSession:
         """Open a session of the executors' login, in which jobs of all roles run, with options for the server.
 
         Raises:
@@ -81,7 +81,7 @@ class Credentials:
 
     def _log_in(
         self, role: str, application_name: str, options: str = "", password: str = "", *, remedy: str
-    ) -> Session:
+    ) -> JobSession:
         refusal = self._find_refusal(role)
         if refusal is not None and (left := refusal.until - monotonic()) > 0:
             raise LoginRefused(refusal.note, left)
@@ -159,9 +159,9 @@ class Credentials:
         else:
             logger.info("role %s can log in again, %s more of its jobs are ready", role, count)
 
-    def _try(self, role: str, application_name: str, options: str, password: str) -> Session:
+    def _try(self, role: str, application_name: str, options: str, password: str) -> JobSession:
         conninfo, own_role = self._database.listen_conninfo, self._find_own_role()
-        return Session.log_in(conninfo, own_role, role, application_name, options, password)
+        return JobSession.log_in(conninfo, own_role, role, application_name, options, password)
 
     def _find_own_role(self) -> str:
         if self._own_role is None:

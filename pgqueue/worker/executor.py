@@ -13,14 +13,22 @@ import psycopg
 from celery.worker import state
 
 from .batch_lane import BatchRunner, Chunk
-from .cancellation import CancelGate, Cause, Patience
+from .cancellation import CancelGuard, Cause, Outlasted
 from .claimed_job import Ending, Outcome, Run
 from .credentials import LoginRefused
 from .job_waits import WAIT_SQLSTATE, Awaited, Waiter, read_wait
 from .log import get_logger
 from .lost_connection import LostRun
 from .progress import PROGRESS_SQLSTATE
-from .running.error_fields import ConnectionLost, Fields, JobFault, canceled, fields_of, is_of_used_session, timed_out
+from .running.error_fields import (
+    ConnectionLost,
+    Fields,
+    SqlstateError,
+    canceled,
+    fields_of,
+    is_of_used_session,
+    timed_out,
+)
 from .running.job_transaction import ClaimLost, JobTransaction, NotToBegin
 from .running.notices import Notices
 
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
 
     from .claimed_job import ClaimedJob
     from .executor_pool import ExecutorPool
-    from .running.job_session import Session
+    from .running.job_session import JobSession
 
 logger = get_logger(__name__)
 
@@ -48,13 +56,13 @@ class Executor(threading.Thread):
     def __init__(self, number: int, pool: ExecutorPool) -> None:
         super().__init__(name=f"pgqueue-executor-{number}", daemon=True)
         self.number = number
-        self.gate = CancelGate()
+        self.guard = CancelGuard()
         #: The role whose session it keeps.
         self.role: str | None = None
         self._label = f"pgqueue executor {number}"
         self._batch = BatchRunner(self._label, pool, self._hear_wait)
         self._pool = pool
-        self._session: Session | None = None
+        self._session: JobSession | None = None
         self._needs_reset = False
         self._job: ClaimedJob | None = None
         self._job_run: Run | None = None
@@ -71,9 +79,9 @@ class Executor(threading.Thread):
                 continue
             job = work
             started, self._job, self._notices = monotonic(), job, Notices()
-            self.gate.enter(job.id)
+            self.guard.enter(job.id)
             outcome = self._run_guarded(job)
-            self.gate.leave()
+            self.guard.leave()
             self._pool.progress.forget(job.id)
             self._job = self._job_run = None
             self._pool.end(job, outcome, monotonic() - started)
@@ -105,7 +113,7 @@ class Executor(threading.Thread):
     def _defer_all(self, chunk: Chunk, note: str) -> None:
         try:
             for job in chunk.jobs:
-                self._pool.books.defer(job, note)
+                self._pool.completer.defer(job, note)
         except psycopg.Error as error:
             logger.error("jobs stay claimed until the worker ends: %s", error)
 
@@ -116,29 +124,29 @@ class Executor(threading.Thread):
             logger.exception("job %s could not be run, or its end not be reported", job.id)
             self._close_session()
             try:
-                return self._pool.books.defer(job, f"the worker failed: {type(error).__name__}: {error}")
+                return self._pool.completer.defer(job, f"the worker failed: {type(error).__name__}: {error}")
             except psycopg.Error as next_error:
                 logger.error("job %s stays claimed until the worker ends: %s", job.id, next_error)
                 return Outcome(Ending.GONE, str(error))
 
     def _run(self, job: ClaimedJob) -> Outcome:
         if job.task_id in state.revoked:
-            return self._pool.books.cancel(job)
+            return self._pool.completer.cancel(job)
         was_kept = self.role == job.submitter and self._session is not None and self._session.is_alive
         try:
             session = self._get_session(job.submitter)
         except LoginRefused as refusal:
-            return self._pool.books.defer(job, str(refusal), refusal.seconds)
+            return self._pool.completer.defer(job, str(refusal), refusal.seconds)
         except (psycopg.OperationalError, ConnectionLost) as error:
             return self._put_back(job, error)
         except psycopg.Error as error:
-            return self._pool.books.fail(job, fields_of(error), None, None)
+            return self._pool.completer.fail(job, fields_of(error), None, None)
         self._needs_reset = True
         self._begin_run(session)
         transaction = JobTransaction(
             session,
             job,
-            self.gate,
+            self.guard,
             self._notices,
             lambda: self._pool.progress.flush(job),
             self._application_name(job),
@@ -146,42 +154,42 @@ class Executor(threading.Thread):
         try:
             summary = transaction.run()
             # A cancel may still be on its way: then another round trip takes it upon itself.
-            self._needs_reset = self.gate.close() is not None or not transaction.has_cleaned_up
+            self._needs_reset = self.guard.close() is not None or not transaction.has_cleaned_up
             return Outcome(Ending.SUCCEEDED, summary)
         except ClaimLost:
             session.roll_back()
             return Outcome(Ending.GONE, "the claim is lost")
         except NotToBegin as ended:
             session.roll_back()
-            return Outcome(Ending(ended.verdict)) if ended.verdict else self._pool.books.end_unbegun(job)
+            return Outcome(Ending(ended.verdict)) if ended.verdict else self._pool.completer.end_unbegun(job)
         except ConnectionLost as lost:
             if was_kept and not transaction.has_begun and lost.has_last_word:
                 # The server had ended the kept session meanwhile.
                 return self._run(job)
             if not transaction.has_begun and lost.has_last_word:
                 return self._put_back(job, lost)
-            cause, has_begun = self.gate.close(), transaction.has_begun
+            cause, has_begun = self.guard.close(), transaction.has_begun
             return self._settle_lost_run(session, lost, self._explain(), cause, has_begun=has_begun)
         except Exception as error:
-            if not isinstance(error, (JobFault, psycopg.Error, OSError)):
+            if not isinstance(error, (SqlstateError, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
             if isinstance(error, psycopg.errors.InsufficientPrivilege) and not transaction.has_begun:
                 note = self._pool.credentials.find_unenrolled(job.submitter)
                 if note is not None:
                     self._close_session()
-                    self.gate.close()
-                    return self._pool.books.defer(job, note)
+                    self.guard.close()
+                    return self._pool.completer.defer(job, note)
             fields = fields_of(error)
             if was_kept and is_of_used_session(fields):
                 self._close_session()
                 self._notices.forget()
                 return self._run(job)
-            return self._fail(session, fields, self.gate.close(), has_begun=transaction.has_begun)
+            return self._fail(session, fields, self.guard.close(), has_begun=transaction.has_begun)
 
-    def _begin_run(self, session: Session) -> None:
+    def _begin_run(self, session: JobSession) -> None:
         run = self._job_run = Run(session.backend_pid)
         job = self._running
-        due = [(_UNNOTED_SECONDS, self._pool.books.note), (_UNTOLD_SECONDS, self._pool.tell_running)]
+        due = [(_UNNOTED_SECONDS, self._pool.completer.note), (_UNTOLD_SECONDS, self._pool.tell_running)]
         ends_after = None if job.timeout_ms is None else job.timeout_ms / 1000 + _TIMEOUT_GRACE_SECONDS
 
         def look_after() -> None:
@@ -199,54 +207,54 @@ class Executor(threading.Thread):
 
     def _end_overdue(self, job: ClaimedJob) -> None:
         try:
-            if self.gate.terminate(job.id, Patience.TIMEOUT):
+            if self.guard.terminate(job.id, Outlasted.TIMEOUT):
                 logger.info("job %s went on after its timeout: its session was ended", job.id)
         except psycopg.Error as error:
             logger.warning("job %s goes on after its timeout, and its session could not be ended: %s", job.id, error)
 
     def _explain(self) -> Fields | None:
         """Return the error of a job whose session was ended from here, None of any other."""
-        outlasted = self.gate.outlasted
+        outlasted = self.guard.outlasted
         if outlasted is None:
             return None
-        fault = timed_out if outlasted is Patience.TIMEOUT else canceled
+        fault = timed_out if outlasted is Outlasted.TIMEOUT else canceled
         return fault(f"The job outlasted {outlasted.value}, so its session was ended.").fields
 
     def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
         """Give back a job that did not begin: at once if the server is away, else its role is to blame."""
-        books, credentials = self._pool.books, self._pool.credentials
+        completer, credentials = self._pool.completer, self._pool.credentials
         try:
-            return books.defer(job, credentials.blame(job.submitter, error))
+            return completer.defer(job, credentials.blame(job.submitter, error))
         except psycopg.OperationalError:
-            return books.release(job, f"the server is away: {error}", is_undelivered=True)
+            return completer.release(job, f"the server is away: {error}", is_undelivered=True)
 
-    def _fail(self, session: Session, fields: Fields, cause: Cause | None, *, has_begun: bool) -> Outcome:
+    def _fail(self, session: JobSession, fields: Fields, cause: Cause | None, *, has_begun: bool) -> Outcome:
         job = self._running
         try:
             session.roll_back()
             self._reset_session()
             if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
-                return self._pool.books.release(job, "the worker shuts down", is_undelivered=False)
+                return self._pool.completer.release(job, "the worker shuts down", is_undelivered=False)
             self._pool.progress.flush(job)
             notices = self._notices.to_json() if job.keep_result else None
-            return self._pool.books.fail(job, fields, session, self._job_run if has_begun else None, notices)
+            return self._pool.completer.fail(job, fields, session, self._job_run if has_begun else None, notices)
         except ConnectionLost as lost:
             return self._settle_lost_run(session, lost, fields, cause, has_begun=has_begun)
         except (psycopg.NotSupportedError, UnicodeError):
             # The job has set a client_encoding that Python does not know.
             self._close_session()
-            return self._pool.books.fail(job, fields, None, self._job_run if has_begun else None)
+            return self._pool.completer.fail(job, fields, None, self._job_run if has_begun else None)
 
     def _settle_lost_run(
-        self, session: Session, lost: ConnectionLost, failure: Fields | None, cause: Cause | None, *, has_begun: bool
+        self, session: JobSession, lost: ConnectionLost, failure: Fields | None, cause: Cause | None, *, has_begun: bool
     ) -> Outcome:
         job, run = self._running, self._job_run
         assert run is not None
         return LostRun(job, session, run, has_begun, lost, failure, cause).settle(
-            self._pool.books, lambda: self._get_session(job.submitter), self._pool.is_stopped
+            self._pool.completer, lambda: self._get_session(job.submitter), self._pool.is_stopped
         )
 
-    def _get_session(self, role: str) -> Session:
+    def _get_session(self, role: str) -> JobSession:
         if self._session is not None and (self.role != role or not self._session.is_alive):
             self._close_session()
         if self._session is None:
@@ -281,9 +289,9 @@ class Executor(threading.Thread):
         if not waiter:
             logger.debug("%s tells of no wait: %.100s", WAIT_SQLSTATE, notice.message_primary)
         elif said and said[1] is not None:
-            self._pool.leave_place(self, waiter, said[1])
+            self._pool.begin_wait(self, waiter, said[1])
         else:
-            self._pool.come_back(self)
+            self._pool.end_wait(self)
 
     def _application_name(self, job: ClaimedJob) -> str:
         return f"{self._label}: job {job.id}"

@@ -17,22 +17,22 @@ import psycopg
 from celery.worker.autoscale import AUTOSCALE_KEEPALIVE
 
 from .batch_lane import BatchJob, Chunk
-from .batch_monitor import Overseer
-from .batch_size import Depth
-from .cancel_poller import CancelOrders
+from .batch_monitor import BatchMonitor
+from .batch_size import BatchSize
+from .cancel_poller import CancelPoller
 from .cancellation import Canceler, Cause
 from .claimed_job import ClaimedJob
-from .completer import Bookkeeping
+from .completer import Completer
 from .credentials import Credentials
 from .executor import Executor
-from .executor_threads import Crew
+from .executor_threads import ExecutorThreads
 from .job_log import log_end
-from .job_waits import Awaited, Places, Waiter
+from .job_waits import Awaited, JobWaits, Waiter
 from .log import get_logger
-from .monitoring.waiting_jobs import WaitingRoom
+from .monitoring.waiting_jobs import WaitingJobs
 from .progress import ProgressWriter
 from .role_limit import RoleLimit
-from .role_queues import Turns
+from .role_queues import RoleQueues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -71,7 +71,7 @@ class ExecutorPool:
         #: What the history says of who ran a job.
         self.worker_name = worker_name
         self.is_stopped = threading.Event()
-        self.books = Bookkeeping(database, self.is_stopped)
+        self.completer = Completer(database, self.is_stopped)
         self.credentials = Credentials(database)
         self.progress = ProgressWriter(database)
         self._on_report = on_report
@@ -80,19 +80,19 @@ class ExecutorPool:
         self._database = database
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._waiting = Turns()
-        self._depth = Depth()
+        self._waiting = RoleQueues()
+        self._batch_size = BatchSize()
         self._running: dict[Executor, Work] = {}
-        self._places = Places(extra)
+        self._waits = JobWaits(extra)
         self._looks_again = False
         self._reports: deque[Callable[[], None]] = deque()
         self._is_closed = False
-        self._crew = Crew(*size, lambda number: Executor(number, self))
-        self.canceler = Canceler(lambda: [executor.gate for executor in self._executors()])
-        self._role_limit = RoleLimit(database, executors_per_role, self.canceler.plan, self._hand_out_waiting)
-        self._waiting_room = WaitingRoom(self.canceler.plan, self._find_waiting, self._tell_waiting)
-        self.orders = CancelOrders(database, self.canceler, self._find_running)
-        self.overseer = Overseer(
+        self._threads = ExecutorThreads(*size, lambda number: Executor(number, self))
+        self.canceler = Canceler(lambda: [executor.guard for executor in self._executors()])
+        self._role_limit = RoleLimit(database, executors_per_role, self.canceler.schedule, self._hand_out_waiting)
+        self._waiting_jobs = WaitingJobs(self.canceler.schedule, self._find_waiting, self._tell_waiting)
+        self.cancel_poller = CancelPoller(database, self.canceler, self._find_running)
+        self.batch_monitor = BatchMonitor(
             database,
             self.chunks,
             self.forget_released,
@@ -101,10 +101,10 @@ class ExecutorPool:
 
     def start(self) -> None:
         """Start the threads. They open no session before the first job."""
-        for thread in (self.progress, self.canceler, self.overseer):
+        for thread in (self.progress, self.canceler, self.batch_monitor):
             thread.start()
         with self._lock:
-            self._crew.hire(self._crew.least)
+            self._threads.start(self._threads.least)
 
     def submit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
         """Let executors run jobs, when they are free."""
@@ -114,47 +114,47 @@ class ExecutorPool:
         self._hand_out_waiting()
         with self._lock:
             if self._waiting and any(isinstance(job, ClaimedJob) for job in jobs):
-                self._waiting_room.enter()
+                self._waiting_jobs.note_waiting()
 
     def _hand_out_waiting(self) -> None:
-        """Let executors that are free take what may run now, and hire for the rest. From any thread."""
+        """Let executors that are free take what may run now, and start for the rest. From any thread."""
         with self._lock:
             has_chunk = self._hand_out()
             if self._waiting:
-                self._hire_for_waiting()
+                self._start_for_waiting()
         if has_chunk:
-            self.overseer.wake()
+            self.batch_monitor.wake()
 
     def _hand_out(self) -> bool:
         """Give work to those who are free; return whether a chunk was among it."""
         has_chunk = False
-        while self._crew.idle and (work := self._next()) is not None:
-            executor, hatch = self._crew.call(work.submitter if isinstance(work, ClaimedJob) else None)
-            hatch.put(work)
+        while self._threads.idle and (work := self._next()) is not None:
+            executor, inbox = self._threads.take_idle(work.submitter if isinstance(work, ClaimedJob) else None)
+            inbox.put(work)
             self._running[executor] = work
             has_chunk = has_chunk or isinstance(work, Chunk)
         return has_chunk
 
-    def leave_place(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
+    def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
         """Hear that the job of an executor waits for another: that one is run, and its place is free meanwhile."""
         with self._lock:
             if self._is_closed or executor not in self._running:
                 return
-            if not self._places.leave(executor, Awaited(awaited_id, waiter)):
+            if not self._waits.begin(executor, Awaited(awaited_id, waiter)):
                 logger.info("job %s waits for job %s and keeps its place: too many wait", waiter.id, awaited_id)
                 return
-            self._crew.spare = max(self._crew.spare, len(self._places))
+            self._threads.spare = max(self._threads.spare, len(self._waits))
             has_chunk = self._hand_out()
-            if self._places.has_wanted or self._waiting:
-                self._crew.hire(len(self._crew.members) + 1)
+            if self._waits.has_wanted or self._waiting:
+                self._threads.start(len(self._threads.threads) + 1)
             self._look_again()
         if has_chunk:
-            self.overseer.wake()
+            self.batch_monitor.wake()
 
-    def come_back(self, executor: Executor) -> None:
+    def end_wait(self, executor: Executor) -> None:
         """Hear that the job of an executor waits no longer."""
         with self._lock:
-            self._places.come_back(executor)
+            self._waits.end(executor)
 
     def claim_awaited(self, executor: Executor, awaited: Awaited) -> ClaimedJob | Chunk | None:
         """Claim a job for which another waits, and take note that this executor runs it; None: it cannot be had now."""
@@ -176,47 +176,47 @@ class ExecutorPool:
         with self._lock:
             self._running[executor] = work
         if isinstance(work, Chunk):
-            self.overseer.wake()
+            self.batch_monitor.wake()
         return work
 
     def _look_again(self) -> None:
-        if len(self._places) and not self._looks_again:
+        if len(self._waits) and not self._looks_again:
             self._looks_again = True
-            self.canceler.plan(_LOOK_AGAIN_SECONDS, self._want_again)
+            self.canceler.schedule(_LOOK_AGAIN_SECONDS, self._want_again)
 
     def _want_again(self) -> None:
         with self._lock:
             self._looks_again = False
             if self._is_closed:
                 return
-            self._places.want_again()
+            self._waits.want_again()
             has_chunk = self._hand_out()
-            if self._places.has_wanted:
-                self._crew.hire(len(self._crew.members) + 1)
+            if self._waits.has_wanted:
+                self._threads.start(len(self._threads.threads) + 1)
             self._look_again()
         if has_chunk:
-            self.overseer.wake()
+            self.batch_monitor.wake()
 
     def take(self, executor: Executor) -> Work | None:
         """Wait for what an executor is to do next; None: no more will come."""
         with self._lock:
             self._running.pop(executor, None)
-            self._places.come_back(executor)
+            self._waits.end(executor)
             self._changed.notify_all()
-            self._crew.greet(executor)
-            if self._is_closed or self._crew.has_too_many:
-                self._crew.dismiss(executor)
+            self._threads.note_ready(executor)
+            if self._is_closed or self._threads.has_too_many:
+                self._threads.remove(executor)
                 return None
             if (work := self._next()) is not None:
                 self._running[executor] = work
                 if isinstance(work, Chunk):
-                    self.overseer.wake()
+                    self.batch_monitor.wake()
                 return work
-            hatch = self._crew.rest(executor)
+            inbox = self._threads.add_idle(executor)
         idle_since = monotonic()
         while True:
             try:
-                return hatch.get(timeout=AUTOSCALE_KEEPALIVE)
+                return inbox.get(timeout=AUTOSCALE_KEEPALIVE)
             except queue.Empty:  # noqa: PERF203 - once in half a minute
                 if self._is_superfluous(executor):
                     return None
@@ -226,15 +226,15 @@ class ExecutorPool:
     def grow(self, count: int) -> None:
         """Add so many executors. From any thread."""
         with self._lock:
-            self._resize(self._crew.least + count, self._crew.most + count)
+            self._resize(self._threads.least + count, self._threads.most + count)
 
     def shrink(self, count: int) -> bool:
         """Do with so many executors less, but keep one; return False if there is only one. No job is stopped."""
         with self._lock:
-            if self._crew.most <= 1:
+            if self._threads.most <= 1:
                 return False
-            most = max(1, self._crew.most - count)
-            self._resize(min(self._crew.least, most), most)
+            most = max(1, self._threads.most - count)
+            self._resize(min(self._threads.least, most), most)
         return True
 
     def autoscale(self, least: int, most: int) -> None:
@@ -254,7 +254,7 @@ class ExecutorPool:
 
     def end_chunk(self, chunk: Chunk) -> None:
         """Report that a chunk is done with. Called in the executor's thread."""
-        self._depth.learn(len(chunk.jobs), chunk.seconds)
+        self._batch_size.adapt(len(chunk.jobs), chunk.seconds)
         ours = [job for job in chunk.jobs if job.id not in chunk.released] if chunk.released else chunk.jobs
         self._report(lambda: self._on_batch(ours, chunk))
 
@@ -281,12 +281,12 @@ class ExecutorPool:
 
     @property
     def _round(self) -> int:
-        return 2 * self._depth.jobs
+        return 2 * self._batch_size.jobs
 
     @property
     def size(self) -> int:
         """How many jobs this worker can run at the same time now."""
-        return self._crew.size
+        return self._threads.size
 
     def deliver(self) -> None:
         """Hand to Celery what the executors reported."""
@@ -307,8 +307,8 @@ class ExecutorPool:
     def terminate(self, job: ClaimedJob) -> None:
         """Cancel a job for Celery, soon: it ends as canceled whether it runs or waits, and in whichever lane."""
         # What Celery says of the job may be forged. Its token is not: only a request that it made is obeyed.
-        self.canceler.plan(0.0, lambda: self.books.request_cancel(job))
-        self.orders.look_soon()
+        self.canceler.schedule(0.0, lambda: self.completer.request_cancel(job))
+        self.cancel_poller.poll_soon()
 
     def cancel_running(self) -> None:
         """Stop what runs, because the worker stops: the jobs go back to the queue."""
@@ -341,16 +341,16 @@ class ExecutorPool:
                 executor.name: [job.id for job in work.jobs] if isinstance(work, Chunk) else [work.id]
                 for executor, work in self._running.items()
             }
-            crew = self._crew
+            threads = self._threads
             return {
-                "executors": crew.size,
+                "executors": threads.size,
                 # A shrink lets them finish their jobs.
-                "leaving": max(0, len(crew.members) - crew.most - crew.spare),
+                "leaving": max(0, len(threads.threads) - threads.most - threads.spare),
                 # Their jobs wait for other jobs, for which there are as many executors more.
-                "waiting for jobs": len(self._places),
-                "autoscale": {"max": crew.most, "min": crew.least},
+                "waiting for jobs": len(self._waits),
+                "autoscale": {"max": threads.most, "min": threads.least},
                 "running": running,
-                "executors_per_role": self._role_limit.executors(crew.size),
+                "executors_per_role": self._role_limit.executors(threads.size),
                 "waiting": len(self._waiting),
             }
 
@@ -358,15 +358,15 @@ class ExecutorPool:
         """End the threads and the sessions, after the jobs that run."""
         with self._lock:
             self._is_closed = True
-            executors = list(self._crew.members)
-            for hatch in self._crew.idle.values():
-                hatch.put(None)
-            self._crew.idle.clear()
+            executors = list(self._threads.threads)
+            for inbox in self._threads.idle.values():
+                inbox.put(None)
+            self._threads.idle.clear()
         self.is_stopped.set()
         for executor in executors:
             executor.join(_JOIN_SECONDS)
         self.canceler.stop()
-        self.overseer.stop()
+        self.batch_monitor.stop()
         self.progress.stop()
 
     def _find_running(self) -> list[ClaimedJob]:
@@ -375,55 +375,57 @@ class ExecutorPool:
 
     def _executors(self) -> list[Executor]:
         with self._lock:
-            return list(self._crew.members)
+            return list(self._threads.threads)
 
-    def _hire_for_waiting(self) -> None:
+    def _start_for_waiting(self) -> None:
         # Each takes as many of them as make a chunk.
-        busy, limit = self._busy(), self._role_limit.executors(self._crew.most)
-        depth = self._depth.jobs
+        busy, limit = self._busy(), self._role_limit.executors(self._threads.most)
+        depth = self._batch_size.jobs
         wanted = sum(max(0, min(-(-n // depth), limit - busy[role])) for role, n in self._waiting.counts.items())
-        while len(self._crew.members) - len(self._places) < self._crew.most and self._crew.hire_for(wanted):
+        while len(self._threads.threads) - len(self._waits) < self._threads.most and self._threads.start_for(wanted):
             self._on_report()
 
     def _resize(self, least: int, most: int) -> None:
-        self._crew.resize(least, most)
-        self._hire_for_waiting()
+        self._threads.resize(least, most)
+        self._start_for_waiting()
         self._on_report()
 
     def _is_superfluous(self, executor: Executor) -> bool:
         with self._lock:
-            if executor not in self._crew.idle or len(self._crew.members) <= self._crew.least:
+            if executor not in self._threads.idle or len(self._threads.threads) <= self._threads.least:
                 return False  # it is needed, or a job is on its way to it
-            self._crew.dismiss(executor)
-            self._crew.spare = max(len(self._places), min(self._crew.spare, len(self._crew.members) - self._crew.most))
+            self._threads.remove(executor)
+            self._threads.spare = max(
+                len(self._waits), min(self._threads.spare, len(self._threads.threads) - self._threads.most)
+            )
         self._on_report()
         return True
 
     def _next(self) -> Work | None:
         """Return what comes next: first what other jobs wait for."""
-        while (awaited := self._places.next_wanted()) is not None:
+        while (awaited := self._waits.next_wanted()) is not None:
             mine = self._waiting.take_job(awaited.id)
             if mine is None:
                 return awaited
             return mine if isinstance(mine, ClaimedJob) else Chunk([mine])
-        has_place = len(self._running) - len(self._places) < self._crew.most
-        return self._next_work() if has_place and self._places.may_begin_others else None
+        has_place = len(self._running) - len(self._waits) < self._threads.most
+        return self._next_work() if has_place and self._waits.may_begin_others else None
 
     def _next_work(self) -> Work | None:
         if not self._waiting:
             return None
-        busy, limit = self._busy(), self._role_limit.executors(self._crew.most)
+        busy, limit = self._busy(), self._role_limit.executors(self._threads.most)
         role = self._waiting.next_role(lambda role: busy[role] < limit)
         if role is None:
             return None
         # A fair share, so that a long job in front holds up few others.
-        count = min(self._depth.jobs, self._waiting.counts[role] // max(1, min(self.size, limit)))
+        count = min(self._batch_size.jobs, self._waiting.counts[role] // max(1, min(self.size, limit)))
         jobs = self._waiting.take(role, count)
         return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk([job for job in jobs if isinstance(job, BatchJob)])
 
     def _busy(self) -> Counter[int]:
         """How many executors each role has, but for those whose jobs have given their places to others."""
-        return Counter(work.role for executor, work in self._running.items() if executor not in self._places)
+        return Counter(work.role for executor, work in self._running.items() if executor not in self._waits)
 
     def chunks(self) -> list[Chunk]:
         """Return the chunks that are being run."""

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .executor import Executor
 
     #: Where an executor that is free finds its next job; None: it goes.
-    Hatch: TypeAlias = "queue.SimpleQueue[Work | None]"
+    Inbox: TypeAlias = "queue.SimpleQueue[Work | None]"
 
 
-class Crew:
+class ExecutorThreads:
     """The executors of one worker, made by `make` with the lowest number that is free."""
 
     def __init__(self, least: int, most: int, make: Callable[[int], Executor]) -> None:
@@ -28,69 +28,69 @@ class Crew:
         self.most = most
         #: How many more there may be, because so many wait or have just waited.
         self.spare = 0
-        self.members: list[Executor] = []
+        self.threads: list[Executor] = []
         #: In the order in which they became free.
-        self.idle: dict[Executor, Hatch] = {}
-        #: Hired, and have not asked for work yet.
-        self._arriving: set[Executor] = set()
+        self.idle: dict[Executor, Inbox] = {}
+        #: Started, and have not asked for work yet.
+        self._starting: set[Executor] = set()
         self._make = make
 
     @property
     def size(self) -> int:
         """How many jobs can run at the same time now. One that goes after its job does not count."""
-        return min(len(self.members), self.most)
+        return min(len(self.threads), self.most)
 
-    def hire(self, count: int) -> bool:
+    def start(self, count: int) -> bool:
         """Start executors until there are `count`, or as many as there may be; return whether any came."""
-        before = len(self.members)
-        while len(self.members) < min(count, self.most + self.spare):
-            numbers = {member.number for member in self.members}
+        before = len(self.threads)
+        while len(self.threads) < min(count, self.most + self.spare):
+            numbers = {thread.number for thread in self.threads}
             number = next(n for n in range(1, len(numbers) + 2) if n not in numbers)
-            member = self._make(number)
-            self.members.append(member)
-            self._arriving.add(member)
-            member.start()
-        return len(self.members) > before
+            thread = self._make(number)
+            self.threads.append(thread)
+            self._starting.add(thread)
+            thread.start()
+        return len(self.threads) > before
 
-    def hire_for(self, waiting: int) -> bool:
+    def start_for(self, waiting: int) -> bool:
         """Start one more executor if this much work is more than those take that are on their way."""
-        return waiting > len(self._arriving) and self.hire(len(self.members) + 1)
+        return waiting > len(self._starting) and self.start(len(self.threads) + 1)
 
     @property
     def has_too_many(self) -> bool:
         """Tell whether there are more than there may be."""
-        return len(self.members) > self.most + self.spare
+        return len(self.threads) > self.most + self.spare
 
-    def greet(self, member: Executor) -> None:
+    def note_ready(self, thread: Executor) -> None:
         """Take note that an executor asks for work."""
-        self._arriving.discard(member)
+        self._starting.discard(thread)
 
-    def rest(self, member: Executor) -> Hatch:
+    def add_idle(self, thread: Executor) -> Inbox:
         """Take note that an executor is free; return where it finds its next job."""
-        hatch: Hatch = queue.SimpleQueue()
-        self.idle[member] = hatch
-        return hatch
+        inbox: Inbox = queue.SimpleQueue()
+        self.idle[thread] = inbox
+        return inbox
 
-    def call(self, role: str | None) -> tuple[Executor, Hatch]:
+    def take_idle(self, role: str | None) -> tuple[Executor, Inbox]:
         """Take one that is free off its rest: if possible one that keeps a session of that role, else the last one.
 
         The last and not the first, so that those who are not needed go.
         """
-        found = next((member for member in reversed(self.idle) if member.role == role), None)
-        member = found or next(reversed(self.idle))
-        return member, self.idle.pop(member)
+        found = next((thread for thread in reversed(self.idle) if thread.role == role), None)
+        thread = found or next(reversed(self.idle))
+        return thread, self.idle.pop(thread)
 
     def resize(self, least: int, most: int) -> None:
         """Change the bounds: those who are missing come, those who are free and too many go."""
         self.least, self.most = least, most
-        self.hire(least)
-        for member in list(self.idle)[: max(0, len(self.members) - most - self.spare)]:
-            self.idle[member].put(None)
-            self.dismiss(member)
+        self.start(least)
+        for thread in list(self.idle)[: max(0, len(self.threads) - most - self.spare)]:
+            self.idle[thread].put(None)
+            self.remove(thread)
 
-    def dismiss(self, member: Executor) -> None:
+    def remove(self, thread: Executor) -> None:
         """Forget an executor, which ends its sessions and its thread."""
-        self.idle.pop(member, None)
-        self._arriving.discard(member)
-        if member in self.members:
-            self.members.remove(member)
+        self.idle.pop(thread, None)
+        self._starting.discard(thread)
+        if thread in self.threads:
+            self.threads.remove(thread)

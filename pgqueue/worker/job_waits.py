@@ -42,7 +42,7 @@ class Awaited:
         return self.waiter.role
 
 
-class Places:
+class JobWaits:
     """The executors whose jobs wait.
 
     Args:
@@ -51,30 +51,30 @@ class Places:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._absent: dict[Executor, Awaited] = {}
+        self._waiting: dict[Executor, Awaited] = {}
         #: What is to be run next, in this order: one for each executor, however often its job says it.
         self._wanted: dict[Executor, Awaited] = {}
 
     def __len__(self) -> int:
-        return len(self._absent)
+        return len(self._waiting)
 
     def __contains__(self, executor: Executor) -> bool:
-        return executor in self._absent
+        return executor in self._waiting
 
-    def leave(self, executor: Executor, awaited: Awaited) -> bool:
+    def begin(self, executor: Executor, awaited: Awaited) -> bool:
         """Take note that the job of an executor waits; return whether its place is free now.
 
         No role has more than half of what can be given away, whatever its jobs say.
         """
-        roles = Counter(one.waiter.role for member, one in self._absent.items() if member is not executor)
+        roles = Counter(one.waiter.role for member, one in self._waiting.items() if member is not executor)
         if sum(roles.values()) >= self.most or roles[awaited.waiter.role] >= max(1, self.most // 2):
             return False
-        self._absent[executor] = self._wanted[executor] = awaited
+        self._waiting[executor] = self._wanted[executor] = awaited
         return True
 
-    def come_back(self, executor: Executor) -> None:
+    def end(self, executor: Executor) -> None:
         """Take note that the job of an executor goes on, or has ended."""
-        self._absent.pop(executor, None)
+        self._waiting.pop(executor, None)
         self._wanted.pop(executor, None)
 
     def next_wanted(self) -> Awaited | None:
@@ -84,7 +84,7 @@ class Places:
 
     def want_again(self) -> None:
         """Look again for all that is waited for: it may have become ready."""
-        self._wanted = dict(self._absent)
+        self._wanted = dict(self._waiting)
 
     @property
     def has_wanted(self) -> bool:
@@ -94,7 +94,7 @@ class Places:
     @property
     def may_begin_others(self) -> bool:
         """Tell whether jobs that nobody waits for may begin in free places, half of which are kept for the others."""
-        return len(self._absent) <= self.most // 2
+        return len(self._waiting) <= self.most // 2
 
 
 def read_wait(notice: psycopg.errors.Diagnostic) -> tuple[int, int | None] | None:

@@ -43,7 +43,7 @@ class ProgressWriter(threading.Thread):
         """Take a notice of a job: its progress is written soon, anything else goes to the log."""
         if progress := _read_progress(notice):
             said = {"pct": progress["pct"], "msg": progress["msg"]}
-            self._plan(job.id, "set_progress", {**job.key, **said, "pid": run.backend_pid, "run_s": run.seconds})
+            self._schedule(job.id, "set_progress", {**job.key, **said, "pid": run.backend_pid, "run_s": run.seconds})
 
     def flush(self, job: ClaimedJob) -> None:
         """Write what the job said last, if that was not done, before the job ends."""
@@ -58,7 +58,7 @@ class ProgressWriter(threading.Thread):
         progress = _read_progress(notice)
         job = next((job for job in chunk.jobs if progress and job.id == progress["id"]), None)
         if progress and job is not None:
-            self._plan(job.id, "set_run_progress", {**progress, "token": job.token, "pid": chunk.pid})
+            self._schedule(job.id, "set_run_progress", {**progress, "token": job.token, "pid": chunk.pid})
 
     def forget(self, *job_ids: int) -> None:
         """Drop what jobs said last: they have ended."""
@@ -89,7 +89,7 @@ class ProgressWriter(threading.Thread):
             # Escaped, a job can say what no text of the database can hold.
             logger.warning("the progress of job %s could not be written: %s", said[1]["id"], error)
 
-    def _plan(self, job_id: int, query_name: str, params: dict[str, Any]) -> None:
+    def _schedule(self, job_id: int, query_name: str, params: dict[str, Any]) -> None:
         with self._changed:
             self._said[job_id] = query_name, params
             self._changed.notify_all()

@@ -29,7 +29,7 @@ class RoleLimit:
 
     Args:
         said: the limit that the worker was started with; None: as the database says.
-        plan: calls something a number of seconds from now, in a thread that may ask the database.
+        schedule: calls something a number of seconds from now, in a thread that may ask the database.
         on_answer: is called in that thread when the database has answered.
     """
 
@@ -37,15 +37,15 @@ class RoleLimit:
         self,
         database: Database,
         said: int | None,
-        plan: Callable[[float, Callable[[], None]], None],
+        schedule: Callable[[float, Callable[[], None]], None],
         on_answer: Callable[[], None],
     ) -> None:
         self._database = database
         self._said = said
-        self._plan = plan
+        self._schedule = schedule
         self._on_answer = on_answer
         self._lock = threading.Lock()
-        self._is_planned = False
+        self._is_scheduled = False
         #: What the setting says, and whether more than one role is enrolled.
         self._setting: int | None = None
         self._has_others = True
@@ -65,9 +65,9 @@ class RoleLimit:
     def refresh(self) -> None:
         """Ask the database soon, if the last answer is old."""
         with self._lock:
-            if not self._is_planned and monotonic() >= self._known_until:
-                self._is_planned = True
-                self._plan(0.0, self._ask)
+            if not self._is_scheduled and monotonic() >= self._known_until:
+                self._is_scheduled = True
+                self._schedule(0.0, self._ask)
 
     def _ask(self) -> None:
         try:
@@ -77,5 +77,5 @@ class RoleLimit:
             logger.info("how many executors one role may have is not known: %s", error)
         finally:
             with self._lock:
-                self._is_planned = False
+                self._is_scheduled = False
         self._on_answer()

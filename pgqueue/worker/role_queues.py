@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .claimed_job import ClaimedJob
 
 
-class Turns:
+class RoleQueues:
     """Nothing here is locked: the pool does that."""
 
     def __init__(self) -> None:

@@ -75,4 +75,4 @@ class Executors:
         presence.execute(f'listen "pgqueue.w.{self.claimant.id}"')
         while not self._is_stopped.is_set():
             for _notify in presence.notifies(timeout=0.1):
-                self.pool.orders.look_soon()
+                self.pool.cancel_poller.poll_soon()

@@ -14,7 +14,7 @@ import pytest
 from kombu import Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.broker.worker_session import Presence
+from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.local.embedded.account import account_for
 from tests.harness import Database
 from tests.harness.ports import free_port
@@ -87,7 +87,7 @@ def roundtrip(url: str) -> list[tuple[Any, ...]]:
                 " where a.application_name like 'pgqueue%'"
             ).fetchall()
         connection.transport.database.close()
-    Presence.close_all()
+    WorkerSession.close_all()
     return told
 
 

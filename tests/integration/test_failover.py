@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from celery import Celery
 
-from pgqueue.broker.worker_session import Presence
+from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
@@ -58,7 +58,7 @@ def app_of_both(own_server_db: Database) -> Iterator[Callable[[str], Celery]]:
     yield make
     for app, conninfo in made:
         app.close()
-        Presence.close_all()
+        WorkerSession.close_all()
         Sessions.for_dsn(conninfo).close()
 
 

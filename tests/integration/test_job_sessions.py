@@ -7,7 +7,7 @@ import pytest
 
 from pgqueue.worker import completer, credentials
 from pgqueue.worker.running import error_fields
-from pgqueue.worker.running.job_session import Session
+from pgqueue.worker.running.job_session import JobSession
 from pgqueue.worker.running.job_transaction import JobTransaction
 from tests.harness import eventually
 from tests.harness.cut import cut_off
@@ -39,7 +39,7 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
 
     for _ in range(3):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            Session.log_in(db.dsn, "postgres", "stranger", "refused")
+            JobSession.log_in(db.dsn, "postgres", "stranger", "refused")
 
     eventually(
         lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'")
@@ -225,8 +225,10 @@ def test_a_role_that_cannot_log_in_is_tried_less_and_less_often_and_told_once(
     monkeypatch.setattr(completer, "_DEFERRED_FROM", 0.02)
     caplog.set_level("INFO", "pgqueue")
     logins = []
-    log_in = Session.log_in.__func__
-    monkeypatch.setattr(Session, "log_in", classmethod(lambda cls, *args: logins.append(args[2]) or log_in(cls, *args)))
+    log_in = JobSession.log_in.__func__
+    monkeypatch.setattr(
+        JobSession, "log_in", classmethod(lambda cls, *args: logins.append(args[2]) or log_in(cls, *args))
+    )
     jobs = launch_as_one_who_cannot_log_in_any_more(db, owner, count=5)
 
     refusals = executors.pool.credentials._refusals

@@ -12,7 +12,7 @@ from kombu import Connection
 from psycopg.conninfo import make_conninfo
 
 import pgqueue
-from pgqueue.broker.worker_session import Presence
+from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.config import to_url
 from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
@@ -32,7 +32,7 @@ def pooled_dsn(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("PGQUEUE_LISTEN_DSN", db.dsn)
     with pooled(db) as dsn:
         yield dsn
-        Presence.close_all()
+        WorkerSession.close_all()
         Sessions.for_dsn(dsn).close()
 
 

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from pgqueue.local.child_process import Child
+from pgqueue.local.child_process import ChildProcess
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def child(tmp_path: Path) -> Child:
-    return Child("helper", ["--version"], {"PGQUEUE_EXAMPLE": "1"}, tmp_path / "helper.log")
+def child(tmp_path: Path) -> ChildProcess:
+    return ChildProcess("helper", ["--version"], {"PGQUEUE_EXAMPLE": "1"}, tmp_path / "helper.log")
 
 
-def test_a_child_that_was_not_started_has_nothing_to_tell(child: Child) -> None:
+def test_a_child_that_was_not_started_has_nothing_to_tell(child: ChildProcess) -> None:
     assert child.pid is None
     assert child.exit_code() is None
     assert child.last_lines() == ""
     child.stop(patience=0)
 
 
-def test_a_child_writes_its_output_to_its_log_and_reports_its_exit_code(child: Child) -> None:
+def test_a_child_writes_its_output_to_its_log_and_reports_its_exit_code(child: ChildProcess) -> None:
     child.start()
     os.waitid(os.P_PID, child.pid or 0, os.WEXITED | os.WNOWAIT)
 

@@ -8,7 +8,7 @@ import pytest
 
 from pgqueue.worker.running.error_fields import (
     ConnectionLost,
-    JobFault,
+    SqlstateError,
     canceled,
     fields_of,
     print_error,
@@ -18,7 +18,7 @@ from pgqueue.worker.running.error_fields import (
 
 
 def test_a_fault_has_the_fields_that_were_given():
-    assert fields_of(JobFault("22023", "no", hint="Do.")) == {"sqlstate": "22023", "message": "no", "hint": "Do."}
+    assert fields_of(SqlstateError("22023", "no", hint="Do.")) == {"sqlstate": "22023", "message": "no", "hint": "Do."}
 
 
 def test_a_lost_connection_without_a_last_word_is_08006():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from kombu.asynchronous.hub import Hub
 
-from pgqueue.broker.consuming.event_loop import Rounds
+from pgqueue.broker.consuming.event_loop import EventLoopAdapter
 
 
 class Played:
@@ -25,7 +25,7 @@ class Played:
         self.kind = "task"
         self._backlog = 0
 
-    def look(self) -> float:
+    def poll(self) -> float:
         self.looks.append(time.monotonic())
         with contextlib.suppress(BlockingIOError):
             self.waker.recv(100)
@@ -51,16 +51,16 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def played(hub: Hub) -> Iterator[tuple[Played, Rounds]]:
+def played(hub: Hub) -> Iterator[tuple[Played, EventLoopAdapter]]:
     transport = Played()
-    rounds = Rounds(transport, hub, [transport.waker.fileno()])
-    yield transport, rounds
-    rounds.close()
+    event_loop = EventLoopAdapter(transport, hub, [transport.waker.fileno()])
+    yield transport, event_loop
+    event_loop.close()
     transport.waker.close()
     transport.end.close()
 
 
-def test_a_round_delivers_all_that_a_look_found(hub: Hub, played: tuple[Played, Rounds]) -> None:
+def test_a_round_delivers_all_that_a_look_found(hub: Hub, played: tuple[Played, EventLoopAdapter]) -> None:
     transport, _ = played
     transport.batches = [3, 2]
 
@@ -69,7 +69,7 @@ def test_a_round_delivers_all_that_a_look_found(hub: Hub, played: tuple[Played, 
     assert transport.delivered == 5
 
 
-def test_the_hub_gets_a_turn_after_some_full_batches(hub: Hub, played: tuple[Played, Rounds]) -> None:
+def test_the_hub_gets_a_turn_after_some_full_batches(hub: Hub, played: tuple[Played, EventLoopAdapter]) -> None:
     transport, _ = played
     transport.batches = [1] * 10
 
@@ -80,7 +80,9 @@ def test_the_hub_gets_a_turn_after_some_full_batches(hub: Hub, played: tuple[Pla
     assert transport.delivered == 8
 
 
-def test_the_next_round_follows_at_once_when_something_was_delivered(hub: Hub, played: tuple[Played, Rounds]) -> None:
+def test_the_next_round_follows_at_once_when_something_was_delivered(
+    hub: Hub, played: tuple[Played, EventLoopAdapter]
+) -> None:
     transport, _ = played
     transport.batches = [1]
 
@@ -91,7 +93,9 @@ def test_the_next_round_follows_at_once_when_something_was_delivered(hub: Hub, p
 
 
 @pytest.mark.slow
-def test_no_round_follows_jobs_which_do_not_wait_for_the_pool(hub: Hub, played: tuple[Played, Rounds]) -> None:
+def test_no_round_follows_jobs_which_do_not_wait_for_the_pool(
+    hub: Hub, played: tuple[Played, EventLoopAdapter]
+) -> None:
     transport, _ = played
     hub.run_once()
     transport.kind, transport.batches = "batch", [3]
@@ -102,7 +106,7 @@ def test_no_round_follows_jobs_which_do_not_wait_for_the_pool(hub: Hub, played: 
         transport.waker.recv(1)
 
 
-def test_the_hub_comes_back_when_the_transport_wants_it_to(hub: Hub, played: tuple[Played, Rounds]) -> None:
+def test_the_hub_comes_back_when_the_transport_wants_it_to(hub: Hub, played: tuple[Played, EventLoopAdapter]) -> None:
     transport, _ = played
     hub.run_once()
     wanted = transport.come_back_at = time.monotonic() + 0.1
@@ -115,7 +119,7 @@ def test_the_hub_comes_back_when_the_transport_wants_it_to(hub: Hub, played: tup
 
 
 @pytest.mark.slow
-def test_there_is_one_timer_however_often_the_wish_changes(hub: Hub, played: tuple[Played, Rounds]) -> None:
+def test_there_is_one_timer_however_often_the_wish_changes(hub: Hub, played: tuple[Played, EventLoopAdapter]) -> None:
     transport, _ = played
 
     for seconds in (50, 40, 30, 20, 45):
@@ -126,11 +130,11 @@ def test_there_is_one_timer_however_often_the_wish_changes(hub: Hub, played: tup
     assert len([entry for entry in hub.timer.queue if not entry.entry.canceled]) == 1
 
 
-def test_closing_leaves_nothing_on_the_hub(hub: Hub, played: tuple[Played, Rounds]) -> None:
-    transport, rounds = played
+def test_closing_leaves_nothing_on_the_hub(hub: Hub, played: tuple[Played, EventLoopAdapter]) -> None:
+    transport, event_loop = played
     hub.run_once()
 
-    rounds.close()
+    event_loop.close()
 
     assert not hub.on_tick
     assert transport.waker.fileno() not in hub.readers
@@ -138,18 +142,18 @@ def test_closing_leaves_nothing_on_the_hub(hub: Hub, played: tuple[Played, Round
 
 
 def test_a_descriptor_that_was_closed_and_is_anothers_by_now_is_left_alone(
-    hub: Hub, played: tuple[Played, Rounds]
+    hub: Hub, played: tuple[Played, EventLoopAdapter]
 ) -> None:
-    _, rounds = played
+    _, event_loop = played
     ours, _end = socket.socketpair()
-    rounds.watch(ours.fileno(), lambda: None)
+    event_loop.watch(ours.fileno(), lambda: None)
     number = ours.detach()
     theirs, their_end = socket.socketpair()
     os.dup2(theirs.fileno(), number)  # what closing ours and opening theirs does, if the number comes again
     heard: list[int] = []
     hub.add_reader(number, heard.append, number)
 
-    rounds.close()
+    event_loop.close()
     their_end.send(b"!")
     hub.run_once()
 

@@ -5,7 +5,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from pgqueue.db.database import Database
-from pgqueue.worker.monitoring.event_publisher import Announcer, Told
+from pgqueue.worker.monitoring.event_publisher import EventPublisher, JobEvent
 from tests.harness import eventually
 
 
@@ -16,13 +16,13 @@ def test_a_server_that_is_away_when_monitors_are_first_told_is_tried_again() -> 
         tried.append(None)
         raise OperationalError("as kombu says it when it has tried often enough")
 
-    announcer = Announcer(Database("dbname=nowhere"), fail_to_connect, lambda: True)
-    announcer.start()
+    event_publisher = EventPublisher(Database("dbname=nowhere"), fail_to_connect, lambda: True)
+    event_publisher.start()
     try:
-        announcer.tell([Told(1)])
+        event_publisher.publish([JobEvent(1)])
         eventually(lambda: len(tried) == 1)
-        announcer.tell([Told(2)])
+        event_publisher.publish([JobEvent(2)])
         eventually(lambda: len(tried) == 2)
     finally:
-        announcer.stop()
-        announcer.join(20)
+        event_publisher.stop()
+        event_publisher.join(20)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgqueue.worker.running.error_fields import JobFault
+from pgqueue.worker.running.error_fields import SqlstateError
 from pgqueue.worker.running.sql_splitter import check_parameters, split
 
 
@@ -53,7 +53,7 @@ def test_statements_are_cut_where_postgresql_cuts_them(sql, expected):
 )
 @pytest.mark.parametrize("shape", ["{}", "select 1; {}", "{}; select 1", "/* c */ {} -- c"])
 def test_transaction_control_is_refused_wherever_it_stands(sql, shape):
-    with pytest.raises(JobFault) as refused:
+    with pytest.raises(SqlstateError) as refused:
         split(shape.format(sql), never)
 
     assert refused.value.fields["sqlstate"] == "0A000"
@@ -68,7 +68,7 @@ def test_what_only_looks_like_transaction_control_is_not_refused(sql):
 
 @pytest.mark.parametrize("sql", ["copy t from stdin", "copy t to stdout", "copy (select 1) to stdout with csv"])
 def test_copy_over_the_protocol_is_refused(sql):
-    with pytest.raises(JobFault, match="COPY protocol not allowed"):
+    with pytest.raises(SqlstateError, match="COPY protocol not allowed"):
         split(sql, never)
 
 
@@ -89,7 +89,7 @@ def test_text_that_only_the_server_understands_is_cut_at_its_semicolons():
 
 
 def test_transaction_control_is_refused_in_text_that_the_parser_does_not_understand_whole():
-    with pytest.raises(JobFault, match="transaction control"):
+    with pytest.raises(SqlstateError, match="transaction control"):
         split("make something; commit", lambda _text: True)
 
 
@@ -115,7 +115,7 @@ def test_a_fitting_number_of_parameters_passes(sql, count):
 
 @pytest.mark.parametrize(("sql", "count"), [("select 1", 1), ("select $1", 0), ("select $1; select $2", 1)])
 def test_another_number_of_parameters_is_refused(sql, count):
-    with pytest.raises(JobFault) as refused:
+    with pytest.raises(SqlstateError) as refused:
         check_parameters(split(sql, never), count)
 
     assert refused.value.fields["sqlstate"] == "22023"
@@ -209,7 +209,7 @@ def test_backslashes_escape_in_plain_constants_if_the_job_says_so():
 @pytest.mark.parametrize("comment", ["/*" + "x" * 20_000 + "*/", "-- x\n" * 5000, "/* /* */ */" * 2000, " " * 20_000])
 def test_transaction_control_is_refused_behind_any_comment(comment):
     for sql in (f"{comment} commit", f"select 1; {comment}prepare transaction 'x'"):
-        with pytest.raises(JobFault, match="transaction control"):
+        with pytest.raises(SqlstateError, match="transaction control"):
             split(sql, lambda _text: True)
 
 

@@ -1,8 +1,8 @@
-from pgqueue.broker.unroutable_keys import Unbound
+from pgqueue.broker.unroutable_keys import UnroutableKeys
 
 
 def test_a_publish_that_reached_nobody_is_remembered() -> None:
-    unbound = Unbound()
+    unbound = UnroutableKeys()
 
     unbound.add("events", "worker.heartbeat", unbound.age)
 
@@ -11,7 +11,7 @@ def test_a_publish_that_reached_nobody_is_remembered() -> None:
 
 
 def test_a_new_binding_makes_it_forget() -> None:
-    unbound = Unbound()
+    unbound = UnroutableKeys()
     unbound.add("events", "worker.heartbeat", unbound.age)
 
     unbound.forget()
@@ -20,7 +20,7 @@ def test_a_new_binding_makes_it_forget() -> None:
 
 
 def test_a_binding_made_during_the_publish_keeps_it_from_being_remembered() -> None:
-    unbound = Unbound()
+    unbound = UnroutableKeys()
     before = unbound.age
 
     unbound.forget()

@@ -14,7 +14,7 @@ from kombu.utils.functional import ChannelPromise
 from ..in_transaction import in_transaction
 
 
-class CallersProducer(Producer):
+class CallerProducer(Producer):
     """kombu's producer, which may also be given a connection with a transaction: it publishes there.
 
     Raises:

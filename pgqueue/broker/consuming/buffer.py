@@ -21,7 +21,7 @@ class Source(NamedTuple):
 _source_of = attrgetter("kind", "queue")
 
 
-class Claimed(NamedTuple):
+class ClaimedMessage(NamedTuple):
     """A message that is ours and was not delivered yet."""
 
     kind: str
@@ -39,22 +39,22 @@ class Claimed(NamedTuple):
         return f"{self.id}:{self.token}"
 
 
-class Backlog:
+class ClaimBuffer:
     """Keeps claimed messages until somebody has room for them. For one thread."""
 
     def __init__(self) -> None:
         #: Each message with the time it was claimed at (monotonic).
-        self._waiting: dict[Source, deque[tuple[float, Claimed]]] = {}
+        self._waiting: dict[Source, deque[tuple[float, ClaimedMessage]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def __iter__(self) -> Iterator[Claimed]:
+    def __iter__(self) -> Iterator[ClaimedMessage]:
         for messages in self._waiting.values():
             for _at, claimed in messages:
                 yield claimed
 
-    def add(self, messages: Iterable[Claimed], now: float) -> None:
+    def add(self, messages: Iterable[ClaimedMessage], now: float) -> None:
         """Keep messages that were claimed now."""
         for source, together in groupby(messages, key=_source_of):
             self._waiting.setdefault(Source(*source), deque()).extend([(now, claimed) for claimed in together])
@@ -71,7 +71,7 @@ class Backlog:
         """Whether `pop` would find something."""
         return any(map(is_wanted, self._waiting))
 
-    def pop(self, is_wanted: Callable[[Source], bool]) -> Claimed | None:
+    def pop(self, is_wanted: Callable[[Source], bool]) -> ClaimedMessage | None:
         """Take the oldest message of the first queue that is wanted. Then it is another queue's turn."""
         source = next(filter(is_wanted, self._waiting), None)
         if source is None:
@@ -82,7 +82,7 @@ class Backlog:
             self._waiting[source] = messages
         return claimed
 
-    def take_first(self, source: Source, count: int) -> list[Claimed]:
+    def take_first(self, source: Source, count: int) -> list[ClaimedMessage]:
         """Take the oldest messages of a queue, so many or as many as there are."""
         messages = self._waiting.get(source, deque())
         taken = [messages.popleft()[1] for _ in range(min(count, len(messages)))]
@@ -90,11 +90,11 @@ class Backlog:
             self._waiting.pop(source, None)
         return taken
 
-    def take(self, source: Source) -> list[Claimed]:
+    def take(self, source: Source) -> list[ClaimedMessage]:
         """Take all messages of a queue."""
         return [claimed for _at, claimed in self._waiting.pop(source, ())]
 
-    def take_older(self, than: float) -> list[Claimed]:
+    def take_older(self, than: float) -> list[ClaimedMessage]:
         """Take all messages of the queues whose oldest was claimed before then."""
         old = [source for source, messages in self._waiting.items() if messages[0][0] < than]
         return [claimed for source in old for claimed in self.take(source)]

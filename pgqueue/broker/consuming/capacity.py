@@ -6,7 +6,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from .buffer import Backlog, Claimed, Source
+from .buffer import ClaimBuffer, ClaimedMessage, Source
 from .read_ahead import STALE_SECONDS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..channel import Channel
 
 
-class Wish(NamedTuple):
+class FetchRequest(NamedTuple):
     """What is asked for at once: messages of one kind, from these queues, so many."""
 
     queues: list[str]
@@ -31,7 +31,7 @@ class Wish(NamedTuple):
         return found >= self.room or (found > 0 and has_share)
 
 
-class Consumers:
+class Capacity:
     """Says who has room for how many messages, and who gets the next.
 
     Args:
@@ -39,39 +39,39 @@ class Consumers:
     """
 
     def __init__(self, channels: list[Channel]) -> None:
-        self.backlog = Backlog()
+        self.buffer = ClaimBuffer()
         #: Whether channels may read ahead of their prefetch count: an event loop can see to what lies here.
         self.reads_ahead = False
         self._channels = channels
-        #: The wishes of last time, and their text: an idle worker has the same again and again.
-        self._wished: tuple[dict[str, Wish], str] = ({}, "[]")
+        #: The requests of last time, and their text: an idle worker has the same again and again.
+        self._requested: tuple[dict[str, FetchRequest], str] = ({}, "[]")
 
     def consume(self, queues: Collection[str]) -> bool:
         """Whether any channel consumes any of these queues. From any thread."""
         return any(not channel.queues.isdisjoint(queues) for channel in list(self._channels))
 
-    def wishes(self, at_most: int) -> dict[str, Wish]:
+    def requests(self, at_most: int) -> dict[str, FetchRequest]:
         """For each kind, the queues of the channels that have room, and the room of the fullest of them."""
-        wishes: dict[str, Wish] = {}
+        requests: dict[str, FetchRequest] = {}
         for channel in self._channels:
             room = channel.room(at_most)
             if channel.qos.prefetch_count:
                 room = min(max(room + self._ahead(channel) - self._held(channel), 0), at_most)
             if room and channel.queues:
-                queues, least, *_ = wishes.get(channel.kind, ([], room))
+                queues, least, *_ = requests.get(channel.kind, ([], room))
                 share = channel.role_share() if channel.role_share is not None else ()
                 queues = [*queues, *sorted(channel.queues.difference(queues))]
-                wishes[channel.kind] = Wish(queues, min(least, room), *share)
-        return wishes
+                requests[channel.kind] = FetchRequest(queues, min(least, room), *share)
+        return requests
 
-    def demand(self, wishes: dict[str, Wish]) -> str:
-        """Return wishes as the queries that claim take them."""
-        if wishes != self._wished[0]:
-            self._wished = wishes, to_demand(wishes)
-        return self._wished[1]
+    def demand(self, requests: dict[str, FetchRequest]) -> str:
+        """Return requests as the queries that claim take them."""
+        if requests != self._requested[0]:
+            self._requested = requests, to_demand(requests)
+        return self._requested[1]
 
     def is_roomy(self) -> bool:
-        """Whether it is worth looking at once. Little room becomes more in a moment, while tasks end one by one."""
+        """Whether it is worth polling at once. Little room becomes more in a moment, while tasks end one by one."""
         return all(
             channel.qos.is_roomy(self._ahead(channel), self._held(channel))
             for channel in self._channels
@@ -84,33 +84,33 @@ class Consumers:
 
     def has_next(self) -> bool:
         """Whether `next` has something to do."""
-        return len(self.backlog) > 0 and self.backlog.has_one_for(self._is_wanted)
+        return len(self.buffer) > 0 and self.buffer.has_one_for(self._is_wanted)
 
-    def next(self) -> tuple[Claimed, Channel | None] | None:
-        """Take the next of the backlog that a channel has room for; or that no channel wants any more."""
-        claimed = self.backlog.pop(self._is_wanted)
+    def next(self) -> tuple[ClaimedMessage, Channel | None] | None:
+        """Take the next of the buffer that a channel has room for; or that no channel wants any more."""
+        claimed = self.buffer.pop(self._is_wanted)
         return None if claimed is None else (claimed, self._channel_for(Source(claimed.kind, claimed.queue)))
 
-    def more_like(self, claimed: Claimed, channel: Channel) -> list[Claimed]:
+    def more_like(self, claimed: ClaimedMessage, channel: Channel) -> list[ClaimedMessage]:
         """Take what else the channel has room for from where a message came from."""
-        return self.backlog.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.backlog)) - 1)
+        return self.buffer.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.buffer)) - 1)
 
-    def take_stale(self, now: float) -> list[Claimed]:
+    def take_stale(self, now: float) -> list[ClaimedMessage]:
         """Take what has waited for room for too long. Who was so much slower than expected reads no further ahead."""
-        stale = self.backlog.take_older(now - STALE_SECONDS)
+        stale = self.buffer.take_older(now - STALE_SECONDS)
         if stale:
             for channel in self._channels:
-                channel.qos.appetite.stop()
+                channel.qos.read_ahead.stop()
         return stale
 
-    def look_back(self, now: float, at_most: int) -> None:
+    def note_settled(self, now: float, at_most: int) -> None:
         """Let every channel conclude from what it has settled how far it may read ahead."""
         for channel in self._channels:
-            channel.qos.appetite.look(now, at_most)
+            channel.qos.read_ahead.update(now, at_most)
 
     def held_tags(self) -> set[str]:
         """Return what settles the messages that are here, delivered or not."""
-        return self.delivered_tags().union(claimed.delivery_tag for claimed in self.backlog)
+        return self.delivered_tags().union(claimed.delivery_tag for claimed in self.buffer)
 
     def delivered_tags(self) -> set[str]:
         """Return what settles the messages that were delivered."""
@@ -126,17 +126,17 @@ class Consumers:
         return channel is None or channel.qos.can_consume()
 
     def _ahead(self, channel: Channel) -> int:
-        return channel.qos.appetite.ahead if self.reads_ahead and channel.kind == "task" else 0
+        return channel.qos.read_ahead.ahead if self.reads_ahead and channel.kind == "task" else 0
 
     def _held(self, channel: Channel) -> int:
-        return self.backlog.count(channel.kind, channel.queues) if len(self.backlog) else 0
+        return self.buffer.count(channel.kind, channel.queues) if len(self.buffer) else 0
 
 
-def to_demand(wishes: dict[str, Wish]) -> str:
+def to_demand(requests: dict[str, FetchRequest]) -> str:
     """Return what the queries that claim call a demand."""
-    return json.dumps([_to_document(kind, wish) for kind, wish in wishes.items()])
+    return json.dumps([_to_document(kind, request) for kind, request in requests.items()])
 
 
-def _to_document(kind: str, wish: Wish) -> dict[str, object]:
-    limits = {} if wish.role_limit is None else {"role_limit": wish.role_limit, "held": dict(wish.held)}
-    return {"kind": kind, "queues": wish.queues, "room": wish.room, **limits}
+def _to_document(kind: str, request: FetchRequest) -> dict[str, object]:
+    limits = {} if request.role_limit is None else {"role_limit": request.role_limit, "held": dict(request.held)}
+    return {"kind": kind, "queues": request.queues, "room": request.room, **limits}

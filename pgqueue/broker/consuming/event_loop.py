@@ -1,4 +1,4 @@
-"""The rounds of Celery's event loop (kombu's hub), in which one transport looks and delivers.
+"""The adapter to Celery's event loop (kombu's hub): in its rounds one transport polls and delivers.
 
 The hub works out how long it may poll before it calls the tick callbacks, in no particular order. So a time that a
 tick callback wants to be woken at needs a timer and a word to the hub not to poll just now; and so do tasks that were
@@ -28,9 +28,9 @@ class Delivered(Protocol):
 
 
 class Drained(Protocol):
-    """What the rounds need of a transport."""
+    """What the adapter needs of a transport."""
 
-    def look(self) -> float:
+    def poll(self) -> float:
         """Look if it is time to; return when to come back."""
 
     def deliver_next(self) -> Delivered | None:
@@ -40,7 +40,7 @@ class Drained(Protocol):
         """Make one of the descriptors readable."""
 
 
-class Rounds:
+class EventLoopAdapter:
     """Drains a transport on a hub until it is closed."""
 
     def __init__(self, transport: Drained, hub: Any, filenos: Sequence[int]) -> None:
@@ -68,14 +68,14 @@ class Rounds:
     def unwatch(self, fileno: int) -> None:
         """Forget a descriptor that is closed, or will be. Harmless to repeat."""
         on_readable = self._watched.pop(fileno, None)
-        # A presence that is lost is closed in whatever thread noticed it: the number may be another's by now.
+        # A worker session that is lost is closed in whatever thread noticed it: the number may be another's by now.
         if on_readable is not None and (self._hub.readers.get(fileno) or (None,))[0] is on_readable:
             self._hub.remove_reader(fileno)
 
     def _round(self) -> None:
         has_tasks = False
         for _ in range(_LOOKS_IN_A_ROUND):
-            come_back_at = self._transport.look()
+            come_back_at = self._transport.poll()
             if (delivered := self._transport.deliver_next()) is None:
                 break
             while delivered is not None:

@@ -15,7 +15,7 @@ STALE_SECONDS = 0.1
 _SHORTEST = 0.005
 
 
-class Appetite:
+class ReadAhead:
     """Counts what is settled, and concludes how far to read ahead."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Appetite:
         self._seen = 0
         self._seen_at = 0.0
 
-    def look(self, now: float, at_most: int) -> None:
+    def update(self, now: float, at_most: int) -> None:
         """Take note of how many messages were settled since the last time."""
         seconds = now - self._seen_at
         if seconds >= _SHORTEST:

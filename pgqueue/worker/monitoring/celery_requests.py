@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from ..batch_lane import BatchJob
     from ..claimed_job import ClaimedJob
-    from .event_publisher import Announcer
+    from .event_publisher import EventPublisher
 
 
-class LongRuns:
+class CeleryRequests:
     """Used in Celery's thread only."""
 
-    def __init__(self, app: Any, announcer: Announcer) -> None:
+    def __init__(self, app: Any, event_publisher: EventPublisher) -> None:
         self._app = app
-        self._announcer = announcer
+        self._event_publisher = event_publisher
         self._requests: dict[int, JobRequest] = {}
 
     def receive(self, consumer: Any, job: BatchJob | ClaimedJob, message: str) -> None:
@@ -58,13 +58,13 @@ class LongRuns:
             eta=None,
             expires=None,
         )
-        self._announcer.tell_announced(job.id, has_begun=False)
+        self._event_publisher.note_announced(job.id, has_begun=False)
 
     def begin(self, consumer: Any, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
         """Let Celery know of a job that runs, since `begun_at` (monotonic)."""
         self.receive(consumer, job, message)
         self._requests[job.id].on_accepted(backend_pid, begun_at)
-        self._announcer.tell_announced(job.id, has_begun=True)
+        self._event_publisher.note_announced(job.id, has_begun=True)
 
     def end(self, jobs: Iterable[BatchJob | ClaimedJob]) -> None:
         """Let Celery forget jobs that have ended, or are no longer ours."""

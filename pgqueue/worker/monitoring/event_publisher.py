@@ -37,29 +37,29 @@ _AT_ONCE = 50
 _MOST_WAITING = 200_000
 
 
-class Told(NamedTuple):
+class JobEvent(NamedTuple):
     """A job that has ended, or (with its error) is to be tried again."""
 
     id: int
     error: Fields | None = None
 
 
-class Announcer(threading.Thread):
+class EventPublisher(threading.Thread):
     """One thread of the worker."""
 
     def __init__(self, database: Database, make_dispatcher: Callable[[], Any], is_heard: Callable[[], bool]) -> None:
-        super().__init__(name="pgqueue-announcer", daemon=True)
+        super().__init__(name="pgqueue-event_publisher", daemon=True)
         self._database = database
         self._make_dispatcher = make_dispatcher
         self._is_heard = is_heard
-        self._waiting: deque[Told] = deque()
+        self._waiting: deque[JobEvent] = deque()
         self._dropped = 0
         #: Jobs that were announced before their end: whether they had begun.
         self._announced: dict[int, bool] = {}
         self._has_work = threading.Event()
         self._is_over = threading.Event()
 
-    def tell_announced(self, job_id: int, *, has_begun: bool) -> None:
+    def note_announced(self, job_id: int, *, has_begun: bool) -> None:
         """Take note that monitors know already that a job was received, or that it has begun."""
         self._announced[job_id] = has_begun
 
@@ -67,7 +67,7 @@ class Announcer(threading.Thread):
         """Take note that a job is no longer ours."""
         self._announced.pop(job_id, None)
 
-    def tell(self, runs: Iterable[Told]) -> None:
+    def publish(self, runs: Iterable[JobEvent]) -> None:
         """Announce soon how runs have ended, if somebody listens."""
         if not self._is_heard():
             self._announced.clear()
@@ -93,7 +93,7 @@ class Announcer(threading.Thread):
                 told = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
                 try:
                     dispatcher = dispatcher or self._make_dispatcher()
-                    self._announce(dispatcher, told)
+                    self._publish(dispatcher, told)
                 except (psycopg.Error, PgQueueError, OperationalError) as error:
                     logger.warning("monitors were not told of %d jobs: %s", len(told), error)
                 if len(self._waiting) < _MOST:
@@ -102,7 +102,7 @@ class Announcer(threading.Thread):
                 logger.warning("monitors were not told of %d jobs: too many end", self._dropped)
                 self._dropped = 0
 
-    def _announce(self, dispatcher: Any, told: list[Told]) -> None:
+    def _publish(self, dispatcher: Any, told: list[JobEvent]) -> None:
         text = EventText(dispatcher.hostname, dispatcher.pid, utcoffset(), dispatcher.clock.forward())
         now = time()
         for n, run in enumerate([*self._retried(told, now), *self._ended(told)]):
@@ -120,11 +120,11 @@ class Announcer(threading.Thread):
             delivery_mode=dispatcher.delivery_mode,
         )
 
-    def _ended(self, told: list[Told]) -> list[Run]:
+    def _ended(self, told: list[JobEvent]) -> list[Run]:
         ids = [job_id for job_id, error in told if error is None]
         return [Run(*row) for row in self._database.fetch("ended_jobs", ids=ids, detailed=_DETAILED)] if ids else []
 
-    def _retried(self, told: list[Told], now: float) -> list[Run]:
+    def _retried(self, told: list[JobEvent], now: float) -> list[Run]:
         ids = list({job_id for job_id, error in told if error is not None})
         rows = self._database.fetch("retried_jobs", ids=ids) if ids else []
         of_job = {job_id: (label, preview, attempts) for job_id, label, preview, attempts in rows}

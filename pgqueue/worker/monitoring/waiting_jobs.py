@@ -19,39 +19,39 @@ logger = get_logger(__name__)
 _PAUSE = 0.5
 
 
-class WaitingRoom:
+class WaitingJobs:
     """Looks every half a second while somebody waits.
 
     Args:
-        plan: calls something a number of seconds from now, in a thread that may ask the database.
+        schedule: calls something a number of seconds from now, in a thread that may ask the database.
         find_waiting: returns who waits now.
         tell: hears of each job that waits at two looks, once.
     """
 
     def __init__(
         self,
-        plan: Callable[[float, Callable[[], None]], None],
+        schedule: Callable[[float, Callable[[], None]], None],
         find_waiting: Callable[[], Iterable[ClaimedJob]],
         tell: Callable[[ClaimedJob], None],
     ) -> None:
-        self._plan = plan
+        self._schedule = schedule
         self._find_waiting = find_waiting
         self._tell = tell
         self._lock = threading.Lock()
-        self._is_planned = False
+        self._is_scheduled = False
         self._seen: set[int] = set()
         self._told: set[int] = set()
 
-    def enter(self) -> None:
+    def note_waiting(self) -> None:
         """Hear that a job waits. From any thread."""
         with self._lock:
-            if not self._is_planned:
-                self._is_planned = True
-                self._plan(_PAUSE, self._look)
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._schedule(_PAUSE, self._look)
 
     def _look(self) -> None:
         with self._lock:
-            self._is_planned = False
+            self._is_scheduled = False
         waiting = list(self._find_waiting())
         for job in waiting:
             if job.id in self._seen and job.id not in self._told:
@@ -63,4 +63,4 @@ class WaitingRoom:
         self._seen = {job.id for job in waiting}
         self._told &= self._seen
         if waiting:
-            self.enter()
+            self.note_waiting()

@@ -50,7 +50,7 @@ _LABELS = {
 }
 
 
-class JobFault(Exception):
+class SqlstateError(Exception):
     """A job's error that pgqueue found itself, with the fields that PostgreSQL's errors have."""
 
     def __init__(self, sqlstate: str, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
@@ -86,14 +86,14 @@ class ConnectionLost(Exception):
         return {**self.fields, "session_lost": "true"} if is_unexplained else self.fields
 
 
-def canceled(detail: str | None = None) -> JobFault:
+def canceled(detail: str | None = None) -> SqlstateError:
     """Return the error that PostgreSQL gives a canceled statement."""
-    return JobFault("57014", "canceling statement due to user request", detail=detail)
+    return SqlstateError("57014", "canceling statement due to user request", detail=detail)
 
 
-def timed_out(detail: str | None = None) -> JobFault:
+def timed_out(detail: str | None = None) -> SqlstateError:
     """Return the error that PostgreSQL gives a statement whose time is up."""
-    return JobFault("57014", "canceling statement due to statement timeout", detail=detail)
+    return SqlstateError("57014", "canceling statement due to statement timeout", detail=detail)
 
 
 def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
@@ -104,7 +104,7 @@ def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
 def fields_of(error: BaseException) -> Fields:
     """Return every field of an error that has a value; one that is not PostgreSQL's is an internal error, XX000."""
     found: Fields
-    if isinstance(error, (JobFault, ConnectionLost)):
+    if isinstance(error, (SqlstateError, ConnectionLost)):
         found = error.fields
     elif isinstance(error, psycopg.Error) and error.diag.sqlstate:
         found = fields_of_diagnostic(error.diag)

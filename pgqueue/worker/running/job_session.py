@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...db.database import JOB_SETTINGS, close_session, is_quiet, open_session
 from ...sql import numbered, query
-from .error_fields import ConnectionLost, JobFault, farewell_of
+from .error_fields import ConnectionLost, SqlstateError, farewell_of
 from .result_buffer import HAS_ROWS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from .error_fields import Fields
-    from .pipeline_query import Step
+    from .pipeline_call import PipelineCall
 
 _SYNTAX_ERROR = b"42601"
 #: A row may be large, so few of them wait in libpq.
@@ -40,7 +40,7 @@ _COPY = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 
 
-class Session:
+class JobSession:
     """One session; used by one thread, except for `cancel`."""
 
     def __init__(self, connection: psycopg.Connection[Any], conninfo: str) -> None:
@@ -58,7 +58,7 @@ class Session:
     @classmethod
     def log_in(
         cls, conninfo: str, own_role: str, role: str, application_name: str, options: str = "", password: str = ""
-    ) -> Session:
+    ) -> JobSession:
         """Log in as `role`, with the worker's own credentials if it is the worker's role, else with what libpq finds.
 
         Args:
@@ -157,19 +157,19 @@ class Session:
             self._raise_if_lost(error)
             raise
 
-    def exchange(self, *groups: Sequence[Step]) -> None:
-        """Send groups of steps in one round trip. In a group nothing runs after a step that fails, the next group does.
+    def exchange(self, *groups: Sequence[PipelineCall]) -> None:
+        """Send groups of calls in one round trip. In a group nothing runs after a call that fails, the next group does.
 
         Statements that the server could take for a COPY must go by themselves (`run`).
 
         Raises:
             ConnectionLost: the session has ended.
-            psycopg.Error: as the server said it, of the first step that failed.
-            JobFault, OSError: what the receiver of a step raised; the step was run.
+            psycopg.Error: as the server said it, of the first call that failed.
+            SqlstateError, OSError: what the receiver of a call raised; the call was run.
         """
         pgconn = self._connection.pgconn
         try:
-            texts = [[self._encode(step) for step in group] for group in groups]
+            texts = [[self._encode(call) for call in group] for group in groups]
             pgconn.enter_pipeline_mode()
             try:
                 for group in texts:
@@ -178,8 +178,8 @@ class Session:
                     pgconn.pipeline_sync()
                 self._wait(generators.send(pgconn))
                 for each in groups:
-                    for step in each:
-                        self._read(step)
+                    for call in each:
+                        self._read(call)
                     self._fetch()  # the word that the group is over
             except psycopg.OperationalError:
                 # The server may have said why before it hung up.
@@ -193,37 +193,37 @@ class Session:
             self._raise_if_lost(error)
             raise
 
-    def run(self, step: Step) -> None:
+    def run(self, call: PipelineCall) -> None:
         """Run one statement of a job by itself.
 
         Raises:
             ConnectionLost: the session has ended.
             psycopg.Error: as the server said it.
-            JobFault: 0A000, the statement copies from or to the client. The session is closed.
+            SqlstateError: 0A000, the statement copies from or to the client. The session is closed.
         """
         pgconn = self._connection.pgconn
         try:
-            text, values, types = self._encode(step)
+            text, values, types = self._encode(call)
             pgconn.send_query_params(text, values, param_types=types)
             self._wait(generators.send(pgconn))
             try:
-                self._read(step)
+                self._read(call)
             except psycopg.OperationalError:
-                self._raise_first([[step]])
+                self._raise_first([[call]])
                 raise
-            self._raise_first([[step]])
+            self._raise_first([[call]])
         except psycopg.Error as error:
             self._raise_if_lost(error)
             raise
 
-    def _encode(self, step: Step) -> tuple[bytes, list[bytes | None], Sequence[int] | None]:
+    def _encode(self, call: PipelineCall) -> tuple[bytes, list[bytes | None], Sequence[int] | None]:
         encoding = self.encoding
-        values = [None if value is None else value.encode(encoding) for value in step.values]
-        return step.text.encode(encoding), values, step.types
+        values = [None if value is None else value.encode(encoding) for value in call.values]
+        return call.text.encode(encoding), values, call.types
 
-    def _read(self, step: Step) -> None:
+    def _read(self, call: PipelineCall) -> None:
         pgconn = self._connection.pgconn
-        if step.receive is not None and pgconn.pipeline_status != pq.PipelineStatus.ABORTED:
+        if call.receive is not None and pgconn.pipeline_status != pq.PipelineStatus.ABORTED:
             if capabilities.has_stream_chunked():
                 pgconn.set_chunked_rows_mode(_CHUNK_ROWS)
             else:
@@ -231,29 +231,29 @@ class Session:
         while (result := self._fetch()) is not None:
             if result.status == pq.ExecStatus.PIPELINE_ABORTED:
                 continue
-            step.is_done = True
+            call.is_done = True
             if result.status in _ERRORS:
-                step.error = step.error or psycopg.errors.error_from_result(result, encoding=self.encoding)
+                call.error = call.error or psycopg.errors.error_from_result(result, encoding=self.encoding)
             elif result.status in _COPY:
                 self.close()
-                raise JobFault("0A000", "COPY protocol not allowed in a pgqueue job")
-            elif result.status in HAS_ROWS and step.receive is not None and step.error is None:
+                raise SqlstateError("0A000", "COPY protocol not allowed in a pgqueue job")
+            elif result.status in HAS_ROWS and call.receive is not None and call.error is None:
                 try:
-                    step.receive(result, self.encoding)
-                except (JobFault, OSError, ValueError, MemoryError) as error:
+                    call.receive(result, self.encoding)
+                except (SqlstateError, OSError, ValueError, MemoryError) as error:
                     # The rest of the answer must still be read; let it be short.
-                    step.error = error
+                    call.error = error
                     self.cancel()
             # In row by row modes the tag comes with the last rows, or after them.
-            step.tag = result.command_status or step.tag
-            step.tuples = step.tuples if result.command_tuples is None else result.command_tuples
+            call.tag = result.command_status or call.tag
+            call.tuples = call.tuples if result.command_tuples is None else result.command_tuples
 
     @staticmethod
-    def _raise_first(groups: Sequence[Sequence[Step]]) -> None:
+    def _raise_first(groups: Sequence[Sequence[PipelineCall]]) -> None:
         for group in groups:
-            for step in group:
-                if step.error is not None:
-                    raise step.error
+            for call in group:
+                if call.error is not None:
+                    raise call.error
 
     def _fetch(self) -> PGresult | None:
         result: PGresult | None = self._wait(generators.fetch(self._connection.pgconn))
@@ -340,7 +340,7 @@ class Session:
         finally:
             close_session(other)
 
-    def end_lost(self, lost: Session) -> bool:
+    def end_lost(self, lost: JobSession) -> bool:
         """End a session of the same role that this worker has lost; return whether the server still had it.
 
         After a cut cable it may still be there, run on, and hold the row of its job.

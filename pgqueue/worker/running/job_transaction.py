@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from .error_fields import JobFault, canceled, timed_out
+from .error_fields import SqlstateError, canceled, timed_out
 from .notices import Notices
-from .pipeline_query import Step
-from .result_buffer import JobResult
+from .pipeline_call import PipelineCall
+from .result_buffer import ResultBuffer
 from .sql_splitter import Statement, check_parameters, split
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGresult
 
-    from ..cancellation import CancelGate
+    from ..cancellation import CancelGuard
     from ..claimed_job import ClaimedJob
-    from .job_session import Session
+    from .job_session import JobSession
 
 CLAIM_LOST, EXPIRED = "PQ002", "PQ005"
 _NEEDS_TOP_LEVEL = ("25001", "2D000")
@@ -66,9 +66,9 @@ class _Answer:
     command_tags: list[str]
     row_count: int | None = None
 
-    def add(self, step: Step) -> None:
-        self.command_tags.append(step.tag.decode())
-        self.row_count = step.tuples
+    def add(self, call: PipelineCall) -> None:
+        self.command_tags.append(call.tag.decode())
+        self.row_count = call.tuples
 
 
 class JobTransaction:
@@ -76,20 +76,20 @@ class JobTransaction:
 
     def __init__(
         self,
-        session: Session,
+        session: JobSession,
         job: ClaimedJob,
-        gate: CancelGate,
+        guard: CancelGuard,
         notices: Notices | None = None,
         flush_progress: Callable[[], None] | None = None,
         application_name: str = "pgqueue executor",
     ) -> None:
         self._session = session
         self._job = job
-        self._gate = gate
+        self._guard = guard
         self._notices = notices or Notices()
         self._flush_progress = flush_progress
         self._application_name = application_name
-        self._lock = Step("")
+        self._lock = PipelineCall("")
         #: The claim was locked: whatever happens now, the job has run.
         self.has_begun = False
         #: The session holds nothing of the job any more.
@@ -102,19 +102,19 @@ class JobTransaction:
         Raises:
             ClaimLost: nothing was committed, and nothing is to be reported.
             NotToBegin: nothing was done.
-            JobFault, psycopg.Error, OSError: the job's error. The transaction may still be open.
+            SqlstateError, psycopg.Error, OSError: the job's error. The transaction may still be open.
             ConnectionLost: the session has ended; the commit may have been made or not.
         """
         statements = split(self._job.sql, self._session.has_several_statements, has_backslashes=self._set_quoting())
         check_parameters(statements, len(self._job.params))
-        with JobResult(self._job.keep_result) as result:
+        with ResultBuffer(self._job.keep_result) as result:
             try:
                 return _summarize(self._run_in_transaction(statements, result))
             except psycopg.Error as error:
                 may_need_top_level = len(statements) == 1 and statements[0].may_need_top_level
                 if not may_need_top_level or error.sqlstate not in _NEEDS_TOP_LEVEL:
                     raise
-        with JobResult(self._job.keep_result) as result:
+        with ResultBuffer(self._job.keep_result) as result:
             return _summarize(self._run_at_top_level(statements[0], result))
 
     def _set_quoting(self) -> bool:
@@ -124,7 +124,7 @@ class JobTransaction:
             self._session.call("apply_settings", names=[_QUOTING], values=[wanted])
         return self._session.reports(_QUOTING) == "off"
 
-    def _run_in_transaction(self, statements: list[Statement], result: JobResult) -> _Answer:
+    def _run_in_transaction(self, statements: list[Statement], result: ResultBuffer) -> _Answer:
         settings = dict(self._job.settings)
         modes = statements[0].modes if statements else {}
         settings |= modes
@@ -136,19 +136,19 @@ class JobTransaction:
         with self._cancelable():
             beginning = self._begin(settings)
             if has_savepoint:
-                beginning.append(Step.own("start_read_only"))
+                beginning.append(PipelineCall.named("start_read_only"))
             if is_read_only:
-                beginning.append(Step.own("set_read_only"))
+                beginning.append(PipelineCall.named("set_read_only"))
             answer = self._run_statements(statements, result, beginning, is_first_done=bool(modes))
             # Deferred constraints are the job's: they fail within its time and its settings.
-            end = [Step.own("check_constraints")]
+            end = [PipelineCall.named("check_constraints")]
             if has_savepoint:
-                end.append(Step.own("end_read_only"))
-            end.append(Step.own("leave_job_settings"))
+                end.append(PipelineCall.named("end_read_only"))
+            end.append(PipelineCall.named("leave_job_settings"))
             self._complete(answer, result, end)
         return answer
 
-    def _begin(self, settings: dict[str, str]) -> list[Step]:
+    def _begin(self, settings: dict[str, str]) -> list[PipelineCall]:
         # Timeouts last: they are for the job's statements.
         settings = {
             "application_name": self._application_name,
@@ -156,10 +156,12 @@ class JobTransaction:
             **{name: value for name, value in settings.items() if name not in _TIMEOUTS},
             **{name: value for name, value in settings.items() if name in _TIMEOUTS},
         }
-        self._lock = Step.own("enter_job", **self._job.key, names=list(settings), values=list(settings.values()))
-        return [Step.own("begin_transaction"), self._lock]
+        self._lock = PipelineCall.named(
+            "enter_job", **self._job.key, names=list(settings), values=list(settings.values())
+        )
+        return [PipelineCall.named("begin_transaction"), self._lock]
 
-    def _run_at_top_level(self, statement: Statement, result: JobResult) -> _Answer:
+    def _run_at_top_level(self, statement: Statement, result: ResultBuffer) -> _Answer:
         self._session.roll_back()
         self._notices.forget()
         (verdict,) = self._session.call("begin_job", **self._job.key)
@@ -186,16 +188,16 @@ class JobTransaction:
     @contextmanager
     def _cancelable(self) -> Iterator[None]:
         """Let a cancel reach the session; one that arrives after the commit changes nothing."""
-        if self._gate.open(self._session):
-            self._gate.close()
+        if self._guard.open(self._session):
+            self._guard.close()
             raise canceled()
         try:
             yield
         finally:
-            self._gate.close()
+            self._guard.close()
 
     def _run_statements(
-        self, statements: list[Statement], result: JobResult, beginning: list[Step], *, is_first_done: bool
+        self, statements: list[Statement], result: ResultBuffer, beginning: list[PipelineCall], *, is_first_done: bool
     ) -> _Answer:
         """Run the statements, the first of them in one round trip with the beginning of the transaction.
 
@@ -208,19 +210,19 @@ class JobTransaction:
                 continue
             if number > 1:
                 self._session.pause()
-            steps, beginning = beginning, []
-            steps += self._arm_timeout(is_local=True)
+            calls, beginning = beginning, []
+            calls += self._arm_timeout(is_local=True)
             receive = result.add if number == len(statements) else None
             if statement.is_understood:
-                step = Step.of(statement, self._job.params, receive)
-                self._exchange([*steps, step])
-                answer.add(step)
+                call = PipelineCall.of(statement, self._job.params, receive)
+                self._exchange([*calls, call])
+                answer.add(call)
             else:
-                self._exchange(steps)
+                self._exchange(calls)
                 self._run_alone(statement, answer, receive)
             if not self._session.is_in_transaction:
-                raise JobFault("2D000", "a statement of the job has ended its transaction")
-            if self._gate.cause:
+                raise SqlstateError("2D000", "a statement of the job has ended its transaction")
+            if self._guard.cause:
                 raise canceled()
         self._exchange(beginning)
         return answer
@@ -228,20 +230,20 @@ class JobTransaction:
     def _run_alone(
         self, statement: Statement, answer: _Answer, receive: Callable[[PGresult, str], None] | None
     ) -> None:
-        step = Step.of(statement, self._job.params, receive)
-        self._session.run(step)
-        answer.add(step)
+        call = PipelineCall.of(statement, self._job.params, receive)
+        self._session.run(call)
+        answer.add(call)
 
     def _complete(
         self,
         answer: _Answer,
-        result: JobResult,
-        steps: list[Step],
+        result: ResultBuffer,
+        calls: list[PipelineCall],
         output_settings: dict[str, str] | None = None,
         *,
         has_committed: bool = False,
     ) -> None:
-        """Store the result and remove the job, in one round trip with the steps before and with the commit.
+        """Store the result and remove the job, in one round trip with the calls before and with the commit.
 
         Args:
             has_committed: what the job did is committed: no cancel and no timeout undoes it any more.
@@ -257,12 +259,12 @@ class JobTransaction:
             self._flush_progress()
         notices = self._notices.to_json() if self._job.keep_result else None
         if notices is not None:
-            steps.append(Step.own("keep_notices", **key, notices=notices))
+            calls.append(PipelineCall.named("keep_notices", **key, notices=notices))
         for seq, rows in enumerate(chunks, 1):
             # One chunk at a time, so that a large result is never in memory as a whole.
-            self._exchange([*steps, Step.own("append_result", **key, seq=seq, rows=rows)], is_own=True)
-            steps = []
-        completion = Step.own(
+            self._exchange([*calls, PipelineCall.named("append_result", **key, seq=seq, rows=rows)], is_own=True)
+            calls = []
+        completion = PipelineCall.named(
             "complete_job",
             **key,
             command_tags=answer.command_tags,
@@ -272,34 +274,34 @@ class JobTransaction:
             output_settings=json.dumps(output_settings),
             has_committed=has_committed,
         )
-        commit, cleaning = Step.own("commit_transaction"), Step.own("empty_session")
-        self._exchange([*steps, completion, commit], [cleaning], is_own=True)
+        commit, cleaning = PipelineCall.named("commit_transaction"), PipelineCall.named("empty_session")
+        self._exchange([*calls, completion, commit], [cleaning], is_own=True)
         self.has_cleaned_up = cleaning.is_done and cleaning.error is None
 
-    def _exchange(self, steps: list[Step], *then: list[Step], is_own: bool = False) -> None:
+    def _exchange(self, calls: list[PipelineCall], *then: list[PipelineCall], is_own: bool = False) -> None:
         """Make a round trip. What comes `then` may fail: the job has ended before it."""
-        if not steps:
+        if not calls:
             return
         try:
-            self._session.exchange(steps, *then)
+            self._session.exchange(calls, *then)
         except psycopg.Error as error:
             if error.sqlstate == CLAIM_LOST and (is_own or error is self._lock.error):
                 raise ClaimLost from error
             if error.sqlstate == EXPIRED and error is self._lock.error:
                 raise NotToBegin from error
-            if any(error is step.error for group in then for step in group):
+            if any(error is call.error for group in then for call in group):
                 return
             raise
         finally:
             self.has_begun = self.has_begun or (self._lock.is_done and self._lock.error is None)
 
-    def _arm_timeout(self, *, is_local: bool) -> list[Step]:
+    def _arm_timeout(self, *, is_local: bool) -> list[PipelineCall]:
         if self._deadline is None:
             return []
         remaining_ms = int((self._deadline - monotonic()) * 1000)
         if remaining_ms <= 0:
             raise timed_out()
-        return [Step.own("arm_timeout", remaining_ms=remaining_ms, is_local=is_local)]
+        return [PipelineCall.named("arm_timeout", remaining_ms=remaining_ms, is_local=is_local)]
 
     def _output_settings(self) -> dict[str, str]:
         return {name: self._session.reports(name) or "" for name in _OUTPUT_SETTINGS}

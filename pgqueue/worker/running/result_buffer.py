@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import pq
 
-from .error_fields import JobFault
+from .error_fields import SqlstateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _MAX_ROW_BYTES = 250_000_000
 HAS_ROWS = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_CHUNK)
 
 
-class JobResult:
+class ResultBuffer:
     """Takes the rows of one statement as they arrive. Close it: it may hold a file."""
 
     def __init__(self, is_kept: bool) -> None:
@@ -40,7 +40,7 @@ class JobResult:
         self._rows: list[list[str | None]] = []
         self._bytes = 0
 
-    def __enter__(self) -> JobResult:
+    def __enter__(self) -> ResultBuffer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,7 +51,7 @@ class JobResult:
         """Take some rows, or none, of the statement's answer.
 
         Raises:
-            JobFault: 22021, the text is not valid in the encoding; 54000, a row is too large.
+            SqlstateError: 22021, the text is not valid in the encoding; 54000, a row is too large.
             OSError: the temporary file cannot be written.
         """
         if self.columns is None:
@@ -104,7 +104,7 @@ def _read_row(result: PGresult, row: int) -> list[bytes | None]:
         value = result.get_value(row, column)
         row_bytes += len(value or b"")
         if row_bytes > _MAX_ROW_BYTES:
-            raise JobFault(
+            raise SqlstateError(
                 "54000",
                 "row is too large for the result of a job",
                 detail=f"Of a row {_MAX_ROW_BYTES} bytes are kept at most.",
@@ -118,7 +118,7 @@ def _decode(values: list[bytes | None], encoding: str) -> list[str | None]:
     try:
         return [None if value is None else value.decode(encoding) for value in values]
     except UnicodeDecodeError as error:
-        raise JobFault(
+        raise SqlstateError(
             "22021",
             f'result of the job is not valid in encoding "{encoding}"',
             detail=str(error),

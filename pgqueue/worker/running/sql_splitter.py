@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, pg_query_pb2, scan
 
-from .error_fields import JobFault
+from .error_fields import SqlstateError
 from .sql_scanner import Unterminated, find_ends, mask, measure
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def split(sql: str, has_several: Callable[[str], bool], *, has_backslashes: bool
         has_backslashes: the job runs with standard_conforming_strings off.
 
     Raises:
-        JobFault: 0A000, for transaction control and for COPY from or to the client.
+        SqlstateError: 0A000, for transaction control and for COPY from or to the client.
     """
     script = _Script(sql, has_backslashes)
     try:
@@ -90,13 +90,13 @@ def check_parameters(statements: list[Statement], count: int) -> None:
     """Refuse a number of parameters that the statements do not use.
 
     Raises:
-        JobFault: 22023.
+        SqlstateError: 22023.
     """
     if any(statement.parameters is None for statement in statements):
         return  # the server counts them
     needed = max((max(statement.parameters or (0,)) for statement in statements), default=0)
     if needed != count:
-        raise JobFault(
+        raise SqlstateError(
             "22023",
             f"job has {count} parameters, but its statements use {needed}",
             hint="Give one element of params for each of $1, $2 and so on.",
@@ -184,7 +184,7 @@ def _make_statement(
     if kind == "transaction_stmt":
         raise _transaction_control()
     if kind == "copy_stmt" and not node.copy_stmt.filename:
-        raise JobFault("0A000", "COPY protocol not allowed in a pgqueue job")
+        raise SqlstateError("0A000", "COPY protocol not allowed in a pgqueue job")
     own = kind in _OWN_PARAMETERS
     return Statement(
         text[start:end].decode(),
@@ -205,8 +205,8 @@ def _find_modes(statement: pg_query_pb2.VariableSetStmt) -> dict[str, str]:
     return modes
 
 
-def _transaction_control() -> JobFault:
-    return JobFault("0A000", "transaction control statements are not allowed in a pgqueue job")
+def _transaction_control() -> SqlstateError:
+    return SqlstateError("0A000", "transaction control statements are not allowed in a pgqueue job")
 
 
 def _find_parameters(text: bytes) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ _NAMED = re.compile(r"%\((\w+)\)s|%%")
 _QUOTED = re.compile(r'["\\]')
 
 
-class Step:
+class PipelineCall:
     """A query with its parameters in text form, and its answer once the round trip is over."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Step:
         self.error: Exception | None = None
 
     @classmethod
-    def own(cls, name: str, **params: object) -> Step:
+    def named(cls, name: str, **params: object) -> PipelineCall:
         """Return a named query. Its parameters are untyped: the server sees from their places what they are."""
         text, names = _compile(name)
         return cls(text, [_to_text(params[each]) for each in names])
@@ -50,7 +50,7 @@ class Step:
     @classmethod
     def of(
         cls, statement: Statement, params: Sequence[str | None], receive: Callable[[PGresult, str], None] | None
-    ) -> Step:
+    ) -> PipelineCall:
         """Return a statement of a job. Parameters that it does not name are declared as text."""
         named = statement.parameters
         types = [0 if named is None or number in named else _TEXT_OID for number in range(1, len(params) + 1)]
