@@ -1,9 +1,9 @@
 """Check the prose of the project, or lay it out: `python scripts/prose.py [--fix] [FILE ...]`.
 
 The check keeps two rules. Prose in Markdown has one sentence a line and no line over 120 characters (tables, code and
-headings excepted). And no sentence matches a rule of the Vale style in `.vale/`. Vale itself applies these rules to more kinds
-of files, but no package index carries its binary, so a machine that reaches nothing else could not run `make lint`.
-This reads the two kinds of rules that the style has, `existence` and `substitution`. `make vale` runs Vale.
+headings excepted). And no sentence matches a rule of the Vale style in `.vale/`. No package index carries Vale's binary,
+so a machine that reaches nothing else could not run `make lint` with Vale. This reads the two kinds of rules that the
+style has, `existence` and `substitution`. `make vale` runs Vale.
 
 Docstrings and comments of Python are checked against the style as well, in the folders that CODE lists.
 """

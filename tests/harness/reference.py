@@ -19,8 +19,8 @@ import click
 import psycopg
 
 from pgqueue import errors
-from pgqueue.cli import cli
-from pgqueue.commands.help import _EXAMPLES, SECTIONS
+from pgqueue.cli.commands import cli
+from pgqueue.cli.help import _EXAMPLES, SECTIONS
 from tests.harness.servers import temporary_server
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"

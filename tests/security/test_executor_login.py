@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.doctor import Level, examine
+from pgqueue.cli.health_checks import Level, examine
 from tests.harness import Worker, eventually
 from tests.harness.people import fetch_one, fetch_value, refused
 from tests.security.conftest import call_of
