@@ -1,8 +1,8 @@
 """Check the prose of the project, or lay it out: `python scripts/prose.py [--fix] [FILE ...]`.
 
 The check keeps two rules. Prose in Markdown has one sentence a line and no line over 120 characters (tables, code and
-headings excepted). And no sentence matches a rule of the Vale style in `.vale/`. No package index carries Vale's binary,
-so a machine that reaches nothing else could not run `make lint` with Vale. This reads the two kinds of rules that the
+headings excepted). And no sentence matches a rule of the Vale style in `.vale/`. No package index carries Vale itself,
+so a machine that reaches nothing else could not run `make lint` with it. This reads the two kinds of rules that the
 style has, `existence` and `substitution`. `make vale` runs Vale.
 
 Docstrings and comments of Python are checked against the style as well, in the folders that CODE lists.
@@ -27,7 +27,15 @@ STYLE = ROOT / ".vale" / "Pgqueue"
 WIDTH = 120
 COVERED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "examples/*.md", "pgqueue/**/*.md")
 #: Python whose docstrings and comments keep the rules of the style; the other folders do not keep them yet.
-CODE = ()
+CODE = (
+    "pgqueue/*.py",
+    "pgqueue/cli/*.py",
+    "pgqueue/demo/*.py",
+    "pgqueue/results/*.py",
+    "pgqueue/schema/*.py",
+    "pgqueue/sql/*.py",
+    "pgqueue/tasks/*.py",
+)
 #: Vale's own marks around text that is not checked: what not to write has to be written on the page that says so.
 OFF, ON = "<!-- vale off -->", "<!-- vale on -->"
 #: `make reference` lays these out from the COMMENTs, the docstrings and the commands.

@@ -1,7 +1,6 @@
 """The SQL that pgqueue is made of, as text: schema migrations, files of functions, named queries.
 
-Owns where the files are and in which order they are applied. What they do is written in them; README.md says which
-kind is which.
+Owns where the files are and in which order they are applied. README.md says which kind is which.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def test_they_are_documented(owner):
         assert re.search(rf"\b{name}\(", text), name
     for view in VIEWS:
         columns = [column.name for column in owner.execute(f"select * from pgqueue.{view} limit 0").description]
-        assert f"`{view}`" in text, view
+        assert f"## `pgqueue.{view}`" in text, view
         missing = [column for column in columns if not re.search(rf"\b{column}\b", text)]
         assert missing == [], view
 
