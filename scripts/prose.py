@@ -31,6 +31,8 @@ CODE = (
     "pgqueue/*.py",
     "pgqueue/cli/*.py",
     "pgqueue/demo/*.py",
+    "pgqueue/flower_ui/*.py",
+    "pgqueue/local/**/*.py",
     "pgqueue/results/*.py",
     "pgqueue/schema/*.py",
     "pgqueue/sql/*.py",
