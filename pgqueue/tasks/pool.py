@@ -19,7 +19,7 @@ from celery.worker.autoscale import AUTOSCALE_KEEPALIVE
 from .batch import BatchJob, Chunk
 from .bookkeeping import Bookkeeping
 from .cancel import Canceler, Cause
-from .claim import ClaimedJob
+from .claim import ClaimedJob, Lane
 from .credentials import Credentials
 from .crew import Crew
 from .executor import Executor
@@ -167,9 +167,9 @@ class ExecutorPool:
             return None
         if not rows:
             return None
-        job_id, token, document = rows[0]
+        job_id, token, document, lane = rows[0]
         work: ClaimedJob | Chunk
-        if isinstance(document, int):
+        if Lane(lane) is Lane.BATCH:
             work = Chunk([BatchJob(job_id, token, document, f"{job_id}:{token}")])
         else:
             work = ClaimedJob.from_document(document)

@@ -94,7 +94,7 @@ def test_the_next_round_follows_at_once_when_something_was_delivered(hub: Hub, p
 def test_no_round_follows_jobs_which_do_not_wait_for_the_pool(hub: Hub, played: tuple[Played, Rounds]) -> None:
     transport, _ = played
     hub.run_once()
-    transport.kind, transport.batches = "batch", [3]
+    transport.kind, transport.batches = "job", [3]
     hub.run_once()
 
     assert transport.delivered == 3
