@@ -17,6 +17,7 @@ from importlib.resources import files
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _MIGRATION = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 _AFTER = re.compile(r"-- after: ([a-z0-9_, ]+)\n")
+_VIEW = re.compile(r"^create or replace view pgqueue\.(\w+)", re.MULTILINE)
 _QUERY = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -53,6 +54,11 @@ class FunctionFile:
     def after(self) -> tuple[str, ...]:
         """The files that are applied before it: a view, or a body that is parsed at once, names what they make."""
         return _after(self.text)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that it replaces."""
+        return tuple(_VIEW.findall(self.text))
 
     def __str__(self) -> str:
         return f"functions/{self.name}"
