@@ -5,10 +5,10 @@ The public names. Everything else is reached by its module.
 
 from typing import TYPE_CHECKING, Any
 
-from .client import Client, JobOptions, connect
+from .client.client import Client, JobOptions, connect
+from .client.job import Column, Job, JobState, JobStatus, Progress, Result
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
-from .job import Column, Job, JobState, JobStatus, Progress, Result
 from .version import __version__
 
 if TYPE_CHECKING:

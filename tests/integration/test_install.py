@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from pgqueue import errors, migrate
-from pgqueue.migrate import Applied, Release
+from pgqueue import errors
+from pgqueue.schema import migrate
+from pgqueue.schema.migrate import Applied, Release
 from pgqueue.sql import FunctionFile, Migration, function_files, migrations
 from tests.harness import Database, eventually
 

@@ -205,7 +205,7 @@ def test_nothing_is_granted_beyond_the_group_roles(owner):
 
 
 def test_default_privileges_of_the_owner_give_nothing_away(empty_db: Database):
-    from pgqueue import migrate
+    from pgqueue.schema import migrate
 
     empty_db.create_role("reporting", enrolled=False)
     owner = empty_db.connect()
@@ -225,7 +225,7 @@ def test_default_privileges_of_the_owner_give_nothing_away(empty_db: Database):
 
 def test_what_lies_in_a_public_schema_is_not_run_by_the_installer(empty_db: Database):
     # PostgreSQL 14 lets everybody create in public; a better match there wins over a function of pg_catalog.
-    from pgqueue import migrate
+    from pgqueue.schema import migrate
 
     owner = empty_db.connect()
     empty_db.create_role("mallory", enrolled=False)

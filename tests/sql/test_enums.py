@@ -5,7 +5,7 @@ import enum
 import pytest
 
 from pgqueue import JobState
-from pgqueue.tasks.claim import Ending, Lane
+from pgqueue.worker.claimed_job import Ending, Lane
 from tests.harness.people import fetch_value
 
 
