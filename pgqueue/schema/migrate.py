@@ -154,9 +154,11 @@ def script(connection: Connection, release: Release | None = None) -> str:
             *_replace(files, release),
             *_migrate(pending.after, release.version),
             (query("seal_schema"), None),
+            ("commit", None),
+            *_build_indexes(pending.concurrent, release.version),
         ]
         bound = [bind(text, params) if params else text for text, params in statements] if pending else []
-    return "".join(f"{text.rstrip().removesuffix(';')};\n\n" for text in ["begin", *bound, "commit"]) if bound else ""
+    return "".join(f"{text.rstrip().removesuffix(';')};\n\n" for text in ["begin", *bound]) if bound else ""
 
 
 def uninstall(connection: Connection, *, cascade: bool = False) -> tuple[str, ...]:
@@ -257,12 +259,17 @@ class _Pending:
     @property
     def before(self) -> list[Migration]:
         """The migrations that come before the functions."""
-        return [step for step in self.migrations if not step.needs_functions]
+        return [step for step in self.migrations if not step.needs_functions and not step.is_concurrent]
 
     @property
     def after(self) -> list[Migration]:
         """The migrations that need the functions."""
         return [step for step in self.migrations if step.needs_functions]
+
+    @property
+    def concurrent(self) -> list[Migration]:
+        """The migrations that run outside a transaction, when all others are committed."""
+        return [step for step in self.migrations if step.is_concurrent]
 
 
 def _find_pending(connection: Connection, facts: _Facts, release: Release) -> _Pending:
@@ -319,10 +326,13 @@ def _apply(
 ) -> Applied:
     try:
         if facts.has_schema:
-            return _apply_in_use(connection, pending, release)
+            applied = _apply_in_use(connection, pending, release)
+            _execute(connection, _build_indexes(pending.concurrent, release.version))
+            return applied
         with connection.transaction():
             connection.execute(query("begin_installation"), {"lock_timeout": "0"})
             applied = _apply_once(connection, pending, release)
+            _execute(connection, _migrate(pending.concurrent, release.version))
             if loopback is not None:
                 connection.execute(query("set_loopback"), {"host": loopback[0], "port": str(loopback[1])})
             return applied
@@ -378,7 +388,13 @@ def _execute(connection: Connection, statements: Iterable[_Statement]) -> None:
 
 def _migrate(steps: Iterable[Migration], version: str) -> Iterator[_Statement]:
     for step in steps:
-        yield step.text, None
+        yield step.text_for_new_tables, None
+        yield query("record_migration"), {"number": step.version, "name": step.name, "version": version}
+
+
+def _build_indexes(steps: Iterable[Migration], version: str) -> Iterator[_Statement]:
+    for step in steps:
+        yield from ((statement, None) for statement in step.statements)
         yield query("record_migration"), {"number": step.version, "name": step.name, "version": version}
 
 

@@ -243,6 +243,36 @@ def test_an_upgrade_that_never_gets_its_lock_says_so_and_changes_nothing(db, mon
     assert db.fetch_value("select count(*) from pgqueue.migration") == len(EVERYTHING)
 
 
+INDEX = """-- concurrently
+-- By label.
+drop index concurrently if exists pgqueue.message_label;
+create index concurrently message_label on pgqueue.message (label);
+"""
+
+
+def test_an_index_of_a_table_in_use_is_built_concurrently(db, in_background):
+    db.create_role("alice")
+    busy, alice = db.connect("alice", autocommit=False), db.connect("alice")
+    busy.execute("select pgqueue.enqueue('select 1')")
+    with db.connect() as connection:
+        upgrade = in_background(migrate.upgrade, connection, with_step(INDEX))
+        eventually(lambda: is_waiting(db, connection))
+
+        alice.execute("set lock_timeout = '100ms'; select pgqueue.enqueue('select 1')")
+        busy.commit()
+
+        assert [step.version for step in upgrade.result().migrations] == [LATER]
+        migrate.require_current(connection, with_step(INDEX))
+    assert db.fetch_value("select indisvalid from pg_index where indexrelid = 'pgqueue.message_label'::regclass")
+
+
+def test_a_first_installation_builds_such_an_index_in_its_transaction(empty_db):
+    with empty_db.connect() as connection:
+        migrate.install(connection, with_step(INDEX))
+
+    assert empty_db.fetch_value("select to_regclass('pgqueue.message_label')") is not None
+
+
 def test_the_script_of_an_upgrade_does_what_the_upgrade_would(db):
     newer = Release(
         "0.1.1",
