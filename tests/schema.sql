@@ -2,6 +2,20 @@ CREATE SCHEMA pgqueue;
 
 COMMENT ON SCHEMA pgqueue IS 'Any SQL statement and any Celery task, queued in PostgreSQL and run by Celery workers';
 
+CREATE TYPE pgqueue.ending AS ENUM (
+    'succeeded',
+    'failed',
+    'retried',
+    'canceled',
+    'expired',
+    'gone',
+    'deferred',
+    'released',
+    'handed_over'
+);
+
+COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is, for the top-level lane';
+
 CREATE TYPE pgqueue.handle AS (
 	id bigint,
 	cookie bigint
@@ -36,6 +50,13 @@ CREATE TYPE pgqueue.job_state AS ENUM (
 );
 
 COMMENT ON TYPE pgqueue.job_state IS 'Where a job stands, as pgqueue.jobs shows it';
+
+CREATE TYPE pgqueue.lane AS ENUM (
+    'batch',
+    'top_level'
+);
+
+COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter';
 
 CREATE TYPE pgqueue.message_kind AS ENUM (
     'job',
@@ -79,7 +100,7 @@ CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind text, id bigint, token bigint, queue text, earlier_deliveries integer, message text)
+CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries integer, message text, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -199,11 +220,11 @@ CREATE FUNCTION pgqueue._background_setting(name text, fallback integer, least_v
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._begin_any_job(id bigint, token bigint) RETURNS text
+CREATE FUNCTION pgqueue._begin_any_job(id bigint, token bigint) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS text
+CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -335,7 +356,7 @@ COMMENT ON TABLE pgqueue.chord_part IS 'What the parts of unfinished chords retu
 CREATE FUNCTION pgqueue._chord_parts(group_id text) RETURNS SETOF bytea
     LANGUAGE sql STABLE SECURITY DEFINER;
 
-CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer DEFAULT NULL::integer, held jsonb DEFAULT NULL::jsonb) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json)
+CREATE FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer DEFAULT NULL::integer, held jsonb DEFAULT NULL::jsonb) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -343,7 +364,7 @@ CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json)
+CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -703,11 +724,11 @@ CREATE FUNCTION pgqueue._expire_task_results() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETURNS text
+CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS text
+CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1000,6 +1021,9 @@ CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
 CREATE FUNCTION pgqueue._kwargs_repr(kwargs jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) RETURNS pgqueue.lane
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._launch(role oid, args jsonb) RETURNS pgqueue.handle
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1551,7 +1575,7 @@ CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text, label text)
+CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1594,7 +1618,7 @@ CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS text
+CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1941,10 +1965,13 @@ ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE pgqueue.migration (
     version integer NOT NULL,
     name text NOT NULL,
+    applied_by text,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.migration IS 'The migrations that this database has, written by the installer';
+
+COMMENT ON COLUMN pgqueue.migration.applied_by IS 'The version of the Python package that applied it';
 
 CREATE UNLOGGED TABLE pgqueue.nonce (
     nonce bigint NOT NULL,
@@ -2569,8 +2596,8 @@ REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer, held jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
@@ -2936,6 +2963,8 @@ GRANT ALL ON FUNCTION pgqueue._knows_queue(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._launch(role oid, args jsonb) FROM PUBLIC;
 

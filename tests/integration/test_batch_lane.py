@@ -369,7 +369,7 @@ def test_a_job_that_outlasts_its_timeout_behind_others_of_its_call_runs_once(db,
         owner.execute("update pgqueue.message set timeout = '100 ms' where id = %s", [ids[1]])
         # Of what waits an executor that is alone takes this much for its first call.
         executors.pool._batch_size.jobs = 2
-        claims = executors.claimant.claim(kind="batch")
+        claims = executors.claimant.claim()
         executors.pool.submit([BatchJob(one.id, one.token, one.message, f"{one.id}:{one.token}") for one in claims])
 
         states = wait_for(alice, ids)
