@@ -42,7 +42,7 @@ class Migration:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """The statements of a concurrent migration: each is run outside a transaction."""
+        """The statements of a concurrent migration; each is run outside a transaction."""
         return tuple(statement for statement in _END_OF_STATEMENT.split(self.text) if statement.strip())
 
     @property
