@@ -46,7 +46,7 @@ def test_a_stolen_worker_login_hands_in_nothing_as_another_role(alice, owner, th
     for statement in (
         "select pgqueue.launch('select 1')",
         "select pgqueue.enqueue('select 1')",
-        "select pgqueue._put_job(10, 'once', '{}', 1, 'select 1', null, 'q', 0, null, null, null, null, null, null, null, null, null, 1)",
+        "select pgqueue._put_job(10, 'once', '{}', 1, 'select 1', null, pgqueue._options('q'), 1)",
         "select pgqueue._launch(10, '{}')",
         "insert into pgqueue.message (submitter, kind, queue, payload) values (10, 'task', 'q', '{}')",
     ):
