@@ -19,6 +19,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .errors import InvalidDsn
 
+#: How the URLs begin that Celery and kombu are given, and what they call this broker.
+URL_SCHEME = "pgqueue"
+
 DSN_VARIABLE = "PGQUEUE_DSN"
 #: How `pgqueue worker` logs in where that is not as PGQUEUE_DSN says.
 WORKER_DSN_VARIABLE = "PGQUEUE_WORKER_DSN"

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..after_fork import call_in_forked_child
+from ..after_fork import Turn, call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
 from ..errors import NotSupported
 from ..sql import query
@@ -463,4 +463,4 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
-call_in_forked_child(_forget_parents_sessions)
+call_in_forked_child(Turn.SESSIONS, _forget_parents_sessions)

@@ -19,8 +19,8 @@ from celery.result import GroupResult, result_from_tuple
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.functional import retry_over_time
 
-from ..after_fork import call_in_forked_child
-from ..config import Settings, to_conninfo, to_url, without_password
+from ..after_fork import Turn, call_in_forked_child
+from ..config import URL_SCHEME, Settings, to_conninfo, to_url, without_password
 from ..db.database import Database
 from ..decompression import decompress, max_bytes
 from .chord import apply_chord, return_chord_part
@@ -30,7 +30,6 @@ from .ids import to_text_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_SCHEME = "pgqueue"
 #: How a document begins that the database has written (`pgqueue._end_task`): JSON, whatever the serializer is.
 _OF_DATABASE = b'{"ended_by" : "pgqueue"'
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -69,7 +68,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
     def as_uri(self, include_password: bool = False) -> str:
         """Return the URL with all its options, without the password unless asked for."""
         conninfo = self.database.conninfo
-        return to_url(conninfo if include_password else without_password(conninfo), _SCHEME)
+        return to_url(conninfo if include_password else without_password(conninfo), URL_SCHEME)
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Tell whether the session was lost: everything here may be said twice."""
@@ -298,4 +297,4 @@ def _forget_parents_waits() -> None:
         backend._after_fork()
 
 
-call_in_forked_child(_forget_parents_waits)
+call_in_forked_child(Turn.WAITS, _forget_parents_waits)

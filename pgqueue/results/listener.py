@@ -6,17 +6,16 @@ Whoever stores a result notifies only those who wait for it and sleep (docs/deci
 from __future__ import annotations
 
 import select
-import socket
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
 from .. import errors
-from ..after_fork import call_in_forked_child
+from ..after_fork import Turn, call_in_forked_child
 from ..db.database import close_session, open_session
+from ..db.self_pipe import SelfPipe
 from ..sql import query
 
 if TYPE_CHECKING:
@@ -52,17 +51,11 @@ class ResultListener:
         self._told: set[str] = set()
         self._is_asleep = False
         self._is_notified = False
-        self._waker, self._waker_end = socket.socketpair()
-        for end in (self._waker, self._waker_end):
-            end.setblocking(False)
-            weakref.finalize(self, end.close)
+        self._pipe = SelfPipe()
 
     def wake(self) -> None:
         """End the wait of the thread that sleeps. From any thread."""
-        try:
-            self._waker.send(b"!")
-        except BlockingIOError:
-            return  # it has been woken often enough
+        self._pipe.write()
 
     def has_told(self, awaited: AbstractSet[str]) -> bool:
         """Tell whether all these tasks are watched and their news would end a sleep: there is no need to look."""
@@ -96,13 +89,13 @@ class ResultListener:
             # Whoever stores a result at this moment does not notify: look again soon.
             seconds = min(seconds, _SOON_SECONDS)
         poll = select.poll()
-        poll.register(self._waker_end, select.POLLIN)
+        poll.register(self._pipe.fileno(), select.POLLIN)
         if session is not None:
             poll.register(session.fileno(), select.POLLIN)
         ready = poll.poll(max(seconds, 0.0) * 1000)
         for fileno, _event in ready:
-            if fileno == self._waker_end.fileno():
-                self._waker_end.recv(4096)
+            if fileno == self._pipe.fileno():
+                self._pipe.drain()
             elif session is not None:
                 self._read(session)
         return not ready and self._is_asleep
@@ -137,8 +130,7 @@ class ResultListener:
         self._session = None
         self._told.clear()
         self._is_asleep = False
-        self._waker.close()
-        self._waker_end.close()
+        self._pipe.close()
 
     def _look(self, awaited: set[str]) -> list[News]:
         if self._session is None or self._session.closed:
@@ -214,4 +206,4 @@ def _forget_parents() -> None:
     _resting.clear()
 
 
-call_in_forked_child(_forget_parents)
+call_in_forked_child(Turn.PROCESS, _forget_parents)

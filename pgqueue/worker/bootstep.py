@@ -18,7 +18,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import state
 from kombu.messaging import Consumer
 
-from ..config import to_conninfo
+from ..config import URL_SCHEME, to_conninfo
 from ..db.database import Database
 from .batch_lane import BatchJob
 from .claimed_job import ClaimedJob, Ending
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-_DRIVER_TYPE = "pgqueue"
 _JOIN_SECONDS = 5.0
 #: Verdicts about jobs that go on elsewhere or later.
 _NOT_ENDED = frozenset({"handed over", "retried", "released", "gone"})
@@ -82,7 +81,7 @@ class JobsBootstep(bootsteps.StartStopStep):
 
     def include_if(self, consumer: Any) -> bool:
         """Only a worker whose broker is pgqueue runs jobs."""
-        is_ours = consumer.conninfo.transport.driver_type == _DRIVER_TYPE
+        is_ours = consumer.conninfo.transport.driver_type == URL_SCHEME
         if not is_ours:
             logger.warning("no SQL jobs run here: the broker is not pgqueue")
         return bool(is_ours)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from celery.worker import state
 
+from ..errors import ClaimLost
 from .batch_lane import BatchRunner, Chunk
 from .cancellation import CancelGuard, Cause, Outlasted
 from .claimed_job import Ending, Outcome, Run
@@ -29,7 +30,7 @@ from .running.error_fields import (
     is_of_used_session,
     timed_out,
 )
-from .running.job_transaction import ClaimLost, JobTransaction, NotToBegin
+from .running.job_transaction import JobTransaction, NotToBegin
 from .running.notices import Notices
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.utils.json import loads
 
-from ..register import DRIVER_TYPE
+from ...config import URL_SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def _scheduled(in_timer: Callable[..., list[dict[str, Any]]], state: Any, **kwar
     found = in_timer(state, **kwargs)
     consumer = state.consumer
     connection = consumer.connection
-    if connection is None or connection.transport.driver_type != DRIVER_TYPE:
+    if connection is None or connection.transport.driver_type != URL_SCHEME:
         return found
     names = [queue.name for queue in consumer.task_consumer.queues]
     rows = connection.transport.database.fetch("list_scheduled", queues=names, max_count=_MOST)
