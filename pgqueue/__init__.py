@@ -11,6 +11,7 @@ from .client.job import Job
 from .client.values import Column, JobState, JobStatus, Progress, Result
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
+from .version import __version__
 
 if TYPE_CHECKING:
     from .broker.in_transaction import in_transaction
@@ -34,8 +35,6 @@ __all__ = [
     "connect",
     "in_transaction",
 ]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ import click
 
 from ..db.client_session import ClientSession
 from ..schema import migrate
-from ..sql import Migration
 from .ask import ask
 from .options import on_database
 from .output import print_fields, print_json
@@ -25,7 +24,10 @@ def install(dsn: str | None, as_json: bool) -> None:
 @click.command()
 @on_database
 def upgrade(dsn: str | None, as_json: bool) -> None:
-    """Apply the migrations that an installed pgqueue is missing, and make a copied or restored database usable."""
+    """Apply what an installed pgqueue is missing of the schema and its functions.
+
+    It also makes a copied or restored database usable.
+    """
     with ClientSession(dsn, application_name=_APPLICATION) as session:
         _report_applied(migrate.upgrade(session.connection), session, as_json=as_json)
 
@@ -57,7 +59,7 @@ def status(dsn: str | None, as_json: bool) -> None:
         fields: dict[str, object] = {
             "server": f"PostgreSQL {found.server_version}",
             "schema": found.installed or "not installed",
-            "pending": f"{len(found.pending)} migrations" if found.pending else None,
+            "pending": ", ".join(found.pending) or None,
         }
         if found.installed and not found.pending:
             queues = session.fetch("list_queues")
@@ -98,13 +100,14 @@ def _change_role(name: str, role: str, dsn: str | None, *, as_json: bool, done: 
         click.echo(f"role {role} {done}")
 
 
-def _report_applied(applied: tuple[Migration, ...], session: ClientSession, *, as_json: bool) -> None:
+def _report_applied(applied: migrate.Applied, session: ClientSession, *, as_json: bool) -> None:
     installed = migrate.status(session.connection).installed
-    names = [f"{step.version:04}_{step.name}" for step in applied]
     if as_json:
+        names = [str(part) for part in (*applied.migrations, *applied.functions)]
         print_json({"applied": names, "schema": installed})
-    elif names:
-        click.echo(f"applied {len(names)} migrations: pgqueue is at version {installed}")
+    elif applied:
+        done = f"applied {len(applied.migrations)} migrations and {len(applied.functions)} files of functions"
+        click.echo(f"{done}: pgqueue is at version {installed}")
     else:
         click.echo(f"nothing to do: pgqueue is at version {installed}")
 

@@ -164,8 +164,10 @@ class Stack:
             with ClientSession(self.conninfo, application_name="pgqueue up") as session:
                 rows = session.fetch("list_jobs", states=["running"], queue=None, label=None, limit=_TOLD_JOBS)
         except PgQueueError:
-            rows = []
-        jobs = ", ".join(f"{row[0]} ({_shorten(row[4] or row[5] or '')})" for row in rows)
+            rows = None
+        if rows == [] and not self._options.takes_tasks:
+            return
+        jobs = ", ".join(f"{row[0]} ({_shorten(row[4] or row[5] or '')})" for row in rows or ())
         self._say(
             f"waiting up to {_WORKER_PATIENCE_SECONDS:g} s for {'jobs ' + jobs if jobs else 'what runs'} to end; "
             "Ctrl-C or SIGTERM again stops them now, and the next worker runs them again"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from celery import states
 from celery.backends.asynchronous import BaseResultConsumer, _waiting_on
+from kombu.utils.encoding import bytes_to_str
 
 from .ids import to_text_id
 from .listener import ResultListener
@@ -64,7 +65,7 @@ class ResultConsumer(BaseResultConsumer):
 
     def cancel_for(self, task_id: str) -> None:
         """Wait for a task no more. Never blocks, for it is called wherever garbage is collected."""
-        self._awaited.pop(str(task_id), None)
+        self._awaited.pop(str(bytes_to_str(task_id)), None)
 
     def on_after_fork(self) -> None:
         """Begin anew: the session is the parent's."""

@@ -2,14 +2,16 @@
 
 All that is missing is applied in one transaction, so an installation is whole or not there. One session lock per
 database makes any number of installers at once harmless; it needs a direct connection, not a transaction pooler.
-What the migrations do is written in `sql/migrations`.
+Migrations (`sql/schema`) are applied once. Files of functions and views (`sql/functions`) are applied again when they
+have changed: all of them after a migration, which may have dropped some, else those whose hash differs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -17,12 +19,38 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from .. import errors
-from ..sql import Migration, migrations, query
+from ..sql import FunctionFile, Migration, function_files, migrations, query
+from ..version import __version__
 
 OLDEST_SERVER = 14
 DROP_LOCK_TIMEOUT = "10s"
 
 Connection = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an installation has applied; false when that was nothing."""
+
+    migrations: tuple[Migration, ...] = ()
+    functions: tuple[FunctionFile, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.migrations or self.functions)
+
+
+@dataclass(frozen=True)
+class Release:
+    """The SQL that one version of this package brings."""
+
+    version: str = __version__
+    migrations: Sequence[Migration] = field(default_factory=migrations)
+    functions: Sequence[FunctionFile] = field(default_factory=function_files)
+
+    @property
+    def latest(self) -> int:
+        """The number of the newest migration."""
+        return max((step.version for step in self.migrations), default=0)
 
 
 @dataclass(frozen=True)
@@ -33,6 +61,9 @@ class Status:
     """Number of the newest migration that the database has; 0 when pgqueue is not installed."""
     latest: int
     pending: tuple[str, ...]
+    """Migrations that the database lacks, and files of functions that differ from those of this code."""
+    is_newer: bool
+    """Whether a newer version of this package has upgraded the database."""
     server_version: str
 
 
@@ -51,14 +82,15 @@ class _Facts:
 
 
 def install(
-    connection: Connection, steps: Sequence[Migration] | None = None, *, loopback: tuple[str, int] | None = None
-) -> tuple[Migration, ...]:
+    connection: Connection, release: Release | None = None, *, loopback: tuple[str, int] | None = None
+) -> Applied:
     """Install pgqueue, or bring it up to date, and return what was applied; again is harmless.
 
     A first installation whose loopback cannot connect is taken back.
 
     Args:
         connection: an autocommit session outside a transaction.
+        release: what is to be installed; the SQL of this package when it is not given.
         loopback: host and port at which the server may reach itself; tried first, then what it finds out itself.
 
     Raises:
@@ -67,14 +99,15 @@ def install(
     with _installer(connection):
         facts = _facts(connection)
         first = not facts.has_schema
-        applied = _apply_pending(connection, facts, steps, loopback or (_own_socket(connection) if first else None))
+        place = loopback or (_own_socket(connection) if first else None)
+        applied = _apply_pending(connection, facts, release or Release(), place)
         if applied or facts.is_owner:
             connection.execute(query("repair_home"))
             _check_loopback(connection, take_back=first)
         return applied
 
 
-def upgrade(connection: Connection, steps: Sequence[Migration] | None = None) -> tuple[Migration, ...]:
+def upgrade(connection: Connection, release: Release | None = None) -> Applied:
     """Apply what an installed pgqueue is missing and return it.
 
     Raises:
@@ -84,7 +117,7 @@ def upgrade(connection: Connection, steps: Sequence[Migration] | None = None) ->
     with _reported(connection):
         if not _facts(connection).has_schema:
             raise _not_installed()
-    return install(connection, steps)
+    return install(connection, release)
 
 
 def uninstall(connection: Connection, *, cascade: bool = False) -> tuple[str, ...]:
@@ -122,74 +155,134 @@ def uninstall(connection: Connection, *, cascade: bool = False) -> tuple[str, ..
         return tuple(row[0] for row in _rows(connection, "remaining_roles"))
 
 
-def status(connection: Connection, steps: Sequence[Migration] | None = None) -> Status:
+def status(connection: Connection, release: Release | None = None) -> Status:
     """Return what the database has and what is pending.
 
     Raises:
         NotPermitted: the role may not look.
     """
-    available = migrations() if steps is None else steps
+    release = release or Release()
     with _reported(connection):
         facts = _facts(connection)
-        installed = _installed(connection) if facts.has_migrations else set()
+        found = _find_pending(connection, facts, release)
     return Status(
-        installed=max(installed, default=0),
-        latest=max((step.version for step in available), default=0),
-        pending=tuple(f"{step.version:04}_{step.name}" for step in available if step.version not in installed),
+        installed=found.installed,
+        latest=release.latest,
+        pending=tuple(str(part) for part in (*found.migrations, *found.changed)) or found.gone,
+        is_newer=found.is_newer,
         server_version=facts.server_version,
     )
 
 
-def require_current(connection: Connection) -> None:
+def require_current(connection: Connection, release: Release | None = None) -> None:
     """Pass when the schema is the one that this code was written for.
 
     Raises:
         NotInstalled, SchemaTooOld, SchemaTooNew: it is not.
     """
-    found = status(connection)
+    found = status(connection, release)
     if found.installed == 0:
         raise _not_installed()
-    if found.installed > found.latest:
+    if found.is_newer:
         raise _too_new(found.installed, found.latest)
     if found.pending:
         raise errors.SchemaTooOld(
-            f"the schema is at version {found.installed}, this pgqueue needs {found.latest}",
+            f"the schema is at version {found.installed}, this pgqueue needs {found.latest}"
+            if found.installed < found.latest
+            else "the functions of the schema are not those of this pgqueue",
             hint="Run: pgqueue upgrade",
         )
 
 
+@dataclass(frozen=True)
+class _Pending:
+    """What a database lacks of a release."""
+
+    installed: int
+    migrations: tuple[Migration, ...]
+    changed: tuple[FunctionFile, ...]
+    gone: tuple[str, ...]
+    is_newer: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.migrations or self.changed or self.gone)
+
+
+def _find_pending(connection: Connection, facts: _Facts, release: Release) -> _Pending:
+    installed = {row[0] for row in _rows(connection, "installed_migrations")} if facts.has_migrations else set()
+    newest = max(installed, default=0)
+    if newest > release.latest:
+        return _Pending(newest, (), (), (), is_newer=True)
+    hashes, versions = {}, {""}
+    if facts.has_migrations:
+        found = _rows(connection, "installed_function_files")
+        hashes, versions = {name: digest for name, digest, _ in found}, {version for _, _, version in found}
+    changed = tuple(file for file in release.functions if hashes.get(file.name) != file.hash)
+    gone = tuple(sorted(set(hashes) - {file.name for file in release.functions}))
+    differs = bool(changed or gone)
+    return _Pending(
+        installed=newest,
+        migrations=tuple(step for step in release.migrations if step.version not in installed),
+        changed=changed,
+        gone=gone,
+        is_newer=differs and any(_numbers(version) > _numbers(release.version) for version in versions),
+    )
+
+
 def _apply_pending(
-    connection: Connection, facts: _Facts, steps: Sequence[Migration] | None, loopback: tuple[str, int] | None
-) -> tuple[Migration, ...]:
+    connection: Connection, facts: _Facts, release: Release, loopback: tuple[str, int] | None
+) -> Applied:
     _require_usable_server(facts)
     if facts.has_schema and not facts.has_migrations:
         raise _occupied()
-    available = migrations() if steps is None else steps
-    installed = _installed(connection) if facts.has_migrations else set()
-    latest = max((step.version for step in available), default=0)
-    if max(installed, default=0) > latest:
-        raise _too_new(max(installed), latest)
-    pending = tuple(step for step in available if step.version not in installed)
-    if pending:
-        _require_privileges(facts)
-        _apply(connection, facts, pending, loopback)
-    return pending
+    pending = _find_pending(connection, facts, release)
+    if pending.is_newer:
+        raise _too_new(pending.installed, release.latest)
+    if not pending:
+        return Applied()
+    _require_privileges(facts)
+    # A migration may have dropped functions, and with them the bodies and views that name them: all are made again.
+    applied = Applied(pending.migrations, tuple(release.functions) if pending.migrations else pending.changed)
+    _apply(connection, facts, applied, release, loopback)
+    return applied
 
 
 def _apply(
-    connection: Connection, facts: _Facts, pending: Sequence[Migration], loopback: tuple[str, int] | None
+    connection: Connection, facts: _Facts, applied: Applied, release: Release, loopback: tuple[str, int] | None
 ) -> None:
     try:
         with connection.transaction():
             connection.execute(query("begin_installation"), {"lock_timeout": "0"})
-            for step in pending:
-                connection.execute(step.text)
-                connection.execute(query("record_migration"), {"version": step.version, "name": step.name})
+            _apply_migrations(connection, [step for step in applied.migrations if not step.needs_functions])
+            _apply_functions(connection, applied.functions, release)
+            _apply_migrations(connection, [step for step in applied.migrations if step.needs_functions])
             connection.execute(query("seal_schema"))
             if loopback is not None:
                 connection.execute(query("set_loopback"), {"host": loopback[0], "port": str(loopback[1])})
     except psycopg.errors.InsufficientPrivilege as refused:
         raise _missing_privilege(facts.missing + facts.perhaps_missing, str(refused.diag.message_primary)) from refused
+
+
+def _apply_migrations(connection: Connection, steps: Sequence[Migration]) -> None:
+    for step in steps:
+        connection.execute(step.text)
+        connection.execute(query("record_migration"), {"version": step.version, "name": step.name})
+
+
+def _apply_functions(connection: Connection, files: Sequence[FunctionFile], release: Release) -> None:
+    for file in files:
+        connection.execute(file.text)
+    parameters = {
+        "names": [file.name for file in files],
+        "hashes": [file.hash for file in files],
+        "version": release.version,
+        "known": [file.name for file in release.functions],
+    }
+    connection.execute(query("record_function_files"), parameters)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _own_socket(connection: Connection) -> tuple[str, int] | None:
@@ -256,10 +349,6 @@ def _reported(connection: Connection) -> Iterator[None]:
 
 def _facts(connection: Connection) -> _Facts:
     return _Facts(*_rows(connection, "installation_facts")[0])
-
-
-def _installed(connection: Connection) -> set[int]:
-    return {row[0] for row in _rows(connection, "installed_migrations")}
 
 
 def _rows(connection: Connection, name: str) -> list[tuple[Any, ...]]:

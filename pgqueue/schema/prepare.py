@@ -18,8 +18,10 @@ def prepare_database(conninfo: str) -> Iterator[str]:
     """
     with ClientSession(conninfo, application_name="pgqueue up") as session:
         applied = migrate.install(session.connection)
-        if applied:
-            yield f"installed the schema pgqueue, version {applied[-1].version}"
+        if applied.migrations:
+            yield f"installed the schema pgqueue, version {applied.migrations[-1].version}"
+        elif applied:
+            yield "replaced the functions of pgqueue that had changed"
         held = {role for role, has in session.fetch("held_roles") if has}
         if "pgqueue_worker" not in held:
             _ask_for(session, "become_worker", "run a worker", "grant pgqueue_worker to ROLE")

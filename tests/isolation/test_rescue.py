@@ -488,6 +488,57 @@ def test_a_worker_that_registers_anew_keeps_the_jobs_that_it_runs_outside_a_tran
     assert fetch_value(owner, "select token from pgqueue.message where id = %s", [running.id]) == running.token
 
 
+def test_what_begins_outside_a_transaction_while_its_worker_registers_anew_runs_once(db, alice, owner, worker):
+    alice.execute("select pgqueue.launch('vacuum')")
+    [claim] = worker.claim()
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+    worker.register(old)
+
+    assert worker.executor("alice").begin(claim) == "run"
+    rescuer.tick()
+
+    assert rescuer.claim() == []
+    where = "select token, worker_id from pgqueue.message where id = %s"
+    assert owner.execute(where, [claim.id]).fetchone() == (claim.token, worker.id)
+
+
+def test_a_job_that_was_not_begun_before_its_worker_registered_anew_begins_only_elsewhere(db, alice, worker):
+    alice.execute("select pgqueue.launch('vacuum')")
+    [claim] = worker.claim()
+    rescuer = Claimant(db, "w2")
+    old = worker.id
+    worker.kill(noticed=False)
+    worker.register(old)
+
+    rescuer.tick()
+
+    assert worker.executor("alice").begin(claim) == "gone"
+    assert [other.id for other in rescuer.claim()] == [claim.id]
+
+
+def test_what_a_running_job_waits_for_is_claimed_for_the_number_that_its_worker_has_now(db, alice, owner, worker):
+    enqueue(alice, 1)
+    [waiter] = worker.claim()
+    worker.executor("alice").lock(waiter)
+    awaited = fetch_value(alice, "select (pgqueue.launch('vacuum')).id")
+    worker.session.execute("select pgqueue._set_worker_queues(%s, %s)", [worker.id, ["default"]])
+    rescuer = Claimant(db, "w2")
+    for _ in range(2):
+        old = worker.id
+        worker.kill(noticed=False)
+        worker.register(old)
+        worker.session.execute("select pgqueue._set_worker_queues(%s, %s)", [worker.id, ["default"]])
+
+    claim = "select id from pgqueue._claim_awaited(%s, %s, %s)"
+    assert worker.session.execute(claim, [waiter.id, waiter.token, awaited]).fetchall() == [(awaited,)]
+    rescuer.tick()
+
+    assert rescuer.claim() == []
+    assert fetch_value(owner, "select worker_id from pgqueue.message where id = %s", [awaited]) == worker.id
+
+
 def test_a_worker_that_sorts_its_claims_gives_back_no_job_that_runs_outside_a_transaction(alice, worker):
     alice.execute("select pgqueue.launch('vacuum'), pgqueue.launch('select 1')")
     running, forgotten = worker.claim()

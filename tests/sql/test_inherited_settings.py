@@ -438,3 +438,29 @@ def test_what_a_login_accepts_and_set_refuses_is_left_out_with_a_warning(db, ali
     assert heard == [("42704", 'jobs do not inherit the setting "temp_tablespaces": tablespace "gone" does not exist')]
     assert worker.run_all() == ["succeeded", "succeeded"]
     assert fetch_value(session, "select x from pgqueue.result(%s::pgqueue.handle) as (x text)", [handle]) == "9MB"
+
+
+@pytest.mark.parametrize("way_in", ["submit", "enqueue", "row trigger"])
+def test_a_role_that_may_not_log_in_is_told_which_setting_its_jobs_cannot_have(db, superuser, worker, way_in):
+    db.create_role("plain", options="nologin")
+    superuser.execute("create table public.orders (n int); grant insert on public.orders to plain")
+    superuser.execute("grant usage on schema public to plain")
+    superuser.execute(
+        "create trigger later after insert on public.orders for each row execute function pgqueue.enqueue_trigger('sql', 'select 1')"
+    )
+    call = "insert into public.orders values (1)" if way_in == "row trigger" else f"select pgqueue.{way_in}('select 1')"
+    superuser.execute(
+        "set role plain; set default_transaction_read_only = off; set default_transaction_isolation = 'serializable'"
+    )
+
+    error = refused(superuser, call)
+    assert error.sqlstate == "55000"
+    assert error.diag.message_primary == (
+        'role "plain" may not log in, so its jobs cannot inherit the setting "default_transaction_isolation"'
+    )
+    assert "set default_transaction_isolation = 'read committed'" in (error.diag.message_hint or "")
+
+    superuser.execute("set default_transaction_isolation = 'read committed'")
+    superuser.execute(call)
+    [claim] = worker.claim()
+    assert "default_transaction_isolation" not in str(claim.job)
