@@ -13,7 +13,8 @@ from .outgoing_message import to_outgoing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .channel import Channel
+    from kombu.transport.virtual import Channel
+
     from .outgoing_message import OutgoingMessage
     from .publisher import Publisher
 

@@ -84,7 +84,7 @@ class Transport(virtual.Transport):
         self.publisher = Publisher(self.database, self._caller)
         self.max_decompressed_size = max_bytes(client.transport_options)
         self._executors = int(client.transport_options.get("executors", 0))
-        self._fetcher: Fetcher | None = None
+        self._fetcher: Fetcher[OurChannel] | None = None
         self._event_loop: EventLoopAdapter | None = None
         self._on_control: Callable[[], None] = _do_nothing
         self._is_closed = False
@@ -293,7 +293,7 @@ class Transport(virtual.Transport):
             self._event_loop = EventLoopAdapter(self, loop, fetcher.waker.filenos)
             fetcher.enter_loop(self._event_loop)
 
-    def _get_fetcher(self) -> Fetcher:
+    def _get_fetcher(self) -> Fetcher[OurChannel]:
         if self._fetcher is None:
             with WorkerSession.registry_lock:
                 worker_session = WorkerSession.of(self.database, self._executors)

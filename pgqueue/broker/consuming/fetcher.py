@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import psycopg
 
@@ -19,7 +19,7 @@ from ...db.waker import Waker
 from .. import process_identity
 from .acks import GATHER_SECONDS, Acks, settle
 from .buffer import ClaimedMessage, Source
-from .capacity import Capacity, FetchRequest, to_demand
+from .capacity import Capacity, ChannelT, FetchRequest, to_demand
 from .poll_schedule import AfterPoll, PollSchedule
 from .read_ahead import AHEAD_SECONDS, STALE_SECONDS
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ...db.async_query import QueryRoutine, Watcher
-    from ..channel import Channel
     from ..worker_session import WorkerSession
 
 
@@ -38,13 +37,13 @@ class _Poll(NamedTuple):
     wanted: set[tuple[str, str]]
 
 
-class Fetcher:
+class Fetcher(Generic[ChannelT]):
     """Listens to a worker session and claims for `channels`, which may change under it."""
 
     def __init__(
         self,
         worker_session: WorkerSession,
-        channels: list[Channel],
+        channels: list[ChannelT],
         on_control: Callable[[], None],
     ) -> None:
         self.worker_session = worker_session
@@ -154,7 +153,7 @@ class Fetcher:
             # Its event loop has ended, in a warm shutdown, and nobody else would see the answer.
             self._query.note_readable()
 
-    def next(self) -> tuple[ClaimedMessage, Channel] | None:
+    def next(self) -> tuple[ClaimedMessage, ChannelT] | None:
         """Take the next of the buffer that a channel has room for; give back what no channel wants any more."""
         while found := self._capacity.next():
             claimed, channel = found
@@ -163,7 +162,7 @@ class Fetcher:
             self._give_back([claimed])
         return None
 
-    def more_like(self, claimed: ClaimedMessage, channel: Channel) -> list[ClaimedMessage]:
+    def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
         """Take what else the channel has room for from where a message came from."""
         return self._capacity.more_like(claimed, channel)
 
