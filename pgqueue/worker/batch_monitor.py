@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from .batch_lane import LongRun
+from .batch import LongRun
 from .log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ..db.database import Database
-    from .batch_lane import BatchJob, Chunk
+    from .batch import BatchJob, Chunk
 
 logger = get_logger(__name__)
 

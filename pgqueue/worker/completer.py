@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..db.database import Database
-    from .batch_lane import BatchJob
+    from .batch import BatchJob
     from .claimed_job import ClaimedJob, Run
     from .running.error_fields import Fields
     from .running.job_session import JobSession
