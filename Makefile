@@ -15,7 +15,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint typecheck format schema clean
+.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint structure typecheck format schema clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,10 +73,14 @@ bench-peers: $(VENV)/.ready-dev build/peers/node_modules  ## The same work on ot
 	@$(PIP) --editable '.[peers]'
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
-lint: $(VENV)/.ready-dev  ## Check style and which module may import which
+lint: $(VENV)/.ready-dev  ## Check style, which module may import which, and the limits of structure
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/structure.py --check
+
+structure: $(VENV)/.ready-dev  ## Say how the package is built: cycles of imports, the largest classes and files
+	@$(BIN)/python scripts/structure.py
 
 typecheck: $(VENV)/.ready-dev  ## Check the types
 	@$(BIN)/mypy
