@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from .. import errors
 from ..db.caller_transaction import current, driver_connection
-from ..sql import query
+from ..db.named_query import run
 from .celery_patches import group_publishing
 from .envelope import to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
@@ -80,9 +79,7 @@ class Publisher:
             return int(reached)
         connection = driver_connection(caller)
         try:
-            # A cursor of our own: the caller's connection may have another class, and other rows.
-            with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-                [(reached,)] = cursor.execute(query(query_name), params, prepare=False).fetchall()
+            [(reached,)] = run(connection, query_name, params, prepare=False)
         except psycopg.Error as failure:
             raise errors.from_driver(failure) from failure
         return int(reached)

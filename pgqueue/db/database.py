@@ -24,13 +24,13 @@ from ..after_fork import Turn, call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE, to_conninfo, with_defaults
 from ..errors import NotSupported
 from ..sql import query
-from .named_query import PreparedQueries
+from .named_query import PreparedQueries, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import TypeAlias
 
-    Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+    Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
 #: Unless the conninfo says otherwise, a cut cable counts as lost after some twenty seconds.
 _NETWORK: dict[str, Any] = {
@@ -104,9 +104,9 @@ _SPECIAL = re.compile(r"[\\\s]")
 #: How often a pooler is asked whether it lends one session of the server to two of ours.
 _LOOKS = 5
 
-_sessions: set[Session] = set()
+_sessions: set[Connection] = set()
 #: Sessions behind a pooler. Between two transactions, the server's end of one may be another's.
-_pooled: weakref.WeakSet[Session] = weakref.WeakSet()
+_pooled: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 def open_session(
@@ -116,7 +116,7 @@ def open_session(
     is_watched: bool = False,
     may_be_standby: bool = False,
     settings: Mapping[str, str] | None = OWN_SETTINGS,
-) -> Session:
+) -> Connection:
     """Open an autocommit session that no pool owns; end it with `close_session`.
 
     Args:
@@ -151,7 +151,7 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\{found[0]}"
 
 
-def settle(session: Session, settings: Mapping[str, str]) -> None:
+def settle(session: Connection, settings: Mapping[str, str]) -> None:
     """Find out whether a pooler stands before a session, and make these settings where that is not so.
 
     Raises:
@@ -163,21 +163,21 @@ def settle(session: Session, settings: Mapping[str, str]) -> None:
         session.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         session.read_only = session.deferrable = False
     else:
-        session.execute(query("settle_session"), _as_lists(settings))
+        run(session, "settle_session", _as_lists(settings))
 
 
-def fetch_on_pooled(session: Session, query_name: str, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
+def fetch_on_pooled(session: Connection, query_name: str, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
     """Run one named query behind a pooler, in a transaction that begins with pgqueue's own settings.
 
     Raises:
         psycopg.Error: as the server or the connection said it.
     """
     with session.transaction():
-        session.execute(query("settle_transaction"), _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS}))
-        return session.execute(query(query_name), params).fetchall()
+        run(session, "settle_transaction", _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS}))
+        return run(session, query_name, params)
 
 
-def pooled_text(session: Session, query_name: str, params: Mapping[str, object]) -> bytes:
+def pooled_text(session: Connection, query_name: str, params: Mapping[str, object]) -> bytes:
     """Write what `fetch_on_pooled` does as one text, for who sends it without waiting for the answer."""
     cursor = psycopg.ClientCursor(session)
     settings = _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS})
@@ -193,7 +193,7 @@ def pooled_text(session: Session, query_name: str, params: Mapping[str, object])
     return ";\n".join(text.rstrip().rstrip(";") for text in texts).encode(session.info.encoding)
 
 
-def is_shared(session: Session, conninfo: str) -> bool:
+def is_shared(session: Connection, conninfo: str) -> bool:
     """Tell whether a pooler lends the server's end of an idle session to others, as one in transaction mode does.
 
     Raises:
@@ -213,12 +213,12 @@ def _as_lists(settings: Mapping[str, str]) -> dict[str, object]:
     return {"names": list(settings), "values": list(settings.values())}
 
 
-def _pid(session: Session) -> int:
-    [(pid,)] = session.execute(query("server_pid")).fetchall()
+def _pid(session: Connection) -> int:
+    [(pid,)] = run(session, "server_pid")
     return int(pid)
 
 
-def is_standby(session: Session) -> bool:
+def is_standby(session: Connection) -> bool:
     """Tell whether the server at the other end is a standby, which it reports by itself."""
     return session.info.parameter_status("in_hot_standby") == "on"
 
@@ -233,7 +233,7 @@ def told_on_one_line() -> Iterator[None]:
         raise
 
 
-def _connect(conninfo: str, application_name: str) -> Session:
+def _connect(conninfo: str, application_name: str) -> Connection:
     with told_on_one_line():
         return psycopg.connect(
             with_defaults(conninfo, fallback_application_name=application_name, client_encoding="UTF8", **_NETWORK),
@@ -242,7 +242,7 @@ def _connect(conninfo: str, application_name: str) -> Session:
         )
 
 
-def _connect_with(conninfo: str, application_name: str, network: str, settings: Mapping[str, str] | None) -> Session:
+def _connect_with(conninfo: str, application_name: str, network: str, settings: Mapping[str, str] | None) -> Connection:
     own = str(conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", ""))
     if not (network or settings):
         return _connect(conninfo, application_name)
@@ -256,7 +256,7 @@ def _connect_with(conninfo: str, application_name: str, network: str, settings: 
         return _connect(conninfo, application_name)
 
 
-def close_session(session: Session) -> None:
+def close_session(session: Connection) -> None:
     """End a session, also a broken one."""
     _sessions.discard(session)
     session.close()
@@ -279,10 +279,10 @@ class Database:
         self._max_sessions = max_sessions
         self._lock: threading.Lock
         self._free_places: threading.BoundedSemaphore
-        self._idle: list[tuple[Session, int]]
-        self._lent: dict[Session, int]
+        self._idle: list[tuple[Connection, int]]
+        self._lent: dict[Connection, int]
         #: Of the sessions that no pooler stands before.
-        self._prepared_queries: weakref.WeakKeyDictionary[Session, PreparedQueries]
+        self._prepared_queries: weakref.WeakKeyDictionary[Connection, PreparedQueries]
         self._generation: int
         self._start_empty()
         self._all.add(self)
@@ -319,10 +319,10 @@ class Database:
                 return plans.fetch(query_name, params)
             if session in _pooled and not self.is_in_transaction:
                 return fetch_on_pooled(session, query_name, params)
-            return session.execute(query(query_name), params).fetchall()
+            return run(session, query_name, params)
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self) -> Iterator[Connection]:
         """Lend a session to this thread; wait while all are lent. In a `transaction` of this thread it is that one's.
 
         Raises:
@@ -359,7 +359,7 @@ class Database:
             raise RuntimeError("this thread is in a transaction already")
         with self.session() as session, session.transaction():
             if session in _pooled:
-                session.execute(query("settle_transaction"), _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS}))
+                run(session, "settle_transaction", _as_lists({**OWN_SETTINGS, **_NEWER_SETTINGS}))
             self._own.session = session
             try:
                 yield
@@ -383,7 +383,7 @@ class Database:
         for session, _generation in idle:
             close_session(session)
 
-    def _take(self) -> Session:
+    def _take(self) -> Connection:
         while True:
             with self._lock:
                 if not self._idle:
@@ -400,7 +400,7 @@ class Database:
         self._lent[session] = generation
         return session
 
-    def _give_back(self, session: Session) -> None:
+    def _give_back(self, session: Connection) -> None:
         generation = self._lent.pop(session, None)
         usable = not session.closed and session.pgconn.transaction_status == pq.TransactionStatus.IDLE
         with self._lock:
@@ -420,7 +420,7 @@ class Database:
         self._own = threading.local()
 
 
-def can_prepare(session: Session) -> bool:
+def can_prepare(session: Connection) -> bool:
     """Tell whether the server's end of a session stays the same: whether no pooler was found before it.
 
     Behind a pooler a prepared statement may be missing, or be another client's of the same name.
@@ -428,7 +428,7 @@ def can_prepare(session: Session) -> bool:
     return session not in _pooled
 
 
-def is_quiet(session: Session) -> bool:
+def is_quiet(session: Connection) -> bool:
     """Tell whether nothing has arrived on an idle session: what arrives there is the news of its end."""
     if session.closed:
         return False

@@ -15,6 +15,7 @@ from psycopg import sql
 from .. import errors
 from ..after_fork import Turn, call_in_forked_child
 from ..db.database import close_session, open_session
+from ..db.named_query import run
 from ..db.self_pipe import SelfPipe
 from ..sql import query
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from collections.abc import Set as AbstractSet
 
-    from ..db.database import Session
+    from ..db.database import Connection
 
 
 #: How soon to look again while somebody stores a result.
@@ -30,7 +31,7 @@ _SOON_SECONDS = 0.01
 
 
 #: A session for each conninfo on which nobody waits at the moment: applications come and go, and take turns on it.
-_resting: dict[str, Session] = {}
+_resting: dict[str, Connection] = {}
 _resting_lock = threading.Lock()
 
 
@@ -47,7 +48,7 @@ class ResultListener:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._session: Session | None = None
+        self._session: Connection | None = None
         self._told: set[str] = set()
         self._is_asleep = False
         self._is_notified = False
@@ -156,7 +157,7 @@ class ResultListener:
         self._told -= task_ids
         self._is_asleep = False
 
-    def _open(self) -> Session:
+    def _open(self) -> Connection:
         with _resting_lock:
             resting = _resting.pop(self._conninfo, None)
         if resting is not None and _is_alive(resting):
@@ -175,7 +176,7 @@ class ResultListener:
     def _on_notify(self, _notify: psycopg.Notify) -> None:
         self._is_notified = True
 
-    def _read(self, session: Session) -> None:
+    def _read(self, session: Connection) -> None:
         try:
             session.pgconn.consume_input()
         except psycopg.OperationalError:
@@ -187,10 +188,10 @@ class ResultListener:
     def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
         if self._session is None:
             raise psycopg.OperationalError("the session is lost")
-        return self._session.execute(query(query_name), params).fetchall()
+        return run(self._session, query_name, params)
 
 
-def _is_alive(session: Session) -> bool:
+def _is_alive(session: Connection) -> bool:
     """Tell whether nothing has arrived that says otherwise; a session that the server has ended is closed."""
     if not session.closed:
         try:
