@@ -40,7 +40,7 @@ begin
   if present >= allowed then
     raise exception 'role "%" has % % and may have no more', pg_get_userbyid(role), present, what
       using errcode = '53400',
-            hint = format('Delete some, or let the owner of the database raise the limit: alter database %I set pgqueue.%s = %s.', current_database(), setting, greatest(2 * allowed, 1));
+            hint = format('Delete some, or let a superuser raise the limit: alter database %I set pgqueue.%s = %s.', current_database(), setting, greatest(2 * allowed, 1));
   end if;
 end
 $$;

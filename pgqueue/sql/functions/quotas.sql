@@ -12,7 +12,7 @@ begin
   end if;
   raise exception 'role "%" has more % than one role may have', pg_get_userbyid(role), over_quota
     using errcode = '53400',
-          hint = format('Cancel or purge some, wait until workers have taken some, or let the owner of the database raise pgqueue.max_%s.',
+          hint = format('Cancel or purge some, wait until workers have taken some, or let a superuser raise pgqueue.max_%s.',
                         case over_quota when 'delayed messages' then 'delayed' when 'megabytes of messages' then 'megabytes' else over_quota end);
 end
 $$;
