@@ -20,7 +20,7 @@ from psycopg import sql
 from .. import errors
 from ..after_fork import Turn, call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE
-from ..db.database import close_session, is_shared, open_session, told_on_one_line
+from ..db.connect import close_session, is_shared, open_session, told_on_one_line
 from ..sql import query
 from . import process_identity
 from .consuming.acks import Acks, to_arrays

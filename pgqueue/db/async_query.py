@@ -16,14 +16,16 @@ from psycopg import pq
 from psycopg.adapt import Transformer
 
 from .. import errors
-from .database import can_prepare, close_session, is_quiet, open_session, pooled_text
+from .connect import close_session, is_quiet, open_session
 from .named_query import BoundQuery, PreparedStatements, bind, check, load
+from .pooler import can_prepare, pooled_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from typing import TypeAlias
 
-    from .database import Connection, Database
+    from .connect import Connection
+    from .database import Database
 
     Rows: TypeAlias = list[tuple[Any, ...]]
     #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.

@@ -15,18 +15,10 @@ import psycopg
 
 from .. import errors
 from ..config import Settings
-from .database import (
-    CALLER_SETTINGS,
-    IN_RECOVERY,
-    OWN_SETTINGS,
-    can_prepare,
-    close_session,
-    fetch_on_pooled,
-    is_standby,
-    open_session,
-    settle,
-)
+from .connect import IN_RECOVERY, close_session, is_standby, open_session
 from .named_query import PreparedQueries, run
+from .pooler import can_prepare, fetch_on_pooled, settle
+from .session_settings import CALLER_SETTINGS, OWN_SETTINGS
 
 if TYPE_CHECKING:
     from typing_extensions import Self

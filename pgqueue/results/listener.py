@@ -14,7 +14,7 @@ from psycopg import sql
 
 from .. import errors
 from ..after_fork import Turn, call_in_forked_child
-from ..db.database import close_session, open_session
+from ..db.connect import close_session, open_session
 from ..db.named_query import run
 from ..db.self_pipe import SelfPipe
 from ..sql import query
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from collections.abc import Set as AbstractSet
 
-    from ..db.database import Connection
+    from ..db.connect import Connection
 
 
 #: How soon to look again while somebody stores a result.

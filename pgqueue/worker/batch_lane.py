@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from celery.worker import state
 
-from ..db.database import BATCH_SETTINGS, to_options
+from ..db.session_settings import BATCH_SETTINGS, to_options
 from .credentials import LoginRefused
 from .job_log import name_job
 from .job_waits import WAIT_SQLSTATE, Waiter

@@ -12,8 +12,9 @@ import psycopg
 from psycopg import capabilities, generators, pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ...db.database import JOB_SETTINGS, close_session, is_quiet, open_session
+from ...db.connect import close_session, is_quiet, open_session
 from ...db.named_query import bind, check, run
+from ...db.session_settings import JOB_SETTINGS
 from ...sql import query
 from .error_fields import ConnectionLost, SqlstateError, farewell_of
 from .result_buffer import HAS_ROWS
