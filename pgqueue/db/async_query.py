@@ -9,7 +9,7 @@ import contextlib
 import math
 import select
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -20,6 +20,8 @@ from .connect import close_session, is_quiet, open_session
 from .named_query import BoundQuery, PreparedStatements, bind, check, load
 from .pooler import can_prepare, pooled_text
 
+ResultT = TypeVar("ResultT")
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from typing import TypeAlias
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = list[tuple[Any, ...]]
     #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
-    QueryRoutine: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
+    QueryRoutine: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, ResultT]
 
 
 class Watcher(Protocol):
@@ -42,7 +44,7 @@ class Watcher(Protocol):
         """Forget a descriptor that was closed."""
 
 
-class AsyncQuery:
+class AsyncQuery(Generic[ResultT]):
     """At most one question under way. For one thread.
 
     Args:
@@ -60,7 +62,7 @@ class AsyncQuery:
         self._bound: BoundQuery | None = None
         self._params: Mapping[str, object] = {}
         self._has_news = False
-        self._routine: QueryRoutine | None = None
+        self._routine: QueryRoutine[ResultT] | None = None
         self._results: list[pq.abc.PGresult] = []
 
     @property
@@ -77,7 +79,7 @@ class AsyncQuery:
         """Take note that the descriptor is readable."""
         self._has_news = True
 
-    def start(self, routine: QueryRoutine) -> None:
+    def start(self, routine: QueryRoutine[ResultT]) -> None:
         """Send the query of `routine`.
 
         Raises:
@@ -98,7 +100,7 @@ class AsyncQuery:
         except psycopg.Error as failure:
             self._fail(failure)
 
-    def result(self) -> Rows | None:
+    def result(self) -> ResultT | None:
         """Return what `routine` makes of the answer; None: it is not there yet, or nothing was asked.
 
         Raises:
@@ -121,18 +123,18 @@ class AsyncQuery:
         self._routine, self._results = None, []
         return _finish(routine, rows)
 
-    def wait(self, seconds: float | None = None) -> Rows | None:
+    def wait(self, seconds: float | None = None) -> ResultT | None:
         """Wait for the answer, for so long at most; return as `result`.
 
         Raises:
             psycopg.Error: as `result`.
         """
         deadline = math.inf if seconds is None else time.monotonic() + seconds
-        rows = None
-        while rows is None and self._routine is not None and (left := deadline - time.monotonic()) > 0:
+        result: ResultT | None = None
+        while result is None and self._routine is not None and (left := deadline - time.monotonic()) > 0:
             self._has_news = _wait_for(self._fileno, select.POLLIN, min(left, 60))
-            rows = self.result()
-        return rows
+            result = self.result()
+        return result
 
     def close(self) -> None:
         """End the session. An answer that does not come at once is given up: its routine is closed."""
@@ -210,7 +212,7 @@ def _wait_for(fileno: int, events: int, seconds: float | None = None) -> bool:
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
-def run_now(routine: QueryRoutine, database: Database) -> list[tuple[Any, ...]]:
+def run_now(routine: QueryRoutine[ResultT], database: Database) -> ResultT:
     """Run the query of `routine` and wait for it; return what it makes of it.
 
     Raises:
@@ -225,10 +227,10 @@ def run_now(routine: QueryRoutine, database: Database) -> list[tuple[Any, ...]]:
     return _finish(routine, rows)
 
 
-def _finish(routine: QueryRoutine, rows: Rows) -> Rows:
+def _finish(routine: QueryRoutine[ResultT], rows: Rows) -> ResultT:
     try:
         routine.send(rows)
     except StopIteration as end:
-        made: Rows = end.value
+        made: ResultT = end.value
         return made
     raise RuntimeError("the routine of an async query has one query")

@@ -172,15 +172,21 @@ class BatchRunner:
             fields = timed_out().fields
         chunk.overdue_id = None
         rows = self._context.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
-        for job_id, _token, verdict, label in rows:
-            if verdict is not None:
-                chunk.verdicts[job_id] = verdict
-                if verdict == "retried":
+        for job in rows:
+            if job.verdict is not None:
+                chunk.verdicts[job.id] = job.verdict
+                if job.verdict == "retried":
                     # Its context names the runner, of which no monitor need know.
-                    chunk.retried[job_id] = {name: value for name, value in fields.items() if name != "context"}
-                say = logger.warning if verdict == "failed" else logger.info
-                say("%s %s: %s %s", name_job(job_id, label), verdict, fields.get("sqlstate"), fields.get("message"))
-        open_ids = {job_id for job_id, _token, verdict, _label in rows if verdict is None}
+                    chunk.retried[job.id] = {name: value for name, value in fields.items() if name != "context"}
+                say = logger.warning if job.verdict == "failed" else logger.info
+                say(
+                    "%s %s: %s %s",
+                    name_job(job.id, job.label),
+                    job.verdict,
+                    fields.get("sqlstate"),
+                    fields.get("message"),
+                )
+        open_ids = {job.id for job in rows if job.verdict is None}
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(

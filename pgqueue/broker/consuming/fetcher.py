@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import psycopg
 
@@ -52,7 +52,7 @@ class Fetcher(Generic[ChannelT]):
         self._capacity = Capacity(channels)
         self._claims = worker_session.claims
         self._acks = Acks.of(worker_session.database)
-        self._query: AsyncQuery | None = None
+        self._query: AsyncQuery[list[ClaimedMessage]] | None = None
         self._poll = _Poll({}, set())
         self._on_control = on_control
         self._sleep = SleepState()
@@ -114,10 +114,10 @@ class Fetcher(Generic[ChannelT]):
         while True:
             self._listen()
             if self._query is not None and self._query.is_running:
-                rows = self._query.result()
-                if rows is None:
+                claimed = self._query.result()
+                if claimed is None:
                     return math.inf
-                self._take(rows)
+                self._take(claimed)
             self._hear()
             if self._capacity.has_next():
                 return time.monotonic()
@@ -167,8 +167,8 @@ class Fetcher(Generic[ChannelT]):
         Raises:
             psycopg.OperationalError, WorkerUnknown: as `poll`.
         """
-        rows = self._claims.claim(to_demand({kind: FetchRequest([queue], 1)}))
-        return ClaimedMessage(*rows[0]) if rows else None
+        found = self._claims.claim(to_demand({kind: FetchRequest([queue], 1)}))
+        return found[0] if found else None
 
     def held_tags(self) -> set[str]:
         """Return what settles the messages that this transport has, delivered or not."""
@@ -255,17 +255,16 @@ class Fetcher(Generic[ChannelT]):
         self._poll = _Poll({}, set())
         self._ask(self._claims.ack_and_claim(self._acks, "[]"))
 
-    def _ask(self, routine: QueryRoutine) -> None:
+    def _ask(self, routine: QueryRoutine[list[ClaimedMessage]]) -> None:
         if self._query is None:
             self._take(run_now(routine, self.worker_session.database))
         else:
             self._query.start(routine)
 
-    def _take(self, rows: list[tuple[Any, ...]]) -> None:
+    def _take(self, claimed: list[ClaimedMessage]) -> None:
         """End the poll that was begun: this is what it found."""
         poll, self._poll = self._poll, _Poll({}, set())
         now = time.monotonic()
-        claimed = [ClaimedMessage(*row) for row in rows]
         self._capacity.buffer.add(claimed, now)
         self._capacity.note_settled(now, self._claims.max_items)
         if claimed:
