@@ -36,7 +36,7 @@ class JobConsumer:
         role_share: Callable[[], tuple[int | None, Mapping[int, int]]],
     ) -> None:
         self._channel: Channel = connection.channel()
-        self._channel.kind = "batch"
+        self._channel.kind = "job"
         self._channel.on_jobs = on_jobs
         self._channel.role_share = role_share
         self._consumer: Any = Consumer(self._channel, accept=["json"], auto_declare=False)

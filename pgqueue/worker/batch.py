@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .claimed_job import Ending
     from .running.error_fields import Fields
 
 
@@ -50,7 +51,7 @@ class Chunk:
     #: The worker stops: what is left goes back to the queue.
     is_stopping: bool = False
     #: What became of those that did not succeed.
-    verdicts: dict[int, str] = field(default_factory=dict)
+    endings: dict[int, Ending] = field(default_factory=dict)
     #: The first that was left when an error came that was nobody's.
     stalled_id: int | None = None
     #: The errors of those that are to be tried again.

@@ -13,6 +13,7 @@ import psycopg
 from celery.worker import state
 
 from ..db.session_settings import BATCH_SETTINGS, to_options
+from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import name_job
 from .job_waits import WAIT_SQLSTATE, Waiter
@@ -173,20 +174,15 @@ class BatchRunner:
         chunk.overdue_id = None
         rows = self._context.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
         for job in rows:
-            if job.verdict is not None:
-                chunk.verdicts[job.id] = job.verdict
-                if job.verdict == "retried":
+            if job.ending is not None:
+                ending = chunk.endings[job.id] = Ending(job.ending)
+                if ending is Ending.RETRIED:
                     # Its context names the runner, of which no monitor need know.
                     chunk.retried[job.id] = {name: value for name, value in fields.items() if name != "context"}
-                say = logger.warning if job.verdict == "failed" else logger.info
-                say(
-                    "%s %s: %s %s",
-                    name_job(job.id, job.label),
-                    job.verdict,
-                    fields.get("sqlstate"),
-                    fields.get("message"),
-                )
-        open_ids = {job.id for job in rows if job.verdict is None}
+                say = logger.warning if ending is Ending.FAILED else logger.info
+                name, how = name_job(job.id, job.label), job.ending.replace("_", " ")
+                say("%s %s: %s %s", name, how, fields.get("sqlstate"), fields.get("message"))
+        open_ids = {job.id for job in rows if job.ending is None}
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(

@@ -31,11 +31,11 @@ _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 
 
 class SettledJob(NamedTuple):
-    """A job of a chunk whose run an error ended: what became of it, or (verdict None) that it is still to be run."""
+    """A job of a chunk whose run an error ended: how it ended, or (None) that it is still to be run."""
 
     id: int
     token: int
-    verdict: str | None
+    ending: str | None
     label: str | None
 
 
@@ -66,7 +66,7 @@ class Completer:
             run: None if the job did not begin.
         """
         params: dict[str, object] = {**job.key, "error": json.dumps(fields)}
-        verdict = None
+        ending = None
         if session is not None:
             calls: list[tuple[str, dict[str, object]]] = []
             if notices is not None:
@@ -74,12 +74,12 @@ class Completer:
             calls.append(("fail_job", {**params, "run_s": None if run is None else run.seconds}))
             # Without the right the submitter was unenrolled since: only the worker can still report.
             with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
-                (verdict,) = session.call_together(*calls)
-        if verdict is None:
+                (ending,) = session.call_together(*calls)
+        if ending is None:
             if run is not None:
                 self._fetch("note_run", **job.key, pid=run.backend_pid, run_s=run.seconds)
-            ((verdict,),) = self._fetch("fail_any_job", **params)
-        return Outcome(Ending(verdict), fields=fields)
+            ((ending,),) = self._fetch("fail_any_job", **params)
+        return Outcome(Ending(ending), fields=fields)
 
     def note(self, job: ClaimedJob, run: Run) -> None:
         """Make a job visible as running. Tries once."""
@@ -158,8 +158,8 @@ class Completer:
 
     def end_unbegun(self, job: ClaimedJob) -> Outcome:
         """End a job that was canceled or has expired before it began."""
-        ((verdict,),) = self._fetch("begin_any_job", **job.key)
-        return Outcome(Ending(verdict))
+        ((ending,),) = self._fetch("begin_any_job", **job.key)
+        return Outcome(Ending(ending))
 
     def _fetch(self, name: str, if_written: Any = None, **params: object) -> list[tuple[Any, ...]]:
         """Run a query; again, and if it may have been written with other parameters, until the server answers."""

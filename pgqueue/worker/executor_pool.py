@@ -20,7 +20,7 @@ from .batch_monitor import BatchMonitor
 from .calls_for_celery import CallsForCelery
 from .cancel_poller import CancelPoller
 from .cancellation import Canceler, Cause
-from .claimed_job import ClaimedJob
+from .claimed_job import ClaimedJob, Lane
 from .dispatch import Dispatch
 from .executor import Executor
 from .executor_threads import ExecutorThreads
@@ -310,9 +310,9 @@ class ExecutorPool:
             return None
         if not rows:
             return None
-        job_id, token, document = rows[0]
+        job_id, token, document, lane = rows[0]
         work: ClaimedJob | Chunk
-        if isinstance(document, int):
+        if Lane(lane) is Lane.BATCH:
             work = Chunk([BatchJob(job_id, token, document, f"{job_id}:{token}")])
         else:
             work = ClaimedJob.from_document(document)

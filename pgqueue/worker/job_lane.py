@@ -14,7 +14,7 @@ from celery.worker import state
 
 from ..broker.job_consumer import JobConsumer, WorkerLink
 from .batch import BatchJob
-from .claimed_job import ClaimedJob, Ending
+from .claimed_job import ClaimedJob, Ending, Lane
 from .context import WorkerContext
 from .executor_pool import EXTRA_EXECUTORS, ExecutorPool
 from .log import get_logger
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _JOIN_SECONDS = 5.0
-#: Verdicts about jobs that go on elsewhere or later.
-_NOT_ENDED = frozenset({"handed over", "retried", "released", "gone"})
+#: Endings of jobs that go on elsewhere or later.
+_NOT_ENDED = frozenset({Ending.HANDED_OVER, Ending.RETRIED, Ending.RELEASED, Ending.GONE})
 _ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
 
 
@@ -161,7 +161,7 @@ class JobLane:
         if chunk is not None:
             self._count(jobs)
             retried = [JobEvent(job_id, fields) for job_id, fields in chunk.retried.items()]
-            ended = (JobEvent(job.id) for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
+            ended = (JobEvent(job.id) for job in jobs if chunk.endings.get(job.id) not in _NOT_ENDED)
             self._event_publisher.publish([*retried, *ended] if retried else ended)
 
     def on_long_run(self, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
@@ -228,8 +228,8 @@ def register_size(conf: Any, size: int) -> None:
 
 
 def to_job(claimed: ClaimedMessage, delivery_tag: str) -> BatchJob | ClaimedJob:
-    """Read what was claimed: a role's number stands for a job that the server reads itself."""
-    document = claimed.document
-    if document.isdigit():
-        return BatchJob(claimed.id, claimed.token, int(document), delivery_tag)
-    return ClaimedJob.from_document(json.loads(document))
+    """Read what was claimed. Of a job of the batch lane it is the number of its role: the server reads the rest."""
+    document = json.loads(claimed.document)
+    if Lane(claimed.lane) is Lane.BATCH:
+        return BatchJob(claimed.id, claimed.token, document, delivery_tag)
+    return ClaimedJob.from_document(document)

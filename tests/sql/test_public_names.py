@@ -33,7 +33,7 @@ VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas"]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
-    "backoff interval = null, unique_key text = null, label text = null, durability text = null",
+    "backoff interval = null, unique_key text = null, label text = null, durability text = null, traceparent text = null",
     "result": "handle pgqueue.handle",
     "wait": "handle pgqueue.handle, timeout interval = null",
     "cancel": "handle pgqueue.handle, grace interval = '00:00:00'",
@@ -54,11 +54,13 @@ SIGNATURES = {
     "ignore_result boolean = false, link text = null, errback text = null",
 }
 SIGNATURES["enqueue_many"] = (
-    SIGNATURES["launch"].replace("sql text,", "sql text[],").replace("unique_key text", "unique_keys text[]")
-    + ", keep_result boolean = false, rows text[] = null"
+    SIGNATURES["launch"]
+    .replace("sql text,", "sql text[],")
+    .replace("unique_key text", "unique_keys text[]")
+    .replace("traceparent", "keep_result boolean = false, rows text[] = null, traceparent")
 )
 SIGNATURES["submit"] = SIGNATURES["launch"]
-SIGNATURES["enqueue"] = SIGNATURES["launch"] + ", keep_result boolean = false"
+SIGNATURES["enqueue"] = SIGNATURES["launch"].replace("traceparent", "keep_result boolean = false, traceparent")
 RETURNS = {
     "launch": "pgqueue.handle",
     "submit": "pgqueue.handle",

@@ -6,7 +6,7 @@ import math
 
 from pgqueue.broker.consuming.sleep_state import Outcome, SleepState
 
-TASKS_A, TASKS_B, JOBS_A = ("task", "a"), ("task", "b"), ("batch", "a")
+TASKS_A, TASKS_B, JOBS_A = ("task", "a"), ("task", "b"), ("job", "a")
 
 
 def found(*wanted: tuple[str, str], full: set[str] | None = None, queues: set[str] | None = None) -> Outcome:
@@ -89,7 +89,7 @@ def test_a_kind_that_was_not_full_stays_asleep_where_another_of_the_same_queue_i
     state = asleep_for(TASKS_A, JOBS_A)
     state.notify(["a"], 20.0)
 
-    state.end_poll(found(TASKS_A, JOBS_A, full={"batch"}, queues={"a"}), 20.0)
+    state.end_poll(found(TASKS_A, JOBS_A, full={"job"}, queues={"a"}), 20.0)
 
     assert state.due_at({TASKS_A}) == math.inf
     assert state.due_at({JOBS_A, TASKS_A}) == 20.0

@@ -34,7 +34,7 @@ class FetchRequest(NamedTuple):
 class ConsumingChannel(Protocol):
     """What messages are fetched for."""
 
-    #: Of its messages: 'task' or 'batch'.
+    #: Of its messages: 'task' or 'job'.
     kind: str
     queues: frozenset[str]
     #: How many jobs of one role should be here at most (None: any number), and how many are, by role.
@@ -100,7 +100,7 @@ class Capacity(Generic[ChannelT]):
 
     def are_executors_busy(self) -> bool:
         """Whether the SQL lane has jobs enough for a while: more than half of those that it wants."""
-        return any(c.kind == "batch" and c.queues and not c.qos.is_roomy() for c in self._channels)
+        return any(c.kind == "job" and c.queues and not c.qos.is_roomy() for c in self._channels)
 
     def has_next(self) -> bool:
         """Whether `next` has something to do."""

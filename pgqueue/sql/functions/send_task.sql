@@ -133,7 +133,7 @@ begin
     raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
       using errcode = '22023', hint = 'Name a task, or leave it out.';
   end if;
-  due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
+  due_at := pgqueue._check_options('task', pgqueue._options(queue, priority, delay, eta, expires));
   perform pgqueue._require_enrolled();
   message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from ...errors import from_driver
+from ..claimed_job import Ending
 from .error_fields import SqlstateError, canceled, timed_out
 from .notices import Notices
 from .pipeline_call import PipelineCall
@@ -49,11 +50,11 @@ _TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_i
 
 
 class NotToBegin(Exception):
-    """The job must not run: `verdict` says how it has ended, None that it has expired and is still to be ended."""
+    """The job must not run: `ending` says how it has ended, None that it has expired and is still to be ended."""
 
-    def __init__(self, verdict: str | None = None) -> None:
-        super().__init__(verdict)
-        self.verdict = verdict
+    def __init__(self, ending: Ending | None = None) -> None:
+        super().__init__(ending)
+        self.ending = ending
 
 
 @dataclass
@@ -161,9 +162,9 @@ class JobTransaction:
     def _run_at_top_level(self, statement: Statement, result: ResultBuffer) -> _Answer:
         self._session.roll_back()
         self._notices.forget()
-        (verdict,) = self._session.call("begin_job", **self._job.key)
-        if verdict != "run":
-            raise NotToBegin(verdict)
+        (ending,) = self._session.call("begin_job", **self._job.key)
+        if ending is not None:
+            raise NotToBegin(Ending(ending))
         settings = {
             "application_name": self._application_name,
             "pgqueue.job_id": str(self._job.id),
