@@ -1,4 +1,4 @@
-"""What a forked child has to forget of its parent: sessions, locks, the worker's name; in one hook and in one order.
+"""The parent's state that a forked child drops, in one hook and in one order: sessions, locks, the worker's name.
 
 Windows forks no process and has no `os.register_at_fork`. There, nothing is registered, and the client can be
 imported.

@@ -21,7 +21,7 @@ CREATE TYPE pgqueue.handle AS (
 	cookie bigint
 );
 
-COMMENT ON TYPE pgqueue.handle IS 'What launch, submit and enqueue return: the number of the job and its secret';
+COMMENT ON TYPE pgqueue.handle IS 'The number and the secret of a job, which launch, submit and enqueue return';
 
 CREATE TYPE pgqueue.job_options AS (
 	queue text,
@@ -49,7 +49,7 @@ CREATE TYPE pgqueue.job_state AS ENUM (
     'expired'
 );
 
-COMMENT ON TYPE pgqueue.job_state IS 'Where a job stands, as pgqueue.jobs shows it';
+COMMENT ON TYPE pgqueue.job_state IS 'The state of a job, as pgqueue.jobs shows it';
 
 CREATE TYPE pgqueue.lane AS ENUM (
     'batch',

@@ -1,4 +1,4 @@
-"""`pgqueue launch`: hand in a job and, when asked, wait for its result."""
+"""`pgqueue launch`: submit a job and, when asked, wait for its result."""
 
 from __future__ import annotations
 

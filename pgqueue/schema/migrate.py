@@ -38,7 +38,7 @@ _Statement = tuple[str, "dict[str, Any] | None"]
 
 @dataclass(frozen=True)
 class Applied:
-    """What an installation has applied; false when that was nothing."""
+    """The files that an installation has applied; false when there were none."""
 
     migrations: tuple[Migration, ...] = ()
     functions: tuple[FunctionFile, ...] = ()
@@ -63,7 +63,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Status:
-    """What a database has and what this code brings."""
+    """The state of a database beside that of this code."""
 
     installed: int
     """Number of the newest migration that the database has; 0 when pgqueue is not installed."""
@@ -244,7 +244,7 @@ def require_current(connection: Connection, release: Release | None = None, *, o
 
 @dataclass(frozen=True)
 class _Pending:
-    """What a database lacks of a release."""
+    """The files of a release that a database lacks."""
 
     installed: int
     version: str
@@ -422,7 +422,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _own_socket(connection: Connection) -> tuple[str, int] | None:
-    # Only privileged roles may ask the server where its sockets are. Who came through one knows.
+    # Only privileged roles may ask the server where its sockets are. A session that came through a socket knows it.
     host = connection.info.host
     return (host, connection.info.port) if host.startswith("/") else None
 

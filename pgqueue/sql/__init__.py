@@ -1,7 +1,6 @@
 """The SQL that pgqueue is made of, as text: schema migrations, files of functions, named queries.
 
-Owns where the files are and in which order they are applied. What they do is written in them; README.md says which
-kind is which.
+Owns where the files are and in which order they are applied. README.md says which kind is which.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Migration:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """What it consists of, if it is concurrent: each statement is run outside a transaction."""
+        """The statements of a concurrent migration; each is run outside a transaction."""
         return tuple(statement for statement in _END_OF_STATEMENT.split(self.text) if statement.strip())
 
     @property

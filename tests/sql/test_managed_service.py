@@ -1,4 +1,4 @@
-"""What differs where pgqueue was installed by a role that is no superuser; see "Managed servers" in docs/operations.md."""
+"""What differs where pgqueue was installed by a role that is no superuser; see docs/how-to/managed-servers.md."""
 
 import psycopg
 import pytest

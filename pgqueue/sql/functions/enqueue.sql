@@ -113,7 +113,7 @@ begin
 end
 $$;
 comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text)
-  is 'Runs SQL in a transaction of its own, at once, whatever becomes of the caller''s. Its result can be read once with pgqueue.result';
+  is 'Runs SQL in a transaction of its own, at once, also if the caller rolls back. The result can be read once with pgqueue.result';
 grant execute on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue.submit(sql text, params text[] default null, queue text default 'default', priority int default 0,
@@ -134,7 +134,7 @@ begin
 end
 $$;
 comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text)
-  is 'Like pgqueue.launch, but keeps no result: fire and forget. Errors are kept in pgqueue.jobs';
+  is 'Runs SQL as pgqueue.launch does, but keeps no result. Errors are kept in pgqueue.jobs';
 grant execute on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options)
@@ -186,5 +186,5 @@ begin
 end
 $$;
 comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text)
-  is 'Runs SQL after the caller has committed, never if it rolls back. keep_result: its result can be read until retention';
+  is 'Runs SQL after the caller has committed, and never if the caller rolls back. With keep_result, the result can be read until retention';
 grant execute on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text) to pgqueue_user;

@@ -142,5 +142,5 @@ begin
 end
 $$;
 comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text)
-  is 'pgqueue.enqueue for many statements at once, in their order, all with the same parameters; or for one statement and rows, the parameters of each job. All take the same options; unique_keys has a key for each, NULL for none';
+  is 'Enqueues many statements in their order, all with the same params, or one statement with rows, an array of the parameters of each job. All jobs have the same options. unique_keys has a key for each job, NULL for none';
 grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text) to pgqueue_user;

@@ -194,5 +194,5 @@ begin
 end
 $$;
 comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
-  'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
+  'Sends a Celery task when the caller commits, and never if the caller rolls back. Returns the id of the task';
 grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) to pgqueue_user;

@@ -53,7 +53,7 @@ begin
 end
 $$;
 comment on function pgqueue.enqueue_trigger() is
-  'A trigger that enqueues: (''sql'', statement [, columns [, option=value ...]]) a job whose $1, $2 ... are the columns, (''task'', name [, columns [, option=value ...]]) a Celery task. Options: queue, priority, delay, label, timeout, max_attempts';
+  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are queue, priority, delay, label, timeout and max_attempts';
 grant execute on function pgqueue.enqueue_trigger() to pgqueue_user;
 
 create or replace function pgqueue._is_plain_trigger(argv text[])

@@ -37,10 +37,10 @@ create policy everybody_may_read on pgqueue.migration for select using (true);
 grant select on pgqueue.migration to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create type pgqueue.handle as (id bigint, cookie bigint);
-comment on type pgqueue.handle is 'What launch, submit and enqueue return: the number of the job and its secret';
+comment on type pgqueue.handle is 'The number and the secret of a job, which launch, submit and enqueue return';
 
 create type pgqueue.job_state as enum ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired');
-comment on type pgqueue.job_state is 'Where a job stands, as pgqueue.jobs shows it';
+comment on type pgqueue.job_state is 'The state of a job, as pgqueue.jobs shows it';
 
 create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed');
 comment on type pgqueue.message_state is 'Where a message of the queue stands; one that is done has no row';
