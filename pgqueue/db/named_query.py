@@ -86,11 +86,11 @@ def bind(session: psycopg.Connection[Any], name: str, params: Mapping[str, objec
 
 def load(transformer: abc.Transformer, results: Sequence[pq.abc.PGresult]) -> Rows:
     """Return the last rows of an answer: behind a pooler, a transaction stands around them."""
-    rows = next((each for each in reversed(results) if each.status == pq.ExecStatus.TUPLES_OK), None)
-    if rows is None:
-        return []
-    transformer.set_pgresult(rows)
-    return transformer.load_rows(0, rows.ntuples, tuple)
+    for rows in reversed(results):
+        if rows.status == pq.ExecStatus.TUPLES_OK:
+            transformer.set_pgresult(rows)
+            return transformer.load_rows(0, rows.ntuples, tuple)
+    return []
 
 
 def check(results: Iterable[pq.abc.PGresult], session: psycopg.Connection[Any]) -> None:
