@@ -30,6 +30,7 @@ COVERED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "exam
 CODE = (
     "pgqueue/*.py",
     "pgqueue/cli/*.py",
+    "pgqueue/client/*.py",
     "pgqueue/demo/*.py",
     "pgqueue/flower_ui/*.py",
     "pgqueue/local/**/*.py",

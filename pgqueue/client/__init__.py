@@ -1,1 +1,1 @@
-"""What an application imports: the client, and its jobs."""
+"""The names that an application imports: the client, and its jobs."""

@@ -1,4 +1,4 @@
-"""From Python values to the arguments of the SQL functions that hand jobs in."""
+"""From Python values to the arguments of the SQL functions that submit jobs."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import psycopg
     from typing_extensions import Self, Unpack
 
-# A job with no other option is handed in the short way.
+# A job with no other option is submitted by the fast path.
 _PLAIN_OPTIONS = frozenset({"queue"})
 
 
@@ -69,7 +69,7 @@ class Client:
         self._session.open()
 
     def close(self) -> None:
-        """End the session; its jobs run on. Whoever uses the client now gets ClientClosed, until `open`."""
+        """End the session; its jobs run on. Later calls raise ClientClosed, until `open`."""
         self._session.close()
 
     def launch(
@@ -267,7 +267,7 @@ class Client:
         return Job(self._calls, Handle(job_id, cookie))
 
     def _place(self, given: CallerConnection | None) -> tuple[psycopg.Connection[Any], dict[str, object]]:
-        # Whoever gave a connection may change its settings at any time: the server looks. Ours is nobody else's.
+        # The owner of a given connection may change its settings, so the server looks. Ours has no other user.
         if given is not None:
             return driver_connection(given), {}
         captured = self._session.captured

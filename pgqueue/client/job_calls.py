@@ -1,4 +1,4 @@
-"""What is asked of one job over the client's session: wait, result, cancel, progress."""
+"""The calls about one job over the client's session: wait, result, cancel, progress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # A wait is asked of the server in slices, so that another thread can use the session in between (to cancel, say).
 _WAIT_SLICE = timedelta(milliseconds=500)
 _LET_OTHERS_IN_SECONDS = 0.001
-# Whoever waits longer is told when no worker takes from the queue.
+# A longer wait logs a warning when no worker takes from the queue.
 _TELL_SECONDS = 3.0
 _logger = logging.getLogger("pgqueue")
 _COMMAND_TAG = Column("command_tag", "text", 25, -1)

@@ -1,4 +1,4 @@
-"""What the client returns of jobs: their states, their rows in the view, their results."""
+"""The values that the client returns: states of jobs, their rows in the view, their results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class JobState(str, enum.Enum):
 
 
 class Progress(NamedTuple):
-    """What a job last said of itself; both are None before it has said anything."""
+    """The last progress report of a job; both are None before the first one."""
 
     percent: int | None
     message: str | None
@@ -77,7 +77,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """What a job left: the rows of its last statement, or each statement's command tag when none gave rows."""
+    """The result of a job: the rows of its last statement, or each statement's command tag when none gave rows."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[Any, ...]]
