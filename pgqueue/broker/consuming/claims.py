@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 
 from ... import errors
 from .acks import to_arrays
+from .buffer import ClaimedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,18 @@ class Owner(Protocol):
         """Let the members see to what the worker was told to do."""
 
 
+class _Heartbeat(NamedTuple):
+    """What the query `tick` says, in each row, before what it has claimed."""
+
+    naptime: float
+    max_items: int
+    seconds_to_next_due: float | None
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> _Heartbeat:
+        return cls._make(row[: len(cls._fields)])
+
+
 class Claims:
     """Claims for one worker; threads may share it."""
 
@@ -56,7 +69,7 @@ class Claims:
         self._items_processed = 0
         self._last_run_at: datetime | None = None
 
-    def claim(self, demand: str) -> list[tuple[Any, ...]]:
+    def claim(self, demand: str) -> list[ClaimedMessage]:
         """Claim what `demand`, the JSON that the query describes, has room for.
 
         Raises:
@@ -67,9 +80,10 @@ class Claims:
             rows = self._database.fetch(
                 "ack_and_claim", worker_id=self._owner.worker_id, ids=[], tokens=[], demand=demand
             )
-        return [row[1:] for row in rows[1:]]
+        _acked, *claims = rows
+        return list(map(ClaimedMessage.from_row, claims))
 
-    def ack_and_claim(self, acks: Acks, demand: str) -> QueryRoutine:
+    def ack_and_claim(self, acks: Acks, demand: str) -> QueryRoutine[list[ClaimedMessage]]:
         """Send the acks that have gathered, and claim as `claim` does, in one transaction.
 
         Raises:
@@ -79,10 +93,11 @@ class Claims:
             ids, tokens = to_arrays(tags)
             params = {"worker_id": self._owner.worker_id, "ids": ids, "tokens": tokens, "demand": demand}
             rows = yield "ack_and_claim", params
-        acks.check(tags, rows[0][0])
-        return [row[1:] for row in rows[1:]]
+        (acked, *_), *claims = rows
+        acks.check(tags, acked)
+        return list(map(ClaimedMessage.from_row, claims))
 
-    def tick(self, demand: str, hear_next_due: Callable[[float | None], None]) -> QueryRoutine:
+    def tick(self, demand: str, hear_next_due: Callable[[float | None], None]) -> QueryRoutine[list[ClaimedMessage]]:
         """Do the upkeep and the heartbeat, and claim in the same transaction.
 
         Args:
@@ -102,12 +117,15 @@ class Claims:
                     "demand": demand,
                 },
             )
-        self.naptime, self.max_items, seconds_to_next_due = rows[0][:3]
+        heartbeat = _Heartbeat.from_row(rows[0])
+        self.naptime, self.max_items = heartbeat.naptime, heartbeat.max_items
         self.tick_at = min(self.tick_at, time.monotonic() + self.naptime)
-        hear_next_due(seconds_to_next_due)
+        hear_next_due(heartbeat.seconds_to_next_due)
         # A hint may have been sent to a session that was lost.
         self._owner.tell_members()
-        return [row[3:] for row in rows if row[3] is not None]
+        claims = map(ClaimedMessage.from_row, rows)
+        # Without messages there is one row all the same.
+        return [claimed for claimed in claims if claimed.kind is not None]
 
     def reconcile(self) -> None:
         """After an error, give back what this worker holds but neither runs nor is about to deliver.
