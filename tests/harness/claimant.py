@@ -175,6 +175,16 @@ class BatchExecutor:
                 return ending
             has_stalled = True
 
+    def abandon(self, claim: Claim) -> None:
+        """Run a job in a transaction that is rolled back, as when the session ends."""
+        with self.session.transaction(force_rollback=True):
+            self.session.execute(f"select pgqueue_run.job_{claim.message}(%s, %s)", [claim.id, claim.token])
+
+    def fail(self, claim: Claim, error: dict[str, Any]) -> str | None:
+        """Report an error that a job has raised; return how that ended it, if the claim is good."""
+        ended = self._claimant.settle_run([claim], error, self.session.info.backend_pid, is_jobs=True)
+        return ended[0][1] if ended else "gone"
+
     def _call(self, claim: Claim) -> psycopg.Error | None:
         self._running = claim
         try:
@@ -258,11 +268,16 @@ class Claimant:
             self._executors[submitter] = Executor(self._db, submitter, self)
         return self._executors[submitter]
 
+    @property
+    def batch_executor(self) -> BatchExecutor:
+        """The executor of the batch lane."""
+        self._batch_executor = self._batch_executor or BatchExecutor(self._db, self)
+        return self._batch_executor
+
     def run(self, claim: Claim, *, chunk_rows: int = 1000) -> str:
         """Run a claimed job in its lane and return how that ended, as in the type pgqueue.ending."""
         if claim.lane == "batch":
-            self._batch_executor = self._batch_executor or BatchExecutor(self._db, self)
-            return self._batch_executor.run(claim)
+            return self.batch_executor.run(claim)
         return self.executor(claim.job["submitter"]).run(claim, chunk_rows=chunk_rows)
 
     def run_next(self, *queues: str, chunk_rows: int = 1000) -> str:

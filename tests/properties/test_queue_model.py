@@ -263,6 +263,9 @@ class Queue(RuleBasedStateMachine):
         message.state, message.end, message.holder, message.token = "ended", how, None, None
 
     def _run_job(self, claimant, claim, message, is_ours, run_to):
+        if claim.lane == "batch":
+            self._run_in_batch_lane(claimant, claim, message, is_ours, run_to)
+            return
         executor = claimant.executor("alice")
         begun = executor.begin(claim)
         if not is_ours:
@@ -284,6 +287,21 @@ class Queue(RuleBasedStateMachine):
                 executor.session.execute("rollback")  # the server does it when the session is gone
             else:
                 self._fail(executor, claim, message)
+
+    def _run_in_batch_lane(self, claimant, claim, message, is_ours, run_to):
+        if not is_ours:
+            claimant.run(claim)  # it does nothing, and nobody is told so
+        elif message.is_cancel_asked or message.is_expired:
+            how = "canceled" if message.is_cancel_asked else "expired"
+            assert claimant.run(claim) == how
+            self._end(claim.id, how)
+        elif run_to == "end":
+            assert claimant.run(claim) == "succeeded"
+            self._end(claim.id, "succeeded")
+        else:
+            claimant.batch_executor.abandon(claim)
+            if run_to == "failure":
+                self._fail(claimant.batch_executor, claim, message)
 
     def _fail(self, executor, claim, message):
         outcome = executor.fail(claim, FAILURE)
