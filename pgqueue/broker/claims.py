@@ -6,6 +6,7 @@ Runs on the sessions that the process shares, not on the presence: a claim belon
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 
 from .. import errors
+from . import planning
 from .acks import to_arrays
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Until the first tick says what they are.
 _NAPTIME, _MAX_ITEMS = 3.0, 500
+#: Of so many schedules the next instants are asked for at once, and so long the event loop may wait for them.
+_MAX_PLANS, _PLAN_SECONDS = 100, 0.05
 
 
 class Owner(Protocol):
@@ -50,6 +54,8 @@ class Claims:
         self.tick_at = 0.0
         #: Set when the worker may hold messages that nobody here knows of: see `sort`.
         self.is_unsorted = False
+        #: Set when the next instants of schedules are to be worked out: see `plan`.
+        self.must_plan = False
         self._owner = owner
         self._database = database
         self._items_processed = 0
@@ -101,12 +107,28 @@ class Claims:
                     "demand": demand,
                 },
             )
-        self.naptime, self.max_items, seconds_to_next_due = rows[0][:3]
-        self.tick_at = min(self.tick_at, time.monotonic() + self.naptime)
+        self.naptime, self.max_items, seconds_to_next_due, seconds_to_next_schedule, has_plans = rows[0][:5]
+        wait = self.naptime if seconds_to_next_schedule is None else min(seconds_to_next_schedule, self.naptime)
+        self.tick_at = min(self.tick_at, time.monotonic() + max(wait, 0.0))
+        self.must_plan = has_plans and planning.can_plan()
         hear_next_due(seconds_to_next_due)
         # A hint may have been sent to a presence that was lost.
         self._owner.tell_members()
-        return [row[3:] for row in rows if row[3] is not None]
+        return [row[5:] for row in rows if row[5] is not None]
+
+    def plan(self) -> Steps:
+        """Work out the next instants of schedules, and tick soon: some may be due. Claims nothing.
+
+        Raises:
+            psycopg.OperationalError: the server is away.
+        """
+        self.must_plan = False
+        rows = yield "schedules_to_plan", {"max_count": _MAX_PLANS}
+        if rows:
+            plans = json.dumps(planning.plan_some(rows, _PLAN_SECONDS))
+            yield "plan_schedules", {"plans": plans}
+            self.tick_at = 0.0
+        return []
 
     def sort(self) -> None:
         """After an error, give back what this worker holds but neither runs nor is about to deliver.

@@ -242,7 +242,7 @@ class Lookout:
         """Return when to look again, and when to send the acks at the latest."""
         # Both wait for more, and longer while there is work beside us.
         patience = AHEAD_SECONDS if len(self._consumers.backlog) else GATHER_SECONDS
-        look_at = min(self._claims.tick_at, self._fallback_at)
+        look_at = -math.inf if self._claims.must_plan else min(self._claims.tick_at, self._fallback_at)
         if wanted:
             due_at = self._pace.due_at(is_awake=wanted != self._asleep)
             if not self._consumers.is_roomy():
@@ -261,7 +261,10 @@ class Lookout:
             self._claims.sort()
         # The tick comes first, and looks too; this is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
-        if now >= self._claims.tick_at:
+        if self._claims.must_plan:
+            self._look = _Look({}, set())
+            self._ask(self._claims.plan())
+        elif now >= self._claims.tick_at:
             self._ask(self._claims.tick(self._consumers.demand(look.wishes), self._hear_next_due))
         elif look.wishes:
             self._ask(self._claims.ack_and_claim(self._acks, self._consumers.demand(look.wishes)))

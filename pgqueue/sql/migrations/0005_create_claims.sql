@@ -1073,6 +1073,10 @@ begin
   case part
     when 'delays' then
       perform pgqueue._promote(10000);
+    when 'schedules' then
+      perform pgqueue._fire_schedules(1000);
+    when 'schedule runs' then
+      perform pgqueue._forget_schedule_runs(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
     when 'rescue' then
       perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
     when 'expiry' then
@@ -1141,10 +1145,12 @@ end;
 comment on function pgqueue._failing_upkeep() is 'The parts of the upkeep that fail now, for pgqueue doctor';
 
 create function pgqueue._tick(worker_id int, items_processed bigint, last_run_at timestamptz)
-  returns table (naptime float8, max_items int, seconds_to_next_due float8)
+  returns table (naptime float8, max_items int, seconds_to_next_due float8, seconds_to_next_schedule float8, has_schedules_to_plan boolean)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  overdue_schedule timestamptz;
 begin
   if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
@@ -1154,10 +1160,14 @@ begin
   where w.id = worker_id
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
   perform pgqueue._try_upkeep('delays');
+  overdue_schedule := pgqueue._overdue_schedule();
+  if overdue_schedule is not null then
+    perform pgqueue._try_upkeep('schedules');
+  end if;
   -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity}'::text[]) p;
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs}'::text[]) p;
     -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
@@ -1167,10 +1177,11 @@ begin
                         when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
                           then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
                         else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
-                      pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
+                      pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due(),
+                      pgqueue._seconds_to_next_schedule(overdue_schedule), pgqueue._has_schedules_to_plan();
 end
 $$;
-comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
+comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now, when the next delayed message and the next schedule are due, and whether schedules are to be planned';
 
 create function pgqueue._expire_queues()
   returns void
@@ -1206,6 +1217,7 @@ create function pgqueue._forget_dropped_roles()
 as $$
 begin
   -- Not those that are missing here but may come (pgqueue._repair_home).
+  perform pgqueue._pause_schedules_of(k.role) from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
   delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);

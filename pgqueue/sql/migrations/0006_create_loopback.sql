@@ -99,6 +99,9 @@ begin
   update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
   update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
   update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
+  update pgqueue.schedule s set owner = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where s.owner = t.number;
+  update pgqueue.schedule s set owner = new_numbers[s.owner::bigint - 4294000000] where s.owner::bigint between 4294000001 and 4294899999;
+  update pgqueue.schedule_run r set owner = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where r.owner = t.old_number;
   keys := array(select k from pgqueue.role_key k);
   delete from pgqueue.role_key;
   insert into pgqueue.role_key (role, key, seal_key, enrolled_at)
@@ -378,6 +381,7 @@ begin
   perform pgqueue._check_enrollable(role);
   perform pgqueue._require_home();
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
+  perform pgqueue._pause_schedules_of(unenroll.role::oid);
   perform pgqueue._drop_runner(role);
   -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
   perform pgqueue._admit(role, false);

@@ -1,0 +1,1 @@
+select pgqueue._plan_schedules(%(plans)s::jsonb)
