@@ -85,7 +85,7 @@ format: $(VENV)/.ready-dev  ## Put the code into the project's format
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-schema: $(VENV)/.ready-dev  ## Write tests/schema.sql, the golden dump, from the migrations
+schema: $(VENV)/.ready-dev  ## Write tests/schema.sql, the golden dump, from an installation
 	@$(BIN)/python -m tests.harness.schema_dump > tests/schema.sql.new || { rm tests/schema.sql.new; exit 1; }
 	@mv tests/schema.sql.new tests/schema.sql
 

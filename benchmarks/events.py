@@ -16,7 +16,7 @@ from benchmarks.drain import drain, make_sink, preload
 from benchmarks.figure import Figure, compare, median, percentile
 from benchmarks.flower import Flower, flower
 from benchmarks.setting import Setting
-from pgqueue.readiness import fetch_page
+from pgqueue.local.readiness import fetch_page
 from tests.harness.database import Database
 from tests.harness.eventually import eventually
 from tests.harness.worker import Worker

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgqueue.child import Child
-from pgqueue.readiness import fetch_page, find_free_port, flower_answers
+from pgqueue.local.child_process import ChildProcess
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness.database import Database
 from tests.harness.eventually import eventually
 
@@ -27,7 +27,9 @@ def flower(db: Database) -> Iterator[Flower]:
     """Run Flower, and look at its page of workers once."""
     port = find_free_port("127.0.0.1")
     with tempfile.TemporaryDirectory() as folder:
-        child = Child("flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": db.dsn}, Path(folder) / "flower.log")
+        child = ChildProcess(
+            "flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": db.dsn}, Path(folder) / "flower.log"
+        )
         child.start()
         try:
             url = f"http://127.0.0.1:{port}"

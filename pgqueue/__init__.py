@@ -5,10 +5,11 @@ The public names. Everything else is reached by its module.
 
 from typing import TYPE_CHECKING, Any
 
-from .client import Client, JobOptions, connect
+from .client.client import Client, JobOptions, connect
+from .client.job import Column, Job, JobState, JobStatus, Progress, Result
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
-from .job import Column, Job, JobState, JobStatus, Progress, Result
+from .version import __version__
 
 if TYPE_CHECKING:
     from .broker.in_transaction import in_transaction
@@ -32,8 +33,6 @@ __all__ = [
     "connect",
     "in_transaction",
 ]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """`python -m pgqueue`: the command line, for where the script is not on the PATH."""
 
-from .cli import main
+from .cli.commands import main
 
 main()

@@ -16,7 +16,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from pgqueue.embedded import find_binaries
+from pgqueue.local.embedded import find_binaries
 from tests.harness import Database, TestServer, Worker
 from tests.harness.managed import password_file
 from tests.harness.place import place_of_this_run

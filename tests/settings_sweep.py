@@ -18,8 +18,8 @@ import psycopg
 from psycopg import sql
 
 import pgqueue
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, TestServer, Worker
 from tests.harness.result_app import make_app
 from tests.harness.servers import temporary_server
@@ -234,7 +234,7 @@ class Sweep:
         finally:
             app.backend.result_consumer.stop()
             app.close()
-            Presence.close_all()
+            WorkerSession.close_all()
             Sessions.for_dsn(self.db.dsn_for("alice")).close()
         return "ok" if value == 3 else f"returned {value!r}"
 

@@ -20,8 +20,9 @@ from kombu.transport.base import to_rabbitmq_queue_arguments
 from kombu.utils.json import dumps
 
 from .. import errors
-from . import endings, identity, published_eta
-from .acks import settle
+from . import process_identity
+from .celery_patches import ended_tasks, eta_header
+from .consuming.acks import settle
 from .envelope import MALFORMED, from_row
 from .message import Message as OurMessage
 from .publish_batch import PublishBatch
@@ -30,7 +31,7 @@ from .qos import QoS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .backlog import Claimed
+    from .consuming.buffer import ClaimedMessage
     from .transport import Transport
 
 
@@ -60,7 +61,7 @@ class Channel(virtual.Channel):
     #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
     kind = "task"
     #: Of kind 'batch': takes jobs, of which kombu makes no messages, and their delivery tags.
-    on_jobs: Callable[[Sequence[Claimed], Sequence[str]], None] | None = None
+    on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None] | None = None
     #: Of kind 'batch': how many jobs of one role should be here at most (None: any number), and how many are, by role.
     role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
     connection: Transport | None
@@ -223,7 +224,7 @@ class Channel(virtual.Channel):
         """
         tag = consumer_tag or f"ctag-{uuid.uuid4()}"
         try:
-            self._transport.presence.consume(queue)
+            self._transport.worker_session.consume(queue)
         except psycopg.errors.ObjectInUse as failure:
             told = f"RESOURCE_LOCKED - {failure.diag.message_primary}"
             raise ResourceLocked(told, (60, 20), "Channel.basic_consume") from failure
@@ -244,7 +245,7 @@ class Channel(virtual.Channel):
         """Claim one message of a queue and return it, or None."""
         return self._transport.get(self, queue, no_ack)
 
-    def deliver_jobs(self, jobs: Sequence[Claimed]) -> Subscription:
+    def deliver_jobs(self, jobs: Sequence[ClaimedMessage]) -> Subscription:
         """Hand jobs of one queue to `on_jobs`, and return the consumer of that queue."""
         tags = [claimed.delivery_tag for claimed in jobs]
         self.qos.append_jobs(tags)
@@ -255,19 +256,19 @@ class Channel(virtual.Channel):
     def _subscription(self, queue: str) -> Subscription:
         return next(s for s in self._subscriptions.values() if s.queue == queue)
 
-    def deliver(self, claimed: Claimed) -> Subscription:
+    def deliver(self, claimed: ClaimedMessage) -> Subscription:
         """Hand a claimed message to the consumer of its queue, and return that."""
         subscription = self._subscription(claimed.queue)
         message = self.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, subscription.no_ack)
         if message is None:
             return subscription
-        if not subscription.no_ack and identity.is_worker() and not self._is_for_now(message, subscription):
+        if not subscription.no_ack and process_identity.is_worker() and not self._is_for_now(message, subscription):
             return subscription
-        settled = self.qos.appetite.settled
+        settled = self.qos.read_ahead.settled
         try:
             subscription.callback(message)
         except MALFORMED:
-            if not identity.is_worker():
+            if not process_identity.is_worker():
                 raise
             # Celery looks into the headers, and would end the worker over what it finds.
             logger.exception(
@@ -275,7 +276,7 @@ class Channel(virtual.Channel):
             )
             self._refuse(claimed.delivery_tag)
         # What was settled in here was run in this thread, which cannot see to what it has read ahead meanwhile.
-        self.qos.appetite.settled = settled
+        self.qos.read_ahead.settled = settled
         return subscription
 
     def _is_for_now(self, message: OurMessage, subscription: Subscription) -> bool:
@@ -284,26 +285,26 @@ class Channel(virtual.Channel):
         One that is not due, and says so itself, is put off: the worker would hold it, and one more for it.
         """
         accept = getattr(getattr(subscription.callback, "__self__", None), "accept", None)
-        end = message.headers.get(endings.END_HEADER)
+        end = message.headers.get(ended_tasks.END_HEADER)
         if isinstance(end, dict):
             message.accept = accept
-            endings.end_task(message, end)
+            ended_tasks.end_task(message, end)
             message.ack()
             return False
         if message.is_named_as_job(accept):
             logger.error("message %s was rejected: it has the id of an SQL job", message.delivery_tag)
             self._refuse(message.delivery_tag)
             return False
-        due_at = message.take_eta(accept, published_eta.to_instant)
+        due_at = message.take_eta(accept, eta_header.to_instant)
         if due_at is None or due_at <= datetime.now(timezone.utc):
             return True
         message_id, token = message.delivery_tag.split(":")
         if not self._fetch("postpone", id=int(message_id), token=int(token), due_at=due_at)[0][0]:
             return True  # by the server's clock it is due
-        settled = self.qos.appetite.settled
+        settled = self.qos.read_ahead.settled
         self.forget([message.delivery_tag])
         # It was not work: nobody is hungry for more of it.
-        self.qos.appetite.settled = settled
+        self.qos.read_ahead.settled = settled
         return False
 
     def receive(self, document: str, delivery_tag: str, earlier_deliveries: int, no_ack: bool) -> Any:
@@ -368,7 +369,7 @@ class Channel(virtual.Channel):
         try:
             for tag in list(self._subscriptions):
                 self.basic_cancel(tag)
-            if self.qos.tags and not identity.is_worker() and self._transport.live_presence is not None:
+            if self.qos.tags and not process_identity.is_worker() and self._transport.live_worker_session is not None:
                 self.basic_recover(requeue=True)
         finally:
             if self.connection is not None:

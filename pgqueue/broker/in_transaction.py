@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kombu.connection import Connection
 from psycopg.conninfo import make_conninfo
 
-from ..caller_transaction import driver_connection, entered
 from ..config import to_url
+from ..db.caller_transaction import driver_connection, entered
 from .register import DRIVER_TYPE
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..caller_transaction import CallerConnection
+    from ..db.caller_transaction import CallerConnection
 
 #: What was declared on each database: these connections live too briefly to remember it themselves.
 _declared: dict[str, set[int]] = {}

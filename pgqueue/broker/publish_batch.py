@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import BatchPublishError
 
-from ..caller_transaction import current
+from ..db.caller_transaction import current
 from .envelope import to_row
-from .publisher import to_letter
+from .publisher import to_outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .channel import Channel
-    from .publisher import Letter, Publisher
+    from .publisher import OutgoingMessage, Publisher
 
 
 class PublishBatch:
@@ -24,7 +24,7 @@ class PublishBatch:
         self.channel = channel
         self._publisher = publisher
         self._max_size = max_size
-        self._letters: list[Letter] = []
+        self._messages: list[OutgoingMessage] = []
         self._failure: BaseException | None = None
 
     def publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, **_kwargs: Any) -> None:
@@ -39,8 +39,8 @@ class PublishBatch:
             self.channel.basic_publish(message, exchange, routing_key)
             return
         priority = self.channel._get_message_priority(message)
-        self._letters.append(to_letter(to_row(message, exchange, routing_key), exchange, routing_key, priority))
-        if len(self._letters) >= self._max_size:
+        self._messages.append(to_outgoing(to_row(message, exchange, routing_key), exchange, routing_key, priority))
+        if len(self._messages) >= self._max_size:
             self.flush()
 
     def flush(self) -> None:
@@ -50,17 +50,19 @@ class PublishBatch:
             BatchPublishError: nothing was sent; or the session was lost on the way, and all of it was, or nothing.
         """
         self._check()
-        letters, self._letters = self._letters, []
-        if letters:
+        messages, self._messages = self._messages, []
+        if messages:
             try:
-                self._publisher.publish_many(letters)
+                self._publisher.publish_many(messages)
             except Exception as failure:
                 self._failure = failure
-                raise BatchPublishError(f"a batch of {len(letters)} messages was not published: {failure}") from failure
+                raise BatchPublishError(
+                    f"a batch of {len(messages)} messages was not published: {failure}"
+                ) from failure
 
     def discard(self) -> None:
         """Forget what was not sent."""
-        self._letters.clear()
+        self._messages.clear()
 
     def close(self) -> None:
         """End. There is nothing to be let go."""

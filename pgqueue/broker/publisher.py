@@ -11,22 +11,22 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from .. import errors
-from ..caller_transaction import current, driver_connection
+from ..db.caller_transaction import current, driver_connection
 from ..sql import query
-from . import gathering
+from .celery_patches import group_publishing
 from .envelope import to_row
-from .presence import Presence
+from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from ..caller_transaction import CallerConnection
-    from ..database import Database
+    from ..db.caller_transaction import CallerConnection
+    from ..db.database import Database
     from .envelope import Row
 
 
-class Letter(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """A message on its way: the parameters of the query."""
 
     exchange: str
@@ -37,9 +37,9 @@ class Letter(NamedTuple):
     ttl_seconds: float | None
 
 
-def to_letter(row: Row, exchange: str, routing_key: str, priority: int) -> Letter:
+def to_outgoing(row: Row, exchange: str, routing_key: str, priority: int) -> OutgoingMessage:
     """Address a message."""
-    return Letter(exchange, routing_key, row.message, priority, row.eta, row.ttl_seconds)
+    return OutgoingMessage(exchange, routing_key, row.message, priority, row.eta, row.ttl_seconds)
 
 
 class Publisher:
@@ -64,31 +64,31 @@ class Publisher:
             PgQueueError: the same, in a caller's transaction: kombu must not try again there.
         """
         row = to_row(message, exchange, routing_key)
-        group = gathering.current()
+        group = group_publishing.current()
         # Of what is transient the events of tasks that are sent, and no control command: for that somebody waits.
         is_gathered = exchange == "celeryev" or not row.is_transient
         if group is not None and is_gathered and (self._caller or current()) is None:
-            group.add(self, to_letter(row, exchange, routing_key, priority))
+            group.add(self, to_outgoing(row, exchange, routing_key, priority))
             return 1
-        presence = Presence.find(self.database) if row.is_transient and exchange else None
-        if presence is not None and (exchange, routing_key) in presence.unbound:
+        worker_session = WorkerSession.find(self.database) if row.is_transient and exchange else None
+        if worker_session is not None and (exchange, routing_key) in worker_session.unroutable_keys:
             return 0
-        as_of = 0 if presence is None else presence.unbound.age
+        as_of = 0 if worker_session is None else worker_session.unroutable_keys.age
         is_alone = (self._caller or current()) is None and not self.database.is_in_transaction
         query_name = "publish_transient" if row.is_transient and is_alone else "publish"
-        reached = self._ask(query_name, to_letter(row, exchange, routing_key, priority)._asdict())
-        if presence is not None and not reached:
-            presence.unbound.add(exchange, routing_key, as_of)
+        reached = self._ask(query_name, to_outgoing(row, exchange, routing_key, priority)._asdict())
+        if worker_session is not None and not reached:
+            worker_session.unroutable_keys.add(exchange, routing_key, as_of)
         return reached
 
-    def publish_many(self, letters: list[Letter]) -> int:
+    def publish_many(self, messages: list[OutgoingMessage]) -> int:
         """Publish all of them, in this order and in one statement, or none; return how many copies that made.
 
         Raises:
             psycopg.Error, PgQueueError: as `publish`.
         """
-        columns = zip(*letters, strict=True)
-        return self._ask("publish_many", dict(zip(Letter._fields, map(list, columns), strict=True)))
+        columns = zip(*messages, strict=True)
+        return self._ask("publish_many", dict(zip(OutgoingMessage._fields, map(list, columns), strict=True)))
 
     def _ask(self, query_name: str, params: Mapping[str, object]) -> int:
         caller = self._caller or current()

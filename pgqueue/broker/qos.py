@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.transport import virtual
 
-from .appetite import Appetite
+from .consuming.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ class QoS(virtual.QoS):
         self.channel = channel
         self.prefetch_count = prefetch_count or 0
         self._delivered: OrderedDict[str, None] = OrderedDict()
-        self.appetite = Appetite()
+        self.read_ahead = ReadAhead()
 
     @property
     def tags(self) -> list[str]:
@@ -60,11 +60,11 @@ class QoS(virtual.QoS):
 
     def ack(self, *delivery_tags: str) -> None:
         """Count messages as settled."""
-        self.appetite.settled += sum([self._delivered.pop(tag, self) is None for tag in delivery_tags])
+        self.read_ahead.settled += sum([self._delivered.pop(tag, self) is None for tag in delivery_tags])
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Count a message as settled."""
         self._delivered.pop(delivery_tag, None)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Do nothing: a claim is given back by its channel or freed with its presence, never published again."""
+        """Do nothing: a claim is given back by its channel or freed with its worker session, never published again."""

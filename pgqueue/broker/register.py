@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kombu.transport import TRANSPORT_ALIASES
 
-from .after_import import after_import
+from .celery_patches.import_hook import after_import
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -30,16 +30,16 @@ def register_transport() -> None:
 def take_callers_connections(celery_app_amqp: ModuleType) -> None:
     """Let what Celery sends with `connection=` be part of the transaction of that connection, whosever it is."""
     if hasattr(celery_app_amqp, "AMQP"):
-        from .callers_producer import CallersProducer
+        from .celery_patches.caller_producer import CallerProducer
 
-        celery_app_amqp.AMQP.Producer = CallersProducer
+        celery_app_amqp.AMQP.Producer = CallerProducer
 
 
 def send_groups_at_once(celery_canvas: ModuleType) -> None:
     """Let what a group of Celery's publishes be sent in one statement."""
-    from .gathering import gather_groups
+    from .celery_patches.group_publishing import batch_groups
 
-    gather_groups(celery_canvas)
+    batch_groups(celery_canvas)
 
 
 def join_neighbours(with_gossip: bool) -> None:

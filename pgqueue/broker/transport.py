@@ -1,6 +1,6 @@
 """kombu's transport: connections that share their process's sessions, drained by Celery's event loop or by a script.
 
-A transport that consumes has a lookout; one that only publishes costs nothing of its own. Errors of the driver that
+A transport that consumes has a fetcher; one that only publishes costs nothing of its own. Errors of the driver that
 mean a lost session are kombu's connection errors, so that kombu and Celery reconnect by themselves.
 """
 
@@ -17,18 +17,19 @@ from kombu.transport import virtual
 
 from .. import errors
 from ..config import to_conninfo, to_url, without_password
-from ..database import Database
+from ..db.database import Database
 from ..decompression import max_bytes
-from . import endings, identity, published_eta, scheduled
-from .acks import Acks
-from .address import conninfo_of, move_password_out
+from . import process_identity
+from .celery_patches import ended_tasks, eta_header, inspect_scheduled
 from .channel import Channel as OurChannel
 from .channel import Subscription
-from .lookout import Lookout
-from .presence import Presence
+from .consuming.acks import Acks
+from .consuming.event_loop import EventLoopAdapter
+from .consuming.fetcher import Fetcher
 from .publisher import Publisher
 from .register import DRIVER_TYPE, join_neighbours
-from .rounds import Rounds
+from .url import conninfo_of, move_password_out
+from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,22 +70,22 @@ class Transport(virtual.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         move_password_out(client)
-        identity.listen_to_celery()
-        published_eta.listen_to_celery()
-        scheduled.answer_for_queues()
-        endings.look_after_unknown_tasks()
+        process_identity.listen_to_celery()
+        eta_header.listen_to_celery()
+        inspect_scheduled.answer_for_queues()
+        ended_tasks.look_after_unknown_tasks()
         join_neighbours(with_gossip=bool(client.transport_options.get("gossip")))
         self.database = Database.for_dsn(conninfo_of(client))
         if listen_dsn := client.transport_options.get("listen_dsn"):
             self.database.listen_conninfo = to_conninfo(listen_dsn)
-        self.database.application_name = f"pgqueue broker {identity.name()}"[:63]
+        self.database.application_name = f"pgqueue broker {process_identity.name()}"[:63]
         self.acks = Acks.of(self.database)
         self._caller = client.transport_options.get("in_transaction_of")
         self.publisher = Publisher(self.database, self._caller)
         self.max_decompressed_size = max_bytes(client.transport_options)
         self._executors = int(client.transport_options.get("executors", 0))
-        self._lookout: Lookout | None = None
-        self._rounds: Rounds | None = None
+        self._fetcher: Fetcher | None = None
+        self._event_loop: EventLoopAdapter | None = None
         self._on_control: Callable[[], None] = _do_nothing
         self._is_closed = False
 
@@ -96,7 +97,7 @@ class Transport(virtual.Transport):
         Raises:
             psycopg.OperationalError: it cannot, or it is in recovery.
         """
-        if self._lookout is not None and not self._lookout.presence.is_alive:
+        if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
             self._abandon()
         if self._caller is None:
             self.database.check()
@@ -106,13 +107,13 @@ class Transport(virtual.Transport):
 
     def verify_connection(self, connection: Transport) -> bool:
         """Tell whether the connection is usable as far as anybody here has noticed. Asks nobody."""
-        return not self._is_closed and (self._lookout is None or self._lookout.presence.is_alive)
+        return not self._is_closed and (self._fetcher is None or self._fetcher.worker_session.is_alive)
 
     def close_connection(self, connection: Transport) -> None:
         """Close the channels; give back what was claimed and not delivered.
 
         Raises:
-            psycopg.Error: the server could not be told; it learns it when the presence ends.
+            psycopg.Error: the server could not be told; it learns it when the worker session ends.
         """
         self._is_closed = True
         self._leave_hub()
@@ -120,12 +121,12 @@ class Transport(virtual.Transport):
             self.acks.flush()
             super().close_connection(connection)
         finally:
-            lookout, self._lookout = self._lookout, None
-            if lookout is not None:
-                with Presence.membership:
-                    # A worker's presence ends with its process: its tasks still run.
-                    if lookout.close() and not identity.is_worker():
-                        lookout.presence.close()
+            fetcher, self._fetcher = self._fetcher, None
+            if fetcher is not None:
+                with WorkerSession.registry_lock:
+                    # A worker's session ends with its process: its tasks still run.
+                    if fetcher.close() and not process_identity.is_worker():
+                        fetcher.worker_session.close()
 
     def driver_version(self) -> str:
         """Return psycopg's version."""
@@ -143,10 +144,10 @@ class Transport(virtual.Transport):
     def _abandon(self) -> None:
         self._is_closed = True
         self._leave_hub()
-        lookout, self._lookout = self._lookout, None
-        if lookout is not None:
-            lookout.presence.claims.is_unsorted = True
-            lookout.abandon()
+        fetcher, self._fetcher = self._fetcher, None
+        if fetcher is not None:
+            fetcher.worker_session.claims.needs_reconciling = True
+            fetcher.abandon()
         for channel in [*self.channels, *self._avail_channels]:
             channel.closed = True
             channel.connection = None
@@ -156,20 +157,20 @@ class Transport(virtual.Transport):
     # Consuming
 
     @property
-    def presence(self) -> Presence:
+    def worker_session(self) -> WorkerSession:
         """The process as a worker; registered when first asked for.
 
         Raises:
-            psycopg.OperationalError: the server is away, or this connection's presence is lost.
+            psycopg.OperationalError: the server is away, or this connection's worker_session is lost.
             NotInstalled: the database has no pgqueue.
         """
-        return self._look_out().presence
+        return self._get_fetcher().worker_session
 
     @property
-    def live_presence(self) -> Presence | None:
-        """The presence, if this connection consumes and nobody has noticed that it is lost."""
-        lookout = self._lookout
-        return lookout.presence if lookout is not None and lookout.presence.is_alive else None
+    def live_worker_session(self) -> WorkerSession | None:
+        """The worker session, if this connection consumes and nobody has noticed that it is lost."""
+        fetcher = self._fetcher
+        return fetcher.worker_session if fetcher is not None and fetcher.worker_session.is_alive else None
 
     @property
     def gathers_acks(self) -> bool:
@@ -177,12 +178,12 @@ class Transport(virtual.Transport):
 
         Other threads send theirs at once: in a warm shutdown, they go on when the loop has ended.
         """
-        return self._rounds is not None and self._lookout is not None and self._lookout.doorbell.is_own_thread
+        return self._event_loop is not None and self._fetcher is not None and self._fetcher.waker.is_own_thread
 
     def wake(self) -> None:
         """Look for messages again, now: somebody has room. From any thread."""
-        if self._lookout is not None:
-            self._lookout.call()
+        if self._fetcher is not None:
+            self._fetcher.call()
 
     def register_executors(self, count: int) -> None:
         """Say how many jobs this worker can run at the same time, if that has changed since it was registered.
@@ -191,8 +192,8 @@ class Transport(virtual.Transport):
             psycopg.Error: the server could not be told.
         """
         self._executors = count
-        if (presence := self.live_presence) is not None:
-            presence.register_executors(count)
+        if (worker_session := self.live_worker_session) is not None:
+            worker_session.register_executors(count)
 
     def on_control(self, callback: Callable[[], None]) -> None:
         """Call `callback` when this worker may have been told to do something: on a hint, and with each heartbeat.
@@ -203,25 +204,25 @@ class Transport(virtual.Transport):
 
     def is_heard(self, exchange: str, routing_key: str) -> bool:
         """Tell whether a queue may be bound there: False if a publish has reached none and none was bound since."""
-        lookout = self._lookout
-        return lookout is None or (exchange, routing_key) not in lookout.presence.unbound
+        fetcher = self._fetcher
+        return fetcher is None or (exchange, routing_key) not in fetcher.worker_session.unroutable_keys
 
     def count_settled(self, makes_room: bool, count: int = 1) -> None:
         """Note that messages are done: they count for the worker, and may leave room where there was none."""
-        lookout = self._lookout
-        if lookout is not None:
-            lookout.presence.claims.count(count)
+        fetcher = self._fetcher
+        if fetcher is not None:
+            fetcher.worker_session.claims.count(count)
             if makes_room:
-                lookout.call()
+                fetcher.call()
 
     def lose_track(self) -> None:
         """Note that this process may hold messages that nobody here knows of. From any thread."""
-        if (presence := self.live_presence) is not None:
-            presence.claims.is_unsorted = True
+        if (worker_session := self.live_worker_session) is not None:
+            worker_session.claims.needs_reconciling = True
 
     def get(self, channel: OurChannel, queue: str, no_ack: bool) -> Any:
         """Claim one message of a queue for a channel; None if there is none ready."""
-        claimed = self._look_out().take(channel.kind, queue)
+        claimed = self._get_fetcher().take(channel.kind, queue)
         if claimed is None:
             return None
         return channel.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, no_ack)
@@ -232,10 +233,10 @@ class Transport(virtual.Transport):
         Raises:
             psycopg.Error: the server could not be told.
         """
-        if self._lookout is not None and self._lookout.presence.is_alive:
+        if self._fetcher is not None and self._fetcher.worker_session.is_alive:
             if not any(c.kind == channel.kind and queue in c.queues for c in self.channels):
-                self._lookout.stop(channel.kind, queue)
-            self._lookout.presence.cancel(queue)
+                self._fetcher.stop(channel.kind, queue)
+            self._fetcher.worker_session.cancel(queue)
 
     def drain_events(  # type: ignore[override] # kombu's base class has **kwargs, its virtual one a timeout
         self, connection: Transport, timeout: float | None = None
@@ -249,9 +250,9 @@ class Transport(virtual.Transport):
             psycopg.OperationalError, WorkerUnknown: the server is lost. Reconnect.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        lookout = self._look_out()
+        fetcher = self._get_fetcher()
         while True:
-            look_at = self.look()
+            poll_at = self.poll()
             if delivered := self.deliver_next():
                 while not delivered.no_ack and (delivered := self.deliver_next()):
                     pass
@@ -259,56 +260,56 @@ class Transport(virtual.Transport):
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise TimeoutError
-            lookout.wait((look_at if deadline is None else min(look_at, deadline)) - now)
+            fetcher.wait((poll_at if deadline is None else min(poll_at, deadline)) - now)
 
     def deliver_next(self) -> Subscription | None:
         """Deliver the next message that a channel has room for; return the consumer that got it, if there was one."""
-        lookout = self._look_out()
-        found = lookout.next()
+        fetcher = self._get_fetcher()
+        found = fetcher.next()
         if found is None:
             return None
         claimed, channel = found
         if claimed.kind == "batch":
-            return channel.deliver_jobs([claimed, *lookout.more_like(claimed, channel)])
+            return channel.deliver_jobs([claimed, *fetcher.more_like(claimed, channel)])
         return channel.deliver(claimed)
 
-    def look(self) -> float:
+    def poll(self) -> float:
         """Send acks and look for messages if it is time to; return when to come back.
 
         Raises:
             psycopg.OperationalError, WorkerUnknown: the server is lost. Reconnect.
         """
-        return self._look_out().look()
+        return self._get_fetcher().poll()
 
     def interrupt(self) -> None:
         """Keep the event loop from waiting this time."""
-        if self._lookout is not None:
-            self._lookout.doorbell.interrupt()
+        if self._fetcher is not None:
+            self._fetcher.waker.interrupt()
 
     def register_with_event_loop(self, connection: Transport, loop: Any) -> None:
         """Let an event loop drain this connection. Harmless to repeat."""
-        if self._rounds is None:
-            lookout = self._look_out()
-            self._rounds = Rounds(self, loop, lookout.doorbell.filenos)
-            lookout.enter_loop(self._rounds)
+        if self._event_loop is None:
+            fetcher = self._get_fetcher()
+            self._event_loop = EventLoopAdapter(self, loop, fetcher.waker.filenos)
+            fetcher.enter_loop(self._event_loop)
 
-    def _look_out(self) -> Lookout:
-        if self._lookout is None:
-            with Presence.membership:
-                presence = Presence.of(self.database, self._executors)
-                self._lookout = Lookout(presence, self.channels, self._control)
+    def _get_fetcher(self) -> Fetcher:
+        if self._fetcher is None:
+            with WorkerSession.registry_lock:
+                worker_session = WorkerSession.of(self.database, self._executors)
+                self._fetcher = Fetcher(worker_session, self.channels, self._control)
             # First what was done before a lost connection, then what was not.
             self.acks.flush()
-            presence.claims.sort()
-        return self._lookout
+            worker_session.claims.reconcile()
+        return self._fetcher
 
     def _control(self) -> None:
         self._on_control()
 
     def _leave_hub(self) -> None:
-        rounds, self._rounds = self._rounds, None
-        if rounds is not None:
-            rounds.close()
+        event_loop, self._event_loop = self._event_loop, None
+        if event_loop is not None:
+            event_loop.close()
 
 
 def _do_nothing() -> None:

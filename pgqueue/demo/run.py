@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import demo
-from ..client import Client
-from ..embedded import EmbeddedServer
-from ..readiness import find_free_port
-from ..session import Session
-from ..stack import LOOPBACK, Plan, Stack
-from .stage import Stage, statement
-from .steps import STEPS
+from ..client.client import Client
+from ..db.client_session import ClientSession
+from ..local.embedded import EmbeddedServer
+from ..local.readiness import find_free_port
+from ..local.stack import LOOPBACK, Stack, StackOptions
+from .checks import CHECKS
+from .context import DemoContext, statement
 
 
 def play(console: Console, pg_bin: Path | None = None) -> None:
-    """Start a server, a worker and Flower, run every step, and take everything away again.
+    """Start a server, a worker and Flower, run every check, and take everything away again.
 
     Raises:
         DemoFailed: a claim was not true.
@@ -31,14 +31,14 @@ def play(console: Console, pg_bin: Path | None = None) -> None:
     with ExitStack() as cleanup:
         logs = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="pgqueue-demo-")))
         server = cleanup.enter_context(EmbeddedServer.temporary(pg_bin=pg_bin))
-        plan = Plan(
+        options = StackOptions(
             log_dir=logs,
             conninfo=server.dsn,
             flower_port=find_free_port(LOOPBACK),
             concurrency=2,
             include=(f"{demo.__name__}.tasks",),
         )
-        stack = Stack(plan, lambda line: console.print(Text(f"   {line}")))
+        stack = Stack(options, lambda line: console.print(Text(f"   {line}")))
         console.print(Text(f"PostgreSQL {server.binaries.version}, a worker and Flower are starting", style="bold"))
         cleanup.callback(stack.stop)
         stack.start()
@@ -49,11 +49,14 @@ def play(console: Console, pg_bin: Path | None = None) -> None:
 
 
 def _play_steps(stack: Stack, console: Console) -> None:
-    with Client(stack.dsn) as client, Session(stack.dsn, application_name="pgqueue demo", as_it_is=True) as session:
-        stage = Stage(client, session, stack.flower_url or "", stack.worker_name, console)
+    with (
+        Client(stack.dsn) as client,
+        ClientSession(stack.dsn, application_name="pgqueue demo", as_it_is=True) as session,
+    ):
+        context = DemoContext(client, session, stack.flower_url or "", stack.worker_name, console)
         for part in statement("create_tables").split(";\n"):
             session.connection.execute(part)
-        for number, step in enumerate(STEPS, start=1):
+        for number, check in enumerate(CHECKS, start=1):
             console.print()
-            console.print(Text(f"{number}. {step.__doc__}", style="bold"))
-            step(stage)
+            console.print(Text(f"{number}. {check.__doc__}", style="bold"))
+            check(context)

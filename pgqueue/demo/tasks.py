@@ -6,14 +6,14 @@ import platform
 
 from celery import shared_task
 
-from ..session import Session
-from .stage import statement
+from ..db.client_session import ClientSession
+from .context import statement
 
 
 @shared_task(name="demo.greet")
 def greet(order_id: int, name: str) -> str:
     """Write a line that only Python could have written, and return it."""
     line = f"Hello {name}, Python {platform.python_version()} has seen your order {order_id}"
-    with Session(application_name="pgqueue demo task", as_it_is=True) as session:
+    with ClientSession(application_name="pgqueue demo task", as_it_is=True) as session:
         session.connection.execute(statement("write_greeting"), {"order_id": order_id, "line": line})
     return line

@@ -21,7 +21,7 @@ from kombu.utils.functional import retry_over_time
 
 from ..after_fork import call_in_forked_child
 from ..config import Settings, to_conninfo, to_url, without_password
-from ..database import Database
+from ..db.database import Database
 from ..decompression import decompress, max_bytes
 from .chord import apply_chord, return_chord_part
 from .consumer import ResultConsumer

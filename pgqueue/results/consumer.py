@@ -18,7 +18,7 @@ from celery.backends.asynchronous import BaseResultConsumer, _waiting_on
 from kombu.utils.encoding import bytes_to_str
 
 from .ids import to_text_id
-from .watch import ResultWatch
+from .listener import ResultListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,7 +49,7 @@ class ResultConsumer(BaseResultConsumer):
         """End the session."""
         with self._turns:
             if not self._is_taken:
-                self._watch.close()
+                self._listener.close()
 
     def consume_from(self, task_id: str) -> None:
         """Wait for a task from now on. Asks nobody.
@@ -61,7 +61,7 @@ class ResultConsumer(BaseResultConsumer):
         if task_id not in self._awaited:
             self._awaited[task_id] = None
             if self._is_taken:
-                self._watch.wake()
+                self._listener.wake()
 
     def cancel_for(self, task_id: str) -> None:
         """Wait for a task no more. Never blocks, for it is called wherever garbage is collected."""
@@ -70,7 +70,7 @@ class ResultConsumer(BaseResultConsumer):
     def on_after_fork(self) -> None:
         """Begin anew: the session is the parent's."""
         self._awaited.clear()
-        self._watch.forget()
+        self._listener.forget()
         self._begin()
 
     def drain_events(self, timeout: float | None = None) -> None:
@@ -145,7 +145,7 @@ class ResultConsumer(BaseResultConsumer):
                     self._rest()
 
     def _begin(self) -> None:
-        self._watch = ResultWatch(self.backend.database.listen_conninfo)
+        self._listener = ResultListener(self.backend.database.listen_conninfo)
         self._turns = threading.Condition()
         self._is_taken = False
         self._waiting = 0
@@ -154,11 +154,11 @@ class ResultConsumer(BaseResultConsumer):
     def _listen(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         try:
-            is_due = time.monotonic() >= self._fallback_at or not self._watch.has_told(self._awaited.keys())
+            is_due = time.monotonic() >= self._fallback_at or not self._listener.has_told(self._awaited.keys())
             if is_due and self._tell_news():
                 return
             while (left := deadline - time.monotonic()) > 0:
-                if self._watch.sleep(left) and time.monotonic() < self._fallback_at:
+                if self._listener.sleep(left) and time.monotonic() < self._fallback_at:
                     continue
                 if self._tell_news():
                     return
@@ -168,10 +168,10 @@ class ResultConsumer(BaseResultConsumer):
 
     def _tell_news(self) -> bool:
         self._fallback_at = time.monotonic() + _FALLBACK_SECONDS
-        news = self._watch.look(list(self._awaited))
+        news = self._listener.look(list(self._awaited))
         for task_id, state, payload in news:
             if state in states.READY_STATES:
-                self._watch.ended(task_id)
+                self._listener.ended(task_id)
                 if self._awaited.pop(task_id, "nobody") == "nobody":
                     continue
             self.on_state_change(self._read(task_id, payload), None)
@@ -188,6 +188,6 @@ class ResultConsumer(BaseResultConsumer):
 
     def _rest(self) -> None:
         try:
-            self._watch.rest()
+            self._listener.rest()
         except psycopg.OperationalError:
-            self._watch.close()
+            self._listener.close()

@@ -12,9 +12,10 @@ from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from ..config import Settings, to_url
-from .lane import JobLane
-from .request import TASK_NAME, JobTask
-from .scaling import TaskAutoscaling
+from ..worker.bootstep import JobsBootstep
+from ..worker.monitoring.job_request import TASK_NAME
+from ..worker.scaling import TaskAutoscaling
+from .job_task import JobTask
 
 _EXECUTORS = click.Option(
     ["--executors"],
@@ -66,7 +67,7 @@ def install(app: Celery) -> Celery:
         app.register_task(JobTask())
         app.user_options["worker"].update([_EXECUTORS, _EXECUTORS_PER_ROLE])
     app.steps["worker"].add(TaskAutoscaling)
-    app.steps["consumer"].add(JobLane)
+    app.steps["consumer"].add(JobsBootstep)
     return app
 
 

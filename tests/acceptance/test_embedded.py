@@ -13,8 +13,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pgqueue import errors
-from pgqueue.embedded import EmbeddedServer, binaries, data_directory, find_binaries, running_server
-from pgqueue.embedded.account import account_for
+from pgqueue.local.embedded import EmbeddedServer, binaries, data_directory, find_binaries, running_server
+from pgqueue.local.embedded.account import account_for
 from tests.harness import eventually
 from tests.harness.place import fast_place
 
@@ -24,7 +24,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another 
 
 STARTS_A_SERVER = """
 import sys
-from pgqueue.embedded import EmbeddedServer
+from pgqueue.local.embedded import EmbeddedServer
 EmbeddedServer(sys.argv[1], pg_bin=sys.argv[2] or None, settings={"fsync": "off"}).start()
 print("started", flush=True)
 sys.stdin.read()

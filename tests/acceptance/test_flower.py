@@ -17,9 +17,9 @@ import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 import pgqueue
-from pgqueue.child import Child
-from pgqueue.job import JobState
-from pgqueue.readiness import fetch_page, find_free_port, flower_answers
+from pgqueue.client.job import JobState
+from pgqueue.local.child_process import ChildProcess
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness import Database, Worker, eventually
 from tests.harness.browser import save_screenshot
 from tests.harness.servers import Servers
@@ -35,7 +35,7 @@ class Site:
     db: Database
     client: pgqueue.Client
     worker: Worker
-    flower: Child
+    flower: ChildProcess
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
     with contextlib.ExitStack() as cleanup:
         db = cleanup.enter_context(contextlib.closing(Database(servers.get(request.config.getoption("--pg-bin")))))
         db.execute("select pgqueue.enroll('postgres')")
-        flower = Child("flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": db.dsn}, place / "flower.log")
+        flower = ChildProcess("flower", ["flower", f"--port={port}"], {"PGQUEUE_DSN": db.dsn}, place / "flower.log")
         cleanup.callback(flower.stop, patience=10)
         flower.start()
         worker = Worker(db, place / "worker.log", arguments=("--concurrency=1", "--executors=2"))

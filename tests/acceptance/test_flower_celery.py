@@ -14,9 +14,9 @@ import pytest
 from celery import Celery
 from playwright.sync_api import Page, expect
 
-from pgqueue.broker.presence import Presence
-from pgqueue.child import Child
-from pgqueue.readiness import fetch_page, find_free_port, flower_answers
+from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.local.child_process import ChildProcess
+from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness import Database, Worker, eventually
 from tests.harness.browser import save_screenshot
 from tests.harness.celery_app import TRACES, make_app
@@ -65,7 +65,7 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         db = cleanup.enter_context(contextlib.closing(Database(servers.get(request.config.getoption("--pg-bin")))))
         db.execute("select pgqueue.enroll('postgres')")
         db.execute(TRACES)
-        flower = Child(
+        flower = ChildProcess(
             "flower",
             ["flower", f"--port={port}", "--app=tests.harness.celery_app"],
             {"PGQUEUE_DSN": db.dsn},
@@ -83,7 +83,7 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
         cleanup.enter_context(worker).wait_online()
         app = make_app(db.dsn)
         cleanup.callback(app.connection().transport.database.close)
-        cleanup.callback(Presence.close_all)
+        cleanup.callback(WorkerSession.close_all)
         cleanup.callback(app.close)
         url = f"http://127.0.0.1:{port}"
         eventually(lambda: flower_answers(url), what="Flower's page")

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from pgqueue import migrate
+from pgqueue.schema import migrate
 from pgqueue.sql import migrations
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from celery import Celery
 
 import pgqueue
 from pgqueue.config import to_url
-from pgqueue.readiness import fetch_page, find_free_port
+from pgqueue.local.readiness import fetch_page, find_free_port
 from tests.harness import Database, TestServer, eventually
 
 pytestmark = pytest.mark.slow

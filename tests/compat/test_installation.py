@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pgqueue import migrate
-from pgqueue.cli import run
+from pgqueue.cli.commands import run
+from pgqueue.schema import migrate
 from tests.compat.names import NAMES, Caller, sqlstate_and_message
 from tests.harness import Database
 from tests.harness.claimant import Claimant

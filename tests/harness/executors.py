@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from pgqueue import database
-from pgqueue.tasks.batch import BatchJob
-from pgqueue.tasks.claim import ClaimedJob, Outcome
-from pgqueue.tasks.pool import ExecutorPool
+from pgqueue.db import database
+from pgqueue.worker.batch_lane import BatchJob
+from pgqueue.worker.claimed_job import ClaimedJob, Outcome
+from pgqueue.worker.executor_pool import ExecutorPool
 from tests.harness.claimant import Claim, Claimant
 from tests.harness.database import Database
 
@@ -75,4 +75,4 @@ class Executors:
         presence.execute(f'listen "pgqueue.w.{self.claimant.id}"')
         while not self._is_stopped.is_set():
             for _notify in presence.notifies(timeout=0.1):
-                self.pool.orders.look_soon()
+                self.pool.cancel_poller.poll_soon()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from pgqueue.embedded import EmbeddedServer
+from pgqueue.local.embedded import EmbeddedServer
 
 INSTALLER = "keeper"
 DBLINK_SCHEMA = "dblink"

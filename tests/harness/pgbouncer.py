@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgqueue.embedded.account import account_for
+from pgqueue.local.embedded.account import account_for
 from tests.harness.database import WORKER, Database
 from tests.harness.eventually import eventually
 from tests.harness.ports import free_port

@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pgqueue import migrate
-from pgqueue.embedded import EmbeddedServer
+from pgqueue.local.embedded import EmbeddedServer
+from pgqueue.schema import migrate
 from tests.harness import managed
 from tests.harness.place import fast_place
 from tests.harness.ports import free_port

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.embedded import EmbeddedServer
-from pgqueue.embedded.account import account_for
+from pgqueue.local.embedded import EmbeddedServer
+from pgqueue.local.embedded.account import account_for
 from tests.harness.eventually import eventually
 from tests.harness.servers import TestServer, fast_place
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 
@@ -37,7 +37,7 @@ def _app(db: Database) -> Iterator[Celery]:
     made = make_app(db.dsn)
     yield made
     made.close()
-    Presence.close_all()
+    WorkerSession.close_all()
     made.connection().transport.database.close()
 
 

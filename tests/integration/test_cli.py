@@ -13,8 +13,8 @@ import pytest
 
 import pgqueue
 from pgqueue import errors
-from pgqueue.cli import run
-from pgqueue.commands.session import ask
+from pgqueue.cli.ask import ask
+from pgqueue.cli.commands import run
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 
@@ -283,7 +283,7 @@ class TestLonelyQueues:
     def test_a_client_that_waits_long_logs_it_once(
         self, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("pgqueue.client._TELL_SECONDS", 0.1)
+        monkeypatch.setattr("pgqueue.client.client._TELL_SECONDS", 0.1)
         with pgqueue.connect(db.dsn_for(db.create_role("alice"))) as client:
             job = client.launch("select 1", queue="lonely")
 

@@ -21,6 +21,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 import pgqueue
+from pgqueue.db.text_format import to_array
 from pgqueue.errors import (
     ClientClosed,
     ConnectionFailed,
@@ -35,7 +36,6 @@ from pgqueue.errors import (
     WaitTimeout,
     WrongState,
 )
-from pgqueue.text_form import to_array
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 

@@ -14,8 +14,8 @@ import pytest
 from kombu import Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.broker.presence import Presence
-from pgqueue.embedded.account import account_for
+from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.local.embedded.account import account_for
 from tests.harness import Database
 from tests.harness.ports import free_port
 from tests.harness.servers import TestServer, temporary_server
@@ -87,7 +87,7 @@ def roundtrip(url: str) -> list[tuple[Any, ...]]:
                 " where a.application_name like 'pgqueue%'"
             ).fetchall()
         connection.transport.database.close()
-    Presence.close_all()
+    WorkerSession.close_all()
     return told
 
 

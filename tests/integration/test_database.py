@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from pgqueue.database import Database as Sessions
+from pgqueue.db.database import Database as Sessions
 from pgqueue.errors import NotSupported
 from tests.harness import Database, eventually
 

@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from kombu import Connection, Consumer, Exchange, Queue
 
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 
@@ -19,7 +19,7 @@ from tests.harness.celery_app import TRACES, make_app
 def connection(db: Database) -> Iterator[Connection]:
     with Connection(db.url) as opened:
         yield opened
-    Presence.close_all()
+    WorkerSession.close_all()
     Sessions.for_dsn(db.dsn).close()
 
 

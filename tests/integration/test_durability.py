@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from kombu import Connection, Queue
 
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import eventually
 from tests.harness.jobs import launch, submit
 
@@ -73,5 +73,5 @@ def test_a_task_that_was_handed_out_is_flagged_though_the_server_crashes_at_once
     assert [message.delivery_info["redelivered"] for message in taken] == [False, True]
     for connection in opened:
         connection.collect()
-    Presence.close_all()
+    WorkerSession.close_all()
     opened[0].transport.database.close()

@@ -11,7 +11,7 @@ from celery.exceptions import ChordError, NotRegistered, TaskRevokedError
 from celery.result import AsyncResult
 from kombu import Queue
 
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, Worker, eventually
 from tests.harness.claimant import Claimant
 from tests.harness.result_app import make_app
@@ -32,7 +32,7 @@ def make(db: Database) -> Iterator[Callable[..., Celery]]:
         app.pool.force_close_all()
         app.backend.result_consumer.stop()
         app.backend.database.close()
-    Presence.close_all()
+    WorkerSession.close_all()
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ import pytest
 from kombu import Connection, Queue
 from kombu.asynchronous.hub import Hub
 
-from pgqueue import database, errors
-from pgqueue.broker.inquiry import Inquiry
-from pgqueue.broker.presence import Presence
+from pgqueue import errors
+from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.db import database
+from pgqueue.db.async_query import AsyncQuery
 from tests.harness import Database, eventually
 
 CLAIMED = "select count(*) from pgqueue.message where state = 'claimed'"
@@ -79,7 +80,7 @@ def open_inbox(db: Database) -> Iterator[Callable[..., LoopedInbox]]:
     yield open_inbox
     for inbox in opened:
         inbox.close()
-    Presence.close_all()
+    WorkerSession.close_all()
 
 
 def publish(db: Database, *bodies: object) -> None:
@@ -90,7 +91,7 @@ def publish(db: Database, *bodies: object) -> None:
 
 def swallow_answer(inbox: LoopedInbox) -> None:
     """Take what the server has answered to a claim off the wire."""
-    with socket.socket(fileno=os.dup(inbox.connection.transport._lookout._inquiry._session.fileno())) as wire:
+    with socket.socket(fileno=os.dup(inbox.connection.transport._fetcher._query._session.fileno())) as wire:
         wire.settimeout(20)
         swallowed = b""
         while not swallowed.endswith(b"Z\0\0\0\5I"):  # the end of an answer
@@ -102,7 +103,7 @@ def test_what_is_read_ahead_is_delivered_when_there_is_room_and_given_back_when_
 ) -> None:
     publish(db, *range(10))
     inbox = open_inbox(2)
-    inbox.channel.qos.appetite.ahead = 5
+    inbox.channel.qos.read_ahead.ahead = 5
     claimed: list[int] = []
 
     def has_claimed(count: int) -> bool:
@@ -116,7 +117,7 @@ def test_what_is_read_ahead_is_delivered_when_there_is_room_and_given_back_when_
 
     assert max(claimed) == 7
     assert inbox.bodies == [0, 1]
-    assert inbox.channel.qos.appetite.ahead == 0
+    assert inbox.channel.qos.read_ahead.ahead == 0
     assert db.execute("select distinct deliveries from pgqueue.message where state = 'ready'") == [(0,)]
     for message in inbox.messages:
         message.ack()
@@ -196,7 +197,7 @@ def test_a_session_that_ends_while_nothing_is_asked_is_replaced(
     inbox = open_inbox(1, acks=True)
     inbox.go_round_until(lambda: inbox.bodies == [1])
     inbox.go_round_until(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0)
-    inbox.go_round_until(lambda: not inbox.connection.transport._lookout._inquiry.is_under_way)
+    inbox.go_round_until(lambda: not inbox.connection.transport._fetcher._query.is_running)
 
     db.execute(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue broker%'"
@@ -248,19 +249,19 @@ def test_a_worker_with_very_many_descriptors_gets_its_answers(db: Database) -> N
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     sessions, watcher = database.Database(db.dsn), Unwatched()
-    inquiry = Inquiry(sessions, watcher)
+    async_query = AsyncQuery(sessions, watcher)
     try:
         with contextlib.ExitStack() as taken:
             # As many as select() knows.
             while (fileno := os.dup(0)) < 1100:
                 taken.callback(os.close, fileno)
             taken.callback(os.close, fileno)
-            inquiry.ask(ask_for_pid())
+            async_query.start(ask_for_pid())
             assert watcher.fileno > 1024
-            [(pid,)] = inquiry.wait(20) or [(None,)]
+            [(pid,)] = async_query.wait(20) or [(None,)]
         assert isinstance(pid, int)
     finally:
-        inquiry.close()
+        async_query.close()
         sessions.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -279,10 +280,10 @@ def claim_for_nobody() -> Any:
 
 def test_whoever_leaves_the_loop_is_not_told_that_the_server_has_given_it_up(db: Database) -> None:
     sessions = database.Database(db.dsn)
-    inquiry = Inquiry(sessions, Unwatched())
-    inquiry.ask(claim_for_nobody())
+    async_query = AsyncQuery(sessions, Unwatched())
+    async_query.start(claim_for_nobody())
 
-    inquiry.close()
+    async_query.close()
 
-    assert not inquiry.is_under_way
+    assert not async_query.is_running
     sessions.close()

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from celery import Celery
 
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 from tests.harness.standby import conninfo_of_both, synchronous_standby
@@ -58,7 +58,7 @@ def app_of_both(own_server_db: Database) -> Iterator[Callable[[str], Celery]]:
     yield make
     for app, conninfo in made:
         app.close()
-        Presence.close_all()
+        WorkerSession.close_all()
         Sessions.for_dsn(conninfo).close()
 
 

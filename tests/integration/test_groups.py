@@ -100,11 +100,11 @@ def test_a_group_whose_session_is_lost_is_sent_again_as_the_retry_policy_says(
 ) -> None:
     publish_many, tries = Publisher.publish_many, []
 
-    def lose(self: Publisher, letters: Any) -> int:
-        tries.append(len(letters))
+    def lose(self: Publisher, messages: Any) -> int:
+        tries.append(len(messages))
         if len(tries) in (1, 3):
             raise psycopg.OperationalError("the server is away")
-        return publish_many(self, letters)
+        return publish_many(self, messages)
 
     monkeypatch.setattr(Publisher, "publish_many", lose)
     add = app.tasks["add"]
@@ -119,7 +119,7 @@ def test_a_group_whose_session_is_lost_is_sent_again_as_the_retry_policy_says(
 def test_an_endless_group_is_sent_in_parts(
     db: Database, app: Celery, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgqueue.broker.gathering.MOST_LETTERS", 20)
+    monkeypatch.setattr("pgqueue.broker.celery_patches.group_publishing.MOST_MESSAGES", 20)
 
     group(app.tasks["add"].s(n) for n in range(50)).apply_async()
 

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import pgqueue
 from pgqueue import errors
-from pgqueue.broker.presence import Presence
-from pgqueue.database import Database as Sessions
+from pgqueue.broker.worker_session import WorkerSession
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database
 from tests.harness.result_app import make_app
 
@@ -37,7 +37,7 @@ def app(db: Database) -> Iterator[Celery]:
     application = make_app(db.dsn)
     yield application
     application.close()
-    Presence.close_all()
+    WorkerSession.close_all()
     Sessions.for_dsn(db.dsn).close()
 
 

@@ -4,16 +4,25 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from pgqueue import errors, migrate
-from pgqueue.sql import Migration, migrations
+from pgqueue import errors
+from pgqueue.schema import migrate
+from pgqueue.schema.migrate import Applied, Release
+from pgqueue.sql import FunctionFile, Migration, function_files, migrations
 from tests.harness import Database, eventually
 
 GROUP_ROLES = ["pgqueue_admin", "pgqueue_gate", "pgqueue_monitor", "pgqueue_user", "pgqueue_worker"]
 EVERYTHING = [step.version for step in migrations()]
+LATER = len(migrations()) + 1
 
 
-def broken_step(text):
-    return Migration(len(migrations()) + 1, "break", text)
+def with_step(text, *, version="0.1.0"):
+    """The SQL of this package and a migration more."""
+    return Release(version, migrations=[*migrations(), Migration(LATER, "add_step", text)])
+
+
+def with_function(text, *, version="0.1.0"):
+    """The SQL of this package and a file of functions more."""
+    return Release(version, functions=[*function_files(), FunctionFile("extra", text)])
 
 
 def what_is_there(db):
@@ -43,8 +52,9 @@ def test_installing_twice_changes_nothing_the_second_time(empty_db):
         first = migrate.install(connection)
         second = migrate.install(connection)
 
-    assert [step.version for step in first] == EVERYTHING
-    assert second == ()
+    assert [step.version for step in first.migrations] == EVERYTHING
+    assert first.functions == function_files()
+    assert second == Applied()
 
 
 def test_twenty_installers_at_once_are_harmless(empty_db, in_background):
@@ -52,7 +62,8 @@ def test_twenty_installers_at_once_are_harmless(empty_db, in_background):
 
     applied = [future.result() for future in [in_background(migrate.install, c) for c in connections]]
 
-    assert sorted(len(steps) for steps in applied) == [0] * 19 + [len(EVERYTHING)]
+    assert sorted(len(done.migrations) for done in applied) == [0] * 19 + [len(EVERYTHING)]
+    assert sorted(len(done.functions) for done in applied) == [0] * 19 + [len(function_files())]
     assert empty_db.execute("select version from pgqueue.migration order by 1") == [(v,) for v in EVERYTHING]
 
 
@@ -66,14 +77,23 @@ def test_installers_of_several_databases_at_once_are_harmless(own_server):
 
         applied = [future.result() for future in [threads.submit(migrate.install, c) for c in connections]]
 
-        assert sorted(len(steps) for steps in applied) == [0] * 8 + [len(EVERYTHING)] * 8
+        assert sorted(len(done.migrations) for done in applied) == [0] * 8 + [len(EVERYTHING)] * 8
 
 
 def test_a_failing_migration_leaves_nothing_behind(fresh_db):
     before = what_is_there(fresh_db)
 
     with fresh_db.connect() as connection, pytest.raises(errors.ServerError, match="division by zero"):
-        migrate.install(connection, [*migrations(), broken_step("select 1 / 0")])
+        migrate.install(connection, with_step("select 1 / 0"))
+
+    assert what_is_there(fresh_db) == before
+
+
+def test_a_failing_function_leaves_nothing_behind(fresh_db):
+    before = what_is_there(fresh_db)
+
+    with fresh_db.connect() as connection, pytest.raises(errors.ServerError, match="no_such_type"):
+        migrate.install(connection, with_function("create function pgqueue._f(x no_such_type) returns void return 1"))
 
     assert what_is_there(fresh_db) == before
 
@@ -82,9 +102,7 @@ def test_an_installer_that_is_killed_half_way_leaves_nothing_behind(fresh_db, in
     before = what_is_there(fresh_db)
     connection = fresh_db.connect()
     pid = connection.info.backend_pid
-    steps = [*migrations(), broken_step("select pg_sleep(600)")]
-
-    installer = in_background(migrate.install, connection, steps)
+    installer = in_background(migrate.install, connection, with_step("select pg_sleep(600)"))
     observer = fresh_db.connect()
     eventually(
         lambda: observer.execute(
@@ -97,20 +115,106 @@ def test_an_installer_that_is_killed_half_way_leaves_nothing_behind(fresh_db, in
         installer.result()
     eventually(lambda: what_is_there(fresh_db) == before)
     with fresh_db.connect() as again:
-        assert len(migrate.install(again)) == len(EVERYTHING)
+        assert len(migrate.install(again).migrations) == len(EVERYTHING)
 
 
 def test_an_upgrade_applies_what_is_new_and_keeps_what_is_there(empty_db):
-    extra = Migration(len(migrations()) + 1, "add_note", "create table pgqueue.note (text text)")
+    newer = with_step("create table pgqueue.note (text text)")
     with empty_db.connect() as connection:
         migrate.install(connection)
-        behind = migrate.status(connection, [*migrations(), extra])
+        behind = migrate.status(connection, newer)
 
-        applied = migrate.upgrade(connection, [*migrations(), extra])
+        applied = migrate.upgrade(connection, newer)
 
-        assert behind.pending == (f"{extra.version:04}_add_note",)
-        assert applied == (extra,)
-        assert migrate.status(connection, [*migrations(), extra]).pending == ()
+        assert behind.pending == (f"{LATER:04}_add_step",)
+        assert applied.migrations == (newer.migrations[-1],)
+        assert migrate.status(connection, newer).pending == ()
+
+
+def test_an_upgrade_applies_the_functions_whose_hash_differs(db):
+    (claim,) = (file for file in function_files() if file.name == "claim")
+    fixed = FunctionFile(
+        "claim", claim.text.replace("returns table (acked int", "returns /* fixed */ table (acked int")
+    )
+    newer = Release("0.1.1", functions=[fixed if file is claim else file for file in function_files()])
+    assert fixed != claim
+    before = function_versions(db)
+    with db.connect() as connection:
+        behind = migrate.status(connection, newer)
+        with pytest.raises(errors.SchemaTooOld, match="functions"):
+            migrate.require_current(connection, newer)
+
+        applied = migrate.upgrade(connection, newer)
+
+        migrate.require_current(connection, newer)
+    assert behind.pending == ("functions/claim",)
+    assert applied == Applied(functions=(fixed,))
+    replaced = {name for name, version in function_versions(db).items() if before[name] != version}
+    assert "_claim" in replaced
+    assert all(f"pgqueue.{name}(" in claim.text for name in replaced)
+
+
+def test_an_upgrade_makes_new_functions_nobodys_until_they_are_granted(db):
+    text = "create or replace function pgqueue._f() returns int language sql begin atomic select 1; end"
+    with db.connect() as connection:
+        migrate.upgrade(connection, with_function(text))
+
+    db.create_role("alice")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        db.connect("alice").execute("select pgqueue._f()")
+
+
+def test_a_file_of_functions_that_is_gone_is_forgotten(db):
+    with db.connect() as connection:
+        migrate.upgrade(connection, with_function("create or replace function pgqueue._f() returns int return 1"))
+        without = Release(migrations=[*migrations(), Migration(LATER, "drop_f", "drop function pgqueue._f()")])
+
+        migrate.upgrade(connection, without)
+
+        migrate.require_current(connection, without)
+    assert db.fetch_value("select count(*) from pgqueue.function_file") == len(function_files())
+
+
+def test_a_migration_that_drops_a_function_gets_what_named_it_made_again(db):
+    # The way to another signature: what depends on the function goes with it, and comes back from the files.
+    dropped = "drop function pgqueue._advisory_locks(int) cascade"
+    views = "select count(*) from pg_views where schemaname = 'pgqueue'"
+    before = db.fetch_value(views)
+    with db.connect() as connection:
+        migrate.upgrade(connection, with_step(dropped))
+
+    assert db.fetch_value(views) == before
+    assert db.fetch_value("select to_regprocedure('pgqueue._has_takers(text)')") is not None
+    db.create_role("alice")
+    assert db.connect("alice").execute("select * from pgqueue.workers").fetchall() == []
+
+
+def test_an_upgrade_that_has_nothing_to_do_waits_for_no_lock(db):
+    busy = db.connect(autocommit=False)
+    relations = (
+        "select relname, relkind from pg_class where relnamespace = 'pgqueue'::regnamespace and relkind in ('r', 'v')"
+    )
+    for name, kind in db.execute(relations):
+        # Programs write to all tables but this one, which installers lock against each other.
+        mode = "access share" if name == "home" or kind == "v" else "row exclusive"
+        busy.execute(f"lock table pgqueue.{name} in {mode} mode")
+
+    with db.connect() as connection:
+        connection.execute("set lock_timeout = '1ms'")
+        applied = migrate.upgrade(connection)
+
+    assert applied == Applied()
+    busy.rollback()
+
+
+def test_functions_of_a_newer_version_are_left_alone(db):
+    newer = with_function("create or replace function pgqueue._f() returns int return 1", version="0.1.1")
+    with db.connect() as connection:
+        migrate.upgrade(connection, newer)
+
+        for action in (migrate.install, migrate.upgrade, migrate.require_current):
+            with pytest.raises(errors.SchemaTooNew):
+                action(connection)
 
 
 def test_there_is_nothing_to_upgrade_in_an_empty_database(empty_db):
@@ -351,6 +455,14 @@ def test_objects_in_public_cannot_slip_into_an_installation(empty_db):
         migrate.install(connection)
 
     assert empty_db.fetch_value("select to_regrole('hijacked')") is None
+
+
+def function_versions(db):
+    return dict(
+        db.execute(
+            "select proname::text, max(xmin::text) from pg_proc where pronamespace = 'pgqueue'::regnamespace group by 1"
+        )
+    )
 
 
 def installs_or_raises(connection):

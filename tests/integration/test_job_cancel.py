@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pgqueue.tasks.cancel import Cause
+from pgqueue.worker.cancellation import Cause
 from tests.harness import Database, eventually
 from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_value
@@ -189,7 +189,7 @@ def test_a_cancel_whose_notification_was_lost_is_heard_at_the_next_look(alice, o
     job = launch(alice, "select pg_sleep(60)").wait_until("running")
     owner.execute("insert into pgqueue.request (id, kind) values (%s, 'cancel')", [job.id])
 
-    executors.pool.orders.look_soon()
+    executors.pool.cancel_poller.poll_soon()
 
     assert ending(job) == CANCELED
 
@@ -200,7 +200,7 @@ def test_a_flood_of_hints_is_not_a_flood_of_queries(alice, executors):
 
     for _ in range(100):
         for _ in range(1000):
-            executors.pool.orders.look_soon()
+            executors.pool.cancel_poller.poll_soon()
         time.sleep(0.002)
     job.cancel()
 

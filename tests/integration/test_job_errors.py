@@ -3,14 +3,14 @@
 import psycopg
 import pytest
 
-from pgqueue.tasks.cancel import CancelGate
-from pgqueue.tasks.claim import ClaimedJob, Ending
-from pgqueue.tasks.fault import JobFault, print_error, to_exception
-from pgqueue.tasks.result import JobResult
-from pgqueue.tasks.session import Session
-from pgqueue.tasks.statements import split
-from pgqueue.tasks.step import Step
-from pgqueue.tasks.transaction import ClaimLost, JobTransaction
+from pgqueue.worker.cancellation import CancelGuard
+from pgqueue.worker.claimed_job import ClaimedJob, Ending
+from pgqueue.worker.running.error_fields import SqlstateError, print_error, to_exception
+from pgqueue.worker.running.job_session import JobSession
+from pgqueue.worker.running.job_transaction import ClaimLost, JobTransaction
+from pgqueue.worker.running.pipeline_call import PipelineCall
+from pgqueue.worker.running.result_buffer import ResultBuffer
+from pgqueue.worker.running.sql_splitter import split
 from tests.harness import eventually
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_value
@@ -93,11 +93,11 @@ def test_a_run_whose_claim_was_lost_on_the_way_cannot_commit(db, alice, owner, e
     launch(alice, "insert into effect values (1)", queue="elsewhere")
     claim = executors.claimant.claim_one("elsewhere")
     job = ClaimedJob.from_document(claim.job)
-    session = Session.log_in(db.dsn, "postgres", "alice", "test")
+    session = JobSession.log_in(db.dsn, "postgres", "alice", "test")
 
     executors.claimant.release(claim)
     with pytest.raises(ClaimLost):
-        JobTransaction(session, job, CancelGate()).run()
+        JobTransaction(session, job, CancelGuard()).run()
 
     session.close()
     assert owner.execute("select * from effect").fetchall() == []
@@ -128,15 +128,15 @@ def test_an_executor_survives_the_end_of_its_idle_session(alice, owner, executor
 def test_text_that_is_not_text_fails_the_job_clearly(server):
     provider = "locale_provider libc" if server.major >= 15 else ""
     server.admin.execute(f"create database ascii template template0 encoding 'SQL_ASCII' {provider} locale 'C'")
-    session = Session.log_in(server.conninfo("ascii"), "postgres", "postgres", "test")
+    session = JobSession.log_in(server.conninfo("ascii"), "postgres", "postgres", "test")
     try:
         as_it_is, statement = split(
             r"set client_encoding = 'SQL_ASCII'; select convert_from('\xfffe', 'SQL_ASCII') from generate_series(1, 99999)",
             session.has_several_statements,
         )
-        session.run(Step.of(as_it_is, [], None))
-        with JobResult(is_kept=True) as result, pytest.raises(JobFault) as raised:
-            session.run(Step.of(statement, [], result.add))
+        session.run(PipelineCall.of(as_it_is, [], None))
+        with ResultBuffer(is_kept=True) as result, pytest.raises(SqlstateError) as raised:
+            session.run(PipelineCall.of(statement, [], result.add))
         assert raised.value.fields["sqlstate"] == "22021"
         assert session.call("do_nothing") == (1,)
     finally:

@@ -5,9 +5,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgqueue.tasks import bookkeeping, credentials, fault
-from pgqueue.tasks.session import Session
-from pgqueue.tasks.transaction import JobTransaction
+from pgqueue.worker import completer, credentials
+from pgqueue.worker.running import error_fields
+from pgqueue.worker.running.job_session import JobSession
+from pgqueue.worker.running.job_transaction import JobTransaction
 from tests.harness import eventually
 from tests.harness.cut import cut_off
 from tests.harness.executors import Executors
@@ -38,7 +39,7 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db, owner):
 
     for _ in range(3):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            Session.log_in(db.dsn, "postgres", "stranger", "refused")
+            JobSession.log_in(db.dsn, "postgres", "stranger", "refused")
 
     eventually(
         lambda: not fetch_value(owner, "select count(*) from pg_stat_activity where application_name = 'refused'")
@@ -52,7 +53,7 @@ def test_a_job_whose_session_is_lost_too_often_fails_unless_it_was_the_network(
     db, alice, owner, request, monkeypatch, is_cut, most, ends_as
 ):
     owner.execute(f"alter database {db.name} set pgqueue.max_lost_sessions = {most}")
-    monkeypatch.setattr(fault, "_CUT", ["closed the connection"] if is_cut else [])
+    monkeypatch.setattr(error_fields, "_CUT", ["closed the connection"] if is_cut else [])
     owner.execute("create table public.door (); grant all on public.door to alice")
     owner.execute("begin; lock table public.door")
     job = launch(alice, "set application_name = 'mine'; select from public.door")
@@ -221,11 +222,13 @@ def test_a_role_that_cannot_log_in_is_tried_less_and_less_often_and_told_once(
     db, owner, executors, monkeypatch, caplog
 ):
     monkeypatch.setattr(credentials, "_REMEMBERED_FROM", 0.1)
-    monkeypatch.setattr(bookkeeping, "_DEFERRED_FROM", 0.02)
+    monkeypatch.setattr(completer, "_DEFERRED_FROM", 0.02)
     caplog.set_level("INFO", "pgqueue")
     logins = []
-    log_in = Session.log_in.__func__
-    monkeypatch.setattr(Session, "log_in", classmethod(lambda cls, *args: logins.append(args[2]) or log_in(cls, *args)))
+    log_in = JobSession.log_in.__func__
+    monkeypatch.setattr(
+        JobSession, "log_in", classmethod(lambda cls, *args: logins.append(args[2]) or log_in(cls, *args))
+    )
     jobs = launch_as_one_who_cannot_log_in_any_more(db, owner, count=5)
 
     refusals = executors.pool.credentials._refusals
@@ -259,7 +262,7 @@ def test_a_role_with_too_few_connections_is_not_said_to_lack_credentials(db, own
 
 def test_jobs_that_only_find_no_connection_are_tried_as_often_as_ever(db, owner, executors, monkeypatch):
     monkeypatch.setattr(credentials, "_REMEMBERED_FROM", 0.02)
-    monkeypatch.setattr(bookkeeping, "_DEFERRED_FROM", 0.02)
+    monkeypatch.setattr(completer, "_DEFERRED_FROM", 0.02)
     carol = db.connect(role=db.create_role("carol"))
     owner.execute("alter role carol connection limit 1")
     job = launch(carol, "select 1")

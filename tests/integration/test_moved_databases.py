@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue import migrate
-from pgqueue.embedded.account import account_for
+from pgqueue.local.embedded.account import account_for
+from pgqueue.schema import migrate
 from tests.harness import Database, TestServer
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value, refused

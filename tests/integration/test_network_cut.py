@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from celery import Celery
 
-from pgqueue.database import Database as Sessions
-from pgqueue.database import close_session, open_session
-from pgqueue.embedded.account import account_for
+from pgqueue.db.database import Database as Sessions
+from pgqueue.db.database import close_session, open_session
+from pgqueue.local.embedded.account import account_for
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 from tests.harness.network import FarHost, far_host, why_not

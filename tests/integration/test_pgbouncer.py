@@ -12,9 +12,9 @@ from kombu import Connection
 from psycopg.conninfo import make_conninfo
 
 import pgqueue
-from pgqueue.broker.presence import Presence
+from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.config import to_url
-from pgqueue.database import Database as Sessions
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES
 from tests.harness.pgbouncer import PROGRAM, pooled
@@ -32,7 +32,7 @@ def pooled_dsn(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("PGQUEUE_LISTEN_DSN", db.dsn)
     with pooled(db) as dsn:
         yield dsn
-        Presence.close_all()
+        WorkerSession.close_all()
         Sessions.for_dsn(dsn).close()
 
 

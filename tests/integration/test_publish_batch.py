@@ -11,7 +11,7 @@ from kombu import Connection, Exchange, Producer, Queue
 from kombu.exceptions import BatchPublishError
 
 import pgqueue
-from pgqueue.database import Database as Sessions
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database
 
 

@@ -13,15 +13,8 @@ import psycopg
 import pytest
 
 import pgqueue
-from pgqueue.database import (
-    BATCH_SETTINGS,
-    JOB_SETTINGS,
-    OWN_SETTINGS,
-    close_session,
-    open_session,
-    to_options,
-)
-from pgqueue.database import Database as Sessions
+from pgqueue.db.database import BATCH_SETTINGS, JOB_SETTINGS, OWN_SETTINGS, close_session, open_session, to_options
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value

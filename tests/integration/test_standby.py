@@ -8,8 +8,8 @@ import pytest
 
 import pgqueue
 from pgqueue import errors
-from pgqueue.cli import run
-from pgqueue.session import Session
+from pgqueue.cli.commands import run
+from pgqueue.db.client_session import ClientSession
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 from tests.harness.standby import synchronous_standby
@@ -52,7 +52,7 @@ def test_a_standby_shows_jobs_queues_and_workers_and_refuses_to_hand_in(
                 with pytest.raises(errors.ConnectionFailed, match="in recovery"):
                     call()
             assert client.status(running.id).state.value == "running"
-        with Session(there, application_name="test") as session:
+        with ClientSession(there, application_name="test") as session:
             for view in VIEWS:
                 session.connection.execute(f"select * from pgqueue.{view}").fetchall()
             assert {row[3] for row in session.fetch("list_workers")} == {"unknown"}

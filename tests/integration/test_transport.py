@@ -20,8 +20,8 @@ from kombu.exceptions import ChannelError
 
 import pgqueue.broker  # noqa: F401 - registers the scheme
 from pgqueue import errors
-from pgqueue.broker import identity
-from pgqueue.broker.presence import Presence
+from pgqueue.broker import process_identity
+from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, eventually
 
 Connect = Callable[[], Connection]
@@ -41,7 +41,7 @@ def connect(db: Database) -> Iterator[Connect]:
     for connection in opened:
         with contextlib.suppress(*connection.connection_errors):
             connection.close()
-    Presence.close_all()
+    WorkerSession.close_all()
     for connection in opened:
         connection.transport.database.close()
 
@@ -514,7 +514,7 @@ def test_notifications_to_a_worker_only_say_that_it_is_time_to_look(db: Database
     connection.transport.on_control(lambda: looks.append("look"))
     inbox.drain()
     looks.clear()
-    worker = connection.transport.presence.worker_id
+    worker = connection.transport.worker_session.worker_id
     for payload in ("", "not json", '{"op": "cancel", "id": 5}'):
         db.execute("select pg_notify(%s, %s)", [f"pgqueue.w.{worker}", payload])
 
@@ -539,12 +539,12 @@ def test_a_transient_message_that_nobody_listens_to_is_not_sent_until_somebody_d
     worker = connect()
     inbox = Inbox(worker, Queue("q"))
     events = Producer(worker.channel(), Exchange("events", type="topic"), serializer="json")
-    unbound = worker.transport.presence.unbound
+    unroutable_keys = worker.transport.worker_session.unroutable_keys
     events.publish("unheard", routing_key="worker.heartbeat", delivery_mode=1)
-    assert ("events", "worker.heartbeat") in unbound
+    assert ("events", "worker.heartbeat") in unroutable_keys
 
     listener = Inbox(connect(), Queue("listener", Exchange("events", type="topic"), routing_key="worker.#"))
-    eventually(lambda: inbox.drain(0.01) == [] and ("events", "worker.heartbeat") not in unbound)
+    eventually(lambda: inbox.drain(0.01) == [] and ("events", "worker.heartbeat") not in unroutable_keys)
     events.publish("heard", routing_key="worker.heartbeat", delivery_mode=1)
 
     assert listener.wait_for(1) == ["heard"]
@@ -653,7 +653,7 @@ def test_a_busy_consumer_is_not_notified_of_each_message(db: Database, connect: 
 
 def test_a_server_without_pgqueue_is_reported_as_such(empty_db: Database) -> None:
     with Connection(empty_db.url) as connection, pytest.raises(errors.NotInstalled):
-        connection.transport.presence  # noqa: B018
+        connection.transport.worker_session  # noqa: B018
 
 
 def test_a_server_that_is_away_is_a_connection_error() -> None:
@@ -711,7 +711,7 @@ def test_a_worker_that_cannot_give_back_what_it_read_ahead_keeps_what_it_runs(
     inbox = Inbox(connect(), Queue("q"), ack=False)
     publish(inbox.connection, "runs")
     inbox.wait_for(1)
-    monkeypatch.setattr(identity, "_worker_name", "w@h")
+    monkeypatch.setattr(process_identity, "_worker_name", "w@h")
     channel = inbox.connection.channel()
     channel.basic_consume("other", True, lambda _message: None, "tag")
     for _ in range(3):

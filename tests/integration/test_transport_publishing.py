@@ -9,7 +9,7 @@ import pytest
 from kombu import Connection, Producer
 
 import pgqueue
-from pgqueue.database import Database as Sessions
+from pgqueue.db.database import Database as Sessions
 from tests.harness import Database
 
 # What holds at the moment of the INSERT is what the commit obeys.

@@ -6,10 +6,10 @@ Who acts between two lines: the server, which runs the chunk; whoever ends sessi
 import psycopg
 import pytest
 
-from pgqueue.database import Database
-from pgqueue.tasks import overseer
-from pgqueue.tasks.batch import BatchJob, BatchRunner, Chunk
-from pgqueue.tasks.pool import ExecutorPool
+from pgqueue.db.database import Database
+from pgqueue.worker import batch_monitor
+from pgqueue.worker.batch_lane import BatchJob, BatchRunner, Chunk
+from pgqueue.worker.executor_pool import ExecutorPool
 from tests.harness import eventually
 from tests.harness.cut import cut_off
 from tests.harness.people import fetch_value
@@ -106,8 +106,8 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
     alice.execute("select pgqueue.enqueue(%s, timeout => '100 ms')", [resists])
     handle = fetch_value(alice, "select pgqueue.enqueue('select from public.door')")
     chunk = claim_all(worker)
-    monkeypatch.setattr(overseer, "_PATIENCE_MS", 600_000.0)
-    watch = overseer.Overseer(pool._database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
+    monkeypatch.setattr(batch_monitor, "_PATIENCE_MS", 600_000.0)
+    watch = batch_monitor.BatchMonitor(pool._database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
 
     watch.start()
     run = in_background(runner.run, chunk)
@@ -126,7 +126,7 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
 @pytest.mark.parametrize("is_written", [True, False])
 def test_a_lost_answer_about_a_job_that_failed_fails_no_other(alice, worker, pool, runner, monkeypatch, is_written):
     chunk = claim(alice, worker, "select 1", "select 1 / 0", "select 3")
-    fetch, losses = pool.books._database.fetch, [True]
+    fetch, losses = pool.completer._database.fetch, [True]
 
     def lose_once(name, **params):
         is_lost = name == "settle_run" and losses and losses.pop()
@@ -136,7 +136,7 @@ def test_a_lost_answer_about_a_job_that_failed_fails_no_other(alice, worker, poo
             raise psycopg.OperationalError("the connection is lost")
         return fetch(name, **params)
 
-    monkeypatch.setattr(pool.books._database, "fetch", lose_once)
+    monkeypatch.setattr(pool.completer._database, "fetch", lose_once)
     runner.run(chunk)
 
     assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded"]

@@ -162,22 +162,22 @@ def test_a_cancel_that_comes_too_late_reaches_neither_the_next_job_nor_what_the_
     enqueue(alice, *[f"lock table public.door; {insert(word)}" for word in "ab"])
     chunk = Chunk(db, worker)
     pid = chunk.session.info.backend_pid
-    overseer = db.connect()
+    batch_monitor = db.connect()
 
     for job in range(2):
         owner.execute("begin; lock table public.door")
         running = in_background(chunk.run)
         wait_until_blocked(db.server.admin, pid)
-        overseer.execute("begin")
-        overseer.execute("lock table pgqueue.run_gate in exclusive mode")
+        batch_monitor.execute("begin")
+        batch_monitor.execute("lock table pgqueue.run_gate in exclusive mode")
         # It has seen that the job runs. Now the job ends, and then comes the signal.
         owner.execute("commit")
         eventually(lambda ended=job + 1: fetch_value(alice, ENDED) == ["succeeded"] * ended)
         wait_until_blocked(db.server.admin, pid)
-        overseer.execute("select pg_cancel_backend(%s)", [pid])
+        batch_monitor.execute("select pg_cancel_backend(%s)", [pid])
 
         error = running.result()
-        overseer.execute("commit")
+        batch_monitor.execute("commit")
 
         assert (error.sqlstate, "pgqueue_run.job_" in error.diag.context) == ("57014", False)
         assert chunk.settle(error) == [(id, None) for id in chunk.ids[job + 1 :]]

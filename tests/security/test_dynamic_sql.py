@@ -18,6 +18,7 @@ IN_PYTHON = re.compile(
     r"\.execute(?:many)?\((?!query\()|\bsend_(?:query|query_params|prepare)\(|\bsql\.(?:SQL|Identifier|Literal|Composed)\("
 )
 ROUTINE = re.compile(r"create (?:or replace )?(?:function|procedure|view) (?:pgqueue\w*\.)?([\w%$]+)")
+QUERY = re.compile(r"-- name: (\w+)")
 NOT_RUN = re.compile(
     r"--.*|^comment on .*|\b(?:hint|detail|message) = (?:pg_catalog[.])?format\(|'message', format\("
 )  # what RAISE shows
@@ -29,7 +30,7 @@ def places() -> set[str]:
     for file in sorted(PACKAGE.rglob("*.sql")):
         routine = ""
         for line in file.read_text().splitlines():
-            begun = ROUTINE.match(line)
+            begun = ROUTINE.match(line) or QUERY.match(line)
             routine = begun[1] if begun else "" if line.startswith(("do $", "grant ", "revoke ")) else routine
             if IN_SQL.search(NOT_RUN.sub("", line)):
                 found.add(f"{file.stem} {routine}: {line.strip()}")

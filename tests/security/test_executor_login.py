@@ -6,8 +6,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.doctor import Level, examine
+from pgqueue.cli.health_checks import Level, examine
 from tests.harness import Worker, eventually
+from tests.harness.managed import PASSWORD
 from tests.harness.people import fetch_one, fetch_value, refused
 from tests.security.conftest import call_of
 
@@ -89,7 +90,7 @@ def test_only_a_worker_is_told_how_executors_log_in(alice, db, worker):
 
 
 def test_neither_a_superuser_nor_the_owner_nor_a_member_of_the_owner_runs_sql_jobs(db, owner, superuser):
-    superuser.execute("create role keeper_2 login")
+    superuser.execute(f"create role keeper_2 login password '{PASSWORD}'")
     superuser.execute(f"grant pgqueue_worker, {fetch_value(owner, 'select current_user')} to keeper_2")
     try:
         for session in (superuser, owner, db.connect("keeper_2")):
@@ -365,7 +366,9 @@ def test_a_connection_of_postgres_fdw_is_not_left_to_the_next_role(db, alice, su
     superuser.execute(
         f"create server here foreign data wrapper postgres_fdw options (dbname '{db.name}', host '{here['host']}', port '{here['port']}')"
     )
-    superuser.execute("create user mapping for public server here options (user 'postgres', password_required 'false')")
+    superuser.execute(
+        f"create user mapping for public server here options (user 'postgres', password '{PASSWORD}', password_required 'false')"
+    )
     superuser.execute(
         "create foreign table public.far (relname name) server here options (schema_name 'pg_catalog', table_name 'pg_class')"
     )

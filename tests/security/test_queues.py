@@ -177,8 +177,8 @@ def test_the_cost_of_routing_does_not_grow_with_what_strangers_declare(alice, bo
 
 
 @pytest.mark.parametrize("what", ["queues", "exchanges", "bindings"])
-def test_a_role_that_declares_without_end_is_stopped_with_a_clear_error(alice, bob, owner, worker, what):
-    owner.execute(f"alter database \"{owner.info.dbname}\" set pgqueue.max_{what} = '7'")
+def test_a_role_that_declares_without_end_is_stopped_with_a_clear_error(alice, bob, superuser, worker, what):
+    superuser.execute(f"alter database \"{superuser.info.dbname}\" set pgqueue.max_{what} = '7'")
     one_more = {
         "queues": "select pgqueue._declare_queue(%s, true, false, false, null)",
         "exchanges": "select pgqueue._declare_exchange(%s, 'direct', true, false, null)",

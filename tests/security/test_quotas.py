@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgqueue.doctor import examine
+from pgqueue.cli.health_checks import examine
 from tests.harness.people import fetch_one, fetch_value, refused
 
 DOORS = {
@@ -19,11 +19,11 @@ DOORS = {
 
 
 @pytest.fixture
-def limit(db, owner):
+def limit(db, owner, superuser):
     """Set a quota for each role, and let upkeep count."""
 
     def set_limit(name, value):
-        owner.execute(f"alter database {db.name} set pgqueue.{name} = {value}")
+        superuser.execute(f"alter database {db.name} set pgqueue.{name} = {value}")
         count(owner)
 
     return set_limit
@@ -114,9 +114,9 @@ def test_each_role_sees_its_own_quotas_and_monitors_all(alice, bob, owner, limit
     assert {"alice", "bob"} <= {row[0] for row in owner.execute(seen)}
 
 
-def test_who_publishes_while_usage_is_counted_waits_for_nobody(db, alice, owner, limit):
+def test_who_publishes_while_usage_is_counted_waits_for_nobody(db, alice, owner, superuser):
     alice.execute("select count(*) from pgqueue.enqueue_many(array_fill('select 1'::text, array[4]))")
-    owner.execute(f"alter database {db.name} set pgqueue.max_messages = 4")
+    superuser.execute(f"alter database {db.name} set pgqueue.max_messages = 4")
     counter = db.connect()
     counter.execute("begin")
     counter.execute("select pgqueue._note_usage()")

@@ -221,6 +221,7 @@ def test_the_tables_are_nobodys_and_the_views_everybodys_who_takes_part(owner):
         "own_binding",
         "own_task",
         "migration",
+        "function_file",
     ]
     # Reading and nothing else: whoever may write to a whole view, LOCK TABLE lets lock the tables under it.
     assert granted == sorted((view, "SELECT") for view in readable)

@@ -6,7 +6,7 @@ from tests.harness.schema_dump import GOLDEN, MAJOR, dump_schema
 
 
 @pytest.mark.needs_superuser("the golden dump has dblink in the schema that a superuser's installation makes")
-def test_the_migrations_make_the_golden_schema(db):
+def test_an_installation_makes_the_golden_schema(db):
     if db.server.major != MAJOR:
         pytest.skip(f"the golden dump is of PostgreSQL {MAJOR}")
 

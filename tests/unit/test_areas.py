@@ -7,7 +7,7 @@ from tests.areas import AREAS, ROOT, THE_REST, area_of, find_tests, main
 SUITES = ("compat", "integration", "isolation", "plans", "properties", "security", "sql", "unit")
 #: Tests of what belongs to no area: `pgqueue up`, the containers, Flower, and the tests' own tools.
 NO_AREA = {
-    "test_areas.py", "test_child.py", "test_compose.py", "test_local_access.py", "test_restarts.py",
+    "test_areas.py", "test_child_process.py", "test_compose.py", "test_local_access.py", "test_restart_policy.py",
     "test_second_chance.py",
 }  # fmt: skip
 
@@ -29,7 +29,7 @@ def test_every_test_of_the_engine_is_of_an_area() -> None:
 
 def test_a_module_is_of_the_area_of_its_folder() -> None:
     assert area_of(ROOT / "pgqueue" / "broker" / "channel.py") == "broker"
-    assert area_of(ROOT / "pgqueue" / "client.py") == "client"
+    assert area_of(ROOT / "pgqueue" / "client" / "client.py") == "client"
     assert area_of(ROOT / "pgqueue" / "demo" / "run.py") == THE_REST
 
 

@@ -4,7 +4,7 @@ from unittest.mock import sentinel
 import pytest
 from sqlalchemy import create_engine
 
-from pgqueue.caller_transaction import current, driver_connection, entered
+from pgqueue.db.caller_transaction import current, driver_connection, entered
 
 
 def test_what_is_no_connection_is_refused_by_name() -> None:

@@ -11,10 +11,10 @@ import pytest
 from celery import Celery
 from kombu import Queue
 
-from pgqueue.cli import cli, run
-from pgqueue.commands.app import database_of, own_queues
-from pgqueue.commands.failure import show_failure
-from pgqueue.commands.help import SECTIONS
+from pgqueue.cli.celery_app import database_of, own_queues
+from pgqueue.cli.commands import cli, run
+from pgqueue.cli.failure import show_failure
+from pgqueue.cli.help import SECTIONS
 from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {

@@ -5,7 +5,7 @@ import json
 import pytest
 from celery.events.state import State
 
-from pgqueue.tasks.events import EventText, Run
+from pgqueue.worker.monitoring.event_text import EventText, Run
 
 HOSTILE = 'say "hi" \\ \n\t\x01 ünïcode 😀 \ud800'
 

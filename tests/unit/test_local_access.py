@@ -3,7 +3,7 @@ import socket
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from pgqueue.dashboard.local_access import is_expected_host, is_local_request, is_loopback
+from pgqueue.flower_ui.local_access import is_expected_host, is_local_request, is_loopback
 
 
 def make_request(host: str = "127.0.0.1:5555", **headers: str) -> HTTPServerRequest:

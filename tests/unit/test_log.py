@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from pgqueue.tasks.claim import Ending, Outcome
-from pgqueue.tasks.log import get_logger
-from pgqueue.tasks.report import log_end
+from pgqueue.worker.claimed_job import Ending, Outcome
+from pgqueue.worker.job_log import log_end
+from pgqueue.worker.log import get_logger
 
 
 class Job:
@@ -26,14 +26,14 @@ class Job:
     ],
 )
 def test_an_error_of_a_job_is_one_line(caplog, said, written):
-    with caplog.at_level(logging.INFO, "pgqueue.tasks.report"):
+    with caplog.at_level(logging.INFO, "pgqueue.worker.job_log"):
         log_end(Job(), Outcome(Ending.FAILED, fields={"sqlstate": "P0001", "message": said}), 0.25)
 
     assert [record.getMessage() for record in caplog.records] == [f"job 7 failed in 0.250 s: P0001 {written}"]
 
 
 def test_a_job_is_named_by_its_number_and_its_label_on_one_line(caplog):
-    with caplog.at_level(logging.INFO, "pgqueue.tasks.report"):
+    with caplog.at_level(logging.INFO, "pgqueue.worker.job_log"):
         log_end(Job("nightly\nreport"), Outcome(Ending.SUCCEEDED, "SELECT 1"), 0.25)
 
     assert [record.getMessage() for record in caplog.records] == [

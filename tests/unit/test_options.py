@@ -3,7 +3,7 @@ from datetime import timedelta
 import click
 import pytest
 
-from pgqueue.commands.options import DURATION
+from pgqueue.cli.options import DURATION
 
 
 @pytest.mark.parametrize(

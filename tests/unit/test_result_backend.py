@@ -4,9 +4,9 @@ import threading
 
 from celery import Celery
 
-from pgqueue.database import Database
+from pgqueue.db.database import Database
 from pgqueue.results import PgQueueBackend
-from pgqueue.results.watch import ResultWatch
+from pgqueue.results.listener import ResultListener
 
 
 def make_backend(url: str = "pgqueue://alice:secret@db.example/shop?sslmode=require") -> PgQueueBackend:
@@ -54,7 +54,7 @@ def test_giving_up_a_result_never_waits_for_the_thread_that_listens() -> None:
 
 
 def test_a_wake_ends_a_sleep_also_one_that_has_not_begun() -> None:
-    watch = ResultWatch("")
+    watch = ResultListener("")
     watch._is_asleep = True
 
     watch.wake()

@@ -1,13 +1,15 @@
 import re
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 import pgqueue
-from pgqueue.sql import migrations, query
+from pgqueue import sql
+from pgqueue.sql import function_files, migrations, queries, query
 
-QUERIES = sorted(path.name[:-4] for path in (files("pgqueue.sql") / "queries").iterdir() if path.name.endswith(".sql"))
+QUERIES = sorted(queries())
+SQL = Path(sql.__file__).parent
+CREATED = re.compile(r"^create (?:or replace )?(?:function|procedure|view) ([\w.]+)", re.MULTILINE)
 
 
 def test_migrations_are_numbered_in_order():
@@ -15,8 +17,32 @@ def test_migrations_are_numbered_in_order():
 
 
 def test_a_query_that_is_not_there_is_an_error():
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(KeyError):
         query("no_such_query")
+
+
+@pytest.mark.parametrize("path", sorted(SQL.rglob("*.sql")), ids=lambda path: path.name)
+def test_a_file_of_sql_has_300_lines_at_most(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_a_file_of_functions_comes_after_those_that_it_names():
+    names = [file.name for file in function_files()]
+
+    assert len(names) == len(set(names)) == len(list((SQL / "functions").glob("*.sql")))
+    assert all(names.index(other) < names.index(file.name) for file in function_files() for other in file.after)
+
+
+def test_a_file_of_functions_can_be_applied_again():
+    for file in function_files():
+        assert not re.search(r"^create (?!or replace )", file.text, re.MULTILINE), file
+
+
+def test_a_function_stands_in_one_file():
+    made = [name for file in function_files() for name in CREATED.findall(file.text) if name != "pgqueue._handle"]
+    by_migrations = [name for step in migrations() for name in CREATED.findall(step.text)]
+
+    assert sorted(made + by_migrations) == sorted(set(made + by_migrations))
 
 
 # A part of DISCARD ALL, sent in one go.

@@ -1,3 +1,45 @@
+-- Publishing messages and sending tasks.
+
+-- name: publish
 select pgqueue._publish(
   %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s, %(eta)s::timestamptz,
   clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8));
+
+-- name: publish_many
+select coalesce(sum(pgqueue._publish(
+  m.exchange, m.routing_key, m.message::json, m.priority, m.eta, clock_timestamp() + make_interval(secs => m.ttl_seconds))), 0)
+from (
+  select *
+  from unnest(%(exchange)s::text[], %(routing_key)s::text[], %(message)s::text[], %(priority)s::int[], %(eta)s::timestamptz[],
+              %(ttl_seconds)s::float8[])
+    with ordinality l (exchange, routing_key, message, priority, eta, ttl_seconds, place)
+  order by l.place
+) m;
+
+-- name: publish_transient
+-- Nobody minds if a crash of the server loses it, so its commit need not wait for the disk.
+with hurried as materialized (select set_config('synchronous_commit', 'off', true))
+select pgqueue._publish(
+  %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s, %(eta)s::timestamptz,
+  clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8))
+from hurried;
+
+-- name: send_task
+select pgqueue.send_task(
+    task => %(task)s,
+    args => %(args)s::jsonb,
+    kwargs => %(kwargs)s::jsonb,
+    queue => %(queue)s,
+    priority => %(priority)s::int,
+    delay => %(delay)s::interval,
+    eta => %(eta)s::timestamptz,
+    expires => %(expires)s::timestamptz,
+    task_id => %(task_id)s,
+    headers => %(headers)s::jsonb,
+    ignore_result => %(ignore_result)s::boolean,
+    link => %(link)s,
+    errback => %(errback)s
+)
+
+-- name: list_scheduled
+select queue, eta, priority, message::text from pgqueue._list_scheduled(%(queues)s, %(max_count)s)

@@ -1,0 +1,1 @@
+"""What is changed in Celery and kombu, in place, where they have no hook."""

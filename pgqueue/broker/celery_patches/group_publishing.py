@@ -1,0 +1,123 @@
+"""What a group publishes is sent in one statement: all of it or nothing, and one commit instead of one for each task.
+
+Celery publishes the tasks of a group one by one, and with it those of a chord and of chunks. `group.apply_async` is
+therefore a block here in which publishers gather, and which sends when it ends.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from kombu.exceptions import OperationalError
+from kombu.utils.functional import retry_over_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
+
+    from ...db.database import Database
+    from ..publisher import OutgoingMessage, Publisher
+
+#: A group may be endless: when so much has gathered it is sent, and the rest follows.
+MOST_MESSAGES = 10_000
+MOST_CHARS = 16 * 1024 * 1024
+_TIMING = ("max_retries", "interval_start", "interval_step", "interval_max")
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class GroupBatch:
+    """Letters of the publishers that this thread, or asyncio task, uses in a block, in order."""
+
+    def __init__(self, retry_policy: Mapping[str, Any] | None) -> None:
+        #: Threads and asyncio tasks that are begun inside still see a block after its end.
+        self.is_over = False
+        self._retry_policy = retry_policy
+        self._messages: dict[Database, list[OutgoingMessage]] = {}
+        #: One of each database, whichever: they differ in the connection that they were made for.
+        self._publishers: dict[Database, Publisher] = {}
+        self._count = self._chars = 0
+
+    def add(self, publisher: Publisher, outgoing: OutgoingMessage) -> None:
+        """Keep a message; send what was kept when it is much.
+
+        Raises:
+            kombu.exceptions.OperationalError, psycopg.Error: as `send`.
+        """
+        self._publishers.setdefault(publisher.database, publisher)
+        self._messages.setdefault(publisher.database, []).append(outgoing)
+        self._count += 1
+        self._chars += len(outgoing.message)
+        if self._count >= MOST_MESSAGES or self._chars >= MOST_CHARS:
+            self.send()
+
+    def send(self) -> None:
+        """Send what was kept.
+
+        Raises:
+            kombu.exceptions.OperationalError: the session was lost; all of it was sent, or nothing.
+            psycopg.Error: the server refused all of it.
+        """
+        kept, self._messages, self._count, self._chars = self._messages, {}, 0, 0
+        for database, messages in kept.items():
+            self._send_with(self._publishers[database], messages)
+
+    def _send_with(self, publisher: Publisher, messages: list[OutgoingMessage]) -> None:
+        try:
+            if self._retry_policy is None:
+                publisher.publish_many(messages)
+            else:
+                retry_over_time(publisher.publish_many, _LOST, (messages,), **self._retry_policy)
+        except _LOST as failure:
+            raise OperationalError(str(failure)) from failure
+
+
+_current: ContextVar[GroupBatch | None] = ContextVar("pgqueue_group_batch", default=None)
+
+
+def current() -> GroupBatch | None:
+    """Return the block that this runs in and that has not ended, if any."""
+    found = _current.get()
+    return None if found is None or found.is_over else found
+
+
+@contextmanager
+def gathered(retry_policy: Mapping[str, Any] | None) -> Iterator[None]:
+    """Let what is published inside be sent at the end; nothing of it, if the block fails. A block inside joins it."""
+    if current() is not None:
+        yield
+        return
+    batch = GroupBatch(retry_policy)
+    token = _current.set(batch)
+    try:
+        yield
+    finally:
+        batch.is_over = True
+        _current.reset(token)
+    batch.send()
+
+
+def batch_groups(celery_canvas: ModuleType) -> None:
+    """Let Celery's groups publish so. With another broker that changes nothing."""
+    if hasattr(celery_canvas, "group"):
+        celery_canvas.group.apply_async = _batching(celery_canvas.group.apply_async)
+
+
+def _batching(apply_async: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(apply_async)
+    def apply_async_batched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        conf = self.app.conf
+        # A task that runs here and now would wait for what it has sent itself.
+        if conf.task_always_eager:
+            return apply_async(self, *args, **kwargs)
+        does_retry = kwargs.get("retry", conf.task_publish_retry)
+        policy = {**(conf.task_publish_retry_policy or {}), **(kwargs.get("retry_policy") or {})}
+        # It may say more, of other brokers.
+        timing = {name: value for name, value in policy.items() if name in _TIMING}
+        with gathered(timing if does_retry else None):
+            return apply_async(self, *args, **kwargs)
+
+    return apply_async_batched

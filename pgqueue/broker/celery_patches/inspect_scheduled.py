@@ -1,0 +1,84 @@
+"""`inspect scheduled` for tasks that wait in the database: their workers have never seen them.
+
+Celery lists what waits in the worker's timer. Over this broker tasks with an ETA wait in their queues, so a worker
+answers for the queues that it consumes.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kombu.utils.json import loads
+
+from ..register import DRIVER_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: As many of a worker's queues as are shown, those that are due first.
+_MOST = 1000
+
+
+def answer_for_queues() -> None:
+    """Let this process answer `inspect scheduled` so, if it is a Celery worker. Harmless to repeat."""
+    control = sys.modules.get("celery.worker.control")
+    if control is None:
+        return
+    in_timer = control.Panel.data["scheduled"]
+    if getattr(in_timer, "__module__", None) == __name__:
+        return
+
+    def scheduled(state: Any, **kwargs: Any) -> list[dict[str, Any]]:
+        return _scheduled(in_timer, state, **kwargs)
+
+    scheduled.__doc__ = in_timer.__doc__
+    scheduled.__module__ = __name__
+    control.inspect_command(alias="dump_schedule")(scheduled)
+
+
+def _scheduled(in_timer: Callable[..., list[dict[str, Any]]], state: Any, **kwargs: Any) -> list[dict[str, Any]]:
+    found = in_timer(state, **kwargs)
+    consumer = state.consumer
+    connection = consumer.connection
+    if connection is None or connection.transport.driver_type != DRIVER_TYPE:
+        return found
+    names = [queue.name for queue in consumer.task_consumer.queues]
+    rows = connection.transport.database.fetch("list_scheduled", queues=names, max_count=_MOST)
+    return found + [described for row in rows if (described := _describe(consumer.hostname, *row))]
+
+
+def _describe(hostname: str, queue: str, eta: str, priority: int, document: str) -> dict[str, Any] | None:
+    try:
+        return _describe_task(hostname, queue, eta, priority, loads(document))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None  # whoever may publish can write any JSON; the worker rejects it when it is due
+
+
+def _describe_task(hostname: str, queue: str, eta: str, priority: int, message: dict[str, Any]) -> dict[str, Any]:
+    headers, delivery_info = message["headers"], message["properties"].get("delivery_info") or {}
+    args, kwargs = headers.get("argsrepr"), headers.get("kwargsrepr")
+    if message.get("content-type") == "application/json" and message.get("content-encoding") == "utf-8":
+        args, kwargs = loads(message["body"])[:2]
+    return {
+        "eta": eta,
+        # What Celery's timer gives to all tasks.
+        "priority": 6,
+        "request": {
+            "id": headers["id"],
+            "name": headers.get("shadow") or headers["task"],
+            "args": args,
+            "kwargs": kwargs,
+            "type": headers["task"],
+            "hostname": hostname,
+            "time_start": None,
+            "acknowledged": False,
+            "delivery_info": {
+                "exchange": delivery_info.get("exchange", ""),
+                "routing_key": delivery_info.get("routing_key", queue),
+                "priority": priority,
+                "redelivered": False,
+            },
+            "worker_pid": None,
+        },
+    }

@@ -1,0 +1,118 @@
+"""Settling claims: acks and releases, from any thread and after the channel that delivered is closed.
+
+A delivery tag is `id:token`, valid on every session while the claim is ours. The event loop gathers acks: they go with
+the next claim, or by themselves some milliseconds later. They are kept over a lost connection, since a claim may
+outlive it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from ...after_fork import call_in_forked_child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ...db.database import Database
+
+logger = logging.getLogger(__name__)
+
+#: How long an ack may wait for others, or for a claim that it can go with.
+GATHER_SECONDS = 0.005
+
+
+class Acks:
+    """The acks of this process to one database that have not been sent yet."""
+
+    _known: ClassVar[dict[str, Acks]] = {}
+    _known_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._pending: list[str] = []
+        #: When the oldest ack must be on its way (monotonic).
+        self.due_at = math.inf
+
+    @classmethod
+    def of(cls, database: Database) -> Acks:
+        """Return the one Acks of this process for a database."""
+        with cls._known_lock:
+            if database.conninfo not in cls._known:
+                cls._known[database.conninfo] = cls(database)
+            return cls._known[database.conninfo]
+
+    @property
+    def tags(self) -> set[str]:
+        """What is to be acked and was not sent yet."""
+        with self._lock:
+            return set(self._pending)
+
+    def add(self, delivery_tag: str) -> None:
+        """Remember an ack for the next `flush`."""
+        with self._lock:
+            self._pending.append(delivery_tag)
+            self.due_at = min(self.due_at, time.monotonic() + GATHER_SECONDS)
+
+    def flush(self) -> int:
+        """Send the acks that have gathered, in one statement; return how many messages that removed.
+
+        Raises:
+            psycopg.Error: they could not be sent, and are kept for the next flush.
+        """
+        with self.taken() as tags:
+            acked = settle(self._database, "ack", tags) if tags else 0
+        self.check(tags, acked)
+        return acked
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[list[str]]:
+        """Take what has gathered, to send it; it is kept if that fails."""
+        with self._lock:
+            tags, self._pending, self.due_at = self._pending, [], math.inf
+        try:
+            yield tags
+        except BaseException:
+            with self._lock:
+                self._pending = tags + self._pending
+                self.due_at = -math.inf if self._pending else math.inf
+            raise
+
+    def check(self, tags: Sequence[str], acked: int) -> None:
+        """Say so if acks came too late."""
+        if acked < len(tags):
+            # The server had given this worker up in between: what it did was done by, or will be done by, another.
+            logger.warning(
+                "%s of %s acks came too late: the messages belong to another worker", len(tags) - acked, len(tags)
+            )
+
+    @classmethod
+    def _forget_parents(cls) -> None:
+        cls._known_lock = threading.Lock()
+        cls._known.clear()
+
+
+def settle(database: Database, query_name: str, delivery_tags: Sequence[str], **params: object) -> int:
+    """Run `ack` or `release` for these claims; return how many of them were still ours.
+
+    Raises:
+        psycopg.Error: as the server or the connection said it.
+    """
+    ids, tokens = to_arrays(delivery_tags)
+    [(settled,)] = database.fetch(query_name, ids=ids, tokens=tokens, **params)
+    return int(settled)
+
+
+def to_arrays(delivery_tags: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Return the ids and the tokens of these claims."""
+    claims = [tag.split(":") for tag in delivery_tags]
+    return [int(claim[0]) for claim in claims], [int(claim[1]) for claim in claims]
+
+
+call_in_forked_child(Acks._forget_parents)

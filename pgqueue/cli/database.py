@@ -1,0 +1,116 @@
+"""`pgqueue install`, `upgrade`, `uninstall`, `status`, `enroll`, `unenroll`: the schema and who may use it."""
+
+from __future__ import annotations
+
+import click
+
+from ..db.client_session import ClientSession
+from ..schema import migrate
+from .ask import ask
+from .options import on_database
+from .output import print_fields, print_json
+
+_APPLICATION = "pgqueue installer"
+
+
+@click.command()
+@on_database
+def install(dsn: str | None, as_json: bool) -> None:
+    """Create pgqueue in the database, or bring it up to date; again is harmless."""
+    with ClientSession(dsn, application_name=_APPLICATION) as session:
+        _report_applied(migrate.install(session.connection), session, as_json=as_json)
+
+
+@click.command()
+@on_database
+def upgrade(dsn: str | None, as_json: bool) -> None:
+    """Apply what an installed pgqueue is missing of the schema and its functions.
+
+    It also makes a copied or restored database usable.
+    """
+    with ClientSession(dsn, application_name=_APPLICATION) as session:
+        _report_applied(migrate.upgrade(session.connection), session, as_json=as_json)
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--cascade", is_flag=True, help="Drop what depends on it too: others' triggers, views and the like.")
+@on_database
+def uninstall(yes: bool, cascade: bool, dsn: str | None, as_json: bool) -> None:
+    """Drop pgqueue from the database, with all its jobs and results. It stops where something else depends on it."""
+    if not yes:
+        click.confirm("Drop the schema pgqueue with all jobs and results?", abort=True, err=True)
+    with ClientSession(dsn, application_name=_APPLICATION) as session:
+        kept = migrate.uninstall(session.connection, cascade=cascade)
+    if as_json:
+        print_json({"uninstalled": True, "roles_kept": kept})
+        return
+    click.echo("pgqueue is uninstalled")
+    if kept:
+        click.echo(f"roles that stay, because something else uses them: {', '.join(kept)}")
+
+
+@click.command()
+@on_database
+def status(dsn: str | None, as_json: bool) -> None:
+    """Show what is installed, what waits and who works."""
+    with ClientSession(dsn, application_name="pgqueue cli") as session:
+        found = migrate.status(session.connection)
+        fields: dict[str, object] = {
+            "server": f"PostgreSQL {found.server_version}",
+            "schema": found.installed or "not installed",
+            "pending": ", ".join(found.pending) or None,
+        }
+        if found.installed and not found.pending:
+            queues = session.fetch("list_queues")
+            fields |= {
+                "ready": sum(row[1] for row in queues),
+                "delayed": sum(row[2] for row in queues),
+                "claimed": sum(row[3] for row in queues),
+                "paused": [row[0] for row in queues if row[5]],
+                "workers": [row[0] for row in session.fetch("list_workers") if row[3] == "online"],
+            }
+    if as_json:
+        print_json(fields | {"schema": found.installed, "latest": found.latest, "pending": found.pending})
+    else:
+        print_fields({name: _join(value) for name, value in fields.items()})
+
+
+@click.command()
+@click.argument("role")
+@on_database
+def enroll(role: str, dsn: str | None, as_json: bool) -> None:
+    """Let ROLE submit jobs."""
+    _change_role("enroll_role", role, dsn, as_json=as_json, done="enrolled")
+
+
+@click.command()
+@click.argument("role")
+@on_database
+def unenroll(role: str, dsn: str | None, as_json: bool) -> None:
+    """Stop ROLE from submitting jobs."""
+    _change_role("unenroll_role", role, dsn, as_json=as_json, done="unenrolled")
+
+
+def _change_role(name: str, role: str, dsn: str | None, *, as_json: bool, done: str) -> None:
+    ask(dsn, name, role=role)
+    if as_json:
+        print_json({"role": role, done: True})
+    else:
+        click.echo(f"role {role} {done}")
+
+
+def _report_applied(applied: migrate.Applied, session: ClientSession, *, as_json: bool) -> None:
+    installed = migrate.status(session.connection).installed
+    if as_json:
+        names = [str(part) for part in (*applied.migrations, *applied.functions)]
+        print_json({"applied": names, "schema": installed})
+    elif applied:
+        done = f"applied {len(applied.migrations)} migrations and {len(applied.functions)} files of functions"
+        click.echo(f"{done}: pgqueue is at version {installed}")
+    else:
+        click.echo(f"nothing to do: pgqueue is at version {installed}")
+
+
+def _join(value: object) -> object:
+    return ", ".join(value) or "none" if isinstance(value, list) else value

@@ -1,0 +1,50 @@
+"""`pgqueue doctor`: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from .health_checks import Finding, Level, examine
+from .options import on_database
+from .output import console, print_json, to_text
+
+_STYLES = {Level.OK: "green", Level.SKIP: "dim", Level.WARN: "yellow", Level.FAIL: "bold red"}
+_CHECK_WIDTH = 15
+
+
+@click.command()
+@click.option("--strict", is_flag=True, help="Fail on warnings too.")
+@on_database
+def doctor(strict: bool, dsn: str | None, as_json: bool) -> int:
+    """Check the database, its queues and this role's way to them; fail if something does not work."""
+    findings = []
+    for finding in examine(dsn):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    if as_json:
+        print_json([dataclasses.asdict(finding) | {"level": finding.level.value} for finding in findings])
+    bad = {Level.FAIL, Level.WARN} if strict else {Level.FAIL}
+    return int(any(finding.level in bad for finding in findings))
+
+
+def _print(finding: Finding) -> None:
+    out = console()
+    hint = finding.hint if finding.level is not Level.OK else None
+    if not out.is_terminal:
+        click.echo(f"{finding.level.value:4} {finding.check}: {to_text(finding.text)}")
+        if hint is not None:
+            click.echo(f"      hint: {to_text(hint)}")
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=4)
+    grid.add_column(width=_CHECK_WIDTH)
+    grid.add_column()
+    grid.add_row(Text(finding.level.value, style=_STYLES[finding.level]), finding.check, Text(to_text(finding.text)))
+    if hint is not None:
+        grid.add_row("", "", Text(f"hint: {to_text(hint)}"))
+    out.print(grid)

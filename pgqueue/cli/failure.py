@@ -1,0 +1,35 @@
+"""How an error looks on the command line: one line, what more PostgreSQL said, and what to do."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ..errors import JobError, PgQueueError
+from .output import to_text
+
+_MORE = ("detail", "hint", "context")
+
+
+def show_failure(failure: PgQueueError | str, *, as_json: bool) -> None:
+    """Write an error to standard error, as lines or as one JSON object."""
+    if as_json:
+        click.echo(json.dumps({"error": failure_fields(failure)}), err=True)
+        return
+    fields = failure_fields(failure)
+    sqlstate = f" ({fields['sqlstate']})" if fields.get("sqlstate") else ""
+    click.echo(f"pgqueue: error: {to_text(fields['message'])}{sqlstate}", err=True)
+    if not isinstance(failure, JobError):
+        fields.pop("context", None)  # Of a call it names pgqueue's own functions, which helps nobody.
+    for name in _MORE:
+        if fields.get(name):
+            click.echo(f"{name}: {to_text(fields[name])}", err=True)
+
+
+def failure_fields(failure: PgQueueError | str) -> dict[str, object]:
+    """Return what is known of an error, under the names that PostgreSQL gives its parts."""
+    if isinstance(failure, str):
+        return {"message": failure}
+    known = {"type": type(failure).__name__, "message": str(failure)}
+    return known | {name: value for name, value in vars(failure).items() if value is not None}

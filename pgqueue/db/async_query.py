@@ -1,0 +1,250 @@
+"""A question to the server that nobody waits for: an event loop asks, goes on, and is told when the answer is there.
+
+On a session of its own, so that a claim under way never keeps a thread from publishing or storing a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import select
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+
+from .. import errors
+from ..sql import numbered
+from .database import can_prepare, close_session, is_quiet, open_session, pooled_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from typing import TypeAlias
+
+    from psycopg.abc import Buffer
+
+    from .database import Database, Session
+
+    Rows: TypeAlias = list[tuple[Any, ...]]
+    #: Values as they are sent, their types, and whether each is text or binary.
+    _Values: TypeAlias = "tuple[Sequence[Buffer | None], tuple[int, ...], Sequence[pq.Format]]"
+    #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
+    QueryRoutine: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
+
+
+class Watcher(Protocol):
+    """An event loop, as far as an async query needs it."""
+
+    def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
+        """Call back and begin a round when this is readable."""
+
+    def unwatch(self, fileno: int) -> None:
+        """Forget a descriptor that was closed."""
+
+
+class AsyncQuery:
+    """At most one question under way. For one thread.
+
+    Args:
+        watcher: is told of the descriptor over which the answer comes.
+    """
+
+    def __init__(self, database: Database, watcher: Watcher) -> None:
+        self._database = database
+        self._watcher = watcher
+        self._session: Session | None = None
+        self._fileno = -1
+        #: The names of the statements that the server has planned; the types follow from the values.
+        self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        #: What was asked last, and as what it was sent: a worker that is idle asks the same again and again.
+        self._asked: tuple[str, Mapping[str, object]] | None = None
+        self._sent: _Values = ((), (), ())
+        self._has_news = False
+        self._routine: QueryRoutine | None = None
+        self._results: list[pq.abc.PGresult] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something was asked whose answer was not taken."""
+        return self._routine is not None
+
+    @property
+    def fileno(self) -> int:
+        """The descriptor over which the answer comes, while something is under way."""
+        return self._fileno
+
+    def note_readable(self) -> None:
+        """Take note that the descriptor is readable."""
+        self._has_news = True
+
+    def start(self, routine: QueryRoutine) -> None:
+        """Send the query of `routine`.
+
+        Raises:
+            psycopg.Error: it could not be sent, which `routine` was told.
+        """
+        name, params = next(routine)
+        self._routine = routine
+        try:
+            session = self._open()
+            if can_prepare(session):
+                text, names = numbered(name)
+                if self._asked != (name, params):
+                    self._sent = _dump(session, [params[each] for each in names])
+                    self._asked = name, params
+                values, types, formats = self._sent
+                session.pgconn.send_query_prepared(self._prepare(session, text, types), values, formats)
+            else:
+                session.pgconn.send_query(pooled_text(session, name, params))
+            while session.pgconn.flush():
+                _wait_for(self._fileno, select.POLLIN | select.POLLOUT)
+                session.pgconn.consume_input()
+        except psycopg.Error as failure:
+            self._fail(failure)
+
+    def result(self) -> Rows | None:
+        """Return what `routine` makes of the answer; None: it is not there yet, or nothing was asked.
+
+        Raises:
+            psycopg.Error: the server refused, or the session is lost; `routine` was told.
+        """
+        session, routine = self._session, self._routine
+        if not self._has_news or session is None:
+            return None
+        self._has_news = False
+        if routine is None:
+            # Nothing was asked, so this is the news of its end.
+            self._close_session()
+            return None
+        try:
+            if not self._has_arrived(session):
+                return None
+            rows = _load(session, self._results)
+        except psycopg.Error as failure:
+            self._fail(failure)
+        self._routine, self._results = None, []
+        return _finish(routine, rows)
+
+    def wait(self, seconds: float | None = None) -> Rows | None:
+        """Wait for the answer, for so long at most; return as `result`.
+
+        Raises:
+            psycopg.Error: as `result`.
+        """
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        rows = None
+        while rows is None and self._routine is not None and (left := deadline - time.monotonic()) > 0:
+            self._has_news = _wait_for(self._fileno, select.POLLIN, min(left, 60))
+            rows = self.result()
+        return rows
+
+    def close(self) -> None:
+        """End the session. An answer that does not come at once is given up: its routine is closed."""
+        # What was asked must not be done after whoever asked has looked what was done.
+        with contextlib.suppress(psycopg.Error, errors.PgQueueError):
+            self.wait(1.0)
+        routine, self._routine, self._results = self._routine, None, []
+        self._close_session()
+        if routine is not None:
+            routine.close()
+
+    def _open(self) -> Session:
+        if self._session is not None and not is_quiet(self._session):
+            self._close_session()
+        if self._session is None:
+            self._session = open_session(self._database.conninfo, self._database.application_name, is_watched=True)
+            self._fileno = self._session.fileno()
+            self._prepared.clear()
+            self._asked = None
+            self._has_news = False
+            self._watcher.watch(self._fileno, self.note_readable)
+        return self._session
+
+    def _prepare(self, session: Session, text: bytes, types: tuple[int, ...]) -> bytes:
+        name = self._prepared.get((text, types))
+        if name is None:
+            name = b"inquiry_%d" % len(self._prepared)
+            result = session.pgconn.prepare(name, text, types)
+            if result.status != pq.ExecStatus.COMMAND_OK:
+                raise error_from_result(result, session.info.encoding)
+            self._prepared[text, types] = name
+        return name
+
+    def _has_arrived(self, session: Session) -> bool:
+        session.pgconn.consume_input()
+        # Not before the last result, which comes after the commit: the rows may be sent ahead of it.
+        while not session.pgconn.is_busy():
+            result = session.pgconn.get_result()
+            if result is None:
+                return True
+            self._results.append(result)
+        return False
+
+    def _fail(self, failure: psycopg.Error) -> None:
+        """Let the routine know, on a session that nobody asks again; raise what it makes of it."""
+        routine, self._routine, self._results = self._routine, None, []
+        self._close_session()
+        if isinstance(failure, psycopg.errors.ReadOnlySqlTransaction):
+            # A server that was demoted under us: libpq's multi-host connect finds the new primary.
+            self._database.close()
+        if routine is not None:
+            routine.throw(failure)
+        raise failure
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        self._has_news = False
+        if session is not None:
+            self._watcher.unwatch(self._fileno)
+            close_session(session)
+
+
+def _wait_for(fileno: int, events: int, seconds: float | None = None) -> bool:
+    """Wait until something can be read or written, for so long at most. Any descriptor will do, as for no select()."""
+    poll = select.poll()
+    poll.register(fileno, events)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def run_now(routine: QueryRoutine, database: Database) -> list[tuple[Any, ...]]:
+    """Run the query of `routine` and wait for it; return what it makes of it.
+
+    Raises:
+        psycopg.Error: as the server or the connection said it, and `routine` passed it on.
+    """
+    name, params = next(routine)
+    try:
+        rows = database.fetch(name, **params)
+    except psycopg.Error as failure:
+        routine.throw(failure)
+        raise
+    return _finish(routine, rows)
+
+
+def _finish(routine: QueryRoutine, rows: Rows) -> Rows:
+    try:
+        routine.send(rows)
+    except StopIteration as end:
+        made: Rows = end.value
+        return made
+    raise RuntimeError("the routine of an async query has one query")
+
+
+def _dump(session: Session, params: list[object]) -> _Values:
+    transformer = Transformer(session)
+    values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
+    return values, tuple(transformer.types or ()), transformer.formats or ()
+
+
+def _load(session: Session, results: list[pq.abc.PGresult]) -> Rows:
+    for result in results:
+        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+            raise error_from_result(result, session.info.encoding)
+    # Behind a pooler, a transaction stands around it.
+    rows = [result for result in results if result.status == pq.ExecStatus.TUPLES_OK][-1]
+    transformer = Transformer(session)
+    transformer.set_pgresult(rows)
+    return transformer.load_rows(0, rows.ntuples, tuple)

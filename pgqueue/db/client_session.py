@@ -1,0 +1,235 @@
+"""One PostgreSQL session for a caller: opened when first needed, opened again when the server has closed it.
+
+Knows how a named query is run and how a driver's error becomes one of pgqueue's. What is asked is its users' matter.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from .. import errors
+from ..config import Settings
+from ..sql import query
+from .database import (
+    CALLER_SETTINGS,
+    IN_RECOVERY,
+    OWN_SETTINGS,
+    can_prepare,
+    close_session,
+    fetch_on_pooled,
+    is_standby,
+    open_session,
+    settle,
+)
+from .named_query import PreparedQueries
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ..handle import Handle
+
+
+_READ_ONLY = "25006"
+
+
+class Captured(NamedTuple):
+    """What the jobs of a session inherit, and which of the server's processes was asked."""
+
+    backend_pid: int
+    settings: str
+
+
+class ClientSession:
+    """A session in autocommit mode that threads may share, taking turns. A forked child opens its own.
+
+    Args:
+        hands_in: jobs are handed in from it. They inherit what is set for its role and its database, which is
+            captured before the session is given the settings that pgqueue's own statements rely on.
+        as_it_is: it is given none: its statements are somebody else's.
+    """
+
+    def __init__(
+        self, dsn: str | None = None, *, application_name: str, hands_in: bool = False, as_it_is: bool = False
+    ) -> None:
+        self.conninfo = Settings.load(dsn).conninfo
+        self._settings = None if hands_in or as_it_is else OWN_SETTINGS
+        self._hands_in = hands_in
+        self._application_name = application_name
+        self._opening, self._pid = threading.Lock(), os.getpid()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._is_closed = False
+        self._captured: tuple[psycopg.Connection[Any], Captured] | None = None
+        self._refusal: psycopg.Error | None = None
+        self._prepared_queries: tuple[psycopg.Connection[Any], PreparedQueries] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """Return the open connection, opening one if there is none.
+
+        Raises:
+            ConnectionFailed: the server cannot be reached or refuses the login.
+            ClientClosed: `close` was called, and not `open` since.
+        """
+        connection = self._connection
+        if connection is None or connection.closed:
+            if self._pid != os.getpid():
+                # Somebody may have held it when the process was forked.
+                self._opening, self._pid = threading.Lock(), os.getpid()
+            with self._opening:
+                connection = self._connection
+                if self._is_closed:
+                    raise errors.ClientClosed("the client is closed", hint="Use it before, or call open() first.")
+                if connection is None or connection.closed:
+                    connection = self._connection = self._open()
+        return connection
+
+    @property
+    def captured(self) -> Captured:
+        """Return what jobs of this session inherit, asked once for each connection: nobody else has the session.
+
+        Raises:
+            PgQueueError: the server refused, or cannot be reached.
+        """
+        connection = self.connection
+        if is_standby(connection):
+            raise self._in_recovery()
+        if self._captured is None or self._captured[0] is not connection:
+            # It could not be captured when the session was opened: its role was not enrolled. By now it may be.
+            close_session(connection)
+            connection = self.connection
+        if self._captured is None or self._captured[0] is not connection:
+            raise errors.from_driver(self._refusal) if self._refusal is not None else self._in_recovery()
+        return self._captured[1]
+
+    def _settle(self, connection: psycopg.Connection[Any]) -> None:
+        """Capture what jobs inherit; then make the session one of pgqueue's own."""
+        if not is_standby(connection):
+            self._refusal = None
+            try:
+                with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+                    self._captured = connection, Captured(*cursor.execute(query("capture_settings")).fetchall()[0])
+            except psycopg.ProgrammingError as refusal:
+                self._refusal = refusal
+        settle(connection, CALLER_SETTINGS)
+        if can_prepare(connection):
+            # No pooler in between, which could run the next statement in a session that has not prepared it.
+            self._prepared_queries = connection, PreparedQueries(connection)
+
+    def _open(self) -> psycopg.Connection[Any]:
+        try:
+            with driver_errors():
+                connection = open_session(
+                    self.conninfo,
+                    self._application_name,
+                    may_be_standby=True,
+                    settings=self._settings,
+                )
+                if self._hands_in:
+                    self._settle(connection)
+                return connection
+        except errors.ConnectionFailed as failure:
+            if not self.conninfo and failure.hint is None:
+                failure.hint = "No server was named: give --dsn, or set PGQUEUE_DSN."
+            raise
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether the server is a standby: there is much to read there, and nothing to hand in.
+
+        Raises:
+            ConnectionFailed: as `connection`.
+        """
+        return is_standby(self.connection)
+
+    def _in_recovery(self) -> errors.ConnectionFailed:
+        # The next call finds the primary, if the conninfo names it and it is there by then.
+        if self._connection is not None:
+            close_session(self._connection)
+        return errors.ConnectionFailed(
+            IN_RECOVERY,
+            sqlstate="57P03",
+            hint="Connect to the primary, for example with target_session_attrs=read-write.",
+        )
+
+    def open(self) -> None:
+        """Connect now, also after `close`.
+
+        Raises:
+            ConnectionFailed: the server cannot be reached or refuses the login.
+        """
+        self._is_closed = False
+        _ = self.connection
+
+    def close(self) -> None:
+        """End the session."""
+        self._is_closed = True
+        if self._connection is not None:
+            close_session(self._connection)
+            self._connection = None
+
+    def fetch(self, name: str, **arguments: object) -> list[tuple[Any, ...]]:
+        """Run a named query and return its rows.
+
+        Raises:
+            PgQueueError: the server refused, or cannot be reached.
+        """
+        connection = self.connection
+        try:
+            if self._prepared_queries is not None and self._prepared_queries[0] is connection:
+                with driver_errors():
+                    return self._prepared_queries[1].fetch(name, arguments)
+            if not can_prepare(connection):
+                with driver_errors():
+                    return fetch_on_pooled(connection, name, arguments)
+            return fetch_on(connection, name, arguments)
+        except errors.ServerError as failure:
+            if failure.sqlstate != _READ_ONLY or not is_standby(connection):
+                raise
+            raise self._in_recovery() from failure
+
+    def run(self, name: str, **arguments: object) -> None:
+        """Run a named query for what it does.
+
+        Raises:
+            PgQueueError: the server refused, or cannot be reached.
+        """
+        with driver_errors():
+            self.connection.execute(query(name), arguments)
+
+
+def fetch_on(
+    connection: psycopg.Connection[Any], name: str, arguments: dict[str, object], about: Handle | None = None
+) -> list[tuple[Any, ...]]:
+    """Run a named query on a connection, inside whatever transaction it is in, and return its rows.
+
+    Args:
+        about: the job that an error would be an error of.
+
+    Raises:
+        PgQueueError: the server refused, or cannot be reached.
+    """
+    # A cursor class of our own choice: a caller's connection may have another one, and other rows.
+    with driver_errors(about), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+        return cursor.execute(query(name), arguments).fetchall()
+
+
+@contextmanager
+def driver_errors(about: Handle | None = None) -> Iterator[None]:
+    """Turn psycopg's errors into pgqueue's, which keep every field that PostgreSQL sent."""
+    try:
+        yield
+    except psycopg.Error as failure:
+        raise errors.from_driver(failure, about) from failure

@@ -1,0 +1,72 @@
+"""The queues as Flower's Broker tab and `/api/queues/length` show them.
+
+Flower's own page has no room for what the database knows: messages that are delayed, how long the oldest waits, which
+queues are paused. So the tab has a page of ours.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from flower import views
+from flower.views.broker import BrokerView
+from tornado.ioloop import IOLoop
+
+from ..db.database import Database
+
+#: Celery's own queues: for events, for control commands and for the answers to them.
+_CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
+#: Whole paths are found as they are, and what the page builds on is found among Flower's.
+_PAGE = str(Path(__file__).parent / "templates" / "broker.html")
+
+
+class QueueLengths:
+    """Stand where Flower expects a broker's management client."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def queues(self, names: Iterable[str]) -> list[dict[str, object]]:
+        """Return the lengths of the named queues, and of all others in which jobs or tasks are, in Flower's words.
+
+        Flower names those that it knows workers to consume. One that nobody consumes is the one that grows.
+
+        Raises:
+            psycopg.Error: the server could not be asked.
+        """
+        wanted = set(names)
+        rows = await IOLoop.current().run_in_executor(None, self._database.fetch, "list_queues")
+        return [
+            {
+                "name": queue,
+                "messages": ready + delayed + claimed,
+                "messages_ready": ready,
+                "messages_delayed": delayed,
+                "messages_unacknowledged": claimed,
+                "oldest_ready_seconds": None if oldest is None else max(0.0, time.time() - oldest.timestamp()),
+                "paused": paused,
+                "consumers": consumers,
+            }
+            for queue, ready, delayed, claimed, oldest, paused, consumers, _durability in rows
+            if queue in wanted or ((ready or delayed or claimed or paused) and not _CONTROL.search(queue))
+        ]
+
+
+def show_queues(database: Database) -> None:
+    """Let this process's Flower show the queues of a database."""
+
+    def get_broker(_handler: Any) -> QueueLengths:
+        return QueueLengths(database)
+
+    original = BrokerView.render_string
+
+    def render_string(page: Any, template: str, **values: Any) -> bytes:
+        html: bytes = original(page, _PAGE if template == "broker.html" else template, **values)
+        return html
+
+    views.BaseHandler.get_broker = get_broker
+    BrokerView.render_string = render_string

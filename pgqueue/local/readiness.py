@@ -1,0 +1,93 @@
+"""Asking whether a worker and Flower answer, as their users would ask them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import urllib.request
+from types import TracebackType
+
+import psycopg
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from .. import broker as _registers_the_transport  # noqa: F401
+from ..config import to_url
+
+_FLOWER_TIMEOUT_SECONDS = 10.0
+#: What asking raises while the server is away.
+UNREACHABLE = (psycopg.Error, OperationalError, OSError)
+# Whatever proxy the environment names, this machine is not behind it.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class WorkerProbe:
+    """Ask one worker for a ping over the broker."""
+
+    def __init__(self, conninfo: str, worker_name: str) -> None:
+        self._app = Celery(broker=to_url(conninfo, "pgqueue"), set_as_current=False)
+        self._connection = self._app.connection_for_write()
+        self._worker_name = worker_name
+
+    def __enter__(self) -> WorkerProbe:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(*UNREACHABLE):
+            self._connection.close()
+            self._app.close()
+
+    def answers(self, timeout: float = 1.0) -> bool:
+        """Tell whether the worker answered within `timeout`."""
+        answers = self._app.control.ping([self._worker_name], timeout=timeout, connection=self._connection)
+        return bool(answers)
+
+
+def fetch_page(url: str, data: bytes | None = None, timeout: float = _FLOWER_TIMEOUT_SECONDS) -> str:
+    """Return a page of Flower's, or with `data` the answer to a POST.
+
+    Raises:
+        OSError: nobody listens, or the answer is not 200.
+    """
+    with _direct.open(url, data, timeout=timeout) as answer:
+        return str(answer.read().decode())
+
+
+def flower_answers(url: str) -> bool:
+    """Tell whether Flower serves its page of workers."""
+    try:
+        fetch_page(f"{url}/workers")
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def flower_shows(url: str, worker_name: str) -> bool:
+    """Tell whether Flower lists the worker as online: it serves pages before it has heard of any."""
+    try:
+        listed = json.loads(fetch_page(f"{url}/workers?json=1"))["data"]
+    except (OSError, http.client.HTTPException):
+        return False
+    return any(worker["hostname"] == worker_name and worker["status"] for worker in listed)
+
+
+def is_port_free(address: str, port: int) -> bool:
+    """Tell whether a server could listen there now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def find_free_port(address: str) -> int:
+    """Return a port that is free now; somebody may still take it before it is used."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

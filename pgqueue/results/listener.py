@@ -1,0 +1,217 @@
+"""The session on which a process is told of results: what it waits for is a row, its sleep is a lock.
+
+Whoever stores a result notifies only those who wait for it and sleep (docs/decisions/0006). For one thread at a time.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from .. import errors
+from ..after_fork import call_in_forked_child
+from ..db.database import close_session, open_session
+from ..sql import query
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from collections.abc import Set as AbstractSet
+
+    from ..db.database import Session
+
+
+#: How soon to look again while somebody stores a result.
+_SOON_SECONDS = 0.01
+
+
+#: A session for each conninfo on which nobody waits at the moment: applications come and go, and take turns on it.
+_resting: dict[str, Session] = {}
+_resting_lock = threading.Lock()
+
+
+class News(NamedTuple):
+    """A state of a task that was not told before."""
+
+    task_id: str
+    state: str
+    payload: bytes
+
+
+class ResultListener:
+    """Waits for results of tasks. A lost session is opened again, and then everything awaited is read again."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._session: Session | None = None
+        self._told: set[str] = set()
+        self._is_asleep = False
+        self._is_notified = False
+        self._waker, self._waker_end = socket.socketpair()
+        for end in (self._waker, self._waker_end):
+            end.setblocking(False)
+            weakref.finalize(self, end.close)
+
+    def wake(self) -> None:
+        """End the wait of the thread that sleeps. From any thread."""
+        try:
+            self._waker.send(b"!")
+        except BlockingIOError:
+            return  # it has been woken often enough
+
+    def has_told(self, awaited: AbstractSet[str]) -> bool:
+        """Tell whether all these tasks are watched and their news would end a sleep: there is no need to look."""
+        return self._is_asleep and not self._is_notified and awaited <= self._told
+
+    def look(self, awaited: Collection[str]) -> list[News]:
+        """Return what is new of these tasks.
+
+        Raises:
+            psycopg.OperationalError: the session is lost, or none can be opened.
+            PgQueueError: the server refuses.
+        """
+        try:
+            return self._look(set(awaited))
+        except psycopg.ProgrammingError as failure:
+            raise errors.from_driver(failure) from failure
+        except psycopg.OperationalError:
+            self.close()
+            raise
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait until something may be new, `wake` is called or time is up; return whether time was up.
+
+        Raises:
+            psycopg.OperationalError: the session is lost.
+        """
+        session = self._session
+        if self._is_notified:
+            return False
+        if session is None or not self._is_asleep:
+            # Whoever stores a result at this moment does not notify: look again soon.
+            seconds = min(seconds, _SOON_SECONDS)
+        poll = select.poll()
+        poll.register(self._waker_end, select.POLLIN)
+        if session is not None:
+            poll.register(session.fileno(), select.POLLIN)
+        ready = poll.poll(max(seconds, 0.0) * 1000)
+        for fileno, _event in ready:
+            if fileno == self._waker_end.fileno():
+                self._waker_end.recv(4096)
+            elif session is not None:
+                self._read(session)
+        return not ready and self._is_asleep
+
+    def rest(self) -> None:
+        """Nobody waits any more for now: let nobody notify, and leave the session to whoever waits next.
+
+        Raises:
+            psycopg.OperationalError: the session is lost.
+        """
+        session = self._session
+        if session is not None:
+            if self._is_asleep or self._told:
+                self._stop_awaiting(set(self._told))
+            self._session = None
+            session.remove_notify_handler(self._on_notify)
+            with _resting_lock:
+                other = _resting.setdefault(self._conninfo, session)
+            if other is not session:
+                close_session(session)
+
+    def close(self) -> None:
+        """End the session."""
+        session, self._session = self._session, None
+        self._told.clear()
+        self._is_asleep = False
+        if session is not None:
+            close_session(session)
+
+    def forget(self) -> None:
+        """Let go of everything in a forked child, where the session is the parent's and was closed already."""
+        self._session = None
+        self._told.clear()
+        self._is_asleep = False
+        self._waker.close()
+        self._waker_end.close()
+
+    def _look(self, awaited: set[str]) -> list[News]:
+        if self._session is None or self._session.closed:
+            self.close()
+            self._session = self._open()
+        if given_up := self._told - awaited:
+            self._stop_awaiting(given_up)
+        new = list(awaited - self._told)
+        if new:
+            self._fetch("await_results", task_ids=new)
+            self._told.update(new)
+        self._is_notified = False
+        rows = self._fetch("collect_results", new_ids=new, was_asleep=self._is_asleep)
+        self._is_asleep = rows[0][0]
+        return [News(task_id, state, payload) for _asleep, task_id, state, payload in rows if task_id is not None]
+
+    def ended(self, task_id: str) -> None:
+        """Take note that the server has told the end of a task, and waits for it no more."""
+        self._told.discard(task_id)
+
+    def _stop_awaiting(self, task_ids: set[str]) -> None:
+        self._fetch("stop_awaiting", task_ids=list(task_ids), was_asleep=self._is_asleep)
+        self._told -= task_ids
+        self._is_asleep = False
+
+    def _open(self) -> Session:
+        with _resting_lock:
+            resting = _resting.pop(self._conninfo, None)
+        if resting is not None and _is_alive(resting):
+            resting.add_notify_handler(self._on_notify)
+            return resting
+        session = open_session(self._conninfo, "pgqueue results", is_watched=True)
+        try:
+            session.add_notify_handler(self._on_notify)
+            channel = f"pgqueue.r.{session.info.backend_pid}"
+            session.execute(sql.SQL(query("listen")).format(channel=sql.Identifier(channel)))
+        except BaseException:
+            close_session(session)
+            raise
+        return session
+
+    def _on_notify(self, _notify: psycopg.Notify) -> None:
+        self._is_notified = True
+
+    def _read(self, session: Session) -> None:
+        try:
+            session.pgconn.consume_input()
+        except psycopg.OperationalError:
+            self.close()
+            raise
+        while session.pgconn.notifies():
+            self._is_notified = True
+
+    def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
+        if self._session is None:
+            raise psycopg.OperationalError("the session is lost")
+        return self._session.execute(query(query_name), params).fetchall()
+
+
+def _is_alive(session: Session) -> bool:
+    """Tell whether nothing has arrived that says otherwise; a session that the server has ended is closed."""
+    if not session.closed:
+        try:
+            session.pgconn.consume_input()
+        except psycopg.OperationalError:
+            close_session(session)
+    return not session.closed
+
+
+def _forget_parents() -> None:
+    global _resting_lock  # noqa: PLW0603 - somebody may have held it when the process was forked
+    _resting_lock = threading.Lock()
+    _resting.clear()
+
+
+call_in_forked_child(_forget_parents)

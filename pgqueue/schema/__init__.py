@@ -1,0 +1,1 @@
+"""Installing pgqueue in a database, and bringing it up to date."""

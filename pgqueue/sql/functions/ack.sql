@@ -1,0 +1,90 @@
+-- The end of a claim: acknowledged, released, rejected, or lost.
+
+create or replace function pgqueue._ack(ids bigint[], tokens bigint[])
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  -- The plan stays when a small table has grown, so it is by index from the first.
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+declare
+  acked int;
+begin
+  delete from pgqueue.message m
+  using unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token;
+  get diagnostics acked = row_count;
+  return acked;
+end
+$$;
+comment on function pgqueue._ack(bigint[], bigint[]) is 'Deletes claimed messages. One whose token is no longer current is left alone';
+grant execute on function pgqueue._ack(bigint[], bigint[]) to pgqueue_worker;
+
+create or replace function pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  released text[];
+  dead_letters int;
+begin
+  select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
+  from pgqueue.message m, unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token
+    and not undelivered and m.kind = 'task' and m.deliveries >= pgqueue._max_deliveries(m.queue, m.submitter);
+  with back as (
+    update pgqueue.message m
+    set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
+    from unnest(ids, tokens) done (id, token)
+    -- Only claimed messages have a token. Not said here, lest the planner goes through all of them.
+    where m.id = done.id and m.token = done.token
+    returning m.queue
+  )
+  select array_agg(queue) into released from back;
+  perform pgqueue._wake(q) from (select distinct unnest(released)) r (q);
+  return coalesce(cardinality(released), 0) + dead_letters;
+end
+$$;
+comment on function pgqueue._release(bigint[], bigint[], boolean) is
+  'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
+grant execute on function pgqueue._release(bigint[], bigint[], boolean) to pgqueue_worker;
+
+create or replace function pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[])
+  returns int
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A row for each of the two, so that both are released.
+  select coalesce(sum(pgqueue._release(g.ids, g.tokens, not g.has_begun)), 0)::int
+  from (select r.has_begun, array_agg(r.id) as ids, array_agg(r.token) as tokens from unnest(ids, tokens, have_begun) r (id, token, has_begun) group by r.has_begun) g
+$$;
+comment on function pgqueue._release_sorted(bigint[], bigint[], boolean[]) is
+  'Makes claimed messages ready again. Only those that were begun have been delivered once more, and are flagged as redelivered';
+
+create or replace function pgqueue._reject(ids bigint[], tokens bigint[], detail text default null)
+  returns int
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) filter (where pgqueue._dead_letter(m, 'rejected', detail))::int
+  from pgqueue.message m, unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token
+$$;
+comment on function pgqueue._reject(bigint[], bigint[], text) is
+  'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them or detail says why';
+grant execute on function pgqueue._reject(bigint[], bigint[], text) to pgqueue_worker;
+
+create or replace function pgqueue._claim_lost(id bigint)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'the claim on job % is lost', id using errcode = 'PQ002', hint = 'Another worker has the job, or it has ended. This run must not commit.';
+end
+$$;
+comment on function pgqueue._claim_lost(bigint) is 'Raises PQ002';
+grant execute on function pgqueue._claim_lost(bigint) to pgqueue_user;

@@ -1,0 +1,209 @@
+-- The batch lane: one session runs jobs of all roles, one commit each, with no round trip between them. What happens between two jobs,
+-- and after an error.
+
+create or replace function pgqueue_run.pass_gate()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Whoever cancels a job locks this, and sends the signal to a session that runs the job: a signal that comes too late hits a session
+  -- here, between two jobs. No role but the owner can lock it.
+  lock table pgqueue.run_gate in row share mode;
+end
+$$;
+comment on function pgqueue_run.pass_gate() is 'Between two jobs, in a transaction of its own: waits until nobody cancels what this session has run';
+
+create or replace function pgqueue_run.forget_role()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+begin
+  perform setseed(uuid_hash_extended(gen_random_uuid(), 0) / 9223372036854775808.0);
+  perform pgqueue._dblink_disconnect(c) from unnest(pgqueue._dblink_connections()) c;
+  begin
+    perform pgqueue._dblink_disconnect_unnamed();
+  exception when connection_does_not_exist then
+    null;
+  end;
+  if exists (select from pg_extension e where e.extname = 'postgres_fdw') then
+    select p.oid::regprocedure::text into name
+    from pg_extension e
+    join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
+    join pg_proc p on p.oid = d.objid and p.proname = 'postgres_fdw_disconnect_all' and has_function_privilege(p.oid, 'execute')
+    where e.extname = 'postgres_fdw';
+    if found then
+      execute format('select %s', name);
+    end if;
+  end if;
+end
+$$;
+comment on function pgqueue_run.forget_role() is
+  'Between jobs of two roles: takes from the session what neither RESET nor DISCARD reaches, the state of random() and connections of dblink and postgres_fdw';
+
+create or replace function pgqueue._end_job(id bigint, state pgqueue.job_state, error jsonb)
+  returns text
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  delete from pgqueue.message q where q.id = _end_job.id returning * into m;
+  perform pgqueue._archive(m, state, error, null, null);
+  return null;
+end
+$$;
+comment on function pgqueue._end_job(bigint, pgqueue.job_state, jsonb) is 'Ends a job that did not begin. Returns NULL';
+
+create or replace function pgqueue_run.finish_job(id bigint, token bigint, row_count bigint, worker text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  said pgqueue.activity;
+begin
+  -- Only of a job that took a while can anybody have noted that it runs, or written its progress from another session.
+  if clock_timestamp() > transaction_timestamp() + interval '2 ms' then
+    delete from pgqueue.activity a where a.id = finish_job.id returning * into said;
+    if said.token <> finish_job.token then
+      said := null;
+    end if;
+    perform pgqueue._refuse_overdue(id);
+  end if;
+  with gone as (
+    delete from pgqueue.message q where q.id = finish_job.id and q.token = finish_job.token
+    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
+  )
+  insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
+  select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
+         nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker
+  from gone m;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  end if;
+  -- Last, when the history is written. Who cancels looks 10 ms later than the request was committed, whether the job still runs: of one that
+  -- is over by then the end tells, and one that began later has seen the request.
+  if clock_timestamp() not between transaction_timestamp() and transaction_timestamp() + interval '2 ms' then
+    perform pgqueue._refuse_canceled(id);
+  end if;
+end
+$$;
+comment on function pgqueue_run.finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
+
+create or replace function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
+  returns table (id bigint, token bigint, verdict text, label text)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  m pgqueue.message;
+  called_at timestamptz := clock_timestamp() - run_seconds * interval '1 s';
+begin
+  -- They run in this order, and one that has ended is gone: the first that is left is the one that ran.
+  if is_jobs then
+    select q.* into m
+    from unnest(ids, tokens) with ordinality c (id, token, n)
+    join pgqueue.message q on q.id = c.id and q.token = c.token
+    order by c.n
+    limit 1
+    for update of q;
+    if m.id is null then
+      perform pgqueue._suspect_unclaimed(ids, error);
+    elsif pgqueue._needs_top_level(error, m.params)
+      -- A job of a role that may not log in would wait there for ever: what it has raised itself is its end.
+      and (pgqueue._may_log_in(m.submitter) or pgqueue._is_raised_in_run(error) is not true)
+    then
+      update pgqueue.message q
+      set top_level = true, state = 'ready', token = null, worker_id = null, deliveries = q.deliveries - 1
+      where q.id = m.id;
+      delete from pgqueue.activity a where a.id = m.id;
+      perform pgqueue._wake(m.queue);
+      return query select m.id, m.token, 'handed over', m.label;
+    else
+      perform pgqueue._forget_earlier_runs(array[m.id]);
+      insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+      values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
+      on conflict do nothing;
+      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql)), m.label;
+    end if;
+  end if;
+  return query
+  select c.id, c.token, null::text, q.label
+  from unnest(ids, tokens) with ordinality c (id, token, n)
+  join pgqueue.message q on q.id = c.id and q.token = c.token
+  where q.id is distinct from m.id
+  order by c.n;
+end
+$$;
+comment on function pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int) is
+  'After a call that runs jobs ended with an error: what became of the job that raised it, and the jobs that are still to be run (verdict NULL)';
+grant execute on function pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int) to pgqueue_worker;
+
+create or replace function pgqueue._without_runner(error jsonb, sql text)
+  returns jsonb
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- The context says, from the inside out: what the job called, the statement of the job, its runner, ...
+  context text := regexp_replace(error ->> 'context', E'(^|\n)[^\n]*pgqueue_run[.].*', '');
+  statement text := '"' || sql || '"';
+begin
+  if right(context, length(statement)) = statement then
+    context := regexp_replace(left(context, -length(statement)), E'(^|\n)[^\n]*$', '');
+  end if;
+  return case when context = '' then error - 'context' when context is null then error else error || jsonb_build_object('context', context) end;
+end
+$$;
+comment on function pgqueue._without_runner(jsonb, text) is 'The error of a job, its context as it would be at the top level';
+
+create or replace function pgqueue._is_raised_in_run(error jsonb)
+  returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select error ->> 'context' ~ E'pgqueue_run[.](job_[0-9]+|finish_job)[(]'
+$$;
+comment on function pgqueue._is_raised_in_run(jsonb) is 'Whether an error came of a job, or of its end; NULL or false: of the call that was to run it';
+
+create or replace function pgqueue._needs_top_level(error jsonb, params text[])
+  returns boolean
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case error ->> 'sqlstate'
+    when '25001' then true  -- VACUUM and the like
+    when '2D000' then true  -- a CALL or DO that commits
+    when '25006' then true  -- it made its transaction read-only, or deferred more than once
+    when '55006' then true  -- or that with a temporary table
+    when '0A000' then true  -- transaction control, COPY, DISCARD ALL: refused there, with a better message
+    -- SET ROLE: the login of the submitter may. Or the executors may not call the runner: the job may have tables of such names.
+    when '42501' then error ->> 'message' ~ '"(role|session_authorization)"'
+      or error ->> 'message' ~ E'\\mjobs?_[0-9]+\\M|\\mpgqueue_run\\M' and pgqueue._is_raised_in_run(error) is not true
+    when '42601' then params is not null  -- not a statement that can be prepared
+    when '42883' then error ->> 'message' ~ 'pgqueue_run[.]'  -- unenrolled meanwhile
+    when 'PQ006' then true  -- its runner was changed
+    when '42P18' then params is not null  -- a parameter that it does not name
+    else false end
+$$;
+comment on function pgqueue._needs_top_level(jsonb, text[]) is 'Whether an error says that a statement cannot run inside a function';
+
+create or replace function pgqueue._runs(id bigint, token bigint, pid int)
+  returns boolean
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- The row is locked by the transaction that runs the job, and the server says whose transaction that is. No other can lock it.
+  select exists (
+    select from pgqueue.message m
+    join pg_locks l on l.locktype = 'transactionid' and l.transactionid = m.xmax and l.granted and l.mode = 'ExclusiveLock'
+    where m.id = _runs.id and m.token = _runs.token and l.pid = _runs.pid)
+$$;
+comment on function pgqueue._runs(bigint, bigint, int) is 'Whether this session runs this job in the batch lane now';

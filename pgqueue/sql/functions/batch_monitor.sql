@@ -1,0 +1,131 @@
+-- Jobs of the batch lane that take long: made visible, canceled, timed out, and what waits behind them given back.
+
+create or replace function pgqueue._oversee(ids bigint[], tokens bigint[], pids int[], least_ms int, grace_ms int)
+  returns table (id bigint, token bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  runs record;
+begin
+  -- First the sessions that have been in a transaction for a while: mostly there are none.
+  select array_agg(m.id) as ids, array_agg(m.token) as tokens, array_agg(s.pid) as pids, array_agg(s.xact_start) as started_at into runs
+  from (
+    select a.pid, a.xact_start, a.backend_xid
+    from (select distinct p from unnest(pids) p) p
+    cross join lateral pg_stat_get_activity(p.p) a
+    where a.xact_start < clock_timestamp() - least_ms * interval '1 ms' and a.backend_xid is not null
+  ) s
+  join unnest(ids, tokens, pids) r (id, token, pid) on r.pid = s.pid
+  join pgqueue.message m on m.id = r.id and m.token = r.token and m.xmax = s.backend_xid;
+  if runs.ids is null then
+    return;
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  perform pgqueue._forget_earlier_runs(runs.ids);
+  insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
+  select m.id, m.token, m.worker_id, r.pid, r.started_at
+  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.token = r.token
+  on conflict do nothing;
+  return query
+  select m.id, m.token, r.pid, extract(epoch from o.run_for)::float8 * 1000, q.id is not null,
+         coalesce(o.run_for > o.timeout, false),
+         coalesce(q.terminate_at <= clock_timestamp(), false) or coalesce(o.run_for - o.timeout > grace_ms * interval '1 ms', false)
+  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
+  join pgqueue.message m on m.id = r.id and m.token = r.token
+  cross join lateral (
+    select clock_timestamp() - r.started_at as run_for,
+           pgqueue._time_allowed(m.timeout, m.settings) as timeout
+  ) o
+  left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
+end
+$$;
+comment on function pgqueue._oversee(bigint[], bigint[], int[], int, int) is
+  'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended';
+grant execute on function pgqueue._oversee(bigint[], bigint[], int[], int, int) to pgqueue_worker;
+
+create or replace function pgqueue._stop_run(id bigint, token bigint, pid int, is_final boolean)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  has_gate boolean := false;
+begin
+  -- While this is held no session begins a job. It is never waited for, since whoever waited would hold up all of them.
+  for attempt in 1 .. 50 loop
+    begin
+      lock table pgqueue.run_gate in exclusive mode nowait;
+      has_gate := true;
+      exit;
+    exception when lock_not_available then
+      perform pg_sleep(0.001);
+    end;
+  end loop;
+  if not has_gate or not pgqueue._runs(id, token, pid) then
+    return false;
+  end if;
+  return case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
+end
+$$;
+comment on function pgqueue._stop_run(bigint, bigint, int, boolean) is
+  'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run, or the next look tries again';
+grant execute on function pgqueue._stop_run(bigint, bigint, int, boolean) to pgqueue_worker;
+
+create or replace function pgqueue._set_run_progress(id bigint, token bigint, pid int, pct int, msg text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What a session says of a job is believed while that job runs in it.
+  if pgqueue._runs(id, token, pid) then
+    perform set_config('synchronous_commit', 'off', true);
+    insert into pgqueue.activity as a (id, token, worker_id, backend_pid, progress_pct, progress_msg)
+    select m.id, m.token, m.worker_id, pid, greatest(0, least(100, pct)), pgqueue._cut(msg, 63)
+    from pgqueue.message m where m.id = _set_run_progress.id and m.token = _set_run_progress.token
+    on conflict on constraint activity_pkey do update
+    set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid,
+        started_at = case when a.token = excluded.token then a.started_at else excluded.started_at end,
+        progress_pct = excluded.progress_pct, progress_msg = excluded.progress_msg;
+  end if;
+end
+$$;
+comment on function pgqueue._set_run_progress(bigint, bigint, int, int, text) is 'Writes the progress of a job that runs in the batch lane, from another session than its own';
+grant execute on function pgqueue._set_run_progress(bigint, bigint, int, int, text) to pgqueue_worker;
+
+create or replace function pgqueue._release_waiting(ids bigint[], tokens bigint[])
+  returns bigint[]
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  free bigint[];
+begin
+  select array_agg(m.id) into free
+  from (select q.id from unnest(ids, tokens) c (id, token) join pgqueue.message q on q.id = c.id and q.token = c.token
+        for update of q skip locked) m;
+  perform pgqueue._release(array_agg(c.id), array_agg(c.token), true) from unnest(ids, tokens) c (id, token) where c.id = any (free);
+  return free;
+end
+$$;
+comment on function pgqueue._release_waiting(bigint[], bigint[]) is 'Gives back those of these jobs that do not run: they wait behind a long one. Returns them';
+grant execute on function pgqueue._release_waiting(bigint[], bigint[]) to pgqueue_worker;
+
+create or replace function pgqueue._running_message(id bigint, token bigint)
+  returns json
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select pgqueue._job_message(m.id, m.token, m.queue, m.priority, m.deliveries, m.attempts, m.submitter, m.sql, m.params, m.settings,
+                              m.timeout, m.kept, m.label)
+  from pgqueue.message m
+  where m.id = _running_message.id and m.token = _running_message.token
+$$;
+comment on function pgqueue._running_message(bigint, bigint) is 'A job of the batch lane that takes long, as a message for Celery';
+grant execute on function pgqueue._running_message(bigint, bigint) to pgqueue_worker;

@@ -1,0 +1,246 @@
+-- The claim: messages go to a worker, with a token each. Also the acks that travel with it, and the job that a
+-- running job waits for.
+
+create or replace function pgqueue._claim(worker_id int, kind text, queues text[], max_count int, role_limit int default null, held jsonb default null)
+  returns table (id bigint, token bigint, queue text, earlier_deliveries int, message json)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+  -- Planned once, and whatever the statistics say: by index, row by row. Planning it for each claim took two thirds of the time of one.
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
+  -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {role: {level: rank}}}}}.
+  memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
+  memory jsonb := memories -> kind;
+  bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
+  begun_at timestamptz;
+  seconds float8;
+  last_seconds float8;
+  ids bigint[] := '{}';
+  -- Now and then those get a turn who would wait for ever behind higher priorities.
+  is_generous boolean := random() < 0.1;
+  has_passed_some boolean := false;
+  setting text;
+  is_registered boolean;
+  is_due boolean;
+  has_dead_letters boolean;
+  is_ready boolean;
+begin
+  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
+  -- decides otherwise.
+  setting := set_config('synchronous_commit', 'off', true);
+  begun_at := clock_timestamp();
+  -- One whose session was seen to be gone may not claim either: others are about to have what it holds. It hears so while it may still take
+  -- that along. In one statement what decides on what is to follow: each by itself would cost as much as all of them.
+  select exists (select from pgqueue.worker w where w.id = _claim.worker_id and w.lost_at is null),
+         exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at),
+         exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null),
+         memory is not null
+           or exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = any (_claim.queues))
+  into is_registered, is_due, has_dead_letters, is_ready;
+  if not is_registered then
+    raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
+  end if;
+  if not (is_ready or is_due or has_dead_letters) and clock_timestamp() < begun_at + interval '5 ms' then
+    -- Who wakes a worker has published tasks or jobs, seldom both: starting what follows costs more than this look. One that is
+    -- dear itself goes on, and is measured.
+    return;
+  end if;
+  if is_due then
+    -- Not without that look: starting an update that finds nothing costs much more.
+    perform pgqueue._promote(1000);
+  end if;
+  -- What only the role that sent it has declared so, upkeep moves.
+  if has_dead_letters then
+    perform pgqueue._expire_messages(_claim.queues, 1000);
+  end if;
+  loop
+    begun_at := clock_timestamp();
+    for id, token, queue, earlier_deliveries, message, has_passed_some in
+    with wanted as materialized (
+      -- First of all: nothing of a paused queue is to be locked.
+      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async
+      from unnest(_claim.queues) u (name)
+      where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
+    ), candidate as materialized (
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async
+      from wanted
+      cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
+                                             case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
+      union all
+      select o.id, 0, wanted.is_async
+      from wanted
+      cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
+                                               case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
+      where is_generous
+    ), picked as materialized (
+      -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
+      select c.id, c.place, c.is_async from candidate c order by c.place, random() limit max_count - cardinality(ids)
+    ), stale as (
+      delete from pgqueue.message m using picked p
+      where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
+        -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
+        and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
+        and not pgqueue._is_revoked_by_worker(m.payload)
+      returning pgqueue._end_task(m, 'REVOKED', 'the time to live of the message was over')
+    ), claimed as (
+      update pgqueue.message m
+      set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
+          -- As the job itself or its session said, else as its queue says.
+          settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+      from picked p
+      where m.id = p.id
+        and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
+      returning m.*, p.place
+    )
+    select c.id, c.token, c.queue, c.deliveries - 1,
+           case when c.kind = 'task' then c.payload
+           when _claim.kind = 'batch' and k.runner is not null and c.kept = 'none' and not c.top_level
+                -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
+                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+             then to_json(c.submitter::bigint)
+           when _claim.kind = 'batch' then pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout,
+                                                                 c.kept, c.label)
+           else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
+                                     c.timeout, c.kept, c.label) end,
+           (select count(*) from candidate) > (select count(*) from picked)
+    from claimed c
+    left join pgqueue.role_key k on k.role = c.submitter
+    order by c.place, pgqueue._rank(c.priority, c.id)
+    loop
+      ids := ids || id;
+      return next;
+    end loop;
+    if has_passed_some then
+      -- What this has locked and leaves to others, a worker that looked meanwhile and went to sleep did not see.
+      perform pgqueue._wake(u.name) from unnest(_claim.queues) u (name)
+      where exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = u.name);
+    end if;
+    -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
+    continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
+    exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
+    -- Or less was taken because a role has its share.
+    exit when role_limit <= any (array(select count(*) + coalesce((held ->> m.submitter::text)::int, 0) from pgqueue.message m where m.id = any (ids) group by m.submitter)
+                                || array(select h.value::bigint from jsonb_each_text(held) h));
+    -- There is room for more than what is above the bounds, and the caller may sleep now: what came back below is looked for
+    -- at once, unless that takes so long that it has to keep to its fiftieth of the time.
+    bounds := null;
+  end loop;
+  seconds := extract(epoch from clock_timestamp() - begun_at);
+  if bounds is not null then
+    memory := jsonb_set(memory, '{bounds}', pgqueue._raise_bounds(bounds, ids, false));
+  elsif current_setting('pgqueue.claim_memory', true) is null then
+    -- The first claim of a session is planned, which says nothing of how much is dead.
+    perform set_config('pgqueue.claim_memory', '{}', false);
+    return;
+  elsif seconds > 0.005 + 0.00004 * cardinality(ids) then
+    -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
+    -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
+    -- a fiftieth of the time while there is enough above them.
+    if memory is null then
+      -- Once may be the machine, which was busy, and not what was read: what came back would wait fifty times as long for that.
+      memory := jsonb_build_object('seconds', seconds);
+    else
+      last_seconds := (memory ->> 'seconds')::float8;
+      memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+      seconds := least(extract(epoch from clock_timestamp() - begun_at), last_seconds);
+      memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
+    end if;
+  elsif memory is null then
+    return;
+  else
+    memory := null;
+  end if;
+  perform set_config('pgqueue.claim_memory', (case when memory is null then memories - kind else jsonb_set(memories, array[kind], memory) end)::text, false);
+end
+$$;
+comment on function pgqueue._claim(int, text, text[], int, int, jsonb) is
+  'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). kind batch: jobs, and only the submitter for those that the batch lane can run';
+grant execute on function pgqueue._claim(int, text, text[], int, int, jsonb) to pgqueue_worker;
+
+create or replace function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb)
+  returns table (acked int, kind text, id bigint, token bigint, queue text, earlier_deliveries int, message text)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  of_session text := current_setting('synchronous_commit');
+  wish record;
+  must_last boolean := ids <> '{}';
+begin
+  acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
+  return next;
+  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int, role_limit int, held jsonb) loop
+    return query
+    select null::int, wish.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message::text
+    from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room, wish.role_limit, wish.held) c;
+    must_last := must_last or found and wish.kind = 'task';
+  end loop;
+  if must_last then
+    -- A task must not run again because the server crashed after its ack, nor unflagged because it crashed after its claim. A job
+    -- that is handed out again has had no effect.
+    perform set_config('synchronous_commit', of_session, true);
+  end if;
+end
+$$;
+comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) is
+  'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the others are claims';
+grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) to pgqueue_worker;
+
+create or replace function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
+  returns table (id bigint, token bigint, message json)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  waiter pgqueue.message;
+  living_id int;
+begin
+  select m.* into waiter from pgqueue.message m where m.id = waiter_id and m.token = waiter_token and m.kind = 'job';
+  if not found then
+    return;
+  end if;
+  -- A job whose transaction is open keeps the number of its worker when that registers anew: its row is locked.
+  living_id := (select coalesce(w.successor, w.id) from pgqueue.worker w where w.id = waiter.worker_id);
+  -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
+  -- the worker had lost it: who comes with its token gets nothing.
+  return query
+  with free as (
+    select m.id, m.state from pgqueue.message m
+    where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
+      and exists (select from pgqueue.worker w where w.id = living_id and m.queue = any (w.queues))
+      and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
+      -- What runs outside a transaction locks no row.
+      and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
+    for update of m skip locked
+  ), claimed as (
+    update pgqueue.message m
+    set state = 'claimed', token = pgqueue._random_bigint(), worker_id = living_id,
+        deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
+        settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
+                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+    from free f
+    where m.id = f.id
+    returning m.*
+  )
+  select c.id, c.token,
+         case when k.runner is not null and c.kept = 'none' and not c.top_level
+                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
+                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
+              then to_json(c.submitter::bigint)
+              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end
+  from claimed c
+  left join pgqueue.role_key k on k.role = c.submitter;
+end
+$$;
+comment on function pgqueue._claim_awaited(bigint, bigint, bigint) is
+  'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. As pgqueue._claim of kind batch';
+grant execute on function pgqueue._claim_awaited(bigint, bigint, bigint) to pgqueue_worker;

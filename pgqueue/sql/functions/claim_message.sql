@@ -1,0 +1,38 @@
+-- What a claim tells the worker of a job: a message as Celery reads it.
+
+create or replace function pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb,
+                                      timeout interval, kept pgqueue.result_kept, label text)
+  returns json
+  language sql stable
+begin atomic
+  select json_build_object(
+    'id', id, 'token', token, 'sql', sql, 'params', params, 'settings', settings, 'submitter', pg_get_userbyid(submitter),
+    'role', submitter::bigint, 'timeout_ms', (extract(epoch from timeout) * 1000)::bigint, 'keep_result', kept <> 'none', 'attempt', attempts + 1,
+    'queue', queue, 'label', label);
+end;
+comment on function pgqueue._job_document(bigint, bigint, text, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
+  is 'A job as an executor of the top-level lane needs it';
+
+create or replace function pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint,
+                                     submitter oid, sql text, params text[], settings jsonb, timeout interval,
+                                     kept pgqueue.result_kept, label text)
+  returns json
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select json_build_object(
+    'body', json_build_array(json_build_array(left(sql, 200)), '{}'::json,
+                             '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'::json)::text,
+    'content-type', 'application/json',
+    'content-encoding', 'utf-8',
+    'headers', json_build_object(
+      'lang', 'sql', 'task', 'pgqueue.job', 'id', 'job-' || id, 'root_id', 'job-' || id, 'parent_id', null, 'group', null,
+      'shadow', label, 'argsrepr', left(sql, 200), 'kwargsrepr', '{}', 'origin', pg_get_userbyid(submitter), 'retries', attempts,
+      'eta', null, 'expires', null, 'timelimit', json_build_array(null, null), 'ignore_result', true,
+      'job', pgqueue._job_document(id, token, queue, attempts, submitter, sql, params, settings, timeout, kept, label)),
+    'properties', json_build_object(
+      'delivery_mode', 2, 'priority', priority, 'correlation_id', 'job-' || id, 'reply_to', null,
+      'delivery_info', json_build_object('exchange', '', 'routing_key', queue, 'redelivered', deliveries > 1)))
+$$;
+comment on function pgqueue._job_message(bigint, bigint, text, smallint, smallint, smallint, oid, text, text[], jsonb, interval, pgqueue.result_kept, text)
+  is 'A job as a Celery message (protocol 2) for the task pgqueue.job';

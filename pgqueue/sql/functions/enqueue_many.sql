@@ -1,0 +1,149 @@
+-- Handing in many jobs with one statement.
+
+create or replace function pgqueue._check_rows(sql text[], params text[], rows text[])
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if cardinality(sql) <> 1 then
+    raise exception 'rows are the parameters of one statement, and % are given', cardinality(sql)
+      using errcode = '22023', hint = 'Give the statement as array[''insert into t values ($1)''].';
+  elsif params is not null then
+    raise exception 'both params and rows are given' using errcode = '22023', hint = 'Give params (the same for all jobs) or rows (those of each job).';
+  elsif array_ndims(rows) <> 2 then
+    raise exception 'rows must be a list of lists' using errcode = '22023', hint = 'Give the parameters of each job, as array[array[''a'', ''1''], array[''b'', ''2'']].';
+  end if;
+end
+$$;
+comment on function pgqueue._check_rows(text[], text[], text[]) is 'Refuses rows of parameters that are none';
+grant execute on function pgqueue._check_rows(text[], text[], text[]) to pgqueue_user;
+
+create or replace function pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[])
+  returns table (n bigint, statement text, row_params text[], unique_key text)
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select s.n, coalesce(s.statement, case when rows is not null then sql[1] end), coalesce(r.row_params, params), s.unique_key
+  from unnest(case when rows is null then sql else array_fill(null::text, array[array_length(rows, 1)]) end, unique_keys) with ordinality s (statement, unique_key, n)
+  left join (select (u.n - 1) / array_length(rows, 2) + 1 as n, array_agg(u.value order by u.n) as row_params
+             from unnest(rows) with ordinality u (value, n) group by 1) r on r.n = s.n
+$$;
+comment on function pgqueue._jobs_of(text[], text[], text[], text[]) is 'The jobs that enqueue_many is given: one for each statement, or one for each row of parameters';
+grant execute on function pgqueue._jobs_of(text[], text[], text[], text[]) to pgqueue_user;
+
+create or replace function pgqueue._cookie(seed bytea, n bigint)
+  returns bigint
+  language sql immutable
+begin atomic
+  -- Of each message of a set. Random bits for each would cost a third of the whole: many servers open /dev/urandom for them.
+  select hashtextextended(encode(sha256(seed || int8send(n)), 'hex'), 0);
+end;
+comment on function pgqueue._cookie(bytea, bigint) is '64 bits that only who knows the seed can tell, for the cookies of a set';
+grant execute on function pgqueue._cookie(bytea, bigint) to pgqueue_user;
+
+create or replace function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority int,
+                                      delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
+                                      backoff interval, unique_keys text[], label text, durability text, rows text[] default null)
+  returns setof pgqueue.handle
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  due_at timestamptz;
+  state pgqueue.message_state;
+  my_session bigint := pgqueue._session_id();
+  seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
+  added_ids bigint[];
+  added_cookies bigint[];
+  added_keys text[];
+  count int := cardinality(sql);
+begin
+  if kept <> 'none' then
+    perform pgqueue._require_login(quote_ident(current_user)::regrole);
+  end if;
+  due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  state := case when due_at is null then 'ready' else 'delayed' end;
+  if array_ndims(params) > 1 then
+    perform pgqueue._refuse_params();
+  end if;
+  if rows is not null then
+    perform pgqueue._check_rows(sql, params, rows);
+    count := coalesce(array_length(rows, 1), 0);
+    if count = 0 then
+      return;
+    end if;
+  end if;
+  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
+  settings := pgqueue._inherited(settings);
+  if durability is not null then
+    settings := pgqueue._with_durability(settings, durability);
+  end if;
+  if unique_keys is null and rows is null then
+    return query
+    with added as (
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label)
+      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
+             params, settings, timeout, backoff, label
+      from unnest(sql) with ordinality s (statement, n)
+      order by s.n
+      returning outbox.id, outbox.cookie
+    )
+    select a.id, a.cookie from added a order by a.id;
+  else
+    if cardinality(unique_keys) <> count or array_ndims(unique_keys) > 1 then
+      raise exception 'unique_keys must be as long as %', case when rows is null then 'sql' else 'rows' end using errcode = '22023', hint = 'Give NULL for a statement that has no key.';
+    end if;
+    with added as (
+      insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
+                                  settings, timeout, backoff, label, unique_key)
+      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
+             s.row_params, settings, timeout, backoff, label, s.unique_key
+      from pgqueue._jobs_of(sql, params, unique_keys, rows) s
+      order by s.n
+      on conflict do nothing
+      returning outbox.id, outbox.cookie, outbox.unique_key
+    )
+    select array_agg(a.id order by a.id), array_agg(a.cookie order by a.id), array_agg(a.unique_key order by a.id)
+    into added_ids, added_cookies, added_keys from added a;
+    -- What was not inserted has a key that another job has, or an earlier one of the list. Those without a key were all inserted, in order.
+    return query
+    select (j.handle).id, (j.handle).cookie
+    from (
+      select s.n, case when a.id is not null then (a.id, a.cookie)::pgqueue.handle
+                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, s.row_params, queue, priority, delay, eta, expires, timeout,
+                                        max_attempts, backoff, s.unique_key, label, durability, pgqueue._cookie(seed, s.n)) end as handle
+      from (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.n) end as nth
+            from pgqueue._jobs_of(sql, params, unique_keys, rows) i) s
+      left join (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.id) end as nth
+                 from unnest(added_ids, added_cookies, added_keys) i (id, cookie, unique_key)) a
+        on coalesce(a.unique_key, '') = coalesce(s.unique_key, '') and coalesce(a.nth, 0) = coalesce(s.nth, 0)
+      order by s.n
+    ) j;
+  end if;
+  perform pgqueue._wake_for(queue, due_at);
+end
+$$;
+comment on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, text[])
+  is 'Inserts many jobs in the caller''s transaction, in one statement';
+grant execute on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, text[]) to pgqueue_user;
+
+create or replace function pgqueue.enqueue_many(sql text[], params text[] default null, queue text default 'default', priority int default 0,
+                                     delay interval default null, eta timestamptz default null, expires timestamptz default null,
+                                     timeout interval default null, max_attempts int default null, backoff interval default null,
+                                     unique_keys text[] default null, label text default null, durability text default null,
+                                     keep_result boolean default false, rows text[] default null)
+  returns setof pgqueue.handle
+  language plpgsql volatile
+as $$
+begin
+  return query select * from pgqueue._enqueue_many(
+    case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
+    expires, timeout, max_attempts, backoff, unique_keys, label, durability, rows);
+end
+$$;
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[])
+  is 'pgqueue.enqueue for many statements at once, in their order, all with the same parameters; or for one statement and rows, the parameters of each job. All take the same options; unique_keys has a key for each, NULL for none';
+grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[]) to pgqueue_user;

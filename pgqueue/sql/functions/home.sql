@@ -1,0 +1,239 @@
+-- Where the database is at home. Roles are known by number, and a number is another role's in another cluster: a copied or restored
+-- database is repaired by name.
+
+create or replace function pgqueue._is_at_home()
+  returns boolean
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pgqueue.home h, pg_control_system() c, pg_database d
+    where h.system_identifier = c.system_identifier and d.datname = current_database() and h.database = d.oid::bigint)
+$$;
+comment on function pgqueue._is_at_home() is 'Whether the numbers of roles in this database are those of this cluster. False: it was copied or restored, and not repaired';
+grant execute on function pgqueue._is_at_home() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+create or replace function pgqueue._require_home()
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not pgqueue._is_at_home() then
+    raise exception 'database "%" was copied or restored from elsewhere, and its roles are not known yet', current_database()
+      using errcode = '55000', hint = 'Let its owner run: pgqueue upgrade';
+  end if;
+end
+$$;
+comment on function pgqueue._require_home() is 'Raises 55000 in a database that was copied or restored, and not repaired since';
+grant execute on function pgqueue._require_home() to pgqueue_user;
+
+create or replace function pgqueue._note_roles()
+  returns void
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  insert into pgqueue.role_name as n (role, name)
+  select r.oid, r.rolname
+  from (select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+        union select b.declared_by from pgqueue.binding b union select n.role from pgqueue.role_name n) used (role)
+  join pg_roles r on r.oid = used.role
+  on conflict on constraint role_name_pkey do update set name = excluded.name where n.name is distinct from excluded.name;
+  delete from pgqueue.role_name n where n.role < 4294900000 and not exists (select from pg_roles r where r.oid = n.role);
+$$;
+comment on function pgqueue._note_roles() is 'Notes what the roles are called whose numbers stand in other tables, also after ALTER ROLE ... RENAME';
+
+create or replace function pgqueue._role_here(number oid)
+  returns oid
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A dump names the owner of a runner as it is called when the dump is made; what was noted may be a moment older.
+  select coalesce(
+    (select p.proowner from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+     where s.nspname = 'pgqueue_run' and p.proname = 'job_' || number and p.proowner <> s.nspowner),
+    (select r.oid from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role = number))
+$$;
+comment on function pgqueue._role_here(oid) is 'Which role of this cluster had this number where the database comes from; NULL: none that is here';
+
+create or replace function pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[])
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  keys pgqueue.role_key[];
+  totals pgqueue.stat_total[];
+  -- What was handed in here before the repair has a number of here already. A restore grants rights when all rows are in.
+  granted_age int := (select age(c.xmin) from pg_class c where c.oid = 'pgqueue.jobs'::regclass and c.relacl is not null);
+begin
+  -- In two steps, for numbers may change places.
+  update pgqueue.message m set submitter = 4294000000 + t.n
+  from unnest(old_numbers) with ordinality t (number, n)
+  where m.submitter = t.number and (granted_age is null or age(m.xmin) >= granted_age or m.submitter >= 4294900000);
+  update pgqueue.message m set submitter = new_numbers[m.submitter::bigint - 4294000000]
+  where m.submitter::bigint between 4294000001 and 4294899999;
+  update pgqueue.history h set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where h.submitter = t.old_number and (granted_age is null or age(h.xmin) >= granted_age or h.submitter >= 4294900000);
+  update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
+  update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
+  update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
+  update pgqueue.schedule s set owner = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where s.owner = t.number;
+  update pgqueue.schedule s set owner = new_numbers[s.owner::bigint - 4294000000] where s.owner::bigint between 4294000001 and 4294899999;
+  update pgqueue.schedule_run r set owner = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where r.owner = t.old_number;
+  keys := array(select k from pgqueue.role_key k);
+  delete from pgqueue.role_key;
+  insert into pgqueue.role_key (role, key, seal_key, enrolled_at)
+  select coalesce(t.new_number, k.role), k.key, k.seal_key, k.enrolled_at
+  from unnest(keys) k left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = k.role
+  on conflict do nothing;
+  totals := array(select s from pgqueue.stat_total s);
+  delete from pgqueue.stat_total;
+  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
+  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms)
+  from unnest(totals) s left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = s.submitter
+  group by 1, 2;
+end
+$$;
+comment on function pgqueue._renumber_roles(oid[], oid[]) is 'Puts other numbers in the place of those of roles, wherever they stand';
+
+create or replace function pgqueue._settle_here(is_elsewhere boolean)
+  returns text[]
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  used record;
+  found_role oid;
+  nobody bigint := (select coalesce(min(n.role::bigint), 4294967295) from pgqueue.role_name n where n.role >= 4294900000);
+  old_numbers oid[] := '{}';
+  new_numbers oid[] := '{}';
+  names text[] := '{}';
+  missing text[] := '{}';
+  routine text;
+begin
+  for used in
+    select u.number, n.name
+    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h union select s.submitter from pgqueue.stat_total s
+          union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
+          union select b.declared_by from pgqueue.binding b union select r.role from pgqueue.role_name r) u (number)
+    left join pgqueue.role_name n on n.role = u.number
+    where u.number >= case when is_elsewhere then 1 else 4294900000 end
+  loop
+    found_role := pgqueue._role_here(used.number);
+    if found_role is null then
+      missing := missing || used.name;
+      if used.number >= 4294900000 then
+        found_role := used.number;
+      else
+        -- Another role may have that number here.
+        nobody := nobody - 1;
+        found_role := nobody;
+      end if;
+    end if;
+    old_numbers := old_numbers || used.number;
+    new_numbers := new_numbers || found_role;
+    names := names || used.name;
+  end loop;
+  missing := array(select distinct m from unnest(missing) m where m is not null order by m);
+  -- Under the numbers of there they were counted; the numbers of transactions, too, are others here.
+  perform pgqueue._fold_stats();
+  if old_numbers <> new_numbers then
+    perform pgqueue._renumber_roles(old_numbers, new_numbers);
+    delete from pgqueue.role_name n where n.role = any (old_numbers);
+    insert into pgqueue.role_name (role, name) select t.number, t.name from unnest(new_numbers, names) t (number, name) on conflict do nothing;
+  end if;
+  if not is_elsewhere then
+    return missing;
+  end if;
+  update pgqueue.history h set xact = '3' where h.xact >= pg_snapshot_xmax(pg_current_snapshot());
+  update pgqueue.stat_fold f set snapshot = pg_current_snapshot();
+  -- No session of there is one of here.
+  delete from pgqueue.stat_session;
+  delete from pgqueue.tracked_job;
+  -- Runners bear numbers of there, and may be written for another version of the server.
+  for routine in
+    select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
+    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take)_[0-9]+$'
+  loop
+    execute format('drop routine %s', routine);
+  end loop;
+  update pgqueue.role_key k set runner = null, runner_xid = null;
+  return missing;
+end
+$$;
+comment on function pgqueue._settle_here(boolean) is 'After a dump was restored in another cluster: gives all roles the numbers that they have here; else those that were missing. Returns the names of those that are not here';
+
+create or replace function pgqueue._repair_home()
+  returns text[]
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  missing text[] := '{}';
+  gate text := 'pgqueue_gate_' || (select d.oid from pg_database d where d.datname = current_database());
+  password text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  enrolled oid;
+begin
+  lock table pgqueue.home in exclusive mode;
+  if not has_schema_privilege('pgqueue_worker', 'pgqueue', 'usage') then
+    raise exception 'the rights of pgqueue''s roles were not restored'
+      using errcode = '55000', hint = 'Restore the roles first (pg_dumpall --roles-only, or pgqueue install in another database), then the database, with its privileges.';
+  end if;
+  if not exists (select from pgqueue.home h, pg_control_system() c where h.system_identifier = c.system_identifier) then
+    missing := pgqueue._settle_here(true);
+    -- Of its password only this database knows.
+    execute format('%s role %I login password %L', case when to_regrole(gate) is null then 'create' else 'alter' end, gate, password);
+    execute format('grant pgqueue_gate to %I', gate);
+    execute 'drop user mapping for current_user server pgqueue_loopback';
+    execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
+  elsif exists (select from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role >= 4294900000) then
+    missing := pgqueue._settle_here(false);  -- some that were missing are there now
+  end if;
+  update pgqueue.home h
+  set system_identifier = c.system_identifier, database = d.oid::bigint
+  from pg_control_system() c, pg_database d
+  where d.datname = current_database() and (h.system_identifier, h.database) is distinct from (c.system_identifier, d.oid::bigint);
+  perform pgqueue._note_roles();
+  -- A dump of the database alone has no memberships.
+  for enrolled in
+    select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role
+    where not (pg_has_role(k.role, 'pgqueue_user', 'member') and has_schema_privilege(k.role, 'pgqueue', 'usage'))
+  loop
+    execute format('grant pgqueue_user to %s', enrolled::regrole);
+    perform pgqueue._admit(enrolled::regrole, true);
+  end loop;
+  perform pgqueue._repair_executor();
+  for enrolled in select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role where k.runner is null loop
+    begin
+      perform pgqueue._make_runner(enrolled);
+    exception when insufficient_privilege then
+      null;  -- its jobs run where a worker can log in as it, as pgqueue.enroll has said
+    end;
+  end loop;
+  if missing <> '{}' then
+    raise warning 'roles that hand in to pgqueue are missing in this cluster: %', array_to_string(missing, ', ')
+      using hint = 'Create them and run again: pgqueue upgrade. Until then their jobs fail.';
+  end if;
+  return missing;
+end
+$$;
+comment on function pgqueue._repair_home() is
+  'Makes a database that was copied or restored usable, but for its loopback: roles by their names, runners, the executors'' login. Returns the names of roles that are missing. For the installer';
+
+create or replace function pgqueue._forget_dropped_roles()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not those that are missing here but may come (pgqueue._repair_home).
+  perform pgqueue._pause_schedules_of(k.role) from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
+  delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);
+  delete from pgqueue.binding b where b.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = b.declared_by);
+end
+$$;
+comment on function pgqueue._forget_dropped_roles() is 'Deletes the secrets and the declarations of roles that do not exist any more';

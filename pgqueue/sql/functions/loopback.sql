@@ -1,0 +1,281 @@
+-- The caller's half of the loopback: a second session to this database through dblink, in which launch, wait, result and cancel act
+-- apart from the caller's transaction. It logs in as a role that can do nothing but call pgqueue._gate.
+--
+-- Any code of a session can send anything over its loopback, so a request carries a proof: a digest of the request, keyed with
+-- what the view pgqueue.own_key shows to the role that runs, and to no other. The key of the view is good for a minute.
+
+create or replace function pgqueue._loopback_options()
+  returns text
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- What is set for the database or the login must not bend the gate. What a version of the server does not know it would refuse.
+  select string_agg(format('-c %s=%s', s.name, replace(s.value, ' ', chr(92) || ' ')), ' ' order by s.name)
+  from (values
+    ('default_transaction_read_only', 'off'), ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'),
+    ('statement_timeout', '0'), ('transaction_timeout', '0'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('search_path', 'pg_catalog'), ('row_security', 'on'), ('restrict_nonsystem_relation_kind', ''), ('DateStyle', 'ISO, MDY'),
+    ('IntervalStyle', 'postgres'), ('standard_conforming_strings', 'on'), ('transform_null_equals', 'off'), ('array_nulls', 'on'),
+    ('quote_all_identifiers', 'off'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('log_parameter_max_length_on_error', '0'),
+    -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
+    ('lock_timeout', '5s')) s (name, value)
+  where current_setting(s.name, true) is not null
+$$;
+comment on function pgqueue._loopback_options() is 'The settings with which the loopback logs in';
+
+create or replace function pgqueue._loopback_places()
+  returns table (host text, port text)
+  language sql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Where the server may be reached from itself: where it was at first, then where it is now. After a failover it is another one, in
+  -- another place. No session can set any of these.
+  with stored as (
+    select (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'host=')) as host,
+           (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'port=')) as port
+    from pg_foreign_server s where s.srvname = 'pgqueue_loopback'
+  )
+  select h.host, coalesce(h.port, current_setting('port'))
+  from (
+    select 1 as n, s.host, s.port from stored s
+    union all
+    select 2, btrim(d), null from string_to_table((
+      select current_setting('unix_socket_directories') from pg_roles
+      where rolname = current_user and (rolsuper or pg_has_role(oid, 'pg_read_all_settings', 'usage'))), ',') d
+    union all
+    select 3, host(inet_server_addr()), inet_server_port()::text
+    union all
+    select 4, btrim(a), null from string_to_table(current_setting('listen_addresses'), ',') a where btrim(a) not in ('*', '0.0.0.0', '::')
+    union all
+    select 5, '127.0.0.1', null
+  ) h
+  where h.host <> ''
+  group by h.host, coalesce(h.port, current_setting('port'))
+  order by min(h.n)
+$$;
+comment on function pgqueue._loopback_places() is 'Where to try to connect from the server to itself, in this order';
+
+create or replace function pgqueue._loopback_conninfo(host text, port text)
+  returns text
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(concat(split_part(o, '=', 1), '=''', replace(replace(substr(o, strpos(o, '=') + 1), E'\\', E'\\\\'), '''', E'\\'''), ''''), ' ')
+  from (
+    select given.o
+    from pg_foreign_server s join pg_user_mappings m on m.srvid = s.oid and m.usename = current_user
+    cross join unnest(s.srvoptions || m.umoptions) given (o)
+    where s.srvname = 'pgqueue_loopback' and split_part(given.o, '=', 1) not in ('host', 'port', 'hostaddr')
+    union all
+    values ('host=' || host), ('port=' || port)
+  ) e (o)
+$$;
+comment on function pgqueue._loopback_conninfo(text, text) is 'How the loopback connects to an address, its password among it. Only for the owner''s functions';
+
+create or replace function pgqueue._connect_loopback(name text)
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place record;
+  answer jsonb;
+  reason text;
+  problem text := '';
+  is_connected boolean;
+begin
+  for place in select p.host, p.port from pgqueue._loopback_places() p loop
+    is_connected := false;
+    begin
+      perform pgqueue._dblink_connect(name, pgqueue._loopback_conninfo(place.host, place.port));
+      is_connected := true;
+      -- Another server may be in the old place by now: the one that this one has followed.
+      select * into answer from pgqueue._dblink_query(name, 'select to_jsonb(extract(epoch from pg_postmaster_start_time()))');
+      if answer = to_jsonb(extract(epoch from pg_postmaster_start_time())) then
+        return format('%s port %s', place.host, place.port);
+      end if;
+      reason := 'it is another server';
+    exception when others then
+      get stacked diagnostics reason = pg_exception_detail;
+      reason := coalesce(nullif(reason, ''), sqlerrm);
+    end;
+    if is_connected then
+      perform pgqueue._dblink_disconnect(name);
+    end if;
+    problem := concat(problem, chr(10), place.host, ' port ', place.port, ': ', btrim(reason));
+  end loop;
+  raise exception 'the server cannot connect to itself as role %', (select o from pg_user_mappings m, unnest(m.umoptions) o where m.srvname = 'pgqueue_loopback' and starts_with(o, 'user=') limit 1)
+    using errcode = '08001', detail = btrim(problem, chr(10)),
+          hint = 'The owner of pgqueue has to run: select pgqueue._repair_loopback(). Or let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (set host ''...'', set port ''...'').';
+end
+$$;
+comment on function pgqueue._connect_loopback(text) is 'Connects from the server to itself, wherever it is now. Returns where. 08001: nowhere. Only for the owner''s functions';
+
+create or replace function pgqueue._repair_loopback()
+  returns text
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  place text;
+begin
+  if (select count(*) from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o = 'dbname=' || current_database()) = 0 then
+    execute format('alter server pgqueue_loopback options (set dbname %L)', current_database());
+  end if;
+  -- The server may be of another version by now.
+  execute format('alter server pgqueue_loopback options (set options %L)', pgqueue._loopback_options());
+  place := pgqueue._connect_loopback('pgqueue.probe');
+  perform pgqueue._dblink_disconnect('pgqueue.probe');
+  perform pgqueue._set_loopback(regexp_replace(place, ' port .*', ''), regexp_replace(place, '.* port ', ''));
+  return place;
+end
+$$;
+comment on function pgqueue._repair_loopback() is 'Points the loopback at this database and tries it. Returns where it connects. For the installer, and after a database was copied or renamed';
+
+create or replace function pgqueue._set_loopback(host text, port text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  option text;
+begin
+  foreach option in array array['host', 'port'] loop
+    execute format('alter server pgqueue_loopback options (%s %I %L)',
+      case when exists (select from pg_foreign_server s, unnest(s.srvoptions) o where s.srvname = 'pgqueue_loopback' and o like option || '=%')
+           then 'set' else 'add' end,
+      option, case option when 'host' then host else port end);
+  end loop;
+end
+$$;
+comment on function pgqueue._set_loopback(text, text) is 'Sets the address of the loopback';
+
+create or replace function pgqueue._loopback_name()
+  returns text
+  language sql volatile security definer
+begin atomic
+  select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback ');
+end;
+comment on function pgqueue._loopback_name() is 'The open loopback of this session. Its name ends with the session''s number';
+grant execute on function pgqueue._loopback_name() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+create or replace function pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean default false)
+  returns setof jsonb
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
+  -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
+  padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
+    || case when holds then 'begin; ' else '' end
+    || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,
+              op, role, nonce, request, proof);
+  is_fresh boolean := false;
+  state text;
+  message text;
+  detail text;
+  hint text;
+begin
+  loop
+    if name is null then
+      name := 'pgqueue.loopback ' || pgqueue._session_id();
+      perform pgqueue._connect_loopback(name);
+      if pgqueue._dblink_is_closed() then
+        perform pgqueue._dblink_exec(name, 'prepare pgqueue_gate (text, oid, bigint, text, text) as select * from pgqueue._gate($1, $2, $3, $4, $5)');
+      end if;
+      is_fresh := true;
+    end if;
+    begin
+      return query select * from pgqueue._dblink_query(name, padded);
+      return;
+    exception when others then
+      get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
+      if holds then
+        perform pgqueue._end_hold(false);
+      end if;
+      if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000', 'XX000') then
+        -- The same error without the context of the other session, which says nothing to the caller.
+        perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
+      end if;
+    end;
+    -- The session at the other end is gone, or busy with what a cancel has left (XX000), or somebody opened a transaction in it or
+    -- took the prepared statement away. A request is accepted once, so sending it again is safe.
+    perform pgqueue._close_loopback();
+    name := null;
+  end loop;
+end
+$$;
+comment on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean) is
+  'Asks the gate over the loopback of this session, and connects it first if need be. holds: what it does stays undone until pgqueue._end_hold, unless it raises';
+grant execute on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean) to pgqueue_user;
+
+create or replace function pgqueue._end_hold(is_done boolean)
+  returns boolean
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := pgqueue._loopback_name();
+begin
+  if name is not null then
+    perform pgqueue._dblink_exec(name, case when is_done then 'commit' else 'rollback' end);
+    return true;
+  end if;
+  return false;
+exception
+  when query_canceled then
+    -- dblink leaves it busy with the answer, which nobody will read.
+    perform pgqueue._close_loopback();
+    raise;
+  when others then
+    perform pgqueue._close_loopback();
+    return false;
+end
+$$;
+comment on function pgqueue._end_hold(boolean) is
+  'Ends what pgqueue._over_loopback holds: it is done, or undone. False: the session at the other end is gone. Then it is undone, unless it was lost on its way back';
+grant execute on function pgqueue._end_hold(boolean) to pgqueue_user;
+
+create or replace function pgqueue._close_loopback()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := pgqueue._loopback_name();
+begin
+  if name is not null then
+    perform pgqueue._dblink_disconnect(name);
+  end if;
+end
+$$;
+comment on function pgqueue._close_loopback() is 'Ends the loopback of this session';
+grant execute on function pgqueue._close_loopback() to pgqueue_user;
+
+create or replace function pgqueue._call(op text, request jsonb, holds boolean default false)
+  returns setof jsonb
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  loopback text := pgqueue._setting('loopback', 'session');
+begin
+  if loopback not in ('session', 'call') then
+    raise exception 'invalid value for parameter "pgqueue.loopback": "%"', loopback using errcode = '22023', hint = 'Available values: session, call.';
+  end if;
+  return query
+  select o.answer
+  from pgqueue.own_key k, pgqueue._random_bigint() nonce,
+       pgqueue._over_loopback(op, k.role, nonce, request::text,
+                              encode(sha256(convert_to(concat_ws(' ', k.key, op, nonce, request), 'UTF8')), 'hex'), holds) o (answer);
+  if not found then
+    perform pgqueue._require_enrolled();
+  end if;
+  if loopback = 'call' then
+    perform pgqueue._close_loopback();
+  end if;
+end
+$$;
+comment on function pgqueue._call(text, jsonb, boolean) is 'Asks the gate, as the role that runs, apart from the caller''s transaction. holds: see pgqueue._over_loopback';
+grant execute on function pgqueue._call(text, jsonb, boolean) to pgqueue_user;

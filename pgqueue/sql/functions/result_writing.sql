@@ -1,0 +1,98 @@
+-- Keeping the result of a job: checked, in chunks, with its notices.
+
+create or replace function pgqueue._refuse_result(what text)
+  returns void
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+end
+$$;
+comment on function pgqueue._refuse_result(text) is 'Says that a result is none';
+
+create or replace function pgqueue._are_rows(rows jsonb)
+  returns boolean
+  language sql immutable
+begin atomic
+  -- One look at all of them. Of what is no list of lists the operator says NULL.
+  select (rows @? 'strict $[*][*] ? (@.type() <> "string" && @.type() <> "null")') is not distinct from false;
+end;
+comment on function pgqueue._are_rows(jsonb) is 'Whether these are rows of a result: lists of texts and NULLs';
+
+create or replace function pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Each job that keeps a result passes here. What is no number or no list, the server says itself.
+  if columns is null then
+    if rows is not null then
+      perform pgqueue._refuse_result('rows');
+    end if;
+  elsif (select bool_and(c.name is not null and c.oid is not null and c.typmod is not null) is false or count(*) > 1664
+         from jsonb_to_recordset(columns) c (name text, oid oid, typmod int)) then
+    perform pgqueue._refuse_result('columns');
+  elsif not pgqueue._are_rows(rows) or jsonb_path_exists(rows, 'strict $[*] ? (@.size() <> $n)', jsonb_build_object('n', jsonb_array_length(columns))) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  -- As a rule they are those that the job has left. Whether others are values of these settings, the server says.
+  if output_settings <> jsonb_build_object('DateStyle', current_setting('DateStyle'), 'IntervalStyle', current_setting('IntervalStyle'),
+                                           'TimeZone', current_setting('TimeZone')) then
+    if jsonb_path_exists(output_settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
+       or output_settings - '{DateStyle,IntervalStyle,TimeZone}'::text[] <> '{}' then
+      perform pgqueue._refuse_result('settings');
+    end if;
+    perform set_config(s.key, s.value, true) from jsonb_each_text(output_settings) s;
+  end if;
+end
+$$;
+comment on function pgqueue._check_result(jsonb, jsonb, jsonb) is 'Refuses a result that its reader could not take for one';
+
+create or replace function pgqueue._append_result(id bigint, token bigint, seq int, rows jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  submitter oid;
+begin
+  select q.submitter into submitter from pgqueue.message q where q.id = _append_result.id and q.token = _append_result.token;
+  if not found then
+    perform pgqueue._claim_lost(id);
+  end if;
+  perform pgqueue._check_runner(id, submitter);
+  if (_append_result.seq >= 1) is not true or not pgqueue._are_rows(_append_result.rows) then
+    perform pgqueue._refuse_result('rows');
+  end if;
+  insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
+end
+$$;
+comment on function pgqueue._append_result(bigint, bigint, int, jsonb) is 'Adds a chunk of rows, numbered from 1, to the result of the job that runs';
+grant execute on function pgqueue._append_result(bigint, bigint, int, jsonb) to pgqueue_user;
+
+create or replace function pgqueue._keep_notices(id bigint, token bigint, notices jsonb)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  m pgqueue.message;
+begin
+  select * into m from pgqueue.message q where q.id = _keep_notices.id and q.token = _keep_notices.token;
+  if not found then
+    return;  -- what ends the run will say so
+  end if;
+  perform pgqueue._check_runner(id, m.submitter);
+  if pgqueue._are_notices(notices) is not true then
+    perform pgqueue._refuse_result('notices');
+  elsif m.kept <> 'none' then
+    -- Those of an earlier attempt are not the job's.
+    delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
+    insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
+  end if;
+end
+$$;
+comment on function pgqueue._keep_notices(bigint, bigint, jsonb) is 'What the job has said, for the reader of its result: chunk -1';
+grant execute on function pgqueue._keep_notices(bigint, bigint, jsonb) to pgqueue_user;

@@ -1,0 +1,212 @@
+-- The runners of the batch lane, in which jobs run inside the server.
+--
+-- The boundary is a function for each enrolled role, its runner: owned by that role, SECURITY DEFINER, it takes the number and the
+-- token of a job and runs the job if its own role submitted it. Inside it SET ROLE and SET SESSION AUTHORIZATION fail, so no job can climb.
+-- Behind it stands a second one: the session is that of a login which may call the runners and nothing else.
+
+create or replace function pgqueue._drop_runner(role oid)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+begin
+  -- The owner of a schema may drop what is in it. Each by itself: DROP OWNED BY may have dropped some. IF EXISTS would say so each
+  -- time that a role is enrolled.
+  for name in
+    select p.oid::regprocedure::text
+    from pg_proc p
+    where p.pronamespace in ('pgqueue_run'::regnamespace, 'pgqueue_take'::regnamespace)
+      and p.proname in ('jobs_' || role, 'job_' || role, 'take_' || role)
+  loop
+    execute format('drop routine %s', name);
+  end loop;
+end
+$$;
+comment on function pgqueue._drop_runner(oid) is 'Drops the runner of a role';
+
+create or replace function pgqueue._make_runner(role oid)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $make$
+declare
+  version int := current_setting('server_version_num');
+  is_ours boolean := pg_has_role(current_user, role, case when version >= 160000 then 'set' else 'member' end);
+begin
+  perform pgqueue._drop_runner(role);
+  execute format($body$
+    create function pgqueue_take.take_%1$s(id bigint, token bigint, out sql text, out params text[], out settings jsonb)
+      language plpgsql volatile security definer
+      set search_path = pg_catalog, pg_temp
+    as $take$
+    declare
+      expires_at timestamptz;
+      is_locked boolean;
+    begin
+      -- The lock says who runs the job: the transaction that holds it (pgqueue._runs). So it is taken in no subtransaction.
+      select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
+      from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
+      if not found then
+        return;
+      elsif exists (select from pgqueue.request r where r.id = take_%1$s.id and r.kind = 'cancel') then
+        sql := pgqueue._end_job(id, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}');
+        return;
+      elsif expires_at <= clock_timestamp() then
+        sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
+        return;
+      end if;
+      -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+      is_locked := pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null;
+    end
+    $take$
+  $body$, role);
+  execute format($body$
+    create function pgqueue_run.job_%1$s(id bigint, token bigint)
+      returns bigint
+      language plpgsql volatile security definer
+    as $run$
+    declare
+      job record;
+      row_count bigint := -1;
+      is_set boolean;
+    begin
+      -- What this session has written in the transaction before may have triggers that wait for the commit. They would fire in here,
+      -- before PostgreSQL 18 as this function's owner. Whoever has written something has a transaction id.
+      if pg_catalog.pg_current_xact_id_if_assigned() is not null then
+        raise exception 'a job is the first of its transaction' using errcode = '25000', hint = 'Call the procedure pgqueue_run.jobs_%1$s.';
+      end if;
+      job := pgqueue_take.take_%1$s(id, token);
+      if job.sql is null then
+        return null;
+      end if;
+      -- Whoever has the executors' login can prepare the session that this is called in. What lies there must not be taken for
+      -- what the job names, nor the quotes in its text for something else.
+      discard temp;
+      deallocate all;
+      -- An expression for what every job has, and a query, which costs three times that, for other settings only.
+      is_set := pg_catalog.concat(
+        pg_catalog.set_config('pgqueue.job_id', id::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
+        pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
+      if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
+        perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
+      end if;
+      if job.params is null then
+        execute job.sql;
+        get diagnostics row_count = row_count;
+      else
+        -- Prepared, so that the server finds out the types of the parameters.
+        execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
+        execute pg_catalog.concat('execute pgqueue_job(',
+          (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
+      end if;
+      -- What a job leaves for the commit is its own: it fails here. What a trigger defers at the end would run at the commit, and up to
+      -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write to no table but a temporary one, and so
+      -- leave nothing behind that DISCARD accepts. Then cursors are closed, also those that a trigger has declared: the commit would
+      -- compute the rest of a holdable one as the executors' login.
+      set constraints all immediate;
+      begin
+        set transaction read only;
+        set constraints all immediate;
+      exception when assert_failure then
+        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
+      end;
+      discard temp;
+      execute 'close all';
+      return row_count;
+    end
+    $run$
+  $body$, role);
+  execute format($body$
+    create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], worker text)
+      language plpgsql
+    as $run$
+    declare
+      row_count bigint;
+      is_async boolean;
+      done text;
+    begin
+      done := pgqueue_run.check_runner(%1$s);
+      for n in 1 .. pg_catalog.cardinality(ids) loop
+        done := pgqueue_run.pass_gate();
+        commit;
+        row_count := pgqueue_run.job_%1$s(ids[n], tokens[n]);
+        if row_count is not null then
+          is_async := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
+          -- To what the session was opened with: first of all the search_path, which the job may have set.
+          reset all;
+          discard sequences;
+          deallocate all;
+          unlisten *;
+          done := pg_catalog.pg_advisory_unlock_all();
+          if is_async then
+            done := pg_catalog.set_config('synchronous_commit', 'off', true);
+          end if;
+          done := pgqueue_run.finish_job(ids[n], tokens[n], row_count, worker);
+        end if;
+        commit;
+      end loop;
+      -- So that a cancel of the last job does not hit what the session does then.
+      done := pgqueue_run.pass_gate();
+      commit;
+    end
+    $run$
+  $body$, role);
+  -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
+  execute format('revoke all on function pgqueue_take.take_%1$s, pgqueue_run.job_%1$s from public', role);
+  execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
+  execute format('grant execute on function pgqueue_take.take_%s to %s', role, role::regrole);
+  execute format('grant execute on function pgqueue_run.job_%s to %I', role, pgqueue._executor_name());
+  execute format('grant execute on procedure pgqueue_run.jobs_%s to %I', role, pgqueue._executor_name());
+  -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment. The role may
+  -- not use the schema, so it cannot name its function to alter it.
+  if not is_ours then
+    execute format('grant %s to %I', role::regrole, current_user);
+  end if;
+  execute format('grant create on schema pgqueue_run to %s', role::regrole);
+  execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);
+  execute format('revoke create on schema pgqueue_run from %s', role::regrole);
+  if not is_ours then
+    execute format('revoke %s from %I', role::regrole, current_user);
+  end if;
+  update pgqueue.role_key k set runner = p.oid, runner_xid = p.xmin
+  from pg_proc p
+  where k.role = _make_runner.role and p.oid = format('pgqueue_run.job_%s(bigint, bigint)', _make_runner.role)::regprocedure;
+end
+$make$;
+comment on function pgqueue._make_runner(oid) is 'Makes the runner of a role, if this role may hand a function over to it (else 42501)';
+
+create or replace function pgqueue._is_intact(runner oid, runner_xid xid, role oid)
+  returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Whatever is changed of a function, its body included, makes another version of its row.
+  select coalesce((select p.xmin = runner_xid and p.proowner = role and p.prosecdef and p.proconfig is null from pg_proc p where p.oid = runner), false)
+$$;
+comment on function pgqueue._is_intact(oid, xid, oid) is 'Whether the runner of a role is the one that pgqueue._make_runner made';
+
+create or replace function pgqueue_run.check_runner(role oid)
+  returns void
+  language plpgsql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pgqueue.role_key k where k.role = check_runner.role and pgqueue._is_intact(k.runner, k.runner_xid, k.role)) then
+    raise exception 'the runner of role % is not as pgqueue made it', role::regrole
+      using errcode = 'PQ006', hint = format('Enroll the role again: select pgqueue.enroll(%L)', role::regrole);
+  end if;
+end
+$$;
+comment on function pgqueue_run.check_runner(oid) is 'Raises PQ006 if the runner of a role was changed since it was enrolled';
+
+create or replace function pgqueue._changed_runners()
+  returns setof text
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select pg_get_userbyid(k.role) from pgqueue.role_key k where k.runner is not null and not pgqueue._is_intact(k.runner, k.runner_xid, k.role) order by 1
+$$;
+comment on function pgqueue._changed_runners() is 'Roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';
+grant execute on function pgqueue._changed_runners() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

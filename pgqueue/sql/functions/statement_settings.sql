@@ -1,0 +1,76 @@
+-- after: captured_settings
+-- What is captured once for all rows of a statement whose triggers enqueue: settings, a cookie, the columns that were
+-- seen.
+
+create or replace function pgqueue._fingerprint(caller_search_path text)
+  returns text
+  language sql stable
+begin atomic
+  -- Within one statement of the client what was captured is captured again only when one of these changed: the row trigger
+  -- of a large statement has no time for more. As an array's text no value can pass for another one, nor for what follows.
+  select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
+    current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
+    current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
+    current_setting('pgqueue.worker_timeout', true)]::text;
+end;
+comment on function pgqueue._fingerprint(text) is 'What must be as it was for captured settings to be used again';
+grant execute on function pgqueue._fingerprint(text) to pgqueue_user;
+
+create or replace view pgqueue.own_statement with (security_barrier) as
+  select split_part(current_setting('pgqueue.captured_settings', true), chr(30), -2)::jsonb as settings,
+         split_part(current_setting('pgqueue.captured_settings', true), chr(30), -1) as seen, hashtextextended(s.digest, 0) as cookie
+  from pgqueue.own_seal s
+  where left(s.digest, 32) = current_setting('pgqueue.captured_seal', true)
+    and starts_with(current_setting('pgqueue.captured_settings', true), pgqueue._fingerprint(current_setting('search_path')));
+comment on view pgqueue.own_statement is
+  'What row triggers have captured in this statement, if it still is so, and the cookie of their jobs, made of the half of the digest that is kept nowhere. For functions without a SET clause';
+grant select on pgqueue.own_statement to pgqueue_user;
+
+create or replace function pgqueue._keep_captured(content text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
+  -- digest that only the role that runs can make: the first half of it.
+  perform set_config('pgqueue.captured_settings', content, true);
+  perform set_config('pgqueue.captured_seal', coalesce((select left(s.digest, 32) from pgqueue.own_seal s), ''), true);
+end
+$$;
+comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
+grant execute on function pgqueue._keep_captured(text) to pgqueue_user;
+
+create or replace function pgqueue._begin_statement(caller_search_path text, settings jsonb)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Values of settings that are not PostgreSQL's own stand in no fingerprint.
+  if coalesce(current_setting('pgqueue.inherit', true), '') = '' then
+    perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), settings, chr(30)));
+  end if;
+end
+$$;
+comment on function pgqueue._begin_statement(text, jsonb) is 'Keeps captured settings for the rest of this statement';
+grant execute on function pgqueue._begin_statement(text, jsonb) to pgqueue_user;
+
+create or replace function pgqueue._statement_settings()
+  returns jsonb
+  language plpgsql volatile
+as $$
+declare
+  settings pg_catalog.jsonb;
+begin
+  -- No SET clause here: it would hide the search_path that the job inherits.
+  select s.settings into settings from pgqueue.own_statement s;
+  if settings is null then
+    settings := pgqueue._settings();
+    perform pgqueue._begin_statement(pg_catalog.current_setting('search_path'), settings);
+  end if;
+  return settings;
+end
+$$;
+comment on function pgqueue._statement_settings() is 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
+grant execute on function pgqueue._statement_settings() to pgqueue_user;

@@ -1,0 +1,123 @@
+-- after: session
+-- Counters of ended jobs: totals that the upkeep folds, and the tail that it has not seen.
+
+create or replace view pgqueue.unfolded with (security_barrier) as
+  -- What the last snapshot did not see: the transactions that began after it, and those it saw running.
+  -- (The way PgQ cuts batches. Old long transactions do not make the range longer.)
+  -- Scalar subqueries, so that both are conditions of the index history_xact.
+  select h.submitter, h.queue, h.session_id, h.state, h.started_at, h.ended_at, h.xact from pgqueue.history h
+  where h.xact >= (select pg_snapshot_xmax(f.snapshot) from pgqueue.stat_fold f)
+  union all
+  select h.submitter, h.queue, h.session_id, h.state, h.started_at, h.ended_at, h.xact from pgqueue.history h
+  where h.xact = any (array(select pg_snapshot_xip(f.snapshot) from pgqueue.stat_fold f));
+comment on view pgqueue.unfolded is 'Ended jobs that the totals do not count yet';
+
+create or replace function pgqueue._fold_stats()
+  returns void
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One statement, one snapshot: what it counts is what pg_current_snapshot() in it says.
+  with seen as materialized (
+    -- A snapshot does not list its own transaction. What that ended is left to the next time, as if it had been running.
+    select case when me.xact >= pg_snapshot_xmax(me.snapshot) then me.snapshot
+           else format('%s:%s:%s', least(me.xact, pg_snapshot_xmin(me.snapshot)), pg_snapshot_xmax(me.snapshot),
+                       (select string_agg(x::text, ',' order by x) from (select pg_snapshot_xip(me.snapshot) union select me.xact) running (x)))::pg_snapshot
+           end as snapshot
+    from (select pg_current_snapshot() as snapshot, pg_current_xact_id() as xact) me
+  ), ended as materialized (
+    select u.* from pgqueue.unfolded u where u.xact <> pg_current_xact_id()
+  ), by_total as (
+    insert into pgqueue.stat_total as t (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
+    select submitter, queue, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
+           count(*) filter (where state = 'canceled'), count(*) filter (where state = 'expired'), count(started_at),
+           coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)
+    from ended group by submitter, queue
+    on conflict (submitter, queue) do update
+    set completed = t.completed + excluded.completed, failed = t.failed + excluded.failed, canceled = t.canceled + excluded.canceled,
+        expired = t.expired + excluded.expired, timed_jobs = t.timed_jobs + excluded.timed_jobs, total_ms = t.total_ms + excluded.total_ms
+  ), by_session as (
+    insert into pgqueue.stat_session as s (session_id, submitter, completed, failed, canceled, expired, timed_jobs, total_ms)
+    select session_id, submitter, count(*) filter (where state = 'succeeded'), count(*) filter (where state = 'failed'),
+           count(*) filter (where state = 'canceled'), count(*) filter (where state = 'expired'), count(started_at),
+           coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)
+    from ended where session_id is not null group by session_id, submitter
+    on conflict (session_id, submitter) do update
+    set completed = s.completed + excluded.completed, failed = s.failed + excluded.failed, canceled = s.canceled + excluded.canceled,
+        expired = s.expired + excluded.expired, timed_jobs = s.timed_jobs + excluded.timed_jobs, total_ms = s.total_ms + excluded.total_ms,
+        folded_at = clock_timestamp()
+  )
+  update pgqueue.stat_fold f
+  set snapshot = seen.snapshot
+  from seen
+  where (select count(*) from ended) > 0;
+end
+$$;
+comment on function pgqueue._fold_stats() is 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+
+create or replace view pgqueue.stats as
+  with me as materialized (select pgqueue._current_session_id() as session_id),
+  ended as (
+    select s.completed, s.failed, s.canceled, s.expired, s.timed_jobs, s.total_ms
+    from pgqueue.stat_session s where s.session_id = (select session_id from me) and pg_has_role(s.submitter, 'member')
+    union all
+    select (u.state = 'succeeded')::int, (u.state = 'failed')::int, (u.state = 'canceled')::int, (u.state = 'expired')::int,
+           (u.started_at is not null)::int, coalesce(extract(epoch from u.ended_at - u.started_at) * 1000, 0)
+    from pgqueue.unfolded u where u.session_id = (select session_id from me) and pg_has_role(u.submitter, 'member')
+  ),
+  active as (select count(*) as n from pgqueue.message m
+             -- As an array, so that the index alone tells: all jobs that wait may be this session's.
+             where m.session_id = (select session_id from me) and m.submitter = any (array(select r.oid from pg_roles r where pg_has_role(r.oid, 'member'))))
+  select (coalesce(sum(e.completed + e.failed + e.canceled + e.expired), 0) + (select n from active))::bigint as workers_launched,
+         coalesce(sum(e.completed), 0)::bigint as workers_completed,
+         coalesce(sum(e.failed + e.expired), 0)::bigint as workers_failed,
+         coalesce(sum(e.canceled), 0)::bigint as workers_canceled,
+         (select n from active)::int as workers_active,
+         coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
+         nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
+  from ended e;
+comment on view pgqueue.stats is 'The jobs that this session handed in as the role that reads, or as one that it is a member of. Reads totals and what the session has unfinished, never the history';
+grant select on pgqueue.stats to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+create or replace view pgqueue.stats_total with (security_barrier) as
+  with ended as (
+    select t.submitter, t.queue, t.completed, t.failed, t.canceled, t.expired, t.timed_jobs, t.total_ms from pgqueue.stat_total t
+    union all
+    select u.submitter, u.queue, (u.state = 'succeeded')::int, (u.state = 'failed')::int, (u.state = 'canceled')::int, (u.state = 'expired')::int,
+           (u.started_at is not null)::int, coalesce(extract(epoch from u.ended_at - u.started_at) * 1000, 0)
+    from pgqueue.unfolded u
+    union all
+    select m.submitter, m.queue, 0, 0, 0, 0, 0, 0 from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token
+  ),
+  active as (
+    select m.submitter, m.queue, count(*) as n from pgqueue.activity a join pgqueue.message m on m.id = a.id and m.token = a.token group by m.submitter, m.queue
+  )
+  select pg_get_userbyid(e.submitter) as submitter, e.queue,
+         (sum(e.completed + e.failed + e.canceled + e.expired) + coalesce(max(a.n), 0))::bigint as workers_launched,
+         sum(e.completed)::bigint as workers_completed,
+         sum(e.failed + e.expired)::bigint as workers_failed,
+         sum(e.canceled)::bigint as workers_canceled,
+         coalesce(max(a.n), 0)::int as workers_active,
+         coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
+         nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
+  from ended e
+  left join active a on a.submitter = e.submitter and a.queue = e.queue
+  where pg_has_role(e.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'))
+  group by e.submitter, e.queue;
+comment on view pgqueue.stats_total is 'Jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. What only waits is in pgqueue.queues';
+grant select on pgqueue.stats_total to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+create or replace function pgqueue.reset_stats()
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from pgqueue.stat_fold for update;
+  perform pgqueue._fold_stats();
+  delete from pgqueue.stat_total;
+end
+$$;
+comment on function pgqueue.reset_stats() is 'Sets pgqueue.stats_total to zero';
+grant execute on function pgqueue.reset_stats() to pgqueue_admin;

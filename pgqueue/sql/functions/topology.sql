@@ -1,0 +1,155 @@
+-- after: declarations
+-- What a kombu channel asks for: declare, bind, delete, and whether there is one.
+
+create or replace function pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('declare exchange', _declare_exchange.name,
+          jsonb_build_object('type', _declare_exchange.type, 'durable', _declare_exchange.durable, 'auto_delete', _declare_exchange.auto_delete, 'arguments', _declare_exchange.arguments));
+end;
+comment on function pgqueue._declare_exchange(text, text, boolean, boolean, jsonb) is 'Makes an exchange; PQ004 when it exists with another type';
+grant execute on function pgqueue._declare_exchange(text, text, boolean, boolean, jsonb) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._exchange_exists(name text)
+  returns boolean
+  language sql stable security definer
+begin atomic
+  select exists (select from pgqueue.exchange e where e.name = _exchange_exists.name);
+end;
+comment on function pgqueue._exchange_exists(text) is 'Whether an exchange was declared';
+grant execute on function pgqueue._exchange_exists(text) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._delete_exchange(name text)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name) values ('delete exchange', _delete_exchange.name);
+end;
+comment on function pgqueue._delete_exchange(text) is 'Deletes an exchange and its bindings';
+grant execute on function pgqueue._delete_exchange(text) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('declare queue', _declare_queue.queue,
+          jsonb_build_object('durable', _declare_queue.durable, 'exclusive', _declare_queue.exclusive, 'auto_delete', _declare_queue.auto_delete, 'arguments', _declare_queue.arguments));
+end;
+comment on function pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb) is
+  'Makes a queue, or changes its attributes. They hold for the caller''s messages; if it is a worker or an administrator, for all';
+grant execute on function pgqueue._declare_queue(text, boolean, boolean, boolean, jsonb) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._queue_exists(queue text)
+  returns boolean
+  language sql stable security definer
+begin atomic
+  select exists (select from pgqueue.queue q where q.name = queue) or exists (select from pgqueue.queue_switch q where q.name = queue);
+end;
+comment on function pgqueue._queue_exists(text) is 'Whether a queue was declared';
+grant execute on function pgqueue._queue_exists(text) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._queue_consumers(queue text)
+  returns int
+  language sql stable security definer
+begin atomic
+  select count(*)::int from pgqueue.worker w where _queue_consumers.queue = any (w.queues);
+end;
+comment on function pgqueue._queue_consumers(text) is 'How many workers, and other processes that consume, take from a queue';
+grant execute on function pgqueue._queue_consumers(text) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  unclaimed int;
+  deleted int;
+begin
+  if if_unused and exists (select from pgqueue.worker w where _delete_queue.queue = any (w.queues))
+     or if_empty and exists (select from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task') then
+    return 0;
+  end if;
+  delete from pgqueue.binding b
+  where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue q
+  where q.id = any (array(select d.id from pgqueue.queue d where d.name = _delete_queue.queue for update skip locked));
+  delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _delete_queue.queue for update skip locked);
+  with gone as (
+    delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task' returning m as message, m.state as before
+  )
+  -- What a worker has it runs, and tells how that ended.
+  select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
+  into unclaimed, deleted from gone g;
+  return deleted;
+end
+$$;
+comment on function pgqueue._delete_queue(text, boolean, boolean) is 'Deletes a queue, its bindings and its tasks, whosever they are: for workers. SQL jobs stay: cancel those';
+grant execute on function pgqueue._delete_queue(text, boolean, boolean) to pgqueue_worker;
+
+create or replace function pgqueue._give_up_queue(holder oid, queue text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  unclaimed int;
+begin
+  if holder = 0 then
+    perform pgqueue._delete_queue(queue, true, false);
+  elsif not exists (select from pgqueue.worker w where _give_up_queue.queue = any (w.queues)) then
+    delete from pgqueue.binding b
+    where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    delete from pgqueue.queue q
+    where q.id = any (array(select d.id from pgqueue.queue d where d.name = _give_up_queue.queue and d.declared_by = holder for update skip locked));
+    if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
+      with gone as (
+        delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed'
+        returning m as message
+      )
+      select count(pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted')) into unclaimed from gone g;
+    end if;
+  end if;
+end
+$$;
+comment on function pgqueue._give_up_queue(oid, text) is
+  'Deletes a queue that nobody consumes any more (x-expires, auto-delete): if an ordinary role has declared it, that declaration and the tasks of that role';
+
+create or replace function pgqueue._bind(queue text, exchange text, routing_key text)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('bind', _bind.queue, jsonb_build_object('exchange', _bind.exchange, 'routing_key', _bind.routing_key));
+end;
+comment on function pgqueue._bind(text, text, text) is 'Feeds a queue from an exchange, with the caller''s messages; if it is a worker or an administrator, with all';
+grant execute on function pgqueue._bind(text, text, text) to pgqueue_user, pgqueue_worker;
+
+create or replace function pgqueue._unbind(queue text, exchange text, routing_key text)
+  returns void
+  language sql volatile
+begin atomic
+  insert into pgqueue.declaration (act, name, attributes)
+  values ('unbind', _unbind.queue, jsonb_build_object('exchange', _unbind.exchange, 'routing_key', _unbind.routing_key));
+end;
+comment on function pgqueue._unbind(text, text, text) is 'Undoes pgqueue._bind';
+grant execute on function pgqueue._unbind(text, text, text) to pgqueue_user, pgqueue_worker;
+
+create or replace view pgqueue.own_binding with (security_barrier) as
+  select b.exchange, b.routing_key, b.pattern, b.queue
+  from pgqueue.binding b
+  where b.declared_by = quote_ident(current_user)::regrole::oid or (select pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'));
+comment on view pgqueue.own_binding is 'Bindings that the role that runs has made; all if it is a worker or an administrator';
+grant select on pgqueue.own_binding to pgqueue_user;
+
+create or replace function pgqueue._bindings(exchange text)
+  returns table (routing_key text, pattern text, queue text)
+  language sql stable
+begin atomic
+  select distinct b.routing_key, b.pattern, b.queue from pgqueue.own_binding b where b.exchange = _bindings.exchange order by b.queue, b.routing_key;
+end;
+comment on function pgqueue._bindings(text) is 'The bindings of an exchange that the caller has made; for workers and administrators, all of them';
+grant execute on function pgqueue._bindings(text) to pgqueue_user, pgqueue_worker;

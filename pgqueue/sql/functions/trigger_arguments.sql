@@ -1,0 +1,124 @@
+-- The arguments of the trigger function: options, and columns that become parameters.
+
+create or replace function pgqueue._is_plain(relation oid, columns text[])
+  returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) = cardinality(columns)
+  from unnest(columns) c
+  join pg_attribute a on a.attrelid = relation and a.attname = btrim(c) and a.attnum > 0 and not a.attisdropped
+  join pg_type t on t.oid = a.atttypid
+  where a.attgenerated <> 'v' and t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
+    and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
+$$;
+comment on function pgqueue._is_plain(oid, text[]) is 'Whether these columns exist and are of types whose text is what JSON shows';
+grant execute on function pgqueue._is_plain(oid, text[]) to pgqueue_user;
+
+create or replace function pgqueue._refuse_virtual(relation oid, columns text[])
+  returns void
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  missing text := (select min(a.attname) from pg_attribute a
+                   where a.attrelid = relation and a.attgenerated = 'v' and not a.attisdropped and (columns = '{}' or a.attname = any (columns)));
+begin
+  if missing is not null then
+    raise exception 'column "%" of % is generated when it is read, so a trigger does not see it', missing, relation::regclass
+      using errcode = '0A000', hint = 'Name the columns that it is generated from, or generate it as STORED.';
+  end if;
+end
+$$;
+comment on function pgqueue._refuse_virtual(oid, text[]) is 'Refuses virtual generated columns (PostgreSQL 18), named or in the whole row: the rows of triggers have NULL in their place';
+grant execute on function pgqueue._refuse_virtual(oid, text[]) to pgqueue_user;
+
+create or replace function pgqueue._trigger_columns(argv text[])
+  returns text[]
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when coalesce(argv[2], '') in ('', '*') then '{}'
+    when strpos(argv[2], '"') = 0 then string_to_array(regexp_replace(trim(argv[2]), '[[:space:]]*,[[:space:]]*', ',', 'g'), ',')
+    else array(select coalesce(replace(name[1], '""', '"'), name[2])
+               from regexp_matches(argv[2], '[[:space:]]*(?:"((?:[^"]|"")+)"|([^,"[:space:]](?:[^,]*[^,[:space:]])?))[[:space:]]*(?:,|$)', 'g') with ordinality m (name, n)
+               order by n) end;
+end
+$$;
+comment on function pgqueue._trigger_columns(text[]) is 'The columns that a trigger names; none means the whole row, for a task';
+grant execute on function pgqueue._trigger_columns(text[]) to pgqueue_user;
+
+create or replace function pgqueue._row_params(argv text[], row_json jsonb, relation oid)
+  returns text[]
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  columns text[] := pgqueue._trigger_columns(argv);
+  params text[] := '{}';
+  name text;
+  value jsonb;
+begin
+  if columns <> '{}' or argv[0] = 'task' then
+    perform pgqueue._refuse_virtual(relation, columns);
+  end if;
+  if argv[0] = 'task' then
+    return params;
+  elsif exists (select from pg_attribute a join pg_type t on t.oid = a.atttypid
+                where a.attrelid = relation and a.attname = any (columns)
+                  and (a.atttypid in ('json'::regtype, 'jsonb'::regtype) or t.typtype = 'd')) then
+    return null;  -- a string within json has quotes in its text
+  end if;
+  foreach name in array columns loop
+    value := row_json -> name;
+    if value is null then
+      raise exception 'column "%" named in the trigger does not exist in %', name, relation::regclass using errcode = '42703';
+    elsif jsonb_typeof(value) in ('array', 'object') then
+      return null;  -- an array, a composite or a json value: its text is not what JSON shows
+    end if;
+    params := params || (value #>> '{}');
+  end loop;
+  return params;
+end
+$$;
+comment on function pgqueue._row_params(text[], jsonb, oid) is 'The columns that an ''sql'' trigger names, as text. NULL: ask with pgqueue._row_params_query';
+grant execute on function pgqueue._row_params(text[], jsonb, oid) to pgqueue_user;
+
+create or replace function pgqueue._row_params_query(argv text[])
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select 'select array[' || string_agg(format('($1).%I::pg_catalog.text', c), ', ' order by n) || ']' from unnest(pgqueue._trigger_columns(argv)) with ordinality u (c, n)
+$$;
+comment on function pgqueue._row_params_query(text[]) is 'The query that turns a row into text parameters, for types whose text is not that of JSON';
+grant execute on function pgqueue._row_params_query(text[]) to pgqueue_user;
+
+create or replace function pgqueue._trigger_options(argv text[])
+  returns jsonb
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+  options jsonb := '{}';
+begin
+  if argv[0] is null or argv[0] not in ('sql', 'task') or coalesce(argv[1], '') = '' then
+    raise exception 'pgqueue.enqueue_trigger needs ''sql'' and a statement, or ''task'' and the name of a Celery task' using errcode = '22023',
+      hint = 'For example: execute function pgqueue.enqueue_trigger(''sql'', ''insert into audit (id) values ($1)'', ''id'').';
+  end if;
+  for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
+    name := split_part(argv[i], '=', 1);
+    if name not in ('queue', 'priority', 'delay', 'label', 'timeout', 'max_attempts') or strpos(argv[i], '=') = 0 then
+      raise exception 'option "%" of pgqueue.enqueue_trigger is not known', argv[i]
+        using errcode = '22023', hint = 'Options are queue, priority, delay, label, timeout and max_attempts, each as name=value.';
+    end if;
+    options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
+  end loop;
+  return options;
+end
+$$;
+comment on function pgqueue._trigger_options(text[]) is 'The options of a trigger, once its arguments are found to make sense';
+grant execute on function pgqueue._trigger_options(text[]) to pgqueue_user;

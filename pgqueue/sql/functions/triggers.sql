@@ -1,0 +1,245 @@
+-- after: message
+-- The trigger function: a job or a Celery task for each row, or for each statement.
+
+create or replace function pgqueue.enqueue_trigger()
+  returns trigger
+  language plpgsql volatile
+as $$
+declare
+  fired pg_catalog.jsonb;
+  params pg_catalog.text[];
+  per_row pg_catalog.text;
+  job pg_catalog.record;
+begin
+  -- No SET clause here: it would hide the search_path that the job inherits. Nor a type of pgqueue's above: whoever may not use the
+  -- schema would be shown all of this as the place of the error.
+  if not pg_catalog.has_schema_privilege('pgqueue', 'usage') then
+    raise exception 'role "%" is not enrolled in pgqueue', current_user
+      using errcode = '42501', hint = pg_catalog.format('Let an administrator run: select pgqueue.enroll(%L)', pg_catalog.quote_ident(current_user));
+  end if;
+  if tg_level operator(pg_catalog.=) 'STATEMENT' then
+    per_row := pgqueue._transition_query(tg_argv, tg_op, tg_relid, tg_name);
+    if per_row is null then
+      perform pgqueue._enqueue_for_trigger(
+        tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
+    else
+      -- Only a function that was called as the trigger sees the transition table.
+      select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
+      execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
+        job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
+    end if;
+    return null;
+  elsif tg_op operator(pg_catalog.=) 'DELETE' then
+    fired := pg_catalog.to_jsonb(old);
+  else
+    fired := pg_catalog.to_jsonb(new);
+  end if;
+  if not pgqueue._enqueue_row(tg_argv, tg_relid, fired) then
+    params := pgqueue._row_params(tg_argv, fired, tg_relid);
+    if params is null and tg_op operator(pg_catalog.=) 'DELETE' then
+      execute pgqueue._row_params_query(tg_argv) into params using old;
+    elsif params is null then
+      execute pgqueue._row_params_query(tg_argv) into params using new;
+    end if;
+    perform pgqueue._enqueue_for_trigger(
+      tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name,
+      case when tg_op operator(pg_catalog.<>) 'DELETE' then fired end,
+      case when tg_op operator(pg_catalog.<>) 'INSERT' then pg_catalog.to_jsonb(old) end, params);
+  end if;
+  if tg_op operator(pg_catalog.=) 'DELETE' then
+    return old;
+  end if;
+  return new;
+end
+$$;
+comment on function pgqueue.enqueue_trigger() is
+  'A trigger that enqueues: (''sql'', statement [, columns [, option=value ...]]) a job whose $1, $2 ... are the columns, (''task'', name [, columns [, option=value ...]]) a Celery task. Options: queue, priority, delay, label, timeout, max_attempts';
+grant execute on function pgqueue.enqueue_trigger() to pgqueue_user;
+
+create or replace function pgqueue._is_plain_trigger(argv text[])
+  returns boolean
+  language sql immutable
+begin atomic
+  select argv[0] = 'sql' and argv[3] is null and argv[1] <> '' and strpos(argv[2], '"') = 0;
+end;
+comment on function pgqueue._is_plain_trigger(text[]) is 'Whether the trigger enqueues a job without options, of columns with plain names';
+grant execute on function pgqueue._is_plain_trigger(text[]) to pgqueue_user;
+
+create or replace function pgqueue._seen_columns(relation oid, argv text[])
+  returns text
+  language sql stable
+begin atomic
+  select concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
+end;
+comment on function pgqueue._seen_columns(oid, text[]) is 'The note that the columns of a trigger were found to be plain';
+grant execute on function pgqueue._seen_columns(oid, text[]) to pgqueue_user;
+
+create or replace function pgqueue._has_seen(seen text, relation oid, argv text[])
+  returns boolean
+  language sql stable
+begin atomic
+  select coalesce(argv[2], '') = '' or strpos(seen, pgqueue._seen_columns(relation, argv)) > 0;
+end;
+comment on function pgqueue._has_seen(text, oid, text[]) is 'Whether row triggers have looked at these columns in this statement';
+grant execute on function pgqueue._has_seen(text, oid, text[]) to pgqueue_user;
+
+create or replace function pgqueue._see_columns(relation oid, argv text[])
+  returns boolean
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pgqueue._is_plain(relation, string_to_array(argv[2], ',')) then
+    perform pgqueue._keep_captured(current_setting('pgqueue.captured_settings', true) || pgqueue._seen_columns(relation, argv));
+    return true;
+  end if;
+  return false;
+end
+$$;
+comment on function pgqueue._see_columns(oid, text[]) is 'Looks at the columns of a trigger, once in a statement. False: their text is not that of JSON';
+grant execute on function pgqueue._see_columns(oid, text[]) to pgqueue_user;
+
+create or replace function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb)
+  returns boolean
+  language plpgsql volatile
+as $$
+declare
+  mine pgqueue.own_statement;
+  name pg_catalog.text;
+  params pg_catalog.text[];
+  nobody_sleeps boolean;
+begin
+  -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of
+  -- JSON, is one look and one INSERT. All else takes the longer way. No SET clause: it would hide the search_path.
+  if pgqueue._is_plain_trigger(argv) is not true then
+    return false;
+  end if;
+  select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+  if mine.cookie is null then
+    perform pgqueue._statement_settings();
+    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+    if mine.cookie is null then
+      return false;
+    end if;
+  end if;
+  if not pgqueue._has_seen(mine.seen, relation, argv) then
+    if not pgqueue._see_columns(relation, argv) then
+      return false;
+    end if;
+    select s.settings, s.seen, s.cookie into mine from pgqueue.own_statement s;
+  end if;
+  foreach name in array pg_catalog.string_to_array(coalesce(argv[2], ''), ',') loop
+    params := pg_catalog.array_append(params, pg_catalog.jsonb_extract_path_text(row_json, pg_catalog.btrim(name)));
+  end loop;
+  insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
+  values (mine.cookie, pgqueue._session_id(), 'job', 'default', argv[1], params, pgqueue._inherited(mine.settings),
+          pgqueue._inherited_timeout(mine.settings))
+  returning pgqueue._nobody_sleeps('default') into nobody_sleeps;
+  if not nobody_sleeps then
+    perform pgqueue._wake('default');
+  end if;
+  return true;
+end
+$$;
+comment on function pgqueue._enqueue_row(text[], oid, jsonb) is 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
+grant execute on function pgqueue._enqueue_row(text[], oid, jsonb) to pgqueue_user;
+
+create or replace function pgqueue._trigger_job(argv text[], settings jsonb)
+  returns pgqueue.inbox
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  options jsonb := pgqueue._trigger_options(argv);
+  job pgqueue.inbox;
+begin
+  if argv[0] = 'task' then
+    return job;
+  end if;
+  -- Nobody is given the handles of these jobs: one cookie does for all.
+  job.cookie := pgqueue._random_bigint();
+  job.session_id := pgqueue._session_id();
+  job.queue := coalesce(options ->> 'queue', 'default');
+  job.priority := coalesce((options ->> 'priority')::int, 0);
+  job.max_attempts := (options ->> 'max_attempts')::int;
+  job.label := options ->> 'label';
+  job.due_at := pgqueue._check_options(argv[1], job.queue, job.priority, (options ->> 'delay')::interval, null, null,
+                                       (options ->> 'timeout')::interval, job.max_attempts, null, null);
+  job.state := case when job.due_at is null then 'ready' else 'delayed' end;
+  job.sql := argv[1];
+  job.settings := pgqueue._inherited(settings);
+  job.timeout := coalesce((options ->> 'timeout')::interval, pgqueue._inherited_timeout(settings));
+  perform pgqueue._wake_for(job.queue, job.due_at);
+  return job;
+end
+$$;
+comment on function pgqueue._trigger_job(text[], jsonb) is 'What the jobs of one firing of a statement trigger have in common; wakes a worker for them';
+grant execute on function pgqueue._trigger_job(text[], jsonb) to pgqueue_user;
+
+create or replace function pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[])
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  columns text[] := pgqueue._trigger_columns(argv);
+  name text;
+  args jsonb := '[]';
+  options jsonb := pgqueue._trigger_options(argv);
+begin
+  if columns <> '{}' and new_row is null and old_row is null then
+    raise exception 'a statement trigger has no row, so it can name no columns' using errcode = '22023',
+      hint = 'Use "for each row", or name a transition table: "referencing new table as ...". Or call pgqueue.enqueue_many in a trigger function of your own.';
+  end if;
+  if argv[0] = 'sql' then
+    perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'), coalesce(options ->> 'queue', 'default'), coalesce((options ->> 'priority')::int, 0),
+                             (options ->> 'delay')::interval, null, null, (options ->> 'timeout')::interval, (options ->> 'max_attempts')::int,
+                             null, null, options ->> 'label', null);
+    return;
+  end if;
+  foreach name in array columns loop
+    if coalesce(new_row, old_row) -> name is null then
+      raise exception 'column "%" named in the trigger does not exist in %.%', name, table_schema, table_name using errcode = '42703';
+    end if;
+    args := args || jsonb_build_array(coalesce(new_row, old_row) -> name);
+  end loop;
+  perform pgqueue.send_task(
+    argv[1], args,
+    case when columns <> '{}' then '{}' else jsonb_build_object('op', op, 'schema', table_schema, 'table', table_name, 'new', new_row, 'old', old_row) end,
+    queue => coalesce(options ->> 'queue', 'celery'), priority => coalesce((options ->> 'priority')::int, 0), delay => (options ->> 'delay')::interval);
+end
+$$;
+comment on function pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[]) is 'Enqueues the job or the task that a trigger asks for';
+grant execute on function pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[]) to pgqueue_user;
+
+create or replace function pgqueue._transition_query(argv text[], op text, relation oid, trigger_name text)
+  returns text
+  language plpgsql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  columns text[] := pgqueue._trigger_columns(argv);
+  transition text := (select case when op = 'DELETE' then t.tgoldtable else coalesce(t.tgnewtable, t.tgoldtable) end
+                      from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_name);
+  unknown text := (select min(c) from unnest(columns) c
+                   where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = c and a.attnum > 0 and not a.attisdropped));
+begin
+  if columns = '{}' or transition is null then
+    return null;
+  elsif unknown is not null then
+    raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
+  end if;
+  perform pgqueue._refuse_virtual(relation, columns);
+  if argv[0] = 'task' then
+    -- Of the columns that it names only: the whole row may have some that are generated when they are read.
+    return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
+                  (select string_agg(format('r.%I', c), ', ' order by c) from (select distinct unnest(columns)) u (c)), transition);
+  end if;
+  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
+                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
+                (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)), transition);
+end
+$$;
+comment on function pgqueue._transition_query(text[], text, oid, text) is
+  'The query by which a statement trigger enqueues for each row of its transition table. NULL: it has none or names no columns';
+grant execute on function pgqueue._transition_query(text[], text, oid, text) to pgqueue_user;

@@ -1,0 +1,170 @@
+-- after: locks
+-- How sleeping workers are woken: notifications, sent only where somebody sleeps.
+
+create or replace function pgqueue._queue_channel(queue text)
+  returns text
+  language sql immutable
+begin atomic
+  select 'pgqueue.q.' || hashtext(queue);
+end;
+comment on function pgqueue._queue_channel(text) is 'The NOTIFY channel on which sleeping workers of a queue are woken';
+grant execute on function pgqueue._queue_channel(text) to pgqueue_user;
+
+create or replace function pgqueue._send_notice()
+  returns trigger
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from pgqueue.notice n where n.id = new.id;
+  if current_query() !~* E'\\mprepare\\M.*\\mtransaction\\M' then
+    perform pg_notify(new.channel, '');
+  end if;
+  return null;
+end
+$$;
+comment on function pgqueue._send_notice() is 'Sends a notification at the end of its transaction, unless that is prepared';
+
+create or replace function pgqueue._notify_at_commit(channel text)
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- PREPARE TRANSACTION refuses a transaction that has sent a notification, and nothing says beforehand how one will end. Where there can
+  -- be prepared ones, what runs at the end decides: before a commit it notifies; a prepared transaction leaves its messages to the workers,
+  -- who look once every naptime.
+  if current_setting('max_prepared_transactions')::int = 0 then
+    perform pg_notify(channel, '');
+  elsif coalesce(strpos(current_setting('pgqueue.noticed', true), channel || ' ') > 0, false) is false then
+    insert into pgqueue.notice (channel) values (_notify_at_commit.channel);
+    perform set_config('pgqueue.noticed', concat(current_setting('pgqueue.noticed', true), channel, ' '), true);
+  end if;
+end
+$$;
+comment on function pgqueue._notify_at_commit(text) is 'Notifies when the transaction commits. One that is prepared (two-phase commit) notifies nobody';
+grant execute on function pgqueue._notify_at_commit(text) to pgqueue_user;
+
+create or replace function pgqueue._wake(queue text)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A sleeping worker holds this lock exclusively. Publishers share it until they commit, so a worker that gets it knows that
+  -- every message published before is visible to it, and one that published after finds it taken: no wake-up is lost.
+  if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue)) then
+    perform pgqueue._notify_at_commit(pgqueue._queue_channel(queue));
+  end if;
+end
+$$;
+comment on function pgqueue._wake(text) is 'Notifies the workers of a queue at commit, if one of them sleeps';
+grant execute on function pgqueue._wake(text) to pgqueue_user;
+
+create or replace function pgqueue._nobody_sleeps(queue text)
+  returns boolean
+  language sql volatile
+begin atomic
+  select pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue));
+end;
+comment on function pgqueue._nobody_sleeps(text) is 'As pgqueue._wake asks it, within a statement. False: call that';
+grant execute on function pgqueue._nobody_sleeps(text) to pgqueue_user;
+
+create or replace function pgqueue._wake_for(queue text, due_at timestamptz)
+  returns void
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Sleepers look at least once every naptime, and then see when the next message is due.
+  if due_at is null or due_at < clock_timestamp() + pgqueue._naptime() * 2 then
+    perform pgqueue._wake(queue);
+  end if;
+end
+$$;
+comment on function pgqueue._wake_for(text, timestamptz) is 'Wakes a worker for a message, unless it is due so late that the workers will see it by themselves';
+grant execute on function pgqueue._wake_for(text, timestamptz) to pgqueue_user;
+
+create or replace function pgqueue._seconds_to_next_due()
+  returns float8
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select extract(epoch from m.due_at - clock_timestamp())::float8
+  from pgqueue.message m
+  where m.state = 'delayed'
+  order by m.due_at
+  limit 1
+$$;
+comment on function pgqueue._seconds_to_next_due() is 'How long until a delayed message of any queue is due; NULL: there is none';
+
+create or replace function pgqueue._fall_asleep(queues text[], out asleep boolean, out seconds_to_next_due float8)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  sleeper int := pgqueue._lock_class('sleeper');
+  next_sleeper int := pgqueue._lock_class('next_sleeper');
+  mine int[] := array(select l.objid from pgqueue._advisory_locks(sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock');
+  waiting int[] := array(select l.objid from pgqueue._advisory_locks(next_sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ShareLock');
+  key int;
+begin
+  asleep := true;
+  for key in select distinct hashtext(q) from unnest(queues) q loop
+    continue when key = any (mine);
+    -- One session can hold the sleepers' lock of a queue. It covers the other sleepers as well, for a notification wakes all.
+    -- They hold the second lock together, so that the first, when it wakes up, knows to tell them. Taking the second before
+    -- looking at the first leaves no moment in which it could miss them.
+    if key <> all (waiting) and not pg_try_advisory_lock_shared(next_sleeper, key) then
+      asleep := false;
+    elsif pg_try_advisory_lock(sleeper, key) then
+      perform pg_advisory_unlock_shared(next_sleeper, key);
+    elsif not exists (select from pgqueue._advisory_locks(sleeper) l where l.objid = key and l.mode = 'ExclusiveLock') then
+      asleep := false;
+    end if;
+  end loop;
+  if not asleep then
+    perform pgqueue._wake_up(array(select q from unnest(queues) q where hashtext(q) <> all (mine)));
+  end if;
+  seconds_to_next_due := pgqueue._seconds_to_next_due();
+end
+$$;
+comment on function pgqueue._fall_asleep(text[]) is
+  'Takes the sleepers'' locks of these queues for the session, or stands behind who has them. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, look again soon';
+grant execute on function pgqueue._fall_asleep(text[]) to pgqueue_worker;
+
+create or replace function pgqueue._wake_up(queues text[])
+  returns void
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  sleeper int := pgqueue._lock_class('sleeper');
+  next_sleeper int := pgqueue._lock_class('next_sleeper');
+  queue text;
+begin
+  perform pg_advisory_unlock_shared(next_sleeper, l.objid)
+  from pgqueue._advisory_locks(next_sleeper) l
+  where l.pid = pg_backend_pid() and l.mode = 'ShareLock' and l.objid = any (array(select hashtext(q) from unnest(queues) q));
+  for queue in
+    select min(q) from unnest(queues) q
+    join pgqueue._advisory_locks(sleeper) l on l.objid = hashtext(q) and l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock'
+    group by hashtext(q)
+  loop
+    perform pg_advisory_unlock(sleeper, hashtext(queue));
+    if not pg_try_advisory_xact_lock(next_sleeper, hashtext(queue)) then
+      perform pgqueue._hand_over(queue);
+    end if;
+  end loop;
+end
+$$;
+comment on function pgqueue._wake_up(text[]) is 'Gives the sleepers'' locks of these queues back, and tells who stands behind them';
+grant execute on function pgqueue._wake_up(text[]) to pgqueue_worker;
+
+create or replace function pgqueue._hand_over(queue text)
+  returns void
+  language sql volatile
+begin atomic
+  select pg_notify(pgqueue._queue_channel(queue), 'sleep again');
+end;
+comment on function pgqueue._hand_over(text) is 'Tells the sleepers of a queue that the session that covered them is awake or gone';

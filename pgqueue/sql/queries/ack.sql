@@ -1,1 +1,0 @@
-select pgqueue._ack(%(ids)s::bigint[], %(tokens)s::bigint[]);

@@ -1,1 +1,0 @@
-select pgqueue._acquit(%(ids)s::bigint[], %(tokens)s::bigint[])

@@ -1,1 +1,0 @@
-select pgqueue._await_results(%(task_ids)s::text[]);

@@ -1,0 +1,40 @@
+-- Running jobs in the batch lane.
+
+-- name: run_jobs
+call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)
+
+-- name: settle_run
+select id, token, verdict, label
+from pgqueue._settle_run(%(ids)s, %(tokens)s, %(error)s::pg_catalog.jsonb, %(is_jobs)s, %(run_seconds)s, %(pid)s)
+
+-- name: oversee
+select id, run_for_ms, is_canceled, is_overdue, is_final
+from pgqueue._oversee(%(ids)s, %(tokens)s, %(pids)s, %(least_ms)s, %(grace_ms)s)
+
+-- name: stop_run
+select pgqueue._stop_run(%(id)s, %(token)s, %(pid)s, %(is_final)s)
+
+-- name: set_run_progress
+select pgqueue._set_run_progress(%(id)s, %(token)s, %(pid)s, %(pct)s, %(msg)s)
+
+-- name: forget_role
+-- On PostgreSQL 18 and newer a trigger may run at the commit, after the job's own reset: as the submitter, but it leaves what it likes.
+close all;
+reset all;
+deallocate all;
+unlisten *;
+select pg_catalog.pg_advisory_unlock_all();
+discard temp;
+discard sequences;
+select pgqueue_run.forget_role()
+
+-- name: running_message
+select message::text, message -> 'headers' ->> 'shadow'
+from pgqueue._running_message(%(id)s, %(token)s) as m (message)
+where message is not null
+
+-- name: ended_jobs
+select id, label, preview, attempts, state, started_at, ended_at, command_tag, error from pgqueue._ended_jobs(%(ids)s, %(detailed)s)
+
+-- name: retried_jobs
+select id, label, preview, attempts from pgqueue._retried_jobs(%(ids)s)

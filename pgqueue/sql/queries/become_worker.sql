@@ -1,1 +1,0 @@
-grant pgqueue_worker to current_user

@@ -1,1 +1,0 @@
-select pgqueue._begin_any_job(%(id)s, %(token)s)

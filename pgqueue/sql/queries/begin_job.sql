@@ -1,1 +1,0 @@
-select pgqueue._begin_job(%(id)s, %(token)s)

@@ -1,1 +1,0 @@
-select pgqueue._bind(%(queue)s, %(exchange)s, %(routing_key)s);

@@ -1,1 +1,0 @@
-select pg_postmaster_start_time(), d.oid from pg_database d where d.datname = current_database();

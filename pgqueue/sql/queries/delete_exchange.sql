@@ -1,1 +1,0 @@
-select pgqueue._delete_exchange(%(exchange)s);

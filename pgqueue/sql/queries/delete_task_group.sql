@@ -1,1 +1,0 @@
-select pgqueue._delete_task_group(%(group_id)s);

@@ -1,1 +1,0 @@
-select pgqueue._is_at_home()

@@ -1,2 +1,0 @@
-select part, failing_since, message
-from pgqueue._failing_upkeep()

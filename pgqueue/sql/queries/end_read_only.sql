@@ -1,1 +1,0 @@
-release savepoint pgqueue_job

@@ -1,1 +1,0 @@
-select pgqueue.enroll(quote_ident(%(role)s)::regrole)

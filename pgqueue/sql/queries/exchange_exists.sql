@@ -1,1 +1,0 @@
-select pgqueue._exchange_exists(%(exchange)s);

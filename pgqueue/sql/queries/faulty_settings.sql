@@ -1,1 +1,0 @@
-select fault from pgqueue._faulty_settings() f (fault)

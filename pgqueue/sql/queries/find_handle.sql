@@ -1,1 +1,0 @@
-select id, cookie from pgqueue._handle(%(id)s::bigint)

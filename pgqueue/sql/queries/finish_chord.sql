@@ -1,1 +1,0 @@
-select pgqueue._finish_chord(%(group_id)s);

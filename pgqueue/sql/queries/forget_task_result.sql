@@ -1,1 +1,0 @@
-select pgqueue._forget_task_result(%(task_id)s);

@@ -1,0 +1,32 @@
+-- A job by its handle: wait, result, cancel.
+
+-- name: find_handle
+select id, cookie from pgqueue._handle(%(id)s::bigint)
+
+-- name: job_status
+select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
+       duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
+       command_tag, sqlstate, error, error_detail, error_hint, error_context,
+       (handle).cookie as cookie
+from pgqueue.jobs
+where id = %(id)s
+
+-- name: wait_for_job
+select pgqueue.wait(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle, %(timeout)s::interval)
+
+-- name: read_result
+select seq, answer
+from pgqueue._read_result(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)
+order by seq
+
+-- name: cancel_job
+select pgqueue.cancel(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle, %(grace)s::interval)
+
+-- name: detach_job
+select pgqueue.detach(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)
+
+-- name: job_statement
+select pgqueue.statement(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)
+
+-- name: get_progress
+select progress_pct, progress_msg from pgqueue.get_progress(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)

@@ -1,1 +1,0 @@
-select pgqueue._has_takers(%(queue)s)

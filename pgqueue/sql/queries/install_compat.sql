@@ -1,1 +1,0 @@
-select pgqueue.install_compat(version => %(version)s, schema => %(schema)s)

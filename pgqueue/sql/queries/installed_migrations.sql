@@ -1,3 +1,0 @@
-select version, name, applied_at
-from pgqueue.migration
-order by version

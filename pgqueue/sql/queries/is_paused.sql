@@ -1,1 +1,0 @@
-select exists (select from pgqueue.queues q where q.queue = %(queue)s and q.paused)

@@ -1,1 +1,0 @@
-select pgqueue.statement(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)

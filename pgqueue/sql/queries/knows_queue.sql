@@ -1,1 +1,0 @@
-select pgqueue._knows_queue(%(queue)s)

@@ -1,2 +1,0 @@
-select routing_key, pattern, queue
-from pgqueue._bindings(%(exchange)s);

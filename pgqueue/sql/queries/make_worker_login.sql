@@ -1,1 +1,0 @@
-select role, password from pgqueue._make_worker_login()

@@ -1,1 +1,0 @@
-select worker from pgqueue.workers where status = 'online' order by worker

@@ -1,1 +1,0 @@
-select pgqueue.pause(%(queue)s)

@@ -1,1 +1,0 @@
-select pgqueue._plan_schedules(%(plans)s::jsonb)

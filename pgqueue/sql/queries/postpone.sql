@@ -1,1 +1,0 @@
-select pgqueue._postpone(%(id)s, %(token)s, %(due_at)s)

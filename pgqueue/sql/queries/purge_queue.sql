@@ -1,1 +1,0 @@
-select pgqueue._purge(%(queue)s);

@@ -1,1 +1,0 @@
-select pgqueue._queue_exists(%(queue)s);

@@ -1,0 +1,76 @@
+-- What operators look at and switch.
+
+-- name: list_queues
+select queue, ready, delayed, claimed, oldest_ready_at, paused, consumers, durability
+from pgqueue.queues
+order by queue
+
+-- name: list_workers
+select worker, started_at, last_seen_at, status, items_processed, last_run_at, executors, running
+from pgqueue.workers
+order by worker
+
+-- name: list_totals
+select submitter::text, queue, workers_launched, workers_completed, workers_failed, workers_canceled, workers_active,
+       avg_execution_ms, max_workers
+from pgqueue.stats_total
+order by submitter, queue
+
+-- name: list_jobs
+select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
+       duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
+       command_tag, sqlstate, error, error_detail, error_hint, error_context,
+       (handle).cookie as cookie
+from pgqueue.jobs
+where (%(states)s::text[] is null or state::text = any (%(states)s::text[]))
+  and (%(queue)s::text is null or queue = %(queue)s::text)
+  and (%(label)s::text is null or label like %(label)s::text)
+order by id desc
+limit %(limit)s
+
+-- name: inspect_queue
+select pgqueue._queue_exists(%(queue)s), pgqueue._queue_size(%(queue)s), pgqueue._queue_consumers(%(queue)s);
+
+-- name: peek_queue
+select id, kind, name, state, submitter, priority, launched_at, eta, deliveries
+from pgqueue._peek(%(queue)s, %(limit)s)
+
+-- name: knows_queue
+select pgqueue._knows_queue(%(queue)s)
+
+-- name: has_takers
+select pgqueue._has_takers(%(queue)s)
+
+-- name: is_paused
+select exists (select from pgqueue.queues q where q.queue = %(queue)s and q.paused)
+
+-- name: pause_queue
+select pgqueue.pause(%(queue)s)
+
+-- name: resume_queue
+select pgqueue.resume(%(queue)s)
+
+-- name: set_durability
+select pgqueue.set_durability(%(queue)s, %(durability)s)
+
+-- name: redrive_queue
+select pgqueue.redrive(%(queue)s)
+
+-- name: jobs_left
+-- After a purge, what waits is jobs.
+select ready + delayed
+from pgqueue.queues
+where queue = %(queue)s
+
+-- name: why_queued
+select case
+           when j.sqlstate = '28000' then 'a login: ' || j.error
+           when j.eta > clock_timestamp() and j.error is not null then 'its next attempt, at ' || date_trunc('second', j.eta) || ': ' || j.error
+           when j.eta > clock_timestamp() then 'its time, ' || date_trunc('second', j.eta)
+           when exists (select from pgqueue.queues q where q.queue = j.queue and q.paused) then 'the end of the pause of queue ' || j.queue
+           when not pgqueue._has_takers(j.queue) then 'a worker: no live one takes from queue ' || j.queue
+           when j.worker is not null then 'other jobs that worker ' || j.worker || ' runs first'
+           else 'a free executor'
+       end as waits_for
+from pgqueue.jobs j
+where j.id = %(id)s and j.state = 'queued'

@@ -1,1 +1,0 @@
-select pgqueue._chord_parts(%(group_id)s);

@@ -1,1 +1,0 @@
-select pg_catalog.current_setting('search_path')

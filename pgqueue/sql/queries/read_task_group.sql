@@ -1,1 +1,0 @@
-select pgqueue._task_group(%(group_id)s);

@@ -1,2 +1,0 @@
-insert into pgqueue.migration (version, name)
-values (%(version)s, %(name)s)

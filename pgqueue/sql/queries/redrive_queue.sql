@@ -1,1 +1,0 @@
-select pgqueue.redrive(%(queue)s)

@@ -1,1 +1,0 @@
-select pgqueue._reject(%(ids)s::bigint[], %(tokens)s::bigint[], %(detail)s);

@@ -1,1 +1,0 @@
-select pgqueue._release(%(ids)s::bigint[], %(tokens)s::bigint[], %(undelivered)s);

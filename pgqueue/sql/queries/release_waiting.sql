@@ -1,1 +1,0 @@
-select unnest(pgqueue._release_waiting(%(ids)s, %(tokens)s))

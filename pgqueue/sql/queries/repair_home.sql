@@ -1,1 +1,0 @@
-select pgqueue._repair_home()

@@ -1,1 +1,0 @@
-select pgqueue._request_cancel(%(id)s, %(token)s)

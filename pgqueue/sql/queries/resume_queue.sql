@@ -1,1 +1,0 @@
-select pgqueue.resume(%(queue)s)

@@ -1,1 +1,0 @@
-select id, label, preview, attempts from pgqueue._retried_jobs(%(ids)s)

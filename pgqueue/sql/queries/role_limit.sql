@@ -1,1 +1,0 @@
-select executors, has_others from pgqueue._role_limit()

@@ -1,1 +1,0 @@
-call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)

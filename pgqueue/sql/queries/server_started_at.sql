@@ -1,1 +1,0 @@
-select (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint

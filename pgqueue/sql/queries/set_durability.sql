@@ -1,1 +1,0 @@
-select pgqueue.set_durability(%(queue)s, %(durability)s)

@@ -1,1 +1,0 @@
-select pgqueue._set_loopback(%(host)s, %(port)s)

@@ -1,1 +1,0 @@
-set transaction read only

@@ -1,1 +1,0 @@
-select pgqueue._set_worker_executors(%(worker_id)s, %(executors)s);

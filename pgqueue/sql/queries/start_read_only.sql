@@ -1,1 +1,0 @@
-savepoint pgqueue_job

@@ -1,1 +1,0 @@
-select pgqueue._unbind(%(queue)s, %(exchange)s, %(routing_key)s);

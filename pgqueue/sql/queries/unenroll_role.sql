@@ -1,1 +1,0 @@
-select pgqueue.unenroll(quote_ident(%(role)s)::regrole)

@@ -1,1 +1,0 @@
-select pgqueue.uninstall_compat(schema => %(schema)s)

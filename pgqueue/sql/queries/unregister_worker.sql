@@ -1,1 +1,0 @@
-select pgqueue._unregister_worker(%(worker_id)s, %(begun)s::bigint[]);

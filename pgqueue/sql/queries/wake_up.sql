@@ -1,1 +1,0 @@
-select pgqueue._wake_up(%(queues)s::text[]);

@@ -1,0 +1,72 @@
+-- The schemas, the group roles and the types that everything else is written in.
+
+-- Roles belong to the whole cluster: another database may have made them already, or be making them now.
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate'] loop
+    begin
+      if to_regrole(name) is null then
+        execute format('create role %I nologin', name);
+      end if;
+    exception when duplicate_object or unique_violation then
+      null;
+    end;
+  end loop;
+end
+$$;
+
+create schema pgqueue;
+comment on schema pgqueue is 'Any SQL statement and any Celery task, queued in PostgreSQL and run by Celery workers';
+revoke all on schema pgqueue from public;
+
+-- Not to pgqueue_user: the roles are the whole cluster's, and who is enrolled in another database is nobody here. pgqueue.enroll gives it to
+-- the role itself, in this database.
+grant usage on schema pgqueue to pgqueue_worker, pgqueue_monitor, pgqueue_admin, pgqueue_gate;
+
+create table pgqueue.migration (
+  version int primary key,
+  name text not null,
+  applied_at timestamptz not null default now()
+);
+comment on table pgqueue.migration is 'The migrations that this database has, written by the installer';
+create policy everybody_may_read on pgqueue.migration for select using (true);
+grant select on pgqueue.migration to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
+
+create type pgqueue.handle as (id bigint, cookie bigint);
+comment on type pgqueue.handle is 'What launch, submit and enqueue return: the number of the job and its secret';
+
+create type pgqueue.job_state as enum ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired');
+comment on type pgqueue.job_state is 'Where a job stands, as pgqueue.jobs shows it';
+
+create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed');
+comment on type pgqueue.message_state is 'Where a message of the queue stands; one that is done has no row';
+
+create type pgqueue.message_kind as enum ('job', 'task');
+comment on type pgqueue.message_kind is 'A job is an SQL string that pgqueue runs, a task is a Celery message that Celery runs';
+
+create type pgqueue.result_kept as enum ('none', 'once', 'many');
+comment on type pgqueue.result_kept is 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
+
+-- Workers publish too: events and replies.
+grant pgqueue_user to pgqueue_worker;
+
+create schema pgqueue_run;
+revoke all on schema pgqueue_run from public;
+
+create schema pgqueue_take;
+revoke all on schema pgqueue_take from public;
+grant usage on schema pgqueue_take to pgqueue_user;
+
+create table pgqueue.function_file (
+  name text primary key,
+  hash text not null,
+  applied_by text not null,
+  applied_at timestamptz not null default now()
+);
+comment on table pgqueue.function_file is 'The files of functions and views that this database has, written by the installer';
+comment on column pgqueue.function_file.hash is 'SHA-256 of the file: one whose hash differs is applied again';
+comment on column pgqueue.function_file.applied_by is 'The version of the Python package that applied it';
+create policy everybody_may_read on pgqueue.function_file for select using (true);
+grant select on pgqueue.function_file to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

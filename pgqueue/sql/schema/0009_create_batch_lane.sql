@@ -1,0 +1,17 @@
+-- The logins that pgqueue makes for workers, and the table between whose locks jobs of the batch lane run.
+
+comment on schema pgqueue_run is 'What the executors'' login may call, and nobody else. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for job after job';
+comment on schema pgqueue_take is 'For each enrolled role: take_*, by which the role''s runner reads the job that it is to run';
+
+create table pgqueue.login (
+  purpose text primary key,
+  role text not null,
+  password text not null,
+  constraint login_purpose_is_known check (purpose in ('executor', 'worker'))
+);
+comment on table pgqueue.login is
+  'How executors log in (pgqueue._executor_login), and the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
+
+create table pgqueue.run_gate ();
+comment on table pgqueue.run_gate is
+  'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), whoever cancels one locks it against that (pgqueue._stop_run)';

@@ -1,0 +1,1 @@
+"""What runs SQL jobs inside a Celery worker."""

@@ -1,0 +1,286 @@
+"""The batch lane as one executor sees it: a chunk of jobs, and the session that the server runs them in.
+
+The server runs the jobs of a chunk one after another, each in a transaction of its own, in one call. An error ends the
+call; the database then says what became of the job that raised it, and the rest is called again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+import psycopg
+from celery.worker import state
+
+from ..db.database import BATCH_SETTINGS, to_options
+from .credentials import LoginRefused
+from .job_log import name_job
+from .job_waits import WAIT_SQLSTATE, Waiter
+from .log import get_logger
+from .lost_connection import wait_for_server
+from .running.error_fields import ConnectionLost, fields_of, is_of_used_session, timed_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from .executor_pool import ExecutorPool
+    from .running.error_fields import Fields
+    from .running.job_session import JobSession
+
+logger = get_logger(__name__)
+
+_RUNNER = "pgqueue_run.job_"
+#: What writes the end of a job.
+_END = "finish_job("
+_CANCELED = "57014"
+_TERMINATED = "57P01"
+#: A session is closed after a run that took longer, or after so many jobs: what jobs have left in it that no command
+#: of the server takes away (names of custom settings, say) goes with it.
+_LONG_SECONDS = 0.5
+_MOST_JOBS = 5000
+#: What the session returns to after each job. A timeout here would be that of a whole call: the batch monitor
+#: sees to those of jobs.
+_OPTIONS = to_options(BATCH_SETTINGS)
+
+
+class LongRun(NamedTuple):
+    """A job that takes so long that others hear of it while it runs."""
+
+    id: int
+    label: str | None
+    #: Monotonic.
+    begun_at: float
+
+
+class BatchJob(NamedTuple):
+    """A job that this worker has claimed, and that the server knows how to run."""
+
+    id: int
+    token: int
+    #: Who submitted it.
+    role: int
+    delivery_tag: str
+
+
+@dataclass(eq=False)
+class Chunk:
+    """Jobs of one role that one executor runs in one call, in this order."""
+
+    jobs: Sequence[BatchJob]
+    #: The session that runs them, while it does.
+    pid: int | None = None
+    begun_at: float = field(default_factory=monotonic)
+    #: The last that Celery was told of while it ran.
+    announced: LongRun | None = None
+    #: Given back to the queue, because they waited behind a long one.
+    released: set[int] = field(default_factory=set)
+    #: The job whose time is up: it has been canceled for that.
+    overdue_id: int | None = None
+    #: Each job has a session of its own: one failed for what another has left in the session that they shared.
+    is_each_alone: bool = False
+    #: The worker stops: what is left goes back to the queue.
+    is_stopping: bool = False
+    #: What became of those that did not succeed.
+    verdicts: dict[int, str] = field(default_factory=dict)
+    #: The first that was left when an error came that was nobody's.
+    stalled_id: int | None = None
+    #: The errors of those that are to be tried again.
+    retried: dict[int, Fields] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def role(self) -> int:
+        """Who submitted them: all are of one role."""
+        return self.jobs[0].role
+
+
+class BatchRunner:
+    """Runs chunks in a session of the executors' login, which it keeps for a while."""
+
+    def __init__(
+        self,
+        label: str,
+        pool: ExecutorPool,
+        on_wait: Callable[[psycopg.errors.Diagnostic, Iterable[Waiter]], None],
+    ) -> None:
+        self._label = label
+        self._pool = pool
+        self._on_wait = on_wait
+        self._session: JobSession | None = None
+        #: Whose jobs the session has run, and how many.
+        self._role: int | None = None
+        self._jobs_run = 0
+        self._chunk: Chunk | None = None
+
+    def run(self, chunk: Chunk) -> None:
+        """Run the jobs of a chunk to their ends, or give them back.
+
+        Raises:
+            psycopg.Error: the end of one could not be reported, though the server is there.
+        """
+        self._chunk = chunk
+        self._cancel_revoked(chunk)
+        left = list(chunk.jobs)
+        while left:
+            if chunk.is_stopping:
+                self._release(left)
+                return
+            try:
+                session = self._get_session()
+            except LoginRefused as refusal:
+                for job in left:
+                    self._pool.completer.defer(job, str(refusal), refusal.seconds)
+                return
+            except (psycopg.OperationalError, ConnectionLost) as error:
+                logger.warning("%s: the server is away, jobs that wait are given back: %s", self._label, error)
+                self._release(left)
+                return
+            called_at = monotonic()
+            try:
+                chunk.pid = session.backend_pid
+                jobs = left[:1] if chunk.is_each_alone else left
+                self._run(session, jobs)
+                self._log_long(chunk, jobs)
+                left = left[len(jobs) :]
+                self._jobs_run += len(jobs)
+            except ConnectionLost as lost:
+                chunk.pid = None
+                left = self._settle_lost(chunk, left, lost, called_at, session)
+            except (psycopg.Error, UnicodeError) as error:
+                chunk.pid = None
+                fields = fields_of(error)
+                is_jobs = self._is_jobs(chunk, left, fields)
+                if is_of_used_session(fields) and not chunk.is_each_alone:
+                    # It runs again in a session of its own, and fails if that was not the reason.
+                    chunk.is_each_alone = True
+                    self.close_session()
+                    continue
+                if fields.get("sqlstate") != _CANCELED or not self._is_stopping(chunk):
+                    left = self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
+                self._empty(session)
+            finally:
+                chunk.pid = None
+                self._chunk = chunk
+            if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
+                self.close_session()
+
+    def _run(self, session: JobSession, jobs: Sequence[BatchJob]) -> None:
+        """Run jobs, which are of one role, in one call."""
+        role = jobs[0].role
+        if role != self._role:
+            session.call("forget_role")
+            self._role = role
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        names = {"jobs": f"jobs_{role}"}
+        session.call_named("run_jobs", names, ids=ids, tokens=tokens, worker=self._pool.worker_name)
+
+    @staticmethod
+    def _log_long(chunk: Chunk, done: Sequence[BatchJob]) -> None:
+        """Log that a job succeeded, if it took long. The others are too many for a log."""
+        run = chunk.announced
+        if run is not None and any(job.id == run.id for job in done):
+            logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at)
+
+    def close_session(self) -> None:
+        """End the session; the next chunk opens another."""
+        if self._session is not None:
+            self._session.close()
+        self._session, self._role, self._jobs_run = None, None, 0
+
+    def _get_session(self) -> JobSession:
+        if self._session is not None and not self._session.is_alive:
+            self.close_session()
+        if self._session is None:
+            self._session = self._pool.credentials.log_in_as_executor(f"{self._label}: batches", _OPTIONS)
+            self._session.add_notice_handler(self._hear)
+        return self._session
+
+    def _empty(self, session: JobSession) -> None:
+        """Take from the session what a job has left and no rollback takes back: locks, prepared statements."""
+        try:
+            session.reset()
+        except (psycopg.Error, ConnectionLost) as error:
+            logger.info("%s: the session for batches is opened anew: %s", self._label, error)
+            self.close_session()
+
+    @staticmethod
+    def _is_jobs(chunk: Chunk, left: list[BatchJob], fields: Fields) -> bool:
+        """Tell whether a job raised an error. One between two jobs is nobody's, unless it comes again."""
+        if fields.get("sqlstate") == _CANCELED and _END in (fields.get("context") or ""):
+            # It has caught its cancel or its timeout, and is refused at its end.
+            fields.pop("context")
+            return True
+        is_jobs = _RUNNER in (fields.get("context") or "") or chunk.stalled_id == left[0].id
+        chunk.stalled_id = None if is_jobs else left[0].id
+        return is_jobs
+
+    def _settle(
+        self, chunk: Chunk, left: list[BatchJob], fields: Fields, called_at: float, pid: int, *, is_jobs: bool
+    ) -> list[BatchJob]:
+        """Let the database decide about the job that raised an error; return what is still to be run."""
+        if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None and not fields.get("detail"):
+            fields = timed_out().fields
+        chunk.overdue_id = None
+        rows = self._pool.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
+        for job_id, _token, verdict, label in rows:
+            if verdict is not None:
+                chunk.verdicts[job_id] = verdict
+                if verdict == "retried":
+                    # Its context names the runner, of which no monitor need know.
+                    chunk.retried[job_id] = {name: value for name, value in fields.items() if name != "context"}
+                say = logger.warning if verdict == "failed" else logger.info
+                say("%s %s: %s %s", name_job(job_id, label), verdict, fields.get("sqlstate"), fields.get("message"))
+        open_ids = {job_id for job_id, _token, verdict, _label in rows if verdict is None}
+        return [job for job in left if job.id in open_ids]
+
+    def _settle_lost(
+        self, chunk: Chunk, left: list[BatchJob], lost: ConnectionLost, called_at: float, session: JobSession
+    ) -> list[BatchJob]:
+        """Go on after the session has ended: that counts for the job that ran, unless the server has ended them all."""
+        self.close_session()
+        if lost.is_everybodys:
+            self._pool.completer.acquit(left)
+            return []
+        if wait_for_server(self._get_session, self._pool.is_stopped) is None:
+            return []
+        again = self._get_session()
+        if again.server_started_at != session.server_started_at:
+            if lost.has_last_word:
+                self._pool.completer.acquit(left)
+            return []
+        was_there = again.end_lost(session)
+        if chunk.is_stopping:
+            return left
+        # Without a word a job may have crashed it, unless it was not the session that ended but the way to it. The word
+        # that ended it says whether one ran.
+        is_crash = not (lost.has_last_word or lost.is_cut or was_there)
+        is_jobs = is_crash or self._is_jobs(chunk, left, lost.fields)
+        fields = lost.charge
+        if fields.get("sqlstate") == _TERMINATED and chunk.overdue_id in {job.id for job in left}:
+            # Not the first of these, maybe: some may have ended before it in the same call.
+            fields = timed_out("The job outlasted its timeout, so its session was ended.").fields
+        return self._settle(chunk, left, fields, called_at, session.backend_pid, is_jobs=is_jobs)
+
+    @staticmethod
+    def _is_stopping(chunk: Chunk) -> bool:
+        return chunk.is_stopping  # another thread may have said so meanwhile
+
+    def _release(self, jobs: Sequence[BatchJob]) -> None:
+        self._pool.completer.release_all(jobs)
+
+    def _cancel_revoked(self, chunk: Chunk) -> None:
+        """Ask for the cancel of jobs that Celery was told to revoke: the server ends them when their turn comes."""
+        if state.revoked:
+            for job in chunk.jobs:
+                if f"job-{job.id}" in state.revoked:
+                    self._pool.completer.request_cancel(job)
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        if self._chunk is None:
+            return
+        if notice.sqlstate == WAIT_SQLSTATE:
+            # All are of one role: no role's job speaks for another's.
+            self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
+        else:
+            self._pool.progress.hear_from_chunk(self._chunk, notice)

@@ -1,0 +1,119 @@
+"""Looks after the jobs of the batch lane from outside: the session that runs them tells nobody which one it runs.
+
+Ten times a second while any runs it asks the database which, makes those that take a while visible as running, stops
+those that were canceled or whose time is up, and gives back what waits behind a long one.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from .batch_lane import LongRun
+from .log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from ..db.database import Database
+    from .batch_lane import BatchJob, Chunk
+
+logger = get_logger(__name__)
+
+_PAUSE = 0.1
+#: Who runs for less is not worth a word.
+_LEAST_MS = 50
+#: What waits behind a job for longer than this goes back to the queue.
+_PATIENCE_MS = 500.0
+#: A job that goes on for longer than this after its timeout, because it catches the cancel, loses its session.
+_GRACE_MS = 2000
+
+
+class BatchMonitor(threading.Thread):
+    """One thread of the worker."""
+
+    def __init__(
+        self,
+        database: Database,
+        find_chunks: Callable[[], list[Chunk]],
+        on_released: Callable[[Chunk, Collection[int]], None],
+        on_long: Callable[[BatchJob, str, int, float], None],
+    ) -> None:
+        super().__init__(name="pgqueue-batch-monitor", daemon=True)
+        self._database = database
+        self._find_chunks = find_chunks
+        self._on_released = on_released
+        self._on_long = on_long
+        self._has_work = threading.Event()
+        self._is_over = threading.Event()
+
+    def wake(self) -> None:
+        """Hear that a chunk has begun. From any thread."""
+        if not self._has_work.is_set():
+            self._has_work.set()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._is_over.set()
+        self._has_work.set()
+
+    def run(self) -> None:
+        """Look after chunks until `stop`."""
+        while not self._is_over.wait(_PAUSE):
+            chunks = [chunk for chunk in self._find_chunks() if chunk.pid is not None]
+            if not chunks:
+                self._has_work.clear()
+                if not self._find_chunks():
+                    self._has_work.wait()
+                continue
+            try:
+                self._oversee(chunks)
+            except psycopg.Error as error:
+                logger.warning("could not look after the jobs that run: %s", error)
+
+    def _oversee(self, chunks: list[Chunk]) -> None:
+        runs = [(job.id, job.token, chunk.pid) for chunk in chunks for job in chunk.jobs]
+        ids, tokens, pids = (list(column) for column in zip(*runs, strict=True))
+        chunk_of = {job.id: chunk for chunk in chunks for job in chunk.jobs}
+        limits = {"least_ms": _LEAST_MS, "grace_ms": _GRACE_MS}
+        rows = self._database.fetch("oversee", ids=ids, tokens=tokens, pids=pids, **limits)
+        for job_id, run_for_ms, is_canceled, is_overdue, is_final in rows:
+            chunk = chunk_of[job_id]
+            if is_canceled or is_overdue or chunk.is_stopping:
+                # Of one that was overdue before and has ended in time, this says no more.
+                chunk.overdue_id = job_id if is_overdue and not is_canceled else None
+                self._stop_job(chunk, job_id, is_final=is_final)
+            # Also of one that resists.
+            if run_for_ms > _PATIENCE_MS:
+                self._announce(chunk, job_id, run_for_ms / 1000)
+                self._release_behind(chunk, job_id)
+
+    def _announce(self, chunk: Chunk, job_id: int, run_for: float) -> None:
+        pid = chunk.pid
+        if pid is None or (chunk.announced is not None and chunk.announced.id == job_id):
+            return
+        begun_at = monotonic() - run_for
+        chunk.announced = LongRun(job_id, None, begun_at)
+        job = next(job for job in chunk.jobs if job.id == job_id)
+        for message, label in self._database.fetch("running_message", id=job.id, token=job.token):
+            chunk.announced = LongRun(job_id, label, begun_at)
+            self._on_long(job, message, pid, begun_at)
+
+    def _stop_job(self, chunk: Chunk, job_id: int, *, is_final: bool) -> None:
+        pid = chunk.pid
+        if pid is not None:
+            # Not another job, even if this one has just ended: the database sees to that.
+            token = next(job.token for job in chunk.jobs if job.id == job_id)
+            self._database.fetch("stop_run", id=job_id, token=token, pid=pid, is_final=is_final)
+
+    def _release_behind(self, chunk: Chunk, job_id: int) -> None:
+        place = next(n for n, job in enumerate(chunk.jobs) if job.id == job_id)
+        behind = [job for job in chunk.jobs[place + 1 :] if job.id not in chunk.released]
+        if behind:
+            ids, tokens = [job.id for job in behind], [job.token for job in behind]
+            released = {row[0] for row in self._database.fetch("release_waiting", ids=ids, tokens=tokens)}
+            chunk.released |= released
+            self._on_released(chunk, released)

@@ -1,0 +1,66 @@
+"""Learns from the database which of the jobs that run here are to be canceled.
+
+A notification only says that it is time to look: anybody who can connect can send one. However many come, this looks
+at most once every tenth of a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from .cancellation import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from ..db.database import Database
+    from .cancellation import Canceler
+    from .claimed_job import ClaimedJob
+
+_PAUSE = 0.1
+
+
+class CancelPoller:
+    """The cancel requests for the jobs that `find_running` returns; looked up and obeyed in the canceler's thread."""
+
+    def __init__(
+        self, database: Database, canceler: Canceler, find_running: Callable[[], Sequence[ClaimedJob]]
+    ) -> None:
+        self._database = database
+        self._canceler = canceler
+        self._find_running = find_running
+        self._lock = threading.Lock()
+        self._is_scheduled = False
+        self._not_before = 0.0
+        #: The ends of sessions that were planned.
+        self._scheduled: set[tuple[int, datetime]] = set()
+
+    def poll_soon(self) -> None:
+        """Look for cancel requests: at once, unless that has just been done. From any thread."""
+        with self._lock:
+            if self._is_scheduled:
+                return
+            self._is_scheduled = True
+            pause = max(0.0, self._not_before - monotonic())
+        self._canceler.schedule(pause, self._look)
+
+    def _look(self) -> None:
+        with self._lock:
+            # A request that is committed from here on brings a hint, and that plans the next look.
+            self._is_scheduled = False
+            self._not_before = monotonic() + _PAUSE
+        jobs = self._find_running()
+        if not jobs:
+            return
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        orders = self._database.fetch("cancel_requests", ids=ids, tokens=tokens)
+        for job_id, terminate_at, seconds_left in orders:
+            is_new = terminate_at is not None and (job_id, terminate_at) not in self._scheduled
+            # Doing so again does no harm: a job is pursued once.
+            self._canceler.cancel(job_id, Cause.REQUEST)
+            if is_new:
+                self._canceler.terminate(job_id, seconds_left)
+        self._scheduled = {(job_id, terminate_at) for job_id, terminate_at, _seconds_left in orders if terminate_at}

@@ -1,0 +1,99 @@
+"""A job that this worker has claimed, as the message describes it, and how its run can end."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .running.error_fields import Fields
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job of the top-level lane, as pgqueue._job_document describes it."""
+
+    id: int
+    token: int
+    sql: str
+    params: tuple[str | None, ...]
+    settings: Mapping[str, str]
+    submitter: str
+    #: The submitter's number.
+    role: int
+    timeout_ms: int | None
+    keep_result: bool
+    label: str | None = None
+
+    @classmethod
+    def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:
+        """Read what a claim says of a job; in a message it is `headers.job`."""
+        return cls(
+            id=job["id"],
+            token=job["token"],
+            sql=job["sql"],
+            params=tuple(job["params"] or ()),
+            settings=job["settings"] or {},
+            submitter=job["submitter"],
+            role=job["role"],
+            timeout_ms=job["timeout_ms"],
+            keep_result=job["keep_result"],
+            label=job.get("label"),
+        )
+
+    @property
+    def task_id(self) -> str:
+        """Return the id under which Celery knows the job."""
+        return f"job-{self.id}"
+
+    @property
+    def delivery_tag(self) -> str:
+        """Return what names the claim to its channel."""
+        return f"{self.id}:{self.token}"
+
+    @property
+    def key(self) -> dict[str, int]:
+        """Return the parameters with which queries name this claim."""
+        return {"id": self.id, "token": self.token}
+
+
+@dataclass
+class Run:
+    """A job that a session runs, since an instant (monotonic)."""
+
+    backend_pid: int
+    begun_at: float = field(default_factory=monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it has run."""
+        return monotonic() - self.begun_at
+
+
+class Ending(enum.Enum):
+    """How a run ended, as the database has it."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRIED = "retried"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    #: The claim is lost: somebody else has the job, or it has ended.
+    GONE = "gone"
+    #: It stays queued and is tried again later.
+    DEFERRED = "deferred"
+    #: It is back in the queue at once.
+    RELEASED = "released"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and what there is to say about it."""
+
+    ending: Ending
+    summary: str = ""
+    fields: Fields = field(default_factory=dict)

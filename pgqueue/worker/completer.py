@@ -1,0 +1,162 @@
+"""Tells the database how a run ended. Every decision (retry, failure, cancel) is the database's.
+
+A run that the job's own session can report is reported there, the rest over the worker's own sessions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+
+from .claimed_job import Ending, Outcome
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from ..db.database import Database
+    from .batch_lane import BatchJob
+    from .claimed_job import ClaimedJob, Run
+    from .running.error_fields import Fields
+    from .running.job_session import JobSession
+
+#: When a job that this worker cannot run is looked at again: twice as late each time.
+_DEFERRED_FROM, _DEFERRED_TO = 5.0, 60.0
+
+_PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
+
+
+class Completer:
+    """The endings that pgqueue's own queries write. All raise psycopg.Error as the server said it.
+
+    While the server is away they wait: an ending that nobody wrote would leave the job claimed by a worker that lives.
+    """
+
+    def __init__(self, database: Database, is_stopped: threading.Event) -> None:
+        self._database = database
+        self._is_stopped = is_stopped
+
+    def fail(
+        self,
+        job: ClaimedJob,
+        fields: Fields,
+        session: JobSession | None,
+        run: Run | None,
+        notices: str | None = None,
+    ) -> Outcome:
+        """Report a run that was rolled back: the job is retried later, failed, or canceled if somebody asked for it.
+
+        Args:
+            run: None if the job did not begin.
+        """
+        params: dict[str, object] = {**job.key, "error": json.dumps(fields)}
+        verdict = None
+        if session is not None:
+            calls: list[tuple[str, dict[str, object]]] = []
+            if notices is not None:
+                calls.append(("keep_notices", {**job.key, "notices": notices}))
+            calls.append(("fail_job", {**params, "run_s": None if run is None else run.seconds}))
+            # Without the right the submitter was unenrolled since: only the worker can still report.
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                (verdict,) = session.call_together(*calls)
+        if verdict is None:
+            if run is not None:
+                self._fetch("note_run", **job.key, pid=run.backend_pid, run_s=run.seconds)
+            ((verdict,),) = self._fetch("fail_any_job", **params)
+        return Outcome(Ending(verdict), fields=fields)
+
+    def note(self, job: ClaimedJob, run: Run) -> None:
+        """Make a job visible as running. Tries once."""
+        self._database.fetch("note_run", **job.key, pid=run.backend_pid, run_s=run.seconds)
+
+    def release(self, job: ClaimedJob, reason: str, *, is_undelivered: bool) -> Outcome:
+        """Give a job back to the queue; `is_undelivered`: it never began."""
+        ((count,),) = self._fetch("release", ids=[job.id], tokens=[job.token], undelivered=is_undelivered)
+        return Outcome(Ending.RELEASED if count else Ending.GONE, reason)
+
+    def acquit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
+        """Give jobs back whose session the server ended with all others: that says nothing about any of them.
+
+        Args:
+            jobs: in the order in which they were to run; the first that is left ran.
+        """
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        self._fetch("acquit", ids=ids, tokens=tokens)
+
+    def release_all(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
+        """Give jobs back that never began. Tries once."""
+        if jobs:
+            ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+            self._database.fetch("release", ids=ids, tokens=tokens, undelivered=True)
+
+    def defer(self, job: ClaimedJob | BatchJob, note: str, longest: float = _DEFERRED_TO) -> Outcome:
+        """Leave a job in the queue for a while, `longest` seconds at most, with a note that says what it waits for."""
+        said = {"note": note, "delay": _DEFERRED_FROM, "longest": max(longest, _DEFERRED_FROM)}
+        ((was_ours,),) = self._fetch("defer_job", id=job.id, token=job.token, **said)
+        return Outcome(Ending.DEFERRED if was_ours else Ending.GONE, note)
+
+    def request_cancel(self, job: ClaimedJob | BatchJob) -> None:
+        """Note that the job is to be canceled: then it ends so, whether it runs or waits."""
+        self._fetch("request_cancel", id=job.id, token=job.token)
+
+    def settle_run(
+        self, jobs: Sequence[BatchJob], fields: Fields, run_seconds: float, pid: int, *, is_jobs: bool
+    ) -> list[tuple[int, int, str | None, str | None]]:
+        """Report the error that ended a run of the batch lane.
+
+        Args:
+            jobs: those that it was to run, in order.
+            fields: the error; `is_jobs` tells whether the job raised it that ran.
+            run_seconds: how long the run took.
+            pid: of the session that ran them.
+
+        Returns:
+            The number, token, verdict and label of the job that raised it, and of those still to be run, verdict None.
+        """
+        ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
+        return self._fetch(
+            "settle_run",
+            # If that was written and the answer lost, the job is gone, and the first that is left is another. If it was
+            # not written, the job runs again and raises its error again.
+            {"is_jobs": False},
+            ids=ids,
+            tokens=tokens,
+            error=json.dumps(fields),
+            is_jobs=is_jobs,
+            run_seconds=run_seconds,
+            pid=pid,
+        )
+
+    def find_server_start(self) -> int | None:
+        """Return when the server started; None: it is away."""
+        try:
+            return cast("int", self._database.fetch("server_started_at")[0][0])
+        except psycopg.OperationalError:
+            return None
+
+    def cancel(self, job: ClaimedJob) -> Outcome:
+        """Cancel a job that has not begun."""
+        self.request_cancel(job)
+        return self.end_unbegun(job)
+
+    def end_unbegun(self, job: ClaimedJob) -> Outcome:
+        """End a job that was canceled or has expired before it began."""
+        ((verdict,),) = self._fetch("begin_any_job", **job.key)
+        return Outcome(Ending(verdict))
+
+    def _fetch(self, name: str, if_written: Any = None, **params: object) -> list[tuple[Any, ...]]:
+        """Run a query; again, and if it may have been written with other parameters, until the server answers."""
+        pause = _PAUSE_FROM
+        while True:
+            try:
+                # Writing an ending twice does no harm: the token of the claim is good for one.
+                return self._database.fetch(name, **params)
+            except psycopg.OperationalError as error:  # noqa: PERF203 - a retry
+                if self._is_stopped.wait(pause):
+                    raise
+                if error.diag.severity_nonlocalized != "ERROR":
+                    params.update(if_written or {})
+                pause = min(pause * 2, _PAUSE_TO)

@@ -1,0 +1,302 @@
+"""A thread that runs one job after another, each in a session of its submitter.
+
+The session is kept for the next job of the same role, and closed when none came for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+from celery.worker import state
+
+from .batch_lane import BatchRunner, Chunk
+from .cancellation import CancelGuard, Cause, Outlasted
+from .claimed_job import Ending, Outcome, Run
+from .credentials import LoginRefused
+from .job_waits import WAIT_SQLSTATE, Awaited, Waiter, read_wait
+from .log import get_logger
+from .lost_connection import LostRun
+from .progress import PROGRESS_SQLSTATE
+from .running.error_fields import (
+    ConnectionLost,
+    Fields,
+    SqlstateError,
+    canceled,
+    fields_of,
+    is_of_used_session,
+    timed_out,
+)
+from .running.job_transaction import ClaimLost, JobTransaction, NotToBegin
+from .running.notices import Notices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .claimed_job import ClaimedJob
+    from .executor_pool import ExecutorPool
+    from .running.job_session import JobSession
+
+logger = get_logger(__name__)
+
+#: A job that runs for less was never seen running, but for what it told itself.
+_UNNOTED_SECONDS = 0.05
+#: Celery hears of one that runs for longer while it runs, of the others when they have ended.
+_UNTOLD_SECONDS = 0.5
+#: One that goes on for so long after its timeout, which it may catch, loses its session.
+_TIMEOUT_GRACE_SECONDS = 2.0
+_RETRY_SECONDS = 1.0
+
+
+class Executor(threading.Thread):
+    """One of the worker's executors."""
+
+    def __init__(self, number: int, pool: ExecutorPool) -> None:
+        super().__init__(name=f"pgqueue-executor-{number}", daemon=True)
+        self.number = number
+        self.guard = CancelGuard()
+        #: The role whose session it keeps.
+        self.role: str | None = None
+        self._label = f"pgqueue executor {number}"
+        self._batch = BatchRunner(self._label, pool, self._hear_wait)
+        self._pool = pool
+        self._session: JobSession | None = None
+        self._needs_reset = False
+        self._job: ClaimedJob | None = None
+        self._job_run: Run | None = None
+        self._notices = Notices()
+
+    def run(self) -> None:
+        """Take jobs from the pool until it stops."""
+        while (taken := self._pool.take(self)) is not None:
+            work = self._pool.claim_awaited(self, taken) if isinstance(taken, Awaited) else taken
+            if work is None:
+                continue
+            if isinstance(work, Chunk):
+                self._run_chunk(work)
+                continue
+            job = work
+            started, self._job, self._notices = monotonic(), job, Notices()
+            self.guard.enter(job.id)
+            outcome = self._run_guarded(job)
+            self.guard.leave()
+            self._pool.progress.forget(job.id)
+            self._job = self._job_run = None
+            self._pool.end(job, outcome, monotonic() - started)
+            self._reset_session()
+        self.close_sessions()
+
+    def close_sessions(self) -> None:
+        """End the sessions; the next job opens another."""
+        self._batch.close_session()
+        self._close_session()
+
+    def _close_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session, self.role = None, None
+
+    def _run_chunk(self, chunk: Chunk) -> None:
+        begun_at = monotonic()
+        try:
+            self._batch.run(chunk)
+        except Exception as error:  # the edge of the lane: whatever happens, the executor lives on
+            logger.exception("%s: jobs could not be run, or their end not be reported", self._label)
+            self._batch.close_session()
+            self._defer_all(chunk, f"the worker failed: {type(error).__name__}: {error}")
+        chunk.seconds = monotonic() - begun_at
+        self._pool.progress.forget(*(job.id for job in chunk.jobs))
+        self._pool.end_chunk(chunk)
+
+    def _defer_all(self, chunk: Chunk, note: str) -> None:
+        try:
+            for job in chunk.jobs:
+                self._pool.completer.defer(job, note)
+        except psycopg.Error as error:
+            logger.error("jobs stay claimed until the worker ends: %s", error)
+
+    def _run_guarded(self, job: ClaimedJob) -> Outcome:
+        try:
+            return self._run(job)
+        except Exception as error:  # the edge of the lane: whatever happens, the executor lives on
+            logger.exception("job %s could not be run, or its end not be reported", job.id)
+            self._close_session()
+            try:
+                return self._pool.completer.defer(job, f"the worker failed: {type(error).__name__}: {error}")
+            except psycopg.Error as next_error:
+                logger.error("job %s stays claimed until the worker ends: %s", job.id, next_error)
+                return Outcome(Ending.GONE, str(error))
+
+    def _run(self, job: ClaimedJob) -> Outcome:
+        if job.task_id in state.revoked:
+            return self._pool.completer.cancel(job)
+        was_kept = self.role == job.submitter and self._session is not None and self._session.is_alive
+        try:
+            session = self._get_session(job.submitter)
+        except LoginRefused as refusal:
+            return self._pool.completer.defer(job, str(refusal), refusal.seconds)
+        except (psycopg.OperationalError, ConnectionLost) as error:
+            return self._put_back(job, error)
+        except psycopg.Error as error:
+            return self._pool.completer.fail(job, fields_of(error), None, None)
+        self._needs_reset = True
+        self._begin_run(session)
+        transaction = JobTransaction(
+            session,
+            job,
+            self.guard,
+            self._notices,
+            lambda: self._pool.progress.flush(job),
+            self._application_name(job),
+        )
+        try:
+            summary = transaction.run()
+            # A cancel may still be on its way: then another round trip takes it upon itself.
+            self._needs_reset = self.guard.close() is not None or not transaction.has_cleaned_up
+            return Outcome(Ending.SUCCEEDED, summary)
+        except ClaimLost:
+            session.roll_back()
+            return Outcome(Ending.GONE, "the claim is lost")
+        except NotToBegin as ended:
+            session.roll_back()
+            return Outcome(Ending(ended.verdict)) if ended.verdict else self._pool.completer.end_unbegun(job)
+        except ConnectionLost as lost:
+            if was_kept and not transaction.has_begun and lost.has_last_word:
+                # The server had ended the kept session meanwhile.
+                return self._run(job)
+            if not transaction.has_begun and lost.has_last_word:
+                return self._put_back(job, lost)
+            cause, has_begun = self.guard.close(), transaction.has_begun
+            return self._settle_lost_run(session, lost, self._explain(), cause, has_begun=has_begun)
+        except Exception as error:
+            if not isinstance(error, (SqlstateError, psycopg.Error, OSError)):
+                logger.exception("job %s could not be run", job.id)
+            if isinstance(error, psycopg.errors.InsufficientPrivilege) and not transaction.has_begun:
+                note = self._pool.credentials.find_unenrolled(job.submitter)
+                if note is not None:
+                    self._close_session()
+                    self.guard.close()
+                    return self._pool.completer.defer(job, note)
+            fields = fields_of(error)
+            if was_kept and is_of_used_session(fields):
+                self._close_session()
+                self._notices.forget()
+                return self._run(job)
+            return self._fail(session, fields, self.guard.close(), has_begun=transaction.has_begun)
+
+    def _begin_run(self, session: JobSession) -> None:
+        run = self._job_run = Run(session.backend_pid)
+        job = self._running
+        due = [(_UNNOTED_SECONDS, self._pool.completer.note), (_UNTOLD_SECONDS, self._pool.tell_running)]
+        ends_after = None if job.timeout_ms is None else job.timeout_ms / 1000 + _TIMEOUT_GRACE_SECONDS
+
+        def look_after() -> None:
+            nonlocal ends_after
+            while due and run.seconds > due[0][0]:
+                try:
+                    due.pop(0)[1](job, run)
+                except psycopg.Error as error:  # noqa: PERF203 - two at most
+                    logger.warning("job %s cannot be seen running: %s", job.id, error)
+            if ends_after is not None and run.seconds > ends_after:
+                ends_after = run.seconds + _RETRY_SECONDS
+                self._end_overdue(job)
+
+        session.on_pause = look_after
+
+    def _end_overdue(self, job: ClaimedJob) -> None:
+        try:
+            if self.guard.terminate(job.id, Outlasted.TIMEOUT):
+                logger.info("job %s went on after its timeout: its session was ended", job.id)
+        except psycopg.Error as error:
+            logger.warning("job %s goes on after its timeout, and its session could not be ended: %s", job.id, error)
+
+    def _explain(self) -> Fields | None:
+        """Return the error of a job whose session was ended from here, None of any other."""
+        outlasted = self.guard.outlasted
+        if outlasted is None:
+            return None
+        fault = timed_out if outlasted is Outlasted.TIMEOUT else canceled
+        return fault(f"The job outlasted {outlasted.value}, so its session was ended.").fields
+
+    def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
+        """Give back a job that did not begin: at once if the server is away, else its role is to blame."""
+        completer, credentials = self._pool.completer, self._pool.credentials
+        try:
+            return completer.defer(job, credentials.blame(job.submitter, error))
+        except psycopg.OperationalError:
+            return completer.release(job, f"the server is away: {error}", is_undelivered=True)
+
+    def _fail(self, session: JobSession, fields: Fields, cause: Cause | None, *, has_begun: bool) -> Outcome:
+        job = self._running
+        try:
+            session.roll_back()
+            self._reset_session()
+            if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
+                return self._pool.completer.release(job, "the worker shuts down", is_undelivered=False)
+            self._pool.progress.flush(job)
+            notices = self._notices.to_json() if job.keep_result else None
+            return self._pool.completer.fail(job, fields, session, self._job_run if has_begun else None, notices)
+        except ConnectionLost as lost:
+            return self._settle_lost_run(session, lost, fields, cause, has_begun=has_begun)
+        except (psycopg.NotSupportedError, UnicodeError):
+            # The job has set a client_encoding that Python does not know.
+            self._close_session()
+            return self._pool.completer.fail(job, fields, None, self._job_run if has_begun else None)
+
+    def _settle_lost_run(
+        self, session: JobSession, lost: ConnectionLost, failure: Fields | None, cause: Cause | None, *, has_begun: bool
+    ) -> Outcome:
+        job, run = self._running, self._job_run
+        assert run is not None
+        return LostRun(job, session, run, has_begun, lost, failure, cause).settle(
+            self._pool.completer, lambda: self._get_session(job.submitter), self._pool.is_stopped
+        )
+
+    def _get_session(self, role: str) -> JobSession:
+        if self._session is not None and (self.role != role or not self._session.is_alive):
+            self._close_session()
+        if self._session is None:
+            self._session = self._pool.credentials.log_in(role, f"{self._label}: idle")
+            self._session.add_notice_handler(self._hear)
+            self.role = role
+        return self._session
+
+    def _reset_session(self) -> None:
+        if self._session is not None and self._needs_reset:
+            try:
+                self._session.reset()
+            except (psycopg.Error, ConnectionLost) as error:
+                logger.info("%s: its session has ended: %s", self._label, error)
+                self._close_session()
+        self._needs_reset = False
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        if self._job is None or self._job_run is None:
+            return
+        if notice.sqlstate == PROGRESS_SQLSTATE:
+            self._pool.progress.hear(self._job, self._job_run, notice)
+        elif notice.sqlstate == WAIT_SQLSTATE:
+            self._hear_wait(notice, [Waiter(self._job.id, self._job.token, self._job.role)])
+        else:
+            self._notices.add(notice)
+
+    def _hear_wait(self, notice: psycopg.errors.Diagnostic, waiters: Iterable[Waiter]) -> None:
+        """Hear that one of these jobs waits for another job, or no longer does."""
+        said = read_wait(notice)
+        waiter = said and next((one for one in waiters if one.id == said[0]), None)
+        if not waiter:
+            logger.debug("%s tells of no wait: %.100s", WAIT_SQLSTATE, notice.message_primary)
+        elif said and said[1] is not None:
+            self._pool.begin_wait(self, waiter, said[1])
+        else:
+            self._pool.end_wait(self)
+
+    def _application_name(self, job: ClaimedJob) -> str:
+        return f"{self._label}: job {job.id}"
+
+    @property
+    def _running(self) -> ClaimedJob:
+        assert self._job is not None
+        return self._job

@@ -1,0 +1,1 @@
+"""What Celery and its monitors are told of SQL jobs."""

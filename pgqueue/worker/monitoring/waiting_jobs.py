@@ -1,0 +1,66 @@
+"""Notices jobs of the top-level lane that wait for an executor for long enough to be worth a word."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from ..log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..claimed_job import ClaimedJob
+
+logger = get_logger(__name__)
+
+_PAUSE = 0.5
+
+
+class WaitingJobs:
+    """Looks every half a second while somebody waits.
+
+    Args:
+        schedule: calls something a number of seconds from now, in a thread that may ask the database.
+        find_waiting: returns who waits now.
+        tell: hears of each job that waits at two looks, once.
+    """
+
+    def __init__(
+        self,
+        schedule: Callable[[float, Callable[[], None]], None],
+        find_waiting: Callable[[], Iterable[ClaimedJob]],
+        tell: Callable[[ClaimedJob], None],
+    ) -> None:
+        self._schedule = schedule
+        self._find_waiting = find_waiting
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._is_scheduled = False
+        self._seen: set[int] = set()
+        self._told: set[int] = set()
+
+    def note_waiting(self) -> None:
+        """Hear that a job waits. From any thread."""
+        with self._lock:
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                self._schedule(_PAUSE, self._look)
+
+    def _look(self) -> None:
+        with self._lock:
+            self._is_scheduled = False
+        waiting = list(self._find_waiting())
+        for job in waiting:
+            if job.id in self._seen and job.id not in self._told:
+                self._told.add(job.id)
+                try:
+                    self._tell(job)
+                except psycopg.Error as error:
+                    logger.warning("nobody was told that job %s waits: %s", job.id, error)
+        self._seen = {job.id for job in waiting}
+        self._told &= self._seen
+        if waiting:
+            self.note_waiting()

@@ -1,0 +1,81 @@
+"""How many executors one role may have at the same time: all but one, so that others do not wait until its jobs end.
+
+Where one role only is enrolled there is nobody to wait, and it may have all. `pgqueue.max_executors_per_role` sets
+another limit. The database is asked again when jobs come and the last answer is old; until it is there, the rule holds.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from .log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..db.database import Database
+
+logger = get_logger(__name__)
+
+_FRESH_SECONDS = 3.0
+
+
+class RoleLimit:
+    """Any thread may ask.
+
+    Args:
+        said: the limit that the worker was started with; None: as the database says.
+        schedule: calls something a number of seconds from now, in a thread that may ask the database.
+        on_answer: is called in that thread when the database has answered.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        said: int | None,
+        schedule: Callable[[float, Callable[[], None]], None],
+        on_answer: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._said = said
+        self._schedule = schedule
+        self._on_answer = on_answer
+        self._lock = threading.Lock()
+        self._is_scheduled = False
+        #: What the setting says, and whether more than one role is enrolled.
+        self._setting: int | None = None
+        self._has_others = True
+        self._known_until = 0.0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there may be jobs of more than one role."""
+        return self._has_others or monotonic() >= self._known_until
+
+    def executors(self, size: int) -> int:
+        """Return how many of so many executors one role may have."""
+        if limit := self._said or self._setting:
+            return min(limit, size)
+        return max(1, size - 1) if self.is_shared else size
+
+    def refresh(self) -> None:
+        """Ask the database soon, if the last answer is old."""
+        with self._lock:
+            if not self._is_scheduled and monotonic() >= self._known_until:
+                self._is_scheduled = True
+                self._schedule(0.0, self._ask)
+
+    def _ask(self) -> None:
+        try:
+            [(self._setting, self._has_others)] = self._database.fetch("role_limit")
+            self._known_until = monotonic() + _FRESH_SECONDS
+        except psycopg.Error as error:
+            logger.info("how many executors one role may have is not known: %s", error)
+        finally:
+            with self._lock:
+                self._is_scheduled = False
+        self._on_answer()

@@ -1,0 +1,70 @@
+"""Jobs that wait for an executor: in order for each role, the roles taking turns."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .batch_lane import BatchJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from .claimed_job import ClaimedJob
+
+
+class RoleQueues:
+    """Nothing here is locked: the pool does that."""
+
+    def __init__(self) -> None:
+        #: The role whose turn it is comes first.
+        self._of: dict[int, deque[BatchJob | ClaimedJob]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+    def __iter__(self) -> Iterator[BatchJob | ClaimedJob]:
+        for jobs in self._of.values():
+            yield from jobs
+
+    def add(self, jobs: Iterable[BatchJob | ClaimedJob]) -> None:
+        """Let jobs wait behind those of their role."""
+        for job in jobs:
+            if (waiting := self._of.get(job.role)) is None:
+                waiting = self._of[job.role] = deque()
+            waiting.append(job)
+
+    def clear(self) -> None:
+        """Forget all jobs."""
+        self._of.clear()
+
+    @property
+    def counts(self) -> Mapping[int, int]:
+        """How many jobs of each role wait."""
+        return {role: len(jobs) for role, jobs in self._of.items()}
+
+    def next_role(self, may_run: Callable[[int], bool]) -> int | None:
+        """Return the role whose turn it is among those that may run."""
+        return next(filter(may_run, self._of), None)
+
+    def take(self, role: int, at_most: int) -> list[BatchJob | ClaimedJob]:
+        """Take the first job of a role, and of the batch lane also those right behind it. Then it is another's turn."""
+        waiting = self._of.pop(role)
+        jobs = [waiting.popleft()]
+        if isinstance(jobs[0], BatchJob):
+            while len(jobs) < at_most and waiting and isinstance(waiting[0], BatchJob):
+                jobs.append(waiting.popleft())
+        if waiting:
+            self._of[role] = waiting
+        return jobs
+
+    def take_job(self, job_id: int) -> BatchJob | ClaimedJob | None:
+        """Take the job of this id out of its turn, which stays its role's; None: it does not wait here."""
+        for role, waiting in self._of.items():
+            for place, job in enumerate(waiting):
+                if job.id == job_id:
+                    del waiting[place]
+                    if not waiting:
+                        del self._of[role]
+                    return job
+        return None

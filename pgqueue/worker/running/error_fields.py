@@ -1,0 +1,150 @@
+"""What PostgreSQL says about an error, as the fields that pgqueue keeps; and how Celery shows them.
+
+Knows the names of the fields and nothing about what happens to a job that has them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The function in which the server ends all its sessions at once: SQL code that raises a warning names another one.
+_FAREWELL = "quickdie"
+_TERMINATED = "57P01"
+
+#: As libpq says them, whatever the language.
+_CUT = [os.strerror(code) for code in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)]
+
+Fields = dict[str, "str | None"]
+
+_MAX_CHARACTERS = 65_536
+
+#: Our names for what psycopg's Diagnostic calls differently.
+_DIAGNOSTICS = {
+    "sqlstate": "sqlstate",
+    "message": "message_primary",
+    "detail": "message_detail",
+    "hint": "message_hint",
+    "context": "context",
+    "schema": "schema_name",
+    "table": "table_name",
+    "column": "column_name",
+    "datatype": "datatype_name",
+    "constraint": "constraint_name",
+}
+_LABELS = {
+    "detail": "DETAIL",
+    "hint": "HINT",
+    "context": "CONTEXT",
+    "schema": "SCHEMA NAME",
+    "table": "TABLE NAME",
+    "column": "COLUMN NAME",
+    "datatype": "DATATYPE NAME",
+    "constraint": "CONSTRAINT NAME",
+}
+
+
+class SqlstateError(Exception):
+    """A job's error that pgqueue found itself, with the fields that PostgreSQL's errors have."""
+
+    def __init__(self, sqlstate: str, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.fields: Fields = {"sqlstate": sqlstate, "message": message, "detail": detail, "hint": hint}
+
+
+class ConnectionLost(Exception):
+    """The session of a job is gone; `fields` hold the server's last word, or that there was none.
+
+    Args:
+        error: as the driver said it.
+        farewell: what the server said when it ended all its sessions at once, because another one crashed, say.
+    """
+
+    def __init__(self, error: psycopg.Error, farewell: Fields | None = None) -> None:
+        super().__init__(str(error))
+        self.fields = farewell or fields_of(error)
+        #: Whether the server has ended all sessions: this one is not the cause.
+        self.is_everybodys = farewell is not None
+        #: Whether the server has said why.
+        self.has_last_word = self.is_everybodys or error.sqlstate is not None
+        #: Whether it was the network: the server would have hung up.
+        self.is_cut = not self.has_last_word and any(reason in str(error) for reason in _CUT)
+
+    @property
+    def charge(self) -> Fields:
+        """Return the fields, and whether it is unknown who ended the session: the job, an operator or the kernel.
+
+        Of such ends the database counts how many a job had (pgqueue._fail_any_job).
+        """
+        is_unexplained = not self.has_last_word or self.fields.get("sqlstate") == _TERMINATED
+        return {**self.fields, "session_lost": "true"} if is_unexplained else self.fields
+
+
+def canceled(detail: str | None = None) -> SqlstateError:
+    """Return the error that PostgreSQL gives a canceled statement."""
+    return SqlstateError("57014", "canceling statement due to user request", detail=detail)
+
+
+def timed_out(detail: str | None = None) -> SqlstateError:
+    """Return the error that PostgreSQL gives a statement whose time is up."""
+    return SqlstateError("57014", "canceling statement due to statement timeout", detail=detail)
+
+
+def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
+    """Tell whether an error comes of earlier jobs of the session: their temporary tables have fixed this setting."""
+    return fields.get("sqlstate") == "22023" and "temp_buffers" in (fields.get("message") or "")
+
+
+def fields_of(error: BaseException) -> Fields:
+    """Return every field of an error that has a value; one that is not PostgreSQL's is an internal error, XX000."""
+    found: Fields
+    if isinstance(error, (SqlstateError, ConnectionLost)):
+        found = error.fields
+    elif isinstance(error, psycopg.Error) and error.diag.sqlstate:
+        found = fields_of_diagnostic(error.diag)
+    elif isinstance(error, psycopg.OperationalError):
+        found = {"sqlstate": "08006", "message": _one_line(str(error))}
+    elif isinstance(error, OSError):
+        found = {"sqlstate": "58030", "message": f"could not keep the result of the job: {error}"}
+    elif isinstance(error, UnicodeError):
+        found = {"sqlstate": "22021", "message": f"a text of the job does not fit its client_encoding: {error}"}
+    else:
+        found = {"sqlstate": "XX000", "message": f"pgqueue worker: {type(error).__name__}: {error}"}
+    # A job may raise what it likes, also what no row could keep.
+    return {name: value[:_MAX_CHARACTERS] for name, value in found.items() if value is not None}
+
+
+def fields_of_diagnostic(diagnostic: psycopg.errors.Diagnostic) -> Fields:
+    """Return the fields of an error or a notice."""
+    return {name: getattr(diagnostic, attribute) for name, attribute in _DIAGNOSTICS.items()}
+
+
+def farewell_of(notice: psycopg.errors.Diagnostic) -> Fields | None:
+    """Return the fields of a notice if the server says with it that it ends all its sessions at once."""
+    return fields_of_diagnostic(notice) if notice.source_function == _FAREWELL else None
+
+
+def print_error(fields: Mapping[str, str | None]) -> str:
+    """Return an error as psql prints it with VERBOSITY verbose."""
+    lines = [f"ERROR:  {fields.get('sqlstate')}: {fields.get('message')}"]
+    lines += [f"{label}:  {fields[name]}" for name, label in _LABELS.items() if fields.get(name)]
+    return "\n".join(lines)
+
+
+def to_exception(fields: Mapping[str, str | None]) -> Exception:
+    """Return the exception that psycopg would raise for an error, so that its name says what the SQLSTATE means."""
+    sqlstate, message = fields.get("sqlstate") or "XX000", fields.get("message") or ""
+    try:
+        return psycopg.errors.lookup(sqlstate)(message)
+    except KeyError:
+        return psycopg.DatabaseError(f"{sqlstate}: {message}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,311 @@
+"""Runs the statements of one job so that their effects, their result and the job's removal commit together.
+
+A job of one statement takes two round trips: one opens the transaction, locks the claim, sets what the job inherits and
+runs the statement; the other stores the result, removes the job, commits and empties the session.
+
+The transaction is read-write, for the sake of the removal, whatever the job inherits: a job that is to be read-only,
+or that makes itself so, runs behind a savepoint, whose release gives the transaction its writing back. A string of
+exactly one statement that the server refuses inside a transaction block (VACUUM, CREATE INDEX CONCURRENTLY, CREATE
+DATABASE, a CALL that commits) is run again at top level, and the job is completed in a transaction of its own: if the
+worker dies in between, the statement runs again.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from .error_fields import SqlstateError, canceled, timed_out
+from .notices import Notices
+from .pipeline_call import PipelineCall
+from .result_buffer import ResultBuffer
+from .sql_splitter import Statement, check_parameters, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psycopg.pq.abc import PGresult
+
+    from ..cancellation import CancelGuard
+    from ..claimed_job import ClaimedJob
+    from .job_session import JobSession
+
+CLAIM_LOST, EXPIRED = "PQ002", "PQ005"
+_NEEDS_TOP_LEVEL = ("25001", "2D000")
+_OUTPUT_SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone")
+_QUOTING = "standard_conforming_strings"
+_READ_ONLY = "default_transaction_read_only"
+#: What must be known before the transaction begins, or before its text is sent.
+_SET_BEFORE = (_READ_ONLY, "default_transaction_isolation", "default_transaction_deferrable", "client_encoding")
+#: Set only when pgqueue's own queries of the transaction's beginning have run.
+_TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
+
+
+class ClaimLost(Exception):
+    """Another worker has the job, or it has ended: this run must not commit."""
+
+
+class NotToBegin(Exception):
+    """The job must not run: `verdict` says how it has ended, None that it has expired and is still to be ended."""
+
+    def __init__(self, verdict: str | None = None) -> None:
+        super().__init__(verdict)
+        self.verdict = verdict
+
+
+@dataclass
+class _Answer:
+    """What the statements said."""
+
+    command_tags: list[str]
+    row_count: int | None = None
+
+    def add(self, call: PipelineCall) -> None:
+        self.command_tags.append(call.tag.decode())
+        self.row_count = call.tuples
+
+
+class JobTransaction:
+    """One run of one job in a session in which nothing else happens meanwhile."""
+
+    def __init__(
+        self,
+        session: JobSession,
+        job: ClaimedJob,
+        guard: CancelGuard,
+        notices: Notices | None = None,
+        flush_progress: Callable[[], None] | None = None,
+        application_name: str = "pgqueue executor",
+    ) -> None:
+        self._session = session
+        self._job = job
+        self._guard = guard
+        self._notices = notices or Notices()
+        self._flush_progress = flush_progress
+        self._application_name = application_name
+        self._lock = PipelineCall("")
+        #: The claim was locked: whatever happens now, the job has run.
+        self.has_begun = False
+        #: The session holds nothing of the job any more.
+        self.has_cleaned_up = False
+        self._deadline = None if job.timeout_ms is None else monotonic() + job.timeout_ms / 1000
+
+    def run(self) -> str:
+        """Run the job, commit it, and return what it did in a few words.
+
+        Raises:
+            ClaimLost: nothing was committed, and nothing is to be reported.
+            NotToBegin: nothing was done.
+            SqlstateError, psycopg.Error, OSError: the job's error. The transaction may still be open.
+            ConnectionLost: the session has ended; the commit may have been made or not.
+        """
+        statements = split(self._job.sql, self._session.has_several_statements, has_backslashes=self._set_quoting())
+        check_parameters(statements, len(self._job.params))
+        with ResultBuffer(self._job.keep_result) as result:
+            try:
+                return _summarize(self._run_in_transaction(statements, result))
+            except psycopg.Error as error:
+                may_need_top_level = len(statements) == 1 and statements[0].may_need_top_level
+                if not may_need_top_level or error.sqlstate not in _NEEDS_TOP_LEVEL:
+                    raise
+        with ResultBuffer(self._job.keep_result) as result:
+            return _summarize(self._run_at_top_level(statements[0], result))
+
+    def _set_quoting(self) -> bool:
+        """Let the session read text as the job will be read; return whether backslashes escape in plain constants."""
+        wanted = self._job.settings.get(_QUOTING)
+        if wanted is not None and wanted != self._session.reports(_QUOTING):
+            self._session.call("apply_settings", names=[_QUOTING], values=[wanted])
+        return self._session.reports(_QUOTING) == "off"
+
+    def _run_in_transaction(self, statements: list[Statement], result: ResultBuffer) -> _Answer:
+        settings = dict(self._job.settings)
+        modes = statements[0].modes if statements else {}
+        settings |= modes
+        before = {name: settings.pop(name) for name in _SET_BEFORE if name in settings}
+        if before:
+            self._session.call("apply_settings", names=list(before), values=list(before.values()))
+        is_read_only = self._session.reports(_READ_ONLY) == "on"
+        has_savepoint = is_read_only or any(statement.sets_transaction for statement in statements)
+        with self._cancelable():
+            beginning = self._begin(settings)
+            if has_savepoint:
+                beginning.append(PipelineCall.named("start_read_only"))
+            if is_read_only:
+                beginning.append(PipelineCall.named("set_read_only"))
+            answer = self._run_statements(statements, result, beginning, is_first_done=bool(modes))
+            # Deferred constraints are the job's: they fail within its time and its settings.
+            end = [PipelineCall.named("check_constraints")]
+            if has_savepoint:
+                end.append(PipelineCall.named("end_read_only"))
+            end.append(PipelineCall.named("leave_job_settings"))
+            self._complete(answer, result, end)
+        return answer
+
+    def _begin(self, settings: dict[str, str]) -> list[PipelineCall]:
+        # Timeouts last: they are for the job's statements.
+        settings = {
+            "application_name": self._application_name,
+            "pgqueue.job_id": str(self._job.id),
+            **{name: value for name, value in settings.items() if name not in _TIMEOUTS},
+            **{name: value for name, value in settings.items() if name in _TIMEOUTS},
+        }
+        self._lock = PipelineCall.named(
+            "enter_job", **self._job.key, names=list(settings), values=list(settings.values())
+        )
+        return [PipelineCall.named("begin_transaction"), self._lock]
+
+    def _run_at_top_level(self, statement: Statement, result: ResultBuffer) -> _Answer:
+        self._session.roll_back()
+        self._notices.forget()
+        (verdict,) = self._session.call("begin_job", **self._job.key)
+        if verdict != "run":
+            raise NotToBegin(verdict)
+        settings = {
+            "application_name": self._application_name,
+            "pgqueue.job_id": str(self._job.id),
+            **self._job.settings,
+        }
+        self._session.call("apply_settings", names=list(settings), values=list(settings.values()))
+        with self._cancelable():
+            answer = _Answer([])
+            if timer := self._arm_timeout(is_local=False):
+                self._session.exchange(timer)
+            self._run_alone(statement, answer, result.add)
+        output_settings = self._output_settings()
+        self._session.roll_back()
+        self._session.reset()
+        self._session.call("begin_transaction")
+        self._complete(answer, result, [], output_settings=output_settings, has_committed=True)
+        return answer
+
+    @contextmanager
+    def _cancelable(self) -> Iterator[None]:
+        """Let a cancel reach the session; one that arrives after the commit changes nothing."""
+        if self._guard.open(self._session):
+            self._guard.close()
+            raise canceled()
+        try:
+            yield
+        finally:
+            self._guard.close()
+
+    def _run_statements(
+        self, statements: list[Statement], result: ResultBuffer, beginning: list[PipelineCall], *, is_first_done: bool
+    ) -> _Answer:
+        """Run the statements, the first of them in one round trip with the beginning of the transaction.
+
+        Args:
+            is_first_done: what the first one says about the transaction holds already.
+        """
+        answer = _Answer(["SET"] if is_first_done else [])
+        for number, statement in enumerate(statements, 1):
+            if number == 1 and is_first_done:
+                continue
+            if number > 1:
+                self._session.pause()
+            calls, beginning = beginning, []
+            calls += self._arm_timeout(is_local=True)
+            receive = result.add if number == len(statements) else None
+            if statement.is_understood:
+                call = PipelineCall.of(statement, self._job.params, receive)
+                self._exchange([*calls, call])
+                answer.add(call)
+            else:
+                self._exchange(calls)
+                self._run_alone(statement, answer, receive)
+            if not self._session.is_in_transaction:
+                raise SqlstateError("2D000", "a statement of the job has ended its transaction")
+            if self._guard.cause:
+                raise canceled()
+        self._exchange(beginning)
+        return answer
+
+    def _run_alone(
+        self, statement: Statement, answer: _Answer, receive: Callable[[PGresult, str], None] | None
+    ) -> None:
+        call = PipelineCall.of(statement, self._job.params, receive)
+        self._session.run(call)
+        answer.add(call)
+
+    def _complete(
+        self,
+        answer: _Answer,
+        result: ResultBuffer,
+        calls: list[PipelineCall],
+        output_settings: dict[str, str] | None = None,
+        *,
+        has_committed: bool = False,
+    ) -> None:
+        """Store the result and remove the job, in one round trip with the calls before and with the commit.
+
+        Args:
+            has_committed: what the job did is committed: no cancel and no timeout undoes it any more.
+        """
+        if not has_committed and self._deadline is not None and monotonic() > self._deadline:
+            # It has caught the timeout.
+            raise timed_out()
+        output_settings = output_settings or self._output_settings()
+        key, has_rows = self._job.key, result.columns is not None and self._job.keep_result
+        chunks = result.chunks() if has_rows else iter(())
+        first = next(chunks, None)
+        if self._flush_progress is not None:
+            self._flush_progress()
+        notices = self._notices.to_json() if self._job.keep_result else None
+        if notices is not None:
+            calls.append(PipelineCall.named("keep_notices", **key, notices=notices))
+        for seq, rows in enumerate(chunks, 1):
+            # One chunk at a time, so that a large result is never in memory as a whole.
+            self._exchange([*calls, PipelineCall.named("append_result", **key, seq=seq, rows=rows)], is_own=True)
+            calls = []
+        completion = PipelineCall.named(
+            "complete_job",
+            **key,
+            command_tags=answer.command_tags,
+            row_count=answer.row_count,
+            columns=json.dumps(result.columns) if has_rows else None,
+            rows=first,
+            output_settings=json.dumps(output_settings),
+            has_committed=has_committed,
+        )
+        commit, cleaning = PipelineCall.named("commit_transaction"), PipelineCall.named("empty_session")
+        self._exchange([*calls, completion, commit], [cleaning], is_own=True)
+        self.has_cleaned_up = cleaning.is_done and cleaning.error is None
+
+    def _exchange(self, calls: list[PipelineCall], *then: list[PipelineCall], is_own: bool = False) -> None:
+        """Make a round trip. What comes `then` may fail: the job has ended before it."""
+        if not calls:
+            return
+        try:
+            self._session.exchange(calls, *then)
+        except psycopg.Error as error:
+            if error.sqlstate == CLAIM_LOST and (is_own or error is self._lock.error):
+                raise ClaimLost from error
+            if error.sqlstate == EXPIRED and error is self._lock.error:
+                raise NotToBegin from error
+            if any(error is call.error for group in then for call in group):
+                return
+            raise
+        finally:
+            self.has_begun = self.has_begun or (self._lock.is_done and self._lock.error is None)
+
+    def _arm_timeout(self, *, is_local: bool) -> list[PipelineCall]:
+        if self._deadline is None:
+            return []
+        remaining_ms = int((self._deadline - monotonic()) * 1000)
+        if remaining_ms <= 0:
+            raise timed_out()
+        return [PipelineCall.named("arm_timeout", remaining_ms=remaining_ms, is_local=is_local)]
+
+    def _output_settings(self) -> dict[str, str]:
+        return {name: self._session.reports(name) or "" for name in _OUTPUT_SETTINGS}
+
+
+def _summarize(answer: _Answer) -> str:
+    return ", ".join(islice(answer.command_tags, 10)) + (", ..." if len(answer.command_tags) > 10 else "")

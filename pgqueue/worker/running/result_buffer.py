@@ -1,0 +1,126 @@
+"""What the last statement of a job returned, kept out of memory until the job is about to commit.
+
+Rows wait as JSON in a temporary file that stays in memory while it is small, and leave it in chunks.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from psycopg import pq
+
+from .error_fields import SqlstateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg.pq.abc import PGresult
+
+_CHUNK_ROWS = 1000
+_CHUNK_BYTES = 1_000_000
+_IN_MEMORY_BYTES = 4_000_000
+#: A chunk is one jsonb, which holds 268,435,455 bytes.
+_MAX_ROW_BYTES = 250_000_000
+
+HAS_ROWS = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_CHUNK)
+
+
+class ResultBuffer:
+    """Takes the rows of one statement as they arrive. Close it: it may hold a file."""
+
+    def __init__(self, is_kept: bool) -> None:
+        #: None until it is known that the statement returns rows at all.
+        self.columns: list[dict[str, Any]] | None = None
+        self.row_count = 0
+        self._is_kept = is_kept
+        #: None until there is more than one chunk, which most results are.
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._rows: list[list[str | None]] = []
+        self._bytes = 0
+
+    def __enter__(self) -> ResultBuffer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, result: PGresult, encoding: str) -> None:
+        """Take some rows, or none, of the statement's answer.
+
+        Raises:
+            SqlstateError: 22021, the text is not valid in the encoding; 54000, a row is too large.
+            OSError: the temporary file cannot be written.
+        """
+        if self.columns is None:
+            self.columns = [_describe_column(result, number, encoding) for number in range(result.nfields)]
+        self.row_count += result.ntuples
+        if not self._is_kept:
+            return
+        for row in range(result.ntuples):
+            values = _read_row(result, row)
+            self._bytes += sum(len(value) for value in values if value is not None)
+            self._rows.append(_decode(values, encoding))
+            if self._bytes >= _CHUNK_BYTES or len(self._rows) >= _CHUNK_ROWS:
+                self._write_chunk()
+
+    def chunks(self) -> Iterator[str]:
+        """Give the rows back in order, as JSON arrays of arrays of text; always at least one chunk, maybe empty."""
+        if self._file is None:
+            yield self._make_chunk()
+            return
+        if self._rows:
+            self._write_chunk()
+        self._file.seek(0)
+        for line in self._file:
+            yield line.decode()
+
+    def _write_chunk(self) -> None:
+        if self._file is None:
+            self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, prefix="pgqueue-result-")  # noqa: SIM115 - __exit__
+        self._file.write(self._make_chunk().encode() + b"\n")
+
+    def _make_chunk(self) -> str:
+        rows, self._rows, self._bytes = self._rows, [], 0
+        return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def _describe_column(result: PGresult, number: int, encoding: str) -> dict[str, Any]:
+    name = result.fname(number)
+    return {
+        "name": name.decode(encoding, "replace") if name else "",
+        "oid": result.ftype(number),
+        "typmod": result.fmod(number),
+    }
+
+
+def _read_row(result: PGresult, row: int) -> list[bytes | None]:
+    values: list[bytes | None] = []
+    row_bytes = 0
+    for column in range(result.nfields):
+        # Each is a copy of what libpq holds: no more of them than are kept.
+        value = result.get_value(row, column)
+        row_bytes += len(value or b"")
+        if row_bytes > _MAX_ROW_BYTES:
+            raise SqlstateError(
+                "54000",
+                "row is too large for the result of a job",
+                detail=f"Of a row {_MAX_ROW_BYTES} bytes are kept at most.",
+                hint="Large values should be written to a table instead.",
+            )
+        values.append(value)
+    return values
+
+
+def _decode(values: list[bytes | None], encoding: str) -> list[str | None]:
+    try:
+        return [None if value is None else value.decode(encoding) for value in values]
+    except UnicodeDecodeError as error:
+        raise SqlstateError(
+            "22021",
+            f'result of the job is not valid in encoding "{encoding}"',
+            detail=str(error),
+            hint="Return bytea, or text that the database can convert to UTF-8.",
+        ) from error

@@ -1,0 +1,248 @@
+"""Splits the SQL of a job into its statements and refuses those that no job may contain.
+
+Uses PostgreSQL's own parser (libpg_query, the grammar of PostgreSQL 17). Text that it does not understand is a plain
+syntax error or newer than the parser: it stays one statement, so that the server itself runs or refuses it. Only when
+the server understands it, and finds several statements, is it cut where statements end (`script`). Each statement goes
+to the server by itself and by the extended protocol, which takes no second one, so nothing hides behind what was
+misread here.
+
+Anybody who may hand in a job chooses the text, and the parser runs in the worker's process: deep nesting overflows its
+stack, and long runs of operator characters take it minutes. What is long or looks like that beside its comments and
+constants, it is not given.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+from postgast import PgQueryError, parse, pg_query_pb2, scan
+
+from .error_fields import SqlstateError
+from .sql_scanner import Unterminated, find_ends, mask, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+#: What needs no transaction of its own, so that error 25001 or 2D000 out of it is its own error.
+_QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
+#: Their $1 is not a parameter of the job.
+_OWN_PARAMETERS = frozenset({"prepare_stmt", "create_function_stmt"})
+_HAS_PARAMETERS = re.compile(rb"\$\d")
+_TRANSACTION_MODES = frozenset({"TRANSACTION", "transaction_read_only"})
+#: A level of nesting takes two characters at least, and some 250 bytes of stack.
+_PARSED_LENGTH = 16_384
+#: Texts of jobs come again, with other parameters. So many are remembered, of so many characters at most.
+_REMEMBERED, _REMEMBERED_LENGTH = 256, 2_000
+_ENDLESS_OPERATOR = re.compile(rb"[-+*/<>=~!@#%^&|`?]{300}")
+_TRANSACTION_CONTROL = re.compile(
+    rb"\s*(begin|start|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a job, and what running it needs to know."""
+
+    text: str
+    #: The numbers of the $n in it; None: the parser did not understand it.
+    parameters: frozenset[int] | None
+    #: It may be one of those that cannot run inside a transaction block.
+    may_need_top_level: bool
+    #: It may leave the transaction read-only.
+    sets_transaction: bool
+    #: What a SET TRANSACTION says, as defaults for the transaction to come: PostgreSQL takes it before any query only.
+    modes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_understood(self) -> bool:
+        """Tell whether the parser knows what it is."""
+        return self.parameters is not None
+
+
+def split(sql: str, has_several: Callable[[str], bool], *, has_backslashes: bool = False) -> list[Statement]:
+    """Return the statements of `sql`, without empty ones.
+
+    Args:
+        sql: the whole string.
+        has_several: asks the server whether a text that the parser does not understand is several statements.
+        has_backslashes: the job runs with standard_conforming_strings off.
+
+    Raises:
+        SqlstateError: 0A000, for transaction control and for COPY from or to the client.
+    """
+    script = _Script(sql, has_backslashes)
+    try:
+        if len(sql) <= _REMEMBERED_LENGTH:
+            return list(_parse_again(sql, has_backslashes))
+        return _parse(script, 0, len(script.text))
+    except _NotUnderstood:
+        pieces = script.find_pieces()
+    if len(pieces) == 1 or not has_several(sql):
+        return [_take_as_it_is(script, 0, len(script.text))]
+    return list(_parse_pieces(script, pieces))
+
+
+def check_parameters(statements: list[Statement], count: int) -> None:
+    """Refuse a number of parameters that the statements do not use.
+
+    Raises:
+        SqlstateError: 22023.
+    """
+    if any(statement.parameters is None for statement in statements):
+        return  # the server counts them
+    needed = max((max(statement.parameters or (0,)) for statement in statements), default=0)
+    if needed != count:
+        raise SqlstateError(
+            "22023",
+            f"job has {count} parameters, but its statements use {needed}",
+            hint="Give one element of params for each of $1, $2 and so on.",
+        )
+
+
+class _NotUnderstood(Exception):
+    """The parser has no answer: a syntax error, a newer grammar, too long or too deeply nested."""
+
+
+class _Script:
+    """The text of a job in bytes, by whose numbers the parser names places."""
+
+    def __init__(self, sql: str, has_backslashes: bool) -> None:
+        self.text = sql.encode()
+        self._has_backslashes = has_backslashes
+
+    @cached_property
+    def masked(self) -> bytes | None:
+        """The text without what is quoted, each byte else in its place; None: a quote has no end."""
+        try:
+            return mask(self.text, has_backslashes=self._has_backslashes)
+        except Unterminated:
+            return None
+
+    def find_pieces(self) -> list[tuple[int, int]]:
+        """Return where statements begin and end, without empty ones; all of it is one if a quote has no end."""
+        if self.masked is None:
+            return [(0, len(self.text))]
+        ends = [*find_ends(self.masked), len(self.text)]
+        starts = [0, *(end + 1 for end in ends[:-1])]
+        return [(start, end) for start, end in zip(starts, ends, strict=True) if self.masked[start:end].strip()]
+
+    def begins_or_ends_transaction(self, start: int, end: int) -> bool:
+        """Tell whether a statement is transaction control by its first word."""
+        return self.masked is not None and _TRANSACTION_CONTROL.match(self.masked, start, end) is not None
+
+    def for_parser(self, start: int, end: int) -> bytes:
+        """Return a part of the text such that the parser may be given it and reads it as the server does.
+
+        Raises:
+            _NotUnderstood: there is no such form.
+        """
+        part = self.text[start:end]
+        if not (self._is_too_much(part, len(part)) or (self._has_backslashes and b"\\" in part)):
+            return part
+        if self.masked is None:
+            raise _NotUnderstood
+        part = self.masked[start:end]
+        if self._is_too_much(part, measure(part)):
+            raise _NotUnderstood
+        return part
+
+    @staticmethod
+    def _is_too_much(part: bytes, length: int) -> bool:
+        return length > _PARSED_LENGTH or _ENDLESS_OPERATOR.search(part) is not None
+
+
+@lru_cache(_REMEMBERED)
+def _parse_again(sql: str, has_backslashes: bool) -> tuple[Statement, ...]:
+    script = _Script(sql, has_backslashes)
+    return tuple(_parse(script, 0, len(script.text)))
+
+
+def _parse(script: _Script, start: int, end: int) -> list[Statement]:
+    part = script.for_parser(start, end)
+    try:
+        raw_statements = parse(part.decode()).stmts
+        parameters = _find_parameters(part)
+    except (PgQueryError, DecodeError) as error:
+        raise _NotUnderstood from error
+    text = script.text[start:end]
+    statements = []
+    for raw in raw_statements:
+        first = raw.stmt_location
+        last = first + raw.stmt_len if raw.stmt_len else len(text)
+        statements.append(_make_statement(text, first, last, raw.stmt, parameters))
+    return statements
+
+
+def _make_statement(
+    text: bytes, start: int, end: int, node: pg_query_pb2.Node, parameters: list[tuple[int, int]]
+) -> Statement:
+    kind = node.WhichOneof("node") or ""
+    if kind == "transaction_stmt":
+        raise _transaction_control()
+    if kind == "copy_stmt" and not node.copy_stmt.filename:
+        raise SqlstateError("0A000", "COPY protocol not allowed in a pgqueue job")
+    own = kind in _OWN_PARAMETERS
+    return Statement(
+        text[start:end].decode(),
+        frozenset(number for place, number in parameters if start <= place < end and not own),
+        may_need_top_level=kind not in _QUERIES,
+        sets_transaction=kind == "variable_set_stmt" and node.variable_set_stmt.name in _TRANSACTION_MODES,
+        modes=_find_modes(node.variable_set_stmt) if kind == "variable_set_stmt" else {},
+    )
+
+
+def _find_modes(statement: pg_query_pb2.VariableSetStmt) -> dict[str, str]:
+    if statement.name != "TRANSACTION":
+        return {}
+    modes = {}
+    for argument in statement.args:
+        mode, value = argument.def_elem.defname, argument.def_elem.arg.a_const
+        modes[f"default_{mode}"] = value.sval.sval or ("on" if value.ival.ival else "off")
+    return modes
+
+
+def _transaction_control() -> SqlstateError:
+    return SqlstateError("0A000", "transaction control statements are not allowed in a pgqueue job")
+
+
+def _find_parameters(text: bytes) -> list[tuple[int, int]]:
+    if not _HAS_PARAMETERS.search(text):
+        return []
+    found = [token for token in scan(text.decode()).tokens if token.token == pg_query_pb2.PARAM]
+    return [(token.start, int(text[token.start + 1 : token.end])) for token in found]
+
+
+def _parse_pieces(script: _Script, pieces: list[tuple[int, int]]) -> Iterator[Statement]:
+    """Parse as many pieces together as the parser is given, and by themselves those that it does not understand."""
+    group: list[tuple[int, int]] = []
+    for piece in pieces:
+        if group and piece[1] - group[0][0] > _PARSED_LENGTH:
+            yield from _parse_group(script, group)
+            group = []
+        group.append(piece)
+    yield from _parse_group(script, group)
+
+
+def _parse_group(script: _Script, group: list[tuple[int, int]]) -> Iterator[Statement]:
+    try:
+        yield from _parse(script, group[0][0], group[-1][1])
+    except _NotUnderstood:
+        for start, end in group:
+            yield from _parse_or_take(script, start, end)
+
+
+def _parse_or_take(script: _Script, start: int, end: int) -> list[Statement]:
+    try:
+        return _parse(script, start, end)
+    except _NotUnderstood:
+        return [_take_as_it_is(script, start, end)]
+
+
+def _take_as_it_is(script: _Script, start: int, end: int) -> Statement:
+    if script.begins_or_ends_transaction(start, end):
+        raise _transaction_control()
+    return Statement(script.text[start:end].decode(), None, may_need_top_level=True, sets_transaction=True)

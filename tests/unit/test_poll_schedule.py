@@ -1,0 +1,173 @@
+import math
+
+import pytest
+
+from pgqueue.broker.consuming.poll_schedule import AfterPoll, PollSchedule
+
+
+def asleep_since(now: float, seconds_to_next_due: float | None = None) -> PollSchedule:
+    schedule = PollSchedule()
+    assert schedule.found_nothing(now, is_awake=True) is AfterPoll.SLEEP
+    schedule.fell_asleep(now, True, seconds_to_next_due, must_verify=True)
+    assert schedule.found_nothing(now, is_awake=False) is AfterPoll.NOTHING
+    return schedule
+
+
+def test_a_new_consumer_looks_at_once() -> None:
+    assert PollSchedule().due_at(is_awake=True) == 0.0
+
+
+def test_after_falling_asleep_it_looks_once_more() -> None:
+    schedule = PollSchedule()
+
+    schedule.found_nothing(10.0, is_awake=True)
+    schedule.fell_asleep(10.0, True, None, must_verify=True)
+
+    assert schedule.due_at(is_awake=False) == -math.inf
+
+
+def test_asleep_with_nothing_delayed_it_looks_only_when_notified() -> None:
+    schedule = asleep_since(10.0)
+    assert schedule.due_at(is_awake=False) == math.inf
+
+    schedule.notify()
+
+    assert schedule.due_at(is_awake=False) == -math.inf
+
+
+def test_asleep_it_looks_when_the_next_delayed_message_is_due() -> None:
+    assert asleep_since(10.0, seconds_to_next_due=5.0).due_at(is_awake=False) == 15.0
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_when_that_message_was_due_it_asks_for_the_next_and_sleeps_on(found: bool) -> None:
+    schedule = asleep_since(10.0, seconds_to_next_due=5.0)
+
+    after = schedule.found_some(15.0, False, is_awake=False) if found else schedule.found_nothing(15.0, is_awake=False)
+    schedule.fell_asleep(15.0, True, 7.0, must_verify=False)
+
+    assert after is AfterPoll.SLEEP
+    assert schedule.due_at(is_awake=False) == 22.0
+
+
+def test_awake_it_does_not_look_for_the_same_due_time_for_ever() -> None:
+    schedule = PollSchedule()
+    schedule.found_some(10.0, True, is_awake=True)
+    schedule.hear_next_due(10.0, 0.001)
+
+    schedule.found_nothing(10.5, is_awake=True)
+
+    assert schedule.due_at(is_awake=True) > 10.5
+
+
+def test_a_lone_message_does_not_wake_it_up() -> None:
+    schedule = asleep_since(10.0)
+
+    schedule.notify()
+
+    assert schedule.found_some(20.0, False, is_awake=False) is AfterPoll.NOTHING
+    assert schedule.due_at(is_awake=False) == math.inf
+
+
+def test_messages_close_together_keep_it_awake_and_looking() -> None:
+    schedule = asleep_since(10.0)
+
+    schedule.notify()
+    schedule.found_some(20.0, False, is_awake=False)
+    schedule.notify()
+
+    assert schedule.found_some(20.002, False, is_awake=False) is AfterPoll.WAKE
+    assert schedule.due_at(is_awake=True) == pytest.approx(20.003)
+
+
+def test_a_full_batch_wakes_it_up_and_makes_it_look_at_once() -> None:
+    schedule = asleep_since(10.0)
+
+    schedule.notify()
+
+    assert schedule.found_some(20.0, True, is_awake=True) is AfterPoll.WAKE
+    assert schedule.due_at(is_awake=True) == 20.0
+
+
+def test_a_consumer_without_room_does_not_make_the_others_look() -> None:
+    schedule = asleep_since(10.0)
+    schedule.found_some(20.0, True, is_awake=True)
+
+    assert schedule.due_at(is_awake=False) == math.inf
+
+
+def test_room_that_was_not_there_before_makes_it_look_now() -> None:
+    schedule = asleep_since(10.0)
+
+    schedule.call(30.0)
+
+    assert schedule.due_at(is_awake=True) <= 30.0
+    assert schedule.due_at(is_awake=False) == math.inf
+
+
+def test_it_lingers_a_few_milliseconds_before_it_sleeps_again() -> None:
+    schedule = PollSchedule()
+    schedule.found_some(20.0, False, is_awake=True)
+    looks = [schedule.due_at(is_awake=True)]
+
+    while schedule.found_nothing(looks[-1], is_awake=True) is not AfterPoll.SLEEP:
+        looks.append(schedule.due_at(is_awake=True))
+
+    assert [round(look - 20.0, 4) for look in looks] == [0.001, 0.003, 0.007]
+
+
+def test_it_does_not_linger_for_queues_that_nothing_came_from() -> None:
+    schedule = PollSchedule()
+    schedule.found_some(20.0, True, is_awake=True)
+
+    assert schedule.found_nothing(20.0, is_awake=True, is_hot=False) is AfterPoll.SLEEP
+
+
+def test_publishers_about_to_commit_are_waited_for_ever_longer() -> None:
+    schedule, now, waits = PollSchedule(), 10.0, []
+
+    for _ in range(7):
+        assert schedule.found_nothing(now, is_awake=True) is AfterPoll.SLEEP
+        schedule.fell_asleep(now, False, None, must_verify=True)
+        waits.append(round(schedule.due_at(is_awake=True) - now, 3))
+        now = schedule.due_at(is_awake=True)
+
+    assert waits == [0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
+
+
+def test_woken_for_nothing_it_stays_out_of_the_locks_for_longer_each_time() -> None:
+    schedule, now, waits = asleep_since(10.0), 20.0, []
+
+    for _ in range(5):
+        schedule.notify()
+        assert schedule.found_nothing(now, is_awake=False) is AfterPoll.WAKE
+        waits.append(round(schedule.due_at(is_awake=True) - now, 3))
+        now = schedule.due_at(is_awake=True)
+        assert schedule.found_nothing(now, is_awake=True) is AfterPoll.SLEEP
+        schedule.fell_asleep(now, True, None, must_verify=True)
+        schedule.found_nothing(now, is_awake=False)
+
+    assert waits == [0.05, 0.1, 0.2, 0.4, 0.4]
+
+
+def test_while_it_leaves_the_work_to_a_neighbour_it_looks_when_others_are_notified_and_does_not_sleep() -> None:
+    schedule = asleep_since(10.0)
+    for now in (20.0, 20.1, 20.3):
+        schedule.notify()
+        schedule.found_nothing(now, is_awake=False)
+
+    schedule.overhear(20.31)
+
+    assert schedule.due_at(is_awake=True) == pytest.approx(20.36)
+    assert schedule.found_nothing(20.36, is_awake=True) is AfterPoll.NOTHING
+    assert schedule.due_at(is_awake=True) == pytest.approx(20.5)
+
+
+def test_finding_something_forgives_the_fruitless_wakes() -> None:
+    schedule = asleep_since(10.0)
+    schedule.notify()
+    schedule.found_nothing(20.0, is_awake=False)
+
+    schedule.found_some(20.05, False, is_awake=True)
+
+    assert schedule.due_at(is_awake=True) == pytest.approx(20.051)
