@@ -57,6 +57,7 @@ class Claims:
         self.needs_reconciling = False
         #: Set when the next instants of schedules are to be worked out: see `plan`.
         self.must_plan = False
+        self._plans: list[dict[str, object]] = []
         self._owner = owner
         self._database = database
         self._items_processed = 0
@@ -118,17 +119,20 @@ class Claims:
         return [row[5:] for row in rows if row[5] is not None]
 
     def plan(self) -> QueryRoutine:
-        """Work out the next instants of schedules, and tick soon: some may be due. Claims nothing.
+        """Ask which schedules are to be planned; or if that was done, note their instants. Claims nothing.
 
         Raises:
             psycopg.OperationalError: the server is away.
         """
-        self.must_plan = False
-        rows = yield "schedules_to_plan", {"max_count": _MAX_PLANS}
-        if rows:
-            plans = json.dumps(plan_schedules.plan_some(rows, _PLAN_SECONDS))
-            yield "plan_schedules", {"plans": plans}
+        self.must_plan, plans, self._plans = False, self._plans, []
+        if plans:
+            yield "plan_schedules", {"plans": json.dumps(plans)}
+            # Some may be due by now, and there may be more to plan.
             self.tick_at = 0.0
+        else:
+            rows = yield "schedules_to_plan", {"max_count": _MAX_PLANS}
+            self._plans = plan_schedules.plan_some(rows, _PLAN_SECONDS)
+            self.must_plan = bool(self._plans)
         return []
 
     def reconcile(self) -> None:

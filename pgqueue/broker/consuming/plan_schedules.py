@@ -49,7 +49,7 @@ def plan(row: tuple[Any, ...]) -> dict[str, object]:
 
 
 def plan_some(rows: list[tuple[Any, ...]], seconds: float) -> list[dict[str, object]]:
-    """Return the plans of the first of these rows, as many as that time suffices for, and one at least."""
+    """Return the plans of the first of these rows, as many as that time suffices for, and one if there is any."""
     until = time.monotonic() + seconds
     plans = []
     for row in rows:

@@ -134,7 +134,7 @@ create or replace view pgqueue.schedules with (security_barrier) as
                             (select lower(t.state) from pgqueue.task_result t where t.task_id = s.last_task_id order by t.stored_at desc limit 1)) end as last_state,
          s.enabled, s.error, pg_get_userbyid(s.owner) as owner, s.id, case when s.task is null then 'job' else 'task' end as kind,
          case when pg_has_role(s.owner, 'member') then coalesce(pgqueue._cut(s.sql, 120), s.task) end as runs,
-         s.queue, s.priority::int as priority, s.label, s.overlap, s.catch_up, s.jitter, s.starts_at, s.ends_at, s.created_at, s.changed_at
+         s.queue, s.priority::int as priority, s.label, s.overlap, s.catch_up, s.jitter, s.starts_at, s.ends_at, s.cron, s.every, s.created_at, s.changed_at
   from pgqueue.schedule s
   left join pgqueue.message m on m.id = s.last_message_id
   where pg_has_role(s.owner, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
