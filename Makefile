@@ -15,7 +15,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint typecheck format schema clean
+.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint vale typecheck format schema reference docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,10 +73,16 @@ bench-peers: $(VENV)/.ready-dev build/peers/node_modules  ## The same work on ot
 	@$(PIP) --editable '.[peers]'
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
-lint: $(VENV)/.ready-dev  ## Check style and which module may import which
+lint: $(VENV)/.ready-dev  ## Check style, prose, and which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/prose.py
+
+# The package fetches Vale's binary when it first runs, from where its releases are: scripts/prose.py says what follows.
+vale: $(VENV)/.ready-dev  ## Check the prose with Vale itself, which is fetched on first use; lint applies the same rules
+	@$(PIP) vale==3.25.1.0
+	@$(BIN)/vale README.md CONTRIBUTING.md CHANGELOG.md docs examples
 
 typecheck: $(VENV)/.ready-dev  ## Check the types
 	@$(BIN)/mypy
@@ -88,6 +94,16 @@ format: $(VENV)/.ready-dev  ## Put the code into the project's format
 schema: $(VENV)/.ready-dev  ## Write tests/schema.sql, the golden dump, from an installation
 	@$(BIN)/python -m tests.harness.schema_dump > tests/schema.sql.new || { rm tests/schema.sql.new; exit 1; }
 	@mv tests/schema.sql.new tests/schema.sql
+
+reference: $(VENV)/.ready-dev  ## Write the generated parts of docs/reference from the database, the docstrings and the commands
+	@$(BIN)/python -m tests.harness.reference
+
+$(VENV)/.ready-docs: $(VENV)/.ready-dev
+	@$(PIP) --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.ready-docs  ## Build the site of docs/ into build/site; any warning fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

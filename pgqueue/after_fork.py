@@ -1,4 +1,4 @@
-"""What a forked child has to forget of its parent: sessions, locks, the worker's name.
+"""The parent's state that a forked child drops: sessions, locks, the worker's name.
 
 Windows forks no process and has no `os.register_at_fork`. There, nothing is registered, and the client can be
 imported.

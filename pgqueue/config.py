@@ -1,8 +1,8 @@
 """Where the database is, from arguments and the environment, and the two ways to write it.
 
 Celery and SQLAlchemy want a URL, libpq takes a URL or key=value pairs: inside pgqueue it is always libpq's key=value
-form. Whatever libpq itself reads (PGHOST, PGSERVICE, the password file, certificates) stays libpq's business, so there
-is no configuration file of our own.
+form. libpq reads its own variables and files (PGHOST, PGSERVICE, the password file, certificates), so there is no
+configuration file of our own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DATA_VARIABLE = "PGQUEUE_DATA"
 
 # Also SQLAlchemy's `postgresql+psycopg://`.
 _URL = re.compile(r"(?:pgqueue|postgres(?:ql)?)(?:\+\w+)?://(?P<rest>.*)", re.DOTALL)
-# What a Celery application is given that has no database of its own in its code.
+# The URL of a Celery application that has no database of its own in its code.
 _UNNAMED = re.compile(r"pgqueue:///?")
 # A cut cable counts as lost after a minute; libpq's default is the kernel's two hours.
 _KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}

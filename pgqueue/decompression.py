@@ -16,10 +16,10 @@ from kombu import compression
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: What a transport option `max_decompressed_size` says otherwise. No larger message is taken without compression.
+#: The default of the transport option `max_decompressed_size`. No larger message is taken without compression.
 MAX_BYTES = 64 * 1024 * 1024
 OPTION = "max_decompressed_size"
-#: What xz needs for its largest preset, and some. A header may ask for 4 GB.
+#: xz needs less than this for its largest preset. A header may ask for 4 GB.
 _LZMA_MEMORY = 128 * 1024 * 1024
 #: brotli before 1.2 knows no limit: it is fed so little that it cannot make much of it at once.
 _SIP_BYTES = 16
@@ -31,7 +31,7 @@ _zstd: Any = getattr(compression, "zstd", None)
 
 
 class DecompressedTooLarge(ValueError):
-    """What was sent would be larger than is allowed, once it is decompressed."""
+    """The message would be larger than is allowed, once it is decompressed."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -41,7 +41,7 @@ class DecompressedTooLarge(ValueError):
 
 
 class _Decompressor(Protocol):
-    """What bz2, lzma and zstd have for one stream."""
+    """The decompressor of one stream, as bz2, lzma and zstd have it."""
 
     @property
     def eof(self) -> bool: ...

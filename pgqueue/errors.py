@@ -42,7 +42,7 @@ SCHEMA = "pgqueue"
 
 
 class PgQueueError(Exception):
-    """What pgqueue raises: one line that says what is wrong, a detail, and a hint that says what to do."""
+    """The root of pgqueue's errors: one line that says what is wrong, a detail, and a hint that says what to do."""
 
     def __init__(self, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class PgQueueError(Exception):
 
 
 class InvalidDsn(PgQueueError, ValueError):
-    """What was given is neither a PostgreSQL URL nor key=value pairs."""
+    """The connection string is neither a PostgreSQL URL nor key=value pairs."""
 
 
 class ConnectionFailed(PgQueueError):

@@ -1,6 +1,6 @@
 """The handle of a job: its id and its cookie.
 
-Owns how a handle is written as text. What may be done with one is decided by PostgreSQL.
+Owns how a handle is written as text. PostgreSQL decides who may do what with a handle.
 """
 
 from __future__ import annotations

@@ -2,12 +2,43 @@ CREATE SCHEMA pgqueue;
 
 COMMENT ON SCHEMA pgqueue IS 'Any SQL statement and any Celery task, queued in PostgreSQL and run by Celery workers';
 
+CREATE TYPE pgqueue.ending AS ENUM (
+    'succeeded',
+    'failed',
+    'retried',
+    'canceled',
+    'expired',
+    'gone',
+    'deferred',
+    'released',
+    'handed_over'
+);
+
+COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is, for the top-level lane';
+
 CREATE TYPE pgqueue.handle AS (
 	id bigint,
 	cookie bigint
 );
 
-COMMENT ON TYPE pgqueue.handle IS 'What launch, submit and enqueue return: the number of the job and its secret';
+COMMENT ON TYPE pgqueue.handle IS 'The number and the secret of a job, which launch, submit and enqueue return';
+
+CREATE TYPE pgqueue.job_options AS (
+	queue text,
+	priority integer,
+	delay interval,
+	eta timestamp with time zone,
+	expires timestamp with time zone,
+	timeout interval,
+	max_attempts integer,
+	backoff interval,
+	unique_key text,
+	label text,
+	durability text,
+	traceparent text
+);
+
+COMMENT ON TYPE pgqueue.job_options IS 'The options of launch, submit, enqueue and enqueue_many as one value, which functions pass on whole';
 
 CREATE TYPE pgqueue.job_state AS ENUM (
     'queued',
@@ -18,7 +49,14 @@ CREATE TYPE pgqueue.job_state AS ENUM (
     'expired'
 );
 
-COMMENT ON TYPE pgqueue.job_state IS 'Where a job stands, as pgqueue.jobs shows it';
+COMMENT ON TYPE pgqueue.job_state IS 'The state of a job, as pgqueue.jobs shows it';
+
+CREATE TYPE pgqueue.lane AS ENUM (
+    'batch',
+    'top_level'
+);
+
+COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter';
 
 CREATE TYPE pgqueue.message_kind AS ENUM (
     'job',
@@ -62,7 +100,7 @@ CREATE FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) RETURNS integer
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind text, id bigint, token bigint, queue text, earlier_deliveries integer, message text)
+CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) RETURNS TABLE(acked integer, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries integer, message text, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -182,11 +220,11 @@ CREATE FUNCTION pgqueue._background_setting(name text, fallback integer, least_v
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._begin_any_job(id bigint, token bigint) RETURNS text
+CREATE FUNCTION pgqueue._begin_any_job(id bigint, token bigint) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS text
+CREATE FUNCTION pgqueue._begin_job(id bigint, token bigint) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -285,7 +323,7 @@ CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) RETURNS timestamp with time zone
+CREATE FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -326,7 +364,7 @@ COMMENT ON TABLE pgqueue.chord_part IS 'What the parts of unfinished chords retu
 CREATE FUNCTION pgqueue._chord_parts(group_id text) RETURNS SETOF bytea
     LANGUAGE sql STABLE SECURITY DEFINER;
 
-CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer DEFAULT NULL::integer, held jsonb DEFAULT NULL::jsonb) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json)
+CREATE FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer DEFAULT NULL::integer, held jsonb DEFAULT NULL::jsonb) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -334,7 +372,7 @@ CREATE FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
-CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json)
+CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) RETURNS TABLE(id bigint, token bigint, message json, lane pgqueue.lane)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -701,14 +739,14 @@ CREATE FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) RETURNS TABL
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[] DEFAULT NULL::text[]) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[] DEFAULT NULL::text[]) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -781,11 +819,11 @@ CREATE FUNCTION pgqueue._expire_task_results() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETURNS text
+CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS text
+CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -925,7 +963,7 @@ COMMENT ON COLUMN pgqueue.chord.added IS 'Parts that tasks of the chord added to
 CREATE FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER;
 
-CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1029,7 +1067,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) RETURNS boolean
@@ -1098,6 +1136,9 @@ CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
 CREATE FUNCTION pgqueue._kwargs_repr(kwargs jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) RETURNS pgqueue.lane
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._launch(role oid, args jsonb) RETURNS pgqueue.handle
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1249,6 +1290,9 @@ CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TA
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._options(queue text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text) RETURNS pgqueue.job_options
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1322,7 +1366,7 @@ CREATE FUNCTION pgqueue._purge(queue text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1667,11 +1711,25 @@ CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RET
 CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN CASE WHEN (durability = 'async'::text) THEN (settings || '{"synchronous_commit": "off"}'::jsonb) WHEN ((durability = 'sync'::text) AND (COALESCE((settings ->> 'synchronous_commit'::text), 'off'::text) = 'off'::text)) THEN (settings || '{"synchronous_commit": "on"}'::jsonb) ELSE settings END;
+
+;
+
+CREATE FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN (pgqueue._with_durability(pgqueue._inherited(settings), (options).durability) || CASE WHEN ((options).traceparent IS NULL) THEN '{}'::jsonb ELSE jsonb_build_object('pgqueue.traceparent', (options).traceparent) END);
+
+;
+
 CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, verdict text, label text)
+CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1714,7 +1772,7 @@ CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS text
+CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1845,13 +1903,6 @@ CREATE FUNCTION pgqueue._with_death(payload json, queue text, reason text, excha
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    RETURN CASE WHEN (durability = 'async'::text) THEN (settings || '{"synchronous_commit": "off"}'::jsonb) WHEN ((durability = 'sync'::text) AND (COALESCE((settings ->> 'synchronous_commit'::text), 'off'::text) = 'off'::text)) THEN (settings || '{"synchronous_commit": "on"}'::jsonb) ELSE settings END;
-
-;
-
 CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
     LANGUAGE sql;
 
@@ -1877,10 +1928,10 @@ CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[]) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
@@ -1898,7 +1949,7 @@ CREATE FUNCTION pgqueue.install_compat(version text DEFAULT '2.0'::text, schema 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
@@ -1948,7 +1999,7 @@ CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.task_result(task_id text) RETURNS jsonb
@@ -2089,10 +2140,13 @@ ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE pgqueue.migration (
     version integer NOT NULL,
     name text NOT NULL,
+    applied_by text,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.migration IS 'The migrations that this database has, written by the installer';
+
+COMMENT ON COLUMN pgqueue.migration.applied_by IS 'The version of the Python package that applied it';
 
 CREATE UNLOGGED TABLE pgqueue.nonce (
     nonce bigint NOT NULL,
@@ -2770,8 +2824,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._check_options(sql text, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_queue(name text, arguments jsonb) FROM PUBLIC;
 
@@ -2859,8 +2913,8 @@ REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind text, queues text[], max_count integer, role_limit integer, held jsonb) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kind, queues text[], max_count integer, role_limit integer, held jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
@@ -3005,14 +3059,14 @@ REVOKE ALL ON FUNCTION pgqueue._ended_job(id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ended_jobs(ids bigint[], detailed integer) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, rows text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], options pgqueue.job_options, unique_keys text[], rows text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb) TO pgqueue_user;
@@ -3133,8 +3187,8 @@ REVOKE ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) FRO
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._grow_chord(group_id text, lifetime interval) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._queue_channel(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._queue_channel(queue text) TO pgqueue_user;
@@ -3204,8 +3258,8 @@ GRANT ALL ON FUNCTION pgqueue._is_own_event(payload json) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_plain_call(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) TO pgqueue_user;
@@ -3246,6 +3300,8 @@ GRANT ALL ON FUNCTION pgqueue._knows_queue(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._kwargs_repr(kwargs jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._launch(role oid, args jsonb) FROM PUBLIC;
 
@@ -3351,6 +3407,9 @@ GRANT ALL ON FUNCTION pgqueue._notify_at_commit(channel text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._options(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._options(queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, label text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._outcome(want_pid integer, want_cookie bigint, OUT pid integer, OUT cookie bigint, OUT state text, OUT consumed boolean, OUT completed boolean, OUT has_error boolean, OUT row_count bigint, OUT command_tag text, OUT sqlstate text, OUT error_message text, OUT label text, OUT launched_at timestamp with time zone) TO pgqueue_user;
 
@@ -3406,8 +3465,8 @@ GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text
 REVOKE ALL ON FUNCTION pgqueue._purge(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, cookie bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -3646,6 +3705,12 @@ GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[
 REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
@@ -3779,9 +3844,6 @@ GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
@@ -3800,11 +3862,11 @@ GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO p
 REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[]) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;
@@ -3817,8 +3879,8 @@ GRANT ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_p
 
 REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.pause(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
@@ -3865,8 +3927,8 @@ GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgq
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_user;

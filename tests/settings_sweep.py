@@ -58,7 +58,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 #: What is not tried, and why.
 LEFT_OUT = {
-    "role": "who the session is: docs/operations.md",
+    "role": "who the session is: docs/how-to/deploy.md",
     "session_authorization": "the server sets it for no database",
     "transaction_isolation": "of a transaction",
     "transaction_read_only": "of a transaction",
@@ -75,7 +75,7 @@ LEFT_OUT = {
     "jit_provider": "needs a library",
     "ignore_system_indexes": "for damaged servers",
     "trace_recovery_messages": "of the server's start",
-    "session_replication_role": "switches triggers and foreign keys off, pgqueue's too: docs/operations.md",
+    "session_replication_role": "switches triggers and foreign keys off, pgqueue's too: docs/how-to/deploy.md",
 }
 #: These wait for a session to be idle, or for a statement to take long.
 _IDLE = {"idle_session_timeout", "idle_in_transaction_session_timeout", "statement_timeout", "transaction_timeout"}

@@ -1,7 +1,7 @@
 """kombu's channel: each hook is one query.
 
 Exchanges, queues and bindings are shared tables, so kombu's in-process tables are not used. A channel consumes one kind
-of message: Celery's channels take tasks; one whose `kind` was set to 'job' or 'batch' takes SQL jobs from the
+of message: Celery's channels take tasks; one whose `kind` was set to 'job' takes SQL jobs from the
 same queues.
 """
 
@@ -47,7 +47,7 @@ class Subscription(NamedTuple):
     queue: str
     callback: Callable[[Any], Any]
     no_ack: bool
-    #: Of messages: batch stands for jobs, which do not go through Celery's pool.
+    #: Of messages: task, or job, which does not go through Celery's pool.
     kind: str
 
 
@@ -58,11 +58,11 @@ class Channel(virtual.Channel):
     Message = OurMessage  # type: ignore[assignment] # it is made by `receive`, in a way of ours
     supports_fanout = True
     do_restore = False
-    #: What consumers of this channel take: 'task', 'job' or 'batch'. Set it before consuming.
+    #: What consumers of this channel take: 'task' or 'job'. Set it before consuming.
     kind = "task"
-    #: Of kind 'batch': takes jobs, of which kombu makes no messages, and their delivery tags.
+    #: Of kind 'job': takes jobs, of which kombu makes no messages, and their delivery tags.
     on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None] | None = None
-    #: Of kind 'batch': how many jobs of one role should be here at most (None: any number), and how many are, by role.
+    #: Of kind 'job': how many jobs of one role should be here at most (None: any number), and how many are, by role.
     role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None = None
     connection: Transport | None
 

@@ -269,7 +269,7 @@ class Transport(virtual.Transport):
         if found is None:
             return None
         claimed, channel = found
-        if claimed.kind == "batch":
+        if claimed.kind == "job":
             return channel.deliver_jobs([claimed, *fetcher.more_like(claimed, channel)])
         return channel.deliver(claimed)
 

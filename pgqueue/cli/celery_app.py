@@ -41,7 +41,7 @@ def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = Non
         raise click.BadParameter(f"cannot load {app_name}: {failure}", param_hint="-A") from failure
     if not app.conf.broker_url:
         app.conf.broker_url = to_url(Settings.load(dsn).conninfo, "pgqueue")
-        # Whoever sends its tasks to this database looks for their results there, too.
+        # An application that sends its tasks to this database looks for their results there, too.
         app.conf.result_backend = app.conf.result_backend or app.conf.broker_url
     elif is_on_command_line("dsn") and not leads_to(app.conf.broker_url, dsn):
         raise click.UsageError(f"{app_name} names another broker, which --dsn does not change: leave one of them out")

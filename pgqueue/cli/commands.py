@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
         show_failure(told, as_json=as_json)
         return EXIT_FAILED
     except BrokenPipeError:
-        # Whoever read our output has had enough. Python would complain once more when it flushes at the end.
+        # The reader of our output has closed it. Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as failure:

@@ -22,13 +22,18 @@ def install(dsn: str | None, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--sql", "shows_script", is_flag=True, help="Print what would be run, for psql, and run nothing.")
 @on_database
-def upgrade(dsn: str | None, as_json: bool) -> None:
+def upgrade(shows_script: bool, dsn: str | None, as_json: bool) -> None:
     """Apply what an installed pgqueue is missing of the schema and its functions.
 
     It also makes a copied or restored database usable.
     """
     with ClientSession(dsn, application_name=_APPLICATION) as session:
+        if shows_script:
+            text = migrate.script(session.connection)
+            print_json({"sql": text}) if as_json else click.echo(text, nl=False)
+            return
         _report_applied(migrate.upgrade(session.connection), session, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""What `pgqueue doctor` looks at: each check asks the database one thing and says what it means.
+"""The checks of `pgqueue doctor`: each asks the database one thing and says what it means.
 
 A check changes nothing and leaves nothing behind.
 """
@@ -35,7 +35,7 @@ class Level(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found, and what to do about it."""
+    """The finding of one check, and what to do about it."""
 
     check: str
     level: Level
@@ -339,5 +339,5 @@ _CHECKS: tuple[Check, ...] = (
     _check_upkeep,
     _check_loopback,
 )
-#: What a standby cannot be asked: nothing is handed in there, and it does not see who is connected to the primary.
+#: Checks that a standby cannot answer: it accepts no jobs, and does not see who is connected to the primary.
 _OF_PRIMARY = frozenset({_check_loopback, _check_workers})

@@ -1,4 +1,4 @@
-"""What `pgqueue --help` says: the commands by what one wants to do, and examples for each."""
+"""The text of `pgqueue --help`: the commands by purpose, and examples for each."""
 
 from __future__ import annotations
 

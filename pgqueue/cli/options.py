@@ -1,4 +1,4 @@
-"""What several commands take: the database, the output's form, durations, handles."""
+"""Options that several commands take: the database, the output's form, durations, handles."""
 
 from __future__ import annotations
 

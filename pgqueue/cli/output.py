@@ -17,7 +17,7 @@ from rich.text import Text
 # Rich assumes 80 columns where there is no terminal, and would cut what a pipe is to carry.
 _WIDTH_WITHOUT_TERMINAL = 240
 
-#: What a terminal obeys rather than shows. Labels, statements and values are whatever anybody has made them.
+#: Characters that a terminal obeys rather than shows. Any role chooses its labels, statements and values.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in b"\n\t"}
 _CONTROL_IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROL}
 

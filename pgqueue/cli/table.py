@@ -43,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """What the command line says of a table."""
+    """The options of the command line for a table."""
 
     wide: bool = False
     chosen: tuple[str, ...] = ()

@@ -6,10 +6,11 @@ turns Python values into the functions' arguments, and driver errors into pgqueu
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -51,6 +52,7 @@ class JobOptions(TypedDict, total=False):
     unique_key: str | None
     label: str | None
     durability: str | None
+    traceparent: str | None
 
 
 def connect(dsn: str | None = None) -> Client:
@@ -382,17 +384,22 @@ def _job_arguments(
         "sql": sql,
         "params": to_array(dump_parameters(values, session)) if values else None,
         "queue": options.get("queue", "default"),
-        "priority": options.get("priority", 0),
-        "delay": to_interval(options.get("delay"), "delay"),
-        "eta": to_instant(options.get("eta"), "eta"),
-        "expires": to_instant(options.get("expires"), "expires"),
-        "timeout": to_interval(options.get("timeout"), "timeout"),
-        "max_attempts": options.get("max_attempts"),
-        "backoff": to_interval(options.get("backoff"), "backoff"),
-        "unique_key": options.get("unique_key"),
-        "label": options.get("label"),
-        "durability": options.get("durability"),
+        "options": _dump_options({"queue": "default", "priority": 0, **options}),
     }
+
+
+def _dump_options(options: Mapping[str, Any]) -> str:
+    """Return options as JSON of what the fields of pgqueue.job_options read."""
+    dumped = dict(options)
+    for name in ("delay", "timeout", "backoff"):
+        duration = to_interval(options.get(name), name)
+        if duration is not None:
+            dumped[name] = f"{duration.days} days +{duration.seconds}.{duration.microseconds:06} seconds"
+    for name in ("eta", "expires"):
+        instant = to_instant(options.get(name), name)
+        if instant is not None:
+            dumped[name] = instant.isoformat()
+    return json.dumps(dumped, default=str)
 
 
 def _check_many(

@@ -1,4 +1,4 @@
-"""What the demo shows, one function for each claim; each raises DemoFailed when the claim is not true."""
+"""The claims of the demo, one function for each; each raises DemoFailed when the claim is not true."""
 
 from __future__ import annotations
 

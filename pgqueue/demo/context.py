@@ -1,4 +1,4 @@
-"""Where the demo plays: a client on its stack, its own SQL files, and the console on which it is told."""
+"""The context of the demo: a client on its stack, its own SQL files, and the console to which it prints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def statement(name: str) -> str:
 
 
 class DemoContext:
-    """What a check of the demo works with."""
+    """The objects with which a check of the demo works."""
 
     def __init__(
         self, client: Client, session: ClientSession, flower_url: str, worker_name: str, console: Console

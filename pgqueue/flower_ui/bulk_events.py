@@ -32,7 +32,7 @@ class BulkReceiver(EventReceiver):
     """Hands over the events of a message together."""
 
     def __init__(self, *args: Any, app: Any, **kwargs: Any) -> None:
-        # Celery's monitors lose what is older than five seconds. On a busy machine that is many a burst of events.
+        # Celery's monitors lose events that are older than 5 s. On a busy machine many a burst of events is.
         ttl = app.conf.event_queue_ttl
         super().__init__(*args, app=app, queue_ttl=None if ttl is None else max(ttl, _KEPT_SECONDS), **kwargs)
 

@@ -1,4 +1,4 @@
-"""Who may use Flower: under which names it answers, and its API when it has no password.
+"""Access to Flower: the names under which it answers, and its API when it has no password.
 
 Flower closes its API without one, and with it the buttons of its own pages (revoke, terminate, apply). Its way
 to open it, FLOWER_UNAUTHENTICATED_API, opens it to every web site that the user visits as well. On a loopback

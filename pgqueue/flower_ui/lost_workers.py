@@ -1,7 +1,7 @@
-"""What Flower shows of workers that are gone, and of the tasks that they had.
+"""Flower's view of workers that are gone, and of the tasks that they had.
 
-A process that is killed tells nobody. Flower would show what it ran as started for ever, and count it as active. So
-every few seconds this asks the database what became of such tasks, and lets Flower hear of it as of any other event.
+A process that is killed sends no event. Flower would show its tasks as started forever, and count them as active. So
+every 5 s this asks the database for the states of such tasks, and passes them to Flower like any other event.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 5.0
-#: A task of which nothing was heard for so long is asked for, at most so many at a time, and not again for so long.
+#: A task without an event for so long is asked for, at most so many at a time, and not again for so long.
 _SILENT_SECONDS, _MOST, _ASK_AGAIN_SECONDS = 10.0, 1000, 30.0
 _UNREADY = frozenset({states.RECEIVED, states.STARTED, states.RETRY})
 _JOB = "job-"

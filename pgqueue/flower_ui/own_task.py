@@ -1,4 +1,4 @@
-"""What Flower offers for the task `pgqueue.job`, by which Celery knows SQL jobs: no calls, and no limits."""
+"""Flower's page of the task `pgqueue.job`, by which Celery knows SQL jobs: it has no calls and no limits."""
 
 from __future__ import annotations
 

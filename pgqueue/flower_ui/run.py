@@ -35,7 +35,7 @@ def run_flower(
         extra: more of Flower's own options, as `--name=value`.
 
     Raises:
-        SystemExit: it could not start, or was told to stop.
+        SystemExit: it could not start, or a signal stopped it.
     """
     show_queues(database)
     take_events_in_bulk()

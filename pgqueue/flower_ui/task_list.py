@@ -13,7 +13,7 @@ from celery import states
 from flower.views import tasks as pages
 from flower.views.tasks import TasksDataTable, TasksView
 
-# SQL jobs are told apart by their statement, which Flower shows as arguments: its own choice has no such column. The
+# SQL jobs are distinguished by their statement, which Flower shows as arguments: its own choice has no such column. The
 # number leads to the page of a job; what is on the left is seen on narrow screens, too.
 COLUMNS = "uuid,state,name,result,args,runtime,worker,received"
 
@@ -26,7 +26,7 @@ _NARROW = {"name": "17vw", "result": "26vw"}
 _SHOWN_FROM = {"received": 1300, "args": 900, "runtime": 700, "worker": 900}
 _NARROW_PX = 600
 
-#: What a task said when it failed before stays with it while it runs again.
+#: The error of an earlier attempt stays with a task while it runs again.
 _WITHOUT_ERROR = frozenset({states.SUCCESS, states.STARTED, states.RECEIVED, states.PENDING})
 _CUT = "overflow: hidden; text-overflow: ellipsis; white-space: nowrap;"
 _STYLE = """

@@ -17,9 +17,9 @@ from .. import broker as _registers_the_transport  # noqa: F401
 from ..config import to_url
 
 _FLOWER_TIMEOUT_SECONDS = 10.0
-#: What asking raises while the server is away.
+#: The errors of a query while the server is away.
 UNREACHABLE = (psycopg.Error, OperationalError, OSError)
-# Whatever proxy the environment names, this machine is not behind it.
+# The environment may name a proxy, but this machine is not behind it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

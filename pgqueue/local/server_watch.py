@@ -14,7 +14,7 @@ _GRACE_SECONDS = 3.0
 
 
 class ServerWatch:
-    """Watch a server that has been started; `say` is told when it died and when it is back."""
+    """Watch a server that has been started; `say` gets a line when it died and when it is back."""
 
     def __init__(self, server: EmbeddedServer, say: Callable[[str], None]) -> None:
         self._server = server

@@ -1,6 +1,6 @@
 """Everything at once: a server (or the one that is given), the schema, a worker and Flower.
 
-Owns the order in which they start and stop. `up` keeps a stack until it is told to stop, `demo` runs jobs on one.
+Owns the order in which they start and stop. `up` keeps a stack until a signal stops it, `demo` runs jobs on one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TOLD_PLACES = 40
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What a stack is made of."""
+    """The parts of a stack."""
 
     log_dir: Path
     conninfo: str | None = None
@@ -61,7 +61,7 @@ class StackOptions:
 
 
 class Stack:
-    """Start it, use it, stop it. What `start` has begun when it fails, `stop` ends."""
+    """Start it, use it, stop it. If `start` fails, `stop` ends what it has started."""
 
     def __init__(self, options: StackOptions, say: Callable[[str], None]) -> None:
         self._options = options

@@ -19,7 +19,7 @@ class _Watched:
 
 
 class Supervisor:
-    """Watch children that have been started; `say` is told of every death and every new start."""
+    """Watch children that have been started; `say` gets a line for every death and every new start."""
 
     def __init__(self, children: Sequence[ChildProcess], say: Callable[[str], None]) -> None:
         self._watched = [_Watched(child) for child in children]

@@ -1,7 +1,7 @@
-"""Celery's result backend for `pgqueue://`: results pushed to those who wait, chords decided in one transaction.
+"""Celery's result backend for `pgqueue://`: results pushed to waiting clients, chords decided in one transaction.
 
-Which state of a task counts, who is notified and when a chord is complete is decided in SQL. Here Celery's documents
-are written and read, and a waiting process is told what arrives.
+SQL decides which state of a task counts, which client is notified and when a chord is complete. Here Celery's
+documents are written and read, and results are passed to waiting threads.
 """
 
 from .backend import PgQueueBackend

@@ -38,7 +38,7 @@ _backends: weakref.WeakSet[PgQueueBackend] = weakref.WeakSet()
 
 
 class PgQueueBackend(Backend, AsyncBackendMixin):
-    """Keeps results in PostgreSQL; whoever waits for one is notified, and only then."""
+    """Keeps results in PostgreSQL, and notifies clients that wait for one."""
 
     supports_native_join = True
     supports_autoexpire = True

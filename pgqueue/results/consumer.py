@@ -1,7 +1,7 @@
 """Celery's result consumer: which results a process waits for, and the one thread of it that listens.
 
-Saying that a result is awaited, or no longer, costs nothing: the server is told when a thread waits, before what is
-there is read, so that no result is missed. Other threads that wait are told by that one.
+Registering that a result is awaited, or no longer, costs nothing: it is sent to the server when a thread waits, before
+the stored results are read, so that no result is missed. That thread passes results to the other waiting threads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RECONNECT_SECONDS = 0.5
 
 
 class ResultConsumer(BaseResultConsumer):
-    """Tells the results of one backend to whoever in this process waits for them."""
+    """Passes the results of one backend to the threads of this process that wait for them."""
 
     _is_taken: bool
     _waiting: int
@@ -182,7 +182,7 @@ class ResultConsumer(BaseResultConsumer):
         try:
             meta: dict[str, Any] = self.backend.decode_result(payload)
             return {**meta, "task_id": meta["task_id"], "status": meta["status"]}
-        except Exception as failure:  # noqa: BLE001 - anything may be stored; the news beside it are told only once
+        except Exception as failure:  # noqa: BLE001 - anything may be stored; the results beside it arrive only once
             logger.warning("the result of task %s cannot be read: %r", task_id, failure)
             return {"task_id": task_id, "status": states.FAILURE, "result": failure, "traceback": None, "children": []}
 

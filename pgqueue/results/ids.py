@@ -11,7 +11,7 @@ def to_text_id(given: object) -> str:
     """Return an id as text: a UUID's usual form, decoded bytes.
 
     Raises:
-        InvalidArgument: no task can have it. Only who asks for it is told, not those who wait beside.
+        InvalidArgument: no task can have it. The error is raised for its caller only, not for others that wait.
     """
     text = str(bytes_to_str(given))
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):

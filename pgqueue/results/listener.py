@@ -1,6 +1,6 @@
-"""The session on which a process is told of results: what it waits for is a row, its sleep is a lock.
+"""The connection that receives notifications of results: each awaited task is a row, and an idle client holds a lock.
 
-Whoever stores a result notifies only those who wait for it and sleep (docs/decisions/0006). For one thread at a time.
+A session that stores a result notifies only idle clients that wait for it (decision 6). For one thread at a time.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ResultListener:
         if self._is_notified:
             return False
         if session is None or not self._is_asleep:
-            # Whoever stores a result at this moment does not notify: look again soon.
+            # A session that stores a result at this moment does not notify: look again soon.
             seconds = min(seconds, _SOON_SECONDS)
         poll = select.poll()
         poll.register(self._waker_end, select.POLLIN)
@@ -108,7 +108,7 @@ class ResultListener:
         return not ready and self._is_asleep
 
     def rest(self) -> None:
-        """Nobody waits any more for now: let nobody notify, and leave the session to whoever waits next.
+        """End the wait: no session has to notify any more, and the next waiting thread may use the connection.
 
         Raises:
             psycopg.OperationalError: the session is lost.

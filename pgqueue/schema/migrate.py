@@ -3,18 +3,20 @@
 All that is missing is applied in one transaction, so an installation is whole or not there. One session lock per
 database makes any number of installers at once harmless; it needs a direct connection, not a transaction pooler.
 Migrations (`sql/schema`) are applied once. Files of functions and views (`sql/functions`) are applied again when they
-have changed: all of them after a migration, which may have dropped some, else those whose hash differs.
+have changed: those whose hash differs, and all of them after a migration that has dropped some.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
@@ -24,13 +26,19 @@ from ..version import __version__
 
 OLDEST_SERVER = 14
 DROP_LOCK_TIMEOUT = "10s"
+#: How long an upgrade waits for one lock, and so do those who come after it; and for how long it tries again.
+UPGRADE_LOCK_TIMEOUT = "100ms"
+UPGRADE_SECONDS = 60.0
+_PAUSE_FROM, _PAUSE_TO = 0.1, 2.0
 
 Connection = psycopg.Connection[Any]
+#: A text and, of a query, its parameters.
+_Statement = tuple[str, "dict[str, Any] | None"]
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What an installation has applied; false when that was nothing."""
+    """The files that an installation has applied; false when there were none."""
 
     migrations: tuple[Migration, ...] = ()
     functions: tuple[FunctionFile, ...] = ()
@@ -55,15 +63,17 @@ class Release:
 
 @dataclass(frozen=True)
 class Status:
-    """What a database has and what this code brings."""
+    """The state of a database beside that of this code."""
 
     installed: int
     """Number of the newest migration that the database has; 0 when pgqueue is not installed."""
     latest: int
     pending: tuple[str, ...]
     """Migrations that the database lacks, and files of functions that differ from those of this code."""
+    version: str
+    """The newest version of this package that has applied anything to the database; empty if none is known."""
     is_newer: bool
-    """Whether a newer version of this package has upgraded the database."""
+    """Whether that one brings another schema than this code."""
     server_version: str
 
 
@@ -74,6 +84,7 @@ class _Facts:
     in_recovery: bool
     has_schema: bool
     has_migrations: bool
+    has_function_files: bool
     is_owner: bool
     owner: str | None
     has_dblink: bool
@@ -118,6 +129,36 @@ def upgrade(connection: Connection, release: Release | None = None) -> Applied:
         if not _facts(connection).has_schema:
             raise _not_installed()
     return install(connection, release)
+
+
+def script(connection: Connection, release: Release | None = None) -> str:
+    """Return what `upgrade` would run, as a script for psql; nothing is run. Empty: nothing is missing.
+
+    Raises:
+        NotInstalled: there is nothing to upgrade.
+        InstallationError: as `install`.
+    """
+    release = release or Release()
+    with _reported(connection):
+        facts = _facts(connection)
+        if not facts.has_schema:
+            raise _not_installed()
+        pending = _plan(connection, facts, release)
+        bind = psycopg.ClientCursor(connection).mogrify
+        # Whether the migrations drop functions shows only when they run, so all files are in it.
+        files = tuple(release.functions) if pending.migrations else pending.changed
+        statements: list[_Statement] = [
+            (query("begin_installation"), {"lock_timeout": UPGRADE_LOCK_TIMEOUT}),
+            (query("lock_installation_here"), None),
+            *_migrate(pending.before, release.version),
+            *_replace(files, release),
+            *_migrate(pending.after, release.version),
+            (query("seal_schema"), None),
+            ("commit", None),
+            *_build_indexes(pending.concurrent, release.version),
+        ]
+        bound = [bind(text, params) if params else text for text, params in statements] if pending else []
+    return "".join(f"{text.rstrip().removesuffix(';')};\n\n" for text in ["begin", *bound]) if bound else ""
 
 
 def uninstall(connection: Connection, *, cascade: bool = False) -> tuple[str, ...]:
@@ -169,21 +210,28 @@ def status(connection: Connection, release: Release | None = None) -> Status:
         installed=found.installed,
         latest=release.latest,
         pending=tuple(str(part) for part in (*found.migrations, *found.changed)) or found.gone,
+        version=found.version,
         is_newer=found.is_newer,
         server_version=facts.server_version,
     )
 
 
-def require_current(connection: Connection, release: Release | None = None) -> None:
+def require_current(connection: Connection, release: Release | None = None, *, or_next_minor: bool = False) -> None:
     """Pass when the schema is the one that this code was written for.
+
+    Args:
+        or_next_minor: pass also when a newer version has upgraded it, of the same minor or the next.
 
     Raises:
         NotInstalled, SchemaTooOld, SchemaTooNew: it is not.
     """
+    release = release or Release()
     found = status(connection, release)
     if found.installed == 0:
         raise _not_installed()
     if found.is_newer:
+        if or_next_minor and _is_next_minor(release.version, found.version):
+            return
         raise _too_new(found.installed, found.latest)
     if found.pending:
         raise errors.SchemaTooOld(
@@ -196,9 +244,10 @@ def require_current(connection: Connection, release: Release | None = None) -> N
 
 @dataclass(frozen=True)
 class _Pending:
-    """What a database lacks of a release."""
+    """The files of a release that a database lacks."""
 
     installed: int
+    version: str
     migrations: tuple[Migration, ...]
     changed: tuple[FunctionFile, ...]
     gone: tuple[str, ...]
@@ -207,78 +256,165 @@ class _Pending:
     def __bool__(self) -> bool:
         return bool(self.migrations or self.changed or self.gone)
 
+    @property
+    def before(self) -> list[Migration]:
+        """The migrations that come before the functions."""
+        return [step for step in self.migrations if not step.needs_functions and not step.is_concurrent]
+
+    @property
+    def after(self) -> list[Migration]:
+        """The migrations that need the functions."""
+        return [step for step in self.migrations if step.needs_functions]
+
+    @property
+    def concurrent(self) -> list[Migration]:
+        """The migrations that run outside a transaction, when all others are committed."""
+        return [step for step in self.migrations if step.is_concurrent]
+
 
 def _find_pending(connection: Connection, facts: _Facts, release: Release) -> _Pending:
-    installed = {row[0] for row in _rows(connection, "installed_migrations")} if facts.has_migrations else set()
-    newest = max(installed, default=0)
-    if newest > release.latest:
-        return _Pending(newest, (), (), (), is_newer=True)
-    hashes, versions = {}, {""}
-    if facts.has_migrations:
+    installed, found = {}, []
+    if facts.has_function_files:
+        installed = dict(_rows(connection, "installed_migrations"))
         found = _rows(connection, "installed_function_files")
-        hashes, versions = {name: digest for name, digest, _ in found}, {version for _, _, version in found}
+    newest = max(installed, default=0)
+    hashes = {name: digest for name, digest, _ in found}
+    version = max(
+        (*(version or "" for version in installed.values()), *(v for _, _, v in found)), key=_numbers, default=""
+    )
+    if newest > release.latest:
+        return _Pending(newest, version, (), (), (), is_newer=True)
     changed = tuple(file for file in release.functions if hashes.get(file.name) != file.hash)
     gone = tuple(sorted(set(hashes) - {file.name for file in release.functions}))
     differs = bool(changed or gone)
     return _Pending(
         installed=newest,
+        version=version,
         migrations=tuple(step for step in release.migrations if step.version not in installed),
         changed=changed,
         gone=gone,
-        is_newer=differs and any(_numbers(version) > _numbers(release.version) for version in versions),
+        is_newer=differs and _numbers(version) > _numbers(release.version),
     )
 
 
 def _apply_pending(
     connection: Connection, facts: _Facts, release: Release, loopback: tuple[str, int] | None
 ) -> Applied:
+    pending = _plan(connection, facts, release)
+    return _apply(connection, facts, pending, release, loopback) if pending else Applied()
+
+
+def _plan(connection: Connection, facts: _Facts, release: Release) -> _Pending:
+    """Return what is to be applied.
+
+    Raises:
+        InstallationError: it cannot be.
+    """
     _require_usable_server(facts)
-    if facts.has_schema and not facts.has_migrations:
+    if facts.has_schema and not facts.has_function_files:
         raise _occupied()
     pending = _find_pending(connection, facts, release)
     if pending.is_newer:
         raise _too_new(pending.installed, release.latest)
-    if not pending:
-        return Applied()
-    _require_privileges(facts)
-    # A migration may have dropped functions, and with them the bodies and views that name them: all are made again.
-    applied = Applied(pending.migrations, tuple(release.functions) if pending.migrations else pending.changed)
-    _apply(connection, facts, applied, release, loopback)
-    return applied
+    if pending:
+        _require_privileges(facts)
+    return pending
 
 
 def _apply(
-    connection: Connection, facts: _Facts, applied: Applied, release: Release, loopback: tuple[str, int] | None
-) -> None:
+    connection: Connection, facts: _Facts, pending: _Pending, release: Release, loopback: tuple[str, int] | None
+) -> Applied:
     try:
+        if facts.has_schema:
+            applied = _apply_in_use(connection, pending, release)
+            _execute(connection, _build_indexes(pending.concurrent, release.version))
+            return applied
         with connection.transaction():
             connection.execute(query("begin_installation"), {"lock_timeout": "0"})
-            _apply_migrations(connection, [step for step in applied.migrations if not step.needs_functions])
-            _apply_functions(connection, applied.functions, release)
-            _apply_migrations(connection, [step for step in applied.migrations if step.needs_functions])
-            connection.execute(query("seal_schema"))
+            applied = _apply_once(connection, pending, release)
+            _execute(connection, _migrate(pending.concurrent, release.version))
             if loopback is not None:
                 connection.execute(query("set_loopback"), {"host": loopback[0], "port": str(loopback[1])})
+            return applied
     except psycopg.errors.InsufficientPrivilege as refused:
         raise _missing_privilege(facts.missing + facts.perhaps_missing, str(refused.diag.message_primary)) from refused
 
 
-def _apply_migrations(connection: Connection, steps: Sequence[Migration]) -> None:
+def _apply_in_use(connection: Connection, pending: _Pending, release: Release) -> Applied:
+    """Apply what is missing while programs and workers go on: a lock that is not to be had soon is asked for later."""
+    give_up_at, pause = time.monotonic() + UPGRADE_SECONDS, _PAUSE_FROM
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute(query("begin_installation"), {"lock_timeout": UPGRADE_LOCK_TIMEOUT})
+                _lock_views(connection, pending.changed)
+                return _apply_once(connection, pending, release)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as busy:
+            if time.monotonic() + pause > give_up_at:
+                raise errors.DatabaseInUse(
+                    "an upgrade needs a lock that others have held all the time",
+                    detail=busy.diag.context,
+                    hint="Look for transactions that stay open (pg_stat_activity.xact_start), then try again.",
+                ) from busy
+        time.sleep(pause)
+        pause = min(pause * 2, _PAUSE_TO)
+
+
+def _lock_views(connection: Connection, files: Sequence[FunctionFile]) -> None:
+    there = {name for (name,) in _rows(connection, "existing_views")}
+    # One that is made later stands on those before it.
+    names = [name for file in reversed(files) for name in reversed(file.views) if name in there]
+    if names:
+        views = sql.SQL(", ").join(sql.Identifier("pgqueue", name) for name in names)
+        connection.execute(sql.SQL(query("lock_views")).format(views=views))
+
+
+def _apply_once(connection: Connection, pending: _Pending, release: Release) -> Applied:
+    before = set(_rows(connection, "functions_and_views"))
+    _execute(connection, _migrate(pending.before, release.version))
+    # A migration may have dropped functions, and with them the bodies and views that name them: all are made again.
+    is_whole = before <= set(_rows(connection, "functions_and_views"))
+    files = pending.changed if is_whole else tuple(release.functions)
+    _execute(connection, _replace(files, release))
+    _execute(connection, _migrate(pending.after, release.version))
+    connection.execute(query("seal_schema"))
+    return Applied(pending.migrations, files)
+
+
+def _execute(connection: Connection, statements: Iterable[_Statement]) -> None:
+    for text, params in statements:
+        connection.execute(text, params)
+
+
+def _migrate(steps: Iterable[Migration], version: str) -> Iterator[_Statement]:
     for step in steps:
-        connection.execute(step.text)
-        connection.execute(query("record_migration"), {"version": step.version, "name": step.name})
+        yield step.text_for_new_tables, None
+        yield query("record_migration"), {"number": step.version, "name": step.name, "version": version}
 
 
-def _apply_functions(connection: Connection, files: Sequence[FunctionFile], release: Release) -> None:
+def _build_indexes(steps: Iterable[Migration], version: str) -> Iterator[_Statement]:
+    for step in steps:
+        yield from ((statement, None) for statement in step.statements)
+        yield query("record_migration"), {"number": step.version, "name": step.name, "version": version}
+
+
+def _replace(files: Sequence[FunctionFile], release: Release) -> Iterator[_Statement]:
     for file in files:
-        connection.execute(file.text)
-    parameters = {
-        "names": [file.name for file in files],
-        "hashes": [file.hash for file in files],
-        "version": release.version,
-        "known": [file.name for file in release.functions],
-    }
-    connection.execute(query("record_function_files"), parameters)
+        yield file.text, None
+    yield (
+        query("record_function_files"),
+        {
+            "names": [file.name for file in files],
+            "hashes": [file.hash for file in files],
+            "version": release.version,
+            "known": [file.name for file in release.functions],
+        },
+    )
+
+
+def _is_next_minor(version: str, newer: str) -> bool:
+    (major, minor, *_), (newer_major, newer_minor, *_) = _numbers(version), _numbers(newer) or (-1, -1)
+    return newer_major == major and newer_minor in (minor, minor + 1)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -286,7 +422,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _own_socket(connection: Connection) -> tuple[str, int] | None:
-    # Only privileged roles may ask the server where its sockets are. Who came through one knows.
+    # Only privileged roles may ask the server where its sockets are. A session that came through a socket knows it.
     host = connection.info.host
     return (host, connection.info.port) if host.startswith("/") else None
 

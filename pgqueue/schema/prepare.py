@@ -67,7 +67,7 @@ def require_worker(broker_url: str | list[str] | None) -> None:
                     f"the role {user} may not run a worker",
                     hint=f"Let an administrator run: grant pgqueue_worker to {user}",
                 )
-            migrate.require_current(session.connection)
+            migrate.require_current(session.connection, or_next_minor=True)
             session.fetch("executor_login")
     except ConnectionFailed:
         return

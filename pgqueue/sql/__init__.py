@@ -1,7 +1,6 @@
 """The SQL that pgqueue is made of, as text: schema migrations, files of functions, named queries.
 
-Owns where the files are and in which order they are applied. What they do is written in them; README.md says which
-kind is which.
+Owns where the files are and in which order they are applied. README.md says which kind is which.
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ from importlib.resources import files
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _MIGRATION = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 _AFTER = re.compile(r"-- after: ([a-z0-9_, ]+)\n")
+_CONCURRENTLY = re.compile(r"(?<=index )concurrently ")
+_END_OF_STATEMENT = re.compile(r";[ ]*(?:\n|\Z)")
+_VIEW = re.compile(r"^create or replace view pgqueue\.(\w+)", re.MULTILINE)
 _QUERY = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -32,6 +34,21 @@ class Migration:
     def needs_functions(self) -> bool:
         """Whether it is applied after the files of functions: its first line is `-- after: functions`."""
         return _after(self.text) == ("functions",)
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether it builds indexes while their tables are written to: its first line is `-- concurrently`."""
+        return self.text.startswith("-- concurrently\n")
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The statements of a concurrent migration; each is run outside a transaction."""
+        return tuple(statement for statement in _END_OF_STATEMENT.split(self.text) if statement.strip())
+
+    @property
+    def text_for_new_tables(self) -> str:
+        """The same in one transaction, for tables that nobody uses yet."""
+        return _CONCURRENTLY.sub("", self.text) if self.is_concurrent else self.text
 
     def __str__(self) -> str:
         return f"{self.version:04}_{self.name}"
@@ -53,6 +70,11 @@ class FunctionFile:
     def after(self) -> tuple[str, ...]:
         """The files that are applied before it: a view, or a body that is parsed at once, names what they make."""
         return _after(self.text)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that it replaces."""
+        return tuple(_VIEW.findall(self.text))
 
     def __str__(self) -> str:
         return f"functions/{self.name}"

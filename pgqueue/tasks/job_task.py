@@ -17,7 +17,7 @@ HAND_IN = "Hand SQL in with pgqueue.launch, submit or enqueue."
 
 
 class JobTask(Task):
-    """What Celery knows a SQL job by. The SQL lane runs it: called like other tasks it raises."""
+    """The task by which Celery knows an SQL job. The SQL lane runs it: called like other tasks it raises."""
 
     name = TASK_NAME
     Request = JobRequest

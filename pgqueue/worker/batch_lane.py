@@ -14,6 +14,7 @@ import psycopg
 from celery.worker import state
 
 from ..db.database import BATCH_SETTINGS, to_options
+from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import name_job
 from .job_waits import WAIT_SQLSTATE, Waiter
@@ -82,7 +83,7 @@ class Chunk:
     #: The worker stops: what is left goes back to the queue.
     is_stopping: bool = False
     #: What became of those that did not succeed.
-    verdicts: dict[int, str] = field(default_factory=dict)
+    endings: dict[int, Ending] = field(default_factory=dict)
     #: The first that was left when an error came that was nobody's.
     stalled_id: int | None = None
     #: The errors of those that are to be tried again.
@@ -223,15 +224,16 @@ class BatchRunner:
             fields = timed_out().fields
         chunk.overdue_id = None
         rows = self._pool.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
-        for job_id, _token, verdict, label in rows:
-            if verdict is not None:
-                chunk.verdicts[job_id] = verdict
-                if verdict == "retried":
+        for job_id, _token, ending, label in rows:
+            if ending is not None:
+                chunk.endings[job_id] = Ending(ending)
+                if chunk.endings[job_id] is Ending.RETRIED:
                     # Its context names the runner, of which no monitor need know.
                     chunk.retried[job_id] = {name: value for name, value in fields.items() if name != "context"}
-                say = logger.warning if verdict == "failed" else logger.info
-                say("%s %s: %s %s", name_job(job_id, label), verdict, fields.get("sqlstate"), fields.get("message"))
-        open_ids = {job_id for job_id, _token, verdict, _label in rows if verdict is None}
+                say = logger.warning if chunk.endings[job_id] is Ending.FAILED else logger.info
+                how = ending.replace("_", " ")
+                say("%s %s: %s %s", name_job(job_id, label), how, fields.get("sqlstate"), fields.get("message"))
+        open_ids = {job_id for job_id, _token, ending, _label in rows if ending is None}
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(

@@ -21,7 +21,7 @@ from kombu.messaging import Consumer
 from ..config import to_conninfo
 from ..db.database import Database
 from .batch_lane import BatchJob
-from .claimed_job import ClaimedJob, Ending
+from .claimed_job import ClaimedJob, Ending, Lane
 from .executor_pool import EXTRA_EXECUTORS, ExecutorPool
 from .log import get_logger
 from .monitoring.celery_requests import CeleryRequests
@@ -41,8 +41,8 @@ logger = get_logger(__name__)
 
 _DRIVER_TYPE = "pgqueue"
 _JOIN_SECONDS = 5.0
-#: Verdicts about jobs that go on elsewhere or later.
-_NOT_ENDED = frozenset({"handed over", "retried", "released", "gone"})
+#: Endings of jobs that go on elsewhere or later.
+_NOT_ENDED = frozenset({Ending.HANDED_OVER, Ending.RETRIED, Ending.RELEASED, Ending.GONE})
 _ENDS = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELED, Ending.EXPIRED})
 
 
@@ -51,8 +51,10 @@ class Claimed(Protocol):
 
     id: int
     token: int
-    #: The number of its role, or what else the top-level lane needs of it, as JSON.
+    #: Of the batch lane the number of its role, else what the top-level lane needs of it, as JSON.
     document: str
+    #: See `Lane`.
+    lane: str | None
 
 
 class JobsBootstep(bootsteps.StartStopStep):
@@ -100,7 +102,7 @@ class JobsBootstep(bootsteps.StartStopStep):
             self.pool.start()
             follow_queues(consumer, self._add_queue, self._cancel_queue, takes_tasks=_takes_tasks(consumer))
         self._channel = consumer.connection.channel()
-        self._channel.kind = "batch"
+        self._channel.kind = "job"
         self._channel.on_jobs = self._take_jobs
         self._channel.role_share = lambda: self.pool.role_share if self.pool is not None else (None, {})
         self._channel.basic_qos(0, self.pool.wanted, False)
@@ -231,7 +233,7 @@ class JobsBootstep(bootsteps.StartStopStep):
         if chunk is not None and self._event_publisher is not None:
             self._count(jobs)
             retried = [JobEvent(job_id, fields) for job_id, fields in chunk.retried.items()]
-            ended = (JobEvent(job.id) for job in jobs if chunk.verdicts.get(job.id) not in _NOT_ENDED)
+            ended = (JobEvent(job.id) for job in jobs if chunk.endings.get(job.id) not in _NOT_ENDED)
             self._event_publisher.publish([*retried, *ended] if retried else ended)
 
     def _free(self, jobs: Iterable[BatchJob | ClaimedJob], settle: Callable[[Sequence[str]], None] | None) -> None:
@@ -296,11 +298,11 @@ def _database_of(consumer: Any) -> Database:
 
 
 def to_job(claimed: Claimed, delivery_tag: str) -> BatchJob | ClaimedJob:
-    """Read what was claimed: a role's number stands for a job that the server reads itself."""
-    document = claimed.document
-    if document.isdigit():
-        return BatchJob(claimed.id, claimed.token, int(document), delivery_tag)
-    return ClaimedJob.from_document(json.loads(document))
+    """Read what was claimed. Of a job of the batch lane it is the number of its role: the server reads the rest."""
+    document = json.loads(claimed.document)
+    if Lane(claimed.lane) is Lane.BATCH:
+        return BatchJob(claimed.id, claimed.token, document, delivery_tag)
+    return ClaimedJob.from_document(document)
 
 
 def _make_dispatcher(consumer: Any) -> Any:

@@ -74,8 +74,17 @@ class Run:
         return monotonic() - self.begun_at
 
 
+class Lane(enum.Enum):
+    """How a job runs: the type pgqueue.lane."""
+
+    #: In the session that runs jobs of all roles.
+    BATCH = "batch"
+    #: In a session that is logged in as the submitter.
+    TOP_LEVEL = "top_level"
+
+
 class Ending(enum.Enum):
-    """How a run ended, as the database has it."""
+    """How a run ended: the type pgqueue.ending."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -88,6 +97,8 @@ class Ending(enum.Enum):
     DEFERRED = "deferred"
     #: It is back in the queue at once.
     RELEASED = "released"
+    #: It is back in the queue, to be run in the top-level lane.
+    HANDED_OVER = "handed_over"
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Completer:
             run: None if the job did not begin.
         """
         params: dict[str, object] = {**job.key, "error": json.dumps(fields)}
-        verdict = None
+        ending = None
         if session is not None:
             calls: list[tuple[str, dict[str, object]]] = []
             if notices is not None:
@@ -61,12 +61,12 @@ class Completer:
             calls.append(("fail_job", {**params, "run_s": None if run is None else run.seconds}))
             # Without the right the submitter was unenrolled since: only the worker can still report.
             with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
-                (verdict,) = session.call_together(*calls)
-        if verdict is None:
+                (ending,) = session.call_together(*calls)
+        if ending is None:
             if run is not None:
                 self._fetch("note_run", **job.key, pid=run.backend_pid, run_s=run.seconds)
-            ((verdict,),) = self._fetch("fail_any_job", **params)
-        return Outcome(Ending(verdict), fields=fields)
+            ((ending,),) = self._fetch("fail_any_job", **params)
+        return Outcome(Ending(ending), fields=fields)
 
     def note(self, job: ClaimedJob, run: Run) -> None:
         """Make a job visible as running. Tries once."""
@@ -114,7 +114,7 @@ class Completer:
             pid: of the session that ran them.
 
         Returns:
-            The number, token, verdict and label of the job that raised it, and of those still to be run, verdict None.
+            The number, token, ending and label of the job that raised it, and of those still to be run, ending None.
         """
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         return self._fetch(
@@ -144,8 +144,8 @@ class Completer:
 
     def end_unbegun(self, job: ClaimedJob) -> Outcome:
         """End a job that was canceled or has expired before it began."""
-        ((verdict,),) = self._fetch("begin_any_job", **job.key)
-        return Outcome(Ending(verdict))
+        ((ending,),) = self._fetch("begin_any_job", **job.key)
+        return Outcome(Ending(ending))
 
     def _fetch(self, name: str, if_written: Any = None, **params: object) -> list[tuple[Any, ...]]:
         """Run a query; again, and if it may have been written with other parameters, until the server answers."""

@@ -161,7 +161,7 @@ class Executor(threading.Thread):
             return Outcome(Ending.GONE, "the claim is lost")
         except NotToBegin as ended:
             session.roll_back()
-            return Outcome(Ending(ended.verdict)) if ended.verdict else self._pool.completer.end_unbegun(job)
+            return Outcome(ended.ending) if ended.ending else self._pool.completer.end_unbegun(job)
         except ConnectionLost as lost:
             if was_kept and not transaction.has_begun and lost.has_last_word:
                 # The server had ended the kept session meanwhile.

@@ -21,7 +21,7 @@ from .batch_monitor import BatchMonitor
 from .batch_size import BatchSize
 from .cancel_poller import CancelPoller
 from .cancellation import Canceler, Cause
-from .claimed_job import ClaimedJob
+from .claimed_job import ClaimedJob, Lane
 from .completer import Completer
 from .credentials import Credentials
 from .executor import Executor
@@ -167,9 +167,9 @@ class ExecutorPool:
             return None
         if not rows:
             return None
-        job_id, token, document = rows[0]
+        job_id, token, document, lane = rows[0]
         work: ClaimedJob | Chunk
-        if isinstance(document, int):
+        if Lane(lane) is Lane.BATCH:
             work = Chunk([BatchJob(job_id, token, document, f"{job_id}:{token}")])
         else:
             work = ClaimedJob.from_document(document)

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,13 +16,18 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from tests.harness import Database, Worker, eventually
+import pgqueue
+from tests.harness import Database, Worker, eventually, reference
 from tests.harness.running_up import BIN, place_for_up, running_up
+from tests.sql.test_public_names import ADMIN_FUNCTIONS, OWNER_FUNCTIONS, USER_FUNCTIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
-_FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Within an item of a list a block is indented.
+_FENCE = re.compile(r"^( *)```(sh|sql|python)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+#: Written by `make reference`: signatures, which are no statements.
+_GENERATED = re.compile(r"<!-- generated: .*?<!-- end -->", re.DOTALL)
 #: What a reader saves under the name in its first line.
 _FILE = re.compile(r"# (?P<name>\w+\.py)\n")
 #: What a reader starts in a terminal of its own.
@@ -46,9 +52,8 @@ class Block(NamedTuple):
 
 
 def _blocks(path: str) -> list[Block]:
-    found = [Block(*match) for match in _FENCE.findall((ROOT / path).read_text())]
-    assert found, f"{path} has no examples"
-    return found
+    page = _GENERATED.sub("", (ROOT / path).read_text())
+    return [Block(language, textwrap.dedent(text)) for _indent, language, text in _FENCE.findall(page)]
 
 
 def _run_block(block: Block, dsn: str, psql: str, folder: Path = ROOT) -> None:
@@ -101,9 +106,10 @@ class Reader:
             _run_block(block, self.dsn, self._psql, folder)
 
 
-def test_a_reader_of_the_readme_can_paste_it_from_top_to_bottom() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_a_reader_can_paste_a_page_from_top_to_bottom(page: str) -> None:
     with place_for_up() as place, Reader(place) as reader:
-        for block in _blocks("README.md"):
+        for block in _blocks(page):
             reader.follow(block)
 
         # All that the page has sent has run, as the page says.
@@ -116,10 +122,15 @@ def test_a_reader_of_the_readme_can_paste_it_from_top_to_bottom() -> None:
         assert jobs == []
 
 
-@pytest.mark.parametrize(
-    "page",
-    ["docs/sql-api.md", "docs/python-api.md", "docs/celery.md", "docs/operations.md", "docs/pg_background.md"],
+#: Each page of docs/ that has examples; the tutorial has a test of its own.
+PAGES = sorted(
+    path
+    for page in (ROOT / "docs").glob("**/*.md")
+    if _blocks(path := str(page.relative_to(ROOT))) and path != "docs/tutorial.md"
 )
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_run(db: Database, start_worker: Callable[..., Worker], page: str) -> None:
     db.execute("select pgqueue.enroll('postgres')")
     db.execute(_SHOP)
@@ -140,7 +151,10 @@ def test_the_make_targets_that_the_readme_names_exist() -> None:
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    pages = [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/security/README.md")),
+        *(path for folder in ("docs", "benchmarks", "examples") for path in (ROOT / folder).glob("**/*.md")),
+    ]
 
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
@@ -150,3 +164,60 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def test_the_files_that_a_page_names_exist() -> None:
+    missing = []
+    for page in [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("**/*.md")]:
+        for line in page.read_text().splitlines():
+            folders: list[Path] = []
+            for name in re.findall(r"`([\w./*-]+)`", line):
+                if re.match(r"(pgqueue|tests|benchmarks|scripts|docs|examples)/", name):
+                    found = list(ROOT.glob(name.rstrip("/")))
+                    folders.append((ROOT / name).parent)
+                elif folders and re.fullmatch(r"[\w*]+\.(py|sql)", name):
+                    # Beside a file that this line names, or in a folder of tests.
+                    found = [path for folder in folders for path in folder.glob(name)] or list(
+                        ROOT.glob(f"tests/*/{name}")
+                    )
+                else:
+                    continue
+                if not found:
+                    missing.append(f"{page.relative_to(ROOT)}: {name}")
+
+    assert missing == []
+
+
+def test_the_generated_parts_of_the_reference_are_those_of_this_code(db: Database) -> None:
+    if db.server.major != reference.MAJOR:
+        pytest.skip(f"the reference is written with PostgreSQL {reference.MAJOR}")
+    with psycopg.connect(db.dsn) as connection:
+        pages = reference.pages(connection)
+
+    assert [page.name for page, text in pages.items() if page.read_text() != text] == [], "run: make reference"
+
+
+def test_each_public_name_is_in_the_reference() -> None:
+    functions = (ROOT / "docs" / "reference" / "sql-functions.md").read_text()
+    python = (ROOT / "docs" / "reference" / "python.md").read_text()
+
+    for name in USER_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS:
+        assert f"### `{name}`\n" in functions, name
+    for name in set(pgqueue.__all__) - {"__version__"}:
+        assert re.search(rf"^::: pgqueue\.(\w+\.)*{name}$", python, re.MULTILINE), name
+
+
+def test_the_settings_that_are_documented_are_those_that_there_are(db: Database) -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    documented = re.findall(r"^\| `pgqueue\.(\w+)` ", page, re.MULTILINE)
+    ((body,),) = db.execute("select prosrc from pg_proc where proname = '_setting_fault'")
+
+    assert sorted(documented) == sorted(set(re.findall(r"'([a-z_]+)'", body)) - {"call", "session"})
+
+
+def test_the_prose_keeps_the_rules_of_the_project() -> None:
+    checked = subprocess.run(
+        [sys.executable, "scripts/prose.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert checked.stdout == ""

@@ -161,7 +161,7 @@ def test_a_job_launched_in_a_security_definer_function_runs_as_its_owner(stage, 
 def test_set_role_in_a_job_launched_in_a_security_definer_function_reaches_what_its_owner_may_become(
     stage, connect, names
 ):
-    # The extension refuses it with 42501. Here the job's session is logged in as the owner: docs/pg_background.md.
+    # The extension refuses it with 42501. Here the job's session is logged in as the owner: docs/how-to/move-off-pg-background.md.
     stage.db.create_role("compat_helper", enrolled=False, options="nologin")
     launch, result = (f"{names.schema}.pg_background_{call}{names.suffix}" for call in ("launch", "result"))
     stage.db.execute(

@@ -1,6 +1,7 @@
 """Plays a worker in plain sessions, step by step, so that a test decides what happens between two of them.
 
-Claims as a real worker does and runs jobs in a session logged in as the submitter; knows nothing of Celery.
+Claims as a real worker does and runs each job in the lane that its claim names: in the session for all roles, or in one
+that is logged in as the submitter, where each step can be taken by itself. Knows nothing of Celery.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import psycopg
 from psycopg.pq import ExecStatus
 
+from pgqueue.sql import query
 from tests.harness.database import Connection, Database
 
 _ERROR_FIELDS = {
@@ -41,18 +44,23 @@ class Claim:
     token: int
     queue: str
     redelivered: bool
-    #: Of a job that was claimed with kind 'batch': the number of its role, or what the top-level lane needs of it.
-    message: dict[str, Any]
+    #: A task's message; of a job of the batch lane the number of its role, else what the top-level lane needs of it.
+    message: Any
+    #: Of a job: batch or top_level.
+    lane: str | None
+    session: Connection = field(repr=False, compare=False)
 
-    @property
+    @cached_property
     def job(self) -> dict[str, Any]:
-        """What is to be run, when it is a job."""
-        job: dict[str, Any] = self.message["headers"]["job"] if "headers" in self.message else self.message
-        return job
+        """What is to be run, when it is a job. Of one of the batch lane, what monitors are told while it runs."""
+        if self.lane == "top_level":
+            return dict(self.message)
+        told = _value(self.session, "select pgqueue._running_message(%s, %s)", self.id, self.token)
+        return dict(told["headers"]["job"])
 
 
 class Executor:
-    """A session that runs jobs, logged in as their submitter; each step of a run can be taken by itself."""
+    """A session of the top-level lane, logged in as the submitter; each step of a run can be taken by itself."""
 
     def __init__(self, db: Database, submitter: str, claimant: Claimant) -> None:
         # DISCARD ALL forgets prepared statements, so the driver must not count on any.
@@ -61,13 +69,16 @@ class Executor:
         self._running: Claim | None = None
         self.session.add_notice_handler(self._take_notice)
 
-    def begin(self, claim: Claim) -> str:
-        """Empty the session and make the job visible as running."""
+    def begin(self, claim: Claim) -> str | None:
+        """Empty the session and make the job visible as running; return how it has ended, if it must not run."""
+        assert claim.lane == "top_level", "no worker runs this job here: claim it with top_level=True"
         self.session.execute("discard all")
-        return str(_value(self.session, "select pgqueue._begin_job(%s, %s)", claim.id, claim.token))
+        ending: str | None = _value(self.session, "select pgqueue._begin_job(%s, %s)", claim.id, claim.token)
+        return ending
 
     def lock(self, claim: Claim) -> None:
         """Open the job's transaction and lock its claim."""
+        assert claim.lane == "top_level", "no worker runs this job here: claim it with top_level=True"
         for name, value in claim.job["settings"].items():
             self.session.execute("select set_config(%s, %s, false)", [name, value])
         self.session.execute("select set_config('pgqueue.job_id', %s, false)", [str(claim.id)])
@@ -102,7 +113,7 @@ class Executor:
         self.session.execute("rollback")
         self._running = None
         if isinstance(error, psycopg.Error):
-            error = {name: getattr(error.diag, field) for name, field in _ERROR_FIELDS.items()}
+            error = _fields_of(error)
         self.session.execute("reset all")
         return str(
             _value(self.session, "select pgqueue._fail_job(%s, %s, %s)", claim.id, claim.token, json.dumps(error))
@@ -110,9 +121,9 @@ class Executor:
 
     def run(self, claim: Claim, *, chunk_rows: int = 1000) -> str:
         """Take all the steps; return how the job ended."""
-        outcome = self.begin(claim)
-        if outcome != "run":
-            return outcome
+        ending = self.begin(claim)
+        if ending is not None:
+            return ending
         try:
             self.lock(claim)
             self.execute(claim, chunk_rows=chunk_rows)
@@ -131,8 +142,63 @@ class Executor:
             self._claimant.set_progress(self._running, told["pct"], told["msg"])
 
 
+class BatchExecutor:
+    """A session of the batch lane, in which the server runs claimed jobs of any role."""
+
+    def __init__(self, db: Database, claimant: Claimant) -> None:
+        self._db = db
+        self._claimant = claimant
+        self._running: Claim | None = None
+        self._open()
+
+    def run(self, claim: Claim) -> str:
+        """Run a job to its end, or until the database has decided what becomes of it."""
+        has_stalled = False
+        while True:
+            if self.session.closed:
+                self._open()
+            pid = self.session.info.backend_pid
+            error = self._call(claim)
+            if error is None:
+                return self._claimant.find_ending(claim)
+            is_lost = self.session.closed
+            fields: dict[str, Any] = _fields_of(error) | ({"session_lost": True} if is_lost else {})
+            # An error between two jobs is nobody's, unless it comes again.
+            is_jobs = is_lost or has_stalled or "pgqueue_run.job_" in (error.diag.context or "")
+            endings = self._claimant.settle_run([claim], fields, pid, is_jobs=is_jobs)
+            if not is_lost:
+                self.session.execute(query("forget_role"))
+            if not endings:
+                return "gone"
+            ((_id, ending),) = endings
+            if ending is not None:
+                return ending
+            has_stalled = True
+
+    def _call(self, claim: Claim) -> psycopg.Error | None:
+        self._running = claim
+        try:
+            call = f"call pgqueue_run.jobs_{claim.message}(%s, %s, %s)"
+            self.session.execute(call, [[claim.id], [claim.token], self._claimant.name])
+        except psycopg.Error as error:
+            return error
+        finally:
+            self._running = None
+        return None
+
+    def _open(self) -> None:
+        self.session = self._db.connect_executor()
+        self.session.prepare_threshold = None
+        self.session.add_notice_handler(self._take_notice)
+
+    def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.sqlstate == "PQ001" and self._running is not None:
+            told = json.loads(notice.message_primary or "")
+            self._claimant.set_run_progress(self._running, self.session.info.backend_pid, told["pct"], told["msg"])
+
+
 class Claimant:
-    """One worker: a presence session, a session that claims, executors by role."""
+    """One worker: a presence session, a session that claims, executors by role, one for the batch lane."""
 
     def __init__(self, db: Database, name: str = "w1") -> None:
         self._db = db
@@ -140,6 +206,7 @@ class Claimant:
         self.role = db.worker_role()
         self.session = db.connect(self.role)
         self._executors: dict[str, Executor] = {}
+        self._batch_executor: BatchExecutor | None = None
         self.register()
 
     def register(
@@ -153,19 +220,34 @@ class Claimant:
             _value(self.presence, register, self.name, 1, predecessor, ids, tokens, _ids_and_tokens(begun)[0])
         )
 
-    def claim(self, *queues: str, kind: str = "job", max_count: int = 10) -> list[Claim]:
-        """Claim up to `max_count` messages; of the queue `default` when none is named."""
-        rows = self.session.execute(
-            "select id, token, queue, earlier_deliveries > 0, message from pgqueue._claim(%s, %s, %s, %s)",
-            [self.id, kind, list(queues or ["default"]), max_count],
-        )
-        return [Claim(*row) for row in rows.fetchall()]
+    def claim(self, *queues: str, kind: str = "job", max_count: int = 10, top_level: bool = False) -> list[Claim]:
+        """Claim up to `max_count` messages; of the queue `default` when none is named.
 
-    def claim_one(self, *queues: str, kind: str = "job") -> Claim:
+        Args:
+            top_level: the jobs are as those that a try in the batch lane has found to need the top-level lane.
+        """
+        wanted = list(queues or ["default"])
+        if top_level:
+            marked = "update pgqueue.message set top_level = true where kind = 'job' and state = 'ready' and queue = any (%s)"
+            self._db.execute(marked, [wanted])
+        demand = [{"kind": kind, "queues": wanted, "room": max_count}]
+        rows = self.session.execute(query("ack_and_claim"), self._look(demand)).fetchall()
+        return [
+            Claim(id, token, queue, earlier > 0, json.loads(message), lane, self.session)
+            for _acked, _kind, id, token, queue, earlier, message, lane in rows[1:]
+        ]
+
+    def _look(self, demand: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"worker_id": self.id, "ids": [], "tokens": [], "demand": json.dumps(demand)}
+
+    def claim_one(self, *queues: str, kind: str = "job", top_level: bool = False) -> Claim:
         """Claim exactly one message; there has to be one."""
         deadline = time.monotonic() + 20
         # On a busy machine a claim may seem dear; then what came back is looked for a fiftieth of the time only.
-        while not (claims := self.claim(*queues, kind=kind, max_count=1)) and time.monotonic() < deadline:
+        while (
+            not (claims := self.claim(*queues, kind=kind, max_count=1, top_level=top_level))
+            and time.monotonic() < deadline
+        ):
             time.sleep(_IDLE_SECONDS)
         assert len(claims) == 1, "there is nothing to claim"
         return claims[0]
@@ -177,19 +259,44 @@ class Claimant:
         return self._executors[submitter]
 
     def run(self, claim: Claim, *, chunk_rows: int = 1000) -> str:
-        """Run a claimed job to its end: succeeded, retried, failed, canceled, expired or gone."""
+        """Run a claimed job in its lane and return how that ended, as in the type pgqueue.ending."""
+        if claim.lane == "batch":
+            self._batch_executor = self._batch_executor or BatchExecutor(self._db, self)
+            return self._batch_executor.run(claim)
         return self.executor(claim.job["submitter"]).run(claim, chunk_rows=chunk_rows)
 
     def run_next(self, *queues: str, chunk_rows: int = 1000) -> str:
-        """Claim one job and run it."""
-        return self.run(self.claim_one(*queues), chunk_rows=chunk_rows)
+        """Claim one job and run it; again if the first lane hands it over to the other."""
+        ending = self.run(self.claim_one(*queues), chunk_rows=chunk_rows)
+        return ending if ending != "handed_over" else self.run(self.claim_one(*queues), chunk_rows=chunk_rows)
 
     def run_all(self, *queues: str) -> list[str]:
-        """Run jobs until there are none."""
-        outcomes = []
+        """Run jobs until there are none; return how they ended."""
+        endings = []
         while claims := self.claim(*queues):
-            outcomes += [self.run(claim) for claim in claims]
-        return outcomes
+            endings += [self.run(claim) for claim in claims]
+        return [ending for ending in endings if ending != "handed_over"]
+
+    def settle_run(
+        self, claims: Sequence[Claim], error: dict[str, Any], pid: int, *, is_jobs: bool
+    ) -> list[tuple[int, str | None]]:
+        """Let the database decide after an error that ended a call of the batch lane, which `pid` has run."""
+        ids, tokens = _ids_and_tokens(claims)
+        rows = self.session.execute(
+            "select id, ending from pgqueue._settle_run(%s, %s, %s, %s, 0.1, %s)",
+            [ids, tokens, json.dumps(error), is_jobs, pid],
+        )
+        return rows.fetchall()
+
+    def find_ending(self, claim: Claim) -> str:
+        """Return how a job has ended; gone: somebody else has it."""
+        row = self.session.execute("select state from pgqueue._ended_jobs(%s, 0)", [[claim.id]]).fetchone()
+        return "gone" if row is None else str(row[0])
+
+    def set_run_progress(self, claim: Claim, pid: int, pct: int, msg: str | None) -> None:
+        """Write what a job of the batch lane said, which runs in the session with this number."""
+        said = [claim.id, claim.token, pid, pct, msg]
+        self.session.execute("select pgqueue._set_run_progress(%s, %s, %s, %s, %s)", said)
 
     @contextlib.contextmanager
     def serving(self, *queues: str) -> Iterator[None]:
@@ -257,6 +364,10 @@ def terminate(db: Database, session: Connection) -> None:
     pid = session.info.backend_pid
     db.server.admin.execute("select pg_terminate_backend(%s, 10000)", [pid])
     session.close()
+
+
+def _fields_of(error: psycopg.Error) -> dict[str, str | None]:
+    return {name: getattr(error.diag, attribute) for name, attribute in _ERROR_FIELDS.items()}
 
 
 def _ids_and_tokens(claims: Sequence[Claim]) -> tuple[list[int], list[int]]:

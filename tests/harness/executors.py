@@ -37,7 +37,7 @@ class Executors:
 
     def submit(self, claim: Claim) -> None:
         """Let an executor run a claimed job, in the lane that the claim says."""
-        if isinstance(claim.message, int):
+        if claim.lane == "batch":
             self.pool.submit([BatchJob(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}")])
             return
         self.pool.submit([ClaimedJob.from_document(claim.job)])
@@ -64,7 +64,7 @@ class Executors:
             room = self.pool.wanted - self.pool.info["waiting"] - len(self.pool.info["running"])
             if room <= 0:
                 continue
-            for claim in self.claimant.claim(self._queue, kind="batch", max_count=room):
+            for claim in self.claimant.claim(self._queue, max_count=room):
                 self.submit(claim)
 
     def _end(self, job: ClaimedJob, outcome: Outcome) -> None:

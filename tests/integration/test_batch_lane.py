@@ -309,6 +309,19 @@ def test_asynchronous_durability_is_the_jobs_own(alice, executors):
     assert alice.execute("select word from seen order by 1").fetchall() == [("off",), ("on",)]
 
 
+def test_a_job_sees_its_traceparent_and_the_next_one_does_not(alice, owner, executors):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    statement = "insert into seen (word) select current_setting('pgqueue.traceparent', true)"
+
+    for options in ({"traceparent": trace}, {}):
+        assert submit(alice, statement, **options).end()["state"] == "succeeded"
+
+    assert owner.execute("select nullif(word, '') from seen order by word is null or word = ''").fetchall() == [
+        (trace,),
+        (None,),
+    ]
+
+
 @pytest.mark.parametrize(
     ("statement", "sqlstate"),
     [
@@ -356,7 +369,7 @@ def test_a_job_that_outlasts_its_timeout_behind_others_of_its_call_runs_once(db,
         owner.execute("update pgqueue.message set timeout = '100 ms' where id = %s", [ids[1]])
         # Of what waits an executor that is alone takes this much for its first call.
         executors.pool._batch_size.jobs = 2
-        claims = executors.claimant.claim(kind="batch")
+        claims = executors.claimant.claim()
         executors.pool.submit([BatchJob(one.id, one.token, one.message, f"{one.id}:{one.token}") for one in claims])
 
         states = wait_for(alice, ids)

@@ -317,9 +317,12 @@ class TestWaiting:
 
 
 class TestOptions:
-    def test_options_arrive_under_their_names(self, client: pgqueue.Client, db: Database) -> None:
+    @pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue", "enqueue_with_a_connection", "enqueue_many"])
+    def test_options_arrive_under_their_names(self, client: pgqueue.Client, db: Database, way_in: str) -> None:
         eta = datetime.now(timezone.utc) + timedelta(hours=1)
-        job = client.launch(
+        job = self.hand_in(
+            way_in,
+            client,
             "select 1",
             queue="reports",
             priority=7,
@@ -331,13 +334,35 @@ class TestOptions:
             unique_key="nightly",
             label="night report",
             durability="async",
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )
 
         status = job.status()
         assert (status.queue, status.priority, status.label, status.eta) == ("reports", 7, "night report", eta)
         assert status.max_attempts == 3
-        row = db.execute("select timeout, backoff, unique_key from pgqueue.message where id = %s", [job.id])[0]
-        assert row == (timedelta(seconds=90), timedelta(seconds=5), "nightly")
+        [(timeout, backoff, unique_key, settings)] = db.execute(
+            "select timeout, backoff, unique_key, settings from pgqueue.message where id = %s", [job.id]
+        )
+        assert (timeout, backoff, unique_key) == (timedelta(seconds=90), timedelta(seconds=5), "nightly")
+        assert settings["synchronous_commit"] == "off"
+        assert settings["pgqueue.traceparent"] == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    @staticmethod
+    def hand_in(way_in: str, client: pgqueue.Client, sql: str, **options: Any) -> pgqueue.Job:
+        if way_in == "enqueue_many":
+            return client.enqueue_many([sql], unique_keys=[options.pop("unique_key")], **options)[0]
+        if way_in == "enqueue_with_a_connection":
+            with psycopg.connect(client.dsn, autocommit=True) as connection:
+                return client.enqueue(sql, connection=connection, **options)
+        job: pgqueue.Job = getattr(client, way_in)(sql, **options)
+        return job
+
+    def test_a_delay_of_days_ends_at_the_same_time_of_day(self, client: pgqueue.Client, db: Database) -> None:
+        ids = [client.submit("select 1", delay=timedelta(days=days, microseconds=1)).id for days in (1, 200)]
+
+        where = "select due_at - launched_at from pgqueue.message where id = any (%s) order by id"
+        waits = [wait for (wait,) in db.execute(where, [ids])]
+        assert [round(wait.total_seconds() / 3600) for wait in waits] == [24, 4800]
 
     def test_the_same_unique_key_is_the_same_job(self, client: pgqueue.Client) -> None:
         jobs = [client.launch("select 1", unique_key="k") for _ in range(2)]

@@ -1,4 +1,5 @@
 import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -205,6 +206,98 @@ def test_an_upgrade_that_has_nothing_to_do_waits_for_no_lock(db):
 
     assert applied == Applied()
     busy.rollback()
+
+
+def test_an_upgrade_of_a_table_in_use_holds_nobody_up_and_tries_again(db, in_background):
+    db.create_role("alice")
+    busy, alice = db.connect(autocommit=False), db.connect("alice")
+    busy.execute("select count(*) from pgqueue.message")
+    with db.connect() as connection:
+        upgrade = in_background(
+            migrate.upgrade, connection, with_step("alter table pgqueue.message add column note text")
+        )
+        eventually(lambda: alice.execute("select pgqueue.enqueue('select 1')") and is_waiting(db, connection))
+        waited = []
+        for _ in range(20):
+            began = time.monotonic()
+            alice.execute("select pgqueue.enqueue('select 1')")
+            waited.append(time.monotonic() - began)
+        busy.rollback()
+
+        assert upgrade.result()
+        migrate.require_current(connection, with_step("alter table pgqueue.message add column note text"))
+    # The lock timeout, a deadlock's worth of a busy machine, and no more.
+    assert max(waited) < 1
+
+
+def test_an_upgrade_that_never_gets_its_lock_says_so_and_changes_nothing(db, monkeypatch):
+    monkeypatch.setattr(migrate, "UPGRADE_SECONDS", 0.3)
+    busy = db.connect(autocommit=False)
+    busy.execute("select count(*) from pgqueue.message")
+
+    with db.connect() as connection, pytest.raises(errors.DatabaseInUse, match="lock") as refused:
+        migrate.upgrade(connection, with_step("alter table pgqueue.message add column note text"))
+
+    assert "xact_start" in refused.value.hint
+    busy.rollback()
+    assert db.fetch_value("select count(*) from pgqueue.migration") == len(EVERYTHING)
+
+
+INDEX = """-- concurrently
+-- By label.
+drop index concurrently if exists pgqueue.message_label;
+create index concurrently message_label on pgqueue.message (label);
+"""
+
+
+def test_an_index_of_a_table_in_use_is_built_concurrently(db, in_background):
+    db.create_role("alice")
+    busy, alice = db.connect("alice", autocommit=False), db.connect("alice")
+    busy.execute("select pgqueue.enqueue('select 1')")
+    with db.connect() as connection:
+        upgrade = in_background(migrate.upgrade, connection, with_step(INDEX))
+        eventually(lambda: is_waiting(db, connection))
+
+        alice.execute("set lock_timeout = '100ms'; select pgqueue.enqueue('select 1')")
+        busy.commit()
+
+        assert [step.version for step in upgrade.result().migrations] == [LATER]
+        migrate.require_current(connection, with_step(INDEX))
+    assert db.fetch_value("select indisvalid from pg_index where indexrelid = 'pgqueue.message_label'::regclass")
+
+
+def test_a_first_installation_builds_such_an_index_in_its_transaction(empty_db):
+    with empty_db.connect() as connection:
+        migrate.install(connection, with_step(INDEX))
+
+    assert empty_db.fetch_value("select to_regclass('pgqueue.message_label')") is not None
+
+
+def test_the_script_of_an_upgrade_does_what_the_upgrade_would(db):
+    newer = Release(
+        "0.1.1",
+        migrations=[*migrations(), Migration(LATER, "add_note", "create table pgqueue.note (text text default '%s;')")],
+        functions=[*function_files(), FunctionFile("extra", "create function pgqueue._f() returns int return 1")],
+    )
+    with db.connect() as connection:
+        script = migrate.script(connection, newer)
+        assert db.fetch_value("select to_regclass('pgqueue.note')") is None
+
+        connection.execute(script)
+
+        migrate.require_current(connection, newer)
+        assert migrate.script(connection, newer) == ""
+        assert db.fetch_value("select relrowsecurity from pg_class where oid = 'pgqueue.note'::regclass")
+    assert "pg_advisory_xact_lock" in script
+
+
+@pytest.mark.parametrize(("version", "fits"), [("0.1.9", True), ("0.2.3", True), ("0.3.0", False), ("1.0.0", False)])
+def test_a_worker_accepts_the_schema_of_its_own_minor_version_and_of_the_next(db, version, fits):
+    with db.connect() as connection:
+        migrate.upgrade(connection, with_step("create table pgqueue.note (text text)", version=version))
+
+        with contextlib.nullcontext() if fits else pytest.raises(errors.SchemaTooNew):
+            migrate.require_current(connection, Release("0.1.0"), or_next_minor=True)
 
 
 def test_functions_of_a_newer_version_are_left_alone(db):
@@ -463,6 +556,11 @@ def function_versions(db):
             "select proname::text, max(xmin::text) from pg_proc where pronamespace = 'pgqueue'::regnamespace group by 1"
         )
     )
+
+
+def is_waiting(db, connection):
+    waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
+    return db.fetch_value(waits, [connection.info.backend_pid])
 
 
 def installs_or_raises(connection):

@@ -47,7 +47,7 @@ def test_a_job_that_runs_when_it_is_canceled_does_not_commit_whatever_becomes_of
 def test_a_cancel_that_comes_after_the_end_was_written_waits_for_it(
     db, alice, owner, worker, handle, in_background, end
 ):
-    [claim] = worker.claim(kind="batch")
+    [claim] = worker.claim()
     session = db.connect()
     session.execute("begin")
     session.execute(f"select pgqueue_take.take_{claim.message}(%s, %s), pg_sleep(0.01)", [claim.id, claim.token])

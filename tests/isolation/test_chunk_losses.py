@@ -38,7 +38,7 @@ def claim(alice, worker, *statements):
 
 
 def claim_all(worker):
-    claims = worker.claim(kind="batch")
+    claims = worker.claim()
     return Chunk([BatchJob(c.id, c.token, c.message, f"{c.id}:{c.token}") for c in claims])
 
 

@@ -39,7 +39,7 @@ class Chunk:
         self.session = db.connect_executor()
         self._worker_session = worker.session
         self._worker = worker.name
-        self.claims = worker.claim(kind="batch")
+        self.claims = worker.claim()
 
     @property
     def ids(self):
@@ -64,7 +64,7 @@ class Chunk:
         fields = {"sqlstate": error.sqlstate, "message": error.diag.message_primary}
         is_jobs = "pgqueue_run.job_" in (error.diag.context or "")
         return self._worker_session.execute(
-            "select id, verdict from pgqueue._settle_run(%s, %s, %s, %s, 0.1, %s)",
+            "select id, ending from pgqueue._settle_run(%s, %s, %s, %s, 0.1, %s)",
             [self.ids, self.tokens, json.dumps(fields), is_jobs, self.session.info.backend_pid],
         ).fetchall()
 

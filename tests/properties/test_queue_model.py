@@ -274,7 +274,7 @@ class Queue(RuleBasedStateMachine):
             assert begun == "expired"
             self._end(claim.id, "expired")
         else:
-            assert begun == "run"
+            assert begun is None
             executor.lock(claim)
             executor.execute(claim)
             if run_to == "end":

@@ -119,7 +119,7 @@ def test_no_lock_that_a_stranger_can_take_keeps_a_job_from_being_canceled(
         fetch_value(alice, f"select (pgqueue.submit('{statement}')).id")
         for statement in ("select 1", "select pg_sleep(60)")
     ]
-    tokens = {claim.id: claim.token for claim in worker.claim(kind="batch")}
+    tokens = {claim.id: claim.token for claim in worker.claim()}
     executor = db.connect_executor()
     running = in_background(refused, executor, call_of(alice), [ids, [tokens[number] for number in ids]])
     run = [ids[1], tokens[ids[1]], executor.info.backend_pid]
@@ -147,7 +147,7 @@ def test_an_executor_that_is_frozen_between_two_jobs_holds_up_neither_the_others
     overseer.execute("set statement_timeout = '20 s'")
     assert fetch_value(overseer, "select pgqueue._stop_run(1, 1, 1, false)") is False
     number = fetch_value(alice, "select (pgqueue.submit('select 1')).id")
-    claim = worker.claim_one(kind="batch")
+    claim = worker.claim_one()
 
     executor = db.connect_executor()
     executor.execute("set statement_timeout = '20 s'")

@@ -69,7 +69,7 @@ def test_the_executors_login_neither_claims_nor_publishes_nor_reads(alice, execu
 
     for statement in (
         "select pgqueue._register_worker('evil', 1)",
-        "select pgqueue._claim(1, 'batch', array['default'], 1)",
+        "select pgqueue._claim(1, 'job', array['default'], 1)",
         "select pgqueue._publish('', 'w1@vm.celery.pidbox', '{}'::json, 0, null, null)",
         "select pgqueue.submit('select 1')",
         "select pgqueue._executor_login()",
@@ -148,7 +148,7 @@ def test_no_role_stops_the_executors_by_granting_them_one(db, alice, owner, supe
 
 def claimed(alice, worker, statement):
     number = fetch_value(alice, "select (pgqueue.submit(%s)).id", [statement])
-    return [[number], [worker.claim_one(kind="batch").token]]
+    return [[number], [worker.claim_one().token]]
 
 
 def test_a_role_cannot_name_its_runner_to_alter_it(alice, owner):
@@ -281,7 +281,7 @@ def test_no_code_of_a_job_runs_at_a_commit_that_is_not_its_submitters(alice, tra
 def test_two_messages_of_one_claim_have_two_tokens(alice, worker):
     alice.execute("select pgqueue.enqueue_many(array['select 1', 'select 2', 'select 3'])")
 
-    tokens = {claim.token for claim in worker.claim(kind="batch")}
+    tokens = {claim.token for claim in worker.claim()}
 
     assert len(tokens) == 3
 

@@ -1,9 +1,9 @@
-"""docs/security.md lists every attack that is tried here, by name."""
+"""README.md lists every attack that is tried here, by name."""
 
 import re
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+DOCUMENT = Path(__file__).parent / "README.md"
 TEST = re.compile(r"^def test_(\w+)\(", re.MULTILINE)
 MINIMUM = 40
 

@@ -90,7 +90,7 @@ def test_the_locks_that_anybody_sees_give_away_nothing_by_which_a_job_is_cancele
     db, alice, bob, owner, worker, in_background
 ):
     number = fetch_value(alice, "select (pgqueue.submit('select pg_sleep(1)')).id")
-    claim = worker.claim_one(kind="batch")
+    claim = worker.claim_one()
     executor = db.connect_executor()
     running = in_background(executor.execute, call_of(alice), [[number], [claim.token]])
     run = [number, claim.token, executor.info.backend_pid]

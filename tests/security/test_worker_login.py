@@ -46,7 +46,7 @@ def test_a_stolen_worker_login_hands_in_nothing_as_another_role(alice, owner, th
     for statement in (
         "select pgqueue.launch('select 1')",
         "select pgqueue.enqueue('select 1')",
-        "select pgqueue._put_job(10, 'once', '{}', 1, 'select 1', null, 'q', 0, null, null, null, null, null, null, null, null, null, 1)",
+        "select pgqueue._put_job(10, 'once', '{}', 1, 'select 1', null, pgqueue._options('q'), 1)",
         "select pgqueue._launch(10, '{}')",
         "insert into pgqueue.message (submitter, kind, queue, payload) values (10, 'task', 'q', '{}')",
     ):
@@ -74,7 +74,7 @@ def test_a_stolen_worker_login_administers_nothing(thief):
 def claim_of(alice, worker, statement):
     """A job of alice's in the worker's hands: its number and its token, and the call of alice's runner."""
     alice.execute("select pgqueue.submit(%s)", [statement])
-    claim = worker.claim_one(kind="batch")
+    claim = worker.claim_one()
     role = fetch_value(alice, "select oid from pg_roles where rolname = current_user")
     runner = f"select pgqueue_run.job_{role}({claim.id}, {claim.token})"
     return claim, runner
@@ -84,7 +84,7 @@ def test_a_stolen_executors_login_runs_what_was_claimed_and_nothing_else(alice, 
     owner.execute("create table done (n int); grant all on done to alice")
     unclaimed = fetch_value(alice, "select (pgqueue.submit('insert into done values (0)', delay => '1 h')).id")
     bobs = fetch_value(bob, "select (pgqueue.submit('select 1')).id")
-    of_bob = worker.claim_one(kind="batch")
+    of_bob = worker.claim_one()
     assert of_bob.id == bobs
     _, run = claim_of(alice, worker, "insert into done values (1)")
     runner = run[len("select ") :].partition("(")[0]

@@ -13,7 +13,7 @@ def fail_next(owner, worker, error=OTHER):
     owner.execute("update pgqueue.message set due_at = now() where state = 'delayed'")
     claim = worker.claim_one()
     executor = worker.executor("alice")
-    assert executor.begin(claim) == "run"
+    assert executor.begin(claim) is None
     executor.lock(claim)
     return executor.fail(claim, error)
 

@@ -281,3 +281,23 @@ def test_a_role_that_may_not_log_in_is_told_at_once_that_it_can_keep_no_result(d
     owner.execute("alter role app_owner login")
     app.execute("select shop.launch()")
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 2
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("way_in", ["launch", "submit", "enqueue", "enqueue_many"])
+def test_a_job_has_the_traceparent_that_it_was_given_as_a_setting(alice, worker, way_in):
+    statement = "array['select 1']" if way_in == "enqueue_many" else "'select 1'"
+
+    alice.execute(f"select pgqueue.{way_in}({statement}, traceparent => %s)", [TRACEPARENT])
+
+    [claim] = worker.claim()
+    assert claim.job["settings"]["pgqueue.traceparent"] == TRACEPARENT
+
+
+@pytest.mark.parametrize("bad", ["", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", TRACEPARENT.upper(), "x"])
+def test_what_is_no_traceparent_is_refused(alice, bad):
+    for way_in in ("launch", "enqueue"):
+        error = refused(alice, f"select pgqueue.{way_in}('select 1', traceparent => '{bad}')")
+        assert (error.sqlstate, error.diag.message_primary) == ("22023", f'traceparent "{bad}" is not one')

@@ -8,7 +8,7 @@ import pytest
 from tests.harness.people import fetch_one, fetch_value, refused
 
 REQUEST = json.dumps(
-    {"kept": "once", "settings": {}, "sql": "select 1", "queue": "default", "priority": 0, "cookie": 77}
+    {"kept": "once", "settings": {}, "sql": "select 1", "options": {"queue": "default", "priority": 0}, "cookie": 77}
 )
 
 
@@ -215,7 +215,7 @@ FORBIDDEN_TO_THE_GATE = [
     "select pgqueue.launch('select 1')",
     "select pgqueue.enqueue('select 1')",
     "select pgqueue._launch(10, '{}')",
-    "select pgqueue._put_job(10, 'once', '{}', 1, 'select 1', null, 'q', 0, null, null, null, null, null, null, null, null, null, 1)",
+    "select pgqueue._put_job(10, 'once', '{}', 1, 'select 1', null, pgqueue._options('q'), 1)",
     "select pgqueue._claim(1, 'job', array['default'], 1)",
     "select pgqueue._ack(array[1], array[1])",
     "select pgqueue._begin_job(1, 1)",

@@ -1,4 +1,4 @@
-"""What differs where pgqueue was installed by a role that is no superuser; see "Managed servers" in docs/operations.md."""
+"""What differs where pgqueue was installed by a role that is no superuser; see docs/how-to/managed-servers.md."""
 
 import psycopg
 import pytest
@@ -23,8 +23,8 @@ def enroll(owner, role):
 
 def is_run_in_batches(db, role, worker):
     db.connect(role).execute("select pgqueue.submit('select 1')")
-    claim = worker.claim_one(kind="batch")
-    if isinstance(claim.message, int):  # its runner's number
+    claim = worker.claim_one()
+    if claim.lane == "batch":  # its runner's number
         return True
     assert worker.run(claim) == "succeeded"
     return False

@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.people import fetch_value
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "sql-api.md"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 # Settled: users write these into their code.
 USER_FUNCTIONS = [
@@ -38,7 +38,7 @@ VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedul
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
-    "backoff interval = null, unique_key text = null, label text = null, durability text = null",
+    "backoff interval = null, unique_key text = null, label text = null, durability text = null, traceparent text = null",
     "result": "handle pgqueue.handle",
     "wait": "handle pgqueue.handle, timeout interval = null",
     "cancel": "handle pgqueue.handle, grace interval = '00:00:00'",
@@ -69,11 +69,13 @@ SIGNATURES["schedule_task"] = (
     "overlap text = null, catch_up text = 'last'"
 )
 SIGNATURES["enqueue_many"] = (
-    SIGNATURES["launch"].replace("sql text,", "sql text[],").replace("unique_key text", "unique_keys text[]")
-    + ", keep_result boolean = false, rows text[] = null"
+    SIGNATURES["launch"]
+    .replace("sql text,", "sql text[],")
+    .replace("unique_key text", "unique_keys text[]")
+    .replace("traceparent", "keep_result boolean = false, rows text[] = null, traceparent")
 )
 SIGNATURES["submit"] = SIGNATURES["launch"]
-SIGNATURES["enqueue"] = SIGNATURES["launch"] + ", keep_result boolean = false"
+SIGNATURES["enqueue"] = SIGNATURES["launch"].replace("traceparent", "keep_result boolean = false, traceparent")
 RETURNS = {
     "launch": "pgqueue.handle",
     "submit": "pgqueue.handle",
@@ -133,20 +135,24 @@ def plain(arguments):
     return arguments
 
 
+def read_pages(*names):
+    return "\n".join((REFERENCE / name).read_text(encoding="utf-8") for name in names)
+
+
 def test_they_are_documented(owner):
-    text = DOCUMENTATION.read_text(encoding="utf-8")
+    text = read_pages("sql.md", "sql-functions.md", "views.md")
 
     for name in USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS:
         assert re.search(rf"\b{name}\(", text), name
     for view in VIEWS:
         columns = [column.name for column in owner.execute(f"select * from pgqueue.{view} limit 0").description]
-        assert f"`{view}`" in text, view
+        assert f"## `pgqueue.{view}`" in text, view
         missing = [column for column in columns if not re.search(rf"\b{column}\b", text)]
         assert missing == [], view
 
 
 def test_nothing_else_is_documented(owner):
-    text = DOCUMENTATION.read_text(encoding="utf-8")
+    text = read_pages("sql.md", "sql-functions.md", "views.md")
     called = set(re.findall(r"pgqueue\.([a-z]\w*)\(", text))
 
     assert called <= set(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)

@@ -98,7 +98,7 @@ def test_no_round_follows_jobs_which_do_not_wait_for_the_pool(
 ) -> None:
     transport, _ = played
     hub.run_once()
-    transport.kind, transport.batches = "batch", [3]
+    transport.kind, transport.batches = "job", [3]
     hub.run_once()
 
     assert transport.delivered == 3

@@ -30,8 +30,10 @@ class ClaimedMessage(NamedTuple):
     queue: str
     #: How often it was handed out before.
     earlier_deliveries: int
-    #: The message; of kind 'batch' what the executors need of a job.
+    #: The message; of a job what the lane that it runs in needs to know.
     document: str
+    #: Of a job: 'batch' or 'top_level'.
+    lane: str | None = None
 
     @property
     def delivery_tag(self) -> str:

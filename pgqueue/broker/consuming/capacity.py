@@ -80,7 +80,7 @@ class Capacity:
 
     def are_executors_busy(self) -> bool:
         """Whether the SQL lane has jobs enough for a while: more than half of those that it wants."""
-        return any(c.kind == "batch" and c.queues and not c.qos.is_roomy() for c in self._channels)
+        return any(c.kind == "job" and c.queues and not c.qos.is_roomy() for c in self._channels)
 
     def has_next(self) -> bool:
         """Whether `next` has something to do."""

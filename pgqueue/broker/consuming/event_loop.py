@@ -24,7 +24,7 @@ class Delivered(Protocol):
 
     @property
     def kind(self) -> str:
-        """Of its messages: batch stands for jobs."""
+        """Of its messages: task or job."""
 
 
 class Drained(Protocol):
@@ -79,7 +79,7 @@ class EventLoopAdapter:
             if (delivered := self._transport.deliver_next()) is None:
                 break
             while delivered is not None:
-                has_tasks = has_tasks or delivered.kind != "batch"
+                has_tasks = has_tasks or delivered.kind != "job"
                 delivered = self._transport.deliver_next()
         else:
             come_back_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Who runs the server. PostgreSQL refuses to run as root, so for root it is an account without rights.
+"""The account that runs the server. PostgreSQL refuses to run as root, so for root it is an account without rights.
 
 Nobody's permissions are changed: where the account cannot go, something else is chosen.
 """

@@ -1,4 +1,4 @@
-"""A data directory: who may log in, which version made it, whether a server runs on it.
+"""A data directory: its pg_hba.conf, the version that made it, and the server that runs on it.
 
 One is made beside its place and renamed into it, so that it is whole or not there.
 """
@@ -42,7 +42,7 @@ local  all  all  trust
 host   all  all  127.0.0.1/32  scram-sha-256
 host   all  all  ::1/128  scram-sha-256
 """
-# The second form would from 16 on also mean a role that is not a superuser and installed pgqueue: whoever creates a
+# The second form would from 16 on also mean a role that is not a superuser and installed pgqueue: the creator of a
 # role is a member of it then. Before 16 there are no patterns.
 _GATE_PATTERN = '"/^pgqueue_gate_[0-9]+$"'
 _GATE_GROUP = "+pgqueue_gate"
@@ -50,7 +50,7 @@ _GATE_GROUP = "+pgqueue_gate"
 
 @dataclass(frozen=True)
 class Postmaster:
-    """What postmaster.pid says of the server on a data directory."""
+    """The contents of postmaster.pid: the server on a data directory."""
 
     pid: int
     port: int

@@ -1,7 +1,7 @@
 """A PostgreSQL server of our own: started, stopped, restarted, and crashed for tests.
 
 It is a child of this process, in a session of its own so that Ctrl-C in a terminal stops us first. When this process
-is killed the server stays up, unless it was told to die with us; the next start says so.
+is killed the server stays up, unless `dies_with_us` was set; the next start says so.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ $$;
 comment on function pgqueue_run.finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
 
 create or replace function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
-  returns table (id bigint, token bigint, verdict text, label text)
+  returns table (id bigint, token bigint, ending pgqueue.ending, label text)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -125,7 +125,7 @@ begin
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
-      return query select m.id, m.token, 'handed over', m.label;
+      return query select m.id, m.token, 'handed_over'::pgqueue.ending, m.label;
     else
       perform pgqueue._forget_earlier_runs(array[m.id]);
       insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
@@ -135,7 +135,7 @@ begin
     end if;
   end if;
   return query
-  select c.id, c.token, null::text, q.label
+  select c.id, c.token, null::pgqueue.ending, q.label
   from unnest(ids, tokens) with ordinality c (id, token, n)
   join pgqueue.message q on q.id = c.id and q.token = c.token
   where q.id is distinct from m.id
@@ -143,7 +143,7 @@ begin
 end
 $$;
 comment on function pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int) is
-  'After a call that runs jobs ended with an error: what became of the job that raised it, and the jobs that are still to be run (verdict NULL)';
+  'After a call that runs jobs ended with an error: what became of the job that raised it, and the jobs that are still to be run (ending NULL)';
 grant execute on function pgqueue._settle_run(bigint[], bigint[], jsonb, boolean, float8, int) to pgqueue_worker;
 
 create or replace function pgqueue._without_runner(error jsonb, sql text)

@@ -128,7 +128,7 @@ begin
 end
 $$;
 comment on function pgqueue.cancel(pgqueue.handle, interval) is
-  'Cancels a job, queued or running, at once and whatever becomes of the caller''s transaction. True: it will not commit. False: it has ended. With grace it waits that long, then ends the job''s session';
+  'Cancels a queued or running job at once, also if the caller rolls back. True: the job will not commit. False: it has ended. With grace, the call waits that long and then ends the job''s session';
 grant execute on function pgqueue.cancel(pgqueue.handle, interval) to pgqueue_user;
 
 create or replace function pgqueue.detach(handle pgqueue.handle)
@@ -142,7 +142,7 @@ begin
   perform pgqueue._call('detach', pgqueue._request(handle));
 end
 $$;
-comment on function pgqueue.detach(pgqueue.handle) is 'Gives up the result of a job. It runs on and commits';
+comment on function pgqueue.detach(pgqueue.handle) is 'Drops the result of a job. The job continues and commits';
 grant execute on function pgqueue.detach(pgqueue.handle) to pgqueue_user;
 
 create or replace function pgqueue._request_cancel(id bigint, token bigint)

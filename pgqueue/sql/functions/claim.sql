@@ -1,8 +1,9 @@
 -- The claim: messages go to a worker, with a token each. Also the acks that travel with it, and the job that a
 -- running job waits for.
 
-create or replace function pgqueue._claim(worker_id int, kind text, queues text[], max_count int, role_limit int default null, held jsonb default null)
-  returns table (id bigint, token bigint, queue text, earlier_deliveries int, message json)
+create or replace function pgqueue._claim(worker_id int, kind pgqueue.message_kind, queues text[], max_count int, role_limit int default null,
+                                          held jsonb default null)
+  returns table (id bigint, token bigint, queue text, earlier_deliveries int, message json, lane pgqueue.lane)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
   -- Planned once, and whatever the statistics say: by index, row by row. Planning it for each claim took two thirds of the time of one.
@@ -13,10 +14,9 @@ create or replace function pgqueue._claim(worker_id int, kind text, queues text[
 as $$
 #variable_conflict use_column
 declare
-  wanted_kind pgqueue.message_kind := case kind when 'batch' then 'job' else kind end;
   -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {role: {level: rank}}}}}.
   memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
-  memory jsonb := memories -> kind;
+  memory jsonb := memories -> kind::text;
   bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
   begun_at timestamptz;
   seconds float8;
@@ -41,7 +41,7 @@ begin
          exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at),
          exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null),
          memory is not null
-           or exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = any (_claim.queues))
+           or exists (select from pgqueue.message m where m.state = 'ready' and m.kind = _claim.kind and m.queue = any (_claim.queues))
   into is_registered, is_due, has_dead_letters, is_ready;
   if not is_registered then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
@@ -61,7 +61,7 @@ begin
   end if;
   loop
     begun_at := clock_timestamp();
-    for id, token, queue, earlier_deliveries, message, has_passed_some in
+    for id, token, queue, earlier_deliveries, message, lane, has_passed_some in
     with wanted as materialized (
       -- First of all: nothing of a paused queue is to be locked.
       select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async
@@ -70,12 +70,12 @@ begin
     ), candidate as materialized (
       select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async
       from wanted
-      cross join lateral pgqueue._next_ready(wanted_kind, wanted.name, max_count - cardinality(ids),
+      cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
       union all
       select o.id, 0, wanted.is_async
       from wanted
-      cross join lateral pgqueue._next_overdue(wanted_kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
+      cross join lateral pgqueue._next_overdue(_claim.kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
       where is_generous
     ), picked as materialized (
@@ -100,18 +100,13 @@ begin
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
-           when _claim.kind = 'batch' and k.runner is not null and c.kept = 'none' and not c.top_level
-                -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
-                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
-                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
-             then to_json(c.submitter::bigint)
-           when _claim.kind = 'batch' then pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout,
-                                                                 c.kept, c.label)
-           else pgqueue._job_message(c.id, c.token, c.queue, c.priority, c.deliveries, c.attempts, c.submitter, c.sql, c.params, c.settings,
-                                     c.timeout, c.kept, c.label) end,
+           when l.lane = 'batch' then to_json(c.submitter::bigint)
+           else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
+           l.lane,
            (select count(*) from candidate) > (select count(*) from picked)
     from claimed c
     left join pgqueue.role_key k on k.role = c.submitter
+    cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql) end) l (lane)
     order by c.place, pgqueue._rank(c.priority, c.id)
     loop
       ids := ids || id;
@@ -120,7 +115,7 @@ begin
     if has_passed_some then
       -- What this has locked and leaves to others, a worker that looked meanwhile and went to sleep did not see.
       perform pgqueue._wake(u.name) from unnest(_claim.queues) u (name)
-      where exists (select from pgqueue.message m where m.state = 'ready' and m.kind = wanted_kind and m.queue = u.name);
+      where exists (select from pgqueue.message m where m.state = 'ready' and m.kind = _claim.kind and m.queue = u.name);
     end if;
     -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
     continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
@@ -148,7 +143,7 @@ begin
       memory := jsonb_build_object('seconds', seconds);
     else
       last_seconds := (memory ->> 'seconds')::float8;
-      memory := jsonb_build_object('bounds', pgqueue._bound_roles(wanted_kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
+      memory := jsonb_build_object('bounds', pgqueue._bound_roles(_claim.kind, _claim.queues, pgqueue._raise_bounds(memory -> 'bounds', ids, cardinality(ids) >= max_count)));
       seconds := least(extract(epoch from clock_timestamp() - begun_at), last_seconds);
       memory := memory || jsonb_build_object('full_at', extract(epoch from clock_timestamp()) + 50 * seconds, 'seconds', seconds);
     end if;
@@ -157,15 +152,15 @@ begin
   else
     memory := null;
   end if;
-  perform set_config('pgqueue.claim_memory', (case when memory is null then memories - kind else jsonb_set(memories, array[kind], memory) end)::text, false);
+  perform set_config('pgqueue.claim_memory', (case when memory is null then memories - kind::text else jsonb_set(memories, array[kind::text], memory) end)::text, false);
 end
 $$;
-comment on function pgqueue._claim(int, text, text[], int, int, jsonb) is
-  'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). kind batch: jobs, and only the submitter for those that the batch lane can run';
-grant execute on function pgqueue._claim(int, text, text[], int, int, jsonb) to pgqueue_worker;
+comment on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, jsonb) is
+  'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). message: of a task its message, of a job of the batch lane the number of its submitter, else what an executor needs';
+grant execute on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb)
-  returns table (acked int, kind text, id bigint, token bigint, queue text, earlier_deliveries int, message text)
+  returns table (acked int, kind pgqueue.message_kind, id bigint, token bigint, queue text, earlier_deliveries int, message text, lane pgqueue.lane)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -177,9 +172,9 @@ declare
 begin
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
   return next;
-  for wish in select * from jsonb_to_recordset(demand) d (kind text, queues text[], room int, role_limit int, held jsonb) loop
+  for wish in select * from jsonb_to_recordset(demand) d (kind pgqueue.message_kind, queues text[], room int, role_limit int, held jsonb) loop
     return query
-    select null::int, wish.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message::text
+    select null::int, wish.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message::text, c.lane
     from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room, wish.role_limit, wish.held) c;
     must_last := must_last or found and wish.kind = 'task';
   end loop;
@@ -195,7 +190,7 @@ comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) is
 grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
-  returns table (id bigint, token bigint, message json)
+  returns table (id bigint, token bigint, message json, lane pgqueue.lane)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -232,15 +227,14 @@ begin
     returning m.*
   )
   select c.id, c.token,
-         case when k.runner is not null and c.kept = 'none' and not c.top_level
-                and not c.settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
-                and (c.params is null or strpos(rtrim(c.sql, E'; \t\r\n'), ';') = 0)
-              then to_json(c.submitter::bigint)
-              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end
+         case when l.lane = 'batch' then to_json(c.submitter::bigint)
+              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
+         l.lane
   from claimed c
-  left join pgqueue.role_key k on k.role = c.submitter;
+  left join pgqueue.role_key k on k.role = c.submitter
+  cross join lateral (select pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql)) l (lane);
 end
 $$;
 comment on function pgqueue._claim_awaited(bigint, bigint, bigint) is
-  'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. As pgqueue._claim of kind batch';
+  'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. message: as in pgqueue._claim';
 grant execute on function pgqueue._claim_awaited(bigint, bigint, bigint) to pgqueue_worker;

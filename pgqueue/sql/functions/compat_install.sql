@@ -74,7 +74,7 @@ begin
   perform pgqueue._set_background_defaults(true);
 end
 $$;
-comment on function pgqueue.install_compat(text, text) is 'Makes the names of pg_background 1.8 or 2.0 in a schema: programs written for the extension then run on pgqueue';
+comment on function pgqueue.install_compat(text, text) is 'Creates the names of pg_background 1.8 or 2.0 in a schema, so that programs written for the extension run on pgqueue';
 
 create or replace function pgqueue._make_background_role()
   returns void
@@ -198,4 +198,4 @@ begin
   perform pgqueue._drop_compat(schema, 'restrict');
 end
 $$;
-comment on function pgqueue.uninstall_compat(text) is 'Removes what pgqueue.install_compat has made in a schema, and nothing else. Jobs stay';
+comment on function pgqueue.uninstall_compat(text) is 'Drops the objects that pgqueue.install_compat created in a schema, and nothing else. Jobs stay';

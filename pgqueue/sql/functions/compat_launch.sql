@@ -93,12 +93,12 @@ begin
     raise exception 'queue size must not exceed 268435456 bytes'
       using errcode = '22023', hint = 'Large result sets should be written to a table instead.';
   end if;
-  perform pgqueue._check_options(sql, 'default', 0, null, null, null, null, 1, null, null);
+  perform pgqueue._check_options(sql, pgqueue._options('default'));
   select * into answer from pgqueue._call('launch_tracked', jsonb_build_object(
-    'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql, 'queue', 'default', 'priority', 0,
-    'timeout', case when timeout_ms > 0 then timeout_ms * interval '1 ms' end,
+    'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql,
     -- pg_background runs a statement once. Its callers see a serialization failure themselves.
-    'max_attempts', 1, 'label', label, 'cookie', pgqueue._random_bigint(), 'queue_size', queue_size,
+    'options', to_jsonb(pgqueue._options('default', timeout => case when timeout_ms > 0 then timeout_ms * interval '1 ms' end, max_attempts => 1, label => label)),
+    'cookie', pgqueue._random_bigint(), 'queue_size', queue_size,
     'max_tracked', pgqueue._background_setting('max_workers', 16, 1, 1000)));
   pid := answer ->> 'pid';
   cookie := answer ->> 'cookie';

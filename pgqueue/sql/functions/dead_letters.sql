@@ -221,5 +221,5 @@ begin
 end
 $$;
 comment on function pgqueue.redrive(text) is
-  'Sends the dead letters that a queue has back to the queues that they come from, if their senders may send there. Returns how many';
+  'Sends the dead letters of a queue back to the queues that they come from, if their senders may send there. Returns how many';
 grant execute on function pgqueue.redrive(text) to pgqueue_admin;

@@ -1,54 +1,52 @@
 -- Handing in one job: launch, submit, enqueue.
 
-create or replace function pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], queue text,
-                                 priority int, delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
-                                 backoff interval, unique_key text, label text, durability text, cookie bigint)
+create or replace function pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[],
+                                            options pgqueue.job_options, cookie bigint)
   returns pgqueue.handle
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  due_at timestamptz := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  due_at timestamptz := pgqueue._check_options(sql, options);
   handle pgqueue.handle;
 begin
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
-  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
-  settings := pgqueue._inherited(settings);
-  if durability is not null then
-    settings := pgqueue._with_durability(settings, durability);
-  end if;
+  options.timeout := coalesce(options.timeout, pgqueue._inherited_timeout(settings));
+  settings := pgqueue._settings_of_job(settings, options);
   loop
     if submitter is null then
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                   settings, timeout, backoff, label, unique_key)
-      values (cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-              kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
+      values (cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+              kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
+              options.label, options.unique_key)
       on conflict do nothing
       returning outbox.id, outbox.cookie into handle.id, handle.cookie;
     else
       insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
                                    params, settings, timeout, backoff, label, unique_key)
-      values (submitter, cookie, session_id, due_at, expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-              kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key)
+      values (submitter, cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+              kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
+              options.label, options.unique_key)
       on conflict do nothing
       returning inbox.id, inbox.cookie into handle.id, handle.cookie;
     end if;
     if handle.id is not null then
       if due_at is null then
-        perform pgqueue._wake(queue);
+        perform pgqueue._wake(options.queue);
       else
-        perform pgqueue._wake_for(queue, due_at);
+        perform pgqueue._wake_for(options.queue, due_at);
       end if;
       return handle;
     end if;
     -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
     if submitter is null then
-      select o.id, o.cookie into handle from pgqueue.outbox o where o.unique_key = _put_job.unique_key;
+      select o.id, o.cookie into handle from pgqueue.outbox o where o.unique_key = options.unique_key;
     else
-      select m.id, m.cookie into handle from pgqueue.message m where m.submitter = _put_job.submitter and m.unique_key = _put_job.unique_key;
+      select m.id, m.cookie into handle from pgqueue.message m where m.submitter = _put_job.submitter and m.unique_key = options.unique_key;
     end if;
     if handle.id is not null then
       return handle;
@@ -56,38 +54,34 @@ begin
   end loop;
 end
 $$;
-comment on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, bigint)
+comment on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint)
   is 'Inserts a job. submitter NULL: as the role that runs, which the table sees by itself';
-grant execute on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, bigint) to pgqueue_user;
+grant execute on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint) to pgqueue_user;
 
-create or replace function pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority int, delay interval,
-                                 eta timestamptz, expires timestamptz, timeout interval, max_attempts int, backoff interval,
-                                 unique_key text, label text, durability text)
+create or replace function pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options)
   returns pgqueue.handle
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   handle pgqueue.handle;
-  due_at timestamptz;
   state text;
   message text;
   detail text;
   hint text;
 begin
   if sql is null or sql ~ '^[[:space:]]*$'
-     or not pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability)
+     or not pgqueue._is_plain_call(options)
   then
     -- The gate would refuse the same, but from far away, with a long CONTEXT. And a delay of a day ends in the caller's time zone.
-    due_at := pgqueue._check_options(sql, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+    options.eta := pgqueue._check_options(sql, options);
+    options.delay := null;
   end if;
   begin
     select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
     from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
-      'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params, 'queue', queue,
-      'priority', priority, 'eta', due_at, 'expires', expires, 'timeout', timeout, 'max_attempts', max_attempts,
-      'backoff', backoff, 'unique_key', unique_key, 'label', label, 'durability', durability, 'cookie', pgqueue._random_bigint(),
-      'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+      'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params,
+      'options', to_jsonb(options), 'cookie', pgqueue._random_bigint(), 'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
   exception when others then
     get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
     if pgqueue._raise_again(state, message, detail, hint) then
@@ -97,14 +91,15 @@ begin
   return handle;
 end
 $$;
-comment on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+comment on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options)
   is 'Hands a job in over the loopback';
-grant execute on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text) to pgqueue_user;
+grant execute on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue.launch(sql text, params text[] default null, queue text default 'default', priority int default 0,
                                delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                timeout interval default null, max_attempts int default null, backoff interval default null,
-                               unique_key text default null, label text default null, durability text default null)
+                               unique_key text default null, label text default null, durability text default null,
+                               traceparent text default null)
   returns pgqueue.handle
   language plpgsql volatile
 as $$
@@ -112,18 +107,20 @@ declare
   settings pg_catalog.jsonb;
 begin
   select s.settings into settings from pgqueue.own_settings s;
-  return pgqueue._hand_in('once', coalesce(settings, pgqueue._settings()), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
-                          unique_key, label, durability);
+  return pgqueue._hand_in(
+    'once', coalesce(settings, pgqueue._settings()), sql, params,
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
-  is 'Runs SQL in a transaction of its own, at once, whatever becomes of the caller''s. Its result can be read once with pgqueue.result';
-grant execute on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text) to pgqueue_user;
+comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text)
+  is 'Runs SQL in a transaction of its own, at once, also if the caller rolls back. The result can be read once with pgqueue.result';
+grant execute on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue.submit(sql text, params text[] default null, queue text default 'default', priority int default 0,
                                delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                timeout interval default null, max_attempts int default null, backoff interval default null,
-                               unique_key text default null, label text default null, durability text default null)
+                               unique_key text default null, label text default null, durability text default null,
+                               traceparent text default null)
   returns pgqueue.handle
   language plpgsql volatile
 as $$
@@ -131,17 +128,16 @@ declare
   settings pg_catalog.jsonb;
 begin
   select s.settings into settings from pgqueue.own_settings s;
-  return pgqueue._hand_in('none', coalesce(settings, pgqueue._settings()), sql, params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff,
-                          unique_key, label, durability);
+  return pgqueue._hand_in(
+    'none', coalesce(settings, pgqueue._settings()), sql, params,
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
-  is 'Like pgqueue.launch, but keeps no result: fire and forget. Errors are kept in pgqueue.jobs';
-grant execute on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text) to pgqueue_user;
+comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text)
+  is 'Runs SQL as pgqueue.launch does, but keeps no result. Errors are kept in pgqueue.jobs';
+grant execute on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text) to pgqueue_user;
 
-create or replace function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], queue text, priority int, delay interval,
-                                 eta timestamptz, expires timestamptz, timeout interval, max_attempts int, backoff interval,
-                                 unique_key text, label text, durability text)
+create or replace function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options)
   returns pgqueue.handle
   language plpgsql volatile
 as $$
@@ -153,31 +149,30 @@ begin
   if kept operator(pg_catalog.<>) 'none' then
     perform pgqueue._require_login(pg_catalog.quote_ident(current_user)::pg_catalog.regrole);
   end if;
-  if pgqueue._is_plain_call(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability) then
+  if pgqueue._is_plain_call(options) then
     -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
     -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
     insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
-    values (pgqueue._random_bigint(), pgqueue._session_id(), 'job', kept, queue, sql, params, pgqueue._inherited(settings),
+    values (pgqueue._random_bigint(), pgqueue._session_id(), 'job', kept, options.queue, sql, params, pgqueue._inherited(settings),
             pgqueue._inherited_timeout(settings))
-    returning outbox.id, outbox.cookie, pgqueue._nobody_sleeps(queue) into handle.id, handle.cookie, nobody_sleeps;
+    returning outbox.id, outbox.cookie, pgqueue._nobody_sleeps(options.queue) into handle.id, handle.cookie, nobody_sleeps;
     if not nobody_sleeps then
-      perform pgqueue._wake(queue);
+      perform pgqueue._wake(options.queue);
     end if;
     return handle;
   end if;
-  return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, queue, priority, delay, eta, expires, timeout,
-                          max_attempts, backoff, unique_key, label, durability, pgqueue._random_bigint());
+  return pgqueue._put_job(null, kept, settings, pgqueue._session_id(), sql, params, options, pgqueue._random_bigint());
 end
 $$;
-comment on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text)
+comment on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options)
   is 'Inserts a job in the caller''s transaction. That the role is enrolled was seen when its settings were captured';
-grant execute on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text) to pgqueue_user;
+grant execute on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue.enqueue(sql text, params text[] default null, queue text default 'default', priority int default 0,
                                 delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                 timeout interval default null, max_attempts int default null, backoff interval default null,
                                 unique_key text default null, label text default null, durability text default null,
-                                keep_result boolean default false)
+                                keep_result boolean default false, traceparent text default null)
   returns pgqueue.handle
   language plpgsql volatile
 as $$
@@ -187,9 +182,9 @@ begin
   -- No SET clause here: it would hide the search_path that the job inherits.
   select s.settings into settings from pgqueue.own_settings s;
   return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, coalesce(settings, pgqueue._settings()), sql,
-                          params, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability);
+                          params, row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean)
-  is 'Runs SQL after the caller has committed, never if it rolls back. keep_result: its result can be read until retention';
-grant execute on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean) to pgqueue_user;
+comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text)
+  is 'Runs SQL after the caller has committed, and never if the caller rolls back. With keep_result, the result can be read until retention';
+grant execute on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text) to pgqueue_user;

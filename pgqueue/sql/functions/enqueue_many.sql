@@ -42,9 +42,8 @@ end;
 comment on function pgqueue._cookie(bytea, bigint) is '64 bits that only who knows the seed can tell, for the cookies of a set';
 grant execute on function pgqueue._cookie(bytea, bigint) to pgqueue_user;
 
-create or replace function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[], queue text, priority int,
-                                      delay interval, eta timestamptz, expires timestamptz, timeout interval, max_attempts int,
-                                      backoff interval, unique_keys text[], label text, durability text, rows text[] default null)
+create or replace function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[],
+                                                 options pgqueue.job_options, unique_keys text[], rows text[] default null)
   returns setof pgqueue.handle
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -59,11 +58,12 @@ declare
   added_cookies bigint[];
   added_keys text[];
   count int := cardinality(sql);
+  job_settings jsonb;
 begin
   if kept <> 'none' then
     perform pgqueue._require_login(quote_ident(current_user)::regrole);
   end if;
-  due_at := pgqueue._check_options(case when sql is not null then 'many' end, queue, priority, delay, eta, expires, timeout, max_attempts, backoff, durability);
+  due_at := pgqueue._check_options(case when sql is not null then 'many' end, options);
   state := case when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
@@ -75,18 +75,15 @@ begin
       return;
     end if;
   end if;
-  timeout := coalesce(timeout, pgqueue._inherited_timeout(settings));
-  settings := pgqueue._inherited(settings);
-  if durability is not null then
-    settings := pgqueue._with_durability(settings, durability);
-  end if;
+  job_settings := pgqueue._settings_of_job(settings, options);
+  options.timeout := coalesce(options.timeout, pgqueue._inherited_timeout(settings));
   if unique_keys is null and rows is null then
     return query
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                   settings, timeout, backoff, label)
-      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
-             params, settings, timeout, backoff, label
+      select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
+             params, job_settings, options.timeout, options.backoff, options.label
       from unnest(sql) with ordinality s (statement, n)
       order by s.n
       returning outbox.id, outbox.cookie
@@ -99,8 +96,8 @@ begin
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                   settings, timeout, backoff, label, unique_key)
-      select pgqueue._cookie(seed, s.n), my_session, due_at, expires, 'job', state, kept, priority, max_attempts, queue, s.statement,
-             s.row_params, settings, timeout, backoff, label, s.unique_key
+      select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
+             s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key
       from pgqueue._jobs_of(sql, params, unique_keys, rows) s
       order by s.n
       on conflict do nothing
@@ -113,8 +110,8 @@ begin
     select (j.handle).id, (j.handle).cookie
     from (
       select s.n, case when a.id is not null then (a.id, a.cookie)::pgqueue.handle
-                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, s.row_params, queue, priority, delay, eta, expires, timeout,
-                                        max_attempts, backoff, s.unique_key, label, durability, pgqueue._cookie(seed, s.n)) end as handle
+                  else pgqueue._put_job(null, kept, settings, my_session, s.statement, s.row_params,
+                                        jsonb_populate_record(options, jsonb_build_object('unique_key', s.unique_key)), pgqueue._cookie(seed, s.n)) end as handle
       from (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.n) end as nth
             from pgqueue._jobs_of(sql, params, unique_keys, rows) i) s
       left join (select i.*, case when i.unique_key is null then row_number() over (partition by i.unique_key order by i.id) end as nth
@@ -123,27 +120,27 @@ begin
       order by s.n
     ) j;
   end if;
-  perform pgqueue._wake_for(queue, due_at);
+  perform pgqueue._wake_for(options.queue, due_at);
 end
 $$;
-comment on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, text[])
+comment on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], pgqueue.job_options, text[], text[])
   is 'Inserts many jobs in the caller''s transaction, in one statement';
-grant execute on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, text[]) to pgqueue_user;
+grant execute on function pgqueue._enqueue_many(pgqueue.result_kept, jsonb, text[], text[], pgqueue.job_options, text[], text[]) to pgqueue_user;
 
 create or replace function pgqueue.enqueue_many(sql text[], params text[] default null, queue text default 'default', priority int default 0,
                                      delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                      timeout interval default null, max_attempts int default null, backoff interval default null,
                                      unique_keys text[] default null, label text default null, durability text default null,
-                                     keep_result boolean default false, rows text[] default null)
+                                     keep_result boolean default false, rows text[] default null, traceparent text default null)
   returns setof pgqueue.handle
   language plpgsql volatile
 as $$
 begin
   return query select * from pgqueue._enqueue_many(
-    case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params, queue, priority, delay, eta,
-    expires, timeout, max_attempts, backoff, unique_keys, label, durability, rows);
+    case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params,
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent)::pgqueue.job_options, unique_keys, rows);
 end
 $$;
-comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[])
-  is 'pgqueue.enqueue for many statements at once, in their order, all with the same parameters; or for one statement and rows, the parameters of each job. All take the same options; unique_keys has a key for each, NULL for none';
-grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[]) to pgqueue_user;
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text)
+  is 'Enqueues many statements in their order, all with the same params, or one statement with rows, an array of the parameters of each job. All jobs have the same options. unique_keys has a key for each job, NULL for none';
+grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text) to pgqueue_user;

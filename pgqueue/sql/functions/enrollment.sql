@@ -85,7 +85,7 @@ begin
   perform pgqueue._retry_deferred(role);
 end
 $$;
-comment on function pgqueue.enroll(regrole) is 'Lets a role hand in jobs and tasks. Its jobs run with its rights';
+comment on function pgqueue.enroll(regrole) is 'Allows a role to submit jobs and tasks in this database. Its jobs run with its rights';
 grant execute on function pgqueue.enroll(regrole) to pgqueue_admin;
 
 create or replace function pgqueue.unenroll(role regrole)
@@ -103,7 +103,7 @@ begin
   perform pgqueue._admit(role, false);
 end
 $$;
-comment on function pgqueue.unenroll(regrole) is 'Takes the right to hand in jobs from a role. Those that wait stay queued until it is enrolled again';
+comment on function pgqueue.unenroll(regrole) is 'Revokes what pgqueue.enroll allows. Waiting jobs of the role stay queued until it is enrolled again';
 grant execute on function pgqueue.unenroll(regrole) to pgqueue_admin;
 
 create or replace function pgqueue._require_enrolled()

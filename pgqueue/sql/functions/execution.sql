@@ -61,7 +61,7 @@ comment on function pgqueue._check_runner(bigint, oid) is
   'A token is no key for strangers: only a session that is logged in as the submitter may act on its claim. Workers have functions of their own';
 
 create or replace function pgqueue._begin_any_job(id bigint, token bigint)
-  returns text
+  returns pgqueue.ending
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -86,14 +86,14 @@ begin
   on conflict on constraint activity_pkey do update
   set token = excluded.token, worker_id = excluded.worker_id, backend_pid = excluded.backend_pid, started_at = excluded.started_at,
       progress_pct = null, progress_msg = null;
-  return 'run';
+  return null;
 end
 $$;
-comment on function pgqueue._begin_any_job(bigint, bigint) is 'Makes a claimed job visible as running. run: go on; gone: forget it; canceled, expired: it has ended so. For workers';
+comment on function pgqueue._begin_any_job(bigint, bigint) is 'Makes a claimed job visible as running. NULL: go on; gone: forget it; canceled, expired: it has ended so. For workers';
 grant execute on function pgqueue._begin_any_job(bigint, bigint) to pgqueue_worker;
 
 create or replace function pgqueue._begin_job(id bigint, token bigint)
-  returns text
+  returns pgqueue.ending
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$

@@ -37,7 +37,7 @@ $$;
 comment on function pgqueue._is_given_up(bigint, int) is 'Whether a job was suspected so often that it runs no more';
 
 create or replace function pgqueue._suspect_unclaimed(ids bigint[], error jsonb)
-  returns text
+  returns pgqueue.ending
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -76,7 +76,7 @@ $$;
 comment on function pgqueue._give_up(pgqueue.message, jsonb) is 'Fails a job for good whose session has ended too often';
 
 create or replace function pgqueue._fail_any_job(id bigint, token bigint, error jsonb)
-  returns text
+  returns pgqueue.ending
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -137,7 +137,7 @@ comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is
 grant execute on function pgqueue._fail_any_job(bigint, bigint, jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s float8 default null)
-  returns text
+  returns pgqueue.ending
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$

@@ -18,24 +18,24 @@ begin
     -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
     with proven as (
       select k.role from pgqueue.role_key k
-      where k.role = _gate.role and k.over_quota is null and args -> 'priority' = '0' and args ? 'queue' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
-        and not args ?| '{delay,eta,expires,timeout,max_attempts,backoff,unique_key,label,durability,max_workers}'
+      where k.role = _gate.role and k.over_quota is null and args -> 'options' ? 'queue' and (args -> 'options') - 'queue' = '{"priority": 0}' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
+        and not args ? 'max_workers'
         and (proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 0), op, _gate.nonce, request), 'UTF8')), 'hex')
              or proof = encode(sha256(convert_to(concat_ws(' ', pgqueue._minute_key(k.key, 1), op, _gate.nonce, request), 'UTF8')), 'hex'))
     ), once as (
       insert into pgqueue.nonce (nonce) select _gate.nonce from proven on conflict do nothing returning 1
     ), put as (
       insert into pgqueue.inbox (submitter, cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
-      select proven.role, r.cookie, r.session_id, 'job', r.kept, r.queue, r.sql, r.params, pgqueue._inherited(r.settings),
+      select proven.role, r.cookie, r.session_id, 'job', r.kept, args #>> '{options,queue}', r.sql, r.params, pgqueue._inherited(r.settings),
              pgqueue._inherited_timeout(r.settings)
-      from proven, once, jsonb_to_record(args) r (cookie bigint, session_id bigint, kept pgqueue.result_kept, queue text, sql text, params text[],
+      from proven, once, jsonb_to_record(args) r (cookie bigint, session_id bigint, kept pgqueue.result_kept, sql text, params text[],
                                                   settings jsonb)
       returning inbox.id, inbox.cookie, pgqueue._nobody_sleeps(inbox.queue) as nobody_sleeps
     )
     select put.id, put.cookie, put.nobody_sleeps into handle.id, handle.cookie, nobody_sleeps from put;
     if found then
       if not nobody_sleeps then
-        perform pgqueue._wake(args ->> 'queue');
+        perform pgqueue._wake(args #>> '{options,queue}');
       end if;
       return next to_jsonb(handle);
       return;
@@ -132,15 +132,13 @@ begin
   if args ->> 'kept' <> 'none' then
     perform pgqueue._require_login(role);
   end if;
-  if args ->> 'durability' = 'async' then
+  if args #>> '{options,durability}' = 'async' then
     perform set_config('synchronous_commit', 'off', true);
   end if;
   return pgqueue._put_job(
     role, (args ->> 'kept')::pgqueue.result_kept, args -> 'settings', (args ->> 'session_id')::bigint, args ->> 'sql',
     case when jsonb_typeof(args -> 'params') = 'array' then array(select p #>> '{}' from jsonb_array_elements(args -> 'params') with ordinality e (p, n) order by n) end,
-    args ->> 'queue', (args ->> 'priority')::int, (args ->> 'delay')::interval, (args ->> 'eta')::timestamptz,
-    (args ->> 'expires')::timestamptz, (args ->> 'timeout')::interval, (args ->> 'max_attempts')::int, (args ->> 'backoff')::interval,
-    args ->> 'unique_key', args ->> 'label', args ->> 'durability', (args ->> 'cookie')::bigint);
+    jsonb_populate_record(null::pgqueue.job_options, args -> 'options'), (args ->> 'cookie')::bigint);
 end
 $$;
 comment on function pgqueue._launch(oid, jsonb) is 'The gate''s half of launch and submit';

@@ -53,7 +53,7 @@ create or replace view pgqueue.jobs with (security_barrier) as
     from pgqueue.history h
   ) j
   where pg_has_role(j.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
-comment on view pgqueue.jobs is 'The jobs that the role may see: its own and those of roles it is a member of. Queued, running, and ended until retention';
+comment on view pgqueue.jobs is 'Jobs that are queued, run, or have ended and are not older than retention. A role sees its own jobs and those of roles that it is a member of';
 grant select on pgqueue.jobs to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._statement_of(role oid, handle pgqueue.handle)
@@ -79,7 +79,7 @@ begin
   return (select c.answer #>> '{}' from pgqueue._call('statement', pgqueue._request(handle)) c (answer));
 end
 $$;
-comment on function pgqueue.statement(pgqueue.handle) is 'The whole text of a job; pgqueue.jobs shows its beginning';
+comment on function pgqueue.statement(pgqueue.handle) is 'Returns the whole SQL of a job. pgqueue.jobs shows its beginning';
 grant execute on function pgqueue.statement(pgqueue.handle) to pgqueue_user;
 
 create or replace function pgqueue._ended_jobs(ids bigint[], detailed int)

@@ -97,9 +97,9 @@ begin
     raise exception 'permission denied to tell monitors of the work of others'
       using errcode = '42501', hint = 'Events are sent by workers, but for those about tasks that were sent. If this role works: grant pgqueue_worker.';
   elsif m.kind = 'job' or m.payload is null then
-    perform pgqueue._check_options(m.sql, m.queue, m.priority, null, m.due_at, null, m.timeout, null, m.backoff, null);
+    perform pgqueue._check_options(m.sql, pgqueue._options(m.queue, m.priority, eta => m.due_at, timeout => m.timeout, backoff => m.backoff));
   else
-    perform pgqueue._check_options('task', m.queue, m.priority, null, m.due_at, null, null, null, null, null);
+    perform pgqueue._check_options('task', pgqueue._options(m.queue, m.priority, eta => m.due_at));
   end if;
   if array_ndims(m.params) > 1 then
     perform pgqueue._refuse_params();

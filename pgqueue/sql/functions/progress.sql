@@ -46,7 +46,7 @@ begin
   raise info using errcode = 'PQ001', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
 end
 $$;
-comment on function pgqueue.progress(int, text) is 'Inside a job: says how far it is, 0 to 100. Others see it at once, before the job commits';
+comment on function pgqueue.progress(int, text) is 'Reports the progress of the job that calls it, 0 to 100. Other sessions see it at once, before the job commits';
 grant execute on function pgqueue.progress(int, text) to pgqueue_user;
 
 create or replace function pgqueue._progress_of(role oid, handle pgqueue.handle, out progress_pct int, out progress_msg text)
@@ -78,5 +78,5 @@ begin
   progress_msg := answer ->> 'progress_msg';
 end
 $$;
-comment on function pgqueue.get_progress(pgqueue.handle) is 'What a job said last with pgqueue.progress; NULLs when nothing or unknown';
+comment on function pgqueue.get_progress(pgqueue.handle) is 'Returns what a job reported last with pgqueue.progress. NULLs: nothing was reported, or the job is unknown';
 grant execute on function pgqueue.get_progress(pgqueue.handle) to pgqueue_user;

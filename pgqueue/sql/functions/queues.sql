@@ -91,7 +91,7 @@ create or replace view pgqueue.queues with (security_barrier) as
     group by v.queue
   ) c on c.queue = n.queue;
 comment on view pgqueue.queues is
-  'What waits in each queue. Counts the messages that the role may see: its own and those of roles it is a member of; monitors, workers and administrators see all';
+  'The number of messages in each queue. A role counts its own messages and those of roles that it is a member of; monitors, workers and administrators count all';
 grant select on pgqueue.queues to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._task_name(payload json)
@@ -197,7 +197,7 @@ create or replace function pgqueue.pause(queue text)
 begin atomic
   select pgqueue._set_paused(queue, true);
 end;
-comment on function pgqueue.pause(text) is 'Workers take nothing more from this queue; what runs goes on. False: it was paused already. A NOTICE says so if nobody knows the queue yet';
+comment on function pgqueue.pause(text) is 'Stops workers from taking messages of a queue. Running jobs continue. False: the queue was paused already. A NOTICE says so if no message and no worker knows the queue yet';
 grant execute on function pgqueue.pause(text) to pgqueue_admin;
 
 create or replace function pgqueue.resume(queue text)
@@ -206,7 +206,7 @@ create or replace function pgqueue.resume(queue text)
 begin atomic
   select pgqueue._set_paused(queue, false);
 end;
-comment on function pgqueue.resume(text) is 'Ends a pause. False: the queue was not paused';
+comment on function pgqueue.resume(text) is 'Ends the pause of a queue. False: the queue was not paused';
 grant execute on function pgqueue.resume(text) to pgqueue_admin;
 
 create or replace function pgqueue.set_durability(queue text, durability text)
@@ -225,5 +225,5 @@ begin
 end
 $$;
 comment on function pgqueue.set_durability(text, text) is
-  'How jobs of a queue commit that do not say so themselves: sync, or async (a crash of the server undoes the last moments)';
+  'Sets how jobs of a queue commit that name no durability: sync, or async, where a crash of the server may undo the last 0.6 s';
 grant execute on function pgqueue.set_durability(text, text) to pgqueue_admin;

@@ -92,5 +92,5 @@ create or replace view pgqueue.quotas with (security_barrier) as
                      pgqueue._limit('max_bindings', 1000) as bindings) l
   where pg_has_role(k.role, 'member') or pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
 comment on view pgqueue.quotas is
-  'What each enrolled role has and may have (NULL: any number). Messages are counted by upkeep at counted_at, and only while one of their three quotas is set';
+  'Usage and quotas of each enrolled role (NULL: no limit). Upkeep counts messages at counted_at, and only while one of their three quotas is set';
 grant select on pgqueue.quotas to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

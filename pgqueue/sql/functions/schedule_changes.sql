@@ -44,12 +44,12 @@ begin
     raise exception 'ends_at is not after %', case when o.starts_at is null then 'now' else 'starts_at' end using errcode = '22023', hint = 'The schedule would never run.';
   end if;
   if o.task is null then
-    perform pgqueue._check_options(o.sql, o.queue, o.priority, null, null, null, o.timeout, o.max_attempts, o.backoff, null);
+    perform pgqueue._check_options(o.sql, pgqueue._options(o.queue, o.priority, timeout => o.timeout, max_attempts => o.max_attempts, backoff => o.backoff));
     if array_ndims(o.params) > 1 then
       perform pgqueue._refuse_params();
     end if;
   else
-    perform pgqueue._check_options('task', o.queue, o.priority, null, null, null, null, null, null, null);
+    perform pgqueue._check_options('task', pgqueue._options(o.queue, o.priority));
     if trim(o.task) = '' then
       raise exception 'task cannot be empty' using errcode = '22023', hint = 'Give the name under which the task is registered.';
     elsif o.args is null or jsonb_typeof(o.args) <> 'array' then

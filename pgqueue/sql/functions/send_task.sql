@@ -133,7 +133,7 @@ begin
     raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
       using errcode = '22023', hint = 'Name a task, or leave it out.';
   end if;
-  due_at := pgqueue._check_options('task', queue, priority, delay, eta, expires, null, null, null, null);
+  due_at := pgqueue._check_options('task', pgqueue._options(queue, priority, delay, eta, expires));
   perform pgqueue._require_enrolled();
   message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
@@ -194,5 +194,5 @@ begin
 end
 $$;
 comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
-  'Sends a Celery task when the caller commits, never if it rolls back. Returns the task id';
+  'Sends a Celery task when the caller commits, and never if the caller rolls back. Returns the id of the task';
 grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) to pgqueue_user;

@@ -77,7 +77,7 @@ create or replace view pgqueue.stats as
          coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
          nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
   from ended e;
-comment on view pgqueue.stats is 'The jobs that this session handed in as the role that reads, or as one that it is a member of. Reads totals and what the session has unfinished, never the history';
+comment on view pgqueue.stats is 'Counts of the jobs that this session submitted as the current role, or as a role that it is a member of. The view reads totals and unfinished jobs, and never the history';
 grant select on pgqueue.stats to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace view pgqueue.stats_total with (security_barrier) as
@@ -105,7 +105,7 @@ create or replace view pgqueue.stats_total with (security_barrier) as
   left join active a on a.submitter = e.submitter and a.queue = e.queue
   where pg_has_role(e.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'))
   group by e.submitter, e.queue;
-comment on view pgqueue.stats_total is 'Jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. What only waits is in pgqueue.queues';
+comment on view pgqueue.stats_total is 'Counts of the jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. Waiting jobs are in pgqueue.queues';
 grant select on pgqueue.stats_total to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue.reset_stats()

@@ -62,7 +62,7 @@ begin
 end
 $$;
 comment on function pgqueue.task_result(text) is
-  'What the result backend knows of a Celery task: task_id, state, result, traceback, children, date_done. NULL: nothing. Only JSON can be read here';
+  'Returns the stored result of a Celery task: task_id, state, result, traceback, children, date_done. NULL: no result is known. Only results in JSON can be read here';
 grant execute on function pgqueue.task_result(text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text default '200ms')

@@ -53,7 +53,7 @@ begin
 end
 $$;
 comment on function pgqueue.enqueue_trigger() is
-  'A trigger that enqueues: (''sql'', statement [, columns [, option=value ...]]) a job whose $1, $2 ... are the columns, (''task'', name [, columns [, option=value ...]]) a Celery task. Options: queue, priority, delay, label, timeout, max_attempts';
+  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are queue, priority, delay, label, timeout and max_attempts';
 grant execute on function pgqueue.enqueue_trigger() to pgqueue_user;
 
 create or replace function pgqueue._is_plain_trigger(argv text[])
@@ -163,8 +163,8 @@ begin
   job.priority := coalesce((options ->> 'priority')::int, 0);
   job.max_attempts := (options ->> 'max_attempts')::int;
   job.label := options ->> 'label';
-  job.due_at := pgqueue._check_options(argv[1], job.queue, job.priority, (options ->> 'delay')::interval, null, null,
-                                       (options ->> 'timeout')::interval, job.max_attempts, null, null);
+  job.due_at := pgqueue._check_options(argv[1], pgqueue._options(job.queue, job.priority, (options ->> 'delay')::interval,
+                                                                timeout => (options ->> 'timeout')::interval, max_attempts => job.max_attempts));
   job.state := case when job.due_at is null then 'ready' else 'delayed' end;
   job.sql := argv[1];
   job.settings := pgqueue._inherited(settings);
@@ -192,9 +192,8 @@ begin
       hint = 'Use "for each row", or name a transition table: "referencing new table as ...". Or call pgqueue.enqueue_many in a trigger function of your own.';
   end if;
   if argv[0] = 'sql' then
-    perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'), coalesce(options ->> 'queue', 'default'), coalesce((options ->> 'priority')::int, 0),
-                             (options ->> 'delay')::interval, null, null, (options ->> 'timeout')::interval, (options ->> 'max_attempts')::int,
-                             null, null, options ->> 'label', null);
+    perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'),
+                             jsonb_populate_record(pgqueue._options('default'), options));
     return;
   end if;
   foreach name in array columns loop

@@ -170,7 +170,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgqueue._wait_on(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
+comment on function pgqueue._wait_on(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout was reached first';
 grant execute on function pgqueue._wait_on(pgqueue.handle, interval) to pgqueue_user;
 
 create or replace function pgqueue.wait(handle pgqueue.handle, timeout interval default null)
@@ -185,5 +185,5 @@ begin
   return pgqueue._wait_on(handle, timeout);
 end
 $$;
-comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout came first';
+comment on function pgqueue.wait(pgqueue.handle, interval) is 'Waits until a job has ended. False: the timeout was reached first';
 grant execute on function pgqueue.wait(pgqueue.handle, interval) to pgqueue_user;

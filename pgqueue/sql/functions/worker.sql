@@ -193,5 +193,5 @@ create or replace view pgqueue.workers with (security_barrier) as
               then w.queues end as queues
   from pgqueue.worker w;
 comment on view pgqueue.workers is
-  'Processes that consume: Celery workers, and programs that listen to events or replies. running: the jobs they run now, of those that the role may see. queues: for monitors, workers and administrators';
+  'Processes that consume: Celery workers, and programs that listen to events or replies. running counts the running jobs that the role may see. queues is shown to monitors, workers and administrators';
 grant select on pgqueue.workers to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

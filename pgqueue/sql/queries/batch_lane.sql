@@ -4,7 +4,7 @@
 call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)
 
 -- name: settle_run
-select id, token, verdict, label
+select id, token, ending, label
 from pgqueue._settle_run(%(ids)s, %(tokens)s, %(error)s::pg_catalog.jsonb, %(is_jobs)s, %(run_seconds)s, %(pid)s)
 
 -- name: oversee

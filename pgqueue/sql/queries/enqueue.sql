@@ -10,41 +10,24 @@ returning id, cookie, case when not pgqueue._nobody_sleeps(%(queue)s::text) then
 
 -- name: enqueue_job
 select id, cookie
-from pgqueue.enqueue(
-    sql => %(sql)s,
-    params => %(params)s::text[],
-    queue => %(queue)s,
-    priority => %(priority)s::int,
-    delay => %(delay)s::interval,
-    eta => %(eta)s::timestamptz,
-    expires => %(expires)s::timestamptz,
-    timeout => %(timeout)s::interval,
-    max_attempts => %(max_attempts)s::int,
-    backoff => %(backoff)s::interval,
-    unique_key => %(unique_key)s,
-    label => %(label)s,
-    durability => %(durability)s,
-    keep_result => %(keep_result)s::boolean
+from pgqueue._enqueue(
+    case when %(keep_result)s::boolean then 'many' else 'none' end::pgqueue.result_kept,
+    coalesce((select s.settings from pgqueue.own_settings s), pgqueue._settings()),
+    %(sql)s,
+    %(params)s::text[],
+    pg_catalog.jsonb_populate_record(null::pgqueue.job_options, %(options)s::pg_catalog.jsonb)
 )
 
 -- name: enqueue_jobs
 select id, cookie
-from pgqueue.enqueue_many(
-    sql => %(sql)s::text[],
-    params => %(params)s::text[],
-    queue => %(queue)s,
-    priority => %(priority)s::int,
-    delay => %(delay)s::interval,
-    eta => %(eta)s::timestamptz,
-    expires => %(expires)s::timestamptz,
-    timeout => %(timeout)s::interval,
-    max_attempts => %(max_attempts)s::int,
-    backoff => %(backoff)s::interval,
-    unique_keys => %(unique_keys)s::text[],
-    label => %(label)s,
-    durability => %(durability)s,
-    keep_result => %(keep_result)s::boolean,
-    rows => %(rows)s::text[]
+from pgqueue._enqueue_many(
+    case when %(keep_result)s::boolean then 'many' else 'none' end::pgqueue.result_kept,
+    pgqueue._settings(),
+    %(sql)s::text[],
+    %(params)s::text[],
+    pg_catalog.jsonb_populate_record(null::pgqueue.job_options, %(options)s::pg_catalog.jsonb),
+    %(unique_keys)s::text[],
+    %(rows)s::text[]
 )
 
 -- name: enqueue_own_job
@@ -54,17 +37,7 @@ from pgqueue._enqueue(
     pgqueue._known_settings(%(backend_pid)s::int, %(settings)s::jsonb),
     %(sql)s,
     %(params)s::text[],
-    %(queue)s,
-    %(priority)s::int,
-    %(delay)s::interval,
-    %(eta)s::timestamptz,
-    %(expires)s::timestamptz,
-    %(timeout)s::interval,
-    %(max_attempts)s::int,
-    %(backoff)s::interval,
-    %(unique_key)s,
-    %(label)s,
-    %(durability)s
+    pg_catalog.jsonb_populate_record(null::pgqueue.job_options, %(options)s::pg_catalog.jsonb)
 )
 
 -- name: enqueue_own_jobs
@@ -74,17 +47,8 @@ from pgqueue._enqueue_many(
     pgqueue._known_settings(%(backend_pid)s::int, %(settings)s::jsonb),
     %(sql)s::text[],
     %(params)s::text[],
-    %(queue)s,
-    %(priority)s::int,
-    %(delay)s::interval,
-    %(eta)s::timestamptz,
-    %(expires)s::timestamptz,
-    %(timeout)s::interval,
-    %(max_attempts)s::int,
-    %(backoff)s::interval,
+    pg_catalog.jsonb_populate_record(null::pgqueue.job_options, %(options)s::pg_catalog.jsonb),
     %(unique_keys)s::text[],
-    %(label)s,
-    %(durability)s,
     %(rows)s::text[]
 )
 
@@ -95,17 +59,7 @@ from pgqueue._hand_in(
     pgqueue._known_settings(%(backend_pid)s::int, %(settings)s::jsonb),
     %(sql)s,
     %(params)s::text[],
-    %(queue)s,
-    %(priority)s::int,
-    %(delay)s::interval,
-    %(eta)s::timestamptz,
-    %(expires)s::timestamptz,
-    %(timeout)s::interval,
-    %(max_attempts)s::int,
-    %(backoff)s::interval,
-    %(unique_key)s,
-    %(label)s,
-    %(durability)s
+    pg_catalog.jsonb_populate_record(null::pgqueue.job_options, %(options)s::pg_catalog.jsonb)
 )
 
 -- name: capture_settings

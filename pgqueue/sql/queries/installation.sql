@@ -6,6 +6,10 @@ select pg_advisory_lock(hashtextextended('pgqueue installation', 0))
 -- name: unlock_installation
 select pg_advisory_unlock(hashtextextended('pgqueue installation', 0))
 
+-- name: lock_installation_here
+-- To the end of the transaction.
+select pg_advisory_xact_lock(hashtextextended('pgqueue installation', 0))
+
 -- name: read_search_path
 select pg_catalog.current_setting('search_path')
 
@@ -19,6 +23,7 @@ select
   pg_is_in_recovery(),
   n.oid is not null as has_schema,
   exists (select from pg_class c where c.relnamespace = n.oid and c.relname = 'migration') as has_migrations,
+  exists (select from pg_class c where c.relnamespace = n.oid and c.relname = 'function_file') as has_function_files,
   n.oid is not null and pg_has_role(n.nspowner, 'usage') as is_owner,
   pg_get_userbyid(n.nspowner)::text as owner,
   exists (select from pg_available_extensions e where e.name = 'dblink') as has_dblink,
@@ -55,7 +60,7 @@ cross join (
 where me.rolname = current_user
 
 -- name: installed_migrations
-select version, name, applied_at
+select version, applied_by
 from pgqueue.migration
 order by version
 
@@ -74,9 +79,21 @@ select name, hash, applied_by
 from pgqueue.function_file
 order by name
 
+-- name: lock_views
+-- With what is under them, and in the order in which an INSERT locks them: who comes meanwhile waits, and holds nothing.
+lock table {views} in access exclusive mode
+
+-- name: functions_and_views
+select p.oid::bigint from pg_proc p where p.pronamespace in (to_regnamespace('pgqueue'), to_regnamespace('pgqueue_run'))
+union all
+select c.oid::bigint from pg_class c where c.relnamespace = to_regnamespace('pgqueue') and c.relkind = 'v'
+
+-- name: existing_views
+select c.relname::text from pg_class c where c.relnamespace = to_regnamespace('pgqueue') and c.relkind = 'v'
+
 -- name: record_migration
-insert into pgqueue.migration (version, name)
-values (%(version)s, %(name)s)
+insert into pgqueue.migration (version, name, applied_by)
+values (%(number)s, %(name)s, %(version)s)
 
 -- name: record_function_files
 with forgotten as (

@@ -28,23 +28,32 @@ grant usage on schema pgqueue to pgqueue_worker, pgqueue_monitor, pgqueue_admin,
 create table pgqueue.migration (
   version int primary key,
   name text not null,
+  applied_by text,
   applied_at timestamptz not null default now()
 );
 comment on table pgqueue.migration is 'The migrations that this database has, written by the installer';
+comment on column pgqueue.migration.applied_by is 'The version of the Python package that applied it';
 create policy everybody_may_read on pgqueue.migration for select using (true);
 grant select on pgqueue.migration to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create type pgqueue.handle as (id bigint, cookie bigint);
-comment on type pgqueue.handle is 'What launch, submit and enqueue return: the number of the job and its secret';
+comment on type pgqueue.handle is 'The number and the secret of a job, which launch, submit and enqueue return';
 
 create type pgqueue.job_state as enum ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired');
-comment on type pgqueue.job_state is 'Where a job stands, as pgqueue.jobs shows it';
+comment on type pgqueue.job_state is 'The state of a job, as pgqueue.jobs shows it';
 
 create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed');
 comment on type pgqueue.message_state is 'Where a message of the queue stands; one that is done has no row';
 
 create type pgqueue.message_kind as enum ('job', 'task');
 comment on type pgqueue.message_kind is 'A job is an SQL string that pgqueue runs, a task is a Celery message that Celery runs';
+
+create type pgqueue.lane as enum ('batch', 'top_level');
+comment on type pgqueue.lane is 'How a job runs: in the session for all roles, or in one that is logged in as its submitter';
+
+create type pgqueue.ending as enum ('succeeded', 'failed', 'retried', 'canceled', 'expired', 'gone', 'deferred', 'released', 'handed_over');
+comment on type pgqueue.ending is
+  'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is, for the top-level lane';
 
 create type pgqueue.result_kept as enum ('none', 'once', 'many');
 comment on type pgqueue.result_kept is 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';

@@ -1,5 +1,21 @@
 -- The queue: one hot table, and what describes its queues, its routes and its workers.
 
+create type pgqueue.job_options as (
+  queue text,
+  priority int,
+  delay interval,
+  eta timestamptz,
+  expires timestamptz,
+  timeout interval,
+  max_attempts int,
+  backoff interval,
+  unique_key text,
+  label text,
+  durability text,
+  traceparent text
+);
+comment on type pgqueue.job_options is 'The options of launch, submit, enqueue and enqueue_many as one value, which functions pass on whole';
+
 create table pgqueue.queue_switch (
   name text primary key,
   paused boolean not null default false,

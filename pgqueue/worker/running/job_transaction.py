@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from ..claimed_job import Ending
 from .error_fields import SqlstateError, canceled, timed_out
 from .notices import Notices
 from .pipeline_call import PipelineCall
@@ -52,11 +53,11 @@ class ClaimLost(Exception):
 
 
 class NotToBegin(Exception):
-    """The job must not run: `verdict` says how it has ended, None that it has expired and is still to be ended."""
+    """The job must not run: `ending` says how it has ended, None that it has expired and is still to be ended."""
 
-    def __init__(self, verdict: str | None = None) -> None:
-        super().__init__(verdict)
-        self.verdict = verdict
+    def __init__(self, ending: Ending | None = None) -> None:
+        super().__init__(ending)
+        self.ending = ending
 
 
 @dataclass
@@ -164,9 +165,9 @@ class JobTransaction:
     def _run_at_top_level(self, statement: Statement, result: ResultBuffer) -> _Answer:
         self._session.roll_back()
         self._notices.forget()
-        (verdict,) = self._session.call("begin_job", **self._job.key)
-        if verdict != "run":
-            raise NotToBegin(verdict)
+        (ending,) = self._session.call("begin_job", **self._job.key)
+        if ending is not None:
+            raise NotToBegin(Ending(ending))
         settings = {
             "application_name": self._application_name,
             "pgqueue.job_id": str(self._job.id),
