@@ -14,7 +14,7 @@ _YEARS = 50
 
 
 class Unscheduled(ValueError):
-    """What was given has no next instant that could be worked out; the message says why."""
+    """The schedule has no next instant that can be computed; the message says why."""
 
 
 def instants(cron: str, zone: str, after: datetime) -> Iterator[datetime]:

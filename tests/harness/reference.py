@@ -84,7 +84,7 @@ def sql_types(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """Yield the views that users read, with their COMMENTs and columns."""
-    names = ("jobs", "stats", "stats_total", "workers", "queues", "quotas")
+    names = ("jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs")
     for name in names:
         (oid, comment), *_ = connection.execute(
             "select c.oid, obj_description(c.oid, 'pg_class') from pg_class c where c.oid = %s::regclass",

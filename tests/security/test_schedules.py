@@ -44,6 +44,7 @@ def test_an_administrator_runs_and_removes_schedules_and_does_not_change_what_th
 
     for change in (PUT, ALTER):
         assert refused(administrator, change).sqlstate == "42501"
+    assert fetch_value(administrator, "select count(*) from pgqueue.schedules") == 1
     assert fetch_value(administrator, "select runs from pgqueue.schedules") is None
     job = fetch_value(administrator, "select pgqueue.run_schedule('a', owner => 'alice')")
 

@@ -126,9 +126,10 @@ class Claims:
         """
         self.must_plan, plans, self._plans = False, self._plans, []
         if plans:
-            yield "plan_schedules", {"plans": json.dumps(plans)}
-            # Some may be due by now, and there may be more to plan.
-            self.tick_at = 0.0
+            [(taken,)] = yield "plan_schedules", {"plans": json.dumps(plans)}
+            if taken:
+                # Some may be due by now, and more may wait. None was taken: they are locked, and have time.
+                self.tick_at = 0.0
         else:
             rows = yield "schedules_to_plan", {"max_count": _MAX_PLANS}
             self._plans = plan_schedules.plan_some(rows, _PLAN_SECONDS)

@@ -164,8 +164,8 @@ declare
 begin
   perform pgqueue._require_home();
   -- Who hands in must be enrolled. What is another's, only administrators touch, and they do not change what it runs.
-  if whose <> new.role and not coalesce(pg_has_role(new.role, 'pgqueue_admin', 'member'), false) then
-    raise exception 'permission denied for schedules of role "%"', pg_get_userbyid(whose) using errcode = '42501', hint = 'Its owner and members of pgqueue_admin may do that.';
+  if whose <> new.role and (new.act in ('put', 'alter') or not coalesce(pg_has_role(new.role, 'pgqueue_admin', 'member'), false)) then
+    raise exception 'permission denied for schedules of role "%"', pg_get_userbyid(whose) using errcode = '42501', hint = case when new.act in ('put', 'alter') then 'Only the owner says what a schedule runs.' else 'Its owner and members of pgqueue_admin may do that.' end;
   elsif new.act in ('put', 'alter', 'resume', 'run') and not exists (select from pgqueue.role_key k where k.role = whose) then
     perform pgqueue._refuse_stranger(whose);
   end if;

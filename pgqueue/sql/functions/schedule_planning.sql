@@ -20,15 +20,13 @@ create or replace function pgqueue._seconds_to_next_schedule(overdue_before time
 as $$
 declare
   seen_at timestamptz := clock_timestamp();
-  overdue timestamptz := pgqueue._overdue_schedule();
-  retry float8;
+  overdue timestamptz := (select s.next_at from pgqueue.schedule s
+                          where s.enabled and s.next_at <= seen_at and (s.catch_up = 'all' or s.planned_until > seen_at) order by s.next_at limit 1);
 begin
-  if overdue is not null then
-    -- What another session has locked, and what waits for its plan, is not asked for again and again.
-    retry := case when overdue = overdue_before then 1 else 0 end;
-  end if;
-  return least(retry, (select extract(epoch from s.next_at - clock_timestamp())::float8 from pgqueue.schedule s
-                       where s.enabled and s.next_at > seen_at order by s.next_at limit 1));
+  -- What another session has locked is tried again soon, but not all the time. What waits for its plan is fired when that is there.
+  return least(case when overdue = overdue_before then 0.2 when overdue is not null then 0 end,
+               (select extract(epoch from s.next_at - clock_timestamp())::float8 from pgqueue.schedule s
+                where s.enabled and s.next_at > seen_at order by s.next_at limit 1));
 end
 $$;
 comment on function pgqueue._seconds_to_next_schedule(timestamptz) is
