@@ -15,7 +15,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint vale typecheck format schema reference docs clean
+.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint structure vale typecheck format schema reference docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,11 +73,15 @@ bench-peers: $(VENV)/.ready-dev build/peers/node_modules  ## The same work on ot
 	@$(PIP) --editable '.[peers]'
 	@$(BIN)/python -m benchmarks.peers $(BENCH)
 
-lint: $(VENV)/.ready-dev  ## Check style, prose, and which module may import which
+lint: $(VENV)/.ready-dev  ## Check style, prose, which module may import which, and the limits of structure
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/prose.py
+	@$(BIN)/python scripts/structure.py --check
+
+structure: $(VENV)/.ready-dev  ## Say how the package is built: cycles of imports, the largest classes and files
+	@$(BIN)/python scripts/structure.py
 
 # The package fetches Vale's binary when it first runs, from where its releases are: scripts/prose.py says what follows.
 vale: $(VENV)/.ready-dev  ## Check the prose with Vale itself, which is fetched on first use; lint applies the same rules

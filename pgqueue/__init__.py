@@ -5,8 +5,10 @@ The public names. Everything else is reached by its module.
 
 from typing import TYPE_CHECKING, Any
 
-from .client.client import Client, JobOptions, connect
-from .client.job import Column, Job, JobState, JobStatus, Progress, Result
+from .client.arguments import JobOptions
+from .client.client import Client, connect
+from .client.job import Job
+from .client.values import Column, JobState, JobStatus, Progress, Result
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
 from .version import __version__

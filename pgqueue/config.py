@@ -19,6 +19,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .errors import InvalidDsn
 
+#: How the URLs begin that Celery and kombu are given, and what they call this broker.
+URL_SCHEME = "pgqueue"
+
 DSN_VARIABLE = "PGQUEUE_DSN"
 #: How `pgqueue worker` logs in where that is not as PGQUEUE_DSN says.
 WORKER_DSN_VARIABLE = "PGQUEUE_WORKER_DSN"
@@ -30,8 +33,6 @@ DATA_VARIABLE = "PGQUEUE_DATA"
 _URL = re.compile(r"(?:pgqueue|postgres(?:ql)?)(?:\+\w+)?://(?P<rest>.*)", re.DOTALL)
 # The URL of a Celery application that has no database of its own in its code.
 _UNNAMED = re.compile(r"pgqueue:///?")
-# A cut cable counts as lost after a minute; libpq's default is the kernel's two hours.
-_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ def to_url(conninfo: str, scheme: str = "postgresql") -> str:
 
 
 def with_defaults(conninfo: str, **defaults: str) -> str:
-    """Return the connection string with TCP keepalives and `defaults` added where it does not say otherwise."""
-    return make_conninfo("", **{**_KEEPALIVES, **defaults, **_parse(conninfo)})
+    """Return the connection string with `defaults` added where it does not say otherwise."""
+    return make_conninfo("", **{**defaults, **_parse(conninfo)})
 
 
 def without_password(conninfo: str) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kombu.connection import Connection
 from psycopg.conninfo import make_conninfo
 
-from ..config import to_url
+from ..config import URL_SCHEME, to_url
 from ..db.caller_transaction import driver_connection, entered
-from .register import DRIVER_TYPE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,7 +37,7 @@ class in_transaction(Connection):  # noqa: N801 - it is written as a block
 
     def __init__(self, connection: CallerConnection, **_options: Any) -> None:
         info = driver_connection(connection).info
-        url = to_url(make_conninfo(info.dsn, **({"password": info.password} if info.password else {})), DRIVER_TYPE)
+        url = to_url(make_conninfo(info.dsn, **({"password": info.password} if info.password else {})), URL_SCHEME)
         super().__init__(url, transport_options={"in_transaction_of": connection})
         self._given = connection
         self._blocks = contextlib.ExitStack()

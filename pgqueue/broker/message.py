@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kombu.transport import virtual
 
@@ -14,11 +14,22 @@ from .envelope import ETA_HEADER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .channel import Channel
 
 _COMPRESSION = "compression"
 #: How the ids begin under which Celery knows SQL jobs.
 _JOB = "job-"
+
+
+class ReceivingChannel(Protocol):
+    """What a message needs of the channel that it came over."""
+
+    max_decompressed_size: int
+
+    def decode_body(self, body: Any, encoding: str | None) -> Any:
+        """Undo what kept a body from being text."""
+
+    def refuse(self, delivery_tag: str, reason: str) -> None:
+        """Put the message among the dead letters, with the reason."""
 
 
 class Message(virtual.Message):
@@ -31,7 +42,7 @@ class Message(virtual.Message):
     #: Why no consumer takes it, if that is so: then a reject puts it aside with the reason.
     refusal: str | None = None
 
-    def __init__(self, payload: dict[str, Any], channel: Channel) -> None:
+    def __init__(self, payload: dict[str, Any], channel: ReceivingChannel) -> None:
         headers = payload.get("headers") or {}
         method = headers.get(_COMPRESSION)
         if not method:

@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import Any
 
-from ..after_fork import call_in_forked_child
+from ..after_fork import Turn, call_in_forked_child
 
 _worker_name: str | None = None
 _app: Any = None
@@ -74,4 +74,4 @@ def _become_nobody() -> None:
     _worker_name = None
 
 
-call_in_forked_child(_become_nobody)
+call_in_forked_child(Turn.PROCESS, _become_nobody)

@@ -8,13 +8,15 @@ from kombu.exceptions import BatchPublishError
 
 from ..db.caller_transaction import current
 from .envelope import to_row
-from .publisher import to_outgoing
+from .outgoing_message import to_outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .channel import Channel
-    from .publisher import OutgoingMessage, Publisher
+    from kombu.transport.virtual import Channel
+
+    from .outgoing_message import OutgoingMessage
+    from .publisher import Publisher
 
 
 class PublishBatch:

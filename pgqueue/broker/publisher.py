@@ -5,41 +5,23 @@ Where a message goes is decided in SQL. What is here knows only over which sessi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from .. import errors
 from ..db.caller_transaction import current, driver_connection
-from ..sql import query
+from ..db.named_query import run
 from .celery_patches import group_publishing
 from .envelope import to_row
+from .outgoing_message import OutgoingMessage, to_outgoing
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from ..db.caller_transaction import CallerConnection
     from ..db.database import Database
-    from .envelope import Row
-
-
-class OutgoingMessage(NamedTuple):
-    """A message on its way: the parameters of the query."""
-
-    exchange: str
-    routing_key: str
-    message: str
-    priority: int
-    eta: datetime | None
-    ttl_seconds: float | None
-
-
-def to_outgoing(row: Row, exchange: str, routing_key: str, priority: int) -> OutgoingMessage:
-    """Address a message."""
-    return OutgoingMessage(exchange, routing_key, row.message, priority, row.eta, row.ttl_seconds)
 
 
 class Publisher:
@@ -68,7 +50,7 @@ class Publisher:
         # Of what is transient the events of tasks that are sent, and no control command: for that somebody waits.
         is_gathered = exchange == "celeryev" or not row.is_transient
         if group is not None and is_gathered and (self._caller or current()) is None:
-            group.add(self, to_outgoing(row, exchange, routing_key, priority))
+            group.add(self.database, self.publish_many, to_outgoing(row, exchange, routing_key, priority))
             return 1
         worker_session = WorkerSession.find(self.database) if row.is_transient and exchange else None
         if worker_session is not None and (exchange, routing_key) in worker_session.unroutable_keys:
@@ -97,9 +79,7 @@ class Publisher:
             return int(reached)
         connection = driver_connection(caller)
         try:
-            # A cursor of our own: the caller's connection may have another class, and other rows.
-            with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-                [(reached,)] = cursor.execute(query(query_name), params, prepare=False).fetchall()
+            [(reached,)] = run(connection, query_name, params, prepare=False)
         except psycopg.Error as failure:
             raise errors.from_driver(failure) from failure
         return int(reached)

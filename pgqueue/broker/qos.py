@@ -15,13 +15,11 @@ from .consuming.read_ahead import ReadAhead
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .channel import Channel
-
 
 class QoS(virtual.QoS):
     """Counts deliveries; any thread may settle one."""
 
-    def __init__(self, channel: Channel, prefetch_count: int = 0) -> None:
+    def __init__(self, channel: virtual.Channel, prefetch_count: int = 0) -> None:
         # Not the base class's: it would publish what is unacknowledged again when the interpreter ends.
         self.channel = channel
         self.prefetch_count = prefetch_count or 0

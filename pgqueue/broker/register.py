@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from ..config import URL_SCHEME
 from .celery_patches.import_hook import after_import
 
 if TYPE_CHECKING:
@@ -19,12 +20,10 @@ if TYPE_CHECKING:
 #: What kombu registers as the serializer `pgqueue`: a name and a content type, with neither encoder nor decoder.
 serializer = (None, None, "application/x-pgqueue", "utf-8")
 
-DRIVER_TYPE = "pgqueue"
-
 
 def register_transport() -> None:
     """Let kombu find the transport for `pgqueue://`."""
-    TRANSPORT_ALIASES[DRIVER_TYPE] = "pgqueue.broker:Transport"
+    TRANSPORT_ALIASES[URL_SCHEME] = "pgqueue.broker:Transport"
 
 
 def take_callers_connections(celery_app_amqp: ModuleType) -> None:
@@ -52,7 +51,7 @@ def join_neighbours(with_gossip: bool) -> None:
     for module, step in (("mingle", "Mingle"), ("gossip", "Gossip")):
         loaded = sys.modules.get(f"celery.worker.consumer.{module}")
         if loaded is not None and hasattr(loaded, step) and (with_gossip or step == "Mingle"):
-            getattr(loaded, step).compatible_transports.add(DRIVER_TYPE)
+            getattr(loaded, step).compatible_transports.add(URL_SCHEME)
 
 
 register_transport()

@@ -16,7 +16,7 @@ from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 
 from .. import errors
-from ..config import to_conninfo, to_url, without_password
+from ..config import URL_SCHEME, to_conninfo, to_url, without_password
 from ..db.database import Database
 from ..decompression import max_bytes
 from . import process_identity
@@ -27,7 +27,7 @@ from .consuming.acks import Acks
 from .consuming.event_loop import EventLoopAdapter
 from .consuming.fetcher import Fetcher
 from .publisher import Publisher
-from .register import DRIVER_TYPE, join_neighbours
+from .register import join_neighbours
 from .url import conninfo_of, move_password_out
 from .worker_session import WorkerSession
 
@@ -44,7 +44,7 @@ class Transport(virtual.Transport):
     channels: list[OurChannel]
     can_parse_url = True
     default_port = 5432  # type: ignore[assignment] # the base class knows only None
-    driver_type = DRIVER_TYPE
+    driver_type = URL_SCHEME
     driver_name = "psycopg"
 
     connection_errors = (  # type: ignore[assignment] # the base class has one error here
@@ -84,7 +84,7 @@ class Transport(virtual.Transport):
         self.publisher = Publisher(self.database, self._caller)
         self.max_decompressed_size = max_bytes(client.transport_options)
         self._executors = int(client.transport_options.get("executors", 0))
-        self._fetcher: Fetcher | None = None
+        self._fetcher: Fetcher[OurChannel] | None = None
         self._event_loop: EventLoopAdapter | None = None
         self._on_control: Callable[[], None] = _do_nothing
         self._is_closed = False
@@ -135,7 +135,7 @@ class Transport(virtual.Transport):
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
         """Return the URL with all its options, without the password unless asked for."""
         conninfo = conninfo_of(self.client) if self.client is not None else to_conninfo(uri)
-        return to_url(conninfo if include_password else without_password(conninfo), DRIVER_TYPE)
+        return to_url(conninfo if include_password else without_password(conninfo), URL_SCHEME)
 
     def _collect(self, connection: Transport) -> None:
         """Let go of everything without a word to the server: after an error, or in a forked child."""
@@ -293,7 +293,7 @@ class Transport(virtual.Transport):
             self._event_loop = EventLoopAdapter(self, loop, fetcher.waker.filenos)
             fetcher.enter_loop(self._event_loop)
 
-    def _get_fetcher(self) -> Fetcher:
+    def _get_fetcher(self) -> Fetcher[OurChannel]:
         if self._fetcher is None:
             with WorkerSession.registry_lock:
                 worker_session = WorkerSession.of(self.database, self._executors)

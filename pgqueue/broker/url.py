@@ -10,8 +10,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..config import Settings, to_conninfo, to_url, without_password
-from .register import DRIVER_TYPE
+from ..config import URL_SCHEME, Settings, to_conninfo, to_url, without_password
 
 
 def conninfo_of(client: Any) -> str:
@@ -43,7 +42,7 @@ def move_password_out(client: Any) -> None:
         password = conninfo_to_dict(conninfo).get("password")
         if password:
             client.password = password
-            client.hostname = to_url(without_password(conninfo), DRIVER_TYPE)
+            client.hostname = to_url(without_password(conninfo), URL_SCHEME)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import psycopg
 from psycopg import sql
 
 from .. import errors
-from ..after_fork import call_in_forked_child
+from ..after_fork import Turn, call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE
-from ..db.database import close_session, is_shared, open_session, told_on_one_line
+from ..db.connect import close_session, is_shared, open_session, told_on_one_line
 from ..sql import query
 from . import process_identity
 from .consuming.acks import Acks, to_arrays
@@ -368,4 +368,4 @@ def _ids(delivery_tags: Collection[str]) -> list[int]:
 
 
 atexit.register(WorkerSession.close_all)
-call_in_forked_child(WorkerSession._forget_parents)
+call_in_forked_child(Turn.PROCESS, WorkerSession._forget_parents)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, Settings, to_conninfo, to_url
+from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, URL_SCHEME, Settings, to_conninfo, to_url
 from ..db.database import Database
 from ..errors import InvalidDsn
 from .options import is_on_command_line
@@ -40,7 +40,7 @@ def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = Non
     except (ImportError, AttributeError) as failure:
         raise click.BadParameter(f"cannot load {app_name}: {failure}", param_hint="-A") from failure
     if not app.conf.broker_url:
-        app.conf.broker_url = to_url(Settings.load(dsn).conninfo, "pgqueue")
+        app.conf.broker_url = to_url(Settings.load(dsn).conninfo, URL_SCHEME)
         # An application that sends its tasks to this database looks for their results there, too.
         app.conf.result_backend = app.conf.result_backend or app.conf.broker_url
     elif is_on_command_line("dsn") and not leads_to(app.conf.broker_url, dsn):
@@ -62,7 +62,7 @@ def database_of(app: Celery) -> Database:
     """
     scheme = str(app.conf.broker_write_url or app.conf.broker_url).partition("://")[0]
     # kombu imports the transport of a URL that it is shown, and what that needs may not be installed.
-    if scheme != "pgqueue":
+    if scheme != URL_SCHEME:
         raise click.UsageError(f"the broker of this app is not pgqueue but {scheme}")
     connection = app.connection_for_write()  # which opens nothing
     return Database.for_dsn(to_conninfo(connection.as_uri(include_password=True)))

@@ -84,7 +84,7 @@ def _check_schema(session: ClientSession) -> Finding:
     try:
         migrate.require_current(session.connection)
     except InstallationError as failure:
-        return Finding("schema", Level.FAIL, found if state.installed else str(failure), failure.hint)
+        return Finding("schema", Level.FAIL, str(failure), failure.hint)
     return Finding("schema", Level.OK, found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..client.client import connect
-from ..client.job import JobState, JobStatus
+from ..client.values import JobState, JobStatus
 from ..handle import Handle
 from .ask import ask
 from .options import HANDLE, JOB, on_database

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from ..cron import instants
+from ..broker.cron import instants
 from ..errors import PgQueueError
 from .ask import ask
 from .options import DURATION, INSTANT, Command, on_database

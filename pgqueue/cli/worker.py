@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import WORKER_DSN_VARIABLE, to_url
+from ..config import URL_SCHEME, WORKER_DSN_VARIABLE, to_url
 from ..local.child_process import die_with_parent
 from ..schema.prepare import require_worker
 from .celery_app import find_app, leads_to, own_queues, require_same_database
@@ -68,7 +68,7 @@ def worker(
         require_same_database(app, dsn)
     worker_dsn = os.environ.get(WORKER_DSN_VARIABLE)
     if worker_dsn and leads_to(app.conf.broker_url, dsn):
-        app.conf.broker_url = to_url(worker_dsn, "pgqueue")
+        app.conf.broker_url = to_url(worker_dsn, URL_SCHEME)
     app.conf.pgqueue_tasks = not no_tasks
     taken = queues or ("default" if no_tasks else ",".join(own_queues(app)))
     arguments = ["worker", f"--queues={taken}", f"--loglevel={loglevel}"]

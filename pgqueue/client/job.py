@@ -1,101 +1,28 @@
 """A launched job, seen from Python: its handle and what can be asked of it.
 
-Every answer comes from PostgreSQL through the client that made the job; a Job remembers only a result it has
-read, because reading consumes it.
+Every answer comes from PostgreSQL through the session of the client that made the job; a Job remembers only a result
+it has read, because reading consumes it.
 """
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..handle import Handle
+from .values import JobState
 
 if TYPE_CHECKING:
-    from .client import Client
+    from datetime import timedelta
 
-
-class JobState(str, enum.Enum):
-    """Where a job is in its life; the same words as the SQL API's."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    EXPIRED = "expired"
-
-    @property
-    def is_final(self) -> bool:
-        """Tell whether the job has ended, one way or another."""
-        return self not in (JobState.QUEUED, JobState.RUNNING)
-
-
-class Progress(NamedTuple):
-    """What a job last said of itself; both are None before it has said anything."""
-
-    percent: int | None
-    message: str | None
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """One row of the view `pgqueue.jobs`."""
-
-    id: int
-    state: JobState
-    queue: str
-    priority: int
-    label: str | None
-    statement: str | None
-    submitter: str
-    launched_at: datetime
-    eta: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    duration_ms: float | None
-    attempts: int
-    max_attempts: int
-    worker: str | None
-    backend_pid: int | None
-    progress_pct: int | None
-    progress_msg: str | None
-    rows: int | None
-    command_tag: str | None
-    sqlstate: str | None
-    error: str | None
-    error_detail: str | None
-    error_hint: str | None
-    error_context: str | None
-    handle: Handle | None = None
-    """For roles that may use it."""
-
-
-class Column(NamedTuple):
-    """One column of a job's result."""
-
-    name: str
-    type_name: str
-    type_oid: int
-    type_modifier: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a job left: the rows of its last statement, or each statement's command tag when none gave rows."""
-
-    columns: tuple[Column, ...]
-    rows: list[tuple[Any, ...]]
-    command_tags: tuple[str, ...]
+    from ..handle import Handle
+    from .job_calls import JobCalls
+    from .values import JobStatus, Progress, Result
 
 
 class Job:
     """One job, addressed by its handle; made by a Client's launch, submit and enqueue, or by `Client.job`."""
 
-    def __init__(self, client: Client, handle: Handle) -> None:
-        self._client = client
+    def __init__(self, calls: JobCalls, handle: Handle) -> None:
+        self._calls = calls
         self._result: Result | None = None
         self.handle = handle
 
@@ -130,7 +57,7 @@ class Job:
             PgQueueError: as `result`.
         """
         if self._result is None:
-            self._result = self._client._read_result(self.handle, timeout)
+            self._result = self._calls.read_result(self.handle, timeout)
         return self._result
 
     def wait(self, timeout: timedelta | float | None = None) -> bool:
@@ -140,7 +67,7 @@ class Job:
             UnknownJob: there is no such job, or none that others can see yet.
             NotPermitted: it belongs to a role that this one may not act for.
         """
-        return self._client._wait(self.handle, timeout)
+        return self._calls.wait(self.handle, timeout)
 
     def waits_for_worker(self) -> bool:
         """Tell whether the job is queued, and no live worker takes jobs from its queue.
@@ -149,7 +76,7 @@ class Job:
             UnknownJob: there is no such job, or not one that this role may see.
         """
         status = self.status()
-        return status.state is JobState.QUEUED and not self._client._has_takers(status.queue)
+        return status.state is JobState.QUEUED and not self._calls.has_takers(status.queue)
 
     def cancel(self, grace: timedelta | float = 0.0) -> bool:
         """Take the job back if it is queued, stop it if it runs; return False when it had already ended.
@@ -161,7 +88,7 @@ class Job:
             UnknownJob: there is no such job, or none that others can see yet.
             NotPermitted: it belongs to a role that this one may not act for.
         """
-        return self._client._cancel(self.handle, grace)
+        return self._calls.cancel(self.handle, grace)
 
     def detach(self) -> None:
         """Give up the result; the job runs on and commits.
@@ -170,7 +97,7 @@ class Job:
             UnknownJob: there is no such job, or it was detached before.
             NotPermitted: it belongs to a role that this one may not act for.
         """
-        self._client._detach(self.handle)
+        self._calls.detach(self.handle)
 
     def progress(self) -> Progress:
         """Return what the job last reported with `pgqueue.progress`, seen before the job commits.
@@ -178,7 +105,7 @@ class Job:
         Raises:
             NotPermitted: it belongs to a role that this one may not act for.
         """
-        return self._client._get_progress(self.handle)
+        return self._calls.get_progress(self.handle)
 
     def statement(self) -> str:
         """Return the whole statement; the view shows a preview only.
@@ -187,7 +114,7 @@ class Job:
             UnknownJob: there is no such job, or none that others can see yet.
             NotPermitted: another role submitted it.
         """
-        return self._client._read_statement(self.handle)
+        return self._calls.read_statement(self.handle)
 
     def status(self) -> JobStatus:
         """Return the job's row of `pgqueue.jobs`.
@@ -195,4 +122,4 @@ class Job:
         Raises:
             UnknownJob: there is no such job, or not one that this role may see.
         """
-        return self._client.status(self.handle.id)
+        return self._calls.status(self.handle.id)

@@ -9,30 +9,29 @@ import contextlib
 import math
 import select
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import psycopg
 from psycopg import pq
-from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg.adapt import Transformer
 
 from .. import errors
-from ..sql import numbered
-from .database import can_prepare, close_session, is_quiet, open_session, pooled_text
+from .connect import close_session, is_quiet, open_session
+from .named_query import BoundQuery, PreparedStatements, bind, check, load
+from .pooler import can_prepare, pooled_text
+
+ResultT = TypeVar("ResultT")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping
     from typing import TypeAlias
 
-    from psycopg.abc import Buffer
-
-    from .database import Database, Session
+    from .connect import Connection
+    from .database import Database
 
     Rows: TypeAlias = list[tuple[Any, ...]]
-    #: Values as they are sent, their types, and whether each is text or binary.
-    _Values: TypeAlias = "tuple[Sequence[Buffer | None], tuple[int, ...], Sequence[pq.Format]]"
     #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
-    QueryRoutine: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, Rows]
+    QueryRoutine: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, ResultT]
 
 
 class Watcher(Protocol):
@@ -45,7 +44,7 @@ class Watcher(Protocol):
         """Forget a descriptor that was closed."""
 
 
-class AsyncQuery:
+class AsyncQuery(Generic[ResultT]):
     """At most one question under way. For one thread.
 
     Args:
@@ -55,15 +54,15 @@ class AsyncQuery:
     def __init__(self, database: Database, watcher: Watcher) -> None:
         self._database = database
         self._watcher = watcher
-        self._session: Session | None = None
+        self._session: Connection | None = None
         self._fileno = -1
-        #: The names of the statements that the server has planned; the types follow from the values.
-        self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
-        #: What was asked last, and as what it was sent: a worker that is idle asks the same again and again.
-        self._asked: tuple[str, Mapping[str, object]] | None = None
-        self._sent: _Values = ((), (), ())
+        # Asked so often that each is prepared at its first use.
+        self._statements = PreparedStatements(kept_after=0)
+        #: What was asked last, and its parameters: a worker that is idle asks the same again and again.
+        self._bound: BoundQuery | None = None
+        self._params: Mapping[str, object] = {}
         self._has_news = False
-        self._routine: QueryRoutine | None = None
+        self._routine: QueryRoutine[ResultT] | None = None
         self._results: list[pq.abc.PGresult] = []
 
     @property
@@ -80,7 +79,7 @@ class AsyncQuery:
         """Take note that the descriptor is readable."""
         self._has_news = True
 
-    def start(self, routine: QueryRoutine) -> None:
+    def start(self, routine: QueryRoutine[ResultT]) -> None:
         """Send the query of `routine`.
 
         Raises:
@@ -91,12 +90,8 @@ class AsyncQuery:
         try:
             session = self._open()
             if can_prepare(session):
-                text, names = numbered(name)
-                if self._asked != (name, params):
-                    self._sent = _dump(session, [params[each] for each in names])
-                    self._asked = name, params
-                values, types, formats = self._sent
-                session.pgconn.send_query_prepared(self._prepare(session, text, types), values, formats)
+                bound = self._bind(session, name, params)
+                bound.send(session.pgconn, self._statements.find(bound) or self._prepare(session, bound))
             else:
                 session.pgconn.send_query(pooled_text(session, name, params))
             while session.pgconn.flush():
@@ -105,7 +100,7 @@ class AsyncQuery:
         except psycopg.Error as failure:
             self._fail(failure)
 
-    def result(self) -> Rows | None:
+    def result(self) -> ResultT | None:
         """Return what `routine` makes of the answer; None: it is not there yet, or nothing was asked.
 
         Raises:
@@ -122,24 +117,24 @@ class AsyncQuery:
         try:
             if not self._has_arrived(session):
                 return None
-            rows = _load(session, self._results)
+            rows = self._load(session)
         except psycopg.Error as failure:
             self._fail(failure)
         self._routine, self._results = None, []
         return _finish(routine, rows)
 
-    def wait(self, seconds: float | None = None) -> Rows | None:
+    def wait(self, seconds: float | None = None) -> ResultT | None:
         """Wait for the answer, for so long at most; return as `result`.
 
         Raises:
             psycopg.Error: as `result`.
         """
         deadline = math.inf if seconds is None else time.monotonic() + seconds
-        rows = None
-        while rows is None and self._routine is not None and (left := deadline - time.monotonic()) > 0:
+        result: ResultT | None = None
+        while result is None and self._routine is not None and (left := deadline - time.monotonic()) > 0:
             self._has_news = _wait_for(self._fileno, select.POLLIN, min(left, 60))
-            rows = self.result()
-        return rows
+            result = self.result()
+        return result
 
     def close(self) -> None:
         """End the session. An answer that does not come at once is given up: its routine is closed."""
@@ -151,29 +146,31 @@ class AsyncQuery:
         if routine is not None:
             routine.close()
 
-    def _open(self) -> Session:
+    def _open(self) -> Connection:
         if self._session is not None and not is_quiet(self._session):
             self._close_session()
         if self._session is None:
             self._session = open_session(self._database.conninfo, self._database.application_name, is_watched=True)
             self._fileno = self._session.fileno()
-            self._prepared.clear()
-            self._asked = None
+            self._statements = PreparedStatements(kept_after=0)
+            self._bound = None
             self._has_news = False
             self._watcher.watch(self._fileno, self.note_readable)
         return self._session
 
-    def _prepare(self, session: Session, text: bytes, types: tuple[int, ...]) -> bytes:
-        name = self._prepared.get((text, types))
-        if name is None:
-            name = b"inquiry_%d" % len(self._prepared)
-            result = session.pgconn.prepare(name, text, types)
-            if result.status != pq.ExecStatus.COMMAND_OK:
-                raise error_from_result(result, session.info.encoding)
-            self._prepared[text, types] = name
+    def _bind(self, session: Connection, name: str, params: Mapping[str, object]) -> BoundQuery:
+        if self._bound is None or self._params != params or self._bound.name != name:
+            self._bound, self._params = bind(session, name, params), params
+        return self._bound
+
+    def _prepare(self, session: Connection, bound: BoundQuery) -> bytes | None:
+        name = self._statements.count(bound)
+        if name is not None:
+            check([session.pgconn.prepare(name, bound.text, bound.types)], session)
+            self._statements.add(bound, name)
         return name
 
-    def _has_arrived(self, session: Session) -> bool:
+    def _has_arrived(self, session: Connection) -> bool:
         session.pgconn.consume_input()
         # Not before the last result, which comes after the commit: the rows may be sent ahead of it.
         while not session.pgconn.is_busy():
@@ -182,6 +179,12 @@ class AsyncQuery:
                 return True
             self._results.append(result)
         return False
+
+    def _load(self, session: Connection) -> Rows:
+        if self._bound is not None:
+            return self._bound.load(self._results, session)
+        check(self._results, session)
+        return load(Transformer(session), self._results)
 
     def _fail(self, failure: psycopg.Error) -> None:
         """Let the routine know, on a session that nobody asks again; raise what it makes of it."""
@@ -209,7 +212,7 @@ def _wait_for(fileno: int, events: int, seconds: float | None = None) -> bool:
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
-def run_now(routine: QueryRoutine, database: Database) -> list[tuple[Any, ...]]:
+def run_now(routine: QueryRoutine[ResultT], database: Database) -> ResultT:
     """Run the query of `routine` and wait for it; return what it makes of it.
 
     Raises:
@@ -224,27 +227,10 @@ def run_now(routine: QueryRoutine, database: Database) -> list[tuple[Any, ...]]:
     return _finish(routine, rows)
 
 
-def _finish(routine: QueryRoutine, rows: Rows) -> Rows:
+def _finish(routine: QueryRoutine[ResultT], rows: Rows) -> ResultT:
     try:
         routine.send(rows)
     except StopIteration as end:
-        made: Rows = end.value
+        made: ResultT = end.value
         return made
     raise RuntimeError("the routine of an async query has one query")
-
-
-def _dump(session: Session, params: list[object]) -> _Values:
-    transformer = Transformer(session)
-    values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
-    return values, tuple(transformer.types or ()), transformer.formats or ()
-
-
-def _load(session: Session, results: list[pq.abc.PGresult]) -> Rows:
-    for result in results:
-        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-            raise error_from_result(result, session.info.encoding)
-    # Behind a pooler, a transaction stands around it.
-    rows = [result for result in results if result.status == pq.ExecStatus.TUPLES_OK][-1]
-    transformer = Transformer(session)
-    transformer.set_pgresult(rows)
-    return transformer.load_rows(0, rows.ntuples, tuple)

@@ -12,23 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from .. import errors
 from ..config import Settings
-from ..sql import query
-from .database import (
-    CALLER_SETTINGS,
-    IN_RECOVERY,
-    OWN_SETTINGS,
-    can_prepare,
-    close_session,
-    fetch_on_pooled,
-    is_standby,
-    open_session,
-    settle,
-)
-from .named_query import PreparedQueries
+from .connect import IN_RECOVERY, close_session, is_standby, open_session
+from .named_query import PreparedQueries, run
+from .pooler import can_prepare, fetch_on_pooled, settle
+from .session_settings import CALLER_SETTINGS, OWN_SETTINGS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -119,8 +109,7 @@ class ClientSession:
         if not is_standby(connection):
             self._refusal = None
             try:
-                with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-                    self._captured = connection, Captured(*cursor.execute(query("capture_settings")).fetchall()[0])
+                self._captured = connection, Captured(*run(connection, "capture_settings")[0])
             except psycopg.ProgrammingError as refusal:
                 self._refusal = refusal
         settle(connection, CALLER_SETTINGS)
@@ -207,7 +196,7 @@ class ClientSession:
             PgQueueError: the server refused, or cannot be reached.
         """
         with driver_errors():
-            self.connection.execute(query(name), arguments)
+            run(self.connection, name, arguments)
 
 
 def fetch_on(
@@ -221,9 +210,8 @@ def fetch_on(
     Raises:
         PgQueueError: the server refused, or cannot be reached.
     """
-    # A cursor class of our own choice: a caller's connection may have another one, and other rows.
-    with driver_errors(about), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-        return cursor.execute(query(name), arguments).fetchall()
+    with driver_errors(about):
+        return run(connection, name, arguments)
 
 
 @contextmanager

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
-import socket
 import threading
+
+from .self_pipe import SelfPipe
 
 
 class Waker:
     """A descriptor that any thread can make readable, watched together with those of others."""
 
     def __init__(self, fileno: int) -> None:
-        self._inside, self._outside = socket.socketpair()
-        self._inside.setblocking(False)
-        self._outside.setblocking(False)
+        self._pipe = SelfPipe()
         self._thread: int | None = None
         #: What is readable when there is something to do.
-        self.filenos = (fileno, self._inside.fileno())
+        self.filenos = (fileno, self._pipe.fileno())
         self._poll = select.poll()
         for watched in self.filenos:
             self._poll.register(watched, select.POLLIN)
@@ -34,9 +32,7 @@ class Waker:
 
     def interrupt(self) -> None:
         """End the wait; or the next one, if nobody waits."""
-        # Full: it has been woken often enough. Closed: nobody waits.
-        with contextlib.suppress(OSError):
-            self._outside.send(b"\0")
+        self._pipe.write()
 
     def wait(self, seconds: float, beside: int | None = None) -> bool:
         """Sleep until something is readable, or for so long; return whether the descriptor `beside` is."""
@@ -53,11 +49,9 @@ class Waker:
         self._thread = threading.get_ident()
         readable = self._poll.poll(0)
         if any(fileno == self.filenos[1] for fileno, _event in readable):
-            with contextlib.suppress(BlockingIOError):
-                self._inside.recv(4096)
+            self._pipe.drain()
         return bool(readable)
 
     def close(self) -> None:
         """Let go of the descriptors."""
-        self._inside.close()
-        self._outside.close()
+        self._pipe.close()

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from rich.progress import Progress as Bar
 
-from ..client.job import JobState
+from ..client.values import JobState
 from ..errors import DemoFailed, JobCanceled, JobFailed
 from ..handle import Handle
 from ..local.readiness import fetch_page

@@ -9,19 +9,42 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flower import views
 from flower.views.broker import BrokerView
 from tornado.ioloop import IOLoop
 
 from ..db.database import Database
+from ..db.named_query import NamedQuery
 
 #: Celery's own queues: for events, for control commands and for the answers to them.
 _CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
 #: Whole paths are found as they are, and what the page builds on is found among Flower's.
 _PAGE = str(Path(__file__).parent / "templates" / "broker.html")
+
+
+class QueueRow(NamedTuple):
+    """A row of the view `pgqueue.queues`."""
+
+    name: str
+    ready: int
+    delayed: int
+    claimed: int
+    oldest_ready_at: datetime | None
+    paused: bool
+    consumers: int
+    durability: str
+
+    @property
+    def messages(self) -> int:
+        """How many messages it has."""
+        return self.ready + self.delayed + self.claimed
+
+
+_LIST_QUEUES = NamedQuery("list_queues", QueueRow)
 
 
 class QueueLengths:
@@ -39,20 +62,22 @@ class QueueLengths:
             psycopg.Error: the server could not be asked.
         """
         wanted = set(names)
-        rows = await IOLoop.current().run_in_executor(None, self._database.fetch, "list_queues")
+        queues = await IOLoop.current().run_in_executor(None, self._database.fetch_rows, _LIST_QUEUES)
         return [
             {
-                "name": queue,
-                "messages": ready + delayed + claimed,
-                "messages_ready": ready,
-                "messages_delayed": delayed,
-                "messages_unacknowledged": claimed,
-                "oldest_ready_seconds": None if oldest is None else max(0.0, time.time() - oldest.timestamp()),
-                "paused": paused,
-                "consumers": consumers,
+                "name": queue.name,
+                "messages": queue.messages,
+                "messages_ready": queue.ready,
+                "messages_delayed": queue.delayed,
+                "messages_unacknowledged": queue.claimed,
+                "oldest_ready_seconds": None
+                if queue.oldest_ready_at is None
+                else max(0.0, time.time() - queue.oldest_ready_at.timestamp()),
+                "paused": queue.paused,
+                "consumers": queue.consumers,
             }
-            for queue, ready, delayed, claimed, oldest, paused, consumers, _durability in rows
-            if queue in wanted or ((ready or delayed or claimed or paused) and not _CONTROL.search(queue))
+            for queue in queues
+            if queue.name in wanted or ((queue.messages or queue.paused) and not _CONTROL.search(queue.name))
         ]
 
 

@@ -18,7 +18,7 @@ from flower.app import Flower
 from tornado.ioloop import IOLoop, PeriodicCallback
 
 from ..errors import PgQueueError
-from ..worker.monitoring.event_text import EventText, Run
+from ..worker.monitoring.event_text import EndedRun, EventText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -98,7 +98,7 @@ class LostWorkers:
         ids = [int(uuid.removeprefix(_JOB)) for uuid in uuids]
         rows = self._database.fetch("ended_jobs", ids=ids, detailed=len(ids)) if ids else []
         events: list[dict[str, Any]] = []
-        for run in (Run(*row) for row in rows):
+        for run in (EndedRun(*row) for row in rows):
             worker = worker_of[f"{_JOB}{run.id}"]
             text = EventText(worker.hostname, worker.pid or 0, utcoffset(), worker.clock)
             text.add(run, run.ended_at, has_begun=True)

@@ -14,7 +14,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from .. import broker as _registers_the_transport  # noqa: F401
-from ..config import to_url
+from ..config import URL_SCHEME, to_url
 
 _FLOWER_TIMEOUT_SECONDS = 10.0
 #: The errors of a query while the server is away.
@@ -27,7 +27,7 @@ class WorkerProbe:
     """Ask one worker for a ping over the broker."""
 
     def __init__(self, conninfo: str, worker_name: str) -> None:
-        self._app = Celery(broker=to_url(conninfo, "pgqueue"), set_as_current=False)
+        self._app = Celery(broker=to_url(conninfo, URL_SCHEME), set_as_current=False)
         self._connection = self._app.connection_for_write()
         self._worker_name = worker_name
 

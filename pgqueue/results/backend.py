@@ -17,23 +17,21 @@ from celery.backends.base import COMPRESSED_PAYLOAD_MAGIC, Backend
 from celery.exceptions import BackendStoreError, TimeoutError
 from celery.result import GroupResult, result_from_tuple
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.functional import retry_over_time
 
-from ..after_fork import call_in_forked_child
-from ..config import Settings, to_conninfo, to_url, without_password
+from ..after_fork import Turn, call_in_forked_child
+from ..config import URL_SCHEME, Settings, to_conninfo, to_url, without_password
 from ..db.database import Database
 from ..decompression import decompress, max_bytes
-from .chord import apply_chord, return_chord_part
+from .chord import ChordParts, find_structured_header
 from .consumer import ResultConsumer
 from .ids import to_text_id
+from .store import ResultStore, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_SCHEME = "pgqueue"
 #: How a document begins that the database has written (`pgqueue._end_task`): JSON, whatever the serializer is.
 _OF_DATABASE = b'{"ended_by" : "pgqueue"'
-_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _backends: weakref.WeakSet[PgQueueBackend] = weakref.WeakSet()
 
 
@@ -49,6 +47,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
     def __init__(self, app: Any, url: str | None = None, **kwargs: Any) -> None:
         super().__init__(app, url=url, expires_type=float, **kwargs)
         self.database = Database.for_dsn(Settings.load(url).conninfo)
+        self._store = ResultStore(self.database, self._find_retry_policy)
         if listen_dsn := self._transport_options.get("listen_dsn"):
             self.database.listen_conninfo = to_conninfo(listen_dsn)
         self._max_decompressed_size = max_bytes(self._transport_options)
@@ -69,31 +68,19 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
     def as_uri(self, include_password: bool = False) -> str:
         """Return the URL with all its options, without the password unless asked for."""
         conninfo = self.database.conninfo
-        return to_url(conninfo if include_password else without_password(conninfo), _SCHEME)
+        return to_url(conninfo if include_password else without_password(conninfo), URL_SCHEME)
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Tell whether the session was lost: everything here may be said twice."""
-        return isinstance(exc, _LOST)
-
-    def retry_when_lost(self, call: Callable[[], Any]) -> Any:
-        """Call, and again after a lost session, as `retry_policy` says.
-
-        Raises:
-            psycopg.Error: the server is away for longer, or refuses.
-        """
-        policy = {**self.retry_policy, **self._transport_options.get("retry_policy", {})}
-        return retry_over_time(call, _LOST, **policy)
+        return self._store.is_lost_session(exc)
 
     def fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
-        """Run a named query that does no harm when it is run twice; repeat it after a lost session.
+        """Run a named query of the result store.
 
         Raises:
             psycopg.Error: the server is away for longer, or refuses.
         """
-        if self.database.is_in_transaction:
-            return self.database.fetch(query_name, **params)
-        rows: list[tuple[Any, ...]] = self.retry_when_lost(lambda: self.database.fetch(query_name, **params))
-        return rows
+        return self._store.fetch(query_name, **params)
 
     # States
 
@@ -115,7 +102,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
                 task_id=meta["task_id"],
                 state=state,
                 content_type=self.content_type,
-                payload=self.to_bytes(meta),
+                payload=to_bytes(self.encode(meta)),
                 lifetime_seconds=lifetime or None,
             )
         except psycopg.DatabaseError as failure:
@@ -208,16 +195,16 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
     # Groups
 
     def _save_group(self, group_id: str, result: GroupResult) -> GroupResult:
-        self.save_group_for(group_id, result, self.expires)
+        self._save_group_for(group_id, result, self.expires)
         return result
 
-    def save_group_for(self, group_id: str, result: GroupResult, lifetime: float | None) -> None:
+    def _save_group_for(self, group_id: str, result: GroupResult, lifetime: float | None) -> None:
         """Keep a group for `lifetime` seconds, or for good.
 
         Raises:
             psycopg.Error: the server is away for longer, or refuses.
         """
-        payload = self.to_bytes({"result": result.as_tuple()})
+        payload = to_bytes(self.encode({"result": result.as_tuple()}))
         self.fetch("save_task_group", group_id=to_text_id(group_id), payload=payload, lifetime_seconds=lifetime or None)
 
     def _restore_group(self, group_id: str) -> dict[str, Any] | None:
@@ -255,19 +242,17 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
 
     def apply_chord(self, header_result_args: tuple[Any, ...], body: object, **kwargs: Any) -> None:
         """Begin a chord: keep the structure of a header that is not a plain list of tasks."""
-        apply_chord(self, header_result_args)
+        if (header := find_structured_header(self, header_result_args)) is not None:
+            lifetimes = (self.chord_expires, self.expires)
+            # Also read by users, so never kept for less than other results.
+            self._save_group_for(header.id, header, max(lifetimes) if all(lifetimes) else None)
 
     def on_chord_part_return(self, request: Any, state: str, result: object, **kwargs: Any) -> None:
         """Take what a part of a chord returned; when it was the last, send the callback in the same transaction."""
-        return_chord_part(self, request, state, result)
-
-    def to_bytes(self, document: object) -> bytes:
-        """Write a document as the serializer and the compression say."""
-        payload = self.encode(document)
-        return payload if isinstance(payload, bytes) else str(payload).encode()
+        ChordParts(self, self._store, self.chord_expires).take(request, state, result)
 
     def decode(self, payload: Any) -> Any:
-        """Read what `to_bytes` wrote.
+        """Read a document that was stored.
 
         Raises:
             DecompressedTooLarge: it is compressed, and larger than `max_decompressed_size`.
@@ -279,6 +264,9 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
             method, _, body = payload[len(COMPRESSED_PAYLOAD_MAGIC) :].partition(b"\0")
             payload = decompress(body, method.decode(), self._max_decompressed_size)
         return super().decode(payload)
+
+    def _find_retry_policy(self) -> dict[str, Any]:
+        return {**self.retry_policy, **self._transport_options.get("retry_policy", {})}
 
     @property
     def _transport_options(self) -> dict[str, Any]:
@@ -298,4 +286,4 @@ def _forget_parents_waits() -> None:
         backend._after_fork()
 
 
-call_in_forked_child(_forget_parents_waits)
+call_in_forked_child(Turn.WAITS, _forget_parents_waits)

@@ -6,24 +6,24 @@ A session that stores a result notifies only idle clients that wait for it (deci
 from __future__ import annotations
 
 import select
-import socket
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
 from .. import errors
-from ..after_fork import call_in_forked_child
-from ..db.database import close_session, open_session
+from ..after_fork import Turn, call_in_forked_child
+from ..db.connect import close_session, open_session
+from ..db.named_query import run
+from ..db.self_pipe import SelfPipe
 from ..sql import query
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from collections.abc import Set as AbstractSet
 
-    from ..db.database import Session
+    from ..db.connect import Connection
 
 
 #: How soon to look again while somebody stores a result.
@@ -31,7 +31,7 @@ _SOON_SECONDS = 0.01
 
 
 #: A session for each conninfo on which nobody waits at the moment: applications come and go, and take turns on it.
-_resting: dict[str, Session] = {}
+_resting: dict[str, Connection] = {}
 _resting_lock = threading.Lock()
 
 
@@ -48,21 +48,15 @@ class ResultListener:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._session: Session | None = None
+        self._session: Connection | None = None
         self._told: set[str] = set()
         self._is_asleep = False
         self._is_notified = False
-        self._waker, self._waker_end = socket.socketpair()
-        for end in (self._waker, self._waker_end):
-            end.setblocking(False)
-            weakref.finalize(self, end.close)
+        self._pipe = SelfPipe()
 
     def wake(self) -> None:
         """End the wait of the thread that sleeps. From any thread."""
-        try:
-            self._waker.send(b"!")
-        except BlockingIOError:
-            return  # it has been woken often enough
+        self._pipe.write()
 
     def has_told(self, awaited: AbstractSet[str]) -> bool:
         """Tell whether all these tasks are watched and their news would end a sleep: there is no need to look."""
@@ -96,13 +90,13 @@ class ResultListener:
             # A session that stores a result at this moment does not notify: look again soon.
             seconds = min(seconds, _SOON_SECONDS)
         poll = select.poll()
-        poll.register(self._waker_end, select.POLLIN)
+        poll.register(self._pipe.fileno(), select.POLLIN)
         if session is not None:
             poll.register(session.fileno(), select.POLLIN)
         ready = poll.poll(max(seconds, 0.0) * 1000)
         for fileno, _event in ready:
-            if fileno == self._waker_end.fileno():
-                self._waker_end.recv(4096)
+            if fileno == self._pipe.fileno():
+                self._pipe.drain()
             elif session is not None:
                 self._read(session)
         return not ready and self._is_asleep
@@ -137,8 +131,7 @@ class ResultListener:
         self._session = None
         self._told.clear()
         self._is_asleep = False
-        self._waker.close()
-        self._waker_end.close()
+        self._pipe.close()
 
     def _look(self, awaited: set[str]) -> list[News]:
         if self._session is None or self._session.closed:
@@ -164,7 +157,7 @@ class ResultListener:
         self._told -= task_ids
         self._is_asleep = False
 
-    def _open(self) -> Session:
+    def _open(self) -> Connection:
         with _resting_lock:
             resting = _resting.pop(self._conninfo, None)
         if resting is not None and _is_alive(resting):
@@ -183,7 +176,7 @@ class ResultListener:
     def _on_notify(self, _notify: psycopg.Notify) -> None:
         self._is_notified = True
 
-    def _read(self, session: Session) -> None:
+    def _read(self, session: Connection) -> None:
         try:
             session.pgconn.consume_input()
         except psycopg.OperationalError:
@@ -195,10 +188,10 @@ class ResultListener:
     def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
         if self._session is None:
             raise psycopg.OperationalError("the session is lost")
-        return self._session.execute(query(query_name), params).fetchall()
+        return run(self._session, query_name, params)
 
 
-def _is_alive(session: Session) -> bool:
+def _is_alive(session: Connection) -> bool:
     """Tell whether nothing has arrived that says otherwise; a session that the server has ended is closed."""
     if not session.closed:
         try:
@@ -214,4 +207,4 @@ def _forget_parents() -> None:
     _resting.clear()
 
 
-call_in_forked_child(_forget_parents)
+call_in_forked_child(Turn.PROCESS, _forget_parents)

@@ -11,7 +11,7 @@ from celery import Celery
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
-from ..config import Settings, to_url
+from ..config import URL_SCHEME, Settings, to_url
 from ..worker.bootstep import JobsBootstep
 from ..worker.monitoring.job_request import TASK_NAME
 from ..worker.scaling import TaskAutoscaling
@@ -35,8 +35,8 @@ def make_app(dsn: str | None = None) -> Celery:
     Raises:
         InvalidDsn: the DSN is neither a PostgreSQL URL nor key=value pairs.
     """
-    TRANSPORT_ALIASES.setdefault("pgqueue", "pgqueue.broker:Transport")
-    url = to_url(Settings.load(dsn).conninfo, "pgqueue")
+    TRANSPORT_ALIASES.setdefault(URL_SCHEME, "pgqueue.broker:Transport")
+    url = to_url(Settings.load(dsn).conninfo, URL_SCHEME)
     app = Celery("pgqueue", broker=url, backend=url, set_as_current=False)
     app.conf.update(
         task_serializer="json",

@@ -6,14 +6,13 @@ call; the database then says what became of the job that raised it, and the rest
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import psycopg
 from celery.worker import state
 
-from ..db.database import BATCH_SETTINGS, to_options
+from ..db.session_settings import BATCH_SETTINGS, to_options
 from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import name_job
@@ -25,7 +24,8 @@ from .running.error_fields import ConnectionLost, fields_of, is_of_used_session,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from .executor_pool import ExecutorPool
+    from .batch import BatchJob, Chunk
+    from .context import WorkerContext
     from .running.error_fields import Fields
     from .running.job_session import JobSession
 
@@ -45,68 +45,17 @@ _MOST_JOBS = 5000
 _OPTIONS = to_options(BATCH_SETTINGS)
 
 
-class LongRun(NamedTuple):
-    """A job that takes so long that others hear of it while it runs."""
-
-    id: int
-    label: str | None
-    #: Monotonic.
-    begun_at: float
-
-
-class BatchJob(NamedTuple):
-    """A job that this worker has claimed, and that the server knows how to run."""
-
-    id: int
-    token: int
-    #: Who submitted it.
-    role: int
-    delivery_tag: str
-
-
-@dataclass(eq=False)
-class Chunk:
-    """Jobs of one role that one executor runs in one call, in this order."""
-
-    jobs: Sequence[BatchJob]
-    #: The session that runs them, while it does.
-    pid: int | None = None
-    begun_at: float = field(default_factory=monotonic)
-    #: The last that Celery was told of while it ran.
-    announced: LongRun | None = None
-    #: Given back to the queue, because they waited behind a long one.
-    released: set[int] = field(default_factory=set)
-    #: The job whose time is up: it has been canceled for that.
-    overdue_id: int | None = None
-    #: Each job has a session of its own: one failed for what another has left in the session that they shared.
-    is_each_alone: bool = False
-    #: The worker stops: what is left goes back to the queue.
-    is_stopping: bool = False
-    #: What became of those that did not succeed.
-    endings: dict[int, Ending] = field(default_factory=dict)
-    #: The first that was left when an error came that was nobody's.
-    stalled_id: int | None = None
-    #: The errors of those that are to be tried again.
-    retried: dict[int, Fields] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def role(self) -> int:
-        """Who submitted them: all are of one role."""
-        return self.jobs[0].role
-
-
 class BatchRunner:
     """Runs chunks in a session of the executors' login, which it keeps for a while."""
 
     def __init__(
         self,
         label: str,
-        pool: ExecutorPool,
+        context: WorkerContext,
         on_wait: Callable[[psycopg.errors.Diagnostic, Iterable[Waiter]], None],
     ) -> None:
         self._label = label
-        self._pool = pool
+        self._context = context
         self._on_wait = on_wait
         self._session: JobSession | None = None
         #: Whose jobs the session has run, and how many.
@@ -131,7 +80,7 @@ class BatchRunner:
                 session = self._get_session()
             except LoginRefused as refusal:
                 for job in left:
-                    self._pool.completer.defer(job, str(refusal), refusal.seconds)
+                    self._context.completer.defer(job, str(refusal), refusal.seconds)
                 return
             except (psycopg.OperationalError, ConnectionLost) as error:
                 logger.warning("%s: the server is away, jobs that wait are given back: %s", self._label, error)
@@ -174,7 +123,7 @@ class BatchRunner:
             self._role = role
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         names = {"jobs": f"jobs_{role}"}
-        session.call_named("run_jobs", names, ids=ids, tokens=tokens, worker=self._pool.worker_name)
+        session.call_named("run_jobs", names, ids=ids, tokens=tokens, worker=self._context.worker_name)
 
     @staticmethod
     def _log_long(chunk: Chunk, done: Sequence[BatchJob]) -> None:
@@ -193,7 +142,7 @@ class BatchRunner:
         if self._session is not None and not self._session.is_alive:
             self.close_session()
         if self._session is None:
-            self._session = self._pool.credentials.log_in_as_executor(f"{self._label}: batches", _OPTIONS)
+            self._session = self._context.credentials.log_in_as_executor(f"{self._label}: batches", _OPTIONS)
             self._session.add_notice_handler(self._hear)
         return self._session
 
@@ -223,17 +172,17 @@ class BatchRunner:
         if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None and not fields.get("detail"):
             fields = timed_out().fields
         chunk.overdue_id = None
-        rows = self._pool.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
-        for job_id, _token, ending, label in rows:
-            if ending is not None:
-                chunk.endings[job_id] = Ending(ending)
-                if chunk.endings[job_id] is Ending.RETRIED:
+        rows = self._context.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
+        for job in rows:
+            if job.ending is not None:
+                ending = chunk.endings[job.id] = Ending(job.ending)
+                if ending is Ending.RETRIED:
                     # Its context names the runner, of which no monitor need know.
-                    chunk.retried[job_id] = {name: value for name, value in fields.items() if name != "context"}
-                say = logger.warning if chunk.endings[job_id] is Ending.FAILED else logger.info
-                how = ending.replace("_", " ")
-                say("%s %s: %s %s", name_job(job_id, label), how, fields.get("sqlstate"), fields.get("message"))
-        open_ids = {job_id for job_id, _token, ending, _label in rows if ending is None}
+                    chunk.retried[job.id] = {name: value for name, value in fields.items() if name != "context"}
+                say = logger.warning if ending is Ending.FAILED else logger.info
+                name, how = name_job(job.id, job.label), job.ending.replace("_", " ")
+                say("%s %s: %s %s", name, how, fields.get("sqlstate"), fields.get("message"))
+        open_ids = {job.id for job in rows if job.ending is None}
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(
@@ -242,14 +191,14 @@ class BatchRunner:
         """Go on after the session has ended: that counts for the job that ran, unless the server has ended them all."""
         self.close_session()
         if lost.is_everybodys:
-            self._pool.completer.acquit(left)
+            self._context.completer.acquit(left)
             return []
-        if wait_for_server(self._get_session, self._pool.is_stopped) is None:
+        if wait_for_server(self._get_session, self._context.is_stopped) is None:
             return []
         again = self._get_session()
         if again.server_started_at != session.server_started_at:
             if lost.has_last_word:
-                self._pool.completer.acquit(left)
+                self._context.completer.acquit(left)
             return []
         was_there = again.end_lost(session)
         if chunk.is_stopping:
@@ -269,14 +218,14 @@ class BatchRunner:
         return chunk.is_stopping  # another thread may have said so meanwhile
 
     def _release(self, jobs: Sequence[BatchJob]) -> None:
-        self._pool.completer.release_all(jobs)
+        self._context.completer.release_all(jobs)
 
     def _cancel_revoked(self, chunk: Chunk) -> None:
         """Ask for the cancel of jobs that Celery was told to revoke: the server ends them when their turn comes."""
         if state.revoked:
             for job in chunk.jobs:
                 if f"job-{job.id}" in state.revoked:
-                    self._pool.completer.request_cancel(job)
+                    self._context.completer.request_cancel(job)
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         if self._chunk is None:
@@ -285,4 +234,4 @@ class BatchRunner:
             # All are of one role: no role's job speaks for another's.
             self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
         else:
-            self._pool.progress.hear_from_chunk(self._chunk, notice)
+            self._context.progress.hear_from_chunk(self._chunk, notice)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
-from .batch_lane import LongRun
+from ..db.named_query import NamedQuery
+from .batch import LongRun
 from .log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ..db.database import Database
-    from .batch_lane import BatchJob, Chunk
+    from .batch import BatchJob, Chunk
 
 logger = get_logger(__name__)
 
@@ -30,6 +31,20 @@ _LEAST_MS = 50
 _PATIENCE_MS = 500.0
 #: A job that goes on for longer than this after its timeout, because it catches the cancel, loses its session.
 _GRACE_MS = 2000
+
+
+class ObservedRun(NamedTuple):
+    """A job that a session of the batch lane runs now."""
+
+    id: int
+    run_for_ms: float
+    is_canceled: bool
+    is_overdue: bool
+    #: It resists: its session is to be ended.
+    is_final: bool
+
+
+_OVERSEE = NamedQuery("oversee", ObservedRun)
 
 
 class BatchMonitor(threading.Thread):
@@ -79,17 +94,16 @@ class BatchMonitor(threading.Thread):
         ids, tokens, pids = (list(column) for column in zip(*runs, strict=True))
         chunk_of = {job.id: chunk for chunk in chunks for job in chunk.jobs}
         limits = {"least_ms": _LEAST_MS, "grace_ms": _GRACE_MS}
-        rows = self._database.fetch("oversee", ids=ids, tokens=tokens, pids=pids, **limits)
-        for job_id, run_for_ms, is_canceled, is_overdue, is_final in rows:
-            chunk = chunk_of[job_id]
-            if is_canceled or is_overdue or chunk.is_stopping:
+        for run in self._database.fetch_rows(_OVERSEE, ids=ids, tokens=tokens, pids=pids, **limits):
+            chunk = chunk_of[run.id]
+            if run.is_canceled or run.is_overdue or chunk.is_stopping:
                 # Of one that was overdue before and has ended in time, this says no more.
-                chunk.overdue_id = job_id if is_overdue and not is_canceled else None
-                self._stop_job(chunk, job_id, is_final=is_final)
+                chunk.overdue_id = run.id if run.is_overdue and not run.is_canceled else None
+                self._stop_job(chunk, run.id, is_final=run.is_final)
             # Also of one that resists.
-            if run_for_ms > _PATIENCE_MS:
-                self._announce(chunk, job_id, run_for_ms / 1000)
-                self._release_behind(chunk, job_id)
+            if run.run_for_ms > _PATIENCE_MS:
+                self._announce(chunk, run.id, run.run_for_ms / 1000)
+                self._release_behind(chunk, run.id)
 
     def _announce(self, chunk: Chunk, job_id: int, run_for: float) -> None:
         pid = chunk.pid

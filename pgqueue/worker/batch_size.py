@@ -1,19 +1,10 @@
-"""What an executor takes: a job of the top-level lane, a chunk of the batch lane, or a job that it is to claim."""
+"""How many jobs of the batch lane an executor takes at once."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-from .batch_lane import Chunk
-from .claimed_job import ClaimedJob
-from .job_waits import Awaited
-
-#: What an executor takes.
-Work: TypeAlias = ClaimedJob | Chunk | Awaited
-
 
 class BatchSize:
-    """How many jobs an executor takes at once: as many as run in a twentieth of a second, as they have gone lately."""
+    """Counts on what the last chunks took: as many jobs as run in 50 ms, and 100 at most."""
 
     _SECONDS = 0.05
     _MOST = 100

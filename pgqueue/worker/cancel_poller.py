@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..db.named_query import NamedQuery
 from .cancellation import Cause
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from .claimed_job import ClaimedJob
 
 _PAUSE = 0.1
+
+
+class CancelRequest(NamedTuple):
+    """That a job is to be canceled, and when its session is ended if it goes on (None: never)."""
+
+    id: int
+    terminate_at: datetime | None
+    seconds_left: float
+
+
+_CANCEL_REQUESTS = NamedQuery("cancel_requests", CancelRequest)
 
 
 class CancelPoller:
@@ -56,11 +68,11 @@ class CancelPoller:
         if not jobs:
             return
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
-        orders = self._database.fetch("cancel_requests", ids=ids, tokens=tokens)
-        for job_id, terminate_at, seconds_left in orders:
-            is_new = terminate_at is not None and (job_id, terminate_at) not in self._scheduled
+        requests = self._database.fetch_rows(_CANCEL_REQUESTS, ids=ids, tokens=tokens)
+        for request in requests:
+            is_new = request.terminate_at is not None and (request.id, request.terminate_at) not in self._scheduled
             # Doing so again does no harm: a job is pursued once.
-            self._canceler.cancel(job_id, Cause.REQUEST)
+            self._canceler.cancel(request.id, Cause.REQUEST)
             if is_new:
-                self._canceler.terminate(job_id, seconds_left)
-        self._scheduled = {(job_id, terminate_at) for job_id, terminate_at, _seconds_left in orders if terminate_at}
+                self._canceler.terminate(request.id, request.seconds_left)
+        self._scheduled = {(each.id, each.terminate_at) for each in requests if each.terminate_at}

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import psycopg
 
+from ..db.named_query import NamedQuery
 from .claimed_job import Ending, Outcome
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..db.database import Database
-    from .batch_lane import BatchJob
+    from .batch import BatchJob
     from .claimed_job import ClaimedJob, Run
     from .running.error_fields import Fields
     from .running.job_session import JobSession
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 _DEFERRED_FROM, _DEFERRED_TO = 5.0, 60.0
 
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
+
+
+class SettledJob(NamedTuple):
+    """A job of a chunk whose run an error ended: how it ended, or (None) that it is still to be run."""
+
+    id: int
+    token: int
+    ending: str | None
+    label: str | None
+
+
+_SETTLE_RUN = NamedQuery("settle_run", SettledJob)
 
 
 class Completer:
@@ -104,7 +117,7 @@ class Completer:
 
     def settle_run(
         self, jobs: Sequence[BatchJob], fields: Fields, run_seconds: float, pid: int, *, is_jobs: bool
-    ) -> list[tuple[int, int, str | None, str | None]]:
+    ) -> list[SettledJob]:
         """Report the error that ended a run of the batch lane.
 
         Args:
@@ -114,11 +127,11 @@ class Completer:
             pid: of the session that ran them.
 
         Returns:
-            The number, token, ending and label of the job that raised it, and of those still to be run, ending None.
+            The job that raised it, and those still to be run.
         """
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
-        return self._fetch(
-            "settle_run",
+        rows = self._fetch(
+            _SETTLE_RUN.name,
             # If that was written and the answer lost, the job is gone, and the first that is left is another. If it was
             # not written, the job runs again and raises its error again.
             {"is_jobs": False},
@@ -129,6 +142,7 @@ class Completer:
             run_seconds=run_seconds,
             pid=pid,
         )
+        return _SETTLE_RUN.read(rows)
 
     def find_server_start(self) -> int | None:
         """Return when the server started; None: it is away."""

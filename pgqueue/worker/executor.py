@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 from celery.worker import state
 
-from .batch_lane import BatchRunner, Chunk
+from ..errors import ClaimLost
+from .batch import Chunk
+from .batch_lane import BatchRunner
 from .cancellation import CancelGuard, Cause, Outlasted
 from .claimed_job import Ending, Outcome, Run
 from .credentials import LoginRefused
@@ -29,15 +31,16 @@ from .running.error_fields import (
     is_of_used_session,
     timed_out,
 )
-from .running.job_transaction import ClaimLost, JobTransaction, NotToBegin
+from .running.job_transaction import JobTransaction, NotToBegin
 from .running.notices import Notices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .claimed_job import ClaimedJob
-    from .executor_pool import ExecutorPool
+    from .context import WorkerContext
     from .running.job_session import JobSession
+    from .work import Work
 
 logger = get_logger(__name__)
 
@@ -50,18 +53,44 @@ _TIMEOUT_GRACE_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 
 
+class WorkSource(Protocol):
+    """What gives an executor its work, and hears from it. Called in the executor's thread."""
+
+    def take(self, executor: Executor) -> Work | None:
+        """Wait for what the executor is to do next; None: no more will come."""
+
+    def claim_awaited(self, executor: Executor, awaited: Awaited) -> ClaimedJob | Chunk | None:
+        """Claim a job for which another waits; None: it cannot be had now."""
+
+    def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
+        """Take note that the job of the executor waits for another."""
+
+    def end_wait(self, executor: Executor) -> None:
+        """Take note that it waits no longer."""
+
+    def tell_running(self, job: ClaimedJob, run: Run) -> None:
+        """Take note of a job that runs for long."""
+
+    def end(self, job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
+        """Take note that a job has ended."""
+
+    def end_chunk(self, chunk: Chunk) -> None:
+        """Take note that a chunk is done with."""
+
+
 class Executor(threading.Thread):
     """One of the worker's executors."""
 
-    def __init__(self, number: int, pool: ExecutorPool) -> None:
+    def __init__(self, number: int, context: WorkerContext, source: WorkSource) -> None:
         super().__init__(name=f"pgqueue-executor-{number}", daemon=True)
         self.number = number
         self.guard = CancelGuard()
         #: The role whose session it keeps.
         self.role: str | None = None
         self._label = f"pgqueue executor {number}"
-        self._batch = BatchRunner(self._label, pool, self._hear_wait)
-        self._pool = pool
+        self._batch = BatchRunner(self._label, context, self._hear_wait)
+        self._context = context
+        self._source = source
         self._session: JobSession | None = None
         self._needs_reset = False
         self._job: ClaimedJob | None = None
@@ -70,8 +99,8 @@ class Executor(threading.Thread):
 
     def run(self) -> None:
         """Take jobs from the pool until it stops."""
-        while (taken := self._pool.take(self)) is not None:
-            work = self._pool.claim_awaited(self, taken) if isinstance(taken, Awaited) else taken
+        while (taken := self._source.take(self)) is not None:
+            work = self._source.claim_awaited(self, taken) if isinstance(taken, Awaited) else taken
             if work is None:
                 continue
             if isinstance(work, Chunk):
@@ -82,9 +111,9 @@ class Executor(threading.Thread):
             self.guard.enter(job.id)
             outcome = self._run_guarded(job)
             self.guard.leave()
-            self._pool.progress.forget(job.id)
+            self._context.progress.forget(job.id)
             self._job = self._job_run = None
-            self._pool.end(job, outcome, monotonic() - started)
+            self._source.end(job, outcome, monotonic() - started)
             self._reset_session()
         self.close_sessions()
 
@@ -107,13 +136,13 @@ class Executor(threading.Thread):
             self._batch.close_session()
             self._defer_all(chunk, f"the worker failed: {type(error).__name__}: {error}")
         chunk.seconds = monotonic() - begun_at
-        self._pool.progress.forget(*(job.id for job in chunk.jobs))
-        self._pool.end_chunk(chunk)
+        self._context.progress.forget(*(job.id for job in chunk.jobs))
+        self._source.end_chunk(chunk)
 
     def _defer_all(self, chunk: Chunk, note: str) -> None:
         try:
             for job in chunk.jobs:
-                self._pool.completer.defer(job, note)
+                self._context.completer.defer(job, note)
         except psycopg.Error as error:
             logger.error("jobs stay claimed until the worker ends: %s", error)
 
@@ -124,23 +153,23 @@ class Executor(threading.Thread):
             logger.exception("job %s could not be run, or its end not be reported", job.id)
             self._close_session()
             try:
-                return self._pool.completer.defer(job, f"the worker failed: {type(error).__name__}: {error}")
+                return self._context.completer.defer(job, f"the worker failed: {type(error).__name__}: {error}")
             except psycopg.Error as next_error:
                 logger.error("job %s stays claimed until the worker ends: %s", job.id, next_error)
                 return Outcome(Ending.GONE, str(error))
 
     def _run(self, job: ClaimedJob) -> Outcome:
         if job.task_id in state.revoked:
-            return self._pool.completer.cancel(job)
+            return self._context.completer.cancel(job)
         was_kept = self.role == job.submitter and self._session is not None and self._session.is_alive
         try:
             session = self._get_session(job.submitter)
         except LoginRefused as refusal:
-            return self._pool.completer.defer(job, str(refusal), refusal.seconds)
+            return self._context.completer.defer(job, str(refusal), refusal.seconds)
         except (psycopg.OperationalError, ConnectionLost) as error:
             return self._put_back(job, error)
         except psycopg.Error as error:
-            return self._pool.completer.fail(job, fields_of(error), None, None)
+            return self._context.completer.fail(job, fields_of(error), None, None)
         self._needs_reset = True
         self._begin_run(session)
         transaction = JobTransaction(
@@ -148,7 +177,7 @@ class Executor(threading.Thread):
             job,
             self.guard,
             self._notices,
-            lambda: self._pool.progress.flush(job),
+            lambda: self._context.progress.flush(job),
             self._application_name(job),
         )
         try:
@@ -161,7 +190,7 @@ class Executor(threading.Thread):
             return Outcome(Ending.GONE, "the claim is lost")
         except NotToBegin as ended:
             session.roll_back()
-            return Outcome(ended.ending) if ended.ending else self._pool.completer.end_unbegun(job)
+            return Outcome(ended.ending) if ended.ending else self._context.completer.end_unbegun(job)
         except ConnectionLost as lost:
             if was_kept and not transaction.has_begun and lost.has_last_word:
                 # The server had ended the kept session meanwhile.
@@ -174,11 +203,11 @@ class Executor(threading.Thread):
             if not isinstance(error, (SqlstateError, psycopg.Error, OSError)):
                 logger.exception("job %s could not be run", job.id)
             if isinstance(error, psycopg.errors.InsufficientPrivilege) and not transaction.has_begun:
-                note = self._pool.credentials.find_unenrolled(job.submitter)
+                note = self._context.credentials.find_unenrolled(job.submitter)
                 if note is not None:
                     self._close_session()
                     self.guard.close()
-                    return self._pool.completer.defer(job, note)
+                    return self._context.completer.defer(job, note)
             fields = fields_of(error)
             if was_kept and is_of_used_session(fields):
                 self._close_session()
@@ -189,7 +218,7 @@ class Executor(threading.Thread):
     def _begin_run(self, session: JobSession) -> None:
         run = self._job_run = Run(session.backend_pid)
         job = self._running
-        due = [(_UNNOTED_SECONDS, self._pool.completer.note), (_UNTOLD_SECONDS, self._pool.tell_running)]
+        due = [(_UNNOTED_SECONDS, self._context.completer.note), (_UNTOLD_SECONDS, self._source.tell_running)]
         ends_after = None if job.timeout_ms is None else job.timeout_ms / 1000 + _TIMEOUT_GRACE_SECONDS
 
         def look_after() -> None:
@@ -222,7 +251,7 @@ class Executor(threading.Thread):
 
     def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
         """Give back a job that did not begin: at once if the server is away, else its role is to blame."""
-        completer, credentials = self._pool.completer, self._pool.credentials
+        completer, credentials = self._context.completer, self._context.credentials
         try:
             return completer.defer(job, credentials.blame(job.submitter, error))
         except psycopg.OperationalError:
@@ -234,16 +263,16 @@ class Executor(threading.Thread):
             session.roll_back()
             self._reset_session()
             if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
-                return self._pool.completer.release(job, "the worker shuts down", is_undelivered=False)
-            self._pool.progress.flush(job)
+                return self._context.completer.release(job, "the worker shuts down", is_undelivered=False)
+            self._context.progress.flush(job)
             notices = self._notices.to_json() if job.keep_result else None
-            return self._pool.completer.fail(job, fields, session, self._job_run if has_begun else None, notices)
+            return self._context.completer.fail(job, fields, session, self._job_run if has_begun else None, notices)
         except ConnectionLost as lost:
             return self._settle_lost_run(session, lost, fields, cause, has_begun=has_begun)
         except (psycopg.NotSupportedError, UnicodeError):
             # The job has set a client_encoding that Python does not know.
             self._close_session()
-            return self._pool.completer.fail(job, fields, None, self._job_run if has_begun else None)
+            return self._context.completer.fail(job, fields, None, self._job_run if has_begun else None)
 
     def _settle_lost_run(
         self, session: JobSession, lost: ConnectionLost, failure: Fields | None, cause: Cause | None, *, has_begun: bool
@@ -251,14 +280,14 @@ class Executor(threading.Thread):
         job, run = self._running, self._job_run
         assert run is not None
         return LostRun(job, session, run, has_begun, lost, failure, cause).settle(
-            self._pool.completer, lambda: self._get_session(job.submitter), self._pool.is_stopped
+            self._context.completer, lambda: self._get_session(job.submitter), self._context.is_stopped
         )
 
     def _get_session(self, role: str) -> JobSession:
         if self._session is not None and (self.role != role or not self._session.is_alive):
             self._close_session()
         if self._session is None:
-            self._session = self._pool.credentials.log_in(role, f"{self._label}: idle")
+            self._session = self._context.credentials.log_in(role, f"{self._label}: idle")
             self._session.add_notice_handler(self._hear)
             self.role = role
         return self._session
@@ -276,7 +305,7 @@ class Executor(threading.Thread):
         if self._job is None or self._job_run is None:
             return
         if notice.sqlstate == PROGRESS_SQLSTATE:
-            self._pool.progress.hear(self._job, self._job_run, notice)
+            self._context.progress.hear(self._job, self._job_run, notice)
         elif notice.sqlstate == WAIT_SQLSTATE:
             self._hear_wait(notice, [Waiter(self._job.id, self._job.token, self._job.role)])
         else:
@@ -289,9 +318,9 @@ class Executor(threading.Thread):
         if not waiter:
             logger.debug("%s tells of no wait: %.100s", WAIT_SQLSTATE, notice.message_primary)
         elif said and said[1] is not None:
-            self._pool.begin_wait(self, waiter, said[1])
+            self._source.begin_wait(self, waiter, said[1])
         else:
-            self._pool.end_wait(self)
+            self._source.end_wait(self)
 
     def _application_name(self, job: ClaimedJob) -> str:
         return f"{self._label}: job {job.id}"

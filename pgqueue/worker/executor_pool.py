@@ -1,45 +1,42 @@
-"""The executors of a worker: takes jobs, reports what becomes of them.
+"""The executors of a worker: takes jobs, tells what becomes of them.
 
 Jobs wait here until an executor is free; one that keeps a session of the job's role is preferred. Roles take turns, and
-none has more executors than its share while there may be jobs of others. Executors report
-from their threads; `deliver` hands what they reported to Celery, in the thread that calls it.
+none has more executors than its share while there may be jobs of others. What executors have to tell, `deliver` hands
+to Celery, in the thread that calls it.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections import Counter, deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from celery.worker.autoscale import AUTOSCALE_KEEPALIVE
 
-from .batch_lane import BatchJob, Chunk
+from .batch import BatchJob, Chunk
 from .batch_monitor import BatchMonitor
-from .batch_size import BatchSize
+from .calls_for_celery import CallsForCelery
 from .cancel_poller import CancelPoller
 from .cancellation import Canceler, Cause
 from .claimed_job import ClaimedJob, Lane
-from .completer import Completer
-from .credentials import Credentials
+from .dispatch import Dispatch
 from .executor import Executor
 from .executor_threads import ExecutorThreads
 from .job_log import log_end
-from .job_waits import Awaited, JobWaits, Waiter
+from .job_waits import Awaited, Waiter
 from .log import get_logger
 from .monitoring.waiting_jobs import WaitingJobs
-from .progress import ProgressWriter
 from .role_limit import RoleLimit
-from .role_queues import RoleQueues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from ..db.database import Database
-    from .batch_size import Work
     from .claimed_job import Outcome, Run
+    from .context import WorkerContext
+    from .pool_listener import PoolListener
+    from .work import Work
 
 logger = get_logger(__name__)
 
@@ -48,60 +45,47 @@ _IDLE_SECONDS = 300.0
 _JOIN_SECONDS = 5.0
 #: When what a job waits for, and could not be had, is looked for again.
 _LOOK_AGAIN_SECONDS = 0.5
-#: Of so many jobs that wait for others the places are given away, if nothing is said.
+#: Of so many jobs that wait for others the executors are given to others, if nothing is said.
 EXTRA_EXECUTORS = 16
 
 
 class ExecutorPool:
-    """What the lane hands jobs to."""
+    """What the lane hands jobs to.
+
+    Args:
+        size: how many executors there are at least and at most.
+        extra: how many more there may be while jobs wait for other jobs.
+    """
 
     def __init__(
         self,
-        database: Database,
+        context: WorkerContext,
         size: tuple[int, int],
-        on_report: Callable[[], None],
-        on_batch: Callable[[Sequence[BatchJob], Chunk | None], None] = lambda _jobs, _chunk: None,
-        on_end: Callable[[ClaimedJob, Outcome], None] = lambda *_told: None,
-        on_long: Callable[[BatchJob | ClaimedJob, str, int, float], None] = lambda *_told: None,
-        on_waiting: Callable[[ClaimedJob, str], None] = lambda *_told: None,
-        worker_name: str = "",
+        listener: PoolListener,
         executors_per_role: int | None = None,
         extra: int = EXTRA_EXECUTORS,
     ) -> None:
-        #: What the history says of who ran a job.
-        self.worker_name = worker_name
-        self.is_stopped = threading.Event()
-        self.completer = Completer(database, self.is_stopped)
-        self.credentials = Credentials(database)
-        self.progress = ProgressWriter(database)
-        self._on_report = on_report
-        self._on_batch, self._on_end = on_batch, on_end
-        self._on_long, self._on_waiting = on_long, on_waiting
-        self._database = database
+        self.context = context
+        self._listener = listener
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._waiting = RoleQueues()
-        self._batch_size = BatchSize()
-        self._running: dict[Executor, Work] = {}
-        self._waits = JobWaits(extra)
         self._looks_again = False
-        self._reports: deque[Callable[[], None]] = deque()
         self._is_closed = False
-        self._threads = ExecutorThreads(*size, lambda number: Executor(number, self))
+        self._calls = CallsForCelery(listener.on_change)
+        self._threads = ExecutorThreads(*size, lambda number: Executor(number, context, self))
         self.canceler = Canceler(lambda: [executor.guard for executor in self._executors()])
-        self._role_limit = RoleLimit(database, executors_per_role, self.canceler.schedule, self._hand_out_waiting)
+        role_limit = RoleLimit(context.database, executors_per_role, self.canceler.schedule, self._hand_out_waiting)
+        self._role_limit = role_limit
+        self._dispatch = Dispatch(role_limit, extra)
         self._waiting_jobs = WaitingJobs(self.canceler.schedule, self._find_waiting, self._tell_waiting)
-        self.cancel_poller = CancelPoller(database, self.canceler, self._find_running)
-        self.batch_monitor = BatchMonitor(
-            database,
-            self.chunks,
-            self.forget_released,
-            lambda *told: self._report(lambda: on_long(*told)),
-        )
+        self.cancel_poller = CancelPoller(context.database, self.canceler, self._find_running)
+        self._batch_monitor = BatchMonitor(context.database, self.chunks, self.forget_released, self._tell_long)
+
+    # From the lane
 
     def start(self) -> None:
         """Start the threads. They open no session before the first job."""
-        for thread in (self.progress, self.canceler, self.batch_monitor):
+        for thread in (self.context.progress, self.canceler, self._batch_monitor):
             thread.start()
         with self._lock:
             self._threads.start(self._threads.least)
@@ -109,119 +93,104 @@ class ExecutorPool:
     def submit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
         """Let executors run jobs, when they are free."""
         with self._lock:
-            self._waiting.add(jobs)
+            self._dispatch.waiting.add(jobs)
         self._role_limit.refresh()
         self._hand_out_waiting()
         with self._lock:
-            if self._waiting and any(isinstance(job, ClaimedJob) for job in jobs):
+            if self._dispatch.waiting and any(isinstance(job, ClaimedJob) for job in jobs):
                 self._waiting_jobs.note_waiting()
 
-    def _hand_out_waiting(self) -> None:
-        """Let executors that are free take what may run now, and start for the rest. From any thread."""
+    def deliver(self) -> None:
+        """Tell the listener what there is to tell."""
+        self._calls.make()
+
+    def withdraw(self) -> list[ClaimedJob | BatchJob]:
+        """Take back the jobs that no executor has taken."""
         with self._lock:
-            has_chunk = self._hand_out()
-            if self._waiting:
-                self._start_for_waiting()
-        if has_chunk:
-            self.batch_monitor.wake()
+            waiting = list(self._dispatch.waiting)
+            self._dispatch.waiting.clear()
+        return waiting
 
-    def _hand_out(self) -> bool:
-        """Give work to those who are free; return whether a chunk was among it."""
-        has_chunk = False
-        while self._threads.idle and (work := self._next()) is not None:
-            executor, inbox = self._threads.take_idle(work.submitter if isinstance(work, ClaimedJob) else None)
-            inbox.put(work)
-            self._running[executor] = work
-            has_chunk = has_chunk or isinstance(work, Chunk)
-        return has_chunk
+    def terminate(self, job: ClaimedJob) -> None:
+        """Cancel a job for Celery, soon: it ends as canceled whether it runs or waits, and in whichever lane."""
+        # What Celery says of the job may be forged. Its token is not: only a request that it made is obeyed.
+        self.canceler.schedule(0.0, lambda: self.context.completer.request_cancel(job))
+        self.cancel_poller.poll_soon()
 
-    def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
-        """Hear that the job of an executor waits for another: that one is run, and its place is free meanwhile."""
+    def cancel_running(self) -> None:
+        """Stop what runs, because the worker stops: the jobs go back to the queue."""
+        for job in self._find_running():
+            self.canceler.cancel(job.id, Cause.SHUTDOWN)
+        for chunk in self.chunks():
+            chunk.is_stopping = True
+
+    def stop(self) -> None:
+        """End the threads and the sessions, after the jobs that run."""
         with self._lock:
-            if self._is_closed or executor not in self._running:
-                return
-            if not self._waits.begin(executor, Awaited(awaited_id, waiter)):
-                logger.info("job %s waits for job %s and keeps its place: too many wait", waiter.id, awaited_id)
-                return
-            self._threads.spare = max(self._threads.spare, len(self._waits))
-            has_chunk = self._hand_out()
-            if self._waits.has_wanted or self._waiting:
-                self._threads.start(len(self._threads.threads) + 1)
-            self._look_again()
-        if has_chunk:
-            self.batch_monitor.wake()
+            self._is_closed = True
+            executors = list(self._threads.threads)
+            for inbox in self._threads.idle.values():
+                inbox.put(None)
+            self._threads.idle.clear()
+        self.context.is_stopped.set()
+        for executor in executors:
+            executor.join(_JOIN_SECONDS)
+        self.canceler.stop()
+        self._batch_monitor.stop()
+        self.context.progress.stop()
 
-    def end_wait(self, executor: Executor) -> None:
-        """Hear that the job of an executor waits no longer."""
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a job waits, runs, or has ended without Celery knowing."""
         with self._lock:
-            self._waits.end(executor)
+            return bool(self._dispatch.waiting or self._dispatch.running or self._calls)
 
-    def claim_awaited(self, executor: Executor, awaited: Awaited) -> ClaimedJob | Chunk | None:
-        """Claim a job for which another waits, and take note that this executor runs it; None: it cannot be had now."""
-        waiter = awaited.waiter
-        try:
-            key = {"waiter_id": waiter.id, "waiter_token": waiter.token, "awaited_id": awaited.id}
-            rows = self._database.fetch("claim_awaited", **key)
-        except psycopg.Error as error:
-            logger.warning("job %s waits for job %s, which could not be claimed: %s", waiter.id, awaited.id, error)
-            return None
-        if not rows:
-            return None
-        job_id, token, document, lane = rows[0]
-        work: ClaimedJob | Chunk
-        if Lane(lane) is Lane.BATCH:
-            work = Chunk([BatchJob(job_id, token, document, f"{job_id}:{token}")])
-        else:
-            work = ClaimedJob.from_document(document)
+    def wait_until_idle(self, seconds: float) -> None:
+        """Wait until no job runs, at most so long."""
+        deadline = monotonic() + seconds
         with self._lock:
-            self._running[executor] = work
-        if isinstance(work, Chunk):
-            self.batch_monitor.wake()
-        return work
+            while self._dispatch.running and (left := deadline - monotonic()) > 0:
+                self._changed.wait(left)
 
-    def _look_again(self) -> None:
-        if len(self._waits) and not self._looks_again:
-            self._looks_again = True
-            self.canceler.schedule(_LOOK_AGAIN_SECONDS, self._want_again)
-
-    def _want_again(self) -> None:
+    @property
+    def wanted(self) -> int:
+        """How many jobs this worker should hold, so that no executor waits for a claim."""
         with self._lock:
-            self._looks_again = False
-            if self._is_closed:
-                return
-            self._waits.want_again()
-            has_chunk = self._hand_out()
-            if self._waits.has_wanted:
-                self._threads.start(len(self._threads.threads) + 1)
-            self._look_again()
-        if has_chunk:
-            self.batch_monitor.wake()
+            return self._dispatch.jobs_wanted(self.size)
 
-    def take(self, executor: Executor) -> Work | None:
-        """Wait for what an executor is to do next; None: no more will come."""
+    @property
+    def role_share(self) -> tuple[int | None, Mapping[int, int]]:
+        """How many jobs of one role this worker should hold (None: any number), and how many it holds of each."""
         with self._lock:
-            self._running.pop(executor, None)
-            self._waits.end(executor)
-            self._changed.notify_all()
-            self._threads.note_ready(executor)
-            if self._is_closed or self._threads.has_too_many:
-                self._threads.remove(executor)
-                return None
-            if (work := self._next()) is not None:
-                self._running[executor] = work
-                if isinstance(work, Chunk):
-                    self.batch_monitor.wake()
-                return work
-            inbox = self._threads.add_idle(executor)
-        idle_since = monotonic()
-        while True:
-            try:
-                return inbox.get(timeout=AUTOSCALE_KEEPALIVE)
-            except queue.Empty:  # noqa: PERF203 - once in half a minute
-                if self._is_superfluous(executor):
-                    return None
-                if monotonic() - idle_since > _IDLE_SECONDS:
-                    executor.close_sessions()
+            return self._dispatch.role_share(self.size)
+
+    @property
+    def size(self) -> int:
+        """How many jobs this worker can run at the same time now."""
+        return self._threads.size
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Return what `inspect stats` shows."""
+        with self._lock:
+            running = {
+                executor.name: [job.id for job in work.jobs] if isinstance(work, Chunk) else [work.id]
+                for executor, work in self._dispatch.running.items()
+            }
+            threads = self._threads
+            return {
+                "executors": threads.size,
+                # A shrink lets them finish their jobs.
+                "leaving": max(0, len(threads.threads) - threads.most - threads.spare),
+                # Their jobs wait for other jobs, for which there are as many executors more.
+                "waiting for jobs": len(self._dispatch.waits),
+                "autoscale": {"max": threads.most, "min": threads.least},
+                "running": running,
+                "executors_per_role": self._role_limit.executors(threads.size),
+                "waiting": len(self._dispatch.waiting),
+            }
+
+    # How many executors there are
 
     def grow(self, count: int) -> None:
         """Add so many executors. From any thread."""
@@ -242,212 +211,189 @@ class ExecutorPool:
         with self._lock:
             self._resize(least, most)
 
-    def end(self, job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
-        """Report that a job has ended. Called in the executor's thread."""
-        log_end(job, outcome, seconds)
-        self._report(lambda: self._on_end(job, outcome))
+    def _resize(self, least: int, most: int) -> None:
+        self._threads.resize(least, most)
+        self._start_for_waiting()
+        self._listener.on_change()
 
-    def tell_running(self, job: ClaimedJob, run: Run) -> None:
-        """Report a job that runs for long. Called in the executor's thread."""
-        if message := self._find_message(job):
-            self._report(lambda: self._on_long(job, message, run.backend_pid, run.begun_at))
+    def _start_for_waiting(self) -> None:
+        wanted = self._dispatch.executors_wanted(self._threads.most)
+        while len(self._threads.threads) - len(self._dispatch.waits) < self._threads.most:
+            if not self._threads.start_for(wanted):
+                return
+            self._listener.on_change()
+
+    def _is_superfluous(self, executor: Executor) -> bool:
+        with self._lock:
+            threads = self._threads
+            if executor not in threads.idle or len(threads.threads) <= threads.least:
+                return False  # it is needed, or a job is on its way to it
+            threads.remove(executor)
+            threads.spare = max(len(self._dispatch.waits), min(threads.spare, len(threads.threads) - threads.most))
+        self._listener.on_change()
+        return True
+
+    # From the executors
+
+    def take(self, executor: Executor) -> Work | None:
+        """Wait for what an executor is to do next; None: no more will come."""
+        with self._lock:
+            self._dispatch.running.pop(executor, None)
+            self._dispatch.waits.end(executor)
+            self._changed.notify_all()
+            self._threads.note_ready(executor)
+            if self._is_closed or self._threads.has_too_many:
+                self._threads.remove(executor)
+                return None
+            if (work := self._next()) is not None:
+                self._dispatch.running[executor] = work
+                if isinstance(work, Chunk):
+                    self._batch_monitor.wake()
+                return work
+            inbox = self._threads.add_idle(executor)
+        idle_since = monotonic()
+        while True:
+            try:
+                return inbox.get(timeout=AUTOSCALE_KEEPALIVE)
+            except queue.Empty:  # noqa: PERF203 - once in half a minute
+                if self._is_superfluous(executor):
+                    return None
+                if monotonic() - idle_since > _IDLE_SECONDS:
+                    executor.close_sessions()
+
+    def end(self, job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
+        """Tell that a job has ended."""
+        log_end(job, outcome, seconds)
+        self._calls.add(lambda: self._listener.on_job_ended(job, outcome))
 
     def end_chunk(self, chunk: Chunk) -> None:
-        """Report that a chunk is done with. Called in the executor's thread."""
-        self._batch_size.adapt(len(chunk.jobs), chunk.seconds)
+        """Tell that a chunk is done with."""
+        self._dispatch.batch_size.adapt(len(chunk.jobs), chunk.seconds)
         ours = [job for job in chunk.jobs if job.id not in chunk.released] if chunk.released else chunk.jobs
-        self._report(lambda: self._on_batch(ours, chunk))
+        self._calls.add(lambda: self._listener.on_batch_ended(ours, chunk))
 
-    @property
-    def wanted(self) -> int:
-        """How many jobs this worker should hold, so that no executor waits for a claim."""
-        # Two rounds for each executor, and for others at least as much as one of them needs beside the share of a role.
-        # What a role holds beyond its share takes nobody's place.
-        limit, held = self.role_share
-        beyond = 0 if limit is None else sum(max(0, count - limit) for count in held.values())
-        executors = max(self.size, self._role_limit.executors(self.size) + self._role_limit.is_shared, 1)
-        return executors * self._round + beyond
+    def tell_running(self, job: ClaimedJob, run: Run) -> None:
+        """Tell of a job that runs for long."""
+        if message := self._find_message(job):
+            self._tell_long(job, message, run.backend_pid, run.begun_at)
 
-    @property
-    def role_share(self) -> tuple[int | None, Mapping[int, int]]:
-        """How many jobs of one role this worker should hold (None: any number), and how many it holds of each."""
-        if not self._role_limit.is_shared:
-            return None, {}
+    def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
+        """Take note that the job of an executor waits for another: that one is run, and others may run meanwhile."""
         with self._lock:
-            held = Counter(self._waiting.counts)
-            for work in self._running.values():
-                held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
-        return self._role_limit.executors(self.size) * self._round, held
+            dispatch = self._dispatch
+            if self._is_closed or executor not in dispatch.running:
+                return
+            if not dispatch.waits.begin(executor, Awaited(awaited_id, waiter)):
+                logger.info("job %s waits for job %s and keeps its place: too many wait", waiter.id, awaited_id)
+                return
+            self._threads.spare = max(self._threads.spare, len(dispatch.waits))
+            has_chunk = self._hand_out()
+            if dispatch.waits.has_wanted or dispatch.waiting:
+                self._threads.start(len(self._threads.threads) + 1)
+            self._look_again()
+        if has_chunk:
+            self._batch_monitor.wake()
 
-    @property
-    def _round(self) -> int:
-        return 2 * self._batch_size.jobs
+    def end_wait(self, executor: Executor) -> None:
+        """Take note that the job of an executor waits no longer."""
+        with self._lock:
+            self._dispatch.waits.end(executor)
 
-    @property
-    def size(self) -> int:
-        """How many jobs this worker can run at the same time now."""
-        return self._threads.size
-
-    def deliver(self) -> None:
-        """Hand to Celery what the executors reported."""
+    def claim_awaited(self, executor: Executor, awaited: Awaited) -> ClaimedJob | Chunk | None:
+        """Claim a job for which another waits, and take note that this executor runs it; None: it cannot be had now."""
+        waiter = awaited.waiter
         try:
-            while self._reports:
-                self._reports.popleft()()
-        finally:
-            if self._reports:
-                self._on_report()
-
-    def withdraw(self) -> list[ClaimedJob | BatchJob]:
-        """Take back the jobs that no executor has taken."""
+            key = {"waiter_id": waiter.id, "waiter_token": waiter.token, "awaited_id": awaited.id}
+            rows = self.context.database.fetch("claim_awaited", **key)
+        except psycopg.Error as error:
+            logger.warning("job %s waits for job %s, which could not be claimed: %s", waiter.id, awaited.id, error)
+            return None
+        if not rows:
+            return None
+        job_id, token, document, lane = rows[0]
+        work: ClaimedJob | Chunk
+        if Lane(lane) is Lane.BATCH:
+            work = Chunk([BatchJob(job_id, token, document, f"{job_id}:{token}")])
+        else:
+            work = ClaimedJob.from_document(document)
         with self._lock:
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        return waiting
+            self._dispatch.running[executor] = work
+        if isinstance(work, Chunk):
+            self._batch_monitor.wake()
+        return work
 
-    def terminate(self, job: ClaimedJob) -> None:
-        """Cancel a job for Celery, soon: it ends as canceled whether it runs or waits, and in whichever lane."""
-        # What Celery says of the job may be forged. Its token is not: only a request that it made is obeyed.
-        self.canceler.schedule(0.0, lambda: self.completer.request_cancel(job))
-        self.cancel_poller.poll_soon()
+    def _look_again(self) -> None:
+        if len(self._dispatch.waits) and not self._looks_again:
+            self._looks_again = True
+            self.canceler.schedule(_LOOK_AGAIN_SECONDS, self._want_again)
 
-    def cancel_running(self) -> None:
-        """Stop what runs, because the worker stops: the jobs go back to the queue."""
-        for job in self._find_running():
-            self.canceler.cancel(job.id, Cause.SHUTDOWN)
-        for chunk in self.chunks():
-            chunk.is_stopping = True
-
-    @property
-    def is_busy(self) -> bool:
-        """Tell whether a job waits, runs, or has ended without Celery knowing."""
+    def _want_again(self) -> None:
         with self._lock:
-            return bool(self._waiting or self._running or self._reports)
+            self._looks_again = False
+            if self._is_closed:
+                return
+            self._dispatch.waits.want_again()
+            has_chunk = self._hand_out()
+            if self._dispatch.waits.has_wanted:
+                self._threads.start(len(self._threads.threads) + 1)
+            self._look_again()
+        if has_chunk:
+            self._batch_monitor.wake()
 
-    def wait_until_idle(self, seconds: float) -> None:
-        """Wait until no job runs, at most so long."""
-        self._wait_until(lambda: not self._running, seconds)
+    # Between
 
-    def _wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
-        deadline = monotonic() + seconds
+    def _hand_out_waiting(self) -> None:
+        """Let executors that are free take what may run now, and start some for the rest. From any thread."""
         with self._lock:
-            while not holds() and (left := deadline - monotonic()) > 0:
-                self._changed.wait(left)
+            has_chunk = self._hand_out()
+            if self._dispatch.waiting:
+                self._start_for_waiting()
+        if has_chunk:
+            self._batch_monitor.wake()
 
-    @property
-    def info(self) -> dict[str, Any]:
-        """Return what `inspect stats` shows."""
-        with self._lock:
-            running = {
-                executor.name: [job.id for job in work.jobs] if isinstance(work, Chunk) else [work.id]
-                for executor, work in self._running.items()
-            }
-            threads = self._threads
-            return {
-                "executors": threads.size,
-                # A shrink lets them finish their jobs.
-                "leaving": max(0, len(threads.threads) - threads.most - threads.spare),
-                # Their jobs wait for other jobs, for which there are as many executors more.
-                "waiting for jobs": len(self._waits),
-                "autoscale": {"max": threads.most, "min": threads.least},
-                "running": running,
-                "executors_per_role": self._role_limit.executors(threads.size),
-                "waiting": len(self._waiting),
-            }
+    def _hand_out(self) -> bool:
+        """Give work to those who are free; return whether a chunk was among it."""
+        has_chunk = False
+        while self._threads.idle and (work := self._next()) is not None:
+            executor, inbox = self._threads.take_idle(work.submitter if isinstance(work, ClaimedJob) else None)
+            inbox.put(work)
+            self._dispatch.running[executor] = work
+            has_chunk = has_chunk or isinstance(work, Chunk)
+        return has_chunk
 
-    def stop(self) -> None:
-        """End the threads and the sessions, after the jobs that run."""
+    def _next(self) -> Work | None:
+        return self._dispatch.next(self.size, self._threads.most)
+
+    # From the threads beside them
+
+    def chunks(self) -> list[Chunk]:
+        """Return the chunks that are being run."""
         with self._lock:
-            self._is_closed = True
-            executors = list(self._threads.threads)
-            for inbox in self._threads.idle.values():
-                inbox.put(None)
-            self._threads.idle.clear()
-        self.is_stopped.set()
-        for executor in executors:
-            executor.join(_JOIN_SECONDS)
-        self.canceler.stop()
-        self.batch_monitor.stop()
-        self.progress.stop()
+            return self._dispatch.running_chunks()
+
+    def forget_released(self, chunk: Chunk, job_ids: Collection[int]) -> None:
+        """Take note that jobs of a chunk were given back to the queue: they are no longer ours."""
+        self._calls.add(lambda: self._listener.on_batch_ended([job for job in chunk.jobs if job.id in job_ids], None))
+
+    def _tell_long(self, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
+        self._calls.add(lambda: self._listener.on_long_run(job, message, backend_pid, begun_at))
+
+    def _tell_waiting(self, job: ClaimedJob) -> None:
+        if message := self._find_message(job):
+            self._calls.add(lambda: self._listener.on_long_wait(job, message))
+
+    def _find_waiting(self) -> list[ClaimedJob]:
+        with self._lock:
+            return self._dispatch.waiting_jobs()
 
     def _find_running(self) -> list[ClaimedJob]:
         with self._lock:
-            return [work for work in self._running.values() if isinstance(work, ClaimedJob)]
+            return self._dispatch.running_jobs()
 
     def _executors(self) -> list[Executor]:
         with self._lock:
             return list(self._threads.threads)
 
-    def _start_for_waiting(self) -> None:
-        # Each takes as many of them as make a chunk.
-        busy, limit = self._busy(), self._role_limit.executors(self._threads.most)
-        depth = self._batch_size.jobs
-        wanted = sum(max(0, min(-(-n // depth), limit - busy[role])) for role, n in self._waiting.counts.items())
-        while len(self._threads.threads) - len(self._waits) < self._threads.most and self._threads.start_for(wanted):
-            self._on_report()
-
-    def _resize(self, least: int, most: int) -> None:
-        self._threads.resize(least, most)
-        self._start_for_waiting()
-        self._on_report()
-
-    def _is_superfluous(self, executor: Executor) -> bool:
-        with self._lock:
-            if executor not in self._threads.idle or len(self._threads.threads) <= self._threads.least:
-                return False  # it is needed, or a job is on its way to it
-            self._threads.remove(executor)
-            self._threads.spare = max(
-                len(self._waits), min(self._threads.spare, len(self._threads.threads) - self._threads.most)
-            )
-        self._on_report()
-        return True
-
-    def _next(self) -> Work | None:
-        """Return what comes next: first what other jobs wait for."""
-        while (awaited := self._waits.next_wanted()) is not None:
-            mine = self._waiting.take_job(awaited.id)
-            if mine is None:
-                return awaited
-            return mine if isinstance(mine, ClaimedJob) else Chunk([mine])
-        has_place = len(self._running) - len(self._waits) < self._threads.most
-        return self._next_work() if has_place and self._waits.may_begin_others else None
-
-    def _next_work(self) -> Work | None:
-        if not self._waiting:
-            return None
-        busy, limit = self._busy(), self._role_limit.executors(self._threads.most)
-        role = self._waiting.next_role(lambda role: busy[role] < limit)
-        if role is None:
-            return None
-        # A fair share, so that a long job in front holds up few others.
-        count = min(self._batch_size.jobs, self._waiting.counts[role] // max(1, min(self.size, limit)))
-        jobs = self._waiting.take(role, count)
-        return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk([job for job in jobs if isinstance(job, BatchJob)])
-
-    def _busy(self) -> Counter[int]:
-        """How many executors each role has, but for those whose jobs have given their places to others."""
-        return Counter(work.role for executor, work in self._running.items() if executor not in self._waits)
-
-    def chunks(self) -> list[Chunk]:
-        """Return the chunks that are being run."""
-        with self._lock:
-            return [work for work in self._running.values() if isinstance(work, Chunk)]
-
-    def forget_released(self, chunk: Chunk, job_ids: Collection[int]) -> None:
-        """Take note that jobs of a chunk were given back to the queue: they are no longer ours."""
-        self._report(lambda: self._on_batch([job for job in chunk.jobs if job.id in job_ids], None))
-
-    def _find_waiting(self) -> list[ClaimedJob]:
-        with self._lock:
-            return [job for job in self._waiting if isinstance(job, ClaimedJob)]
-
-    def _tell_waiting(self, job: ClaimedJob) -> None:
-        if message := self._find_message(job):
-            self._report(lambda: self._on_waiting(job, message))
-
     def _find_message(self, job: ClaimedJob) -> str | None:
-        rows = self._database.fetch("running_message", **job.key)
+        rows = self.context.database.fetch("running_message", **job.key)
         return str(rows[0][0]) if rows else None
-
-    def _report(self, report: Callable[[], None]) -> None:
-        self._reports.append(report)
-        self._on_report()

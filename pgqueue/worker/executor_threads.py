@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .batch_size import Work
     from .executor import Executor
+    from .work import Work
 
     #: Where an executor that is free finds its next job; None: it goes.
     Inbox: TypeAlias = "queue.SimpleQueue[Work | None]"

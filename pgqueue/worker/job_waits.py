@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import psycopg
+    from collections.abc import Hashable
 
-    from .executor import Executor
+    import psycopg
 
 #: The SQLSTATE by which a job tells its worker for which other job it waits (pgqueue._tell_wait).
 WAIT_SQLSTATE = "PQ007"
@@ -51,17 +51,17 @@ class JobWaits:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._waiting: dict[Executor, Awaited] = {}
+        self._waiting: dict[Hashable, Awaited] = {}
         #: What is to be run next, in this order: one for each executor, however often its job says it.
-        self._wanted: dict[Executor, Awaited] = {}
+        self._wanted: dict[Hashable, Awaited] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __contains__(self, executor: Executor) -> bool:
+    def __contains__(self, executor: Hashable) -> bool:
         return executor in self._waiting
 
-    def begin(self, executor: Executor, awaited: Awaited) -> bool:
+    def begin(self, executor: Hashable, awaited: Awaited) -> bool:
         """Take note that the job of an executor waits; return whether its place is free now.
 
         No role has more than half of what can be given away, whatever its jobs say.
@@ -72,7 +72,7 @@ class JobWaits:
         self._waiting[executor] = self._wanted[executor] = awaited
         return True
 
-    def end(self, executor: Executor) -> None:
+    def end(self, executor: Hashable) -> None:
         """Take note that the job of an executor goes on, or has ended."""
         self._waiting.pop(executor, None)
         self._wanted.pop(executor, None)

@@ -17,7 +17,7 @@ from .log import get_logger
 
 if TYPE_CHECKING:
     from ..db.database import Database
-    from .batch_lane import Chunk
+    from .batch import Chunk
     from .claimed_job import ClaimedJob, Run
 
 logger = get_logger(__name__)

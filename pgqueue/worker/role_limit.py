@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
+from ..db.named_query import NamedQuery
 from .log import get_logger
 
 if TYPE_CHECKING:
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _FRESH_SECONDS = 3.0
+
+
+class _Answer(NamedTuple):
+    #: What the setting says.
+    executors: int | None
+    #: Whether more than one role is enrolled.
+    has_others: bool
+
+
+_ROLE_LIMIT = NamedQuery("role_limit", _Answer)
 
 
 class RoleLimit:
@@ -71,7 +82,8 @@ class RoleLimit:
 
     def _ask(self) -> None:
         try:
-            [(self._setting, self._has_others)] = self._database.fetch("role_limit")
+            [answer] = self._database.fetch_rows(_ROLE_LIMIT)
+            self._setting, self._has_others = answer.executors, answer.has_others
             self._known_until = monotonic() + _FRESH_SECONDS
         except psycopg.Error as error:
             logger.info("how many executors one role may have is not known: %s", error)

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 import pgqueue
-from pgqueue.client.job import JobState
+from pgqueue.client.values import JobState
 from pgqueue.local.child_process import ChildProcess
 from pgqueue.local.readiness import fetch_page, find_free_port, flower_answers
 from tests.harness import Database, Worker, eventually

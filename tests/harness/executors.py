@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from pgqueue.db import database
-from pgqueue.worker.batch_lane import BatchJob
+from pgqueue.worker.batch import BatchJob, Chunk
 from pgqueue.worker.claimed_job import ClaimedJob, Outcome
+from pgqueue.worker.context import WorkerContext
 from pgqueue.worker.executor_pool import ExecutorPool
 from tests.harness.claimant import Claim, Claimant
 from tests.harness.database import Database
 
 _IDLE_SECONDS = 0.005
+
+
+class Endings:
+    """Listens to a pool, and keeps how jobs of the top-level lane ended."""
+
+    def __init__(self, ended: list[tuple[int, Outcome]]) -> None:
+        self._ended = ended
+
+    def on_change(self) -> None:
+        """Do nothing: what there is to tell is delivered every few milliseconds."""
+
+    def on_job_ended(self, job: ClaimedJob, outcome: Outcome) -> None:
+        """Keep it."""
+        self._ended.append((job.id, outcome))
+
+    def on_batch_ended(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
+        """Do nothing."""
+
+    def on_long_run(self, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
+        """Do nothing."""
+
+    def on_long_wait(self, job: ClaimedJob, message: str) -> None:
+        """Do nothing."""
 
 
 class Executors:
@@ -22,9 +47,8 @@ class Executors:
         self.ended: list[tuple[int, Outcome]] = []
         self.database = database.Database(db.dsn_for(self.claimant.role))
         self.claimant.session.execute("select pgqueue._set_worker_queues(%s, %s)", [self.claimant.id, [queue]])
-        self.pool = ExecutorPool(
-            self.database, (size, size), lambda: None, on_end=self._end, worker_name="executors", extra=extra
-        )
+        context = WorkerContext.on(self.database, "executors")
+        self.pool = ExecutorPool(context, (size, size), Endings(self.ended), extra=extra)
         self._queue = queue
         self._is_stopped = threading.Event()
         #: Cleared while nobody launches anything, it spares the others the cost of looking.
@@ -66,9 +90,6 @@ class Executors:
                 continue
             for claim in self.claimant.claim(self._queue, max_count=room):
                 self.submit(claim)
-
-    def _end(self, job: ClaimedJob, outcome: Outcome) -> None:
-        self.ended.append((job.id, outcome))
 
     def _listen(self) -> None:
         presence = self.claimant.presence

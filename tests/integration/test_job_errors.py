@@ -3,11 +3,12 @@
 import psycopg
 import pytest
 
+from pgqueue.errors import ClaimLost
 from pgqueue.worker.cancellation import CancelGuard
 from pgqueue.worker.claimed_job import ClaimedJob, Ending
 from pgqueue.worker.running.error_fields import SqlstateError, print_error, to_exception
 from pgqueue.worker.running.job_session import JobSession
-from pgqueue.worker.running.job_transaction import ClaimLost, JobTransaction
+from pgqueue.worker.running.job_transaction import JobTransaction
 from pgqueue.worker.running.pipeline_call import PipelineCall
 from pgqueue.worker.running.result_buffer import ResultBuffer
 from pgqueue.worker.running.sql_splitter import split

@@ -231,7 +231,7 @@ def test_a_role_that_cannot_log_in_is_tried_less_and_less_often_and_told_once(
     )
     jobs = launch_as_one_who_cannot_log_in_any_more(db, owner, count=5)
 
-    refusals = executors.pool.credentials._refusals
+    refusals = executors.pool.context.credentials._refusals
     eventually(lambda: refusals["carol"].seconds >= 0.8 if "carol" in refusals else False)
     deferrals = "select min((last_error ->> 'deferrals')::int) from pgqueue.message"
     eventually(lambda: db.fetch_value(deferrals) >= 3)
@@ -270,7 +270,7 @@ def test_jobs_that_only_find_no_connection_are_tried_as_often_as_ever(db, owner,
     deferrals = "select (last_error ->> 'deferrals')::int from pgqueue.message"
     eventually(lambda: (db.fetch_value(deferrals) or 0) >= 4)
     # Other jobs of the role may run all the while, and each end of one may make room.
-    assert executors.pool.credentials._refusals["carol"].seconds == 0.02
+    assert executors.pool.context.credentials._refusals["carol"].seconds == 0.02
 
     owner.execute("alter role carol connection limit -1")
     assert job.end()["state"] == "succeeded"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from celery import Celery
 
+from pgqueue.db.connect import close_session, open_session
 from pgqueue.db.database import Database as Sessions
-from pgqueue.db.database import close_session, open_session
 from pgqueue.local.embedded.account import account_for
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app

@@ -263,7 +263,7 @@ def test_a_result_that_cannot_be_read_is_an_error_for_those_who_wait_for_it_only
 
 def test_a_wait_ends_within_moments_of_the_result(app: Celery, in_background: Background) -> None:
     waiting = in_background(AsyncResult("t", app=app).get, timeout=30)
-    eventually(lambda: app.backend.result_consumer._watch.has_told({"t"}))
+    eventually(lambda: app.backend.result_consumer._listener.has_told({"t"}))
     began = time.monotonic()
 
     store(app, "t", "SUCCESS", 42)
@@ -289,7 +289,7 @@ def test_who_waits_for_many_results_is_not_notified_of_each(
 ) -> None:
     results = [AsyncResult(f"t{n}", app=app) for n in range(200)]
     waiting = in_background(GroupResult("g", results, app=app).join_native, timeout=20)
-    eventually(lambda: app.backend.result_consumer._watch.has_told({"t199"}))
+    eventually(lambda: app.backend.result_consumer._listener.has_told({"t199"}))
 
     with notifications(db) as heard:
         # One transaction, so that they come at once.
@@ -317,7 +317,7 @@ def test_a_wait_has_a_timeout_and_can_be_repeated(app: Celery) -> None:
 def test_threads_wait_side_by_side_over_one_session(app: Celery, db: Database, in_background: Background) -> None:
     waiting = [in_background(AsyncResult(f"t{n}", app=app).get, timeout=60) for n in range(5)]
     both = in_background(AsyncResult("t0", app=app).get, timeout=60)
-    eventually(lambda: app.backend.result_consumer._watch.has_told({f"t{n}" for n in range(5)}))
+    eventually(lambda: app.backend.result_consumer._listener.has_told({f"t{n}" for n in range(5)}))
 
     for n in range(5):
         store(app, f"t{n}", "SUCCESS", n)
@@ -343,7 +343,7 @@ def test_a_result_reaches_those_who_waited_when_their_session_was_cut(
     app: Celery, db: Database, in_background: Background
 ) -> None:
     waiting = in_background(AsyncResult("t", app=app).get, timeout=20)
-    eventually(lambda: app.backend.result_consumer._watch.has_told({"t"}))
+    eventually(lambda: app.backend.result_consumer._listener.has_told({"t"}))
 
     db.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgqueue results'")
     store(app, "t", "SUCCESS", 42)

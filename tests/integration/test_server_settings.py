@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 import pgqueue
-from pgqueue.db.database import BATCH_SETTINGS, JOB_SETTINGS, OWN_SETTINGS, close_session, open_session, to_options
+from pgqueue.db.connect import close_session, open_session
 from pgqueue.db.database import Database as Sessions
+from pgqueue.db.session_settings import BATCH_SETTINGS, JOB_SETTINGS, OWN_SETTINGS, to_options
 from tests.harness import Database, Worker
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value

@@ -340,7 +340,7 @@ def test_closing_gives_back_what_was_not_acked_flagged_only_if_it_was_delivered(
     publish(first, "claimed")
     message = first.channel().basic_get("q")
     inbox = Inbox(first, Queue("q"), ack=False)
-    inbox.connection.transport.look()
+    inbox.connection.transport.poll()
 
     first.close()
     again = Inbox(connect(), Queue("q"))

@@ -8,8 +8,9 @@ import pytest
 
 from pgqueue.db.database import Database
 from pgqueue.worker import batch_monitor
-from pgqueue.worker.batch_lane import BatchJob, BatchRunner, Chunk
-from pgqueue.worker.executor_pool import ExecutorPool
+from pgqueue.worker.batch import BatchJob, Chunk
+from pgqueue.worker.batch_lane import BatchRunner
+from pgqueue.worker.context import WorkerContext
 from tests.harness import eventually
 from tests.harness.cut import cut_off
 from tests.harness.people import fetch_value
@@ -19,15 +20,15 @@ ENDED = "select array_agg(state::text order by id) from pgqueue.jobs where ended
 
 
 @pytest.fixture
-def pool(db, worker):
+def context(db, worker):
     database = Database(db.dsn_for(worker.role))
-    yield ExecutorPool(database, (1, 1), lambda: None)
+    yield WorkerContext.on(database, "")
     database.close()
 
 
 @pytest.fixture
-def runner(pool):
-    made = BatchRunner("pgqueue executor 1", pool, lambda *_told: None)
+def runner(context):
+    made = BatchRunner("pgqueue executor 1", context, lambda *_told: None)
     yield made
     made.close_session()
 
@@ -98,7 +99,7 @@ def test_a_session_that_is_cut_off_fails_no_job(db, alice, owner, worker, runner
 
 
 def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_canceled(
-    db, alice, owner, worker, pool, runner, in_background, monkeypatch
+    db, alice, owner, worker, context, runner, in_background, monkeypatch
 ):
     owner.execute("create table public.door (); grant all on public.door to alice")
     owner.execute("begin; lock table public.door")
@@ -107,7 +108,7 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
     handle = fetch_value(alice, "select pgqueue.enqueue('select from public.door')")
     chunk = claim_all(worker)
     monkeypatch.setattr(batch_monitor, "_PATIENCE_MS", 600_000.0)
-    watch = batch_monitor.BatchMonitor(pool._database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
+    watch = batch_monitor.BatchMonitor(context.database, lambda: [chunk], lambda *_told: None, lambda *_told: None)
 
     watch.start()
     run = in_background(runner.run, chunk)
@@ -124,9 +125,9 @@ def test_a_job_that_is_canceled_behind_one_that_was_overdue_says_that_it_was_can
 
 
 @pytest.mark.parametrize("is_written", [True, False])
-def test_a_lost_answer_about_a_job_that_failed_fails_no_other(alice, worker, pool, runner, monkeypatch, is_written):
+def test_a_lost_answer_about_a_job_that_failed_fails_no_other(alice, worker, context, runner, monkeypatch, is_written):
     chunk = claim(alice, worker, "select 1", "select 1 / 0", "select 3")
-    fetch, losses = pool.completer._database.fetch, [True]
+    fetch, losses = context.database.fetch, [True]
 
     def lose_once(name, **params):
         is_lost = name == "settle_run" and losses and losses.pop()
@@ -136,7 +137,7 @@ def test_a_lost_answer_about_a_job_that_failed_fails_no_other(alice, worker, poo
             raise psycopg.OperationalError("the connection is lost")
         return fetch(name, **params)
 
-    monkeypatch.setattr(pool.completer._database, "fetch", lose_once)
+    monkeypatch.setattr(context.database, "fetch", lose_once)
     runner.run(chunk)
 
     assert fetch_value(alice, ENDED) == ["succeeded", "failed", "succeeded"]

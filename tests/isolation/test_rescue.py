@@ -21,7 +21,7 @@ def test_what_a_lost_worker_held_comes_back_flagged_as_redelivered_but_for_jobs_
     enqueue(alice, 4)
     alice.execute("select pgqueue.send_task('a.b')")
     rescuer = Claimant(db, "w2")
-    jobs = worker.claim(max_count=3)
+    jobs = worker.claim(max_count=3, top_level=True)
     lost = jobs + worker.claim("celery", kind="task")
     worker.executor("alice").begin(jobs[0])
     worker.executor("alice").lock(jobs[1])
@@ -43,7 +43,7 @@ def test_jobs_that_wait_in_a_worker_that_is_lost_again_and_again_are_not_given_u
 
     for n in range(4):
         victim = Claimant(db, f"victim {n}")
-        victim.executor("alice").begin(victim.claim()[0])
+        victim.executor("alice").begin(victim.claim(top_level=True)[0])
         victim.kill()
         rescuer.tick()
 
@@ -57,7 +57,7 @@ def test_jobs_that_wait_in_a_worker_that_is_lost_again_and_again_are_not_given_u
 
 def test_a_job_that_was_rescued_before_its_worker_could_acquit_it_is_acquitted(db, alice, owner, worker):
     enqueue(alice, 2)
-    first, second = worker.claim()
+    first, second = worker.claim(top_level=True)
     worker.executor("alice").begin(first)
     rescuer = Claimant(db, "w2")
     worker.kill()
@@ -108,7 +108,7 @@ def test_a_job_that_was_suspected_late_is_given_up_by_whoever_rescues_it_next(db
     )
     for n in range(3):
         victim, rescuer = Claimant(db, f"victim {n}"), Claimant(db, f"rescuer {n}")
-        claim = victim.claim_one()
+        claim = victim.claim_one(top_level=True)
         victim.executor("alice").begin(claim)
         victim.kill()
         rescuer.tick()
@@ -340,7 +340,7 @@ def test_what_waits_in_workers_that_end_in_order_is_no_dead_letter_however_often
 
 def test_a_job_that_a_worker_began_and_left_counts_as_delivered(db, alice, worker):
     enqueue(alice, 2)
-    begun, waiting = worker.claim()
+    begun, waiting = worker.claim(top_level=True)
     worker.executor("alice").lock(begun)
     worker.executor("alice").session.execute("rollback")
 
@@ -352,7 +352,7 @@ def test_a_job_that_a_worker_began_and_left_counts_as_delivered(db, alice, worke
 
 def test_a_worker_that_ends_waits_for_no_job_that_still_runs(db, alice, owner, worker):
     enqueue(alice, 2)
-    running, waiting = worker.claim()
+    running, waiting = worker.claim(top_level=True)
     session = worker.executor("alice").session
     worker.executor("alice").begin(running)
     worker.executor("alice").lock(running)
@@ -461,7 +461,7 @@ def test_what_a_worker_that_registers_anew_had_begun_and_gave_up_counts_as_deliv
 
 def test_a_registration_leaves_the_job_that_its_predecessor_still_runs(db, alice, owner, worker):
     enqueue(alice, 2)
-    running, waiting = worker.claim()
+    running, waiting = worker.claim(top_level=True)
     worker.executor("alice").lock(running)
     rescuer = Claimant(db, "w2")
     old = worker.id
@@ -520,7 +520,7 @@ def test_a_job_that_was_not_begun_before_its_worker_registered_anew_begins_only_
 
 def test_what_a_running_job_waits_for_is_claimed_for_the_number_that_its_worker_has_now(db, alice, owner, worker):
     enqueue(alice, 1)
-    [waiter] = worker.claim()
+    [waiter] = worker.claim(top_level=True)
     worker.executor("alice").lock(waiter)
     awaited = fetch_value(alice, "select (pgqueue.launch('vacuum')).id")
     worker.session.execute("select pgqueue._set_worker_queues(%s, %s)", [worker.id, ["default"]])

@@ -172,7 +172,7 @@ def has_old_day(owner):
 def test_retention_does_not_wait_for_others_and_nobody_waits_for_it(db, alice, owner, worker, what):
     old_day(owner)
     alice.execute("select pgqueue.enqueue_many(array['select 1', 'select 2'])")
-    first, second = worker.claim()
+    first, second = worker.claim(top_level=True)
     other = Claimant(db, "w2")
     if what == "a job that ends":
         executor = worker.executor("alice")

@@ -10,8 +10,8 @@ from tests.harness import Database
 from tests.harness.servers import Servers
 from tests.plans.explained import Explained, plan_of
 
-ARGUMENTS = """jsonb_build_object('session_id', 77, 'max_tracked', 16, 'kept', 'none', 'settings', '{}'::jsonb, 'sql', 'select 1', 'queue', 'q',
-                                  'priority', 0, 'queue_size', 65536, 'cookie', pgqueue._random_bigint())"""
+ARGUMENTS = """jsonb_build_object('session_id', 77, 'max_tracked', 16, 'kept', 'none', 'settings', '{}'::jsonb, 'sql', 'select 1', 'options', '{"queue": "q", "priority": 0}'::jsonb,
+                              'queue_size', 65536, 'cookie', pgqueue._random_bigint())"""
 LAUNCH = f"select pgqueue._launch_tracked(current_user::regrole, {ARGUMENTS})"
 #: Nobody vacuums meanwhile: what it deletes cannot be cleaned away before it commits.
 PAST = f"""do $$ begin

@@ -183,16 +183,18 @@ def test_a_running_job_shows_who_runs_it(alice, worker):
     assert row == ("running", "w1", executor.session.info.backend_pid, True, 1)
 
 
-def test_a_message_goes_to_a_worker_in_the_form_that_celery_reads(alice, worker):
+def test_a_claimed_job_is_described_in_the_form_that_celery_reads(alice, worker):
     handle = fetch_value(alice, "select (pgqueue.launch('select $1', array['x'], label => 'named', priority => 4)).id")
     claim = worker.claim_one()
 
-    headers, properties = claim.message["headers"], claim.message["properties"]
+    described = fetch_value(worker.session, "select pgqueue._running_message(%s, %s)", [claim.id, claim.token])
+    headers, properties = described["headers"], described["properties"]
 
     assert (headers["task"], headers["id"], headers["shadow"]) == ("pgqueue.job", f"job-{handle}", "named")
     assert properties["correlation_id"] == f"job-{handle}"
     assert properties["delivery_info"] == {"exchange": "", "routing_key": "default", "redelivered": False}
     assert properties["priority"] == 4
+    assert headers["job"] == claim.job
     assert (claim.job["id"], claim.job["token"], claim.job["attempt"]) == (handle, claim.token, 1)
     assert claim.job["keep_result"] is True
 

@@ -108,7 +108,9 @@ def test_a_url_that_names_nothing_is_the_database_of_the_environment(url):
 
 
 def test_defaults_do_not_override_what_is_said():
-    conninfo = conninfo_to_dict(with_defaults("keepalives_idle=5 dbname=x", application_name="me"))
+    conninfo = conninfo_to_dict(
+        with_defaults("keepalives_idle=5 dbname=x", keepalives_idle="10", keepalives_count="3", application_name="me")
+    )
 
     assert conninfo["keepalives_idle"] == "5"
     assert conninfo["keepalives_count"] == "3"

@@ -5,7 +5,7 @@ import json
 import pytest
 from celery.events.state import State
 
-from pgqueue.worker.monitoring.event_text import EventText, Run
+from pgqueue.worker.monitoring.event_text import EndedRun, EventText
 
 HOSTILE = 'say "hi" \\ \n\t\x01 ünïcode 😀 \ud800'
 
@@ -22,7 +22,7 @@ def run(**different):
         "command_tag": "SELECT 1",
         "error": None,
     }
-    return Run(**{**usual, **different})
+    return EndedRun(**{**usual, **different})
 
 
 def written(*runs, has_begun=None):

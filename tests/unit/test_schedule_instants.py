@@ -9,7 +9,7 @@ import pytest
 from cronsim import CronSim
 
 from pgqueue.broker.consuming.plan_schedules import plan
-from pgqueue.cron import Unscheduled, instants
+from pgqueue.broker.cron import Unscheduled, instants
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "America/Santiago", "UTC")
 #: docs/schedules.md has this table: a time of day in the hour that does not exist or in the one that comes twice, the

@@ -34,7 +34,7 @@ def test_an_idle_session_is_seen_to_be_quiet_without_poll() -> None:
     done = run_without_posix(
         """
 import socket
-from pgqueue.db.database import is_quiet
+from pgqueue.db.connect import is_quiet
 class Session:
     closed = False
     def __init__(self, end): self.fileno = end.fileno

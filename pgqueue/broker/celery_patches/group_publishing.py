@@ -18,9 +18,12 @@ from kombu.utils.functional import retry_over_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
+    from typing import TypeAlias
 
     from ...db.database import Database
-    from ..publisher import OutgoingMessage, Publisher
+    from ..outgoing_message import OutgoingMessage
+
+    PublishMany: TypeAlias = Callable[[list[OutgoingMessage]], object]
 
 #: A group may be endless: when so much has gathered it is sent, and the rest follows.
 MOST_MESSAGES = 10_000
@@ -30,25 +33,25 @@ _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class GroupBatch:
-    """Letters of the publishers that this thread, or asyncio task, uses in a block, in order."""
+    """Messages of the publishers that this thread, or asyncio task, uses in a block, in order."""
 
     def __init__(self, retry_policy: Mapping[str, Any] | None) -> None:
         #: Threads and asyncio tasks that are begun inside still see a block after its end.
         self.is_over = False
         self._retry_policy = retry_policy
         self._messages: dict[Database, list[OutgoingMessage]] = {}
-        #: One of each database, whichever: they differ in the connection that they were made for.
-        self._publishers: dict[Database, Publisher] = {}
+        #: How they are sent to each database: by any of its publishers.
+        self._senders: dict[Database, PublishMany] = {}
         self._count = self._chars = 0
 
-    def add(self, publisher: Publisher, outgoing: OutgoingMessage) -> None:
+    def add(self, database: Database, publish_many: PublishMany, outgoing: OutgoingMessage) -> None:
         """Keep a message; send what was kept when it is much.
 
         Raises:
             kombu.exceptions.OperationalError, psycopg.Error: as `send`.
         """
-        self._publishers.setdefault(publisher.database, publisher)
-        self._messages.setdefault(publisher.database, []).append(outgoing)
+        self._senders.setdefault(database, publish_many)
+        self._messages.setdefault(database, []).append(outgoing)
         self._count += 1
         self._chars += len(outgoing.message)
         if self._count >= MOST_MESSAGES or self._chars >= MOST_CHARS:
@@ -63,14 +66,14 @@ class GroupBatch:
         """
         kept, self._messages, self._count, self._chars = self._messages, {}, 0, 0
         for database, messages in kept.items():
-            self._send_with(self._publishers[database], messages)
+            self._send_with(self._senders[database], messages)
 
-    def _send_with(self, publisher: Publisher, messages: list[OutgoingMessage]) -> None:
+    def _send_with(self, publish_many: PublishMany, messages: list[OutgoingMessage]) -> None:
         try:
             if self._retry_policy is None:
-                publisher.publish_many(messages)
+                publish_many(messages)
             else:
-                retry_over_time(publisher.publish_many, _LOST, (messages,), **self._retry_policy)
+                retry_over_time(publish_many, _LOST, (messages,), **self._retry_policy)
         except _LOST as failure:
             raise OperationalError(str(failure)) from failure
 

@@ -7,17 +7,30 @@ answers for the queues that it consumes.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu.utils.json import loads
 
-from ..register import DRIVER_TYPE
+from ...config import URL_SCHEME
+from ...db.named_query import NamedQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: As many of a worker's queues as are shown, those that are due first.
 _MOST = 1000
+
+
+class ScheduledMessage(NamedTuple):
+    """A message that is delayed."""
+
+    queue: str
+    eta: str
+    priority: int
+    document: str
+
+
+_LIST_SCHEDULED = NamedQuery("list_scheduled", ScheduledMessage)
 
 
 def answer_for_queues() -> None:
@@ -41,27 +54,27 @@ def _scheduled(in_timer: Callable[..., list[dict[str, Any]]], state: Any, **kwar
     found = in_timer(state, **kwargs)
     consumer = state.consumer
     connection = consumer.connection
-    if connection is None or connection.transport.driver_type != DRIVER_TYPE:
+    if connection is None or connection.transport.driver_type != URL_SCHEME:
         return found
     names = [queue.name for queue in consumer.task_consumer.queues]
-    rows = connection.transport.database.fetch("list_scheduled", queues=names, max_count=_MOST)
-    return found + [described for row in rows if (described := _describe(consumer.hostname, *row))]
+    rows = connection.transport.database.fetch_rows(_LIST_SCHEDULED, queues=names, max_count=_MOST)
+    return found + [described for row in rows if (described := _describe(consumer.hostname, row))]
 
 
-def _describe(hostname: str, queue: str, eta: str, priority: int, document: str) -> dict[str, Any] | None:
+def _describe(hostname: str, row: ScheduledMessage) -> dict[str, Any] | None:
     try:
-        return _describe_task(hostname, queue, eta, priority, loads(document))
+        return _describe_task(hostname, row, loads(row.document))
     except (AttributeError, LookupError, TypeError, ValueError):
         return None  # whoever may publish can write any JSON; the worker rejects it when it is due
 
 
-def _describe_task(hostname: str, queue: str, eta: str, priority: int, message: dict[str, Any]) -> dict[str, Any]:
+def _describe_task(hostname: str, row: ScheduledMessage, message: dict[str, Any]) -> dict[str, Any]:
     headers, delivery_info = message["headers"], message["properties"].get("delivery_info") or {}
     args, kwargs = headers.get("argsrepr"), headers.get("kwargsrepr")
     if message.get("content-type") == "application/json" and message.get("content-encoding") == "utf-8":
         args, kwargs = loads(message["body"])[:2]
     return {
-        "eta": eta,
+        "eta": row.eta,
         # What Celery's timer gives to all tasks.
         "priority": 6,
         "request": {
@@ -75,8 +88,8 @@ def _describe_task(hostname: str, queue: str, eta: str, priority: int, message: 
             "acknowledged": False,
             "delivery_info": {
                 "exchange": delivery_info.get("exchange", ""),
-                "routing_key": delivery_info.get("routing_key", queue),
-                "priority": priority,
+                "routing_key": delivery_info.get("routing_key", row.queue),
+                "priority": row.priority,
                 "redelivered": False,
             },
             "worker_pid": None,

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from ...after_fork import call_in_forked_child
+from ...after_fork import Turn, call_in_forked_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,4 +115,4 @@ def to_arrays(delivery_tags: Sequence[str]) -> tuple[list[int], list[int]]:
     return [int(claim[0]) for claim in claims], [int(claim[1]) for claim in claims]
 
 
-call_in_forked_child(Acks._forget_parents)
+call_in_forked_child(Turn.PROCESS, Acks._forget_parents)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from typing_extensions import Self
 
 
 class Source(NamedTuple):
@@ -34,6 +36,11 @@ class ClaimedMessage(NamedTuple):
     document: str
     #: Of a job: 'batch' or 'top_level'.
     lane: str | None = None
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> Self:
+        """Read a row of a query that claims: its last columns are these fields, whatever stands before them."""
+        return cls._make(row[-len(cls._fields) :])
 
     @property
     def delivery_tag(self) -> str:

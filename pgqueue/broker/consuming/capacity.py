@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from .buffer import ClaimBuffer, ClaimedMessage, Source
 from .read_ahead import STALE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from ..channel import Channel
+    from ..qos import QoS
 
 
 class FetchRequest(NamedTuple):
@@ -31,14 +31,34 @@ class FetchRequest(NamedTuple):
         return found >= self.room or (found > 0 and has_share)
 
 
-class Capacity:
+class ConsumingChannel(Protocol):
+    """What messages are fetched for."""
+
+    #: Of its messages: 'task' or 'job'.
+    kind: str
+    queues: frozenset[str]
+    #: How many jobs of one role should be here at most (None: any number), and how many are, by role.
+    role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None
+
+    @property
+    def qos(self) -> QoS:
+        """Say how many messages the channel has and may have."""
+
+    def room(self, at_most: int) -> int:
+        """Return how many messages the application may be handed now."""
+
+
+ChannelT = TypeVar("ChannelT", bound=ConsumingChannel)
+
+
+class Capacity(Generic[ChannelT]):
     """Says who has room for how many messages, and who gets the next.
 
     Args:
         channels: may change under us.
     """
 
-    def __init__(self, channels: list[Channel]) -> None:
+    def __init__(self, channels: list[ChannelT]) -> None:
         self.buffer = ClaimBuffer()
         #: Whether channels may read ahead of their prefetch count: an event loop can see to what lies here.
         self.reads_ahead = False
@@ -86,12 +106,12 @@ class Capacity:
         """Whether `next` has something to do."""
         return len(self.buffer) > 0 and self.buffer.has_one_for(self._is_wanted)
 
-    def next(self) -> tuple[ClaimedMessage, Channel | None] | None:
+    def next(self) -> tuple[ClaimedMessage, ChannelT | None] | None:
         """Take the next of the buffer that a channel has room for; or that no channel wants any more."""
         claimed = self.buffer.pop(self._is_wanted)
         return None if claimed is None else (claimed, self._channel_for(Source(claimed.kind, claimed.queue)))
 
-    def more_like(self, claimed: ClaimedMessage, channel: Channel) -> list[ClaimedMessage]:
+    def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
         """Take what else the channel has room for from where a message came from."""
         return self.buffer.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.buffer)) - 1)
 
@@ -116,7 +136,7 @@ class Capacity:
         """Return what settles the messages that were delivered."""
         return {tag for channel in self._channels for tag in channel.qos.tags}
 
-    def _channel_for(self, source: Source) -> Channel | None:
+    def _channel_for(self, source: Source) -> ChannelT | None:
         """Return the channel that gets what comes from there: one that has room, if any has."""
         wanting = [c for c in self._channels if c.kind == source.kind and source.queue in c.queues]
         return next((c for c in wanting if c.qos.can_consume()), wanting[0] if wanting else None)
@@ -125,10 +145,10 @@ class Capacity:
         channel = self._channel_for(source)
         return channel is None or channel.qos.can_consume()
 
-    def _ahead(self, channel: Channel) -> int:
+    def _ahead(self, channel: ChannelT) -> int:
         return channel.qos.read_ahead.ahead if self.reads_ahead and channel.kind == "task" else 0
 
-    def _held(self, channel: Channel) -> int:
+    def _held(self, channel: ChannelT) -> int:
         return self.buffer.count(channel.kind, channel.queues) if len(self.buffer) else 0
 
 

@@ -10,13 +10,14 @@ import contextlib
 import json
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 
 from ... import errors
 from . import plan_schedules
 from .acks import to_arrays
+from .buffer import ClaimedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,20 @@ class Owner(Protocol):
         """Let the members see to what the worker was told to do."""
 
 
+class _Heartbeat(NamedTuple):
+    """What the query `tick` says, in each row, before what it has claimed."""
+
+    naptime: float
+    max_items: int
+    seconds_to_next_due: float | None
+    seconds_to_next_schedule: float | None
+    has_schedules_to_plan: bool
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> _Heartbeat:
+        return cls._make(row[: len(cls._fields)])
+
+
 class Claims:
     """Claims for one worker; threads may share it."""
 
@@ -63,7 +78,7 @@ class Claims:
         self._items_processed = 0
         self._last_run_at: datetime | None = None
 
-    def claim(self, demand: str) -> list[tuple[Any, ...]]:
+    def claim(self, demand: str) -> list[ClaimedMessage]:
         """Claim what `demand`, the JSON that the query describes, has room for.
 
         Raises:
@@ -74,9 +89,10 @@ class Claims:
             rows = self._database.fetch(
                 "ack_and_claim", worker_id=self._owner.worker_id, ids=[], tokens=[], demand=demand
             )
-        return [row[1:] for row in rows[1:]]
+        _acked, *claims = rows
+        return list(map(ClaimedMessage.from_row, claims))
 
-    def ack_and_claim(self, acks: Acks, demand: str) -> QueryRoutine:
+    def ack_and_claim(self, acks: Acks, demand: str) -> QueryRoutine[list[ClaimedMessage]]:
         """Send the acks that have gathered, and claim as `claim` does, in one transaction.
 
         Raises:
@@ -86,10 +102,11 @@ class Claims:
             ids, tokens = to_arrays(tags)
             params = {"worker_id": self._owner.worker_id, "ids": ids, "tokens": tokens, "demand": demand}
             rows = yield "ack_and_claim", params
-        acks.check(tags, rows[0][0])
-        return [row[1:] for row in rows[1:]]
+        (acked, *_), *claims = rows
+        acks.check(tags, acked)
+        return list(map(ClaimedMessage.from_row, claims))
 
-    def tick(self, demand: str, hear_next_due: Callable[[float | None], None]) -> QueryRoutine:
+    def tick(self, demand: str, hear_next_due: Callable[[float | None], None]) -> QueryRoutine[list[ClaimedMessage]]:
         """Do the upkeep and the heartbeat, and claim in the same transaction.
 
         Args:
@@ -109,16 +126,20 @@ class Claims:
                     "demand": demand,
                 },
             )
-        self.naptime, self.max_items, seconds_to_next_due, seconds_to_next_schedule, has_plans = rows[0][:5]
-        wait = self.naptime if seconds_to_next_schedule is None else min(seconds_to_next_schedule, self.naptime)
-        self.tick_at = min(self.tick_at, time.monotonic() + max(wait, 0.0))
-        self.must_plan = has_plans and plan_schedules.can_plan()
-        hear_next_due(seconds_to_next_due)
+        heartbeat = _Heartbeat.from_row(rows[0])
+        self.naptime, self.max_items = heartbeat.naptime, heartbeat.max_items
+        wait = heartbeat.seconds_to_next_schedule
+        wait = self.naptime if wait is None else max(min(wait, self.naptime), 0.0)
+        self.tick_at = min(self.tick_at, time.monotonic() + wait)
+        self.must_plan = heartbeat.has_schedules_to_plan and plan_schedules.can_plan()
+        hear_next_due(heartbeat.seconds_to_next_due)
         # A hint may have been sent to a session that was lost.
         self._owner.tell_members()
-        return [row[5:] for row in rows if row[5] is not None]
+        claims = map(ClaimedMessage.from_row, rows)
+        # Without messages there is one row all the same.
+        return [claimed for claimed in claims if claimed.kind is not None]
 
-    def plan(self) -> QueryRoutine:
+    def plan(self) -> QueryRoutine[list[ClaimedMessage]]:
         """Ask which schedules are to be planned; or if that was done, note their instants. Claims nothing.
 
         Raises:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import psycopg
 
@@ -19,15 +19,15 @@ from ...db.waker import Waker
 from .. import process_identity
 from .acks import GATHER_SECONDS, Acks, settle
 from .buffer import ClaimedMessage, Source
-from .capacity import Capacity, FetchRequest, to_demand
-from .poll_schedule import AfterPoll, PollSchedule
+from .capacity import Capacity, ChannelT, FetchRequest, to_demand
 from .read_ahead import AHEAD_SECONDS, STALE_SECONDS
+from .signals import Signals
+from .sleep_state import Outcome, SleepState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ...db.async_query import QueryRoutine, Watcher
-    from ..channel import Channel
     from ..worker_session import WorkerSession
 
 
@@ -38,13 +38,13 @@ class _Poll(NamedTuple):
     wanted: set[tuple[str, str]]
 
 
-class Fetcher:
+class Fetcher(Generic[ChannelT]):
     """Listens to a worker session and claims for `channels`, which may change under it."""
 
     def __init__(
         self,
         worker_session: WorkerSession,
-        channels: list[Channel],
+        channels: list[ChannelT],
         on_control: Callable[[], None],
     ) -> None:
         self.worker_session = worker_session
@@ -52,24 +52,13 @@ class Fetcher:
         self._capacity = Capacity(channels)
         self._claims = worker_session.claims
         self._acks = Acks.of(worker_session.database)
-        self._query: AsyncQuery | None = None
+        self._query: AsyncQuery[list[ClaimedMessage]] | None = None
         self._poll = _Poll({}, set())
         self._on_control = on_control
-        self._schedule = PollSchedule()
-        #: The queues whose sleepers' locks we hold, and the consumers (kind, queue) that a poll since then found idle.
-        self._locked: set[str] = set()
-        self._asleep: set[tuple[str, str]] = set()
-        #: Where the last messages came from.
-        self._hot: set[str] = set()
+        self._sleep = SleepState()
+        self._signals = Signals()
         self._found_at = -math.inf
         self._fallback_at = 0.0
-        self._owed_wake_ups: set[str] = set()
-        self._notified_of: set[str] = set()
-        # What other threads leave; a deque can be filled and emptied at the same time.
-        self._notified: deque[Collection[str]] = deque()
-        self._uncovered: deque[Collection[str]] = deque()
-        self._is_called = False
-        self._is_told = False
         worker_session.join(self)
 
     # From any thread
@@ -77,13 +66,13 @@ class Fetcher:
     def notify(self, queues: Collection[str]) -> None:
         """Take note that messages were published."""
         if self._capacity.consume(queues):
-            self._notified.append(queues)
+            self._signals.notify(queues)
             self.waker.wake()
 
     def sleep_again(self, queues: Collection[str]) -> None:
         """Take note that nobody holds the sleepers' locks for us any more."""
         if self._capacity.consume(queues):
-            self._uncovered.append(queues)
+            self._signals.uncover(queues)
             self.waker.wake()
 
     def lose(self) -> None:
@@ -92,12 +81,12 @@ class Fetcher:
 
     def control(self) -> None:
         """Take note that the worker may have been told to do something."""
-        self._is_told = True
+        self._signals.tell()
         self.waker.wake()
 
     def call(self) -> None:
         """Poll again now: there is room, or a queue, that was not there before."""
-        self._is_called = True
+        self._signals.call()
         self.waker.wake()
 
     # From the thread that drains
@@ -125,18 +114,17 @@ class Fetcher:
         while True:
             self._listen()
             if self._query is not None and self._query.is_running:
-                rows = self._query.result()
-                if rows is None:
+                claimed = self._query.result()
+                if claimed is None:
                     return math.inf
-                self._take(rows)
+                self._take(claimed)
             self._hear()
             if self._capacity.has_next():
                 return time.monotonic()
             self._give_back(self._capacity.take_stale(time.monotonic()))
             requests = self._capacity.requests(self._claims.max_items)
             wanted = {(kind, queue) for kind, request in requests.items() for queue in request.queues}
-            self._unlock(self._owed_wake_ups | self._locked - {queue for _kind, queue in wanted})
-            self._asleep &= wanted
+            self._unlock(self._sleep.want(wanted))
             now = time.monotonic()
             poll_at, flush_at = self._due_at(wanted)
             if poll_at <= now:
@@ -154,7 +142,7 @@ class Fetcher:
             # Its event loop has ended, in a warm shutdown, and nobody else would see the answer.
             self._query.note_readable()
 
-    def next(self) -> tuple[ClaimedMessage, Channel] | None:
+    def next(self) -> tuple[ClaimedMessage, ChannelT] | None:
         """Take the next of the buffer that a channel has room for; give back what no channel wants any more."""
         while found := self._capacity.next():
             claimed, channel = found
@@ -163,7 +151,7 @@ class Fetcher:
             self._give_back([claimed])
         return None
 
-    def more_like(self, claimed: ClaimedMessage, channel: Channel) -> list[ClaimedMessage]:
+    def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
         """Take what else the channel has room for from where a message came from."""
         return self._capacity.more_like(claimed, channel)
 
@@ -171,7 +159,7 @@ class Fetcher:
         """Give back the buffer of a queue that nobody consumes any more, and stop sleeping for it."""
         self._give_back(self._capacity.buffer.take(Source(kind, queue)))
         if not self._capacity.consume([queue]):
-            self._unlock(self._locked & {queue})
+            self._unlock(self._sleep.locked & {queue})
 
     def take(self, kind: str, queue: str) -> ClaimedMessage | None:
         """Claim one message of a queue, whatever the schedule says.
@@ -179,8 +167,8 @@ class Fetcher:
         Raises:
             psycopg.OperationalError, WorkerUnknown: as `poll`.
         """
-        rows = self._claims.claim(to_demand({kind: FetchRequest([queue], 1)}))
-        return ClaimedMessage(*rows[0]) if rows else None
+        found = self._claims.claim(to_demand({kind: FetchRequest([queue], 1)}))
+        return found[0] if found else None
 
     def held_tags(self) -> set[str]:
         """Return what settles the messages that this transport has, delivered or not."""
@@ -204,7 +192,7 @@ class Fetcher:
                 if self._query is not None:
                     self._take(self._query.wait() or [])
                 self._give_back(list(self._capacity.buffer))
-                self._unlock(self._locked)
+                self._unlock(self._sleep.locked)
         finally:
             self.leave_loop()
             self._capacity.buffer.clear()
@@ -219,24 +207,14 @@ class Fetcher:
 
     def _hear(self) -> None:
         """Take note of what has arrived. Not while a poll is under way, which may know nothing of it."""
-        now = time.monotonic()
-        while self._notified:
-            queues = self._notified.popleft()
-            if self._locked.isdisjoint(queues):
-                self._schedule.overhear(now)
-            else:
-                self._schedule.notify()
-                self._notified_of.update(queues)
-        if self._is_called:
-            self._is_called = False
-            self._schedule.call(now)
-        uncovered: set[str] = set()
-        while self._uncovered:
-            uncovered.update(self._uncovered.popleft())
-        if uncovered:
-            self._lock(self._locked & uncovered)
-        if self._is_told:
-            self._is_told = False
+        received, now = self._signals.take(), time.monotonic()
+        for queues in received.notified:
+            self._sleep.notify(queues, now)
+        if received.is_called:
+            self._sleep.call(now)
+        if received.uncovered:
+            self._lock(self._sleep.locked & received.uncovered)
+        if received.is_told:
             self._on_control()
 
     def _due_at(self, wanted: set[tuple[str, str]]) -> tuple[float, float]:
@@ -245,7 +223,7 @@ class Fetcher:
         patience = AHEAD_SECONDS if len(self._capacity.buffer) else GATHER_SECONDS
         poll_at = -math.inf if self._claims.must_plan else min(self._claims.tick_at, self._fallback_at)
         if wanted:
-            due_at = self._schedule.due_at(is_awake=wanted != self._asleep)
+            due_at = self._sleep.due_at(wanted)
             if not self._capacity.is_roomy():
                 # Jobs come by the hundred: each poll costs as much as a dozen of them, also for tasks.
                 wait = AHEAD_SECONDS if self._capacity.are_executors_busy() else patience
@@ -273,24 +251,23 @@ class Fetcher:
             self._take([])
 
     def _hear_next_due(self, seconds: float | None) -> None:
-        self._schedule.hear_next_due(time.monotonic(), seconds)
+        self._sleep.hear_next_due(time.monotonic(), seconds)
 
     def _flush(self) -> None:
         """Send the acks that have gathered."""
         self._poll = _Poll({}, set())
         self._ask(self._claims.ack_and_claim(self._acks, "[]"))
 
-    def _ask(self, routine: QueryRoutine) -> None:
+    def _ask(self, routine: QueryRoutine[list[ClaimedMessage]]) -> None:
         if self._query is None:
             self._take(run_now(routine, self.worker_session.database))
         else:
             self._query.start(routine)
 
-    def _take(self, rows: list[tuple[Any, ...]]) -> None:
+    def _take(self, claimed: list[ClaimedMessage]) -> None:
         """End the poll that was begun: this is what it found."""
         poll, self._poll = self._poll, _Poll({}, set())
         now = time.monotonic()
-        claimed = [ClaimedMessage(*row) for row in rows]
         self._capacity.buffer.add(claimed, now)
         self._capacity.note_settled(now, self._claims.max_items)
         if claimed:
@@ -300,43 +277,23 @@ class Fetcher:
 
     def _schedule_next(self, poll: _Poll, claimed: list[ClaimedMessage]) -> None:
         """Decide what the poll means for the next one."""
-        now = time.monotonic()
         found = Counter(message.kind for message in claimed)
         full = {kind for kind, request in poll.requests.items() if request.is_met(found[kind])}
-        # A full poll may have left messages, but not of a queue that was asleep and that nobody notified of.
-        unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
-        self._asleep = {
-            (kind, queue)
-            for kind, queue in poll.wanted
-            if queue in self._locked and (kind not in full or (kind, queue) in unheard)
-        }
-        awake = poll.wanted - self._asleep
-        if found:
-            self._hot = {message.queue for message in claimed}
-            after = self._schedule.found_some(now, bool(full), bool(awake))
-        else:
-            is_hot = any(queue in self._hot for _kind, queue in awake)
-            after = self._schedule.found_nothing(now, bool(awake), is_hot)
-        if after is AfterPoll.WAKE:
-            # After the messages have been delivered, which is more urgent.
-            self._owed_wake_ups = self._locked & (self._notified_of | (self._hot if found else set()))
-        elif after is AfterPoll.SLEEP:
-            self._lock({queue for _kind, queue in awake})
-        self._notified_of.clear()
+        outcome = Outcome(poll.wanted, full, {message.queue for message in claimed})
+        to_lock = self._sleep.end_poll(outcome, time.monotonic())
+        if to_lock is not None:
+            self._lock(to_lock)
 
     def _lock(self, queues: set[str]) -> None:
         """Take sleepers' locks, and learn when the next delayed message is due."""
-        is_asleep, seconds_to_next_due = self.worker_session.fall_asleep(self, queues)
-        self._locked = self._locked | queues if is_asleep else self._locked - queues
-        self._asleep = {(kind, queue) for kind, queue in self._asleep if queue not in queues}
-        self._schedule.fell_asleep(time.monotonic(), is_asleep, seconds_to_next_due, must_verify=bool(queues))
+        given, seconds_to_next_due = self.worker_session.fall_asleep(self, queues)
+        self._sleep.take_locks(queues, time.monotonic(), seconds_to_next_due, given=given)
 
     def _unlock(self, queues: set[str]) -> None:
-        self._owed_wake_ups = set()
+        self._sleep.owe_nothing()
         if queues:
             self.worker_session.wake_up(self, queues)
-            self._locked = self._locked - queues
-            self._asleep = {(kind, queue) for kind, queue in self._asleep if queue not in queues}
+            self._sleep.give_back_locks(queues)
 
     def _give_back(self, unwanted: list[ClaimedMessage]) -> None:
         if unwanted:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import Any
 
-from ...cron import instants
+from ..cron import instants
 
 #: How far ahead, and how many at most: the rules of time zones change, and a row is to stay small.
 _AHEAD = timedelta(days=2)

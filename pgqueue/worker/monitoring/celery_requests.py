@@ -15,7 +15,7 @@ from .job_request import TASK_NAME, JobRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..batch_lane import BatchJob
+    from ..batch import BatchJob
     from ..claimed_job import ClaimedJob
     from .event_publisher import EventPublisher
 

@@ -16,9 +16,10 @@ import psycopg
 from celery.utils.time import utcoffset
 from kombu.exceptions import OperationalError
 
+from ...db.named_query import NamedQuery
 from ...errors import PgQueueError
 from ..log import get_logger
-from .event_text import EventText, Run
+from .event_text import EndedRun, EventText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,6 +36,19 @@ _MOST, _DETAILED = 1000, 50
 _AT_ONCE = 50
 #: As many as wait to be told. More: they end faster than the server takes the news, and some are not told.
 _MOST_WAITING = 200_000
+
+
+class RetriedJob(NamedTuple):
+    """What there is to tell of a job that is to be tried again."""
+
+    id: int
+    label: str | None
+    preview: str | None
+    attempts: int
+
+
+_ENDED_JOBS = NamedQuery("ended_jobs", EndedRun)
+_RETRIED_JOBS = NamedQuery("retried_jobs", RetriedJob)
 
 
 class JobEvent(NamedTuple):
@@ -120,17 +134,17 @@ class EventPublisher(threading.Thread):
             delivery_mode=dispatcher.delivery_mode,
         )
 
-    def _ended(self, told: list[JobEvent]) -> list[Run]:
+    def _ended(self, told: list[JobEvent]) -> list[EndedRun]:
         ids = [job_id for job_id, error in told if error is None]
-        return [Run(*row) for row in self._database.fetch("ended_jobs", ids=ids, detailed=_DETAILED)] if ids else []
+        return self._database.fetch_rows(_ENDED_JOBS, ids=ids, detailed=_DETAILED) if ids else []
 
-    def _retried(self, told: list[JobEvent], now: float) -> list[Run]:
+    def _retried(self, told: list[JobEvent], now: float) -> list[EndedRun]:
         ids = list({job_id for job_id, error in told if error is not None})
-        rows = self._database.fetch("retried_jobs", ids=ids) if ids else []
-        of_job = {job_id: (label, preview, attempts) for job_id, label, preview, attempts in rows}
+        rows = self._database.fetch_rows(_RETRIED_JOBS, ids=ids) if ids else []
+        of_job = {row.id: row for row in rows}
         runs = []
         for job_id, error in told:
             if error is not None and job_id in of_job:
-                label, preview, attempts = of_job[job_id]
-                runs.append(Run(job_id, label, preview, attempts, "retried", now, now, None, error))
+                job = of_job[job_id]
+                runs.append(EndedRun(job_id, job.label, job.preview, job.attempts, "retried", now, now, None, error))
         return runs

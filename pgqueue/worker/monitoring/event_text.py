@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _quote = json.encoder.encode_basestring_ascii
 
 
-class Run(NamedTuple):
+class EndedRun(NamedTuple):
     """How a run of a job ended, as the database tells it. Without a preview: nobody will look at it."""
 
     id: int
@@ -40,7 +40,7 @@ class EventText:
         self._origin = f',"hostname":{_quote(hostname)},"pid":{pid},"utcoffset":{utcoffset},"clock":{clock}'
         self._parts: list[str] = []
 
-    def add(self, run: Run, told_at: float, *, has_begun: bool | None) -> None:
+    def add(self, run: EndedRun, told_at: float, *, has_begun: bool | None) -> None:
         """Add the events of a run: how it began and how it ended.
 
         Args:
@@ -69,7 +69,7 @@ class EventText:
         return f"[{','.join(self._parts)}]"
 
 
-def _ending(run: Run) -> tuple[str, str]:
+def _ending(run: EndedRun) -> tuple[str, str]:
     """Return the kind of the last event of a run, and the fields that only this kind has."""
     if run.state == "succeeded":
         return "succeeded", f',"result":{_quote(run.command_tag or "")},"runtime":{run.ended_at - run.started_at}'

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import capabilities, generators, pq, sql
-from psycopg.adapt import PyFormat, Transformer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ...db.database import JOB_SETTINGS, close_session, is_quiet, open_session
-from ...sql import numbered, query
+from ...db.connect import close_session, is_quiet, open_session
+from ...db.named_query import bind, check, run
+from ...db.session_settings import JOB_SETTINGS
+from ...sql import query
 from .error_fields import ConnectionLost, SqlstateError, farewell_of
 from .result_buffer import HAS_ROWS
 
@@ -122,18 +123,14 @@ class JobSession:
         Raises:
             ConnectionLost, psycopg.Error: as `call`.
         """
-        text, order = numbered(name)
+        bound = bind(self._connection, name, params)
+        text = bound.text
         for place, each in names.items():
             text = text.replace(b"{%s}" % place.encode(), sql.Identifier(each).as_bytes(self._connection))
-        # No cursor, which takes the client as long as the call of a small function takes the server.
-        transformer = Transformer(self._connection)
-        values = transformer.dump_sequence([params[each] for each in order], [PyFormat.AUTO] * len(order))
         pgconn = self._connection.pgconn
         try:
-            pgconn.send_query_params(text, values, transformer.types, transformer.formats)
-            for result in self._connection.wait(generators.execute(pgconn)):
-                if result.status in _ERRORS:
-                    raise psycopg.errors.error_from_result(result, encoding=self.encoding)
+            bound._replace(text=text).send(pgconn)
+            check(self._connection.wait(generators.execute(pgconn)), self._connection)
         except psycopg.Error as error:
             self._raise_if_lost(error)
             raise
@@ -147,11 +144,11 @@ class JobSession:
         """
         try:
             if len(calls) == 1:
-                cursor = self._connection.execute(query(calls[0][0]), calls[0][1] or None)
-            else:
-                with self._connection.pipeline():
-                    for name, params in calls:
-                        cursor = self._connection.execute(query(name), params or None)
+                rows = run(self._connection, *calls[0])
+                return rows[0] if rows else ()
+            with self._connection.pipeline():
+                for name, params in calls:
+                    cursor = self._connection.execute(query(name), params or None)
             return (cursor.fetchone() or ()) if cursor.description else ()
         except psycopg.Error as error:
             self._raise_if_lost(error)
@@ -336,7 +333,7 @@ class JobSession:
         other = open_session(self._conninfo, "pgqueue terminate", settings=JOB_SETTINGS)
         try:
             key = {"pid": self.backend_pid, "started_at": self.started_at, "wait_ms": 0}
-            other.execute(query("terminate_session"), key)
+            run(other, "terminate_session", key)
         finally:
             close_session(other)
 

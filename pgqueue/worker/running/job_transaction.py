@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from ...errors import from_driver
 from ..claimed_job import Ending
 from .error_fields import SqlstateError, canceled, timed_out
 from .notices import Notices
@@ -46,10 +47,6 @@ _READ_ONLY = "default_transaction_read_only"
 _SET_BEFORE = (_READ_ONLY, "default_transaction_isolation", "default_transaction_deferrable", "client_encoding")
 #: Set only when pgqueue's own queries of the transaction's beginning have run.
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
-
-
-class ClaimLost(Exception):
-    """Another worker has the job, or it has ended: this run must not commit."""
 
 
 class NotToBegin(Exception):
@@ -287,7 +284,7 @@ class JobTransaction:
             self._session.exchange(calls, *then)
         except psycopg.Error as error:
             if error.sqlstate == CLAIM_LOST and (is_own or error is self._lock.error):
-                raise ClaimLost from error
+                raise from_driver(error) from error
             if error.sqlstate == EXPIRED and error is self._lock.error:
                 raise NotToBegin from error
             if any(error is call.error for group in then for call in group):

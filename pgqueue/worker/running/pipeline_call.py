@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import TYPE_CHECKING
 
-from ...sql import query
+from ...db.text_format import to_array
+from ...sql import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from .sql_splitter import Statement
 
 _TEXT_OID = 25
-_NAMED = re.compile(r"%\((\w+)\)s|%%")
-_QUOTED = re.compile(r'["\\]')
 
 
 class PipelineCall:
@@ -44,8 +41,8 @@ class PipelineCall:
     @classmethod
     def named(cls, name: str, **params: object) -> PipelineCall:
         """Return a named query. Its parameters are untyped: the server sees from their places what they are."""
-        text, names = _compile(name)
-        return cls(text, [_to_text(params[each]) for each in names])
+        text, names = numbered(name)
+        return cls(text.decode(), [_to_text(params[each]) for each in names])
 
     @classmethod
     def of(
@@ -57,23 +54,7 @@ class PipelineCall:
         return cls(statement.text, params, types, receive)
 
 
-@cache
-def _compile(name: str) -> tuple[str, tuple[str, ...]]:
-    names: list[str] = []
-
-    def number(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return "%"
-        if match[1] not in names:
-            names.append(match[1])
-        return f"${names.index(match[1]) + 1}"
-
-    return _NAMED.sub(number, query(name)), tuple(names)
-
-
 def _to_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list):
-        return "{" + ",".join('"' + _QUOTED.sub(r"\\\g<0>", each) + '"' for each in value) + "}"
-    return str(value)
+    return to_array(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,115 @@
+"""For which queues a fetcher sleeps, and when it polls next. Pure: no clock, no session, no thread.
+
+A fetcher that holds a queue's sleepers' lock is notified of what is published to it. A consumer, which is a queue and a
+kind of message, is asleep when the lock is held and a poll since then has left nothing for it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from .poll_schedule import AfterPoll, PollSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import TypeAlias
+
+    #: A kind of message, and a queue.
+    Consumer: TypeAlias = tuple[str, str]
+
+
+class Outcome(NamedTuple):
+    """What a poll has found."""
+
+    #: For whom it was.
+    wanted: set[Consumer]
+    #: The kinds of which there may be more.
+    full: set[str]
+    #: The queues that messages came from.
+    queues: set[str]
+
+
+class SleepState:
+    """All instants are monotonic seconds."""
+
+    def __init__(self) -> None:
+        #: The queues whose sleepers' locks are held.
+        self.locked: set[str] = set()
+        self._schedule = PollSchedule()
+        self._asleep: set[Consumer] = set()
+        #: Where the last messages came from.
+        self._hot: set[str] = set()
+        #: Queues whose locks are to be given back when the messages that were found have been delivered.
+        self._owed_wake_ups: set[str] = set()
+        self._notified_of: set[str] = set()
+
+    def notify(self, queues: Collection[str], now: float) -> None:
+        """Take note that messages were published to some of these queues."""
+        if self.locked.isdisjoint(queues):
+            self._schedule.overhear(now)
+        else:
+            self._schedule.notify()
+            self._notified_of.update(queues)
+
+    def call(self, now: float) -> None:
+        """Take note that there is room, or a queue, that was not there before."""
+        self._schedule.call(now)
+
+    def hear_next_due(self, now: float, seconds: float | None) -> None:
+        """Take note of when the next delayed message is due; None: there is none."""
+        self._schedule.hear_next_due(now, seconds)
+
+    def want(self, wanted: set[Consumer]) -> set[str]:
+        """Take note of who wants messages now; return the queues whose locks are to be given back."""
+        self._asleep &= wanted
+        return self._owed_wake_ups | self.locked - {queue for _kind, queue in wanted}
+
+    def due_at(self, wanted: set[Consumer]) -> float:
+        """Return when the next poll for them is due; math.inf: not before something happens."""
+        return self._schedule.due_at(is_awake=wanted != self._asleep) if wanted else math.inf
+
+    def end_poll(self, outcome: Outcome, now: float) -> set[str] | None:
+        """Take note of what a poll has found; return the queues whose locks are to be taken.
+
+        Returns:
+            None: the next poll comes first. Empty: only the time of the next delayed message is to be asked for.
+        """
+        # A full poll may have left messages, but not of a queue that was asleep and that nobody notified of.
+        unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
+        self._asleep = {
+            (kind, queue)
+            for kind, queue in outcome.wanted
+            if queue in self.locked and (kind not in outcome.full or (kind, queue) in unheard)
+        }
+        awake = outcome.wanted - self._asleep
+        if outcome.queues:
+            self._hot = outcome.queues
+            after = self._schedule.found_some(now, bool(outcome.full), bool(awake))
+        else:
+            is_hot = any(queue in self._hot for _kind, queue in awake)
+            after = self._schedule.found_nothing(now, bool(awake), is_hot)
+        if after is AfterPoll.WAKE:
+            self._owed_wake_ups = self.locked & (self._notified_of | outcome.queues)
+        self._notified_of.clear()
+        return {queue for _kind, queue in awake} if after is AfterPoll.SLEEP else None
+
+    def take_locks(
+        self, queues: Collection[str], now: float, seconds_to_next_due: float | None, *, given: bool
+    ) -> None:
+        """Take note that locks were asked for, and whether they were given."""
+        self.locked = self.locked.union(queues) if given else self.locked.difference(queues)
+        self._wake(queues)
+        self._schedule.fell_asleep(now, given, seconds_to_next_due, must_verify=bool(queues))
+
+    def owe_nothing(self) -> None:
+        """Take note that the locks which are to be given back are being given back."""
+        self._owed_wake_ups = set()
+
+    def give_back_locks(self, queues: Collection[str]) -> None:
+        """Take note that locks were given back."""
+        self.locked = self.locked.difference(queues)
+        self._wake(queues)
+
+    def _wake(self, queues: Collection[str]) -> None:
+        self._asleep = {(kind, queue) for kind, queue in self._asleep if queue not in queues}

@@ -1,0 +1,130 @@
+"""What the worker needs of the broker for SQL jobs, and all of it: jobs to run, and word of how many it wants.
+
+Jobs come over a channel of their own, on the connection and from the queues of Celery's tasks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kombu.messaging import Consumer
+
+from .consuming.buffer import ClaimedMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from .channel import Channel
+    from .transport import Transport
+
+__all__ = ["ClaimedMessage", "JobConsumer", "WorkerLink"]
+
+
+class JobConsumer:
+    """Consumes the jobs of some queues. For the thread that drains the connection, but for `interrupt`.
+
+    Args:
+        connection: kombu's, over this broker.
+        on_jobs: takes jobs of one queue, and their delivery tags.
+        role_share: says how many jobs of one role should be here at most (None: any number), and how many are, by role.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None],
+        role_share: Callable[[], tuple[int | None, Mapping[int, int]]],
+    ) -> None:
+        self._channel: Channel = connection.channel()
+        self._channel.kind = "job"
+        self._channel.on_jobs = on_jobs
+        self._channel.role_share = role_share
+        self._consumer: Any = Consumer(self._channel, accept=["json"], auto_declare=False)
+
+    def consume(self, queues: Iterable[Any], wanted: int, held: Collection[str]) -> None:
+        """Begin to consume.
+
+        Args:
+            queues: kombu's.
+            wanted: how many jobs may be here.
+            held: the delivery tags of those that are here since before: each takes one of the places.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        self._channel.basic_qos(0, wanted, False)
+        self._channel.qos.append_jobs(held)
+        for queue in queues:
+            self._consumer.add_queue(queue)
+        self._consumer.consume()
+
+    def add_queue(self, queue: Any) -> None:
+        """Consume one queue more. Harmless to repeat.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        if not self._consumer.consuming_from(queue):
+            self._consumer.add_queue(queue)
+            self._consumer.consume()
+
+    def cancel_queue(self, name: str) -> None:
+        """Consume one queue less.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        self._consumer.cancel_by_queue(name)
+
+    def cancel(self) -> None:
+        """Consume nothing any more.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        self._consumer.cancel()
+
+    def want(self, count: int) -> bool:
+        """Say how many jobs may be here; return whether that is more than before."""
+        qos = self._channel.qos
+        had, qos.prefetch_count = qos.prefetch_count, count
+        return bool(count > had)
+
+    def settle(self, delivery_tags: Sequence[str]) -> None:
+        """Free the places of jobs that their own transactions have removed."""
+        self._channel.settle(delivery_tags)
+
+    def forget(self, delivery_tags: Sequence[str]) -> None:
+        """Free the places of jobs that were given back otherwise."""
+        self._channel.forget(delivery_tags)
+
+
+class WorkerLink:
+    """One of Celery's connections, as the way between this worker and the server."""
+
+    def __init__(self, connection: Any) -> None:
+        self._transport: Transport = connection.transport
+
+    def on_control(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when this worker may have been told to do something; what, the database knows."""
+        self._transport.on_control(callback)
+
+    def poll_now(self) -> None:
+        """Look for messages again, now: there is room."""
+        self._transport.wake()
+
+    def interrupt(self) -> None:
+        """End the wait of the thread that drains the connection. From any thread."""
+        self._transport.interrupt()
+
+    def register_executors(self, count: int) -> None:
+        """Say how many jobs this worker can run at the same time.
+
+        Raises:
+            psycopg.Error: the server could not be told.
+        """
+        self._transport.register_executors(count)
+
+    def may_be_heard(self, exchange: str, routing_key: str) -> bool:
+        """Tell whether a queue may be bound there."""
+        return self._transport.is_heard(exchange, routing_key)

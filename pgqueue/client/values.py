@@ -1,0 +1,84 @@
+"""What the client returns of jobs: their states, their rows in the view, their results."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ..handle import Handle
+
+
+class JobState(str, enum.Enum):
+    """Where a job is in its life; the same words as the SQL API's."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether the job has ended, one way or another."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Progress(NamedTuple):
+    """What a job last said of itself; both are None before it has said anything."""
+
+    percent: int | None
+    message: str | None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One row of the view `pgqueue.jobs`."""
+
+    id: int
+    state: JobState
+    queue: str
+    priority: int
+    label: str | None
+    statement: str | None
+    submitter: str
+    launched_at: datetime
+    eta: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_ms: float | None
+    attempts: int
+    max_attempts: int
+    worker: str | None
+    backend_pid: int | None
+    progress_pct: int | None
+    progress_msg: str | None
+    rows: int | None
+    command_tag: str | None
+    sqlstate: str | None
+    error: str | None
+    error_detail: str | None
+    error_hint: str | None
+    error_context: str | None
+    handle: Handle | None = None
+    """For roles that may use it."""
+
+
+class Column(NamedTuple):
+    """One column of a job's result."""
+
+    name: str
+    type_name: str
+    type_oid: int
+    type_modifier: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job left: the rows of its last statement, or each statement's command tag when none gave rows."""
+
+    columns: tuple[Column, ...]
+    rows: list[tuple[Any, ...]]
+    command_tags: tuple[str, ...]

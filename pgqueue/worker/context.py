@@ -1,0 +1,43 @@
+"""What every executor of a worker works with."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .completer import Completer
+from .credentials import Credentials
+from .progress import ProgressWriter
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ..db.database import Database
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """The objects of one worker that its executors share. All threads may use them."""
+
+    #: What the history says of who ran a job.
+    worker_name: str
+    database: Database
+    completer: Completer
+    credentials: Credentials
+    progress: ProgressWriter
+    #: Set when the worker gives its jobs up: nothing waits for the server any more.
+    is_stopped: threading.Event
+
+    @classmethod
+    def on(cls, database: Database, worker_name: str) -> Self:
+        """Make what the executors of a worker share. Opens no session."""
+        is_stopped = threading.Event()
+        return cls(
+            worker_name,
+            database,
+            Completer(database, is_stopped),
+            Credentials(database),
+            ProgressWriter(database),
+            is_stopped,
+        )

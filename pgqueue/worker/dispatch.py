@@ -1,0 +1,104 @@
+"""Which work an executor gets next: what waits and what runs, the turns of roles and their shares.
+
+Nothing here is locked: the pool does that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from .batch import BatchJob, Chunk
+from .batch_size import BatchSize
+from .claimed_job import ClaimedJob
+from .job_waits import JobWaits
+from .role_queues import RoleQueues
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .executor import Executor
+    from .role_limit import RoleLimit
+    from .work import Work
+
+
+class Dispatch:
+    """The work of one worker.
+
+    Args:
+        role_limit: how many executors a role may have.
+        most_waits: of how many jobs that wait for others the executors are given to others.
+    """
+
+    def __init__(self, role_limit: RoleLimit, most_waits: int) -> None:
+        self.waiting = RoleQueues()
+        self.running: dict[Executor, Work] = {}
+        self.waits = JobWaits(most_waits)
+        self.batch_size = BatchSize()
+        self._role_limit = role_limit
+
+    def next(self, size: int, most: int) -> Work | None:
+        """Take what comes next, of `size` executors now and `most` at most: first what other jobs wait for."""
+        while (awaited := self.waits.next_wanted()) is not None:
+            mine = self.waiting.take_job(awaited.id)
+            if mine is None:
+                return awaited
+            return mine if isinstance(mine, ClaimedJob) else Chunk([mine])
+        has_place = len(self.running) - len(self.waits) < most
+        return self._next_in_turn(size, most) if has_place and self.waits.may_begin_others else None
+
+    def _next_in_turn(self, size: int, most: int) -> Work | None:
+        if not self.waiting:
+            return None
+        busy, limit = self._busy(), self._role_limit.executors(most)
+        role = self.waiting.next_role(lambda role: busy[role] < limit)
+        if role is None:
+            return None
+        # A fair share, so that a long job in front holds up few others.
+        count = min(self.batch_size.jobs, self.waiting.counts[role] // max(1, min(size, limit)))
+        jobs = self.waiting.take(role, count)
+        return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk([job for job in jobs if isinstance(job, BatchJob)])
+
+    def executors_wanted(self, most: int) -> int:
+        """Return how many executors more what waits could have, of `most`."""
+        # Each takes as many of them as make a chunk.
+        busy, limit, size = self._busy(), self._role_limit.executors(most), self.batch_size.jobs
+        return sum(max(0, min(-(-n // size), limit - busy[role])) for role, n in self.waiting.counts.items())
+
+    def jobs_wanted(self, size: int) -> int:
+        """Return how many jobs a worker of so many executors should hold, so that none of them waits for a claim."""
+        # Two rounds for each executor, and for others at least as much as one of them needs beside the share of a role.
+        # What a role holds beyond its share takes nobody's place.
+        limit, held = self.role_share(size)
+        beyond = 0 if limit is None else sum(max(0, count - limit) for count in held.values())
+        executors = max(size, self._role_limit.executors(size) + self._role_limit.is_shared, 1)
+        return executors * self._round + beyond
+
+    def role_share(self, size: int) -> tuple[int | None, Mapping[int, int]]:
+        """Return how many jobs of one role are to be held (None: any number), and how many are of each."""
+        if not self._role_limit.is_shared:
+            return None, {}
+        held = Counter(self.waiting.counts)
+        for work in self.running.values():
+            held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
+        return self._role_limit.executors(size) * self._round, held
+
+    def waiting_jobs(self) -> list[ClaimedJob]:
+        """Return the jobs of the top-level lane that wait."""
+        return [job for job in self.waiting if isinstance(job, ClaimedJob)]
+
+    def running_jobs(self) -> list[ClaimedJob]:
+        """Return the jobs of the top-level lane that run."""
+        return [work for work in self.running.values() if isinstance(work, ClaimedJob)]
+
+    def running_chunks(self) -> list[Chunk]:
+        """Return the chunks that run."""
+        return [work for work in self.running.values() if isinstance(work, Chunk)]
+
+    @property
+    def _round(self) -> int:
+        return 2 * self.batch_size.jobs
+
+    def _busy(self) -> Counter[int]:
+        """How many executors each role has, but for those whose jobs wait for others."""
+        return Counter(work.role for executor, work in self.running.items() if executor not in self.waits)

@@ -1,0 +1,127 @@
+"""Which work an executor gets next, and how many executors and jobs a worker wants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pgqueue.worker.batch import BatchJob, Chunk
+from pgqueue.worker.calls_for_celery import CallsForCelery
+from pgqueue.worker.claimed_job import ClaimedJob
+from pgqueue.worker.dispatch import Dispatch
+from pgqueue.worker.job_waits import Awaited, Waiter
+
+ADA, BOB = 1, 2
+
+
+class Limit:
+    """All executors but one, as while jobs of several roles may come."""
+
+    is_shared = True
+
+    def executors(self, size: int) -> int:
+        return max(1, size - 1)
+
+
+def batch_job(number: int, role: int = ADA) -> BatchJob:
+    return BatchJob(number, 1, role, f"{number}:1")
+
+
+def top_level_job(number: int, role: int = ADA) -> ClaimedJob:
+    return ClaimedJob(number, 1, "vacuum", (), {}, "ada", role, None, keep_result=False)
+
+
+@pytest.fixture
+def dispatch() -> Dispatch:
+    return Dispatch(Limit(), most_waits=4)  # type: ignore[arg-type]
+
+
+def executor() -> Any:
+    return object()
+
+
+def ids(work: Any) -> list[int]:
+    return [job.id for job in work.jobs] if isinstance(work, Chunk) else [work.id]
+
+
+def test_jobs_of_the_batch_lane_come_in_chunks_that_leave_the_others_their_share(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 10
+    dispatch.waiting.add([batch_job(n) for n in range(1, 7)])
+
+    assert ids(dispatch.next(size=4, most=4)) == [1, 2]
+
+
+def test_a_job_of_the_top_level_lane_comes_alone(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 10
+    dispatch.waiting.add([top_level_job(1), batch_job(2)])
+
+    assert ids(dispatch.next(size=1, most=1)) == [1]
+
+
+def test_roles_take_turns(dispatch: Dispatch) -> None:
+    dispatch.waiting.add([batch_job(1, ADA), batch_job(2, ADA), batch_job(3, BOB)])
+
+    assert [ids(dispatch.next(size=4, most=4)) for _ in range(3)] == [[1], [3], [2]]
+
+
+def test_a_role_that_has_its_share_of_executors_waits(dispatch: Dispatch) -> None:
+    dispatch.running[executor()] = Chunk([batch_job(1)])
+    dispatch.waiting.add([batch_job(2), batch_job(3, BOB)])
+
+    assert ids(dispatch.next(size=2, most=2)) == [3]
+
+
+def test_what_a_job_waits_for_comes_first_though_no_executor_is_left(dispatch: Dispatch) -> None:
+    waiting = executor()
+    dispatch.running[waiting] = top_level_job(1)
+    dispatch.waiting.add([batch_job(2), batch_job(3)])
+    assert dispatch.waits.begin(waiting, Awaited(3, Waiter(1, 1, ADA)))
+
+    assert ids(dispatch.next(size=1, most=1)) == [3]
+
+
+def test_what_a_job_waits_for_is_to_be_claimed_if_it_is_not_here(dispatch: Dispatch) -> None:
+    waiting, awaited = executor(), Awaited(9, Waiter(1, 1, ADA))
+    dispatch.running[waiting] = top_level_job(1)
+    dispatch.waits.begin(waiting, awaited)
+
+    assert dispatch.next(size=1, most=1) == awaited
+
+
+def test_there_are_executors_for_what_waits_as_far_as_a_role_may_have_them(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 10
+    dispatch.waiting.add([batch_job(n) for n in range(100)] + [batch_job(200, BOB)])
+
+    assert dispatch.executors_wanted(most=4) == 3 + 1
+
+
+def test_a_worker_holds_two_rounds_for_each_executor_and_one_more(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 5
+
+    assert dispatch.jobs_wanted(size=4) == 4 * 2 * 5
+    assert dispatch.role_share(size=4) == (3 * 2 * 5, {})
+
+
+def test_what_a_role_holds_beyond_its_share_takes_nobodys_place(dispatch: Dispatch) -> None:
+    dispatch.waiting.add([batch_job(n) for n in range(9)])
+
+    limit, held = dispatch.role_share(size=2)
+
+    assert (limit, held) == (2, {ADA: 9})
+    assert dispatch.jobs_wanted(size=2) == 2 * 2 + (9 - 2)
+
+
+def test_after_a_call_for_celery_that_fails_the_others_are_made_the_next_time() -> None:
+    changes: list[None] = []
+    made: list[int] = []
+    calls = CallsForCelery(lambda: changes.append(None))
+    for number in (1, 0, 2):
+        calls.add(lambda number=number: made.append(10 // number))
+
+    with pytest.raises(ZeroDivisionError):
+        calls.make()
+    assert (made, len(changes), bool(calls)) == ([10], 4, True)
+    calls.make()
+
+    assert (made, bool(calls)) == ([10, 5], False)
