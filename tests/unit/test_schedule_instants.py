@@ -12,7 +12,7 @@ from pgqueue.broker.consuming.plan_schedules import plan
 from pgqueue.broker.cron import Unscheduled, instants
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "America/Santiago", "UTC")
-#: docs/schedules.md has this table: a time of day in the hour that does not exist or in the one that comes twice, the
+#: docs/how-to/schedules.md has this table: a time of day in the hour that does not exist or in the one that comes twice, the
 #: day, and the instants of that day.
 CHANGES = [
     ("Europe/Berlin", "30 2 * * *", "2026-03-29", ["03:00+0200"]),
