@@ -307,6 +307,10 @@ CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._carry_out_schedule() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._changed_runners() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -337,6 +341,10 @@ CREATE FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) RETU
 
 CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
@@ -419,6 +427,17 @@ CREATE FUNCTION pgqueue._create_reader(signature text, call text) RETURNS void
 
 CREATE FUNCTION pgqueue._create_v2_aliases(others oid[]) RETURNS void
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._cron_field(field_text text, field integer) RETURNS integer[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._cron_number(word text, field integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._cron_of(expression text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
     LANGUAGE plpgsql
@@ -623,6 +642,78 @@ CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.schedule (
+    id bigint NOT NULL,
+    owner oid NOT NULL,
+    name text NOT NULL,
+    expression text NOT NULL,
+    cron text,
+    every interval,
+    timezone text NOT NULL,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    max_attempts smallint,
+    backoff interval,
+    task text,
+    args jsonb,
+    kwargs jsonb,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    label text,
+    jitter interval,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    overlap text NOT NULL,
+    catch_up text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL,
+    anchor_at timestamp with time zone NOT NULL,
+    consumed_until timestamp with time zone NOT NULL,
+    next_at timestamp with time zone,
+    later_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    passed_over integer DEFAULT 0 NOT NULL,
+    planned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    plan_at timestamp with time zone,
+    last_at timestamp with time zone,
+    last_message_id bigint,
+    last_task_id text,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT schedule_catch_up_is_known CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
+    CONSTRAINT schedule_is_cron_or_interval CHECK ((num_nonnulls(cron, every) = 1)),
+    CONSTRAINT schedule_overlap_is_known CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text]))),
+    CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
+);
+
+COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
+
+COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
+
+COMMENT ON COLUMN pgqueue.schedule.revision IS 'Grows when the instants change, so that what a worker has worked out for an older expression is not taken';
+
+COMMENT ON COLUMN pgqueue.schedule.anchor_at IS 'From where intervals are counted';
+
+COMMENT ON COLUMN pgqueue.schedule.consumed_until IS 'Instants up to here have been fired, skipped or passed over, and do not come again, whatever the clock says';
+
+COMMENT ON COLUMN pgqueue.schedule.later_at IS 'The instants after next_at, as far as a worker has worked them out';
+
+COMMENT ON COLUMN pgqueue.schedule.passed_over IS 'How many due instants before next_at a worker left out of the plan, since only the last counts';
+
+COMMENT ON COLUMN pgqueue.schedule.planned_until IS 'All instants up to here are known; infinity: there are no others';
+
+COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the next instants; NULL: never';
+
+COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
+
+COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+
+CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -679,6 +770,10 @@ CREATE FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sq
 
 CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._every_of(expression text) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE TABLE pgqueue.exchange (
@@ -761,6 +856,10 @@ CREATE FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean DE
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._find_schedule(owner oid, name text) RETURNS pgqueue.schedule
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._find_tracked(role oid, args jsonb) RETURNS pgqueue.tracked_job
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -769,6 +868,14 @@ CREATE FUNCTION pgqueue._fingerprint(caller_search_path text) RETURNS text
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._finish_chord(group_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, is_manual boolean, refusal text) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._fire_schedules(max_count integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -786,6 +893,10 @@ CREATE FUNCTION pgqueue._forget_dropped_roles() RETURNS void
 
 CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
+    LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE TABLE pgqueue.task_result (
@@ -864,6 +975,10 @@ CREATE FUNCTION pgqueue._hand_over(queue text) RETURNS void
 
 CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
     LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._seen_columns(relation oid, argv text[]) RETURNS text
     LANGUAGE sql STABLE;
@@ -1125,6 +1240,12 @@ CREATE FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) RETURNS boo
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) RETURNS bigint
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._next_by_interval(anchor timestamp with time zone, every interval, after timestamp with time zone, ends_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) RETURNS TABLE(id bigint, rank bigint)
     LANGUAGE plpgsql ROWS 1;
 
@@ -1183,6 +1304,10 @@ CREATE FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._overdue_schedule() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1190,8 +1315,15 @@ CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
+CREATE FUNCTION pgqueue._owner_fault(role oid) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._partition_name(parent text, day date) RETURNS text
     LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._pause_schedules_of(role oid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._peek(queue text, max_count integer) RETURNS TABLE(id bigint, kind text, name text, state text, submitter text, priority integer, launched_at timestamp with time zone, eta timestamp with time zone, deliveries integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1202,6 +1334,10 @@ CREATE FUNCTION pgqueue._prints_alike(json_text text) RETURNS boolean
 
 CREATE FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) RETURNS json
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._plan_schedules(plans jsonb) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1231,6 +1367,10 @@ CREATE FUNCTION pgqueue._purge(queue text) RETURNS integer
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1503,8 +1643,22 @@ CREATE FUNCTION pgqueue._say(level text, code text, message text, detail text, h
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._schedule_grace() RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    RETURN '00:01:00'::interval;
+
+;
+
+CREATE FUNCTION pgqueue._schedules_to_plan(max_count integer) RETURNS TABLE(id bigint, revision bigint, cron text, timezone text, consumed_until timestamp with time zone, ends_at timestamp with time zone, is_all boolean, seen_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) RETURNS double precision
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
@@ -1658,7 +1812,7 @@ CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision)
+CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision, seconds_to_next_schedule double precision, has_schedules_to_plan boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1763,6 +1917,9 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1798,6 +1955,9 @@ CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], que
 CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
     LANGUAGE sql SECURITY DEFINER;
 
+CREATE FUNCTION pgqueue.pause_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS boolean
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue.progress(pct integer, msg text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1815,6 +1975,18 @@ CREATE FUNCTION pgqueue.result(handle pgqueue.handle) RETURNS SETOF record
 
 CREATE FUNCTION pgqueue.resume(queue text) RETURNS boolean
     LANGUAGE sql SECURITY DEFINER;
+
+CREATE FUNCTION pgqueue.resume_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS boolean
+    LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.run_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS bigint
+    LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[] DEFAULT NULL::text[], timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text) RETURNS bigint
+    LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text) RETURNS bigint
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql;
@@ -1841,6 +2013,9 @@ CREATE FUNCTION pgqueue.unenroll(role regrole) RETURNS void
 CREATE FUNCTION pgqueue.uninstall_compat(schema text DEFAULT 'public'::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.unschedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS void
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NULL::interval) RETURNS boolean
     LANGUAGE plpgsql
@@ -2084,6 +2259,42 @@ ALTER TABLE ONLY pgqueue.run_gate REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), whoever cancels one locks it against that (pgqueue._stop_run)';
 
+ALTER TABLE pgqueue.schedule ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.schedule_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE pgqueue.schedule_run (
+    id bigint NOT NULL,
+    schedule_id bigint NOT NULL,
+    owner oid NOT NULL,
+    name text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    fired_at timestamp with time zone NOT NULL,
+    outcome text NOT NULL,
+    missed integer DEFAULT 0 NOT NULL,
+    is_manual boolean DEFAULT false NOT NULL,
+    message_id bigint,
+    task_id text,
+    error text,
+    CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
+);
+
+COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
+
+ALTER TABLE pgqueue.schedule_run ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.schedule_run_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE pgqueue.stat_fold (
     only_row boolean DEFAULT true NOT NULL,
     snapshot pg_snapshot NOT NULL,
@@ -2159,6 +2370,8 @@ ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
 
@@ -2221,6 +2434,15 @@ ALTER TABLE ONLY pgqueue.role_name
 
 ALTER TABLE ONLY pgqueue.role_usage
     ADD CONSTRAINT role_usage_pkey PRIMARY KEY (role);
+
+ALTER TABLE ONLY pgqueue.schedule
+    ADD CONSTRAINT schedule_name_is_unique_per_owner UNIQUE (owner, name);
+
+ALTER TABLE ONLY pgqueue.schedule
+    ADD CONSTRAINT schedule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.schedule_run
+    ADD CONSTRAINT schedule_run_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.stat_fold
     ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
@@ -2328,6 +2550,22 @@ CREATE INDEX result_waiter_pid ON pgqueue.result_waiter USING btree (pid);
 
 COMMENT ON INDEX pgqueue.result_waiter_pid IS 'pgqueue._collect_results: what a session waits for';
 
+CREATE INDEX schedule_next_at ON pgqueue.schedule USING btree (next_at) WHERE (enabled AND (next_at IS NOT NULL));
+
+COMMENT ON INDEX pgqueue.schedule_next_at IS 'pgqueue._fire_schedules: what is due. Those that are not due cost nothing';
+
+CREATE INDEX schedule_plan_at ON pgqueue.schedule USING btree (plan_at) WHERE (enabled AND (plan_at IS NOT NULL));
+
+COMMENT ON INDEX pgqueue.schedule_plan_at IS 'pgqueue._schedules_to_plan: whose next instants are to be worked out';
+
+CREATE INDEX schedule_run_fired_at ON pgqueue.schedule_run USING btree (fired_at);
+
+COMMENT ON INDEX pgqueue.schedule_run_fired_at IS 'pgqueue._forget_schedule_runs: what is older than the retention';
+
+CREATE INDEX schedule_run_schedule ON pgqueue.schedule_run USING btree (schedule_id, id);
+
+COMMENT ON INDEX pgqueue.schedule_run_schedule IS 'pgqueue.schedule_runs: the runs of a schedule';
+
 CREATE INDEX task_group_expires_at ON pgqueue.task_group USING btree (expires_at);
 
 COMMENT ON INDEX pgqueue.task_group_expires_at IS 'pgqueue._drop_partitions: what has expired';
@@ -2355,6 +2593,8 @@ ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
 
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
+
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.schedule_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_schedule();
 
 CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
 
@@ -2418,6 +2658,10 @@ ALTER TABLE pgqueue.role_name ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.role_usage ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.run_gate ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.schedule ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.schedule_run ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.stat_fold ENABLE ROW LEVEL SECURITY;
 
@@ -2568,6 +2812,8 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._carry_out_schedule() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._changed_runners() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_worker;
@@ -2589,6 +2835,77 @@ REVOKE ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[
 GRANT ALL ON FUNCTION pgqueue._check_rows(sql text[], params text[], rows text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_runner(id bigint, submitter oid) FROM PUBLIC;
+
+GRANT INSERT(act) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(act) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(of_role) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(of_role) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(name) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(name) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(expression) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(expression) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(timezone) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(timezone) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(sql) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(sql) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(params) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(params) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(settings) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(settings) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(task) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(task) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(args) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(args) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(kwargs) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(kwargs) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(queue) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(priority) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(priority) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(timeout) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(max_attempts) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(backoff) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(label) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(label) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(jitter) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(jitter) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(starts_at) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(starts_at) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(ends_at) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(ends_at) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(overlap) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(overlap) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(catch_up) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(catch_up) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT SELECT(id) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT SELECT(id) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
@@ -2640,6 +2957,12 @@ REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._create_reader(signature text, call text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases(others oid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_field(field_text text, field integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_number(word text, field integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_of(expression text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
@@ -2719,6 +3042,8 @@ REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC
 
 REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
@@ -2759,6 +3084,8 @@ GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, 
 
 REVOKE ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._every_of(expression text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._exchange_exists(name text) TO pgqueue_user;
@@ -2807,6 +3134,8 @@ GRANT ALL ON FUNCTION pgqueue._faulty_settings() TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean, OUT seq bigint, OUT answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._find_schedule(owner oid, name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._find_tracked(role oid, args jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fingerprint(caller_search_path text) FROM PUBLIC;
@@ -2816,6 +3145,10 @@ REVOKE ALL ON FUNCTION pgqueue._finish_chord(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, is_manual boolean, refusal text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._fire_schedules(max_count integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) TO pgqueue_user;
 
@@ -2824,6 +3157,8 @@ REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_user;
@@ -2862,6 +3197,8 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._seen_columns(relation oid, argv text[]) TO pgqueue_user;
@@ -3039,6 +3376,10 @@ GRANT ALL ON FUNCTION pgqueue._naptime() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._needs_top_level(error jsonb, params text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval, instant timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._next_by_interval(anchor timestamp with time zone, every interval, after timestamp with time zone, ends_at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
@@ -3078,10 +3419,16 @@ GRANT ALL ON FUNCTION pgqueue._outcome_of(job jsonb, OUT pid integer, OUT cookie
 REVOKE ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._over_loopback(op text, role oid, nonce bigint, request text, proof text, holds boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._overdue_schedule() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._owner_fault(role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._partition_name(parent text, day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._pause_schedules_of(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._peek(queue text, max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._peek(queue text, max_count integer) TO pgqueue_worker;
@@ -3093,6 +3440,9 @@ GRANT ALL ON FUNCTION pgqueue._prints_alike(json_text text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._plain_task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, task_id text, ignore_result boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._plan_schedules(plans jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._plan_schedules(plans jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._postpone(id bigint, token bigint, due_at timestamp with time zone) TO pgqueue_worker;
@@ -3117,6 +3467,8 @@ GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
 
@@ -3308,7 +3660,14 @@ GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lif
 REVOKE ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._schedule_grace() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
@@ -3494,6 +3853,9 @@ REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, le
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
 
@@ -3523,6 +3885,10 @@ GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priori
 REVOKE ALL ON FUNCTION pgqueue.pause(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue.pause_schedule(name text, owner regrole) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.pause_schedule(name text, owner regrole) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.pause_schedule(name text, owner regrole) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.progress(pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.progress(pct integer, msg text) TO pgqueue_user;
 
@@ -3537,6 +3903,20 @@ GRANT ALL ON FUNCTION pgqueue.result(handle pgqueue.handle) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.resume(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -3558,6 +3938,10 @@ REVOKE ALL ON FUNCTION pgqueue.unenroll(role regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.unenroll(role regrole) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.uninstall_compat(schema text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
@@ -3651,6 +4035,16 @@ GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.quotas TO pgqueue_admin;
 
+GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_admin;
+
 GRANT SELECT ON TABLE pgqueue.sent_listener TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_user;
@@ -3697,6 +4091,12 @@ CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint);
+
+CREATE VIEW pgqueue.schedule_runs (id bigint, name text, owner name, due_at timestamp with time zone, fired_at timestamp with time zone, late_by interval, outcome text, missed integer, is_manual boolean, job bigint, task_id text, state text, error text) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.schedules (name text, schedule text, timezone text, next_at timestamp with time zone, last_at timestamp with time zone, last_job bigint, last_state text, enabled boolean, error text, owner name, id bigint, kind text, runs text, queue text, priority integer, label text, overlap text, catch_up text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, cron text, every interval, created_at timestamp with time zone, changed_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.sent_listener (exchange text) WITH (security_barrier=true);
 

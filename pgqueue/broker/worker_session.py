@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..db.database import Database
 
 _BINDINGS_CHANNEL = "pgqueue.bindings"
+_SCHEDULES_CHANNEL = "pgqueue.schedules"
 _SLEEP_AGAIN = "sleep again"
 
 logger = logging.getLogger(__name__)
@@ -310,11 +311,16 @@ class WorkerSession:
             raise errors.from_driver(failure) from failure
         self._listen("listen", f"pgqueue.w.{worker_id}")
         self._listen("listen", _BINDINGS_CHANNEL)
+        self._listen("listen", _SCHEDULES_CHANNEL)
         return int(worker_id)
 
     def _on_notify(self, notify: psycopg.Notify) -> None:
         if notify.channel == _BINDINGS_CHANNEL:
             self.unroutable_keys.forget()
+        elif notify.channel == _SCHEDULES_CHANNEL:
+            # One may be due before the next heartbeat.
+            self.claims.tick_at = 0.0
+            self.tell_members()
         elif notify.channel == f"pgqueue.w.{self.worker_id}":
             # Whatever it says: anybody who can connect can notify anything.
             self.tell_members()

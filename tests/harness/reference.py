@@ -34,6 +34,10 @@ _SHORT = {"timestamp with time zone": "timestamptz", "integer": "int", "DEFAULT"
 _GROUPS = {
     "Submit": ("launch", "submit", "enqueue", "enqueue_many", "send_task", "enqueue_trigger"),
     "Follow a job": ("result", "wait", "cancel", "detach", "statement", "progress", "get_progress", "task_result"),
+    "Run by the clock": (
+        *("schedule", "schedule_task", "alter_schedule", "unschedule"),
+        *("pause_schedule", "resume_schedule", "run_schedule"),
+    ),
     "Operate": ("pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"),
     "Names of pg_background": ("install_compat", "uninstall_compat"),
 }
@@ -80,7 +84,7 @@ def sql_types(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """Yield the views that users read, with their COMMENTs and columns."""
-    names = ("jobs", "stats", "stats_total", "workers", "queues", "quotas")
+    names = ("jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs")
     for name in names:
         (oid, comment), *_ = connection.execute(
             "select c.oid, obj_description(c.oid, 'pg_class') from pg_class c where c.oid = %s::regclass",
@@ -140,6 +144,9 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
         yield "```text"
         yield from examples
         yield "```\n"
+    if isinstance(command, click.Group):
+        for part, one in command.commands.items():
+            yield from _command(f"{name} {part}", one)
 
 
 def _tree(kind: type, depth: int) -> Iterator[tuple[int, type]]:

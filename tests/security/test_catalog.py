@@ -29,12 +29,20 @@ LOOKING = {
 OPERATION = {"_peek"}
 ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"}
 # These act on what is not the caller's, so no user may call them.
+#: Users call them for their own schedules, administrators for those of others.
+SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
 WORKERS_ONLY = {
+    "_schedules_to_plan",
+    "_plan_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone",
 }  # fmt: skip
 NOBODYS = {
+    "_fire",
+    "_fire_schedules",
+    "_put_schedule",
+    "_pause_schedules_of",
     "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_cancel", "_locate", "_archive",
     "_promote", "_reclaim", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
@@ -66,7 +74,7 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
 
     assert may_execute(owner, "pgqueue_gate") == GATE
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
-    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION
+    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)
     assert not worker & (GATE | ADMINISTRATION | NOBODYS)
@@ -181,7 +189,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
     ).fetchall()
 
     # What nobody may read, what has no rows, and sums.
-    assert open_views == [("declaration",), ("dispatch",), ("inbox",), ("stats",)]
+    assert open_views == [("declaration",), ("dispatch",), ("inbox",), ("schedule_order",), ("stats",)]
 
 
 def test_nothing_is_granted_beyond_the_group_roles(owner):
@@ -307,7 +315,12 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
     ).fetchall()
 
     assert rights == []
-    assert columns == [("pgqueue.declaration", "INSERT"), ("pgqueue.dispatch", "INSERT"), ("pgqueue.outbox", "INSERT")]
+    assert columns == [
+        ("pgqueue.declaration", "INSERT"),
+        ("pgqueue.dispatch", "INSERT"),
+        ("pgqueue.outbox", "INSERT"),
+        ("pgqueue.schedule_order", "INSERT"),
+    ]
 
 
 def test_what_lies_in_a_schema_becomes_no_part_of_the_names_that_are_installed_there(db, owner, worker):

@@ -25,11 +25,16 @@ USER_FUNCTIONS = [
     "get_progress",
     "enqueue_trigger",
     "task_result",
+    "schedule",
+    "schedule_task",
+    "alter_schedule",
 ]
+#: For users and, with the name of an owner, for administrators.
+SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule"]
 ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat"]
-VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas"]
+VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs"]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
@@ -53,6 +58,16 @@ SIGNATURES = {
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
     "ignore_result boolean = false, link text = null, errback text = null",
 }
+SIGNATURES["schedule"] = (
+    "name text, schedule text, sql text, params text[] = null, timezone text = 'UTC', queue text = 'default', priority int = 0, "
+    "timeout interval = null, max_attempts int = null, backoff interval = null, label text = null, jitter interval = null, "
+    "starts_at timestamptz = null, ends_at timestamptz = null, overlap text = null, catch_up text = 'last'"
+)
+SIGNATURES["schedule_task"] = (
+    "name text, schedule text, task text, args jsonb = '[]', kwargs jsonb = '{}', timezone text = 'UTC', queue text = 'celery', "
+    "priority int = 0, label text = null, jitter interval = null, starts_at timestamptz = null, ends_at timestamptz = null, "
+    "overlap text = null, catch_up text = 'last'"
+)
 SIGNATURES["enqueue_many"] = (
     SIGNATURES["launch"]
     .replace("sql text,", "sql text[],")
@@ -85,6 +100,13 @@ RETURNS = {
     "task_result": "jsonb",
     "install_compat": "void",
     "uninstall_compat": "void",
+    "schedule": "bigint",
+    "schedule_task": "bigint",
+    "alter_schedule": "void",
+    "unschedule": "void",
+    "pause_schedule": "boolean",
+    "resume_schedule": "boolean",
+    "run_schedule": "bigint",
 }
 OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
 
@@ -92,7 +114,7 @@ OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_dep
 def test_the_public_functions_are_those_that_are_promised(owner):
     rows = owner.execute(f"select proname from pg_proc p where {OWN} and proname !~ '^_' order by 1").fetchall()
 
-    assert [row[0] for row in rows] == sorted(USER_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
+    assert [row[0] for row in rows] == sorted(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
 
 
 def test_the_functions_take_the_named_parameters_that_are_promised(owner):
@@ -120,7 +142,7 @@ def read_pages(*names):
 def test_they_are_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
 
-    for name in USER_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS:
+    for name in USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS:
         assert re.search(rf"\b{name}\(", text), name
     for view in VIEWS:
         columns = [column.name for column in owner.execute(f"select * from pgqueue.{view} limit 0").description]
@@ -133,7 +155,7 @@ def test_nothing_else_is_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
     called = set(re.findall(r"pgqueue\.([a-z]\w*)\(", text))
 
-    assert called <= set(USER_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
+    assert called <= set(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
 
 
 def test_every_object_has_a_comment(owner):
@@ -193,9 +215,9 @@ def test_functions_that_inherit_the_path_run_with_the_callers_rights(owner):
 @pytest.mark.parametrize(
     ("role", "functions"),
     [
-        ("pgqueue_user", USER_FUNCTIONS),
-        ("pgqueue_worker", USER_FUNCTIONS),
-        ("pgqueue_admin", ADMIN_FUNCTIONS),
+        ("pgqueue_user", USER_FUNCTIONS + SHARED_FUNCTIONS),
+        ("pgqueue_worker", USER_FUNCTIONS + SHARED_FUNCTIONS),
+        ("pgqueue_admin", ADMIN_FUNCTIONS + SHARED_FUNCTIONS),
         ("pgqueue_monitor", []),
     ],
 )

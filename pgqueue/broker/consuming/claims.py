@@ -7,6 +7,7 @@ whoever asked for it.
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import psycopg
 
 from ... import errors
+from . import plan_schedules
 from .acks import to_arrays
 from .buffer import ClaimedMessage
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Until the first tick says what they are.
 _NAPTIME, _MAX_ITEMS = 3.0, 500
+#: Of so many schedules the next instants are asked for at once, and so long the event loop may wait for them.
+_MAX_PLANS, _PLAN_SECONDS = 100, 0.05
 
 
 class Owner(Protocol):
@@ -49,6 +53,8 @@ class _Heartbeat(NamedTuple):
     naptime: float
     max_items: int
     seconds_to_next_due: float | None
+    seconds_to_next_schedule: float | None
+    has_schedules_to_plan: bool
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> _Heartbeat:
@@ -64,6 +70,9 @@ class Claims:
         self.tick_at = 0.0
         #: Set when the worker may hold messages that nobody here knows of: see `reconcile`.
         self.needs_reconciling = False
+        #: Set when the next instants of schedules are to be worked out: see `plan`.
+        self.must_plan = False
+        self._plans: list[dict[str, object]] = []
         self._owner = owner
         self._database = database
         self._items_processed = 0
@@ -119,13 +128,34 @@ class Claims:
             )
         heartbeat = _Heartbeat.from_row(rows[0])
         self.naptime, self.max_items = heartbeat.naptime, heartbeat.max_items
-        self.tick_at = min(self.tick_at, time.monotonic() + self.naptime)
+        wait = heartbeat.seconds_to_next_schedule
+        wait = self.naptime if wait is None else max(min(wait, self.naptime), 0.0)
+        self.tick_at = min(self.tick_at, time.monotonic() + wait)
+        self.must_plan = heartbeat.has_schedules_to_plan and plan_schedules.can_plan()
         hear_next_due(heartbeat.seconds_to_next_due)
         # A hint may have been sent to a session that was lost.
         self._owner.tell_members()
         claims = map(ClaimedMessage.from_row, rows)
         # Without messages there is one row all the same.
         return [claimed for claimed in claims if claimed.kind is not None]
+
+    def plan(self) -> QueryRoutine[list[ClaimedMessage]]:
+        """Ask which schedules are to be planned; or if that was done, note their instants. Claims nothing.
+
+        Raises:
+            psycopg.OperationalError: the server is away.
+        """
+        self.must_plan, plans, self._plans = False, self._plans, []
+        if plans:
+            [(taken,)] = yield "plan_schedules", {"plans": json.dumps(plans)}
+            if taken:
+                # Some may be due by now, and more may wait. None was taken: they are locked, and have time.
+                self.tick_at = 0.0
+        else:
+            rows = yield "schedules_to_plan", {"max_count": _MAX_PLANS}
+            self._plans = plan_schedules.plan_some(rows, _PLAN_SECONDS)
+            self.must_plan = bool(self._plans)
+        return []
 
     def reconcile(self) -> None:
         """After an error, give back what this worker holds but neither runs nor is about to deliver.

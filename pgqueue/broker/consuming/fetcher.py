@@ -221,7 +221,7 @@ class Fetcher(Generic[ChannelT]):
         """Return when to poll again, and when to send the acks at the latest."""
         # Both wait for more, and longer while there is work beside us.
         patience = AHEAD_SECONDS if len(self._capacity.buffer) else GATHER_SECONDS
-        poll_at = min(self._claims.tick_at, self._fallback_at)
+        poll_at = -math.inf if self._claims.must_plan else min(self._claims.tick_at, self._fallback_at)
         if wanted:
             due_at = self._sleep.due_at(wanted)
             if not self._capacity.is_roomy():
@@ -240,7 +240,10 @@ class Fetcher(Generic[ChannelT]):
             self._claims.reconcile()
         # The tick comes first, and claims too; this is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
-        if now >= self._claims.tick_at:
+        if self._claims.must_plan:
+            self._poll = _Poll({}, set())
+            self._ask(self._claims.plan())
+        elif now >= self._claims.tick_at:
             self._ask(self._claims.tick(self._capacity.demand(poll.requests), self._hear_next_due))
         elif poll.requests:
             self._ask(self._claims.ack_and_claim(self._acks, self._capacity.demand(poll.requests)))

@@ -97,6 +97,7 @@ begin
   perform pgqueue._check_enrollable(role);
   perform pgqueue._require_home();
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
+  perform pgqueue._pause_schedules_of(unenroll.role::oid);
   perform pgqueue._drop_runner(role);
   -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
   perform pgqueue._admit(role, false);

@@ -79,6 +79,9 @@ begin
   update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
   update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
   update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
+  update pgqueue.schedule s set owner = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where s.owner = t.number;
+  update pgqueue.schedule s set owner = new_numbers[s.owner::bigint - 4294000000] where s.owner::bigint between 4294000001 and 4294899999;
+  update pgqueue.schedule_run r set owner = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where r.owner = t.old_number;
   keys := array(select k from pgqueue.role_key k);
   delete from pgqueue.role_key;
   insert into pgqueue.role_key (role, key, seal_key, enrolled_at)
@@ -226,6 +229,7 @@ create or replace function pgqueue._forget_dropped_roles()
 as $$
 begin
   -- Not those that are missing here but may come (pgqueue._repair_home).
+  perform pgqueue._pause_schedules_of(k.role) from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
   delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);

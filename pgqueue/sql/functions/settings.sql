@@ -102,7 +102,7 @@ as $$
 begin
   if name in ('naptime', 'result_ttl', 'worker_timeout') then
     perform nullif(value, '')::interval;
-  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings', 'max_executors_per_role', 'max_messages', 'max_delayed', 'max_megabytes') then
+  elsif name in ('max_items', 'max_deliveries', 'max_lost_sessions', 'max_workers', 'max_queues', 'max_exchanges', 'max_bindings', 'max_schedules', 'max_executors_per_role', 'max_messages', 'max_delayed', 'max_megabytes') then
     perform nullif(value, '')::int;
   elsif name = 'loopback' and value not in ('', 'session', 'call') then
     return 'it is session or call';

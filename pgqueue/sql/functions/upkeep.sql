@@ -9,6 +9,10 @@ begin
   case part
     when 'delays' then
       perform pgqueue._promote(10000);
+    when 'schedules' then
+      perform pgqueue._fire_schedules(1000);
+    when 'schedule runs' then
+      perform pgqueue._forget_schedule_runs(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
     when 'rescue' then
       perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
     when 'expiry' then
@@ -78,10 +82,12 @@ comment on function pgqueue._failing_upkeep() is 'The parts of the upkeep that f
 grant execute on function pgqueue._failing_upkeep() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._tick(worker_id int, items_processed bigint, last_run_at timestamptz)
-  returns table (naptime float8, max_items int, seconds_to_next_due float8)
+  returns table (naptime float8, max_items int, seconds_to_next_due float8, seconds_to_next_schedule float8, has_schedules_to_plan boolean)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  overdue_schedule timestamptz;
 begin
   if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
@@ -91,10 +97,14 @@ begin
   where w.id = worker_id
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
   perform pgqueue._try_upkeep('delays');
+  overdue_schedule := pgqueue._overdue_schedule();
+  if overdue_schedule is not null then
+    perform pgqueue._try_upkeep('schedules');
+  end if;
   -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity}'::text[]) p;
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs}'::text[]) p;
     -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
@@ -104,8 +114,9 @@ begin
                         when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
                           then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
                         else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
-                      pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due();
+                      pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due(),
+                      pgqueue._seconds_to_next_schedule(overdue_schedule), pgqueue._has_schedules_to_plan();
 end
 $$;
-comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now and when the next delayed message is due';
+comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now, when the next delayed message and the next schedule are due, and whether schedules are to be planned';
 grant execute on function pgqueue._tick(int, bigint, timestamptz) to pgqueue_worker;
