@@ -21,6 +21,7 @@ from kombu.exceptions import ChannelError
 import pgqueue.broker  # noqa: F401 - registers the scheme
 from pgqueue import errors
 from pgqueue.broker import process_identity
+from pgqueue.broker.job_consumer import JobConsumer
 from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, eventually
 
@@ -472,39 +473,45 @@ def test_publishing_survives_the_loss_of_its_sessions(db: Database, connect: Con
     assert Inbox(connection, Queue("q")).drain() == ["before", "after"]
 
 
+CLAIMED_JOBS = "select id, token from pgqueue.message where kind = 'job' and state = 'claimed' order by id"
+
+
+def consume_jobs(connection: Connection, queue: str, delivered: list[str]) -> JobConsumer:
+    """Consume one job at a time; note the delivery tags."""
+    consumer = JobConsumer(connection, lambda _jobs, tags: delivered.extend(tags), lambda: (None, {}))
+    consumer.consume([Queue(queue)], 1, [])
+    return consumer
+
+
 def test_two_kinds_of_channels_share_a_queue(db: Database, connect: Connect) -> None:
     connection = connect()
     db.execute("select pgqueue.enroll('postgres')")
     db.execute("select pgqueue.enqueue('select 1', queue => 'q')")
     publish(connection, "a task")
-    jobs, tasks = [], Inbox(connection, Queue("q"))
-    channel = connection.channel()
-    channel.kind = "job"
-    channel.basic_qos(0, 1, False)
-    channel.basic_consume("q", no_ack=False, callback=jobs.append, consumer_tag="")
+    jobs: list[str] = []
+    tasks = Inbox(connection, Queue("q"))
+    consume_jobs(connection, "q", jobs)
 
     assert tasks.drain() == ["a task"]
-    [job] = jobs
-    assert job.headers["job"]["sql"] == "select 1"
+    assert jobs == [f"{job_id}:{token}" for job_id, token in db.execute(CLAIMED_JOBS)]
+    assert len(jobs) == 1
 
 
 def test_settling_a_job_makes_room_for_the_next_without_removing_it(db: Database, connect: Connect) -> None:
     connection = connect()
     db.execute("select pgqueue.enroll('postgres')")
     db.execute("select pgqueue.enqueue('select ' || n, queue => 'q') from generate_series(1, 2) n")
-    jobs: list[Any] = []
-    channel = connection.channel()
-    channel.kind = "job"
-    channel.basic_qos(0, 1, False)
-    channel.basic_consume("q", no_ack=False, callback=jobs.append, consumer_tag="")
+    jobs: list[str] = []
+    consumer = consume_jobs(connection, "q", jobs)
     connection.drain_events(timeout=20)
     with pytest.raises(TimeoutError):
         connection.drain_events(timeout=0.2)
+    assert len(jobs) == 1
 
-    channel.settle([jobs[0].delivery_tag])
+    consumer.settle(jobs[:1])
     connection.drain_events(timeout=20)
 
-    assert [job.headers["job"]["sql"] for job in jobs] == ["select 1", "select 2"]
+    assert jobs == [f"{job_id}:{token}" for job_id, token in db.execute(CLAIMED_JOBS)]
     assert db.fetch_value("select count(*) from pgqueue.message") == 2
 
 

@@ -20,9 +20,11 @@ from pgqueue.errors import JobFailed, UnknownJob
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
     "wait", "cancel", "stats", "queues", "workers", "peek", "pause", "resume",
-    "redrive", "set-durability", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
+    "redrive", "schedule", "set-durability", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
-WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"}
+#: Each has commands of its own.
+GROUPS = {"schedule"}
+WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"} - GROUPS
 
 
 def test_the_commands_are_the_documented_ones() -> None:
@@ -40,6 +42,16 @@ def test_every_command_says_what_it_does_and_each_option_too(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(WITH_JSON))
 def test_every_answering_command_prints_json_on_request(name: str) -> None:
     assert any("--json" in option.opts for option in cli.commands[name].params)
+
+
+@pytest.mark.parametrize("group", sorted(GROUPS))
+def test_every_command_of_a_group_says_what_it_does_and_prints_json_on_request(group: str) -> None:
+    commands = cli.commands[group]
+    assert isinstance(commands, click.Group)
+    for command in commands.commands.values():
+        assert command.help
+        assert all(option.help for option in command.params if isinstance(option, click.Option))
+        assert any("--json" in option.opts for option in command.params), command.name
 
 
 def test_the_help_lists_every_command_by_what_one_wants_to_do(capsys: pytest.CaptureFixture[str]) -> None:
