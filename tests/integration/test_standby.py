@@ -29,7 +29,7 @@ def test_a_standby_shows_jobs_queues_and_workers_and_refuses_to_hand_in(
     worker = Claimant(db)
     for n in range(3):
         alice.execute("select pgqueue.enqueue(%s)", [f"select {n}"])
-    ended, running, _waiting = worker.claim()
+    ended, running, _waiting = worker.claim(top_level=True)
     worker.run(ended)
     worker.executor("alice", fresh=True).begin(running)
     worker.release(_waiting, undelivered=True)
