@@ -71,7 +71,7 @@ declare
   cron text := case lower(trim(expression))
     when '@yearly' then '0 0 1 1 *' when '@annually' then '0 0 1 1 *' when '@monthly' then '0 0 1 * *' when '@weekly' then '0 0 * * 0'
     when '@daily' then '0 0 * * *' when '@midnight' then '0 0 * * *' when '@hourly' then '0 * * * *'
-    else trim(regexp_replace(expression, '\s+', ' ', 'g')) end;
+    else trim(regexp_replace(expression, '[[:space:]]+', ' ', 'g')) end;
   fields text[] := string_to_array(cron, ' ');
   days int[];
   longest int;
@@ -105,10 +105,10 @@ create or replace function pgqueue._every_of(expression text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  text_ text := trim(regexp_replace(regexp_replace(expression, '^\s*@every(\s+|$)', '', 'i'), '\s+', ' ', 'g'));
+  text_ text := trim(regexp_replace(regexp_replace(expression, '^[[:space:]]*@every([[:space:]]+|$)', '', 'i'), '[[:space:]]+', ' ', 'g'));
   given interval;
 begin
-  if expression !~* '^\s*@every(\s|$)' and text_ !~* '^-?[0-9]+([.][0-9]+)? ?[a-z]+( [0-9]+([.][0-9]+)? ?[a-z]+)*$' then
+  if expression !~* '^[[:space:]]*@every([[:space:]]|$)' and text_ !~* '^-?[0-9]+([.][0-9]+)? ?[a-z]+( [0-9]+([.][0-9]+)? ?[a-z]+)*$' then
     return null;
   end if;
   begin
