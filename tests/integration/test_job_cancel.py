@@ -140,7 +140,7 @@ def test_a_job_that_goes_on_after_its_timeout_loses_its_session_and_is_told_so(a
 
 
 def test_a_timeout_does_not_lengthen_an_inherited_one(alice, executors):
-    alice.execute("set statement_timeout = '200ms'")
+    alice.execute("set statement_timeout = '2s'")
     job = launch(alice, "select pg_sleep(60)", timeout="30 s")
     alice.execute("reset statement_timeout")
 
