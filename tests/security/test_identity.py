@@ -264,7 +264,8 @@ def test_members_of_all_data_roles_read_no_secret_and_hand_in_for_nobody(db, ali
 
 def test_a_request_is_bound_to_its_statement_and_accepted_once(alice, owner):
     # A proof that leaked, from a log say, hands in nothing else and nothing twice.
-    request = json.dumps({"kept": "once", "settings": {}, "sql": "select 1", "queue": "q", "priority": 0, "cookie": 7})
+    options = {"queue": "q", "priority": 0}
+    request = json.dumps({"kept": "once", "settings": {}, "sql": "select 1", "options": options, "cookie": 7})
     nonce = uuid.uuid4().int >> 66
     role, proof = fetch_one(
         alice,
