@@ -54,7 +54,7 @@ class Message(virtual.Message):
             body = decompress(channel.decode_body(payload.get("body"), encoding), method, channel.max_decompressed_size)
         except DecompressedTooLarge:
             raise
-        except Exception:  # noqa: BLE001 - as kombu does: who decodes the message is told
+        except Exception:  # noqa: BLE001 - as kombu does: the error is raised when the message is decoded
             self.errors = [sys.exc_info()]
         else:
             # The body has no encoding any more.
@@ -109,5 +109,5 @@ class Message(virtual.Message):
         self.accept = accept
         try:
             return isinstance(self.payload, dict) and not {"task", "args"}.isdisjoint(self.payload)
-        except Exception:  # noqa: BLE001 - whoever decodes it next says what is wrong with it
+        except Exception:  # noqa: BLE001 - the next reader raises the error
             return False

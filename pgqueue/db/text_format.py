@@ -47,7 +47,7 @@ def dump_parameters(values: Sequence[object], connection: psycopg.Connection[Any
         TypeError: psycopg has no text form for a value's type.
     """
     if all(value is None or type(value) in (int, str) for value in values):
-        # What most parameters are: a transformer takes longer than the rest of handing in.
+        # Most parameters are of these types, and a transformer takes longer than the rest of submitting a job.
         return [None if value is None else str(value) for value in values]
     transformer = Transformer(connection)
     encoding = connection.info.encoding

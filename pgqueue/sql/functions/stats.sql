@@ -1,10 +1,10 @@
 -- after: session
--- Counters of ended jobs: totals that the upkeep folds, and the tail that it has not seen.
+-- Counters of ended jobs: the totals that upkeep has added up, and the rest.
 
 create or replace view pgqueue.unfolded with (security_barrier) as
-  -- What the last snapshot did not see: the transactions that began after it, and those it saw running.
-  -- (The way PgQ cuts batches. Old long transactions do not make the range longer.)
-  -- Scalar subqueries, so that both are conditions of the index history_xact.
+  -- The transactions that the last snapshot did not see: those that began after it, and those that were running. (PgQ cuts
+  -- batches in the same way. Old long transactions do not make the range longer.) Scalar subqueries make both conditions of the
+  -- index history_xact.
   select h.submitter, h.queue, h.session_id, h.state, h.started_at, h.ended_at, h.xact from pgqueue.history h
   where h.xact >= (select pg_snapshot_xmax(f.snapshot) from pgqueue.stat_fold f)
   union all
@@ -18,9 +18,9 @@ create or replace function pgqueue._fold_stats()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One statement, one snapshot: what it counts is what pg_current_snapshot() in it says.
+  -- One statement has one snapshot: it counts exactly the rows that pg_current_snapshot() in it describes.
   with seen as materialized (
-    -- A snapshot does not list its own transaction. What that ended is left to the next time, as if it had been running.
+    -- A snapshot does not list its own transaction. Jobs that it ended are counted the next time, as if it had been running.
     select case when me.xact >= pg_snapshot_xmax(me.snapshot) then me.snapshot
            else format('%s:%s:%s', least(me.xact, pg_snapshot_xmin(me.snapshot)), pg_snapshot_xmax(me.snapshot),
                        (select string_agg(x::text, ',' order by x) from (select pg_snapshot_xip(me.snapshot) union select me.xact) running (x)))::pg_snapshot
@@ -54,7 +54,8 @@ begin
   where (select count(*) from ended) > 0;
 end
 $$;
-comment on function pgqueue._fold_stats() is 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+comment on function pgqueue._fold_stats() is
+  'Adds the jobs that ended since the last call to the totals. One caller at a time (pgqueue._tick)';
 
 create or replace view pgqueue.stats as
   with me as materialized (select pgqueue._current_session_id() as session_id),
@@ -67,7 +68,7 @@ create or replace view pgqueue.stats as
     from pgqueue.unfolded u where u.session_id = (select session_id from me) and pg_has_role(u.submitter, 'member')
   ),
   active as (select count(*) as n from pgqueue.message m
-             -- As an array, so that the index alone tells: all jobs that wait may be this session's.
+             -- As an array, the condition needs the index only: all waiting jobs may be this session's.
              where m.session_id = (select session_id from me) and m.submitter = any (array(select r.oid from pg_roles r where pg_has_role(r.oid, 'member'))))
   select (coalesce(sum(e.completed + e.failed + e.canceled + e.expired), 0) + (select n from active))::bigint as workers_launched,
          coalesce(sum(e.completed), 0)::bigint as workers_completed,

@@ -6,7 +6,7 @@ at the ends of statements (`script`) only if the server understands it and finds
 sent separately and by the extended protocol, which accepts no second one, so a wrong split cannot hide a statement.
 
 Any role that may submit a job chooses the text, and the parser runs in the worker's process: deep nesting overflows its
-stack, and long runs of operator characters take it minutes. Text that is too long, or that contains such runs outside
+stack, and many operator characters in a row take it minutes. Text that is too long, or that contains such runs outside
 of comments and constants, is not parsed.
 """
 
