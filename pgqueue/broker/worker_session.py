@@ -65,7 +65,7 @@ class WorkerSession:
     """A registered worker. Threads may share it; a forked child may not use it."""
 
     _known: ClassVar[dict[str, WorkerSession]] = {}
-    #: Held while a member joins or the last one leaves, so that no member joins a session that is being closed.
+    #: It is held while a member joins or the last one leaves, so that no member joins a session that is being closed.
     registry_lock: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self, database: Database, executors: int = 0, predecessor: WorkerSession | None = None) -> None:
@@ -81,7 +81,7 @@ class WorkerSession:
         #: goes on.
         self._begun: set[str] = set()
         self._queues_of_channel: dict[str, set[str]] = defaultdict(set)
-        self._session = open_session(database.listen_conninfo, f"pgqueue presence {self.name}"[:63], is_watched=True)
+        self._session = open_session(database.listen_conninfo, f"pgqueue worker {self.name}"[:63], is_watched=True)
         self._session.add_notify_handler(self._on_notify)
         try:
             self._require_own_session()

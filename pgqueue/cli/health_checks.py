@@ -92,7 +92,7 @@ def _check_privileges(session: ClientSession) -> Finding:
     held = [role for role, has in session.fetch("held_roles") if has]
     if "pgqueue_user" not in held:
         if _administers(session):
-            return Finding("privileges", Level.SKIP, "this role administers pgqueue, and hands in nothing itself")
+            return Finding("privileges", Level.SKIP, "this role administers pgqueue, and submits nothing itself")
         return Finding("privileges", Level.FAIL, "this role has not the rights of pgqueue_user", _enroll(session))
     return Finding("privileges", Level.OK, f"this role has the rights of {', '.join(held)}")
 
@@ -155,7 +155,7 @@ def _check_dead_rows(session: ClientSession) -> Finding:
 def _check_oldest_snapshot(session: ClientSession) -> Finding:
     rows = session.fetch("doctor_oldest_snapshot")
     if not rows and session.fetch("doctor_sees_all")[0][0]:
-        return Finding("oldest snapshot", Level.OK, "nobody holds one")
+        return Finding("oldest snapshot", Level.OK, "no session holds one")
     if not rows:
         return Finding("oldest snapshot", Level.OK, "none that this role may see: a member of pg_monitor sees all")
     holder, seconds, transactions = rows[0]
@@ -243,7 +243,7 @@ def _check_quotas(session: ClientSession) -> Finding:
             if has is not None and most is not None and has * 10 >= most * 8 and name != over_quota
         ]
     if over:
-        hint = "What it hands in is refused: cancel or purge some of it, or raise pgqueue.max_messages and its like."
+        hint = "Its new messages are refused: cancel or purge some, or raise pgqueue.max_messages and the other limits."
         return Finding("quotas", Level.WARN, "; ".join(over + near), hint)
     if near:
         hint = "Beyond that it is refused. The view pgqueue.quotas shows what each role has."

@@ -40,7 +40,7 @@ class BulkReceiver(EventReceiver):
             self._take(body, message, *args, **kwargs)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # An exception would end the receiver, and events of other senders would be lost for the next seconds.
-            logger.warning("events that are none were ignored: %.200s", repr(error))
+            logger.warning("malformed events were ignored: %.200s", repr(error))
 
     def _take(self, body: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         if not isinstance(body, list):

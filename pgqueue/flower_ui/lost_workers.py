@@ -56,7 +56,7 @@ class LostWorkers:
         try:
             fates = await IOLoop.current().run_in_executor(None, self._ask, silent)
         except (psycopg.Error, PgQueueError) as error:
-            logger.warning("what became of the tasks of lost workers could not be asked: %s", error)
+            logger.warning("the states of tasks of lost workers could not be read: %s", error)
             return
         for event in fates:
             task = state.tasks.get(event["uuid"])

@@ -168,7 +168,7 @@ class ResultConsumer(BaseResultConsumer):
                 if self._tell_news():
                     return
         except psycopg.OperationalError as failure:
-            logger.warning("no results arrive: %s", str(failure).strip())
+            logger.warning("results cannot be received: %s", str(failure).strip())
             time.sleep(max(0.0, min(deadline - time.monotonic(), _RECONNECT_SECONDS)))
 
     def _tell_news(self) -> bool:

@@ -87,7 +87,7 @@ class BatchMonitor(threading.Thread):
             try:
                 self._oversee(chunks)
             except psycopg.Error as error:
-                logger.warning("could not look after the jobs that run: %s", error)
+                logger.warning("running jobs could not be monitored: %s", error)
 
     def _oversee(self, chunks: list[Chunk]) -> None:
         runs = [(job.id, job.token, chunk.pid) for chunk in chunks for job in chunk.jobs]

@@ -171,7 +171,7 @@ class Canceler(threading.Thread):
 
     def _terminate(self, job_id: int) -> None:
         if any([guard.terminate(job_id) for guard in self._find_guards()]):  # noqa: C419 - all of them
-            logger.info("job %s outlasted the grace of its cancel: its session was ended", job_id)
+            logger.info("job %s exceeded the grace period of its cancel: its session was ended", job_id)
 
     def schedule(self, delay: float, task: Callable[[], None]) -> None:
         """Call a function in this thread, `delay` seconds from now."""

@@ -111,12 +111,12 @@ class ProgressWriter(threading.Thread):
 def _read_progress(notice: psycopg.errors.Diagnostic) -> dict[str, Any] | None:
     text = notice.message_primary or ""
     if notice.sqlstate != PROGRESS_SQLSTATE:
-        logger.debug("a job says: %s: %s", notice.severity, text)
+        logger.debug("notice of a job: %s: %s", notice.severity, text)
         return None
     try:
         said = json.loads(text)
         job_id, pct, msg = int(said["job"]), int(said["pct"]), said["msg"]
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-        logger.debug("%s is no progress: %.100s", PROGRESS_SQLSTATE, text)
+        logger.debug("%s has no valid progress: %.100s", PROGRESS_SQLSTATE, text)
         return None
     return {"id": job_id, "pct": max(0, min(100, pct)), "msg": msg if isinstance(msg, str) else None}

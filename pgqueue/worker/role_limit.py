@@ -86,7 +86,7 @@ class RoleLimit:
             self._setting, self._has_others = answer.executors, answer.has_others
             self._known_until = monotonic() + _FRESH_SECONDS
         except psycopg.Error as error:
-            logger.info("how many executors one role may have is not known: %s", error)
+            logger.info("the limit of executors for one role could not be read: %s", error)
         finally:
             with self._lock:
                 self._is_scheduled = False

@@ -22,6 +22,6 @@ def warn_of_settings(database: Database) -> None:
     """Log each setting for which the default is used, because its value is invalid."""
     try:
         for (fault,) in database.fetch("faulty_settings"):
-            logger.warning("the default holds for %s", fault)
+            logger.warning("the default is used: %s", fault)
     except psycopg.Error as error:
-        logger.info("the settings could not be looked at: %s", error)
+        logger.info("the settings could not be checked: %s", error)

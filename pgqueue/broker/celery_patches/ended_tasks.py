@@ -70,7 +70,7 @@ def _fail(backend: Any, request: Any, error: Exception, *, store_result: bool) -
             backend.mark_as_failure(request.id, error, request=request, store_result=store_result)
     except Exception:
         # The message may contain anything, so an error of its handling must not end the worker.
-        logger.exception("what hangs on task %s could not be told that it has ended", request.id)
+        logger.exception("task %s has ended, but its callbacks could not be called", request.id)
 
 
 def _request(message: Message) -> Any:

@@ -61,7 +61,7 @@ class Fetcher(Generic[ChannelT]):
         self._fallback_at = 0.0
         worker_session.join(self)
 
-    # Called from any thread
+    # Methods for any thread
 
     def notify(self, queues: Collection[str]) -> None:
         """Record that messages were published."""
@@ -89,7 +89,7 @@ class Fetcher(Generic[ChannelT]):
         self._signals.call()
         self.waker.wake()
 
-    # Called from the thread that drains
+    # Methods for the thread that drains
 
     def enter_loop(self, loop: Watcher) -> None:
         """From now on an event loop drains the transport: never wait for an answer, and read ahead."""

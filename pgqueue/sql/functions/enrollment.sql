@@ -38,7 +38,7 @@ begin
     raise exception 'role % does not exist', role using errcode = '42704';
   elsif name ~ '^pg_' or name in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate', 'pgbackground_role')
      or name ~ '^pgqueue_(gate|executor|worker)_[0-9]+$' then
-    raise exception 'role % is none that hands in', role
+    raise exception 'role % cannot submit jobs', role
       using errcode = '42501', hint = 'It is one of the roles of PostgreSQL or of pgqueue itself. Name the role that logs in.';
   elsif is_powerful and session_user <> name and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
     raise exception 'permission denied to enroll or unenroll the role %', role

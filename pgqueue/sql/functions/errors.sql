@@ -94,8 +94,8 @@ create or replace function pgqueue._say(level text, code text, message text, det
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The level of RAISE is part of its text, and RAISE accepts no NULL for an option. The text of a notice is data, whoever wrote
-  -- it.
+  -- The level of RAISE is part of its text, and RAISE accepts no NULL for an option. The text of a notice is only
+  -- data.
   case level
     when 'WARNING' then
       if detail <> '' and hint <> '' then

@@ -91,7 +91,7 @@ begin
         return;
       end if;
     end if;
-    raise exception 'request was handed in before' using errcode = '42501';
+    raise exception 'request was sent before' using errcode = '42501';
   end if;
   case op
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;

@@ -218,7 +218,7 @@ begin
     end;
   end loop;
   if missing <> '{}' then
-    raise warning 'roles that hand in to pgqueue are missing in this cluster: %', array_to_string(missing, ', ')
+    raise warning 'roles that submit jobs are missing in this cluster: %', array_to_string(missing, ', ')
       using hint = 'Create them and run again: pgqueue upgrade. Until then their jobs fail.';
   end if;
   return missing;

@@ -9,7 +9,7 @@ begin atomic
     when 'next_sleeper' then 1886417205 when 'storing' then 1886417206 when 'result_waiter' then 1886417207 end;
 end;
 comment on function pgqueue._lock_class(text) is
-  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
+  'The first key of an advisory lock, by its class: liveness of workers, wake-ups (two classes), upkeep, results (two classes)';
 grant execute on function pgqueue._lock_class(text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._advisory_locks(class int)

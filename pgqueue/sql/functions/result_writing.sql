@@ -6,7 +6,7 @@ create or replace function pgqueue._refuse_result(what text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+  raise exception '% of the result have not the form that workers store', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
 end
 $$;
 comment on function pgqueue._refuse_result(text) is 'Raises the error for an invalid result';

@@ -151,7 +151,7 @@ declare
 begin
   loop
     left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    -- Before the worker is told that this job waits, it must be known whether it does.
+    -- The worker learns that this job waits only after it is known that it does.
     wait := case when run_key is null and is_told then pgqueue._with_wait('{}', began, least(left_s, coalesce(extract(epoch from timeout), 60))) else '{}' end;
     select s.live, s.run_key into is_live, run_key from pgqueue._status(handle, wait) s;
     if not is_live or clock_timestamp() >= until then

@@ -110,11 +110,11 @@ class EventPublisher(threading.Thread):
                     dispatcher = dispatcher or self._make_dispatcher()
                     self._publish(dispatcher, told)
                 except (psycopg.Error, PgQueueError, OperationalError) as error:
-                    logger.warning("monitors were not told of %d jobs: %s", len(told), error)
+                    logger.warning("events of %d jobs were not sent to monitors: %s", len(told), error)
                 if len(self._waiting) < _MOST:
                     self._is_over.wait(_PAUSE)
             if self._dropped:
-                logger.warning("monitors were not told of %d jobs: too many end", self._dropped)
+                logger.warning("events of %d jobs were not sent to monitors: jobs end faster than events are sent", self._dropped)
                 self._dropped = 0
 
     def _publish(self, dispatcher: Any, told: list[JobEvent]) -> None:

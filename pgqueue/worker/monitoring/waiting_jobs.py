@@ -59,7 +59,7 @@ class WaitingJobs:
                 try:
                     self._tell(job)
                 except psycopg.Error as error:
-                    logger.warning("nobody was told that job %s waits: %s", job.id, error)
+                    logger.warning("job %s waits, but monitors could not be informed: %s", job.id, error)
         self._seen = {job.id for job in waiting}
         self._told &= self._seen
         if waiting:
