@@ -57,6 +57,39 @@ create or replace view pgqueue.jobs with (security_barrier) as
   ) j
   where pg_has_role(j.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
 comment on view pgqueue.jobs is 'Jobs that are queued, run, or have ended and are not older than retention. A role sees its own jobs and those of roles that it is a member of';
+comment on column pgqueue.jobs.id is 'The number of the job';
+comment on column pgqueue.jobs.state is
+  'queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
+comment on column pgqueue.jobs.queue is 'The queue of the job';
+comment on column pgqueue.jobs.priority is '0 to 9; higher priorities are taken first';
+comment on column pgqueue.jobs.label is 'The caller''s label; NULL: none';
+comment on column pgqueue.jobs.statement is 'The first 120 bytes of the SQL. NULL for roles that are not members of the submitter';
+comment on column pgqueue.jobs.submitter is 'The role that submitted the job, and with whose rights it runs';
+comment on column pgqueue.jobs.launched_at is 'When the job was submitted';
+comment on column pgqueue.jobs.eta is 'When a delayed job, or its next attempt, is due. NULL: it was never delayed';
+comment on column pgqueue.jobs.started_at is 'When the last run began. NULL: the job has not run, or is not shown as running yet';
+comment on column pgqueue.jobs.ended_at is 'When the job ended. NULL: it has not ended';
+comment on column pgqueue.jobs.duration_ms is
+  'How long the last run took, or has taken so far, in ms. NULL: the job does not run and has not ended, or never ran';
+comment on column pgqueue.jobs.attempts is 'How many runs have failed or ended the job; the present run counts';
+comment on column pgqueue.jobs.max_attempts is
+  'How often the job is tried. NULL: once, but up to 10 times for the errors 40001, 40P01, 53100 and 53300';
+comment on column pgqueue.jobs.worker is 'The worker that has or had the job, as NAME@HOST. NULL: no worker has it';
+comment on column pgqueue.jobs.backend_pid is 'The server process of the last run. NULL: none is known';
+comment on column pgqueue.jobs.progress_pct is 'The last reported progress, 0 to 100. NULL: none was reported';
+comment on column pgqueue.jobs.progress_msg is 'The text of the last progress. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.rows is
+  'How many rows the last statement returned or changed. NULL: the job has not succeeded, or the statement has no count';
+comment on column pgqueue.jobs.command_tag is
+  'The command tag of the last statement, such as INSERT 0 1. NULL: the job has not succeeded, or the statement''s text does not show its tag';
+comment on column pgqueue.jobs.sqlstate is 'The SQLSTATE of the error of the job or of its last attempt. NULL: no error';
+comment on column pgqueue.jobs.error is
+  'The message of that error, or the reason why a queued job was deferred. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.error_detail is 'The DETAIL of that error. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.error_hint is 'The HINT of that error. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.error_context is 'The CONTEXT of that error. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.handle is
+  'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
 grant select on pgqueue.jobs to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._statement_of(role oid, handle pgqueue.handle)

@@ -94,6 +94,14 @@ create or replace view pgqueue.queues with (security_barrier) as
   ) c on c.queue = n.queue;
 comment on view pgqueue.queues is
   'The number of messages in each queue. A role counts its own messages and those of roles that it is a member of; monitors, workers and administrators count all';
+comment on column pgqueue.queues.queue is 'The name of the queue';
+comment on column pgqueue.queues.ready is 'How many messages a worker could take now';
+comment on column pgqueue.queues.delayed is 'How many messages are not due yet';
+comment on column pgqueue.queues.claimed is 'How many messages workers have: running ones and prefetched ones';
+comment on column pgqueue.queues.oldest_ready_at is 'When the oldest ready message was submitted. NULL: none is ready';
+comment on column pgqueue.queues.paused is 'Whether workers take no messages from the queue (pgqueue.pause)';
+comment on column pgqueue.queues.consumers is 'How many registered workers and other processes take from the queue';
+comment on column pgqueue.queues.durability is 'How jobs commit that name no durability: sync or async';
 grant select on pgqueue.queues to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._task_name(payload json)

@@ -94,4 +94,20 @@ create or replace view pgqueue.quotas with (security_barrier) as
   where pg_has_role(k.role, 'member') or pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
 comment on view pgqueue.quotas is
   'Usage and quotas of each enrolled role (NULL: no limit). Upkeep counts messages at counted_at, and only while one of their three quotas is set';
+comment on column pgqueue.quotas.role is 'The enrolled role';
+comment on column pgqueue.quotas.over_quota is
+  'The quota that the role exceeds, so that its new messages are refused: messages, delayed messages or megabytes of messages. NULL: none';
+comment on column pgqueue.quotas.messages is 'How many messages it has in the queues. NULL: not counted';
+comment on column pgqueue.quotas.max_messages is 'The limit of messages (pgqueue.max_messages). NULL: no limit';
+comment on column pgqueue.quotas.delayed is 'How many of its messages are not due yet. NULL: not counted';
+comment on column pgqueue.quotas.max_delayed is 'The limit of delayed messages (pgqueue.max_delayed). NULL: no limit';
+comment on column pgqueue.quotas.megabytes is 'The size of its messages in MB (1,048,576 bytes), rounded down. NULL: not counted';
+comment on column pgqueue.quotas.max_megabytes is 'The limit of that size in MB (pgqueue.max_megabytes). NULL: no limit';
+comment on column pgqueue.quotas.queues is 'How many declarations of queues it has made';
+comment on column pgqueue.quotas.max_queues is 'The limit of these declarations (pgqueue.max_queues)';
+comment on column pgqueue.quotas.exchanges is 'How many declarations of exchanges it has made';
+comment on column pgqueue.quotas.max_exchanges is 'The limit of these declarations (pgqueue.max_exchanges)';
+comment on column pgqueue.quotas.bindings is 'How many bindings it has made';
+comment on column pgqueue.quotas.max_bindings is 'The limit of bindings (pgqueue.max_bindings)';
+comment on column pgqueue.quotas.counted_at is 'When upkeep counted messages, delayed messages and megabytes. NULL: not counted';
 grant select on pgqueue.quotas to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

@@ -79,6 +79,13 @@ create or replace view pgqueue.stats as
          nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
   from ended e;
 comment on view pgqueue.stats is 'Counts of the jobs that this session submitted as the current role, or as a role that it is a member of. The view reads totals and unfinished jobs, and never the history';
+comment on column pgqueue.stats.workers_launched is 'Submitted jobs, whether or not they have ended';
+comment on column pgqueue.stats.workers_completed is 'Jobs that succeeded';
+comment on column pgqueue.stats.workers_failed is 'Jobs that failed or expired';
+comment on column pgqueue.stats.workers_canceled is 'Jobs that were canceled';
+comment on column pgqueue.stats.workers_active is 'Jobs that have not ended: queued or running';
+comment on column pgqueue.stats.avg_execution_ms is 'The mean duration of the last runs of ended jobs, in ms; 0: none has run';
+comment on column pgqueue.stats.max_workers is 'The setting pgqueue.max_workers of this session. NULL: not set, so there is no limit';
 grant select on pgqueue.stats to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace view pgqueue.stats_total with (security_barrier) as
@@ -107,6 +114,15 @@ create or replace view pgqueue.stats_total with (security_barrier) as
   where pg_has_role(e.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'))
   group by e.submitter, e.queue;
 comment on view pgqueue.stats_total is 'Counts of the jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. Waiting jobs are in pgqueue.queues';
+comment on column pgqueue.stats_total.submitter is 'The role that submitted the jobs';
+comment on column pgqueue.stats_total.queue is 'The queue of the jobs';
+comment on column pgqueue.stats_total.workers_launched is 'Jobs that have ended or run now';
+comment on column pgqueue.stats_total.workers_completed is 'Jobs that succeeded';
+comment on column pgqueue.stats_total.workers_failed is 'Jobs that failed or expired';
+comment on column pgqueue.stats_total.workers_canceled is 'Jobs that were canceled';
+comment on column pgqueue.stats_total.workers_active is 'Jobs that are shown as running';
+comment on column pgqueue.stats_total.avg_execution_ms is 'The mean duration of the last runs of ended jobs, in ms; 0: none has run';
+comment on column pgqueue.stats_total.max_workers is 'The setting pgqueue.max_workers of this session. NULL: not set, so there is no limit';
 grant select on pgqueue.stats_total to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue.reset_stats()

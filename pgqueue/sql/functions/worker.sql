@@ -198,4 +198,15 @@ create or replace view pgqueue.workers with (security_barrier) as
   from pgqueue.worker w;
 comment on view pgqueue.workers is
   'Processes that consume: Celery workers, and programs that listen to events or replies. running counts the running jobs that the role may see. queues is shown to monitors, workers and administrators';
+comment on column pgqueue.workers.worker is 'The name of the worker, as NAME@HOST; PID@HOST for a process that is not a Celery worker';
+comment on column pgqueue.workers.started_at is 'When the process registered';
+comment on column pgqueue.workers.last_seen_at is 'When its last heartbeat came; there is one every pgqueue.naptime';
+comment on column pgqueue.workers.status is
+  'online; lost: its session has ended; unknown: on a hot standby, which does not see the sessions of the primary';
+comment on column pgqueue.workers.items_processed is 'How many messages it has finished since it registered';
+comment on column pgqueue.workers.last_run_at is 'When it last finished messages. NULL: it has finished none';
+comment on column pgqueue.workers.executors is 'How many SQL jobs it can run at the same time; 0: it runs none';
+comment on column pgqueue.workers.running is 'The numbers of its running jobs that the role may see, the longest first';
+comment on column pgqueue.workers.queues is
+  'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
 grant select on pgqueue.workers to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
