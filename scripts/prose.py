@@ -43,11 +43,14 @@ PENDING = (
     "pgqueue/sql/functions/schedule*.sql",
     "pgqueue/sql/queries/batch_lane.sql",
     "pgqueue/sql/schema/0011_create_schedules.sql",
+    "pgqueue/worker/awaited_claim.py",
     "pgqueue/worker/batch_lane.py",
     "pgqueue/worker/dispatch.py",
     "pgqueue/worker/executor*.py",
     "pgqueue/worker/job_lane.py",
+    "pgqueue/worker/run_reports.py",
     "pgqueue/worker/running/job_session.py",
+    "pgqueue/worker/work_queue.py",
 )
 #: Vale's own marks around text that is not checked: what not to write has to be written on the page that says so.
 OFF, ON = "<!-- vale off -->", "<!-- vale on -->"

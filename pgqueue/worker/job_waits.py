@@ -1,7 +1,7 @@
 """Which jobs of this worker wait for other jobs, so that their places are free for others.
 
 Awaited jobs run first: then there are never more waiting jobs than the nesting depth of the jobs that run at a time.
-This takes no lock: the pool has one.
+This takes no lock: the work queue has one.
 """
 
 from __future__ import annotations

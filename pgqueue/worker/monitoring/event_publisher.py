@@ -114,7 +114,9 @@ class EventPublisher(threading.Thread):
                 if len(self._waiting) < _MOST:
                     self._is_over.wait(_PAUSE)
             if self._dropped:
-                logger.warning("events of %d jobs were not sent to monitors: jobs end faster than events are sent", self._dropped)
+                logger.warning(
+                    "events of %d jobs were not sent to monitors: jobs end faster than events are sent", self._dropped
+                )
                 self._dropped = 0
 
     def _publish(self, dispatcher: Any, told: list[JobEvent]) -> None:
