@@ -173,7 +173,7 @@ def test_a_replayed_cancel_is_refused(alice, worker):
 
     error = refusal(alice, op="cancel", role=role, nonce=5, request=request, proven=right)
 
-    assert (error.sqlstate, "handed in before" in str(error)) == ("42501", True)
+    assert (error.sqlstate, "sent before" in str(error)) == ("42501", True)
 
 
 def test_a_proof_is_good_for_two_minutes_at_most(alice, owner):
