@@ -27,6 +27,7 @@ class Worker:
         app: which Celery application `celery` runs.
         role: who the worker logs in as; a login of its own when None.
         prefix: a command that becomes the one that is given to it, as `ip netns exec` does.
+        python: an interpreter whose pgqueue is another one than this checkout's; then `cwd` is not the checkout.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Worker:
         role: str | None = None,
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        python: str = sys.executable,
+        cwd: Path | None = None,
     ) -> None:
         self.name = f"{name}@{socket.gethostname()}"
         self.log = log
@@ -57,12 +60,13 @@ class Worker:
         }
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*prefix, sys.executable, *start, f"--hostname={self.name}", *arguments],
+                [*prefix, python, *start, f"--hostname={self.name}", *arguments],
                 env={**os.environ, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                cwd=cwd,
             )
         db.at_close(self.end)
 
