@@ -8,7 +8,6 @@ have changed: those whose hash differs, and all of them after a migration that h
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from psycopg.rows import tuple_row
 
 from .. import errors
 from ..sql import FunctionFile, Migration, function_files, migrations, query
+from ..sql.compatibility import accepts, version_numbers
 from ..version import __version__
 
 OLDEST_SERVER = 14
@@ -230,7 +230,7 @@ def require_current(connection: Connection, release: Release | None = None, *, o
     if found.installed == 0:
         raise _not_installed()
     if found.is_newer:
-        if or_next_minor and _is_next_minor(release.version, found.version):
+        if or_next_minor and accepts(release.version, version_numbers(found.version)):
             return
         raise _too_new(found.installed, found.latest)
     if found.pending:
@@ -280,7 +280,7 @@ def _find_pending(connection: Connection, facts: _Facts, release: Release) -> _P
     newest = max(installed, default=0)
     hashes = {name: digest for name, digest, _ in found}
     version = max(
-        (*(version or "" for version in installed.values()), *(v for _, _, v in found)), key=_numbers, default=""
+        (*(version or "" for version in installed.values()), *(v for _, _, v in found)), key=version_numbers, default=""
     )
     if newest > release.latest:
         return _Pending(newest, version, (), (), (), is_newer=True)
@@ -293,7 +293,7 @@ def _find_pending(connection: Connection, facts: _Facts, release: Release) -> _P
         migrations=tuple(step for step in release.migrations if step.version not in installed),
         changed=changed,
         gone=gone,
-        is_newer=differs and _numbers(version) > _numbers(release.version),
+        is_newer=differs and version_numbers(version) > version_numbers(release.version),
     )
 
 
@@ -410,15 +410,6 @@ def _replace(files: Sequence[FunctionFile], release: Release) -> Iterator[_State
             "known": [file.name for file in release.functions],
         },
     )
-
-
-def _is_next_minor(version: str, newer: str) -> bool:
-    (major, minor, *_), (newer_major, newer_minor, *_) = _numbers(version), _numbers(newer) or (-1, -1)
-    return newer_major == major and newer_minor in (minor, minor + 1)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _own_socket(connection: Connection) -> tuple[str, int] | None:
