@@ -95,9 +95,8 @@ format: $(VENV)/.ready-dev  ## Put the code into the project's format
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-schema: $(VENV)/.ready-dev  ## Write tests/schema.sql, the golden dump, from an installation
-	@$(BIN)/python -m tests.harness.schema_dump > tests/schema.sql.new || { rm tests/schema.sql.new; exit 1; }
-	@mv tests/schema.sql.new tests/schema.sql
+schema: $(VENV)/.ready-dev  ## Write tests/schema.sql and pgqueue/schema/catalog.tsv from an installation
+	@$(BIN)/python -m tests.harness.schema_dump
 
 reference: $(VENV)/.ready-dev  ## Write the generated parts of docs/reference from the database, the docstrings and the commands
 	@$(BIN)/python -m tests.harness.reference

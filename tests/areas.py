@@ -51,7 +51,7 @@ AREAS = {
     ),
     "sql": Area(
         tests=(
-            "compat/*.py", "integration/test_install.py", "integration/test_moved_databases.py", "isolation/*.py",
+            "compat/*.py", "integration/test_install.py", "integration/test_moved_databases.py", "integration/test_schema_*.py", "isolation/*.py",
             "plans/*.py", "properties/*.py", "sql/*.py", "unit/test_sql.py",
         ),
         code=("schema/*.py", "sql/*.py"),

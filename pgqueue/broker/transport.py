@@ -28,6 +28,7 @@ from .consuming.event_loop import EventLoopAdapter
 from .consuming.fetcher import Fetcher
 from .publisher import Publisher
 from .register import join_neighbours
+from .schema_check import require_usable_schema
 from .url import conninfo_of, move_password_out
 from .worker_session import WorkerSession
 
@@ -96,11 +97,13 @@ class Transport(virtual.Transport):
 
         Raises:
             psycopg.OperationalError: the server cannot be reached, or is in recovery.
+            SchemaTooOld, SchemaTooNew: the schema is of a version that this code cannot use.
         """
         if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
             self._abandon()
         if self._caller is None:
             self.database.check()
+            require_usable_schema(self.database)
         self._is_closed = False
         super().establish_connection()
         return self

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..db.client_session import ClientSession
 from ..errors import InstallationError, PgQueueError
-from ..schema import migrate
+from ..schema import catalog, migrate
 
 SUPPORTED_SERVERS = range(140000, 190000)
 _DEAD = ".dead"
@@ -86,6 +86,17 @@ def _check_schema(session: ClientSession) -> Finding:
     except InstallationError as failure:
         return Finding("schema", Level.FAIL, str(failure), failure.hint)
     return Finding("schema", Level.OK, found)
+
+
+def _check_catalog(session: ClientSession) -> Finding:
+    differences = catalog.find_differences(session)
+    if differences:
+        hint = (
+            "Undo the change of tables, columns, indexes and constraints. Functions, views and their grants come back, "
+            "as pgqueue's owner, with: psql -c 'delete from pgqueue.function_file'; pgqueue upgrade"
+        )
+        return Finding("catalog", Level.FAIL, "; ".join(map(str, differences)), hint)
+    return Finding("catalog", Level.OK, f"the {len(catalog.released_catalog())} objects are as this release makes them")
 
 
 def _check_privileges(session: ClientSession) -> Finding:
@@ -321,6 +332,7 @@ def _check_upkeep(session: ClientSession) -> Finding:
 
 
 _CHECKS: tuple[Check, ...] = (
+    _check_catalog,
     _check_home,
     _check_privileges,
     _check_enrolment,

@@ -15,6 +15,7 @@ import psycopg
 
 from .. import errors
 from ..config import Settings
+from ..sql.compatibility import require_usable
 from .connect import IN_RECOVERY, close_session, is_standby, open_session
 from .named_query import PreparedQueries, run
 from .pooler import can_prepare, fetch_on_pooled, settle
@@ -34,6 +35,7 @@ class Captured(NamedTuple):
 
     backend_pid: int
     settings: str
+    schema_version: list[int] | None
 
 
 class ClientSession:
@@ -71,6 +73,8 @@ class ClientSession:
 
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
+            SchemaTooOld, SchemaTooNew: the session submits jobs, and the schema has a version that this code cannot
+                use.
             ClientClosed: `close` was called, and `open` was not called since.
         """
         connection = self._connection
@@ -112,9 +116,12 @@ class ClientSession:
         if not is_standby(connection):
             self._refusal = None
             try:
-                self._captured = connection, Captured(*run(connection, "capture_settings")[0])
+                captured = Captured(*run(connection, "capture_settings")[0])
             except psycopg.ProgrammingError as refusal:
                 self._refusal = refusal
+            else:
+                require_usable(captured.schema_version)
+                self._captured = connection, captured
         settle(connection, CALLER_SETTINGS)
         if can_prepare(connection):
             # There is no pooler, which could run the next statement in a session that has not prepared it.
@@ -130,7 +137,11 @@ class ClientSession:
                     settings=self._settings,
                 )
                 if self._hands_in:
-                    self._settle(connection)
+                    try:
+                        self._settle(connection)
+                    except BaseException:
+                        close_session(connection)
+                        raise
                 return connection
         except errors.ConnectionFailed as failure:
             if not self.conninfo and failure.hint is None:

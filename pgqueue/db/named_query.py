@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import psycopg
-from psycopg import generators, pq
+from psycopg import generators, pq, sql
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.rows import tuple_row
@@ -170,17 +170,35 @@ class PreparedQueries:
 
 
 def run(
-    connection: psycopg.Connection[Any], name: str, params: Mapping[str, object] | None = None, **options: Any
+    connection: psycopg.Connection[Any],
+    name: str,
+    params: Mapping[str, object] | None = None,
+    *,
+    parts: Mapping[str, sql.Composable] | None = None,
+    **options: Any,
 ) -> Rows:
     """Run a named query on any connection, inside whatever transaction it is in, and return its rows.
 
     Args:
+        parts: what stands where the query has `{name}`: identifiers, which no parameter can be.
         options: of psycopg's `execute`.
 
     Raises:
         psycopg.Error: the server or the connection reported an error.
     """
+    text = sql.SQL(query(name)).format(**parts) if parts else query(name)
     # The cursor class is given, because the caller's connection may use another one with rows of another type.
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-        cursor.execute(query(name), params or None, **options)
+        cursor.execute(text, params or None, **options)
         return cursor.fetchall() if cursor.description else []
+
+
+def run_rows(
+    connection: psycopg.Connection[Any], named: NamedQuery[RowT], params: Mapping[str, object] | None = None
+) -> list[RowT]:
+    """Run a named query as `run` does, and return its rows under their names.
+
+    Raises:
+        psycopg.Error: as `run`.
+    """
+    return named.read(run(connection, named.name, params))

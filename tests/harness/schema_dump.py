@@ -3,6 +3,8 @@
 It holds tables, indexes, types, privileges, and the signatures of functions and views. What is left out is what differs from day
 to day, and the bodies and comments of functions and views, which stand in `pgqueue/sql/functions`.
 `make schema` writes it. It is compared on PostgreSQL 18 only, since pg_dump's output changes with the version.
+
+It also writes `pgqueue/schema/catalog.tsv`, with a digest of each object, to which `pgqueue doctor` compares a database.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from pathlib import Path
 
 import psycopg
 
+from pgqueue.db.client_session import ClientSession
+from pgqueue.schema import catalog
 from tests.harness.servers import TestServer, temporary_server
 
 GOLDEN = Path(__file__).parents[1] / "schema.sql"
+CATALOG = Path(catalog.__file__).with_name(catalog.FILE_NAME)
 MAJOR = 18
 _DAYS = "pgqueue.*_20??????"  # partitions of days
 _NOISE = re.compile(r"--( .*)?|\\(un)?restrict .*")
@@ -63,12 +68,21 @@ def _without_body(described: tuple[str, str]) -> str:
     return text
 
 
+def dump_catalog(server: TestServer, database: str) -> str:
+    """Return the digests of the objects of a database."""
+    with ClientSession(server.conninfo(database), application_name="schema dump") as session:
+        return catalog.to_text(catalog.installed_catalog(session))
+
+
 def main() -> None:
-    """Write the dump of what an installation makes to standard output."""
+    """Write both files, of what an installation makes."""
     with temporary_server() as server:
         if server.major != MAJOR:
             sys.exit(f"the golden dump is of PostgreSQL {MAJOR}, this is {server.major}")
-        sys.stdout.write(dump_schema(server, server.create_database()))
+        database = server.create_database()
+        written = {GOLDEN: dump_schema(server, database), CATALOG: dump_catalog(server, database)}
+    for path, text in written.items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -470,6 +470,7 @@ class TestDoctor:
             *(
                 "server",
                 "schema",
+                "catalog",
                 "privileges",
                 "enrolment",
                 "settings",

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from pgqueue import errors
-from pgqueue.schema import migrate
+from pgqueue.schema import applying, facts, migrate, uninstall
 from pgqueue.schema.migrate import Applied, Release
 from pgqueue.sql import FunctionFile, Migration, function_files, migrations
 from tests.harness import Database, eventually
@@ -231,7 +231,7 @@ def test_an_upgrade_of_a_table_in_use_holds_nobody_up_and_tries_again(db, in_bac
 
 
 def test_an_upgrade_that_never_gets_its_lock_says_so_and_changes_nothing(db, monkeypatch):
-    monkeypatch.setattr(migrate, "UPGRADE_SECONDS", 0.3)
+    monkeypatch.setattr(applying, "UPGRADE_SECONDS", 0.3)
     busy = db.connect(autocommit=False)
     busy.execute("select count(*) from pgqueue.message")
 
@@ -350,7 +350,7 @@ def test_a_schema_of_the_same_name_that_is_not_ours_is_left_alone(empty_db):
 
 
 def test_a_server_too_old_is_refused_before_anything_is_done(empty_db, monkeypatch):
-    monkeypatch.setattr(migrate, "OLDEST_SERVER", 99)
+    monkeypatch.setattr(facts, "OLDEST_SERVER", 99)
 
     with empty_db.connect() as connection, pytest.raises(errors.ServerTooOld, match="needs 99") as refused:
         migrate.install(connection)
@@ -518,7 +518,7 @@ def test_uninstalling_under_a_worker_names_it_and_drops_nothing(db, start_worker
 
 
 def test_uninstalling_while_it_is_in_use_drops_nothing(db, monkeypatch):
-    monkeypatch.setattr(migrate, "DROP_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(uninstall, "DROP_LOCK_TIMEOUT", "50ms")
     busy = db.connect(autocommit=False)
     busy.execute("select * from pgqueue.message")
 
