@@ -311,6 +311,10 @@ CREATE FUNCTION pgqueue._carry_out_schedule() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._celery_schedule_of(expression text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._changed_runners() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -345,6 +349,10 @@ CREATE FUNCTION pgqueue._check_runner(id bigint, submitter oid) RETURNS void
 
 CREATE FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_sending(sending jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
@@ -659,6 +667,7 @@ CREATE TABLE pgqueue.schedule (
     task text,
     args jsonb,
     kwargs jsonb,
+    sending jsonb,
     queue text NOT NULL,
     priority smallint NOT NULL,
     label text,
@@ -680,10 +689,12 @@ CREATE TABLE pgqueue.schedule (
     last_message_id bigint,
     last_task_id text,
     error text,
+    source text,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT schedule_catch_up_is_known CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
     CONSTRAINT schedule_is_cron_or_interval CHECK ((num_nonnulls(cron, every) = 1)),
+    CONSTRAINT schedule_only_tasks_are_sent CHECK (((sending IS NULL) OR (task IS NOT NULL))),
     CONSTRAINT schedule_overlap_is_known CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text]))),
     CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
 );
@@ -691,6 +702,10 @@ CREATE TABLE pgqueue.schedule (
 COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
 
 COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
+
+COMMENT ON COLUMN pgqueue.schedule.cron IS 'Five fields, or a schedule of Celery''s as text: crontab(...), solar(...), schedule(...)';
+
+COMMENT ON COLUMN pgqueue.schedule.sending IS 'How a task is sent, beyond its arguments, queue and priority: its options, or the message that Celery has made of them';
 
 COMMENT ON COLUMN pgqueue.schedule.revision IS 'Grows when the instants change, so that what a worker has worked out for an older expression is not taken';
 
@@ -709,6 +724,8 @@ COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the
 COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
 
 COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+
+COMMENT ON COLUMN pgqueue.schedule.source IS 'Which import has made it; NULL: it was made by hand, and no import touches it';
 
 CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -806,6 +823,12 @@ CREATE FUNCTION pgqueue._executor_login(OUT role text, OUT password text) RETURN
 
 CREATE FUNCTION pgqueue._executor_name() RETURNS text
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._task_expiry(sending jsonb, due_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql;
+
+CREATE FUNCTION pgqueue._expire_at(sending jsonb, due_at timestamp with time zone, queue text, role oid) RETURNS timestamp with time zone
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._expire_messages(queues text[], max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1023,6 +1046,14 @@ CREATE FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) RETURNS json
 CREATE FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._import_schedule(o pgqueue.schedule_order) RETURNS pgqueue.schedule_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boolean) RETURNS TABLE(name text, outcome text, problem text, hint text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE;
 
@@ -1221,6 +1252,10 @@ CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
 CREATE FUNCTION pgqueue._member_settings() RETURNS jsonb
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._message_to_send(sending jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, task_id text) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interval
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1353,6 +1388,10 @@ CREATE FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigin
 
 CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) RETURNS pgqueue.schedule_order
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) RETURNS integer
@@ -1665,6 +1704,9 @@ CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._send_at(sending jsonb, jitter interval) RETURNS timestamp with time zone
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1672,6 +1714,9 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
 CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     LANGUAGE plpgsql
@@ -1816,6 +1861,10 @@ CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_ru
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._tick_schedules() RETURNS TABLE(seconds_to_next_schedule double precision, has_schedules_to_plan boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) RETURNS interval
     LANGUAGE sql STABLE;
 
@@ -1917,7 +1966,7 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
-CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text) RETURNS void
+CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
@@ -1985,7 +2034,7 @@ CREATE FUNCTION pgqueue.run_schedule(name text, owner regrole DEFAULT NULL::regr
 CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[] DEFAULT NULL::text[], timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text) RETURNS bigint
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text) RETURNS bigint
+CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS text
@@ -2814,6 +2863,8 @@ REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out_schedule() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._celery_schedule_of(expression text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._changed_runners() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_worker;
@@ -2905,7 +2956,18 @@ GRANT INSERT(catch_up) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
 GRANT SELECT(id) ON TABLE pgqueue.schedule_order TO pgqueue_user;
 GRANT SELECT(id) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
 
+GRANT INSERT(sending) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(sending) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(source) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(source) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT SELECT(outcome) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT SELECT(outcome) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_sending(sending jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
@@ -3102,6 +3164,10 @@ GRANT ALL ON FUNCTION pgqueue._executor_login(OUT role text, OUT password text) 
 
 REVOKE ALL ON FUNCTION pgqueue._executor_name() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._task_expiry(sending jsonb, due_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._expire_at(sending jsonb, due_at timestamp with time zone, queue text, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._expire_queues() FROM PUBLIC;
@@ -3223,6 +3289,11 @@ REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._import_schedule(o pgqueue.schedule_order) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
@@ -3362,6 +3433,8 @@ GRANT ALL ON FUNCTION pgqueue._may_log_in(role oid) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._message_to_send(sending jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, task_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_worker;
@@ -3453,6 +3526,8 @@ REVOKE ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cooki
 GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
@@ -3672,10 +3747,15 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestam
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
@@ -3780,6 +3860,9 @@ REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._tick_schedules() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tick_schedules() TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
@@ -3853,8 +3936,8 @@ REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, le
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
@@ -3915,8 +3998,8 @@ GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_
 REVOKE ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -4092,11 +4175,11 @@ CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bi
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint);
+CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 
 CREATE VIEW pgqueue.schedule_runs (id bigint, name text, owner name, due_at timestamp with time zone, fired_at timestamp with time zone, late_by interval, outcome text, missed integer, is_manual boolean, job bigint, task_id text, state text, error text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.schedules (name text, schedule text, timezone text, next_at timestamp with time zone, last_at timestamp with time zone, last_job bigint, last_state text, enabled boolean, error text, owner name, id bigint, kind text, runs text, queue text, priority integer, label text, overlap text, catch_up text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, cron text, every interval, created_at timestamp with time zone, changed_at timestamp with time zone) WITH (security_barrier=true);
+CREATE VIEW pgqueue.schedules (name text, schedule text, timezone text, next_at timestamp with time zone, last_at timestamp with time zone, last_job bigint, last_state text, enabled boolean, error text, owner name, id bigint, kind text, runs text, queue text, priority integer, label text, overlap text, catch_up text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, cron text, every interval, created_at timestamp with time zone, changed_at timestamp with time zone, source text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.sent_listener (exchange text) WITH (security_barrier=true);
 

@@ -54,3 +54,9 @@ select array(select concat(s.owner, '.', s.name, ': ', s.error) from pgqueue.sch
              where s.enabled and s.error is null and s.next_at is null and s.cron is not null and s.changed_at < clock_timestamp() - interval '1 min'
                and (s.ends_at is null or s.ends_at > clock_timestamp()) and s.last_at is null order by 1),
        (select count(*) from pgqueue.schedules)::int
+
+-- name: import_schedules
+select name, outcome, problem, hint from pgqueue._import_schedules(%(source)s, %(entries)s::jsonb, %(is_dry)s::boolean)
+
+-- name: tick_schedules
+select seconds_to_next_schedule, has_schedules_to_plan from pgqueue._tick_schedules()
