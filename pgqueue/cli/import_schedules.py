@@ -17,7 +17,7 @@ from .table import Column, View, show_table
 if TYPE_CHECKING:
     from celery import Celery
 
-    from ..beat import Imported
+    from ..broker.beat import Imported
 
 _COLUMNS = (Column("name", least=12), Column("outcome"), Column("problem", rank=1, least=20), Column("hint", rank=2))
 _RETRY_SECONDS = 1.0
@@ -34,7 +34,7 @@ def import_command(app_name: str, dry_run: bool, dsn: str | None, as_json: bool)
 
     Entries that it has no more are removed; schedules that were made otherwise are left as they are.
     """
-    from ..beat import import_app
+    from ..broker.beat import import_app
 
     outcomes = import_app(find_app(app_name, dsn), is_dry=dry_run)
     if as_json:
@@ -51,7 +51,7 @@ def install_schedules(app: Celery) -> None:
     Raises:
         PgQueueError: the server refuses.
     """
-    from ..beat import import_app
+    from ..broker.beat import import_app
 
     def try_it() -> list[Imported] | None:
         try:

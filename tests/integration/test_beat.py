@@ -17,7 +17,7 @@ import pytest
 from celery import Celery, beat
 from celery.schedules import crontab, schedule, solar
 
-from pgqueue.beat import Imported, Scheduler, import_app
+from pgqueue.broker.beat import Imported, Scheduler, import_app
 from tests.harness import Database, eventually
 from tests.harness.beat_app import lazy, make_app, many_entries
 from tests.harness.celery_app import TRACES

@@ -15,8 +15,8 @@ import psycopg
 from celery import beat
 from kombu.exceptions import KombuError
 
-from ..broker.consuming import plan_schedules
-from ..errors import PgQueueError
+from ...errors import PgQueueError
+from ..consuming import plan_schedules
 from .importing import Imported, database_of, import_entries, log_outcomes
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from ..broker.envelope import ETA_HEADER, to_row
-from ..errors import InvalidArgument
+from ...errors import InvalidArgument
+from ..envelope import ETA_HEADER, to_row
 
 if TYPE_CHECKING:
     from celery import Celery

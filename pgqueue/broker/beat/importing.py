@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from celery.beat import SchedulingError
 from kombu.utils.json import dumps
 
-from ..config import URL_SCHEME, to_conninfo
-from ..db.database import Database
-from ..errors import InvalidArgument, PgQueueError
+from ...config import URL_SCHEME, to_conninfo
+from ...db.database import Database
+from ...errors import InvalidArgument, PgQueueError
 from .rendering import check_app, render
 from .schedule_text import to_text
 

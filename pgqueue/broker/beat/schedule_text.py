@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.schedules import crontab, schedule, solar
 
-from ..errors import InvalidArgument
+from ...errors import InvalidArgument
 
 
 def to_text(given: Any) -> str:
