@@ -60,7 +60,21 @@ def project(db: Database, owner: Any, tmp_path: Path) -> Project:
 def test_what_the_admin_enters_is_sent_and_what_it_changes_is_seen(project: Project, db: Database) -> None:
     task = {"regtask": "project.note", "task": "", "args": '["a"]', "kwargs": "{}", "headers": "{}", "enabled": "on", "name": "a",
             "interval": "1", "priority": "", "queue": "", "exchange": "", "routing_key": ""}  # fmt: skip
-    project.call("admin", [["intervalschedule/add/", {"every": "1", "period": "seconds"}], ["periodictask/add/", task]])
+    project.call(
+        "admin",
+        [
+            [
+                "intervalschedule/add/",
+                {
+                    "every": "1",
+                    "period": "seconds",
+                    "periodictask_set-TOTAL_FORMS": "0",
+                    "periodictask_set-INITIAL_FORMS": "0",
+                },
+            ],
+            ["periodictask/add/", task],
+        ],
+    )
     project.start("beat")
     log = project.start("worker", "--pool=solo", "--queues=celery,mail")
 
