@@ -20,7 +20,7 @@ _FAR = 2200
 
 
 class _Clock:
-    """What a schedule of Celery's asks its application for: the time zone, and that it is now as late as we say."""
+    """The application that a schedule of Celery's asks for the time zone and for the time: a time of our choice."""
 
     def __init__(self, zone: tzinfo, now: datetime) -> None:
         self.now = now
@@ -31,7 +31,7 @@ class _Clock:
 
 
 def is_celery(text: str) -> bool:
-    """Tell whether a schedule is one of Celery's."""
+    """Return whether a schedule is one of Celery's."""
     return _FORM.fullmatch(text) is not None
 
 
@@ -57,8 +57,8 @@ def celery_instants(text: str, zone: tzinfo, after: datetime) -> Iterator[dateti
     latest = after
     while True:
         instant, begin = latest, latest
-        # What was computed before may lie on the other side of what is computed now, and so does the hour that comes
-        # twice: an instant that is no later is looked for from later on.
+        # Two computations of one event differ a little, and the hour that comes twice leads Celery back. So an instant
+        # that is no later than the latest is computed again from a later begin.
         while instant - latest < least_gap or instant <= latest:
             if begin - latest > _AT_MOST_BEHIND:
                 raise ValueError(f"Celery finds no instant of {text} after {latest.isoformat()}")

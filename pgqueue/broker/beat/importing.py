@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Imported(NamedTuple):
-    """What became of one entry."""
+    """The outcome of one entry."""
 
     name: str
     outcome: str
@@ -111,7 +111,7 @@ def _to_row(app: Celery, entry: ScheduleEntry, zone: str, producer: Any, send: S
 
 
 def _plain(value: Any) -> Any:
-    """Return arguments as JSON that shows them. What is sent stands in the message."""
+    """Return arguments as JSON that shows them. The message has the arguments that are sent."""
     try:
         return json.loads(dumps(value, allow_nan=False))
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
-"""What beat would send for an entry: Celery makes the message, and it is kept instead of published.
+"""The message that beat would send for an entry: Celery makes it, and it is stored instead of published.
 
-So routes, options, headers and serializers are Celery's business. What changes from one run to the next is left open:
-the id, when the task is due and when it expires, which the database fills in when it fires.
+So routes, options, headers and serializers are Celery's business. The parts that differ
+from one run to the next are left out: the id, the due time and the expiry, which the database fills in when it fires.
 """
 
 from __future__ import annotations

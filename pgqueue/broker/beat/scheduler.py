@@ -80,7 +80,7 @@ class Scheduler(Renderer):
 
     @property
     def info(self) -> str:
-        """What beat shows when it starts."""
+        """The line that beat shows when it starts."""
         return "    . db -> the table pgqueue.schedule"
 
     def _fire(self) -> float:
