@@ -1,7 +1,7 @@
 """The schedules of an application, `beat_schedule` and what it adds itself, put into the database in one statement.
 
-An entry that is the same stays untouched, so that each worker of an application may do it when it starts. What the
-application has no more is removed, if an import of the same application has made it.
+An entry that is the same stays untouched, so that each worker of an application may do it when it starts. An entry that
+the application no longer has is removed, if an import of the same application has made it.
 """
 
 from __future__ import annotations
