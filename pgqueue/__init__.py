@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .client.arguments import JobOptions
 from .client.client import Client, connect
 from .client.job import Job
-from .client.values import Column, JobState, JobStatus, Progress, Result
+from .client.values import Column, JobState, JobStatus, Progress, Result, Schedule, ScheduleRun
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
 from .version import __version__
@@ -31,6 +31,8 @@ __all__ = [
     "PgQueueError",
     "Progress",
     "Result",
+    "Schedule",
+    "ScheduleRun",
     "__version__",
     "connect",
     "in_transaction",

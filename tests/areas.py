@@ -35,7 +35,7 @@ AREAS = {
             "unit/test_read_ahead.py", "unit/test_claim_buffer.py", "unit/test_broker_url.py",
             "unit/test_caller_transaction.py", "unit/test_envelope.py", "unit/test_poll_schedule.py", "unit/test_registration.py",
             "unit/test_event_loop_adapter.py", "unit/test_sleep_state.py", "unit/test_unroutable_keys.py",
-            "unit/test_schedule_instants.py", "integration/test_schedules.py",
+            "unit/test_schedule_instants.py", "integration/test_schedules.py", "integration/test_beat.py", "integration/test_django_beat.py",
         ),
         code=("broker/*.py", "broker/*/*.py"),
     ),
@@ -58,7 +58,7 @@ AREAS = {
     ),
     "client": Area(
         tests=(
-            "integration/test_cli.py", "integration/test_schedule_command.py", "integration/test_client.py", "integration/test_connection_options.py",
+            "integration/test_cli.py", "integration/test_schedule_command.py", "integration/test_client*.py", "integration/test_connection_options.py",
             "integration/test_database.py", "integration/test_prepared_queries.py", "integration/test_terminals.py",
             "unit/test_client_alone.py", "unit/test_command_line.py", "unit/test_config.py", "unit/test_errors.py",
             "unit/test_handle.py", "unit/test_options.py", "unit/test_text_format.py", "unit/test_without_posix.py",

@@ -1,6 +1,7 @@
-"""The instants of a schedule that is written as five fields of cron, in its time zone.
+"""The instants of a schedule that is written as five fields of cron or as one of Celery's, in its time zone.
 
-Evaluated with cronsim by the rules of Debian's cron. The database refuses what is no schedule before it comes here.
+Fields are evaluated with cronsim by the rules of Debian's cron, Celery's schedules by Celery itself. The database
+refuses what is no schedule before it comes here.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
+
+from .celery_schedules import celery_instants, is_celery
 
 #: As cronsim looks ahead.
 _YEARS = 50
@@ -24,13 +27,19 @@ def instants(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
         Unscheduled: the time zone or the fields cannot be evaluated here, or they never match.
         ModuleNotFoundError: cronsim is not installed.
     """
-    # Not when the module is imported: the broker is, in programs that only publish.
-    from cronsim import CronSim, CronSimError
-
     try:
         start = after.astimezone(ZoneInfo(zone))
     except (KeyError, OSError, ValueError) as unknown:
         raise Unscheduled(f'time zone "{zone}" is not known to Python here') from unknown
+    if is_celery(cron):
+        try:
+            yield from celery_instants(cron, ZoneInfo(zone), after.astimezone(timezone.utc))
+        except ValueError as refused:
+            raise Unscheduled(str(refused)) from refused
+        return
+    # Not when the module is imported: the broker is, in programs that only publish.
+    from cronsim import CronSim, CronSimError
+
     try:
         found = CronSim(cron, start)
     except CronSimError as refused:

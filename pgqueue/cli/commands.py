@@ -15,7 +15,7 @@ import psycopg
 
 from .. import __version__
 from ..errors import PgQueueError, from_driver
-from . import compat, database, doctor, flower, jobs, launch, outcome, queues, schedules, up, worker
+from . import compat, database, doctor, flower, import_schedules, jobs, launch, outcome, queues, schedules, up, worker
 from . import demo as demo_command
 from .failure import show_failure
 from .help import Commands
@@ -70,6 +70,7 @@ for command in (
     doctor.doctor,
 ):
     cli.add_command(command)
+schedules.schedule.add_command(import_schedules.import_command)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -37,6 +37,7 @@ _EXAMPLES = {
         "pgqueue schedule add nightly '0 2 * * *' 'refresh materialized view sales' --timezone Europe/Berlin",
         "pgqueue schedule add digest '*/15 8-18 * * 1-5' --task shop.send_digest --args '[\"eu\"]'",
         "pgqueue schedule list && pgqueue schedule next nightly 5",
+        "pgqueue schedule import -A shop --dry-run",
     ],
     "stats": ["pgqueue stats", "pgqueue stats --json"],
     "queues": ["pgqueue queues", "pgqueue queues --all"],
@@ -47,6 +48,7 @@ _EXAMPLES = {
     "worker": [
         "pgqueue worker",
         "pgqueue worker -A shop --queues default,celery,mail --concurrency 4 --executors 8",
+        "pgqueue worker -A shop --schedules",
         "pgqueue worker --autoscale 10,2",
         "pgqueue worker --no-tasks --executors 8",
     ],

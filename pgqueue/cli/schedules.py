@@ -97,6 +97,7 @@ def add(
         if options["params"] or any(options[given] is not None for given in ("timeout", "max_attempts", "backoff")):
             raise click.UsageError("--param, --timeout, --max-attempts and --backoff are for SQL, not for tasks")
         taken = {key: value for key, value in options.items() if key not in _OF_SQL}
+        taken |= dict.fromkeys(("headers", "expires", "ignore_result", "link", "errback"))
         [(number,)] = ask(dsn, "add_task_schedule", task=task, args=args_, **taken)
     else:
         if args_ != "[]" or options.pop("kwargs") != "{}":

@@ -11,6 +11,7 @@ from ..config import URL_SCHEME, WORKER_DSN_VARIABLE, to_url
 from ..local.child_process import die_with_parent
 from ..schema.prepare import require_worker
 from .celery_app import find_app, leads_to, own_queues, require_same_database
+from .import_schedules import install_schedules
 from .options import dsn_option, listen_dsn_option
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     help="SQL jobs of one role at the same time [default: pgqueue.max_executors_per_role, else all executors but one].",
 )
 @click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app; it runs SQL jobs besides.")
+@click.option(
+    "--schedules", is_flag=True, help="With -A: install the app's beat_schedule first; no beat is needed then."
+)
 @click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to import; may be repeated.")
 @click.option("--loglevel", default="INFO", show_default=True, help="How much to log.")
 @click.option("--hostname", metavar="NAME", help="The worker's name; %h is the host [default: celery@%h].")
@@ -53,6 +57,7 @@ def worker(
     executors: int | None,
     executors_per_role: int | None,
     app_name: str | None,
+    schedules: bool,
     include: tuple[str, ...],
     loglevel: str,
     hostname: str | None,
@@ -66,6 +71,10 @@ def worker(
     app = find_app(app_name, dsn, listen_dsn)
     if same_database:
         require_same_database(app, dsn)
+    if schedules:
+        if app_name is None:
+            raise click.UsageError("--schedules goes with -A: the schedules are those of an app")
+        install_schedules(app)
     worker_dsn = os.environ.get(WORKER_DSN_VARIABLE)
     if worker_dsn and leads_to(app.conf.broker_url, dsn):
         app.conf.broker_url = to_url(worker_dsn, URL_SCHEME)

@@ -1,4 +1,4 @@
-"""The Python API beside the SQL API: launch, submit, enqueue, send_task.
+"""The Python API beside the SQL API: launch, submit, enqueue, send_task, schedule.
 
 One Client is one PostgreSQL session, like a caller of the SQL functions. It has no rules of its own: it converts Python
 values to the functions' arguments, and driver errors to pgqueue's.
@@ -17,7 +17,17 @@ from ..handle import Handle
 from .arguments import JobOptions, check_many, job_arguments, new_cookie, to_json
 from .job import Job
 from .job_calls import JobCalls, to_status
-from .values import JobState, JobStatus
+from .schedule_calls import (
+    ScheduleChanges,
+    SqlScheduleOptions,
+    TaskScheduleOptions,
+    change_arguments,
+    sql_arguments,
+    task_arguments,
+    to_schedule_runs,
+    to_schedules,
+)
+from .values import JobState, JobStatus, Schedule, ScheduleRun
 
 if TYPE_CHECKING:
     import psycopg
@@ -205,6 +215,137 @@ class Client:
         }
         return str(self._fetch(connection or current(), "send_task", arguments)[0][0])
 
+    def schedule(
+        self,
+        name: str,
+        schedule: str,
+        sql: str,
+        /,
+        *values: object,
+        params: Sequence[object] | None = None,
+        connection: CallerConnection | None = None,
+        **options: Unpack[SqlScheduleOptions],
+    ) -> int:
+        """Run SQL by the clock, and return the number of the schedule. One of that name is replaced.
+
+        Args:
+            schedule: five fields of cron, `@daily` and the like, or an interval such as `30 seconds`.
+            values: bound to `$1`, `$2`, ... of the statement; or give them as one sequence in `params`.
+            connection: as for `enqueue`; the schedule is there when its transaction commits.
+
+        Raises:
+            InvalidArgument: it would never run, or an option is out of range.
+            PgQueueError: as `launch`.
+        """
+        if values and params is not None:
+            raise TypeError("give the parameters either one by one or as params=, not both")
+        given = connection or current()
+        session, _captured = self._place(given)
+        arguments = sql_arguments(name, schedule, sql, values or params, options, session)
+        return int(self._fetch(given, "add_schedule", arguments)[0][0])
+
+    def schedule_task(
+        self,
+        name: str,
+        schedule: str,
+        task: str,
+        /,
+        args: Sequence[object] = (),
+        kwargs: dict[str, object] | None = None,
+        *,
+        connection: CallerConnection | None = None,
+        **options: Unpack[TaskScheduleOptions],
+    ) -> int:
+        """Send a Celery task by the clock, and return the number of the schedule. One of that name is replaced.
+
+        Args:
+            schedule: as for `schedule`.
+            connection: as for `schedule`.
+
+        Raises:
+            PgQueueError: as `schedule`.
+        """
+        arguments = task_arguments(name, schedule, task, args, kwargs, options)
+        return int(self._fetch(connection or current(), "add_task_schedule", arguments)[0][0])
+
+    def alter_schedule(
+        self,
+        name: str,
+        /,
+        *,
+        params: Sequence[object] | None = None,
+        connection: CallerConnection | None = None,
+        **changes: Unpack[ScheduleChanges],
+    ) -> None:
+        """Change what is given of a schedule, and leave the rest as it is.
+
+        Raises:
+            PgQueueError: as `schedule`; or there is no such schedule.
+        """
+        given = connection or current()
+        session, _captured = self._place(given)
+        self._fetch(given, "alter_schedule", change_arguments(name, params, changes, session))
+
+    def unschedule(self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None) -> None:
+        """Remove a schedule; what it has enqueued stays.
+
+        Args:
+            owner: for administrators, whose it is.
+
+        Raises:
+            PgQueueError: there is none, or it is another role's.
+        """
+        self._of_schedule("remove_schedule", name, owner, connection)
+
+    def pause_schedule(
+        self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
+    ) -> bool:
+        """Stop a schedule until it is resumed; return False if it was paused already.
+
+        Raises:
+            PgQueueError: as `unschedule`.
+        """
+        return bool(self._of_schedule("pause_schedule", name, owner, connection))
+
+    def resume_schedule(
+        self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
+    ) -> bool:
+        """Let a paused schedule go on with its next instant; return False if it was not paused.
+
+        Raises:
+            PgQueueError: as `unschedule`.
+        """
+        return bool(self._of_schedule("resume_schedule", name, owner, connection))
+
+    def run_schedule(
+        self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
+    ) -> int | None:
+        """Enqueue what a schedule runs now, beside its instants; return the number of its job or message.
+
+        None: the last run has not ended, and runs must not overlap.
+
+        Raises:
+            PgQueueError: as `unschedule`.
+        """
+        number = self._of_schedule("run_schedule", name, owner, connection)
+        return None if number is None else int(number)
+
+    def schedules(self, name: str | None = None) -> list[Schedule]:
+        """Return the schedules that this role may see, or those of that name.
+
+        Raises:
+            PgQueueError: the server could not be asked.
+        """
+        return to_schedules(self._session.fetch("client_schedules", schedule_name=name))
+
+    def schedule_runs(self, name: str | None = None, *, limit: int = 50) -> list[ScheduleRun]:
+        """Return what became of the last due instants, newest first: of all schedules, or of those of that name.
+
+        Raises:
+            PgQueueError: the server could not be asked.
+        """
+        return to_schedule_runs(self._session.fetch("client_schedule_runs", schedule_name=name, limit=limit))
+
     def job(self, handle: Handle | str | int) -> Job:
         """Return the job of a handle, of the handle's text `ID:COOKIE`, or of a number.
 
@@ -266,6 +407,10 @@ class Client:
         arguments = job_arguments(session, sql, values or params or (), options)
         job_id, cookie, *_ = self._fetch(connection, name, arguments | captured | more)[0]
         return Job(self._calls, Handle(job_id, cookie))
+
+    def _of_schedule(self, query: str, name: str, owner: str | None, connection: CallerConnection | None) -> Any:
+        arguments: dict[str, object] = {"schedule_name": name, "owner": owner}
+        return self._fetch(connection or current(), query, arguments)[0][0]
 
     def _place(self, given: CallerConnection | None) -> tuple[psycopg.Connection[Any], dict[str, object]]:
         # The owner of a passed connection may change its settings, so the server looks them up. The client's own

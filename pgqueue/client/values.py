@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..handle import Handle
@@ -82,3 +82,53 @@ class Result:
     columns: tuple[Column, ...]
     rows: list[tuple[Any, ...]]
     command_tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One row of the view `pgqueue.schedules`."""
+
+    name: str
+    schedule: str
+    timezone: str
+    next_at: datetime | None
+    last_at: datetime | None
+    last_job: int | None
+    last_state: str | None
+    enabled: bool
+    error: str | None
+    owner: str
+    id: int
+    kind: str
+    runs: str | None
+    queue: str
+    priority: int
+    label: str | None
+    overlap: str
+    catch_up: str
+    jitter: timedelta | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    cron: str | None
+    every: timedelta | None
+    created_at: datetime
+    changed_at: datetime
+    source: str | None
+
+
+@dataclass(frozen=True)
+class ScheduleRun:
+    """One row of the view `pgqueue.schedule_runs`."""
+
+    name: str
+    owner: str
+    due_at: datetime
+    fired_at: datetime
+    late_by: timedelta
+    outcome: str
+    missed: int
+    is_manual: bool
+    job: int | None
+    task_id: str | None
+    state: str | None
+    error: str | None

@@ -1,7 +1,11 @@
 """Two workers meet at the same due instant."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from tests.harness import eventually
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
 
@@ -45,3 +49,49 @@ def test_who_changes_a_schedule_in_a_transaction_holds_up_no_other(alice, owner,
     alice.execute("rollback")
     worker.tick()
     assert fetch_value(owner, "select count(*) from pgqueue.schedule_run") == 2
+
+
+def test_two_imports_at_the_same_time_leave_each_entry_once(db, alice, owner):
+    entries = json.dumps(
+        [{"name": name, "schedule": "1 hour", "timezone": "UTC", "task": "t", "args": [], "kwargs": {}, "queue": "q", "priority": 0,
+          "overlap": "queue", "catch_up": "last"} for name in ("c", "a", "b")]
+    )  # fmt: skip
+    call = "select outcome from pgqueue._import_schedules('celery:shop', %s, false)"
+    first = db.connect("alice", autocommit=False)
+    made = first.execute(call, [entries]).fetchall()
+
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(lambda: alice.execute(call, [entries]).fetchall())
+        eventually(
+            lambda: fetch_value(
+                owner,
+                "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())",
+            )
+        )
+        first.commit()
+        again = second.result(timeout=30)
+
+    assert made == [("made",)] * 3
+    assert len(again) == 3
+    assert owner.execute("select name from pgqueue.schedule order by name").fetchall() == [("a",), ("b",), ("c",)]
+
+
+def test_what_two_imports_both_remove_is_removed_once(db, alice, owner):
+    entry = '[{"name": "a", "schedule": "1 hour", "timezone": "UTC", "task": "t", "args": [], "kwargs": {}, "queue": "q", "priority": 0, "overlap": "queue", "catch_up": "last"}]'
+    call = "select name, outcome from pgqueue._import_schedules('celery:shop', %s, false)"
+    alice.execute(call, [entry])
+    first = db.connect("alice", autocommit=False)
+    removed = first.execute(call, ["[]"]).fetchall()
+
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(lambda: alice.execute(call, ["[]"]).fetchall())
+        eventually(
+            lambda: fetch_value(
+                owner,
+                "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())",
+            )
+        )
+        first.commit()
+
+    assert removed == [("a", "removed")]
+    assert second.result(timeout=30) == []

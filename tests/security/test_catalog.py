@@ -34,6 +34,7 @@ SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
+    "_tick_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
     "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone",

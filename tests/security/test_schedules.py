@@ -84,3 +84,52 @@ def test_a_schedule_of_a_dropped_role_fires_nothing_and_says_why(db, owner, supe
 
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
     assert fetch_value(superuser, "select error from pgqueue.schedules") == "paused: its owner does not exist any more"
+
+
+IMPORT = (
+    "insert into pgqueue.schedule_order (act, of_role, name, expression, timezone, task, args, kwargs, queue, priority, overlap, catch_up, source)"
+    " values ('import', 'alice'::regrole, 'a', '@daily', 'UTC', 't', '[]', '{}', 'q', 0, 'queue', 'last', 'celery:shop')"
+)
+PRUNE = "insert into pgqueue.schedule_order (act, of_role, name, source) values ('prune', 'alice'::regrole, 'a', 'celery:shop')"
+
+
+def test_no_import_makes_or_removes_another_roles_schedule(alice, bob, db, owner):
+    owner.execute("grant pgqueue_admin to bob")
+    carol = db.connect(db.create_role("carol"))
+    alice.execute("select pgqueue._import_schedules('celery:shop', %s, false)", [ENTRIES % "q"])
+
+    for session in (bob, carol):
+        for order in (IMPORT, PRUNE):
+            assert refused(session, order).sqlstate == "42501"
+    # Of an application of the same name, which has no schedules.
+    bob.execute("select pgqueue._import_schedules('celery:shop', '[]', false)")
+
+    assert fetch_value(alice, "select count(*) from pgqueue.schedules") == 1
+
+
+ENTRIES = (
+    '[{"name": "a", "schedule": "1 hour", "timezone": "UTC", "task": "t", "args": [], "kwargs": {}, "queue": "%s", "priority": 0,'
+    ' "overlap": "queue", "catch_up": "last",'
+    ' "sending": {"exchange": "celery.pidbox", "message": {"body": "x", "headers": {"task": "t"}, "properties": {}}}}]'
+)
+
+
+def test_no_schedule_reaches_the_control_queues_by_an_exchange(alice, owner):
+    owner.execute(
+        "select pgqueue._declare_exchange('celery.pidbox', 'fanout', false, true, '{}'), pgqueue._declare_queue('w.celery.pidbox', false, false, true, '{}'),"
+        " pgqueue._bind('w.celery.pidbox', 'celery.pidbox', '')"
+    )
+    alice.execute("select pgqueue._import_schedules('celery:shop', %s, false)", [ENTRIES % ""])
+    alice.execute("select pgqueue._import_schedules('celery:shop', %s, false)", [ENTRIES % "q"])
+
+    error = refused(alice, "select pgqueue.run_schedule('a')")
+    owner.execute(
+        "update pgqueue.schedule set anchor_at = anchor_at - interval '1 h', next_at = next_at - interval '1 h', consumed_until = consumed_until - interval '1 h'"
+    )
+    owner.execute("select pgqueue._fire_schedules(10)")
+
+    assert error.sqlstate == "42501"
+    assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
+    assert owner.execute("select outcome, error from pgqueue.schedule_run").fetchall() == [
+        ("refused", 'permission denied for queue "w.celery.pidbox"')
+    ]

@@ -66,7 +66,8 @@ SIGNATURES["schedule"] = (
 SIGNATURES["schedule_task"] = (
     "name text, schedule text, task text, args jsonb = '[]', kwargs jsonb = '{}', timezone text = 'UTC', queue text = 'celery', "
     "priority int = 0, label text = null, jitter interval = null, starts_at timestamptz = null, ends_at timestamptz = null, "
-    "overlap text = null, catch_up text = 'last'"
+    "overlap text = null, catch_up text = 'last', headers jsonb = null, expires interval = null, ignore_result boolean = null, "
+    "link text = null, errback text = null"
 )
 SIGNATURES["enqueue_many"] = (
     SIGNATURES["launch"]

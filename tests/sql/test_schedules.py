@@ -439,3 +439,100 @@ def test_old_runs_are_forgotten(alice, owner, worker):
     worker.tick()
 
     assert runs(alice) == []
+
+
+CELERY = [
+    ("crontab(0 2 * * *)", "crontab(0 2 * * *)"),
+    ("CronTab( */5  22-3 1,15 * MON-fri )", "crontab(*/5 22-3 1,15 * mon-fri)"),
+    ("solar(sunset,52.52, -13.40)", "solar(sunset, 52.52, -13.40)"),
+    ("schedule(3600, relative)", "schedule(3600, relative)"),
+]
+NOT_CELERY = [
+    ("crontab(0 2 * *)", "is not understood"),
+    ("crontab(0 2 * * * *)", "is not understood"),
+    ("crontab(0 2 * * ;)", "is not understood"),
+    ("solar(moonrise, 1, 2)", "is not understood"),
+    ("solar(sunset, 1)", "is not understood"),
+    ("solar(sunset, 91, 2)", "is not on Earth"),
+    ("solar(sunset, 1, -181)", "is not on Earth"),
+    ("schedule(0.5, relative)", "is out of range"),
+    ("schedule(3600)", "is not understood"),
+]
+
+
+@pytest.mark.parametrize(("given", "meant"), CELERY)
+def test_a_schedule_of_celerys_is_kept_in_one_form(alice, worker, given, meant):
+    put(alice, when=given, timezone="Europe/Berlin")
+    plan_all(worker)
+
+    assert fetch_one(alice, "select cron, next_at > now(), error from pgqueue.schedules") == (meant, True, None)
+
+
+@pytest.mark.parametrize(("when", "message"), NOT_CELERY)
+def test_what_is_no_schedule_of_celerys_is_refused_at_the_door(alice, when, message):
+    error = refused(alice, "select pgqueue.schedule('a', %s, 'select 1')", [when])
+
+    assert (error.sqlstate, message in str(error.diag.message_primary)) == ("22023", True), error
+    assert error.diag.message_hint is not None
+
+
+def test_what_only_celery_finds_wrong_is_shown(alice, worker):
+    put(alice, when="crontab(0 0 31 2 *)")
+    plan_all(worker)
+
+    assert "never occurs in month_of_year" in fetch_value(alice, "select error from pgqueue.schedules")
+
+
+def sent_message(owner):
+    return fetch_value(owner, "select payload from pgqueue.message order by id desc limit 1")
+
+
+def test_a_task_is_sent_with_the_options_of_its_schedule(alice, owner):
+    alice.execute(
+        "select pgqueue.schedule_task('a', '1 hour', 'shop.a', headers => '{\"tenant\": \"eu\"}', expires => '10 min', ignore_result => true,"
+        " link => 'shop.b', errback => 'shop.c')"
+    )
+    alice.execute("select pgqueue.run_schedule('a')")
+    message = sent_message(owner)
+
+    assert (message["headers"]["tenant"], message["headers"]["ignore_result"]) == ("eu", True)
+    expires = datetime.fromisoformat(message["headers"]["expires"]) - datetime.now(timezone.utc)
+    assert timedelta(minutes=9) < expires <= timedelta(minutes=10)
+    assert fetch_value(
+        owner,
+        "select expires_at between clock_timestamp() + interval '9 min' and clock_timestamp() + interval '10 min' from pgqueue.message",
+    )
+    callbacks = json.loads(message["body"])[2]
+    assert (callbacks["callbacks"][0]["task"], callbacks["errbacks"][0]["task"]) == ("shop.b", "shop.c")
+
+
+def test_one_option_of_a_task_is_altered_and_the_others_stay(alice, owner):
+    alice.execute(
+        "select pgqueue.schedule_task('a', '1 hour', 'shop.a', headers => '{\"tenant\": \"eu\"}', link => 'shop.b')"
+    )
+    alice.execute("select pgqueue.alter_schedule('a', headers => '{\"tenant\": \"us\"}', queue => 'mail')")
+    alice.execute("select pgqueue.run_schedule('a')")
+    message = sent_message(owner)
+
+    assert message["headers"]["tenant"] == "us"
+    assert message["properties"]["delivery_info"]["routing_key"] == "mail"
+    assert json.loads(message["body"])[2]["callbacks"][0]["task"] == "shop.b"
+    put(alice, name="sql")
+    assert refused(alice, "select pgqueue.alter_schedule('sql', link => 'shop.b')").sqlstate == "22023"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("headers => '[]'", "headers must be a JSON object"),
+        ("expires => '0'", "expires is out of range"),
+        ("expires => '11 years'", "expires is out of range"),
+        ("link => ' '", "link cannot be empty"),
+        ("errback => ''", "errback cannot be empty"),
+    ],
+)
+def test_options_of_a_task_that_make_no_sense_are_refused(alice, option, message):
+    error = refused(alice, f"select pgqueue.schedule_task('a', '1 hour', 'shop.a', {option})")
+
+    assert (error.sqlstate, error.diag.message_primary) == ("22023", message)
+    assert error.diag.message_hint is not None

@@ -62,6 +62,45 @@ end
 $$;
 comment on function pgqueue._cron_field(text, int) is 'The values of a field (1: minute to 5: day of week), or 22023';
 
+create or replace function pgqueue._celery_schedule_of(expression text)
+  returns text
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parts text[] := regexp_match(lower(expression), '^([a-z]+) ?[(] ?(.*?) ?[)]$');
+  words text[] := regexp_split_to_array(parts[2], ' ?, ?| ');
+begin
+  -- Only the shape: the rest is for Celery to say, in the worker.
+  if parts[1] = 'crontab' and parts[2] ~ '^[0-9a-z*,/-]+( [0-9a-z*,/-]+){4}$' then
+    if length(expression) > 1000 then
+      raise exception 'schedule has more than 1000 characters' using errcode = '22023', hint = 'Make it several schedules.';
+    end if;
+    return concat('crontab(', parts[2], ')');
+  elsif parts[1] = 'crontab' then
+    raise exception 'schedule "%" is not understood', left(expression, 100)
+      using errcode = '22023', hint = 'Give the five fields of Celery''s crontab: crontab(minute hour day_of_month month_of_year day_of_week).';
+  elsif parts[1] = 'solar' and words[1] in ('dawn_astronomical', 'dawn_nautical', 'dawn_civil', 'sunrise', 'solar_noon', 'sunset', 'dusk_civil', 'dusk_nautical', 'dusk_astronomical')
+    and cardinality(words) = 3 and words[2] ~ '^-?[0-9]{1,2}([.][0-9]{1,15})?$' and words[3] ~ '^-?[0-9]{1,3}([.][0-9]{1,15})?$'
+  then
+    if abs(words[2]::numeric) <= 90 and abs(words[3]::numeric) <= 180 then
+      return concat('solar(', array_to_string(words, ', '), ')');
+    end if;
+    raise exception 'place of schedule "%" is not on Earth', left(expression, 100) using errcode = '22023', hint = 'Latitude is -90 to 90, longitude -180 to 180.';
+  elsif parts[1] = 'solar' then
+    raise exception 'schedule "%" is not understood', left(expression, 100)
+      using errcode = '22023', hint = 'Give an event, as sunrise, solar_noon, sunset, dawn_civil, dusk_civil, a latitude and a longitude: solar(sunset, 52.52, 13.40).';
+  elsif parts[1] = 'schedule' and words[1] ~ '^[0-9]{1,8}([.][0-9]{1,6})?$' and words[2:] = '{relative}' then
+    if words[1]::numeric not between 1 and 366 * 86400 then
+      raise exception 'interval of schedule "%" is out of range', left(expression, 100) using errcode = '22023', hint = 'It is 1 second to 366 days.';
+    end if;
+    return concat('schedule(', words[1], ', relative)');
+  end if;
+  raise exception 'schedule "%" is not understood', left(expression, 100) using errcode = '22023', hint = 'Give a number of seconds: schedule(3600, relative).';
+end
+$$;
+comment on function pgqueue._celery_schedule_of(text) is 'A schedule of Celery''s as text, in one form for each: crontab(...), solar(...), schedule(...); or 22023';
+
 create or replace function pgqueue._cron_of(expression text)
   returns text
   language plpgsql immutable
@@ -76,7 +115,9 @@ declare
   days int[];
   longest int;
 begin
-  if lower(cron) = '@reboot' then
+  if cron ~* '^(crontab|solar|schedule) ?[(]' then
+    return pgqueue._celery_schedule_of(cron);
+  elsif lower(cron) = '@reboot' then
     raise exception 'schedule "@reboot" has no instant' using errcode = '22023', hint = 'Enqueue it where the server or the application starts.';
   elsif cardinality(fields) = 6 then
     raise exception 'schedule "%" has six fields', left(cron, 100)
@@ -97,7 +138,7 @@ begin
   return upper(array_to_string(fields, ' '));
 end
 $$;
-comment on function pgqueue._cron_of(text) is 'A schedule as five fields of cron, or 22023';
+comment on function pgqueue._cron_of(text) is 'A schedule as five fields of cron, or as one of Celery''s, or 22023';
 
 create or replace function pgqueue._every_of(expression text)
   returns interval

@@ -7,13 +7,13 @@ create or replace view pgqueue.schedule_order as
          null::text as sql, null::text[] as params, null::jsonb as settings, null::text as task, null::jsonb as args, null::jsonb as kwargs,
          null::text as queue, null::int as priority, null::interval as timeout, null::int as max_attempts, null::interval as backoff,
          null::text as label, null::interval as jitter, null::timestamptz as starts_at, null::timestamptz as ends_at,
-         null::text as overlap, null::text as catch_up, null::bigint as id
+         null::text as overlap, null::text as catch_up, null::bigint as id, null::jsonb as sending, null::text as source, null::text as outcome
   where false;
 alter view pgqueue.schedule_order alter column role set default quote_ident(current_user)::regrole::oid;
-comment on view pgqueue.schedule_order is 'Where roles insert what they want of their schedules: pgqueue._carry_out_schedule does it. id: of the schedule, or of the message that it has sent; NULL: nothing was to be done';
+comment on view pgqueue.schedule_order is 'Where roles insert what they want of their schedules: pgqueue._carry_out_schedule does it. id: of the schedule, or of the message that it has sent; NULL: nothing was to be done. outcome: of an import';
 -- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
 grant insert (act, of_role, name, expression, timezone, sql, params, settings, task, args, kwargs, queue, priority, timeout, max_attempts, backoff, label, jitter,
-              starts_at, ends_at, overlap, catch_up), select (id)
+              starts_at, ends_at, overlap, catch_up, sending, source), select (id, outcome)
   on pgqueue.schedule_order to pgqueue_user, pgqueue_admin;
 
 create or replace function pgqueue._check_schedule(o pgqueue.schedule_order)
@@ -57,6 +57,7 @@ begin
     elsif o.kwargs is null or jsonb_typeof(o.kwargs) <> 'object' then
       raise exception 'kwargs must be a JSON object' using errcode = '22023', hint = 'For example jsonb_build_object(''name'', ''a'').';
     end if;
+    perform pgqueue._check_sending(o.sending);
   end if;
   if not pgqueue._may_enter(o.role, o.queue, null) or o.queue like 'celeryev.%' then
     raise exception 'permission denied for queue "%"', o.queue using errcode = '42501', hint = 'Control commands and events are not scheduled.';
@@ -102,17 +103,17 @@ begin
     raise exception 'role "%" has more schedules than one role may have', pg_get_userbyid(o.role)
       using errcode = '53400', hint = 'Remove some, or let the owner of the database raise pgqueue.max_schedules.';
   end if;
-  insert into pgqueue.schedule as s (owner, name, expression, cron, every, timezone, sql, params, settings, timeout, max_attempts, backoff, task, args, kwargs, queue, priority, label,
+  insert into pgqueue.schedule as s (owner, name, expression, cron, every, timezone, sql, params, settings, timeout, max_attempts, backoff, task, args, kwargs, sending, source, queue, priority, label,
                                      jitter, starts_at, ends_at, overlap, catch_up, anchor_at, consumed_until, next_at, planned_until, plan_at)
   values (o.role, o.name, o.expression, cron, every, o.timezone, o.sql, o.params, case when o.task is null then pgqueue._inherited(o.settings) end,
-          case when o.task is null then coalesce(o.timeout, pgqueue._inherited_timeout(o.settings)) end, o.max_attempts, o.backoff, o.task, o.args, o.kwargs, o.queue, o.priority, o.label,
+          case when o.task is null then coalesce(o.timeout, pgqueue._inherited_timeout(o.settings)) end, o.max_attempts, o.backoff, o.task, o.args, o.kwargs, o.sending, o.source, o.queue, o.priority, o.label,
           o.jitter, o.starts_at, o.ends_at, coalesce(o.overlap, case when o.catch_up = 'all' then 'queue' else 'skip' end), o.catch_up,
           coalesce(o.starts_at, begins), begins,
           pgqueue._next_by_interval(coalesce(o.starts_at, begins), every, begins, o.ends_at),
           case when every is null then '-infinity' else 'infinity' end::timestamptz, case when every is null then clock_timestamp() end)
   on conflict on constraint schedule_name_is_unique_per_owner do update
   set expression = excluded.expression, sql = excluded.sql, params = excluded.params, settings = excluded.settings, timeout = excluded.timeout,
-      max_attempts = excluded.max_attempts, backoff = excluded.backoff, task = excluded.task, args = excluded.args, kwargs = excluded.kwargs, queue = excluded.queue,
+      max_attempts = excluded.max_attempts, backoff = excluded.backoff, task = excluded.task, args = excluded.args, kwargs = excluded.kwargs, sending = excluded.sending, source = excluded.source, queue = excluded.queue,
       priority = excluded.priority, label = excluded.label, jitter = excluded.jitter, overlap = excluded.overlap, catch_up = excluded.catch_up,
       cron = excluded.cron, every = excluded.every, timezone = excluded.timezone, starts_at = excluded.starts_at, ends_at = excluded.ends_at,
       enabled = true, revision = s.revision + 1, error = null, changed_at = clock_timestamp(),
@@ -164,23 +165,29 @@ declare
 begin
   perform pgqueue._require_home();
   -- Who hands in must be enrolled. What is another's, only administrators touch, and they do not change what it runs.
-  if whose <> new.role and (new.act in ('put', 'alter') or not coalesce(pg_has_role(new.role, 'pgqueue_admin', 'member'), false)) then
-    raise exception 'permission denied for schedules of role "%"', pg_get_userbyid(whose) using errcode = '42501', hint = case when new.act in ('put', 'alter') then 'Only the owner says what a schedule runs.' else 'Its owner and members of pgqueue_admin may do that.' end;
-  elsif new.act in ('put', 'alter', 'resume', 'run') and not exists (select from pgqueue.role_key k where k.role = whose) then
+  if whose <> new.role and (new.act in ('put', 'alter', 'import', 'prune') or not coalesce(pg_has_role(new.role, 'pgqueue_admin', 'member'), false)) then
+    raise exception 'permission denied for schedules of role "%"', pg_get_userbyid(whose) using errcode = '42501', hint = case when new.act in ('put', 'alter', 'import', 'prune') then 'Only the owner says what a schedule runs.' else 'Its owner and members of pgqueue_admin may do that.' end;
+  elsif new.act in ('put', 'alter', 'import', 'resume', 'run') and not exists (select from pgqueue.role_key k where k.role = whose) then
     perform pgqueue._refuse_stranger(whose);
   end if;
   if new.act = 'put' then
+    new.source := null;
     new.id := pgqueue._put_schedule(new);
     return new;
+  elsif new.act in ('import', 'prune') then
+    return case new.act when 'import' then pgqueue._import_schedule(new) else pgqueue._prune_schedule(new) end;
   end if;
   s := pgqueue._find_schedule(whose, new.name);
   new.id := s.id;
   case new.act
     when 'alter' then
       if num_nonnulls(new.sql, new.params, new.timeout, new.max_attempts, new.backoff) > 0 and s.task is not null
-         or num_nonnulls(new.args, new.kwargs) > 0 and s.sql is not null then
+         or num_nonnulls(new.args, new.kwargs, new.sending) > 0 and s.sql is not null then
         raise exception 'schedule "%" runs %', s.name, case when s.task is null then 'SQL' else 'a task' end
-          using errcode = '22023', hint = 'Options of SQL are sql, params, timeout, max_attempts and backoff; those of a task args and kwargs.';
+          using errcode = '22023', hint = 'Options of SQL are sql, params, timeout, max_attempts and backoff; those of a task args, kwargs, headers, expires, ignore_result, link and errback.';
+      elsif s.sending ? 'message' and num_nonnulls(new.args, new.kwargs, new.sending, new.queue, new.priority) > 0 then
+        raise exception 'what schedule "%" sends was imported', s.name
+          using errcode = '22023', hint = 'Change it in the application and import it again.';
       end if;
       new.expression := coalesce(new.expression, s.expression);
       new.timezone := coalesce(new.timezone, s.timezone);
@@ -189,6 +196,8 @@ begin
       new.task := s.task;
       new.args := coalesce(new.args, s.args);
       new.kwargs := coalesce(new.kwargs, s.kwargs);
+      new.sending := case when new.sending is null then s.sending else coalesce(s.sending, '{}') || new.sending end;
+      new.source := s.source;
       new.settings := s.settings;
       new.queue := coalesce(new.queue, s.queue);
       new.priority := coalesce(new.priority, s.priority);

@@ -25,10 +25,11 @@ comment on column pgqueue.schedules.catch_up is 'Which missed instants are run l
 comment on column pgqueue.schedules.jitter is 'The longest random delay that is added to each instant. NULL: none';
 comment on column pgqueue.schedules.starts_at is 'The schedule has no instant before this. NULL: no bound';
 comment on column pgqueue.schedules.ends_at is 'The schedule has no instant after this. NULL: no bound';
-comment on column pgqueue.schedules.cron is 'The five fields of cron that the schedule means. NULL: it is an interval';
+comment on column pgqueue.schedules.cron is 'The five fields of cron that the schedule means, or a schedule of Celery''s as text. NULL: it is an interval';
 comment on column pgqueue.schedules.every is 'The interval between two instants. NULL: it has fields of cron';
 comment on column pgqueue.schedules.created_at is 'When the schedule was made';
 comment on column pgqueue.schedules.changed_at is 'When it was last changed';
+comment on column pgqueue.schedules.source is 'The import that made the schedule, for example celery:shop. NULL: it was made by hand';
 
 comment on column pgqueue.schedule_runs.id is 'The number of this row';
 comment on column pgqueue.schedule_runs.name is 'The name of the schedule at that time';

@@ -1,4 +1,4 @@
--- after: celery_repr, cron_syntax, message, send_task
+-- after: celery_repr, cron_syntax, message, publish, schedule_sending, send_task
 -- Firing: what is due is enqueued, noted and advanced in one transaction, by any worker's upkeep.
 
 create or replace function pgqueue._schedule_grace()
@@ -57,20 +57,22 @@ declare
 begin
   -- One statement for all that is due: the jobs, the advance of the schedules, and the record of what was done stand or fall together.
   with due as materialized (
-    select s.*, d.instants, d.latest, d.missed, k.role is not null as is_enrolled,
-           coalesce(refusal, case when k.over_quota is not null and not coalesce(pg_has_role(s.owner, 'pgqueue_worker', 'member') or pg_has_role(s.owner, 'pgqueue_admin', 'member'), false)
+    select s.*, d.instants, d.latest, d.missed, t.queues, k.role is not null as is_enrolled,
+           coalesce(refusal, case when t.queues = '{}' then concat('exchange "', s.sending ->> 'exchange', '" has no queue for the routing key "', s.queue, '"') end, case when k.over_quota is not null and not coalesce(pg_has_role(s.owner, 'pgqueue_worker', 'member') or pg_has_role(s.owner, 'pgqueue_admin', 'member'), false)
                                   then concat('the role has more ', k.over_quota, ' than one role may have') end) as refused_as,
            s.overlap = 'skip' and exists (select from pgqueue.message m where m.id = s.last_message_id) as is_running
     from pgqueue.schedule s
     left join pgqueue.role_key k on k.role = s.owner
+    cross join lateral (select case when s.sending ->> 'exchange' <> '' then array(select q.queue from pgqueue._route(s.sending ->> 'exchange', s.queue, s.owner) q)
+                                    else array[s.queue] end) t (queues)
     cross join lateral (select * from pgqueue._due_instants(s, due_until) i where not is_manual
                         union all select array[due_until], s.consumed_until, 0 where is_manual) d
     where s.id = any (ids)
   ), run as materialized (
     select d.id, d.owner, d.name, i.instant, case when i.n = 1 then d.missed else 0 end as missed, d.refused_as as error,
            case when d.refused_as is not null then 'refused' when d.is_running then 'skipped' else 'enqueued' end as outcome,
-           pgqueue._random_bigint() as cookie, case when d.task is not null then gen_random_uuid()::text end as task_id,
-           case when d.jitter > interval '0' and not is_manual then clock_timestamp() + d.jitter * random() end as due_at, i.n
+           pgqueue._random_bigint() as cookie, case when d.task is not null then coalesce(d.sending ->> 'task_id', gen_random_uuid()::text) end as task_id,
+           pgqueue._send_at(d.sending, case when d.jitter > interval '0' and not is_manual then d.jitter * random() end) as due_at, i.n
     from due d
     cross join lateral unnest(d.instants) with ordinality i (instant, n)
     where d.is_enrolled
@@ -79,27 +81,32 @@ begin
     from due d
     where d.is_enrolled and d.instants = '{}'
   ), sent as (
-    insert into pgqueue.inbox (submitter, cookie, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, payload)
-    select d.owner, r.cookie, r.due_at, case when d.task is null then 'job' else 'task' end::pgqueue.message_kind,
-           case when r.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, d.priority, d.max_attempts, d.queue, d.sql, d.params, d.settings,
+    insert into pgqueue.inbox (submitter, cookie, due_at, expires_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, payload)
+    select d.owner, r.cookie, r.due_at, case when d.sending is not null then pgqueue._expire_at(d.sending, r.due_at, q.queue, d.owner) end, case when d.task is null then 'job' else 'task' end::pgqueue.message_kind,
+           case when r.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, d.priority, d.max_attempts, q.queue, d.sql, d.params, d.settings,
            d.timeout, d.backoff, d.label,
            case when d.task is null then null
+                when d.sending is not null then pgqueue._message_to_send(d.sending, d.task, d.args, d.kwargs, d.queue, d.priority, r.due_at, r.task_id)
                 when r.due_at is null then pgqueue._plain_task_message(d.task, d.args, d.kwargs, d.queue, d.priority, r.task_id, false)
                 else pgqueue._task_message(d.task, d.args, d.kwargs, d.queue, d.priority, r.due_at, null, r.task_id, null, false, null, null) end
     from run r
     join due d on d.id = r.id
+    cross join lateral unnest(d.queues) q (queue)
     where r.outcome = 'enqueued'
     order by r.instant, r.id
-    returning id, cookie, queue
+    returning id, cookie, queue, due_at
+  ), first_sent as (
+    -- An exchange may have put one run into several queues.
+    select s.cookie, min(s.id) as id from sent s group by s.cookie
   ), noted as (
     insert into pgqueue.schedule_run (schedule_id, owner, name, due_at, fired_at, outcome, missed, is_manual, message_id, task_id, error)
     select r.id, r.owner, r.name, r.instant, clock_timestamp(), r.outcome, r.missed, is_manual, s.id, case when s.id is not null then r.task_id end, r.error
     from run r
-    left join sent s on s.cookie = r.cookie
+    left join first_sent s on s.cookie = r.cookie
     order by r.instant, r.id
   ), last_sent as (
     select distinct on (r.id) r.id, r.instant, r.task_id, s.id as message_id
-    from run r join sent s on s.cookie = r.cookie
+    from run r join first_sent s on s.cookie = r.cookie
     order by r.id, r.n desc
   ), changed as (
     update pgqueue.schedule s

@@ -45,6 +45,23 @@ end
 $$;
 comment on function pgqueue._has_schedules_to_plan() is 'Whether the next instants of a schedule are to be worked out';
 
+create or replace function pgqueue._tick_schedules()
+  returns table (seconds_to_next_schedule float8, has_schedules_to_plan boolean)
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  overdue_schedule timestamptz := pgqueue._overdue_schedule();
+begin
+  if overdue_schedule is not null then
+    perform pgqueue._try_upkeep('schedules');
+  end if;
+  return query select pgqueue._seconds_to_next_schedule(overdue_schedule), pgqueue._has_schedules_to_plan();
+end
+$$;
+comment on function pgqueue._tick_schedules() is 'What a Celery beat does of the upkeep, and when it is to come back. It is no worker and has no heartbeat';
+grant execute on function pgqueue._tick_schedules() to pgqueue_worker;
+
 create or replace function pgqueue._schedules_to_plan(max_count int)
   returns table (id bigint, revision bigint, cron text, timezone text, consumed_until timestamptz, ends_at timestamptz, is_all boolean, seen_at timestamptz)
   language plpgsql stable security definer

@@ -1,4 +1,4 @@
--- after: jobs, schedule_changes
+-- after: jobs, schedule_changes, schedule_sending
 -- The functions with which roles schedule, and the views that show what they have.
 
 create or replace function pgqueue.schedule(name text, schedule text, sql text, params text[] default null, timezone text default 'UTC', queue text default 'default',
@@ -30,7 +30,8 @@ grant execute on function pgqueue.schedule(text, text, text, text[], text, text,
 create or replace function pgqueue.schedule_task(name text, schedule text, task text, args jsonb default '[]', kwargs jsonb default '{}', timezone text default 'UTC',
                                       queue text default 'celery', priority int default 0, label text default null, jitter interval default null,
                                       starts_at timestamptz default null, ends_at timestamptz default null, overlap text default null,
-                                      catch_up text default 'last')
+                                      catch_up text default 'last', headers jsonb default null, expires interval default null,
+                                      ignore_result boolean default null, link text default null, errback text default null)
   returns bigint
   language plpgsql volatile
 as $$
@@ -38,34 +39,37 @@ as $$
 declare
   made pg_catalog.int8;
 begin
-  insert into pgqueue.schedule_order (act, name, expression, timezone, task, args, kwargs, queue, priority, label, jitter, starts_at, ends_at, overlap, catch_up)
-  values ('put', name, schedule, timezone, coalesce(task, ''), args, kwargs, queue, priority, label, jitter, starts_at, ends_at, overlap, catch_up)
+  insert into pgqueue.schedule_order (act, name, expression, timezone, task, args, kwargs, queue, priority, label, jitter, starts_at, ends_at, overlap, catch_up, sending)
+  values ('put', name, schedule, timezone, coalesce(task, ''), args, kwargs, queue, priority, label, jitter, starts_at, ends_at, overlap, catch_up,
+          pgqueue._sending_of(headers, expires, ignore_result, link, errback))
   returning schedule_order.id into made;
   return made;
 end
 $$;
-comment on function pgqueue.schedule_task(text, text, text, jsonb, jsonb, text, text, int, text, interval, timestamptz, timestamptz, text, text) is
+comment on function pgqueue.schedule_task(text, text, text, jsonb, jsonb, text, text, int, text, interval, timestamptz, timestamptz, text, text, jsonb, interval, boolean, text, text) is
   'Sends a Celery task by the clock, as pgqueue.send_task sends it once. A schedule of that name is replaced. Returns its number';
-grant execute on function pgqueue.schedule_task(text, text, text, jsonb, jsonb, text, text, int, text, interval, timestamptz, timestamptz, text, text) to pgqueue_user;
+grant execute on function pgqueue.schedule_task(text, text, text, jsonb, jsonb, text, text, int, text, interval, timestamptz, timestamptz, text, text, jsonb, interval, boolean, text, text) to pgqueue_user;
 
 create or replace function pgqueue.alter_schedule(name text, schedule text default null, sql text default null, params text[] default null, args jsonb default null,
                                        kwargs jsonb default null, timezone text default null, queue text default null, priority int default null,
                                        timeout interval default null, max_attempts int default null, backoff interval default null, label text default null,
                                        jitter interval default null, starts_at timestamptz default null, ends_at timestamptz default null,
-                                       overlap text default null, catch_up text default null)
+                                       overlap text default null, catch_up text default null, headers jsonb default null, expires interval default null,
+                                       ignore_result boolean default null, link text default null, errback text default null)
   returns void
   language plpgsql volatile
 as $$
 #variable_conflict use_variable
 begin
   insert into pgqueue.schedule_order (act, name, expression, timezone, sql, params, args, kwargs, queue, priority, timeout, max_attempts, backoff, label, jitter,
-                                      starts_at, ends_at, overlap, catch_up)
-  values ('alter', name, schedule, timezone, sql, params, args, kwargs, queue, priority, timeout, max_attempts, backoff, label, jitter, starts_at, ends_at, overlap, catch_up);
+                                      starts_at, ends_at, overlap, catch_up, sending)
+  values ('alter', name, schedule, timezone, sql, params, args, kwargs, queue, priority, timeout, max_attempts, backoff, label, jitter, starts_at, ends_at, overlap, catch_up,
+          pgqueue._sending_of(headers, expires, ignore_result, link, errback));
 end
 $$;
-comment on function pgqueue.alter_schedule(text, text, text, text[], jsonb, jsonb, text, text, int, interval, int, interval, text, interval, timestamptz, timestamptz, text, text) is
+comment on function pgqueue.alter_schedule(text, text, text, text[], jsonb, jsonb, text, text, int, interval, int, interval, text, interval, timestamptz, timestamptz, text, text, jsonb, interval, boolean, text, text) is
   'Changes what is given of a schedule, and leaves the rest, its settings among it, as it is';
-grant execute on function pgqueue.alter_schedule(text, text, text, text[], jsonb, jsonb, text, text, int, interval, int, interval, text, interval, timestamptz, timestamptz, text, text)
+grant execute on function pgqueue.alter_schedule(text, text, text, text[], jsonb, jsonb, text, text, int, interval, int, interval, text, interval, timestamptz, timestamptz, text, text, jsonb, interval, boolean, text, text)
   to pgqueue_user;
 
 create or replace function pgqueue.unschedule(name text, owner regrole default null)
@@ -134,7 +138,7 @@ create or replace view pgqueue.schedules with (security_barrier) as
                             (select lower(t.state) from pgqueue.task_result t where t.task_id = s.last_task_id order by t.stored_at desc limit 1)) end as last_state,
          s.enabled, s.error, pg_get_userbyid(s.owner) as owner, s.id, case when s.task is null then 'job' else 'task' end as kind,
          case when pg_has_role(s.owner, 'member') then coalesce(pgqueue._cut(s.sql, 120), s.task) end as runs,
-         s.queue, s.priority::int as priority, s.label, s.overlap, s.catch_up, s.jitter, s.starts_at, s.ends_at, s.cron, s.every, s.created_at, s.changed_at
+         s.queue, s.priority::int as priority, s.label, s.overlap, s.catch_up, s.jitter, s.starts_at, s.ends_at, s.cron, s.every, s.created_at, s.changed_at, s.source
   from pgqueue.schedule s
   left join pgqueue.message m on m.id = s.last_message_id
   where pg_has_role(s.owner, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));

@@ -33,7 +33,31 @@ select pgqueue.schedule(%(schedule_name)s, %(schedule)s, %(sql)s, params => null
 -- name: add_task_schedule
 select pgqueue.schedule_task(%(schedule_name)s, %(schedule)s, %(task)s, %(args)s::jsonb, %(kwargs)s::jsonb, timezone => %(timezone)s, queue => coalesce(%(queue)s, 'celery'),
                              priority => %(priority)s::int, label => %(label)s, jitter => %(jitter)s::interval, starts_at => %(starts_at)s::timestamptz,
-                             ends_at => %(ends_at)s::timestamptz, overlap => %(overlap)s, catch_up => %(catch_up)s)
+                             ends_at => %(ends_at)s::timestamptz, overlap => %(overlap)s, catch_up => %(catch_up)s,
+                             headers => %(headers)s::jsonb, expires => %(expires)s::interval, ignore_result => %(ignore_result)s::boolean,
+                             link => %(link)s, errback => %(errback)s)
+
+-- name: alter_schedule
+select pgqueue.alter_schedule(%(schedule_name)s, schedule => %(schedule)s, sql => %(sql)s, params => %(params)s::text[], args => %(args)s::jsonb, kwargs => %(kwargs)s::jsonb,
+                              timezone => %(timezone)s, queue => %(queue)s, priority => %(priority)s::int, timeout => %(timeout)s::interval,
+                              max_attempts => %(max_attempts)s::int, backoff => %(backoff)s::interval, label => %(label)s, jitter => %(jitter)s::interval,
+                              starts_at => %(starts_at)s::timestamptz, ends_at => %(ends_at)s::timestamptz, overlap => %(overlap)s, catch_up => %(catch_up)s,
+                              headers => %(headers)s::jsonb, expires => %(expires)s::interval, ignore_result => %(ignore_result)s::boolean,
+                              link => %(link)s, errback => %(errback)s)
+
+-- name: client_schedules
+select name, schedule, timezone, next_at, last_at, last_job, last_state, enabled, error, owner, id, kind, runs, queue, priority, label, overlap, catch_up, jitter,
+       starts_at, ends_at, cron, every, created_at, changed_at, source
+from pgqueue.schedules
+where name = %(schedule_name)s::text or %(schedule_name)s::text is null
+order by owner, name
+
+-- name: client_schedule_runs
+select name, owner, due_at, fired_at, late_by, outcome, missed, is_manual, job, task_id, state, error
+from pgqueue.schedule_runs
+where name = %(schedule_name)s::text or %(schedule_name)s::text is null
+order by id desc
+limit %(limit)s
 
 -- name: remove_schedule
 select pgqueue.unschedule(%(schedule_name)s, quote_ident(%(owner)s)::regrole)
@@ -54,3 +78,9 @@ select array(select concat(s.owner, '.', s.name, ': ', s.error) from pgqueue.sch
              where s.enabled and s.error is null and s.next_at is null and s.cron is not null and s.changed_at < clock_timestamp() - interval '1 min'
                and (s.ends_at is null or s.ends_at > clock_timestamp()) and s.last_at is null order by 1),
        (select count(*) from pgqueue.schedules)::int
+
+-- name: import_schedules
+select name, outcome, problem, hint from pgqueue._import_schedules(%(source)s, %(entries)s::jsonb, %(is_dry)s::boolean)
+
+-- name: tick_schedules
+select seconds_to_next_schedule, has_schedules_to_plan from pgqueue._tick_schedules()

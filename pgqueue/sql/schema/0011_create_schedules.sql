@@ -17,6 +17,7 @@ create table pgqueue.schedule (
   task text,
   args jsonb,
   kwargs jsonb,
+  sending jsonb,
   queue text not null,
   priority smallint not null,
   label text,
@@ -38,16 +39,21 @@ create table pgqueue.schedule (
   last_message_id bigint,
   last_task_id text,
   error text,
+  source text,
   created_at timestamptz not null default clock_timestamp(),
   changed_at timestamptz not null default clock_timestamp(),
   constraint schedule_name_is_unique_per_owner unique (owner, name),
   constraint schedule_is_cron_or_interval check (num_nonnulls(cron, every) = 1),
   constraint schedule_runs_sql_or_task check (num_nonnulls(sql, task) = 1),
+  constraint schedule_only_tasks_are_sent check (sending is null or task is not null),
   constraint schedule_overlap_is_known check (overlap in ('skip', 'queue')),
   constraint schedule_catch_up_is_known check (catch_up in ('none', 'last', 'all'))
 );
 comment on table pgqueue.schedule is 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
 comment on column pgqueue.schedule.expression is 'As it was given; cron or every is what it means';
+comment on column pgqueue.schedule.cron is 'Five fields, or a schedule of Celery''s as text: crontab(...), solar(...), schedule(...)';
+comment on column pgqueue.schedule.sending is 'How a task is sent, beyond its arguments, queue and priority: its options, or the message that Celery has made of them';
+comment on column pgqueue.schedule.source is 'Which import has made it; NULL: it was made by hand, and no import touches it';
 comment on column pgqueue.schedule.revision is 'Grows when the instants change, so that what a worker has worked out for an older expression is not taken';
 comment on column pgqueue.schedule.anchor_at is 'From where intervals are counted';
 comment on column pgqueue.schedule.consumed_until is 'Instants up to here have been fired, skipped or passed over, and do not come again, whatever the clock says';
