@@ -101,21 +101,21 @@ def _execute(connection: Connection, statements: Iterable[Statement]) -> None:
 
 
 def migration_statements(steps: Iterable[Migration], version: str) -> Iterator[Statement]:
-    """Yield what applies migrations in one transaction, and takes note of them."""
+    """Yield what applies migrations in one transaction, and records them."""
     for step in steps:
         yield step.text_for_new_tables, None
         yield query("record_migration"), {"number": step.version, "name": step.name, "version": version}
 
 
 def index_statements(steps: Iterable[Migration], version: str) -> Iterator[Statement]:
-    """Yield what builds indexes beside writers, each statement outside a transaction, and takes note of it."""
+    """Yield what builds indexes beside writers, each statement outside a transaction, and records it."""
     for step in steps:
         yield from ((statement, None) for statement in step.statements)
         yield query("record_migration"), {"number": step.version, "name": step.name, "version": version}
 
 
 def function_statements(files: Sequence[FunctionFile], release: Release) -> Iterator[Statement]:
-    """Yield what applies files of functions, and takes note of them."""
+    """Yield what applies files of functions, and records them."""
     for file in files:
         yield file.text, None
     yield (

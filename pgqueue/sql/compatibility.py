@@ -18,7 +18,7 @@ def version_numbers(version: str) -> tuple[int, ...]:
 
 
 def accepts(version: str, schema: Sequence[int]) -> bool:
-    """Tell whether a version of the package can use a schema, given the numbers of the schema's version."""
+    """Return whether a version of the package can use a schema, given the numbers of the schema's version."""
     major, minor, *_ = version_numbers(version)
     return tuple(schema[:2]) in ((major, minor), (major, minor + 1))
 
