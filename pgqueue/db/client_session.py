@@ -72,7 +72,7 @@ class ClientSession:
 
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
-            SchemaTooOld, SchemaTooNew: jobs are handed in, and the schema is of a version that takes none from here.
+            SchemaTooOld, SchemaTooNew: the client submits jobs, and cannot use the schema's version.
             ClientClosed: `close` was called, and `open` was not called since.
         """
         connection = self._connection
