@@ -35,7 +35,6 @@ class Captured(NamedTuple):
 
     backend_pid: int
     settings: str
-    schema_version: list[int] | None
 
 
 class ClientSession:
@@ -73,8 +72,7 @@ class ClientSession:
 
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
-            SchemaTooOld, SchemaTooNew: the session submits jobs, and the schema has a version that this code cannot
-                use.
+            SchemaTooOld, SchemaTooNew: the client submits jobs, and cannot use the schema's version.
             ClientClosed: `close` was called, and `open` was not called since.
         """
         connection = self._connection
@@ -116,12 +114,12 @@ class ClientSession:
         if not is_standby(connection):
             self._refusal = None
             try:
-                captured = Captured(*run(connection, "capture_settings")[0])
+                [(backend_pid, settings, schema_version)] = run(connection, "capture_settings")
             except psycopg.ProgrammingError as refusal:
                 self._refusal = refusal
             else:
-                require_usable(captured.schema_version)
-                self._captured = connection, captured
+                require_usable(schema_version)
+                self._captured = connection, Captured(backend_pid, settings)
         settle(connection, CALLER_SETTINGS)
         if can_prepare(connection):
             # There is no pooler, which could run the next statement in a session that has not prepared it.

@@ -29,8 +29,8 @@ class Worker:
         app: which Celery application `celery` runs.
         role: who the worker logs in as; a login of its own when None.
         prefix: a command that becomes the one that is given to it, as `ip netns exec` does.
-        preloaded: fork a process that has imported the modules of a worker, which takes a third of the CPU time.
         python: an interpreter whose pgqueue is another one than this checkout's; then `cwd` is not the checkout.
+        preloaded: fork a process that has imported the modules of a worker, which takes a third of the CPU time.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Worker:
         role: str | None = None,
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
-        preloaded: bool = False,
         python: str = sys.executable,
         cwd: Path | None = None,
+        preloaded: bool = False,
     ) -> None:
         self.name = f"{name}@{socket.gethostname()}"
         self.log = log

@@ -108,6 +108,7 @@ class Outcome:
     rate: float
     claims: int
     longest_claim: float
+    lock_waits: int
     longest_enqueue: float
     longest_gap: float
     upgrade_seconds: float
@@ -115,14 +116,15 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         """Whether nothing was lost, doubled or held up."""
-        return not (self.lost or self.unknown or self.failed) and self.longest_claim < LONGEST_CLAIM
+        is_whole = not (self.lost or self.unknown or self.failed)
+        return is_whole and not self.lock_waits and self.longest_claim < LONGEST_CLAIM
 
     def __str__(self) -> str:
         return (
             f"{self.jobs} jobs, {self.rate:.0f} a second; lost: {self.lost}; of unknown numbers: {self.unknown}; "
             f"failed, for they were doubled or otherwise: {self.failed}\n"
             f"the longest of {self.claims} claims took {self.longest_claim * 1000:.0f} ms, the longest call that "
-            f"queues jobs {self.longest_enqueue * 1000:.0f} ms; no job committed for {self.longest_gap * 1000:.0f} ms "
+            f"queues jobs {self.longest_enqueue * 1000:.0f} ms; waits of over 1 s for a lock: {self.lock_waits}; no job committed for {self.longest_gap * 1000:.0f} ms "
             f"at most\nthe upgrade took {self.upgrade_seconds:.1f} s"
         )
 
@@ -278,8 +280,14 @@ def rehearse(
     say: Callable[[str], object] = print,
 ) -> Outcome:
     """Run the upgrade under load on a server of its own, and return what became of the jobs."""
-    preload = {"shared_preload_libraries": "pg_stat_statements", "max_connections": "200"}
-    with temporary_server(pg_bin, **preload) as server:
+    settings = {
+        "shared_preload_libraries": "pg_stat_statements",
+        "max_connections": "200",
+        # Lines of waits that are longer than this: those of the upgrade itself are shorter.
+        "log_lock_waits": "on",
+        "deadlock_timeout": "1s",
+    }
+    with temporary_server(pg_bin, **settings) as server:
         db = Database(server, installed=False)
         try:
             released.run("install", dsn=db.dsn)
@@ -332,6 +340,7 @@ def _judge(db: Database, queued: int, upgrade_seconds: float) -> Outcome:
         failed=failed,
         rate=queued / span,
         claims=claims,
+        lock_waits=db.server.embedded.log.read_text(errors="replace").count(" still waiting for "),
         longest_claim=db.fetch_value(LONGEST, ["pgqueue._ack_and_claim("]),
         longest_enqueue=db.fetch_value(LONGEST, ["pgqueue.enqueue_many("]),
         longest_gap=gap,

@@ -1,4 +1,4 @@
--- These queries read from the catalogs what an installation has made: `pgqueue doctor` compares it with what the release makes.
+-- The objects of an installation as the server's catalogs describe them; `pgqueue doctor` compares them with the release's.
 
 -- name: installed_catalog
 -- Left out is what a database makes while it is used: partitions of days, runners, the admission of roles. The owner's own privileges are no
@@ -59,7 +59,7 @@ described (kind, name, definition) as (
   from pg_constraint o
   join schema s on s.oid = o.connamespace
   left join relation c on c.oid = o.conrelid
-  -- The rows of columns say NOT NULL; from PostgreSQL 18 on it is a constraint as well.
+  -- NOT NULL is an attribute of the column; only from PostgreSQL 18 on it is a constraint, too.
   where o.contype not in ('n', 't') and (o.conrelid = 0 or c.oid is not null)
   union all
   select 'trigger', format('%I of %s', t.tgname, c.name), concat_ws(' | ', pg_get_triggerdef(t.oid), t.tgenabled)
@@ -120,7 +120,7 @@ granted as (
   cross join aclexplode(a.acl) g
   left join pg_roles r on r.oid = g.grantee
   where g.grantee <> a.owner
-    -- Each enrolled role may use the schemas.
+    -- A role that is enrolled may use the schemas.
     and not (a.object like 'schema %' and g.grantee <> 0 and coalesce(r.rolname, '') !~ '^pgqueue_(user|worker|monitor|admin|gate)$')
 )
 select kind, name, left(encode(sha256(convert_to(definition, 'UTF8')), 'hex'), 12) as digest
