@@ -315,6 +315,14 @@ CREATE FUNCTION pgqueue._changed_runners() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_cron_database(database text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_cron_schedule(schedule text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -380,6 +388,10 @@ CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._close_cron_schema(is_own boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._close_loopback() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -422,13 +434,184 @@ CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
 CREATE FUNCTION pgqueue._create_pg_background_2_0() RETURNS void
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._create_pg_cron() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._create_reader(signature text, call text) RETURNS void
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._create_v2_aliases(others oid[]) RETURNS void
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._cron_alter_job(job_id bigint, schedule text, command text, database text, username text, active boolean) RETURNS void
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._cron_field(field_text text, field integer) RETURNS integer[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._cut(value text, max_bytes integer) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE TABLE pgqueue.activity (
+    id bigint NOT NULL,
+    token bigint NOT NULL,
+    worker_id integer NOT NULL,
+    backend_pid integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    progress_pct integer,
+    progress_msg text
+);
+
+COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Logged, so that a standby shows them; written for those only that take a while, without waiting for the disk';
+
+COMMENT ON COLUMN pgqueue.activity.token IS 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
+
+CREATE TABLE pgqueue.history (
+    id bigint NOT NULL,
+    cookie bigint NOT NULL,
+    session_id bigint,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    launched_at timestamp with time zone NOT NULL,
+    eta timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    submitter oid NOT NULL,
+    state pgqueue.job_state NOT NULL,
+    kept pgqueue.result_kept NOT NULL,
+    backend_pid integer,
+    progress_pct integer,
+    row_count bigint,
+    priority smallint NOT NULL,
+    attempts smallint NOT NULL,
+    max_attempts smallint,
+    queue text NOT NULL,
+    sql text NOT NULL,
+    label text,
+    worker text,
+    progress_msg text,
+    command_tags text[],
+    error jsonb
+)
+PARTITION BY RANGE (ended_at);
+
+ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
+
+COMMENT ON COLUMN pgqueue.history.xact IS 'Which transaction ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+
+CREATE TABLE pgqueue.schedule (
+    id bigint NOT NULL,
+    owner oid NOT NULL,
+    name text NOT NULL,
+    expression text NOT NULL,
+    cron text,
+    every interval,
+    timezone text NOT NULL,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    max_attempts smallint,
+    backoff interval,
+    task text,
+    args jsonb,
+    kwargs jsonb,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    label text,
+    jitter interval,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    overlap text NOT NULL,
+    catch_up text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL,
+    anchor_at timestamp with time zone NOT NULL,
+    consumed_until timestamp with time zone NOT NULL,
+    next_at timestamp with time zone,
+    later_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    passed_over integer DEFAULT 0 NOT NULL,
+    planned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    plan_at timestamp with time zone,
+    last_at timestamp with time zone,
+    last_message_id bigint,
+    last_task_id text,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT schedule_catch_up_is_known CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
+    CONSTRAINT schedule_is_cron_or_interval CHECK ((num_nonnulls(cron, every) = 1)),
+    CONSTRAINT schedule_overlap_is_known CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text]))),
+    CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
+);
+
+COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
+
+COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
+
+COMMENT ON COLUMN pgqueue.schedule.revision IS 'Grows when the instants change, so that what a worker has worked out for an older expression is not taken';
+
+COMMENT ON COLUMN pgqueue.schedule.anchor_at IS 'From where intervals are counted';
+
+COMMENT ON COLUMN pgqueue.schedule.consumed_until IS 'Instants up to here have been fired, skipped or passed over, and do not come again, whatever the clock says';
+
+COMMENT ON COLUMN pgqueue.schedule.later_at IS 'The instants after next_at, as far as a worker has worked them out';
+
+COMMENT ON COLUMN pgqueue.schedule.passed_over IS 'How many due instants before next_at a worker left out of the plan, since only the last counts';
+
+COMMENT ON COLUMN pgqueue.schedule.planned_until IS 'All instants up to here are known; infinity: there are no others';
+
+COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the next instants; NULL: never';
+
+COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
+
+COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+
+CREATE TABLE pgqueue.task_result (
+    task_id text NOT NULL,
+    stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    content_type text NOT NULL,
+    payload bytea NOT NULL
+)
+PARTITION BY RANGE (stored_at);
+
+ALTER TABLE ONLY pgqueue.task_result REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Appended to, never updated: reading decides which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
+
+COMMENT ON COLUMN pgqueue.task_result.payload IS 'Celery''s result document, as its serializer wrote it, compressed if Celery compressed it';
+
+CREATE FUNCTION pgqueue._cron_job_of(job_id bigint, OUT name text, OUT owner text) RETURNS record
+    LANGUAGE sql STABLE;
+
+CREATE TABLE pgqueue.schedule_run (
+    id bigint NOT NULL,
+    schedule_id bigint NOT NULL,
+    owner oid NOT NULL,
+    name text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    fired_at timestamp with time zone NOT NULL,
+    outcome text NOT NULL,
+    missed integer DEFAULT 0 NOT NULL,
+    is_manual boolean DEFAULT false NOT NULL,
+    message_id bigint,
+    task_id text,
+    error text,
+    CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
+);
+
+COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
+
+CREATE FUNCTION pgqueue._cron_job_runs() RETURNS SETOF pgqueue.cron_job_run
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._cron_name(job_name text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -439,12 +622,14 @@ CREATE FUNCTION pgqueue._cron_of(expression text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cron_schedule(job_name text, schedule text, command text, database text, username text, active boolean) RETURNS bigint
+    LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._cron_unschedule(job_id bigint, job_name text) RETURNS boolean
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._cut(value text, max_bytes integer) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._dblink_connect(name text, server text) RETURNS text
@@ -535,54 +720,6 @@ CREATE FUNCTION pgqueue._held_key(id bigint, token bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE TABLE pgqueue.activity (
-    id bigint NOT NULL,
-    token bigint NOT NULL,
-    worker_id integer NOT NULL,
-    backend_pid integer NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    progress_pct integer,
-    progress_msg text
-);
-
-COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Logged, so that a standby shows them; written for those only that take a while, without waiting for the disk';
-
-COMMENT ON COLUMN pgqueue.activity.token IS 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
-
-CREATE TABLE pgqueue.history (
-    id bigint NOT NULL,
-    cookie bigint NOT NULL,
-    session_id bigint,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    launched_at timestamp with time zone NOT NULL,
-    eta timestamp with time zone,
-    started_at timestamp with time zone,
-    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    submitter oid NOT NULL,
-    state pgqueue.job_state NOT NULL,
-    kept pgqueue.result_kept NOT NULL,
-    backend_pid integer,
-    progress_pct integer,
-    row_count bigint,
-    priority smallint NOT NULL,
-    attempts smallint NOT NULL,
-    max_attempts smallint,
-    queue text NOT NULL,
-    sql text NOT NULL,
-    label text,
-    worker text,
-    progress_msg text,
-    command_tags text[],
-    error jsonb
-)
-PARTITION BY RANGE (ended_at);
-
-ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
-
-COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
-
-COMMENT ON COLUMN pgqueue.history.xact IS 'Which transaction ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
-
 CREATE UNLOGGED TABLE pgqueue.tracked_job (
     session_id bigint NOT NULL,
     pid integer NOT NULL,
@@ -626,7 +763,7 @@ CREATE FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._drop_compat(schema text, behavior text) RETURNS void
+CREATE FUNCTION pgqueue._drop_compat(schema text, extension text, behavior text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -641,74 +778,6 @@ CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
 CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.schedule (
-    id bigint NOT NULL,
-    owner oid NOT NULL,
-    name text NOT NULL,
-    expression text NOT NULL,
-    cron text,
-    every interval,
-    timezone text NOT NULL,
-    sql text,
-    params text[],
-    settings jsonb,
-    timeout interval,
-    max_attempts smallint,
-    backoff interval,
-    task text,
-    args jsonb,
-    kwargs jsonb,
-    queue text NOT NULL,
-    priority smallint NOT NULL,
-    label text,
-    jitter interval,
-    starts_at timestamp with time zone,
-    ends_at timestamp with time zone,
-    overlap text NOT NULL,
-    catch_up text NOT NULL,
-    enabled boolean DEFAULT true NOT NULL,
-    revision bigint DEFAULT 1 NOT NULL,
-    anchor_at timestamp with time zone NOT NULL,
-    consumed_until timestamp with time zone NOT NULL,
-    next_at timestamp with time zone,
-    later_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
-    passed_over integer DEFAULT 0 NOT NULL,
-    planned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    plan_at timestamp with time zone,
-    last_at timestamp with time zone,
-    last_message_id bigint,
-    last_task_id text,
-    error text,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT schedule_catch_up_is_known CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
-    CONSTRAINT schedule_is_cron_or_interval CHECK ((num_nonnulls(cron, every) = 1)),
-    CONSTRAINT schedule_overlap_is_known CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text]))),
-    CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
-);
-
-COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
-
-COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
-
-COMMENT ON COLUMN pgqueue.schedule.revision IS 'Grows when the instants change, so that what a worker has worked out for an older expression is not taken';
-
-COMMENT ON COLUMN pgqueue.schedule.anchor_at IS 'From where intervals are counted';
-
-COMMENT ON COLUMN pgqueue.schedule.consumed_until IS 'Instants up to here have been fired, skipped or passed over, and do not come again, whatever the clock says';
-
-COMMENT ON COLUMN pgqueue.schedule.later_at IS 'The instants after next_at, as far as a worker has worked them out';
-
-COMMENT ON COLUMN pgqueue.schedule.passed_over IS 'How many due instants before next_at a worker left out of the plan, since only the last counts';
-
-COMMENT ON COLUMN pgqueue.schedule.planned_until IS 'All instants up to here are known; infinity: there are no others';
-
-COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the next instants; NULL: never';
-
-COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
-
-COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
 
 CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -887,6 +956,10 @@ CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_cron_run() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_dropped_roles() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -898,22 +971,6 @@ CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
 CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.task_result (
-    task_id text NOT NULL,
-    stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    state text NOT NULL,
-    content_type text NOT NULL,
-    payload bytea NOT NULL
-)
-PARTITION BY RANGE (stored_at);
-
-ALTER TABLE ONLY pgqueue.task_result REPLICA IDENTITY FULL;
-
-COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Appended to, never updated: reading decides which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
-
-COMMENT ON COLUMN pgqueue.task_result.payload IS 'Celery''s result document, as its serializer wrote it, compressed if Celery compressed it';
 
 CREATE FUNCTION pgqueue._forget_task_result(task_id text) RETURNS void
     LANGUAGE sql SECURITY DEFINER;
@@ -1022,6 +1079,9 @@ CREATE FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) RETURNS json
 
 CREATE FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._import_schedules(entries jsonb, kept text) RETURNS SETOF jsonb
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE;
@@ -1285,6 +1345,12 @@ CREATE FUNCTION pgqueue._note_usage() RETURNS void
 CREATE FUNCTION pgqueue._notify_at_commit(channel text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._number_as_name(id bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN ('pg_cron job '::text || id);
+
+;
 
 CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TABLE(kind text, oid oid, signature text, is_helper boolean)
     LANGUAGE sql STABLE
@@ -1780,6 +1846,9 @@ CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) RETURNS TABLE(task_id text, fate text, queue text, outcome jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1868,6 +1937,9 @@ CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._usual_settings(role text) RETURNS jsonb
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE;
 
@@ -1949,6 +2021,10 @@ CREATE FUNCTION pgqueue.install_compat(version text DEFAULT '2.0'::text, schema 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.install_pg_cron() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
@@ -2014,6 +2090,10 @@ CREATE FUNCTION pgqueue.uninstall_compat(schema text DEFAULT 'public'::text) RET
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.uninstall_pg_cron() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.unschedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS void
     LANGUAGE plpgsql;
 
@@ -2032,18 +2112,19 @@ ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 
 CREATE TABLE pgqueue.compat (
     schema_name text NOT NULL,
+    extension text DEFAULT 'pg_background'::text NOT NULL,
     version text NOT NULL,
     objects text[] NOT NULL,
     grants_usage boolean NOT NULL,
     installed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT compat_version_is_known CHECK ((version = ANY (ARRAY['1.8'::text, '2.0'::text])))
+    CONSTRAINT compat_version_is_known CHECK ((((extension = 'pg_background'::text) AND (version = ANY (ARRAY['1.8'::text, '2.0'::text]))) OR ((extension = 'pg_cron'::text) AND (version = '1.6'::text))))
 );
 
-COMMENT ON TABLE pgqueue.compat IS 'Where pgqueue.install_compat has made pg_background''s names';
+COMMENT ON TABLE pgqueue.compat IS 'Where pgqueue.install_compat has made pg_background''s names, and pgqueue.install_pg_cron those of pg_cron';
 
 COMMENT ON COLUMN pgqueue.compat.objects IS 'What was made there, to be dropped in this order';
 
-COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema';
+COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema; of pg_cron''s names, whether the schema was made for them';
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -2267,24 +2348,6 @@ ALTER TABLE pgqueue.schedule ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE pgqueue.schedule_run (
-    id bigint NOT NULL,
-    schedule_id bigint NOT NULL,
-    owner oid NOT NULL,
-    name text NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    fired_at timestamp with time zone NOT NULL,
-    outcome text NOT NULL,
-    missed integer DEFAULT 0 NOT NULL,
-    is_manual boolean DEFAULT false NOT NULL,
-    message_id bigint,
-    task_id text,
-    error text,
-    CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
-);
-
-COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
 
 ALTER TABLE pgqueue.schedule_run ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.schedule_run_id_seq
@@ -2820,6 +2883,12 @@ GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._check_cron_database(database text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_cron_database(database text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
@@ -2922,6 +2991,8 @@ GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigi
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._close_loopback() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._close_loopback() TO pgqueue_user;
 
@@ -2954,27 +3025,57 @@ REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._create_pg_cron() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._create_reader(signature text, call text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases(others oid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._cron_alter_job(job_id bigint, schedule text, command text, database text, username text, active boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_alter_job(job_id bigint, schedule text, command text, database text, username text, active boolean) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._cron_field(field_text text, field integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._cron_number(word text, field integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._cron_of(expression text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_admin;
+GRANT ALL ON FUNCTION pgqueue._cron_field(field_text text, field integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_job_of(job_id bigint, OUT name text, OUT owner text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_job_of(job_id bigint, OUT name text, OUT owner text) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.cron_job_run TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_job_runs() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_job_runs() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_name(job_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_name(job_name text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_number(word text, field integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_number(word text, field integer) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_of(expression text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_of(expression text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_schedule(job_name text, schedule text, command text, database text, username text, active boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_schedule(job_name text, schedule text, command text, database text, username text, active boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_unschedule(job_id bigint, job_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_unschedule(job_id bigint, job_name text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_connect(name text, server text) FROM PUBLIC;
 
@@ -3034,7 +3135,7 @@ GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms intege
 
 REVOKE ALL ON FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, behavior text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, extension text, behavior text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) FROM PUBLIC;
 
@@ -3154,6 +3255,8 @@ GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_cron_run() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
@@ -3223,6 +3326,9 @@ REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._import_schedules(entries jsonb, kept text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._import_schedules(entries jsonb, kept text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
@@ -3404,6 +3510,9 @@ REVOKE ALL ON FUNCTION pgqueue._note_usage() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._notify_at_commit(channel text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._notify_at_commit(channel text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._number_as_name(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._number_as_name(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
 
@@ -3753,6 +3862,9 @@ REVOKE ALL ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) FRO
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) TO pgqueue_worker;
 
@@ -3818,6 +3930,9 @@ GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._usual_settings(role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._usual_settings(role text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
 
@@ -3879,6 +3994,8 @@ GRANT ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_p
 
 REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) TO pgqueue_user;
 
@@ -3939,12 +4056,16 @@ GRANT ALL ON FUNCTION pgqueue.unenroll(role regrole) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.uninstall_compat(schema text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue.uninstall_pg_cron() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.cron_job TO pgqueue_user;
 
 GRANT INSERT(exchange) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
@@ -4040,11 +4161,6 @@ GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_admin;
 
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_user;
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_worker;
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_monitor;
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_admin;
-
 GRANT SELECT ON TABLE pgqueue.sent_listener TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_user;
@@ -4061,6 +4177,10 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
+
+CREATE VIEW pgqueue.cron_job (jobid bigint, schedule text, command text, nodename text, nodeport integer, database text, username text, active boolean, jobname text) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.cron_job_run (jobid bigint, runid bigint, job_pid integer, database text, username text, command text, status text, return_message text, start_time timestamp with time zone, end_time timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb);
 

@@ -37,6 +37,8 @@ _EXAMPLES = {
         "pgqueue schedule add nightly '0 2 * * *' 'refresh materialized view sales' --timezone Europe/Berlin",
         "pgqueue schedule add digest '*/15 8-18 * * 1-5' --task shop.send_digest --args '[\"eu\"]'",
         "pgqueue schedule list && pgqueue schedule next nightly 5",
+        "pgqueue schedule import-pg-cron --from postgresql://postgres@localhost/postgres --dry-run",
+        "pgqueue schedule import-crontab /etc/cron.d/reports --system --timezone Europe/Berlin",
     ],
     "stats": ["pgqueue stats", "pgqueue stats --json"],
     "queues": ["pgqueue queues", "pgqueue queues --all"],
@@ -60,8 +62,8 @@ _EXAMPLES = {
     "uninstall": ["pgqueue uninstall", "pgqueue uninstall --yes --cascade"],
     "enroll": ["pgqueue enroll app"],
     "unenroll": ["pgqueue unenroll app"],
-    "install-compat": ["pgqueue install-compat --version 1.8 --schema tools"],
-    "uninstall-compat": ["pgqueue uninstall-compat --schema tools"],
+    "install-compat": ["pgqueue install-compat --version 1.8 --schema tools", "pgqueue install-compat --for pg_cron"],
+    "uninstall-compat": ["pgqueue uninstall-compat --schema tools", "pgqueue uninstall-compat --for pg_cron"],
 }
 #: Longer than any: the formatter breaks lines, where click would cut them.
 _WHOLE_SENTENCE = 500

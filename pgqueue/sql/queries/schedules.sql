@@ -54,3 +54,17 @@ select array(select concat(s.owner, '.', s.name, ': ', s.error) from pgqueue.sch
              where s.enabled and s.error is null and s.next_at is null and s.cron is not null and s.changed_at < clock_timestamp() - interval '1 min'
                and (s.ends_at is null or s.ends_at > clock_timestamp()) and s.last_at is null order by 1),
        (select count(*) from pgqueue.schedules)::int
+
+-- name: import_schedules
+select pgqueue._import_schedules(%(entries)s::jsonb, %(kept)s)
+
+-- name: import_place
+select pg_catalog.current_database(), pg_catalog.current_setting('port'), current_user::text
+
+-- name: pg_cron_place
+-- Which kind of relation cron.job is; NULL: there is none. In which zone pg_cron evaluates its jobs.
+select (select c.relkind::text from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass('cron.job')), pg_catalog.current_setting('cron.timezone', true)
+
+-- name: pg_cron_jobs
+-- As JSON, since columns came with its versions.
+select pg_catalog.to_jsonb(j) from cron.job j order by j.jobid
