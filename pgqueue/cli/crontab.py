@@ -1,6 +1,6 @@
 """Reads a crontab whose commands are calls of psql: which SQL each line runs when, or why that cannot be said.
 
-Knows how cron reads its lines and which of psql's options matter. Whether a schedule is one, the database says.
+The module knows how cron reads its lines and which of psql's options matter. The database checks the schedules.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ begin
   elsif exists (select from pgqueue.compat c where c.schema_name = 'cron') then
     raise exception 'schema "cron" has the names of pg_background' using errcode = '42710', hint = 'select pgqueue.uninstall_compat(schema => ''cron'')';
   elsif not pg_has_role(keeper, 'usage') then
-    -- Who owns a schema may put other functions in the place of those in it.
+    -- The owner of a schema may replace the functions in it.
     raise exception 'schema "cron" belongs to role "%"', pg_get_userbyid(keeper) using errcode = '42501', hint = 'Drop it: pgqueue makes it.';
   elsif keeper is null then
     create schema cron;

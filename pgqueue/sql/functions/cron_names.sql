@@ -1,5 +1,5 @@
 -- after: schedules
--- What the names of pg_cron do. They stand in the schema cron (cron_install.sql) and are as thin as can be. All run as the caller, and
+-- The names of pg_cron call these functions. They stand in the schema cron (cron_install.sql) and are as thin as can be. All run as the caller, and
 -- do what pgqueue.schedule and its like do. No SET clause where the settings of the session are captured: it would hide the search_path.
 
 create or replace function pgqueue._check_cron_schedule(schedule text)
@@ -237,7 +237,7 @@ create or replace function pgqueue._cron_job_runs()
   returns setof pgqueue.cron_job_run
   language sql stable
 begin atomic
-  -- A view over a function: who may delete from a view over tables may lock the tables.
+  -- The view in the schema cron reads this function: a role that may delete from a view over tables may lock the tables.
   select * from pgqueue.cron_job_run;
 end;
 comment on function pgqueue._cron_job_runs() is 'The rows of cron.job_run_details';

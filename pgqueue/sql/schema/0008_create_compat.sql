@@ -1,4 +1,4 @@
--- Where the names of other extensions were made.
+-- The schemas in which the names of pg_background and pg_cron were created.
 
 create table pgqueue.compat (
   schema_name text primary key,
@@ -9,6 +9,6 @@ create table pgqueue.compat (
   installed_at timestamptz not null default clock_timestamp(),
   constraint compat_version_is_known check (extension = 'pg_background' and version in ('1.8', '2.0') or extension = 'pg_cron' and version = '1.6')
 );
-comment on table pgqueue.compat is 'Where pgqueue.install_compat has made pg_background''s names, and pgqueue.install_pg_cron those of pg_cron';
-comment on column pgqueue.compat.objects is 'What was made there, to be dropped in this order';
-comment on column pgqueue.compat.grants_usage is 'Whether pgbackground_role was given the usage of the schema; of pg_cron''s names, whether the schema was made for them';
+comment on table pgqueue.compat is 'The schemas in which pgqueue.install_compat has created pg_background''s names, and pgqueue.install_pg_cron those of pg_cron';
+comment on column pgqueue.compat.objects is 'The created objects, in the order in which they are dropped';
+comment on column pgqueue.compat.grants_usage is 'Whether pgbackground_role was given the usage of the schema; of pg_cron''s names, whether the schema was created for them';
