@@ -311,8 +311,20 @@ CREATE FUNCTION pgqueue._carry_out_schedule() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._celery_schedule_of(expression text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._changed_runners() RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_cron_database(database text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_cron_schedule(schedule text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
@@ -347,7 +359,7 @@ CREATE FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RETURNS text
+CREATE FUNCTION pgqueue._check_sending(sending jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -382,6 +394,10 @@ CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, aw
 
 CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._close_cron_schema(is_own boolean) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._close_loopback() RETURNS void
@@ -420,11 +436,18 @@ CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) RETURNS SETOF jsonb
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._create_pg_background_2_0() RETURNS void
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._create_pg_cron() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._create_reader(signature text, call text) RETURNS void
     LANGUAGE plpgsql;
@@ -432,7 +455,235 @@ CREATE FUNCTION pgqueue._create_reader(signature text, call text) RETURNS void
 CREATE FUNCTION pgqueue._create_v2_aliases(others oid[]) RETURNS void
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._cron_alter_job(job_id bigint, schedule text, command text, database text, username text, active boolean) RETURNS void
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._cron_field(field_text text, field integer) RETURNS integer[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._cut(value text, max_bytes integer) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE TABLE pgqueue.activity (
+    id bigint NOT NULL,
+    token bigint NOT NULL,
+    worker_id integer NOT NULL,
+    backend_pid integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    progress_pct integer,
+    progress_msg text
+);
+
+COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Logged, so that a standby shows them; written only for jobs that take a while, without waiting for the disk';
+
+COMMENT ON COLUMN pgqueue.activity.token IS 'The token of the claim that runs: a run may be noted while it ends, and a row of another claim than the message''s is ignored';
+
+CREATE TABLE pgqueue.history (
+    id bigint NOT NULL,
+    cookie bigint NOT NULL,
+    session_id bigint,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    launched_at timestamp with time zone NOT NULL,
+    eta timestamp with time zone,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    submitter oid NOT NULL,
+    state pgqueue.job_state NOT NULL,
+    kept pgqueue.result_kept NOT NULL,
+    backend_pid integer,
+    progress_pct integer,
+    row_count bigint,
+    priority smallint NOT NULL,
+    attempts smallint NOT NULL,
+    max_attempts smallint,
+    queue text NOT NULL,
+    sql text NOT NULL,
+    label text,
+    worker text,
+    progress_msg text,
+    command_tags text[],
+    error jsonb
+)
+PARTITION BY RANGE (ended_at);
+
+ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
+
+COMMENT ON COLUMN pgqueue.history.xact IS 'The transaction that ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+
+CREATE TABLE pgqueue.schedule (
+    id bigint NOT NULL,
+    owner oid NOT NULL,
+    name text NOT NULL,
+    expression text NOT NULL,
+    cron text,
+    every interval,
+    timezone text NOT NULL,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    max_attempts smallint,
+    backoff interval,
+    task text,
+    args jsonb,
+    kwargs jsonb,
+    sending jsonb,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    label text,
+    jitter interval,
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    overlap text NOT NULL,
+    catch_up text NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    revision bigint DEFAULT 1 NOT NULL,
+    anchor_at timestamp with time zone NOT NULL,
+    consumed_until timestamp with time zone NOT NULL,
+    next_at timestamp with time zone,
+    later_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    passed_over integer DEFAULT 0 NOT NULL,
+    planned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    plan_at timestamp with time zone,
+    last_at timestamp with time zone,
+    last_message_id bigint,
+    last_task_id text,
+    error text,
+    source text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT schedule_catch_up_is_known CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
+    CONSTRAINT schedule_is_cron_or_interval CHECK ((num_nonnulls(cron, every) = 1)),
+    CONSTRAINT schedule_only_tasks_are_sent CHECK (((sending IS NULL) OR (task IS NOT NULL))),
+    CONSTRAINT schedule_overlap_is_known CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text]))),
+    CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
+);
+
+COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
+
+COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
+
+COMMENT ON COLUMN pgqueue.schedule.cron IS 'Five fields, or a schedule of Celery''s as text: crontab(...), solar(...), schedule(...)';
+
+COMMENT ON COLUMN pgqueue.schedule.sending IS 'How a task is sent, beyond its arguments, queue and priority: its options, or the message that Celery has made of them';
+
+COMMENT ON COLUMN pgqueue.schedule.revision IS 'Grows when the instants change, so that what a worker has worked out for an older expression is not taken';
+
+COMMENT ON COLUMN pgqueue.schedule.anchor_at IS 'From where intervals are counted';
+
+COMMENT ON COLUMN pgqueue.schedule.consumed_until IS 'Instants up to here have been fired, skipped or passed over, and do not come again, whatever the clock says';
+
+COMMENT ON COLUMN pgqueue.schedule.later_at IS 'The instants after next_at, as far as a worker has worked them out';
+
+COMMENT ON COLUMN pgqueue.schedule.passed_over IS 'How many due instants before next_at a worker left out of the plan, since only the last counts';
+
+COMMENT ON COLUMN pgqueue.schedule.planned_until IS 'All instants up to here are known; infinity: there are no others';
+
+COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the next instants; NULL: never';
+
+COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
+
+COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+
+COMMENT ON COLUMN pgqueue.schedule.source IS 'Which import has made it; NULL: it was made by hand, and no import touches it';
+
+CREATE TABLE pgqueue.task_result (
+    task_id text NOT NULL,
+    stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    content_type text NOT NULL,
+    payload bytea NOT NULL
+)
+PARTITION BY RANGE (stored_at);
+
+ALTER TABLE ONLY pgqueue.task_result REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Rows are only appended: readers decide which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
+
+COMMENT ON COLUMN pgqueue.task_result.payload IS 'Celery''s result document, as its serializer wrote it, compressed if Celery compressed it';
+
+COMMENT ON COLUMN pgqueue.schedules.name IS 'The name of the schedule, unique for its owner';
+
+COMMENT ON COLUMN pgqueue.schedules.schedule IS 'The schedule as it was given: five fields of cron, a name such as @hourly, or an interval';
+
+COMMENT ON COLUMN pgqueue.schedules.timezone IS 'The time zone in which the fields of cron are read';
+
+COMMENT ON COLUMN pgqueue.schedules.next_at IS 'The next instant, before jitter. NULL: none is known, or there is none';
+
+COMMENT ON COLUMN pgqueue.schedules.last_at IS 'The instant of the last run. NULL: it has not run';
+
+COMMENT ON COLUMN pgqueue.schedules.last_job IS 'The number of the job or message of the last run. NULL: it has not run';
+
+COMMENT ON COLUMN pgqueue.schedules.last_state IS 'The state of the last run: of a job as in pgqueue.jobs, of a task queued, running or its state in lower case. NULL: it has not run, or the state is not known any more';
+
+COMMENT ON COLUMN pgqueue.schedules.enabled IS 'False: the schedule is paused';
+
+COMMENT ON COLUMN pgqueue.schedules.error IS 'Why the schedule is not fired. NULL: no error';
+
+COMMENT ON COLUMN pgqueue.schedules.owner IS 'The role that made the schedule, and as which its runs are submitted';
+
+COMMENT ON COLUMN pgqueue.schedules.id IS 'The number of the schedule';
+
+COMMENT ON COLUMN pgqueue.schedules.kind IS 'job: it runs SQL; task: it sends a Celery task';
+
+COMMENT ON COLUMN pgqueue.schedules.runs IS 'The first 120 bytes of the SQL, or the name of the task. NULL for roles that are not members of the owner';
+
+COMMENT ON COLUMN pgqueue.schedules.queue IS 'The queue of its jobs or tasks';
+
+COMMENT ON COLUMN pgqueue.schedules.priority IS 'Their priority, 0 to 9';
+
+COMMENT ON COLUMN pgqueue.schedules.label IS 'Their label. NULL: none';
+
+COMMENT ON COLUMN pgqueue.schedules.overlap IS 'skip: no run begins while the last one has not ended; queue: runs do not wait for each other';
+
+COMMENT ON COLUMN pgqueue.schedules.catch_up IS 'Which missed instants are run later: none, last or all';
+
+COMMENT ON COLUMN pgqueue.schedules.jitter IS 'The longest random delay that is added to each instant. NULL: none';
+
+COMMENT ON COLUMN pgqueue.schedules.starts_at IS 'The schedule has no instant before this. NULL: no bound';
+
+COMMENT ON COLUMN pgqueue.schedules.ends_at IS 'The schedule has no instant after this. NULL: no bound';
+
+COMMENT ON COLUMN pgqueue.schedules.cron IS 'The five fields of cron that the schedule means, or a schedule of Celery''s as text. NULL: it is an interval';
+
+COMMENT ON COLUMN pgqueue.schedules.every IS 'The interval between two instants. NULL: it has fields of cron';
+
+COMMENT ON COLUMN pgqueue.schedules.created_at IS 'When the schedule was made';
+
+COMMENT ON COLUMN pgqueue.schedules.changed_at IS 'When it was last changed';
+
+COMMENT ON COLUMN pgqueue.schedules.source IS 'The import that made the schedule, for example celery:shop. NULL: it was made by hand';
+
+CREATE FUNCTION pgqueue._cron_job_of(job_id bigint, OUT name text, OUT owner text) RETURNS record
+    LANGUAGE sql STABLE;
+
+CREATE TABLE pgqueue.schedule_run (
+    id bigint NOT NULL,
+    schedule_id bigint NOT NULL,
+    owner oid NOT NULL,
+    name text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    fired_at timestamp with time zone NOT NULL,
+    outcome text NOT NULL,
+    missed integer DEFAULT 0 NOT NULL,
+    is_manual boolean DEFAULT false NOT NULL,
+    message_id bigint,
+    task_id text,
+    error text,
+    CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
+);
+
+COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
+
+CREATE FUNCTION pgqueue._cron_job_runs() RETURNS SETOF pgqueue.cron_job_run
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._cron_name(job_name text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -443,12 +694,14 @@ CREATE FUNCTION pgqueue._cron_of(expression text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cron_schedule(job_name text, schedule text, command text, database text, username text, active boolean) RETURNS bigint
+    LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._cron_unschedule(job_id bigint, job_name text) RETURNS boolean
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._current_session_id() RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._cut(value text, max_bytes integer) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._dblink_connect(name text, server text) RETURNS text
@@ -513,10 +766,6 @@ CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.qu
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._default_value(setting text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -542,54 +791,6 @@ CREATE FUNCTION pgqueue._delete_task_group(group_id text) RETURNS void
 CREATE FUNCTION pgqueue._held_key(id bigint, token bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.activity (
-    id bigint NOT NULL,
-    token bigint NOT NULL,
-    worker_id integer NOT NULL,
-    backend_pid integer NOT NULL,
-    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    progress_pct integer,
-    progress_msg text
-);
-
-COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Logged, so that a standby shows them; written only for jobs that take a while, without waiting for the disk';
-
-COMMENT ON COLUMN pgqueue.activity.token IS 'The token of the claim that runs: a run may be noted while it ends, and a row of another claim than the message''s is ignored';
-
-CREATE TABLE pgqueue.history (
-    id bigint NOT NULL,
-    cookie bigint NOT NULL,
-    session_id bigint,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    launched_at timestamp with time zone NOT NULL,
-    eta timestamp with time zone,
-    started_at timestamp with time zone,
-    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    submitter oid NOT NULL,
-    state pgqueue.job_state NOT NULL,
-    kept pgqueue.result_kept NOT NULL,
-    backend_pid integer,
-    progress_pct integer,
-    row_count bigint,
-    priority smallint NOT NULL,
-    attempts smallint NOT NULL,
-    max_attempts smallint,
-    queue text NOT NULL,
-    sql text NOT NULL,
-    label text,
-    worker text,
-    progress_msg text,
-    command_tags text[],
-    error jsonb
-)
-PARTITION BY RANGE (ended_at);
-
-ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
-
-COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
-
-COMMENT ON COLUMN pgqueue.history.xact IS 'The transaction that ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
 
 CREATE UNLOGGED TABLE pgqueue.tracked_job (
     session_id bigint NOT NULL,
@@ -634,7 +835,7 @@ CREATE FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._drop_compat(schema text, behavior text) RETURNS void
+CREATE FUNCTION pgqueue._drop_compat(schema text, extension text, behavior text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -649,74 +850,6 @@ CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
 CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.schedule (
-    id bigint NOT NULL,
-    owner oid NOT NULL,
-    name text NOT NULL,
-    expression text NOT NULL,
-    cron text,
-    every interval,
-    timezone text NOT NULL,
-    sql text,
-    params text[],
-    settings jsonb,
-    timeout interval,
-    max_attempts smallint,
-    backoff interval,
-    task text,
-    args jsonb,
-    kwargs jsonb,
-    queue text NOT NULL,
-    priority smallint NOT NULL,
-    label text,
-    jitter interval,
-    starts_at timestamp with time zone,
-    ends_at timestamp with time zone,
-    overlap text NOT NULL,
-    catch_up text NOT NULL,
-    enabled boolean DEFAULT true NOT NULL,
-    revision bigint DEFAULT 1 NOT NULL,
-    anchor_at timestamp with time zone NOT NULL,
-    consumed_until timestamp with time zone NOT NULL,
-    next_at timestamp with time zone,
-    later_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
-    passed_over integer DEFAULT 0 NOT NULL,
-    planned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    plan_at timestamp with time zone,
-    last_at timestamp with time zone,
-    last_message_id bigint,
-    last_task_id text,
-    error text,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT schedule_catch_up_is_known CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
-    CONSTRAINT schedule_is_cron_or_interval CHECK ((num_nonnulls(cron, every) = 1)),
-    CONSTRAINT schedule_overlap_is_known CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text]))),
-    CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
-);
-
-COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
-
-COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
-
-COMMENT ON COLUMN pgqueue.schedule.revision IS 'Grows when the instants change, so that what a worker has worked out for an older expression is not taken';
-
-COMMENT ON COLUMN pgqueue.schedule.anchor_at IS 'From where intervals are counted';
-
-COMMENT ON COLUMN pgqueue.schedule.consumed_until IS 'Instants up to here have been fired, skipped or passed over, and do not come again, whatever the clock says';
-
-COMMENT ON COLUMN pgqueue.schedule.later_at IS 'The instants after next_at, as far as a worker has worked them out';
-
-COMMENT ON COLUMN pgqueue.schedule.passed_over IS 'How many due instants before next_at a worker left out of the plan, since only the last counts';
-
-COMMENT ON COLUMN pgqueue.schedule.planned_until IS 'All instants up to here are known; infinity: there are no others';
-
-COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the next instants; NULL: never';
-
-COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
-
-COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
 
 CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -815,6 +948,12 @@ CREATE FUNCTION pgqueue._executor_login(OUT role text, OUT password text) RETURN
 CREATE FUNCTION pgqueue._executor_name() RETURNS text
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._task_expiry(sending jsonb, due_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql;
+
+CREATE FUNCTION pgqueue._expire_at(sending jsonb, due_at timestamp with time zone, queue text, role oid) RETURNS timestamp with time zone
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue._expire_messages(queues text[], max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -895,6 +1034,10 @@ CREATE FUNCTION pgqueue._fold_stats() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_cron_run() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_dropped_roles() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -906,22 +1049,6 @@ CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
 CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE TABLE pgqueue.task_result (
-    task_id text NOT NULL,
-    stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    state text NOT NULL,
-    content_type text NOT NULL,
-    payload bytea NOT NULL
-)
-PARTITION BY RANGE (stored_at);
-
-ALTER TABLE ONLY pgqueue.task_result REPLICA IDENTITY FULL;
-
-COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Rows are only appended: readers decide which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
-
-COMMENT ON COLUMN pgqueue.task_result.payload IS 'Celery''s result document, as its serializer wrote it, compressed if Celery compressed it';
 
 CREATE FUNCTION pgqueue._forget_task_result(task_id text) RETURNS void
     LANGUAGE sql SECURITY DEFINER;
@@ -1031,6 +1158,14 @@ CREATE FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) RETURNS json
 CREATE FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) RETURNS jsonb
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._import_schedule(o pgqueue.schedule_order) RETURNS pgqueue.schedule_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boolean) RETURNS TABLE(name text, outcome text, problem text, hint text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._inheritable_names() RETURNS text[]
     LANGUAGE sql IMMUTABLE;
 
@@ -1125,19 +1260,6 @@ CREATE FUNCTION pgqueue._settings() RETURNS jsonb
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
 
-CREATE TABLE pgqueue.configured (
-    setting text NOT NULL,
-    queue text NOT NULL,
-    role oid DEFAULT 0 NOT NULL,
-    value text NOT NULL,
-    CONSTRAINT configured_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
-    CONSTRAINT configured_setting_is_known CHECK ((setting = 'group_commit'::text))
-);
-
-COMMENT ON TABLE pgqueue.configured IS 'Settings of queues that differ from their defaults (pgqueue.configure)';
-
-COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
-
 CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
     paused boolean DEFAULT false NOT NULL,
@@ -1214,10 +1336,6 @@ CREATE FUNCTION pgqueue._make_background_role() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._make_group_runner(role oid) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._make_partitions() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1245,6 +1363,10 @@ CREATE FUNCTION pgqueue._may_log_in(role oid) RETURNS boolean
 
 CREATE FUNCTION pgqueue._member_settings() RETURNS jsonb
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._message_to_send(sending jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, task_id text) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interval
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1311,6 +1433,12 @@ CREATE FUNCTION pgqueue._notify_at_commit(channel text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._number_as_name(id bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN ('pg_cron job '::text || id);
+
+;
+
 CREATE FUNCTION pgqueue._objects_like_pg_background(schema_name text) RETURNS TABLE(kind text, oid oid, signature text, is_helper boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1333,7 +1461,7 @@ CREATE FUNCTION pgqueue._overdue_schedule() RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean, xact bigint)
+CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1378,6 +1506,10 @@ CREATE FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigin
 
 CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) RETURNS pgqueue.schedule_order
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) RETURNS integer
@@ -1690,6 +1822,9 @@ CREATE FUNCTION pgqueue._see_columns(relation oid, argv text[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._send_at(sending jsonb, jitter interval) RETURNS timestamp with time zone
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1697,6 +1832,9 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
 CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     LANGUAGE plpgsql
@@ -1722,10 +1860,6 @@ CREATE FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer, msg 
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._set_up() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1789,7 +1923,7 @@ CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETU
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint DEFAULT NULL::bigint) RETURNS boolean
+CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1808,6 +1942,9 @@ CREATE FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) RETURNS pg
 CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) RETURNS TABLE(task_id text, fate text, queue text, outcome jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1842,6 +1979,10 @@ CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision, seconds_to_next_schedule double precision, has_schedules_to_plan boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._tick_schedules() RETURNS TABLE(seconds_to_next_schedule double precision, has_schedules_to_plan boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1897,6 +2038,9 @@ CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._usual_settings(role text) RETURNS jsonb
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._utc_text(instant timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE;
 
@@ -1946,15 +2090,12 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
-CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text) RETURNS void
+CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue.configure(setting text, value text, queue text DEFAULT NULL::text) RETURNS void
-    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
@@ -1978,6 +2119,10 @@ CREATE FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct int
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.install_compat(version text DEFAULT '2.0'::text, schema text DEFAULT 'public'::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.install_pg_cron() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2017,7 +2162,7 @@ CREATE FUNCTION pgqueue.run_schedule(name text, owner regrole DEFAULT NULL::regr
 CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[] DEFAULT NULL::text[], timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text) RETURNS bigint
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text) RETURNS bigint
+CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS text
@@ -2046,6 +2191,10 @@ CREATE FUNCTION pgqueue.uninstall_compat(schema text DEFAULT 'public'::text) RET
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.uninstall_pg_cron() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.unschedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS void
     LANGUAGE plpgsql;
 
@@ -2064,18 +2213,19 @@ ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 
 CREATE TABLE pgqueue.compat (
     schema_name text NOT NULL,
+    extension text DEFAULT 'pg_background'::text NOT NULL,
     version text NOT NULL,
     objects text[] NOT NULL,
     grants_usage boolean NOT NULL,
     installed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT compat_version_is_known CHECK ((version = ANY (ARRAY['1.8'::text, '2.0'::text])))
+    CONSTRAINT compat_version_is_known CHECK ((((extension = 'pg_background'::text) AND (version = ANY (ARRAY['1.8'::text, '2.0'::text]))) OR ((extension = 'pg_cron'::text) AND (version = '1.6'::text))))
 );
 
-COMMENT ON TABLE pgqueue.compat IS 'The schemas in which pgqueue.install_compat has created pg_background''s names';
+COMMENT ON TABLE pgqueue.compat IS 'The schemas in which pgqueue.install_compat has created pg_background''s names, and pgqueue.install_pg_cron those of pg_cron';
 
 COMMENT ON COLUMN pgqueue.compat.objects IS 'The created objects, in the order in which they are dropped';
 
-COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema';
+COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema; of pg_cron''s names, whether the schema was created for them';
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -2261,7 +2411,6 @@ CREATE TABLE pgqueue.role_key (
     seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     runner oid,
-    group_runner oid,
     runner_xid xid,
     over_quota text
 );
@@ -2269,8 +2418,6 @@ CREATE TABLE pgqueue.role_key (
 COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
 
 COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
-
-COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
 
 COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
 
@@ -2401,24 +2548,6 @@ ALTER TABLE pgqueue.schedule ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE pgqueue.schedule_run (
-    id bigint NOT NULL,
-    schedule_id bigint NOT NULL,
-    owner oid NOT NULL,
-    name text NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    fired_at timestamp with time zone NOT NULL,
-    outcome text NOT NULL,
-    missed integer DEFAULT 0 NOT NULL,
-    is_manual boolean DEFAULT false NOT NULL,
-    message_id bigint,
-    task_id text,
-    error text,
-    CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
-);
-
-COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
-
 ALTER TABLE pgqueue.schedule_run ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.schedule_run_id_seq
     START WITH 1
@@ -2453,56 +2582,6 @@ COMMENT ON COLUMN pgqueue.schedule_runs.task_id IS 'The id of the Celery task. N
 COMMENT ON COLUMN pgqueue.schedule_runs.state IS 'The state of the job or task, as in last_state of pgqueue.schedules';
 
 COMMENT ON COLUMN pgqueue.schedule_runs.error IS 'Why the run was refused. NULL: it was not, or the role is not a member of the owner';
-
-COMMENT ON COLUMN pgqueue.schedules.name IS 'The name of the schedule, unique for its owner';
-
-COMMENT ON COLUMN pgqueue.schedules.schedule IS 'The schedule as it was given: five fields of cron, a name such as @hourly, or an interval';
-
-COMMENT ON COLUMN pgqueue.schedules.timezone IS 'The time zone in which the fields of cron are read';
-
-COMMENT ON COLUMN pgqueue.schedules.next_at IS 'The next instant, before jitter. NULL: none is known, or there is none';
-
-COMMENT ON COLUMN pgqueue.schedules.last_at IS 'The instant of the last run. NULL: it has not run';
-
-COMMENT ON COLUMN pgqueue.schedules.last_job IS 'The number of the job or message of the last run. NULL: it has not run';
-
-COMMENT ON COLUMN pgqueue.schedules.last_state IS 'The state of the last run: of a job as in pgqueue.jobs, of a task queued, running or its state in lower case. NULL: it has not run, or the state is not known any more';
-
-COMMENT ON COLUMN pgqueue.schedules.enabled IS 'False: the schedule is paused';
-
-COMMENT ON COLUMN pgqueue.schedules.error IS 'Why the schedule is not fired. NULL: no error';
-
-COMMENT ON COLUMN pgqueue.schedules.owner IS 'The role that made the schedule, and as which its runs are submitted';
-
-COMMENT ON COLUMN pgqueue.schedules.id IS 'The number of the schedule';
-
-COMMENT ON COLUMN pgqueue.schedules.kind IS 'job: it runs SQL; task: it sends a Celery task';
-
-COMMENT ON COLUMN pgqueue.schedules.runs IS 'The first 120 bytes of the SQL, or the name of the task. NULL for roles that are not members of the owner';
-
-COMMENT ON COLUMN pgqueue.schedules.queue IS 'The queue of its jobs or tasks';
-
-COMMENT ON COLUMN pgqueue.schedules.priority IS 'Their priority, 0 to 9';
-
-COMMENT ON COLUMN pgqueue.schedules.label IS 'Their label. NULL: none';
-
-COMMENT ON COLUMN pgqueue.schedules.overlap IS 'skip: no run begins while the last one has not ended; queue: runs do not wait for each other';
-
-COMMENT ON COLUMN pgqueue.schedules.catch_up IS 'Which missed instants are run later: none, last or all';
-
-COMMENT ON COLUMN pgqueue.schedules.jitter IS 'The longest random delay that is added to each instant. NULL: none';
-
-COMMENT ON COLUMN pgqueue.schedules.starts_at IS 'The schedule has no instant before this. NULL: no bound';
-
-COMMENT ON COLUMN pgqueue.schedules.ends_at IS 'The schedule has no instant after this. NULL: no bound';
-
-COMMENT ON COLUMN pgqueue.schedules.cron IS 'The five fields of cron that the schedule means. NULL: it is an interval';
-
-COMMENT ON COLUMN pgqueue.schedules.every IS 'The interval between two instants. NULL: it has fields of cron';
-
-COMMENT ON COLUMN pgqueue.schedules.created_at IS 'When the schedule was made';
-
-COMMENT ON COLUMN pgqueue.schedules.changed_at IS 'When it was last changed';
 
 CREATE TABLE pgqueue.stat_fold (
     only_row boolean DEFAULT true NOT NULL,
@@ -2625,8 +2704,6 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
-ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
-
 ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -2647,9 +2724,6 @@ ALTER TABLE ONLY pgqueue.chord
 
 ALTER TABLE ONLY pgqueue.compat
     ADD CONSTRAINT compat_pkey PRIMARY KEY (schema_name);
-
-ALTER TABLE ONLY pgqueue.configured
-    ADD CONSTRAINT configured_pkey PRIMARY KEY (queue, setting, role);
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
@@ -2864,8 +2938,6 @@ CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECU
 
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
 
-CREATE TRIGGER set_up INSTEAD OF INSERT ON pgqueue.configuring FOR EACH ROW EXECUTE FUNCTION pgqueue._set_up();
-
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
 
@@ -2878,8 +2950,6 @@ ALTER TABLE pgqueue.chord ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.chord_part ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.compat ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE pgqueue.configured ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY everybody_may_read ON pgqueue.function_file FOR SELECT USING (true);
 
@@ -3082,11 +3152,19 @@ REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out_schedule() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._celery_schedule_of(expression text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._changed_runners() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._changed_runners() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._check_cron_database(database text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_cron_database(database text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
@@ -3173,9 +3251,18 @@ GRANT INSERT(catch_up) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
 GRANT SELECT(id) ON TABLE pgqueue.schedule_order TO pgqueue_user;
 GRANT SELECT(id) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
 
+GRANT INSERT(sending) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(sending) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT INSERT(source) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT INSERT(source) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
+GRANT SELECT(outcome) ON TABLE pgqueue.schedule_order TO pgqueue_user;
+GRANT SELECT(outcome) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._check_sending(sending jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
@@ -3191,6 +3278,8 @@ GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigi
 
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._close_loopback() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._close_loopback() TO pgqueue_user;
@@ -3220,31 +3309,64 @@ GRANT ALL ON FUNCTION pgqueue._cookie(seed bytea, n bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._create_pg_cron() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_reader(signature text, call text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_v2_aliases(others oid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._cron_alter_job(job_id bigint, schedule text, command text, database text, username text, active boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_alter_job(job_id bigint, schedule text, command text, database text, username text, active boolean) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._cron_field(field_text text, field integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._cron_number(word text, field integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._cron_of(expression text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_admin;
+GRANT ALL ON FUNCTION pgqueue._cron_field(field_text text, field integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._cut(value text, max_bytes integer) TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_job_of(job_id bigint, OUT name text, OUT owner text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_job_of(job_id bigint, OUT name text, OUT owner text) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.cron_job_run TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_job_runs() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_job_runs() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_name(job_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_name(job_name text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_number(word text, field integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_number(word text, field integer) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_of(expression text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_of(expression text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_schedule(job_name text, schedule text, command text, database text, username text, active boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_schedule(job_name text, schedule text, command text, database text, username text, active boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._cron_unschedule(job_id bigint, job_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._cron_unschedule(job_id bigint, job_name text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._current_session_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._current_session_id() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._dblink_connect(name text, server text) FROM PUBLIC;
 
@@ -3271,12 +3393,6 @@ GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclus
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._default_value(setting text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
@@ -3310,7 +3426,7 @@ GRANT ALL ON FUNCTION pgqueue._drain(handles pgqueue.handle[], timeout_ms intege
 
 REVOKE ALL ON FUNCTION pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, behavior text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, extension text, behavior text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) FROM PUBLIC;
 
@@ -3378,6 +3494,10 @@ GRANT ALL ON FUNCTION pgqueue._executor_login(OUT role text, OUT password text) 
 
 REVOKE ALL ON FUNCTION pgqueue._executor_name() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._task_expiry(sending jsonb, due_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._expire_at(sending jsonb, due_at timestamp with time zone, queue text, role oid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._expire_messages(queues text[], max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._expire_queues() FROM PUBLIC;
@@ -3429,6 +3549,8 @@ REVOKE ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit tex
 GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_cron_run() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
 
@@ -3499,6 +3621,11 @@ REVOKE ALL ON FUNCTION pgqueue._reading_settings(settings jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._typed_columns(columns jsonb, stranger oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._import_schedule(o pgqueue.schedule_order) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._import_schedules(source text, entries jsonb, is_dry boolean) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._inheritable_names() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inheritable_names() TO pgqueue_user;
@@ -3619,8 +3746,6 @@ REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
@@ -3639,6 +3764,8 @@ GRANT ALL ON FUNCTION pgqueue._may_log_in(role oid) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._member_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._member_settings() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._message_to_send(sending jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, task_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_user;
@@ -3682,6 +3809,9 @@ REVOKE ALL ON FUNCTION pgqueue._note_usage() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._notify_at_commit(channel text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._notify_at_commit(channel text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._number_as_name(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._number_as_name(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._objects_like_pg_background(schema_name text) FROM PUBLIC;
 
@@ -3731,6 +3861,8 @@ REVOKE ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cooki
 GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
@@ -3950,10 +4082,15 @@ REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestam
 REVOKE ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._see_columns(relation oid, argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
@@ -3973,8 +4110,6 @@ GRANT ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer
 
 REVOKE ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._set_up() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
@@ -4019,8 +4154,8 @@ REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolea
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
@@ -4032,6 +4167,9 @@ REVOKE ALL ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) FRO
 
 REVOKE ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) TO pgqueue_worker;
@@ -4059,6 +4197,9 @@ REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._tick_schedules() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tick_schedules() TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
 
@@ -4098,6 +4239,9 @@ GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._usual_settings(role text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._usual_settings(role text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._utc_text(instant timestamp with time zone) TO pgqueue_user;
 
@@ -4133,24 +4277,11 @@ REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, le
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
-
-GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_user;
-GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_admin;
-
-GRANT INSERT(value) ON TABLE pgqueue.configuring TO pgqueue_user;
-GRANT INSERT(value) ON TABLE pgqueue.configuring TO pgqueue_admin;
-
-GRANT INSERT(queue) ON TABLE pgqueue.configuring TO pgqueue_user;
-GRANT INSERT(queue) ON TABLE pgqueue.configuring TO pgqueue_admin;
-
-REVOKE ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
@@ -4171,6 +4302,8 @@ REVOKE ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_
 GRANT ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) TO pgqueue_user;
@@ -4208,8 +4341,8 @@ GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_
 REVOKE ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -4232,6 +4365,8 @@ GRANT ALL ON FUNCTION pgqueue.unenroll(role regrole) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.uninstall_compat(schema text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue.uninstall_pg_cron() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_admin;
@@ -4239,10 +4374,7 @@ GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_ad
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
 
-GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_user;
-GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_worker;
-GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_monitor;
-GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_admin;
+GRANT SELECT ON TABLE pgqueue.cron_job TO pgqueue_user;
 
 GRANT INSERT(exchange) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
@@ -4338,11 +4470,6 @@ GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.schedule_runs TO pgqueue_admin;
 
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_user;
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_worker;
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_monitor;
-GRANT SELECT ON TABLE pgqueue.schedules TO pgqueue_admin;
-
 GRANT SELECT ON TABLE pgqueue.sent_listener TO pgqueue_user;
 
 GRANT SELECT ON TABLE pgqueue.stats TO pgqueue_user;
@@ -4360,9 +4487,9 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
-CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name) WITH (security_barrier=true);
+CREATE VIEW pgqueue.cron_job (jobid bigint, schedule text, command text, nodename text, nodeport integer, database text, username text, active boolean, jobname text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
+CREATE VIEW pgqueue.cron_job_run (jobid bigint, runid bigint, job_pid integer, database text, username text, command text, status text, return_message text, start_time timestamp with time zone, end_time timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb);
 
@@ -4390,26 +4517,15 @@ CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WIT
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer) WITH (security_barrier=true);
+CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint);
+CREATE VIEW pgqueue.schedule_order (role oid, act text, of_role regrole, name text, expression text, timezone text, sql text, params text[], settings jsonb, task text, args jsonb, kwargs jsonb, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, id bigint, sending jsonb, source text, outcome text);
 
 CREATE VIEW pgqueue.schedule_runs (id bigint, name text, owner name, due_at timestamp with time zone, fired_at timestamp with time zone, late_by interval, outcome text, missed integer, is_manual boolean, job bigint, task_id text, state text, error text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.schedules (name text, schedule text, timezone text, next_at timestamp with time zone, last_at timestamp with time zone, last_job bigint, last_state text, enabled boolean, error text, owner name, id bigint, kind text, runs text, queue text, priority integer, label text, overlap text, catch_up text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, cron text, every interval, created_at timestamp with time zone, changed_at timestamp with time zone) WITH (security_barrier=true);
-
-CREATE VIEW pgqueue.sent_listener (exchange text) WITH (security_barrier=true);
-
-CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer);
-
-CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
-
-CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8) WITH (security_barrier=true);
-
-CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[]) WITH (security_barrier=true);
-imestamp with time zone, last_at timestamp with time zone, last_job bigint, last_state text, enabled boolean, error text, owner name, id bigint, kind text, runs text, queue text, priority integer, label text, overlap text, catch_up text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, cron text, every interval, created_at timestamp with time zone, changed_at timestamp with time zone, source text) WITH (security_barrier=true);
+CREATE VIEW pgqueue.schedules (name text, schedule text, timezone text, next_at timestamp with time zone, last_at timestamp with time zone, last_job bigint, last_state text, enabled boolean, error text, owner name, id bigint, kind text, runs text, queue text, priority integer, label text, overlap text, catch_up text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, cron text, every interval, created_at timestamp with time zone, changed_at timestamp with time zone, source text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.sent_listener (exchange text) WITH (security_barrier=true);
 

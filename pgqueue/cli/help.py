@@ -38,6 +38,8 @@ _EXAMPLES = {
         "pgqueue schedule add digest '*/15 8-18 * * 1-5' --task shop.send_digest --args '[\"eu\"]'",
         "pgqueue schedule list && pgqueue schedule next nightly 5",
         "pgqueue schedule import -A shop --dry-run",
+        "pgqueue schedule import-pg-cron --from postgresql://postgres@localhost/postgres --dry-run",
+        "pgqueue schedule import-crontab /etc/cron.d/reports --system --timezone Europe/Berlin",
     ],
     "stats": ["pgqueue stats", "pgqueue stats --json"],
     "queues": ["pgqueue queues", "pgqueue queues --all"],
@@ -62,8 +64,8 @@ _EXAMPLES = {
     "uninstall": ["pgqueue uninstall", "pgqueue uninstall --yes --cascade"],
     "enroll": ["pgqueue enroll app"],
     "unenroll": ["pgqueue unenroll app"],
-    "install-compat": ["pgqueue install-compat --version 1.8 --schema tools"],
-    "uninstall-compat": ["pgqueue uninstall-compat --schema tools"],
+    "install-compat": ["pgqueue install-compat --version 1.8 --schema tools", "pgqueue install-compat --for pg_cron"],
+    "uninstall-compat": ["pgqueue uninstall-compat --schema tools", "pgqueue uninstall-compat --for pg_cron"],
 }
 #: Longer than any line: the formatter breaks lines, and click would cut them.
 _WHOLE_SENTENCE = 500

@@ -16,6 +16,7 @@ from ..errors import PgQueueError
 from .ask import ask
 from .options import DURATION, INSTANT, Command, on_database
 from .output import print_fields, print_json
+from .schedule_imports import import_crontab, import_pg_cron
 from .table import Column, View, show_table, table_options
 
 _COLUMNS = (
@@ -42,7 +43,11 @@ _SHOWN_RUNS = tuple(Column(name) for name in _RUNS if name not in ("task_id", "i
 
 @click.group("schedule")
 def schedule() -> None:
-    """Run SQL and tasks by the clock: list, add, show, pause, resume, run, remove, next."""
+    """Run SQL and tasks by the clock: list, add, show, pause, resume, run, remove, next, import."""
+
+
+schedule.add_command(import_crontab)
+schedule.add_command(import_pg_cron)
 
 
 def _of_owner(command: Command) -> Command:

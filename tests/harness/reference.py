@@ -39,7 +39,9 @@ _GROUPS = {
         *("pause_schedule", "resume_schedule", "run_schedule"),
     ),
     "Operate": ("pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"),
-    "Names of pg_background": ("install_compat", "uninstall_compat"),
+    "Names of pg_background and pg_cron": (
+        *("install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"),
+    ),
 }
 _READERS = {"pgqueue_user": "enrolled roles", "pgqueue_worker": "workers", "pgqueue_admin": "administrators"}
 

@@ -5,6 +5,7 @@ A place is a file, a routine, a line of it.
 
 SAFE: dict[str, tuple[str, ...]] = {
     "It is the text of a message or of a hint, which is shown and never run.": (
+        "cron_names _cron_unschedule: raise exception 'could not find valid entry for job %', coalesce(pg_catalog.quote_literal(job_name), job_id::pg_catalog.text)",
         "stats _fold_stats: else format('%s:%s:%s', least(me.xact, pg_snapshot_xmin(me.snapshot)), pg_snapshot_xmax(me.snapshot),",
         "loopback _connect_loopback: return format('%s port %s', place.host, place.port);",
         "result_types _result_hint: then format('The job returned (%s).', (select string_agg(format('%I %s', c ->> 'name', c ->> 'type'), ', ' order by n)",
@@ -71,6 +72,9 @@ SAFE: dict[str, tuple[str, ...]] = {
         "compat_2_0 _create_v2_aliases: execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);",
         "compat_2_0 _create_v2_aliases: made := pg_catalog.pg_get_functiondef(original.oid);",
         "compat_2_0 _create_v2_aliases: select p.oid, p.proname, p.prokind, pg_catalog.format('CREATE OR REPLACE FUNCTION %I.%I(', current_schema(), p.proname) as head",
+        "cron_install install_pg_cron: execute format('comment on %s is %L', made.signature, 'pg_cron 1.6, by pgqueue');",
+        "cron_install install_pg_cron: execute format('grant execute on %s to pgqueue_user', made.signature);",
+        "cron_install install_pg_cron: execute format('revoke all on %s from public', made.signature);",
         "compat_install _drop_compat: execute format('drop %s %s', regexp_replace(signature, '^([a-z]+) ', E'\\\\1 if exists '), behavior);",
         "compat_install _objects_like_pg_background: format('%s %s', case c.relkind when 'v' then 'view' else 'type' end, c.oid::regclass), false",
         "compat_install _objects_like_pg_background: select 'function', p.oid, format('function %s', p.oid::regprocedure), p.proname ~ '(grant|revoke)_'",

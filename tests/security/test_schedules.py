@@ -1,5 +1,8 @@
 """Schedules run as their owner and are nobody else's business."""
 
+import contextlib
+
+import psycopg
 import pytest
 
 from tests.harness.people import fetch_value, refused
@@ -133,3 +136,62 @@ def test_no_schedule_reaches_the_control_queues_by_an_exchange(alice, owner):
     assert owner.execute("select outcome, error from pgqueue.schedule_run").fetchall() == [
         ("refused", 'permission denied for queue "w.celery.pidbox"')
     ]
+
+
+@pytest.fixture
+def cron_job(owner, alice):
+    """A job of alice's under pg_cron's names, and one of its runs."""
+    owner.execute("select pgqueue.install_pg_cron()")
+    job = fetch_value(alice, "select cron.schedule('a', '@daily', 'select 1 as secret')")
+    alice.execute("select pgqueue.run_schedule('a')")
+    return job
+
+
+def test_no_role_sees_or_changes_another_roles_jobs_under_the_names_of_pg_cron(db, owner, alice, bob, cron_job):
+    administrator = db.connect(db.create_role("carol"))
+    owner.execute("grant pgqueue_admin, alice to carol")
+
+    for session in (bob, administrator):
+        assert fetch_value(session, "select count(*) from cron.job") == 0
+        assert fetch_value(session, "select count(*) from cron.job_run_details") == 0
+        for call in (f"unschedule({cron_job})", "unschedule('a')", f"alter_job({cron_job}, active => false)"):
+            assert refused(session, f"select cron.{call}").sqlstate == "42704", call
+        session.execute("delete from cron.job_run_details")
+        other = "schedule_in_database('a', '@daily', 'select 2', current_database(), 'alice')"
+        assert refused(session, f"select cron.{other}").sqlstate == "42501"
+    assert fetch_value(alice, "select count(*) from cron.job where active and command = 'select 1 as secret'") == 1
+    assert fetch_value(alice, "select count(*) from cron.job_run_details") == 1
+
+
+def test_who_may_delete_runs_may_lock_no_table_of_pgqueue(alice, owner, cron_job):
+    for view in ("job", "job_run_details"):
+        for mode in ("row exclusive", "exclusive", "access exclusive"):
+            alice.execute("begin")
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                alice.execute(f"lock table cron.{view} in {mode} mode nowait")
+            locked = owner.execute(
+                """select l.relation::regclass::text from pg_locks l join pg_class c on c.oid = l.relation
+                   where l.pid = %s and c.relnamespace = 'pgqueue'::regnamespace and l.mode <> 'AccessShareLock'""",
+                [alice.info.backend_pid],
+            ).fetchall()
+            alice.execute("rollback")
+            assert locked == [], (view, mode)
+
+
+def test_nobody_hangs_what_deletes_runs_on_a_view_of_its_own(alice, bob, owner, cron_job):
+    owner.execute("create schema bobs authorization bob")
+    bob.execute("create view bobs.runs as select 1::bigint as runid")
+
+    trigger = "create trigger t instead of delete on bobs.runs for each row execute function pgqueue._forget_cron_run()"
+
+    assert refused(bob, trigger).sqlstate == "42501"
+
+
+def test_functions_of_pg_cron_run_as_their_caller(owner, cron_job):
+    definers = "select count(*) from pg_proc where pronamespace = 'cron'::regnamespace and prosecdef"
+    assert fetch_value(owner, definers) == 0
+    public = owner.execute(
+        """select p.oid::regprocedure from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+           where p.pronamespace = 'cron'::regnamespace and a.grantee not in (p.proowner, 'pgqueue_user'::regrole)"""
+    ).fetchall()
+    assert public == []

@@ -33,7 +33,7 @@ USER_FUNCTIONS = [
 SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule"]
 ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
 #: For the owner of the schema, who may create things.
-OWNER_FUNCTIONS = ["install_compat", "uninstall_compat"]
+OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
 VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs"]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
@@ -54,6 +54,8 @@ SIGNATURES = {
     "task_result": "task_id text",
     "install_compat": "version text = '2.0', schema text = 'public'",
     "uninstall_compat": "schema text = 'public'",
+    "install_pg_cron": "",
+    "uninstall_pg_cron": "",
     "send_task": "task text, args jsonb = '[]', kwargs jsonb = '{}', queue text = 'celery', priority int = 0, "
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
     "ignore_result boolean = false, link text = null, errback text = null",
@@ -101,6 +103,8 @@ RETURNS = {
     "task_result": "jsonb",
     "install_compat": "void",
     "uninstall_compat": "void",
+    "install_pg_cron": "void",
+    "uninstall_pg_cron": "void",
     "schedule": "bigint",
     "schedule_task": "bigint",
     "alter_schedule": "void",
@@ -256,6 +260,8 @@ def test_the_tables_are_nobodys_and_the_views_everybodys_who_takes_part(owner):
         "sent_listener",
         "own_binding",
         "own_task",
+        "cron_job",
+        "cron_job_run",
         "migration",
         "function_file",
     ]

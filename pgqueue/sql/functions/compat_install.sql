@@ -23,7 +23,7 @@ create or replace function pgqueue.install_compat(version text default '2.0', sc
 as $$
 #variable_conflict use_variable
 declare
-  installed text := (select c.version from pgqueue.compat c where c.schema_name = schema);
+  installed text := (select case c.extension when 'pg_background' then c.version else c.extension end from pgqueue.compat c where c.schema_name = schema);
   before oid[];
   made record;
   target text;
@@ -37,6 +37,8 @@ begin
     raise exception 'the schema pgqueue is pgqueue''s own' using errcode = '22023', hint = 'Choose another schema, for example public.';
   elsif installed = version then
     return;
+  elsif installed = 'pg_cron' then
+    raise exception 'schema "%" has the names of pg_cron', schema using errcode = '42710', hint = 'Choose another schema, for example public.';
   elsif installed is not null then
     raise exception 'schema "%" has the names of pg_background %', schema, installed
       using errcode = '42710', hint = format('select pgqueue.uninstall_compat(schema => %L)', schema);
@@ -155,7 +157,7 @@ $$;
 comment on function pgqueue._set_background_defaults(boolean) is
   'Sets the defaults of pg_background''s settings for the database, where no value is set, or removes them, so that SHOW works in every session';
 
-create or replace function pgqueue._drop_compat(schema text, behavior text)
+create or replace function pgqueue._drop_compat(schema text, extension text, behavior text)
   returns void
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -165,18 +167,22 @@ declare
   surface pgqueue.compat;
   signature text;
 begin
-  delete from pgqueue.compat c where c.schema_name = schema returning * into surface;
+  delete from pgqueue.compat c where c.schema_name = schema and c.extension = _drop_compat.extension returning * into surface;
   if not found then
-    raise exception 'schema "%" has no names of pg_background that pgqueue made', schema using errcode = '42704',
-      hint = coalesce((select 'They are in ' || string_agg(quote_ident(c.schema_name), ', ') || '.' from pgqueue.compat c), 'Nothing is to be removed.');
+    raise exception 'schema "%" has no names of % that pgqueue made', schema, extension using errcode = '42704',
+      hint = coalesce((select 'They are in ' || string_agg(quote_ident(c.schema_name), ', ') || '.' from pgqueue.compat c where c.extension = _drop_compat.extension),
+                      'Nothing is to be removed.');
   end if;
   foreach signature in array surface.objects loop
     execute format('drop %s %s', regexp_replace(signature, '^([a-z]+) ', E'\\1 if exists '), behavior);
   end loop;
-  if surface.grants_usage and to_regnamespace(quote_ident(schema)) is not null then
+  if extension = 'pg_cron' then
+    perform pgqueue._close_cron_schema(surface.grants_usage);
+    return;
+  elsif surface.grants_usage and to_regnamespace(quote_ident(schema)) is not null then
     execute format('revoke usage on schema %I from pgbackground_role', schema);
   end if;
-  if not exists (select from pgqueue.compat) then
+  if not exists (select from pgqueue.compat c where c.extension = 'pg_background') then
     perform pgqueue._admit('pgbackground_role', false);
     perform pgqueue._set_background_defaults(false);
     begin
@@ -187,8 +193,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._drop_compat(text, text) is
-  'Drops the objects that pgqueue.install_compat has created in a schema; restrict or cascade';
+comment on function pgqueue._drop_compat(text, text, text) is 'Drops the objects that pgqueue.install_compat or install_pg_cron has created in a schema; restrict or cascade';
 
 create or replace function pgqueue.uninstall_compat(schema text default 'public')
   returns void
@@ -196,7 +201,7 @@ create or replace function pgqueue.uninstall_compat(schema text default 'public'
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgqueue._drop_compat(schema, 'restrict');
+  perform pgqueue._drop_compat(schema, 'pg_background', 'restrict');
 end
 $$;
 comment on function pgqueue.uninstall_compat(text) is 'Drops the objects that pgqueue.install_compat created in a schema, and nothing else. Jobs stay';

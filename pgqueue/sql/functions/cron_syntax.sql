@@ -10,6 +10,7 @@ begin atomic
     when field = 5 then array_position('{SUN,MON,TUE,WED,THU,FRI,SAT}'::text[], word) - 1 end;
 end;
 comment on function pgqueue._cron_number(text, int) is 'A number or the name of a month (field 4) or weekday (field 5) as a number; NULL: it is none';
+grant execute on function pgqueue._cron_number(text, int) to pgqueue_user;
 
 create or replace function pgqueue._cron_field(field_text text, field int)
   returns int[]
@@ -61,6 +62,7 @@ begin
 end
 $$;
 comment on function pgqueue._cron_field(text, int) is 'The values of a field (1: minute to 5: day of week), or 22023';
+grant execute on function pgqueue._cron_field(text, int) to pgqueue_user;
 
 create or replace function pgqueue._celery_schedule_of(expression text)
   returns text
@@ -115,6 +117,9 @@ declare
   days int[];
   longest int;
 begin
+  if fields[3] = '$' then
+    fields[3] := 'L';  -- as pg_cron writes the last day of the month
+  end if;
   if cron ~* '^(crontab|solar|schedule) ?[(]' then
     return pgqueue._celery_schedule_of(cron);
   elsif lower(cron) = '@reboot' then
@@ -139,6 +144,7 @@ begin
 end
 $$;
 comment on function pgqueue._cron_of(text) is 'A schedule as five fields of cron, or as one of Celery''s, or 22023';
+grant execute on function pgqueue._cron_of(text) to pgqueue_user;
 
 create or replace function pgqueue._every_of(expression text)
   returns interval

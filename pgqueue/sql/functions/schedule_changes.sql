@@ -22,10 +22,13 @@ create or replace function pgqueue._check_schedule(o pgqueue.schedule_order)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if o.name is null or o.expression is null then
+  if o.name is null and o.act <> 'add' or o.expression is null then
     raise exception '% cannot be NULL', case when o.name is null then 'name' else 'schedule' end using errcode = '22004';
   elsif trim(o.name) = '' or octet_length(o.name) > 255 then
     raise exception 'name of a schedule must have 1 to 255 bytes' using errcode = '22023', hint = 'Name it after what it does: nightly, digest.';
+  elsif o.act = 'put' and o.name ~ '^pg_cron job [0-9]+$' then
+    raise exception 'name "%" is one for schedules that were added without a name', o.name
+      using errcode = '22023', hint = 'Name it after what it does. pgqueue.alter_schedule changes a schedule that has such a name.';
   elsif o.timezone is null or o.timezone <> 'UTC' and not exists (select from pg_timezone_names z where z.name = o.timezone) then
     raise exception 'time zone "%" is not known', coalesce(o.timezone, 'NULL') using errcode = '22023', hint = 'Names are in pg_timezone_names, for example Europe/Berlin.';
   elsif o.overlap not in ('skip', 'queue') then
@@ -74,6 +77,13 @@ end
 $$;
 comment on function pgqueue._check_schedule(pgqueue.schedule_order) is 'Refuses a schedule that could not run';
 
+create or replace function pgqueue._number_as_name(id bigint)
+  returns text
+  language sql immutable
+  return 'pg_cron job ' || id;
+comment on function pgqueue._number_as_name(bigint) is 'The name of a schedule that was added without one, as pg_cron allows';
+grant execute on function pgqueue._number_as_name(bigint) to pgqueue_user;
+
 create or replace function pgqueue._put_schedule(o pgqueue.schedule_order)
   returns bigint
   language plpgsql volatile
@@ -83,7 +93,7 @@ declare
   every interval;
   cron text;
   begins timestamptz := clock_timestamp();
-  put_id bigint;
+  put_id bigint := nextval('pgqueue.schedule_id_seq');
   most int;
 begin
   perform pgqueue._check_schedule(o);
@@ -99,13 +109,14 @@ begin
   end if;
   -- A role that schedules without end would fill the table that every worker reads.
   most := pgqueue._limit('max_schedules', 1000);
-  if most > 0 and not pgqueue._is_operator(o.role) and (select count(*) from pgqueue.schedule s where s.owner = o.role and s.name <> o.name) >= most then
+  if most > 0 and not pgqueue._is_operator(o.role) and (select count(*) from pgqueue.schedule s where s.owner = o.role and s.name is distinct from o.name) >= most then
     raise exception 'role "%" has more schedules than one role may have', pg_get_userbyid(o.role)
       using errcode = '53400', hint = 'Remove some, or let the owner of the database raise pgqueue.max_schedules.';
   end if;
-  insert into pgqueue.schedule as s (owner, name, expression, cron, every, timezone, sql, params, settings, timeout, max_attempts, backoff, task, args, kwargs, sending, source, queue, priority, label,
+  insert into pgqueue.schedule as s (id, owner, name, expression, cron, every, timezone, sql, params, settings, timeout, max_attempts, backoff, task, args, kwargs, sending, source, queue, priority, label,
                                      jitter, starts_at, ends_at, overlap, catch_up, anchor_at, consumed_until, next_at, planned_until, plan_at)
-  values (o.role, o.name, o.expression, cron, every, o.timezone, o.sql, o.params, case when o.task is null then pgqueue._inherited(o.settings) end,
+  overriding system value
+  values (put_id, o.role, coalesce(o.name, pgqueue._number_as_name(put_id)), o.expression, cron, every, o.timezone, o.sql, o.params, case when o.task is null then pgqueue._inherited(o.settings) end,
           case when o.task is null then coalesce(o.timeout, pgqueue._inherited_timeout(o.settings)) end, o.max_attempts, o.backoff, o.task, o.args, o.kwargs, o.sending, o.source, o.queue, o.priority, o.label,
           o.jitter, o.starts_at, o.ends_at, coalesce(o.overlap, case when o.catch_up = 'all' then 'queue' else 'skip' end), o.catch_up,
           coalesce(o.starts_at, begins), begins,
@@ -165,12 +176,12 @@ declare
 begin
   perform pgqueue._require_home();
   -- Who hands in must be enrolled. What is another's, only administrators touch, and they do not change what it runs.
-  if whose <> new.role and (new.act in ('put', 'alter', 'import', 'prune') or not coalesce(pg_has_role(new.role, 'pgqueue_admin', 'member'), false)) then
-    raise exception 'permission denied for schedules of role "%"', pg_get_userbyid(whose) using errcode = '42501', hint = case when new.act in ('put', 'alter', 'import', 'prune') then 'Only the owner says what a schedule runs.' else 'Its owner and members of pgqueue_admin may do that.' end;
-  elsif new.act in ('put', 'alter', 'import', 'resume', 'run') and not exists (select from pgqueue.role_key k where k.role = whose) then
+  if whose <> new.role and (new.act in ('put', 'add', 'alter', 'import', 'prune') or not coalesce(pg_has_role(new.role, 'pgqueue_admin', 'member'), false)) then
+    raise exception 'permission denied for schedules of role "%"', pg_get_userbyid(whose) using errcode = '42501', hint = case when new.act in ('put', 'add', 'alter', 'import', 'prune') then 'Only the owner says what a schedule runs.' else 'Its owner and members of pgqueue_admin may do that.' end;
+  elsif new.act in ('put', 'add', 'alter', 'import', 'resume', 'run') and not exists (select from pgqueue.role_key k where k.role = whose) then
     perform pgqueue._refuse_stranger(whose);
   end if;
-  if new.act = 'put' then
+  if new.act in ('put', 'add') then
     new.source := null;
     new.id := pgqueue._put_schedule(new);
     return new;

@@ -223,7 +223,7 @@ declare
   executor text := (select 'pgqueue_executor_' || oid from pg_database where datname = current_database());
   name text;
 begin
-  perform pgqueue._drop_compat(c.schema_name, 'cascade') from pgqueue.compat c;
+  perform pgqueue._drop_compat(c.schema_name, c.extension, 'cascade') from pgqueue.compat c;
   drop server if exists pgqueue_loopback cascade;
   drop schema if exists pgqueue_run cascade;
   drop schema if exists pgqueue_take cascade;
@@ -253,3 +253,9 @@ select pgqueue.install_compat(version => %(version)s, schema => %(schema)s)
 
 -- name: uninstall_compat
 select pgqueue.uninstall_compat(schema => %(schema)s)
+
+-- name: install_pg_cron
+select pgqueue.install_pg_cron()
+
+-- name: uninstall_pg_cron
+select pgqueue.uninstall_pg_cron()

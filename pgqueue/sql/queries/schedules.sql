@@ -83,4 +83,18 @@ select array(select concat(s.owner, '.', s.name, ': ', s.error) from pgqueue.sch
 select name, outcome, problem, hint from pgqueue._import_schedules(%(source)s, %(entries)s::jsonb, %(is_dry)s::boolean)
 
 -- name: tick_schedules
-select seconds_to_next_schedule, has_schedules_to_plan from pgqueue._tick_schedules()
+select seconds_to_next_schedule, has_schedules_to_plan from pgqueue._tick_schedules();
+
+-- name: copy_schedules
+select pgqueue._copy_schedules(%(entries)s::jsonb, %(kept)s)
+
+-- name: import_place
+select pg_catalog.current_database(), pg_catalog.current_setting('port'), current_user::text
+
+-- name: pg_cron_place
+-- Which kind of relation cron.job is; NULL: there is none. In which zone pg_cron evaluates its jobs.
+select (select c.relkind::text from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass('cron.job')), pg_catalog.current_setting('cron.timezone', true)
+
+-- name: pg_cron_jobs
+-- As JSON, since columns came with its versions.
+select pg_catalog.to_jsonb(j) from cron.job j order by j.jobid
