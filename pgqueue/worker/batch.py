@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import Self
+
     from .claimed_job import Ending
     from .running.error_fields import Fields
 
@@ -30,6 +32,17 @@ class BatchJob(NamedTuple):
     #: Who submitted it.
     role: int
     delivery_tag: str
+    #: Where it comes from, if jobs of that queue may share a transaction; and how many may.
+    queue: str = ""
+    group_commit: int = 1
+
+    @classmethod
+    def from_claim(cls, job_id: int, token: int, document: int | Sequence[int], delivery_tag: str, queue: str) -> Self:
+        """Read what a claim says of a job: its role, or its role and how many such jobs may share a transaction."""
+        if isinstance(document, int):
+            return cls(job_id, token, document, delivery_tag)
+        role, group_commit = document
+        return cls(job_id, token, role, delivery_tag, queue, group_commit)
 
 
 @dataclass(eq=False)
@@ -57,6 +70,10 @@ class Chunk:
     #: The errors of those that are to be tried again.
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
+    #: Odd while the session runs several jobs in one transaction. What others see counts if it is the same afterwards.
+    phase: int = 0
+    #: Jobs that run by themselves, because their group was broken up or they failed in it.
+    alone: set[int] = field(default_factory=set)
 
     @property
     def role(self) -> int:

@@ -62,7 +62,8 @@ class Executors:
     def submit(self, claim: Claim) -> None:
         """Let an executor run a claimed job, in the lane that the claim says."""
         if claim.lane == "batch":
-            self.pool.submit([BatchJob(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}")])
+            tag = f"{claim.id}:{claim.token}"
+            self.pool.submit([BatchJob.from_claim(claim.id, claim.token, claim.message, tag, claim.queue)])
             return
         self.pool.submit([ClaimedJob.from_document(claim.job)])
 

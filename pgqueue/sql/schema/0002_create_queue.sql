@@ -26,6 +26,18 @@ create table pgqueue.queue_switch (
 comment on table pgqueue.queue_switch is 'What administrators have switched for a queue; a queue that merely has messages needs no row';
 comment on column pgqueue.queue_switch.durability is 'How jobs of this queue commit that do not say so themselves; NULL as sync';
 
+create table pgqueue.configured (
+  setting text not null,
+  queue text not null,
+  role oid not null default 0,
+  value text not null,
+  primary key (queue, setting, role),
+  constraint configured_queue_is_1_to_255_bytes check (octet_length(queue) between 1 and 255),
+  constraint configured_setting_is_known check (setting in ('group_commit'))
+);
+comment on table pgqueue.configured is 'Settings of queues that differ from their defaults (pgqueue.configure)';
+comment on column pgqueue.configured.role is 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
 -- Declarations. What a worker or an administrator declares holds for all messages; what another role declares holds for its own
 -- messages only, so it deletes, diverts, copies and slows down nobody else's. None has a unique name: an insert would wait for a stranger's
 -- transaction that declares the same. A change is one row more; of a name the last row counts, and who changes it deletes the others.
@@ -185,11 +197,13 @@ create table pgqueue.role_key (
   seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
   enrolled_at timestamptz not null default clock_timestamp(),
   runner oid,
+  group_runner oid,
   runner_xid xid,
   over_quota text
 );
 comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
 comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+comment on column pgqueue.role_key.group_runner is 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
 comment on column pgqueue.role_key.runner_xid is 'Which transaction made it: one that was changed since is of another';
 comment on column pgqueue.role_key.over_quota is 'Of what it has more than its quota: then nothing that it hands in is accepted. NULL: of nothing. Upkeep writes it (pgqueue._note_usage)';
 
