@@ -10,12 +10,47 @@ create or replace function pgqueue._make_group_runner(role oid)
 as $make$
 begin
   execute format($body$
+    create function pgqueue_take.takes_%1$s(ids bigint[], tokens bigint[])
+      returns pgqueue_take.job[]
+      language plpgsql volatile security definer
+      set search_path = pg_catalog, pg_temp
+      set plan_cache_mode = force_generic_plan
+      set enable_seqscan = off
+      set enable_hashjoin = off
+      set enable_mergejoin = off
+    as $take$
+    declare
+      jobs pgqueue_take.job[];
+      is_locked boolean;
+    begin
+      -- All at once, and in no subtransaction: the locks say which transaction runs them, and a group is canceled as a whole.
+      select array_agg(row(t.place, t.id, t.token, case when t.is_due then t.sql end, t.params, t.settings)::pgqueue_take.job order by t.place) into jobs
+      from (
+        select c.place, q.id, q.token, q.sql, q.params, q.settings, coalesce(q.expires_at > clock_timestamp(), true) as is_due
+        from unnest(ids, tokens) with ordinality c (id, token, place)
+        join pgqueue.message q on q.id = c.id and q.token = c.token
+        where q.kind = 'job' and q.submitter = '%1$s'
+        for update of q
+      ) t;
+      -- Who waits for one of them waits for this lock (pgqueue._wait_for_run).
+      is_locked := (select bool_and(pg_advisory_xact_lock(pgqueue._run_key_of(j.id, j.token)) is not null) from unnest(jobs) j);
+      if exists (select from pgqueue.request r where r.id = any (ids) and r.kind = 'cancel') then
+        -- It ends where it runs by itself, and so does what has expired.
+        jobs := array(select row(j.place, j.id, j.token, case when not exists (select from pgqueue.request r where r.id = j.id and r.kind = 'cancel') then j.sql end,
+                                 j.params, j.settings)::pgqueue_take.job from unnest(jobs) j order by j.place);
+      end if;
+      return coalesce(jobs, '{}');
+    end
+    $take$
+  $body$, role);
+  execute format($body$
     create function pgqueue_run.group_%1$s(ids bigint[], tokens bigint[], out done_ids bigint[], out done_tokens bigint[], out row_counts bigint[],
                                            out begun_at timestamptz[], out ended_at timestamptz[], out alone bigint[], out tried int, out is_async boolean)
       language plpgsql volatile security definer
     as $run$
     declare
-      job record;
+      jobs pgqueue_take.job[];
+      job pgqueue_take.job;
       row_count bigint;
       is_set boolean;
       is_off boolean;
@@ -52,16 +87,22 @@ begin
       -- Whoever has the executors' login can prepare the session that this is called in.
       discard temp;
       deallocate all;
-      for n in 1 .. pg_catalog.cardinality(ids) loop
-        exit when now_at operator(pg_catalog.>) ends_at;
-        tried := n;
-        -- In no subtransaction: the lock says which transaction runs the job.
-        job := pgqueue_take.take_%1$s(ids[n], tokens[n]);
-        continue when job.sql is null;
+      jobs := pgqueue_take.takes_%1$s(ids, tokens);
+      -- Over an array and not over a query, whose cursor CLOSE ALL would close.
+      foreach job in array jobs loop
+        if now_at operator(pg_catalog.>) ends_at then
+          return;
+        end if;
+        tried := job.place;
+        has_run := false;
+        if job.sql is null then
+          failed := failed operator(pg_catalog.+) 1;
+          alone[failed] := job.id;
+          continue;
+        end if;
         begin
-          has_run := false;
           is_set := pg_catalog.concat(
-            pg_catalog.set_config('pgqueue.job_id', ids[n]::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
+            pg_catalog.set_config('pgqueue.job_id', job.id::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
             pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
           if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
             perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
@@ -107,8 +148,8 @@ begin
         ignored := pg_catalog.pg_advisory_unlock_all();
         if has_run then
           done := done operator(pg_catalog.+) 1;
-          done_ids[done] := ids[n];
-          done_tokens[done] := tokens[n];
+          done_ids[done] := job.id;
+          done_tokens[done] := job.token;
           row_counts[done] := row_count;
           begun_at[done] := now_at;
           now_at := pg_catalog.clock_timestamp();
@@ -116,10 +157,11 @@ begin
           is_async := is_async and is_off;
         else
           failed := failed operator(pg_catalog.+) 1;
-          alone[failed] := ids[n];
+          alone[failed] := job.id;
           now_at := pg_catalog.clock_timestamp();
         end if;
       end loop;
+      tried := pg_catalog.cardinality(ids);
     end
     $run$
   $body$, role);
@@ -150,8 +192,9 @@ begin
     end
     $run$
   $body$, role);
-  execute format('revoke all on function pgqueue_run.group_%1$s from public', role);
+  execute format('revoke all on function pgqueue_take.takes_%1$s, pgqueue_run.group_%1$s from public', role);
   execute format('revoke all on procedure pgqueue_run.groups_%1$s from public', role);
+  execute format('grant execute on function pgqueue_take.takes_%s to %s', role, role::regrole);
   execute format('grant execute on function pgqueue_run.group_%s to %I', role, pgqueue._executor_name());
   execute format('grant execute on procedure pgqueue_run.groups_%s to %I', role, pgqueue._executor_name());
 end

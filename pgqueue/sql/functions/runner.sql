@@ -18,7 +18,7 @@ begin
     select p.oid::regprocedure::text
     from pg_proc p
     where p.pronamespace in ('pgqueue_run'::regnamespace, 'pgqueue_take'::regnamespace)
-      and p.proname in ('jobs_' || role, 'job_' || role, 'groups_' || role, 'group_' || role, 'take_' || role)
+      and p.proname in ('jobs_' || role, 'job_' || role, 'groups_' || role, 'group_' || role, 'take_' || role, 'takes_' || role)
   loop
     execute format('drop routine %s', name);
   end loop;

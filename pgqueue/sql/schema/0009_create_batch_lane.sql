@@ -1,7 +1,10 @@
 -- The logins that pgqueue makes for workers, and the table between whose locks jobs of the batch lane run.
 
-comment on schema pgqueue_run is 'What the executors'' login may call, and nobody else. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for job after job';
-comment on schema pgqueue_take is 'For each enrolled role: take_*, by which the role''s runner reads the job that it is to run';
+comment on schema pgqueue_run is 'What the executors'' login may call, and nobody else. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for job after job; group_* and groups_*, which do the same for several jobs in one transaction';
+comment on schema pgqueue_take is 'For each enrolled role: take_* and takes_*, by which the role''s runners read the jobs that they are to run';
+
+create type pgqueue_take.job as (place int, id bigint, token bigint, sql text, params text[], settings jsonb);
+comment on type pgqueue_take.job is 'What the runner of a group reads of a job; sql NULL: it is not to run in a group';
 
 create table pgqueue.login (
   purpose text primary key,
