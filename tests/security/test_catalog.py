@@ -24,6 +24,7 @@ LOOKING = {
     "_advisory_locks",
     "_lock_class",
     "_current_session_id",
+    "_default_value",
     "_loopback_name",
 }
 OPERATION = {"_peek"}
@@ -31,6 +32,8 @@ ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive"
 # These act on what is not the caller's, so no user may call them.
 #: Users call them for their own schedules, administrators for those of others.
 SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
+#: The same for settings of queues.
+CONFIGURATION = {"configure"}
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
@@ -74,7 +77,7 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
 
     assert may_execute(owner, "pgqueue_gate") == GATE
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
-    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES
+    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)
     assert not worker & (GATE | ADMINISTRATION | NOBODYS)

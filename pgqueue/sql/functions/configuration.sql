@@ -9,9 +9,7 @@ create or replace function pgqueue._check_setting(setting text, value text, queu
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if setting is null or setting not in ('group_commit') then
-    raise exception 'setting "%" is not known', setting using errcode = '22023', hint = 'There is: group_commit.';
-  elsif queue is null then
+  if pgqueue._default_value(setting) is not null and queue is null then
     raise exception 'setting "%" is one of a queue, and no queue is named', setting
       using errcode = '22023', hint = format('Name it: pgqueue.configure(%L, %L, queue => ''audit'')', setting, coalesce(value, '100'));
   elsif octet_length(queue) not between 1 and 255 then
@@ -24,6 +22,21 @@ begin
 end
 $$;
 comment on function pgqueue._check_setting(text, text, text) is 'Raises 22023 unless the value is one that the setting can have; else returns how it is stored. NULL: the default';
+
+create or replace function pgqueue._default_value(setting text)
+  returns text
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if setting is distinct from 'group_commit' then
+    raise exception 'setting "%" is not known', setting using errcode = '22023', hint = 'There is: group_commit.';
+  end if;
+  return '1';
+end
+$$;
+comment on function pgqueue._default_value(text) is 'What a setting of a queue is that nobody has set; 22023 if there is no such setting';
+grant execute on function pgqueue._default_value(text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace view pgqueue.configuring as
   select null::oid as role, null::text as setting, null::text as value, null::text as queue
