@@ -192,7 +192,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
     ).fetchall()
 
     # What nobody may read, what has no rows, and sums.
-    assert open_views == [("declaration",), ("dispatch",), ("inbox",), ("schedule_order",), ("stats",)]
+    assert open_views == [("configuring",), ("declaration",), ("dispatch",), ("inbox",), ("schedule_order",), ("stats",)]
 
 
 def test_nothing_is_granted_beyond_the_group_roles(owner):
@@ -319,6 +319,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
 
     assert rights == []
     assert columns == [
+        ("pgqueue.configuring", "INSERT"),
         ("pgqueue.declaration", "INSERT"),
         ("pgqueue.dispatch", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
