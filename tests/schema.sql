@@ -347,6 +347,10 @@ CREATE FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -507,6 +511,10 @@ COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be
 
 CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._default_value(setting text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
@@ -1117,6 +1125,19 @@ CREATE FUNCTION pgqueue._settings() RETURNS jsonb
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
 
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    CONSTRAINT configured_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
+    CONSTRAINT configured_setting_is_known CHECK ((setting = 'group_commit'::text))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
 CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
     paused boolean DEFAULT false NOT NULL,
@@ -1190,6 +1211,10 @@ CREATE FUNCTION pgqueue._lowest_tracked(session bigint) RETURNS integer
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._make_background_role() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._make_group_runner(role oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1308,7 +1333,7 @@ CREATE FUNCTION pgqueue._overdue_schedule() RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
+CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean, xact bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1700,6 +1725,10 @@ CREATE FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._set_up() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1760,7 +1789,7 @@ CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETU
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) RETURNS boolean
+CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1923,6 +1952,9 @@ CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::te
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.configure(setting text, value text, queue text DEFAULT NULL::text) RETURNS void
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
@@ -2177,6 +2209,7 @@ CREATE TABLE pgqueue.role_key (
     seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     runner oid,
+    group_runner oid,
     runner_xid xid,
     over_quota text
 );
@@ -2184,6 +2217,8 @@ CREATE TABLE pgqueue.role_key (
 COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
 
 COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
 
 COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
 
@@ -2366,6 +2401,8 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -2386,6 +2423,9 @@ ALTER TABLE ONLY pgqueue.chord
 
 ALTER TABLE ONLY pgqueue.compat
     ADD CONSTRAINT compat_pkey PRIMARY KEY (schema_name);
+
+ALTER TABLE ONLY pgqueue.configured
+    ADD CONSTRAINT configured_pkey PRIMARY KEY (queue, setting, role);
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
@@ -2600,6 +2640,8 @@ CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECU
 
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
 
+CREATE TRIGGER set_up INSTEAD OF INSERT ON pgqueue.configuring FOR EACH ROW EXECUTE FUNCTION pgqueue._set_up();
+
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
 
@@ -2612,6 +2654,8 @@ ALTER TABLE pgqueue.chord ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.chord_part ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.compat ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.configured ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY everybody_may_read ON pgqueue.function_file FOR SELECT USING (true);
 
@@ -2907,6 +2951,8 @@ GRANT SELECT(id) ON TABLE pgqueue.schedule_order TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
@@ -3001,6 +3047,12 @@ GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclus
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._default_value(setting text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
@@ -3342,6 +3394,8 @@ REVOKE ALL ON FUNCTION pgqueue._loopback_places() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
@@ -3696,6 +3750,8 @@ GRANT ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer
 REVOKE ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._set_up() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
 
@@ -3739,8 +3795,8 @@ REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolea
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
@@ -3859,6 +3915,19 @@ GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text,
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
 
+GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_user;
+GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_admin;
+
+GRANT INSERT(value) ON TABLE pgqueue.configuring TO pgqueue_user;
+GRANT INSERT(value) ON TABLE pgqueue.configuring TO pgqueue_admin;
+
+GRANT INSERT(queue) ON TABLE pgqueue.configuring TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.configuring TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
 
@@ -3945,6 +4014,11 @@ GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_ad
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_admin;
 
 GRANT INSERT(exchange) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
@@ -4062,6 +4136,10 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
+CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
+
 CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb);
 
 CREATE VIEW pgqueue.dispatch (submitter oid, exchange text, routing_key text, payload json, priority integer, due_at timestamp with time zone, expires_at timestamp with time zone, reached integer);
@@ -4088,7 +4166,7 @@ CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WIT
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text) WITH (security_barrier=true);
+CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 

@@ -319,7 +319,9 @@ def test_a_job_whose_claim_is_lost_before_the_end_of_its_group_runs_once(db, ali
     assert first.id == group.ids[0]
 
 
-def test_a_signal_that_comes_after_the_commit_of_a_group_reaches_nobody(db, alice, owner, worker, runner, in_background):
+def test_a_signal_that_comes_after_the_commit_of_a_group_reaches_nobody(
+    db, alice, owner, worker, runner, in_background
+):
     enqueue(alice, insert("a"), behind_the_door("b"))
     chunk = chunk_of(worker)
     close_door(owner)
@@ -332,7 +334,9 @@ def test_a_signal_that_comes_after_the_commit_of_a_group_reaches_nobody(db, alic
     eventually(lambda: fetch_value(alice, ENDED) == ["succeeded"] * 2)
     wait_until_blocked(db.server.admin, pid)
     monitor.execute("select pg_cancel_backend(%s)", [pid])
-    eventually(lambda: db.execute("select from pg_stat_activity where pid = %s and state = 'active'", [pid]) == [] or True)
+    eventually(
+        lambda: db.execute("select from pg_stat_activity where pid = %s and state = 'active'", [pid]) == [] or True
+    )
     monitor.execute("commit")
     run.result()
 
@@ -399,7 +403,9 @@ def test_a_conflict_that_a_job_reports_breaks_the_group_up_and_is_that_jobs_own(
     left = owner.execute("select state::text, attempts, last_error ->> 'sqlstate' from pgqueue.message").fetchall()
     assert left == [("delayed", 1, "40001")]
     assert fetch_value(owner, WORDS) == ["a", "c"]
-    assert fetch_value(alice, "select array_agg(attempts order by id) from pgqueue.jobs where ended_at is not null") == [1, 1]
+    assert fetch_value(
+        alice, "select array_agg(attempts order by id) from pgqueue.jobs where ended_at is not null"
+    ) == [1, 1]
 
 
 @pytest.mark.parametrize("is_watched", [True, False])
@@ -423,7 +429,9 @@ def test_a_group_that_takes_long_does_not_commit_and_its_jobs_run_by_themselves(
     assert fetch_value(alice, "select max(attempts) from pgqueue.jobs") == 1
 
 
-def test_what_waits_behind_the_job_of_a_group_that_is_not_over_is_not_given_back(db, alice, owner, worker, in_background):
+def test_what_waits_behind_the_job_of_a_group_that_is_not_over_is_not_given_back(
+    db, alice, owner, worker, in_background
+):
     enqueue(alice, behind_the_door("a"), insert("b"))
     group = Group(db, worker)
     close_door(owner)

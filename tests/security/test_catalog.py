@@ -192,7 +192,14 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
     ).fetchall()
 
     # What nobody may read, what has no rows, and sums.
-    assert open_views == [("configuring",), ("declaration",), ("dispatch",), ("inbox",), ("schedule_order",), ("stats",)]
+    assert open_views == [
+        ("configuring",),
+        ("declaration",),
+        ("dispatch",),
+        ("inbox",),
+        ("schedule_order",),
+        ("stats",),
+    ]
 
 
 def test_nothing_is_granted_beyond_the_group_roles(owner):
