@@ -60,8 +60,8 @@ begin
       ignored pg_catalog.text;
       done int := 0;
       failed int := 0;
-      now_at timestamp with time zone := pg_catalog.clock_timestamp();
-      ends_at timestamp with time zone := now_at operator(pg_catalog.+) interval '20 ms';
+      now_at timestamp with time zone;
+      ends_at timestamp with time zone;
     begin
       -- As in pgqueue_run.job_%1$s: triggers that wait for the commit, of whoever has this session, would fire in here. What follows is
       -- the code of one role, and of each job nothing is left that waits.
@@ -88,6 +88,8 @@ begin
       discard temp;
       deallocate all;
       jobs := pgqueue_take.takes_%1$s(ids, tokens);
+      now_at := pg_catalog.clock_timestamp();
+      ends_at := now_at operator(pg_catalog.+) interval '20 ms';
       -- Over an array and not over a query, whose cursor CLOSE ALL would close.
       foreach job in array jobs loop
         if now_at operator(pg_catalog.>) ends_at then
