@@ -8,7 +8,7 @@ from tests.plans.explained import plan_of
 COUNT = 100
 TAKE = "select array_agg(row(t.place"
 FINISH = "with said as materialized"
-REQUESTS = "select exists (select from pgqueue.request"
+REQUESTS = "exists (select from pgqueue.request"
 
 
 @pytest.fixture
