@@ -84,7 +84,6 @@ class Group:
 
     def __init__(self, db, worker, session=None):
         self.session = session or db.connect_executor()
-        self.session.prepare_threshold = None
         self.claims = worker.claim()
         self.ids = [claim.id for claim in self.claims]
         self.tokens = [claim.token for claim in self.claims]
