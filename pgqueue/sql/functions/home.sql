@@ -158,11 +158,11 @@ begin
   -- Runners bear numbers of there, and may be written for another version of the server.
   for routine in
     select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
-    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take)_[0-9]+$'
+    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(jobs?|groups?|takes?)_[0-9]+$'
   loop
     execute format('drop routine %s', routine);
   end loop;
-  update pgqueue.role_key k set runner = null, runner_xid = null;
+  update pgqueue.role_key k set runner = null, group_runner = null, runner_xid = null;
   return missing;
 end
 $$;
