@@ -138,7 +138,13 @@ class BatchRunner:
             chunk.phase += 1
         # Where there can be no group, none was tried.
         chunk.alone.update(alone if tried else (job.id for job in jobs))
+        if alone:
+            self._forget_first_runs()
         return [*(job for job in jobs[:tried] if job.id in chunk.alone), *jobs[tried:]]
+
+    def _forget_first_runs(self) -> None:
+        """Let jobs that run again find nothing of their first runs that no rollback undoes, such as connections."""
+        self._role = None
 
     def _call(self, session: JobSession, query: str, procedure: str, jobs: Sequence[BatchJob]) -> tuple[Any, ...]:
         role = jobs[0].role
@@ -152,6 +158,7 @@ class BatchRunner:
     def _break_up(self, chunk: Chunk, jobs: Sequence[BatchJob], fields: Fields) -> None:
         """Let the jobs of a group whose transaction was rolled back run by themselves."""
         chunk.alone.update(job.id for job in jobs)
+        self._forget_first_runs()
         said = f"{fields.get('sqlstate')} {fields.get('message')}"
         logger.info("%s: %s jobs that shared a transaction run one by one: %s", self._label, len(jobs), said)
 

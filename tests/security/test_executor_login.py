@@ -283,6 +283,7 @@ def test_a_runner_of_groups_that_was_changed_runs_nothing(alice, bob, owner, sup
     assert fetch_value(owner, "select to_regclass('public.was_run') is null")
     assert fetch_value(owner, "select array_agg(r) from pgqueue._changed_runners() r") == ["alice"]
     # By themselves they run: that runner is intact.
+    superuser.execute("grant create on schema public to alice")
     executor.execute(call_of(alice), call)
     assert fetch_value(alice, "select array_agg(distinct state::text) from pgqueue.jobs where sql = 'select 1'") == [
         "succeeded"
