@@ -285,9 +285,7 @@ def test_a_runner_of_groups_that_was_changed_runs_nothing(alice, bob, owner, sup
     # By themselves they run: that runner is intact.
     superuser.execute("grant create on schema public to alice")
     executor.execute(call_of(alice), call)
-    assert fetch_value(alice, "select array_agg(distinct state::text) from pgqueue.jobs where sql = 'select 1'") == [
-        "succeeded"
-    ]
+    assert fetch_value(alice, "select array_agg(state::text) from pgqueue.jobs") == ["succeeded"] * 3
 
 
 def test_a_role_cannot_name_its_runner_of_groups_to_alter_it(alice, owner):
