@@ -1,14 +1,14 @@
 """Which work an executor gets next: what waits and what runs, the turns of roles and their shares.
 
-Nothing here is locked: the pool does that.
+Nothing here is locked: the work queue does that.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from .batch import BatchJob, Chunk
+from .batch import Chunk
 from .batch_size import BatchSize
 from .claimed_job import ClaimedJob
 from .job_waits import JobWaits
@@ -17,6 +17,7 @@ from .role_queues import RoleQueues
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .batch import BatchJob
     from .executor import Executor
     from .role_limit import RoleLimit
     from .work import Work
@@ -50,15 +51,20 @@ class Dispatch:
     def _next_in_turn(self, size: int, most: int) -> Work | None:
         if not self.waiting:
             return None
-        busy, limit = self._busy(), self._role_limit.executors(most)
-        role = self.waiting.next_role(lambda role: busy[role] < limit)
+        limit = self._role_limit.executors(most)
+        if limit >= most:
+            role = self.waiting.first_role()
+        else:
+            busy = self._busy()
+            role = self.waiting.next_role(lambda role: busy[role] < limit)
         if role is None:
             return None
         # A fair share, so that a long job in front holds up few others; or what may share one commit, if that is more.
-        share = min(self.batch_size.jobs, self.waiting.counts[role] // max(1, min(size, limit)))
+        share = min(self.batch_size.jobs, self.waiting.count(role) // max(1, min(size, limit)))
         count = max(share, self.waiting.group_commit(role))
         jobs = self.waiting.take(role, count)
-        return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk([job for job in jobs if isinstance(job, BatchJob)])
+        # Either one of the top-level lane, or some of the batch lane.
+        return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk(cast("list[BatchJob]", jobs))
 
     def executors_wanted(self, most: int) -> int:
         """Return how many executors more what waits could have, of `most`."""
@@ -71,9 +77,10 @@ class Dispatch:
         # Two rounds for each executor, and for others at least as much as one of them needs beside the share of a role.
         # What a role holds beyond its share takes nobody's place.
         limit, held = self.role_share(size)
-        beyond = 0 if limit is None else sum(max(0, count - limit) for count in held.values())
-        executors = max(size, self._role_limit.executors(size) + self._role_limit.is_shared, 1)
-        return executors * self._round + beyond
+        if limit is None:
+            return max(size, 1) * self._round
+        beyond = sum(max(0, count - limit) for count in held.values())
+        return max(size, self._role_limit.executors(size) + 1, 1) * self._round + beyond
 
     def role_share(self, size: int) -> tuple[int | None, Mapping[int, int]]:
         """Return how many jobs of one role are to be held (None: any number), and how many are of each."""
@@ -83,18 +90,6 @@ class Dispatch:
         for work in self.running.values():
             held[work.role] += len(work.jobs) if isinstance(work, Chunk) else 1
         return self._role_limit.executors(size) * self._round, held
-
-    def waiting_jobs(self) -> list[ClaimedJob]:
-        """Return the jobs of the top-level lane that wait."""
-        return [job for job in self.waiting if isinstance(job, ClaimedJob)]
-
-    def running_jobs(self) -> list[ClaimedJob]:
-        """Return the jobs of the top-level lane that run."""
-        return [work for work in self.running.values() if isinstance(work, ClaimedJob)]
-
-    def running_chunks(self) -> list[Chunk]:
-        """Return the chunks that run."""
-        return [work for work in self.running.values() if isinstance(work, Chunk)]
 
     @property
     def _round(self) -> int:

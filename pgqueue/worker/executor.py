@@ -13,6 +13,7 @@ import psycopg
 from celery.worker import state
 
 from ..errors import ClaimLost
+from .awaited_claim import claim_awaited
 from .batch import Chunk
 from .batch_lane import BatchRunner
 from .cancellation import CancelGuard, Cause, Outlasted
@@ -54,19 +55,23 @@ _RETRY_SECONDS = 1.0
 
 
 class WorkSource(Protocol):
-    """What gives an executor its work, and hears from it. Called in the executor's thread."""
+    """What gives an executor its work. Called in the executor's thread."""
 
     def take(self, executor: Executor) -> Work | None:
         """Wait for what the executor is to do next; None: no more will come."""
 
-    def claim_awaited(self, executor: Executor, awaited: Awaited) -> ClaimedJob | Chunk | None:
-        """Claim a job for which another waits; None: it cannot be had now."""
+    def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> None:
+        """Take note that the executor does what it has claimed by itself."""
 
     def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
         """Take note that the job of the executor waits for another."""
 
     def end_wait(self, executor: Executor) -> None:
         """Take note that it waits no longer."""
+
+
+class RunListener(Protocol):
+    """What hears from an executor. Called in the executor's thread."""
 
     def tell_running(self, job: ClaimedJob, run: Run) -> None:
         """Take note of a job that runs for long."""
@@ -81,7 +86,7 @@ class WorkSource(Protocol):
 class Executor(threading.Thread):
     """One of the worker's executors."""
 
-    def __init__(self, number: int, context: WorkerContext, source: WorkSource) -> None:
+    def __init__(self, number: int, context: WorkerContext, source: WorkSource, listener: RunListener) -> None:
         super().__init__(name=f"pgqueue-executor-{number}", daemon=True)
         self.number = number
         self.guard = CancelGuard()
@@ -91,6 +96,7 @@ class Executor(threading.Thread):
         self._batch = BatchRunner(self._label, context, self._hear_wait)
         self._context = context
         self._source = source
+        self._listener = listener
         self._session: JobSession | None = None
         self._needs_reset = False
         self._job: ClaimedJob | None = None
@@ -100,11 +106,11 @@ class Executor(threading.Thread):
     def run(self) -> None:
         """Take jobs from the pool until it stops."""
         while (taken := self._source.take(self)) is not None:
-            work = self._source.claim_awaited(self, taken) if isinstance(taken, Awaited) else taken
-            if work is None:
-                continue
+            work = self._claim(taken) if isinstance(taken, Awaited) else taken
             if isinstance(work, Chunk):
                 self._run_chunk(work)
+                continue
+            if work is None:
                 continue
             job = work
             started, self._job, self._notices = monotonic(), job, Notices()
@@ -113,9 +119,15 @@ class Executor(threading.Thread):
             self.guard.leave()
             self._context.progress.forget(job.id)
             self._job = self._job_run = None
-            self._source.end(job, outcome, monotonic() - started)
+            self._listener.end(job, outcome, monotonic() - started)
             self._reset_session()
         self.close_sessions()
+
+    def _claim(self, awaited: Awaited) -> ClaimedJob | Chunk | None:
+        work = claim_awaited(self._context.database, awaited)
+        if work is not None:
+            self._source.assign(self, work)
+        return work
 
     def close_sessions(self) -> None:
         """End the sessions; the next job opens another."""
@@ -137,7 +149,7 @@ class Executor(threading.Thread):
             self._defer_all(chunk, f"the worker failed: {type(error).__name__}: {error}")
         chunk.seconds = monotonic() - begun_at
         self._context.progress.forget(*(job.id for job in chunk.jobs))
-        self._source.end_chunk(chunk)
+        self._listener.end_chunk(chunk)
 
     def _defer_all(self, chunk: Chunk, note: str) -> None:
         try:
@@ -218,7 +230,7 @@ class Executor(threading.Thread):
     def _begin_run(self, session: JobSession) -> None:
         run = self._job_run = Run(session.backend_pid)
         job = self._running
-        due = [(_UNNOTED_SECONDS, self._context.completer.note), (_UNTOLD_SECONDS, self._source.tell_running)]
+        due = [(_UNNOTED_SECONDS, self._context.completer.note), (_UNTOLD_SECONDS, self._listener.tell_running)]
         ends_after = None if job.timeout_ms is None else job.timeout_ms / 1000 + _TIMEOUT_GRACE_SECONDS
 
         def look_after() -> None:

@@ -2,7 +2,7 @@
 
 There are never more than `most`, but for `spare` more while jobs wait for other jobs. Executors come when jobs wait,
 and beyond `least` they go when they have had nothing to do for a while; one that runs a job goes after it. Nothing
-here is locked: the pool does that.
+here is locked: the work queue does that.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class ExecutorThreads:
     def has_too_many(self) -> bool:
         """Tell whether there are more than there may be."""
         return len(self.threads) > self.most + self.spare
+
+    @property
+    def has_all(self) -> bool:
+        """Tell whether there are as many as there may be."""
+        return len(self.threads) >= self.most + self.spare
 
     def note_ready(self, thread: Executor) -> None:
         """Take note that an executor asks for work."""

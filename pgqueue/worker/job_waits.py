@@ -1,7 +1,7 @@
 """Which jobs of this worker wait for other jobs, and so leave their places to others.
 
 What a job waits for comes first: then there are never more jobs that wait than those that run at a time are nested
-deep. Nothing here is locked: the pool does that.
+deep. Nothing here is locked: the work queue does that.
 """
 
 from __future__ import annotations

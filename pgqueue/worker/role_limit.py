@@ -1,7 +1,8 @@
 """How many executors one role may have at the same time: all but one, so that others do not wait until its jobs end.
 
 Where one role only is enrolled there is nobody to wait, and it may have all. `pgqueue.max_executors_per_role` sets
-another limit. The database is asked again when jobs come and the last answer is old; until it is there, the rule holds.
+another limit. The database is asked again when jobs come and the last answer is old. Until the first answer is there,
+and while the database gives none, the rule holds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-_FRESH_SECONDS = 3.0
+#: The database is asked again when its last answer is older than the first, and that is believed for the second.
+_FRESH_SECONDS, _BELIEVED_SECONDS = 3.0, 6.0
 
 
 class _Answer(NamedTuple):
@@ -60,7 +62,7 @@ class RoleLimit:
         #: What the setting says, and whether more than one role is enrolled.
         self._setting: int | None = None
         self._has_others = True
-        self._known_until = 0.0
+        self._fresh_until = self._known_until = 0.0
 
     @property
     def is_shared(self) -> bool:
@@ -76,7 +78,7 @@ class RoleLimit:
     def refresh(self) -> None:
         """Ask the database soon, if the last answer is old."""
         with self._lock:
-            if not self._is_scheduled and monotonic() >= self._known_until:
+            if not self._is_scheduled and monotonic() >= self._fresh_until:
                 self._is_scheduled = True
                 self._schedule(0.0, self._ask)
 
@@ -84,7 +86,8 @@ class RoleLimit:
         try:
             [answer] = self._database.fetch_rows(_ROLE_LIMIT)
             self._setting, self._has_others = answer.executors, answer.has_others
-            self._known_until = monotonic() + _FRESH_SECONDS
+            now = monotonic()
+            self._fresh_until, self._known_until = now + _FRESH_SECONDS, now + _BELIEVED_SECONDS
         except psycopg.Error as error:
             logger.info("how many executors one role may have is not known: %s", error)
         finally:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RoleQueues:
-    """Nothing here is locked: the pool does that."""
+    """Nothing here is locked: the work queue does that."""
 
     def __init__(self) -> None:
         #: The role whose turn it is comes first.
@@ -22,6 +22,10 @@ class RoleQueues:
 
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
+
+    def __bool__(self) -> bool:
+        # No queue of a role is kept when it is empty.
+        return bool(self._of)
 
     def __iter__(self) -> Iterator[BatchJob | ClaimedJob]:
         for jobs in self._of.values():
@@ -42,6 +46,14 @@ class RoleQueues:
     def counts(self) -> Mapping[int, int]:
         """How many jobs of each role wait."""
         return {role: len(jobs) for role, jobs in self._of.items()}
+
+    def count(self, role: int) -> int:
+        """Return how many jobs of a role wait."""
+        return len(self._of[role])
+
+    def first_role(self) -> int | None:
+        """Return the role whose turn it is."""
+        return next(iter(self._of), None)
 
     def next_role(self, may_run: Callable[[int], bool]) -> int | None:
         """Return the role whose turn it is among those that may run."""

@@ -1,7 +1,5 @@
 """The batch lane: what a job does in it, what it leaves behind, and what becomes of its neighbours."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from pgqueue.worker.batch import BatchJob
@@ -244,9 +242,8 @@ def test_a_job_that_ends_its_own_session_takes_no_other_with_it(owner, superuser
 
 
 def test_what_waits_behind_a_long_job_is_given_to_another_executor(alice, owner, executors, monkeypatch):
-    monkeypatch.setattr(
-        executors.pool._dispatch, "batch_size", SimpleNamespace(jobs=60, adapt=lambda _jobs, _seconds: None)
-    )
+    monkeypatch.setattr(executors.pool.dispatch.batch_size, "jobs", 60)
+    monkeypatch.setattr(executors.pool.dispatch.batch_size, "adapt", lambda _jobs, _seconds: None)
     blockers = [submit(alice, "select pg_sleep(0.5)") for _ in range(2)]
     ids = enqueue(alice, "select pg_sleep(60)", *[insert("after") for _ in range(100)])
 
@@ -271,9 +268,8 @@ end $$"""
 def test_what_waits_behind_a_job_that_resists_its_timeout_is_given_to_another_executor(
     alice, owner, executors, monkeypatch
 ):
-    monkeypatch.setattr(
-        executors.pool._dispatch, "batch_size", SimpleNamespace(jobs=60, adapt=lambda _jobs, _seconds: None)
-    )
+    monkeypatch.setattr(executors.pool.dispatch.batch_size, "jobs", 60)
+    monkeypatch.setattr(executors.pool.dispatch.batch_size, "adapt", lambda _jobs, _seconds: None)
     for _ in range(2):
         submit(alice, "select pg_sleep(0.5)")
     resisting = submit(alice, RESIST, timeout="100 ms")
@@ -372,7 +368,7 @@ def test_a_job_that_outlasts_its_timeout_behind_others_of_its_call_runs_once(db,
         ids = enqueue(alice, insert("a"), stubborn, insert("b"))
         owner.execute("update pgqueue.message set timeout = '100 ms' where id = %s", [ids[1]])
         # Of what waits an executor that is alone takes this much for its first call.
-        executors.pool._dispatch.batch_size.jobs = 2
+        executors.pool.dispatch.batch_size.jobs = 2
         claims = executors.claimant.claim()
         executors.pool.submit([BatchJob(one.id, one.token, one.message, f"{one.id}:{one.token}") for one in claims])
 

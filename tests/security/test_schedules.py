@@ -83,4 +83,4 @@ def test_a_schedule_of_a_dropped_role_fires_nothing_and_says_why(db, owner, supe
     worker.tick()
 
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 0
-    assert fetch_value(owner, "select error from pgqueue.schedules") == "paused: its owner does not exist any more"
+    assert fetch_value(superuser, "select error from pgqueue.schedules") == "paused: its owner does not exist any more"

@@ -331,21 +331,23 @@ def test_what_was_removed_is_not_fired_and_its_runs_stay(alice, owner, worker):
     assert runs(alice) == [("a", "enqueued", 0, None)]
 
 
-def test_the_schedules_of_a_role_that_is_unenrolled_pause_and_say_so(alice, owner, worker):
+def test_the_schedules_of_a_role_that_is_unenrolled_pause_and_say_so(db, alice, owner, worker):
     put(alice)
 
+    boss = db.connect(db.create_role("boss"))
+    owner.execute("grant pgqueue_admin to boss")
     owner.execute("select pgqueue.unenroll('alice')")
 
-    assert fetch_one(owner, "select enabled, error from pgqueue.schedules") == (
+    assert fetch_one(boss, "select enabled, error from pgqueue.schedules") == (
         False,
         'paused: role "alice" is not enrolled in pgqueue',
     )
     pass_time(owner, hours=2)
     worker.tick()
-    assert fetch_value(owner, "select count(*) from pgqueue.schedule_runs") == 0
+    assert fetch_value(boss, "select count(*) from pgqueue.schedule_runs") == 0
     owner.execute("select pgqueue.enroll('alice')")
-    assert fetch_value(owner, "select pgqueue.resume_schedule('a', owner => 'alice')") is True
-    assert fetch_one(owner, "select enabled, error from pgqueue.schedules") == (True, None)
+    assert fetch_value(boss, "select pgqueue.resume_schedule('a', owner => 'alice')") is True
+    assert fetch_one(boss, "select enabled, error from pgqueue.schedules") == (True, None)
 
 
 def test_a_role_over_its_quota_is_refused_the_run_and_the_schedule_goes_on(alice, owner, worker):
