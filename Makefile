@@ -47,7 +47,7 @@ test-area: $(VENV)/.ready-dev  ## Run the tests of one part: AREA=broker, worker
 	@[ -n "$(AREA)" ] || { echo "make: name an area, as in: make test-area AREA=broker" >&2; exit 2; }
 	@tests=$$($(BIN)/python -m tests.areas $(AREA)) && $(PYTEST) -q $(SIDE_BY_SIDE) $$tests
 
-test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, in under a minute
+test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, about a minute on two idle cores
 	@$(PYTEST) -q $(SIDE_BY_SIDE) -m 'not slow' tests/unit tests/sql
 
 test-packaging: $(VENV)/.ready-dev  ## Build the package, install it as the README says, run the demo from it; needs the package index

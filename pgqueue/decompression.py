@@ -1,7 +1,7 @@
-"""Decompressing what others sent, up to a size: a few megabytes may stand for gigabytes.
+"""Decompress messages of others, up to a size: a few megabytes may expand to gigabytes.
 
-Knows the methods that kombu has by itself. kombu's registry stays as it is: other transports of the process use it,
-and a method that the application has registered is called as it is, since its code is the application's.
+This module handles the methods that kombu has by itself. kombu's registry is not changed, because other transports of
+the process use it. A method that the application has registered is called without a limit.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ headings excepted). And no sentence matches a rule of the Vale style in `.vale/`
 so a machine that reaches nothing else could not run `make lint` with it. This reads the two kinds of rules that the
 style has, `existence` and `substitution`. `make vale` runs Vale.
 
-Docstrings and comments of Python are checked against the style as well, in the folders that CODE lists.
+Docstrings and comments of Python, and comments and COMMENTs of SQL, are checked against the style as well. A sentence
+there has a subject too: one that begins with a verb or a participle is found if the word leaves no doubt. Excepted are
+the first line of a docstring, which begins with a verb, and COMMENTs, in which the object is the subject.
 """
 
 from __future__ import annotations
@@ -26,18 +28,29 @@ ROOT = Path(__file__).parents[1]
 STYLE = ROOT / ".vale" / "Pgqueue"
 WIDTH = 120
 COVERED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "examples/*.md", "pgqueue/**/*.md")
-#: Python whose docstrings and comments keep the rules of the style; the other folders do not keep them yet.
-CODE = (
-    "pgqueue/*.py",
-    "pgqueue/cli/*.py",
-    "pgqueue/client/*.py",
-    "pgqueue/demo/*.py",
-    "pgqueue/flower_ui/*.py",
-    "pgqueue/local/**/*.py",
-    "pgqueue/results/*.py",
-    "pgqueue/schema/*.py",
-    "pgqueue/sql/*.py",
-    "pgqueue/tasks/*.py",
+#: Files whose docstrings, comments and COMMENTs keep the rules of the style.
+CODE = ("pgqueue/**/*.py", "pgqueue/sql/**/*.sql", "scripts/*.py")
+#: Files that do not keep them yet. A file that does leaves this list.
+PENDING = (
+    "pgqueue/broker/channel.py",
+    "pgqueue/broker/consuming/plan_schedules.py",
+    "pgqueue/broker/cron.py",
+    "pgqueue/cli/schedules.py",
+    "pgqueue/schema/migrate.py",
+    "pgqueue/sql/functions/batch_lane.sql",
+    "pgqueue/sql/functions/batch_monitor.sql",
+    "pgqueue/sql/functions/cron_syntax.sql",
+    "pgqueue/sql/functions/schedule*.sql",
+    "pgqueue/sql/queries/batch_lane.sql",
+    "pgqueue/sql/schema/0011_create_schedules.sql",
+    "pgqueue/worker/awaited_claim.py",
+    "pgqueue/worker/batch_lane.py",
+    "pgqueue/worker/dispatch.py",
+    "pgqueue/worker/executor*.py",
+    "pgqueue/worker/job_lane.py",
+    "pgqueue/worker/run_reports.py",
+    "pgqueue/worker/running/job_session.py",
+    "pgqueue/worker/work_queue.py",
 )
 #: Vale's own marks around text that is not checked: what not to write has to be written on the page that says so.
 OFF, ON = "<!-- vale off -->", "<!-- vale on -->"
@@ -50,6 +63,16 @@ _ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|Nr|approx)\.|\.\.\.)$
 _ITEM = re.compile(r"(?P<indent> *)(?P<mark>[-*+]|\d+\.) +")
 _CODE = re.compile(r"`+[^`]*`+")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+# Words that begin no sentence with a subject: a participle before a preposition or an adverb, or a verb alone.
+_FRAGMENT = re.compile(
+    r"^(?:(?:Asked|Called|Checked|Claimed|Closed|Counted|Dropped|Held|Kept|Locked|Measured|Noted|Opened|Planned|Prepared"
+    r"|Read|Registered|Said|Sent|Skipped|Started|Taken|Told|Written) "
+    r"(?:after|again|as|at|before|by|for|from|here|in|on|once|only|over|so|to|under|until|when|while|with)\b"
+    r"|(?:Costs|Holds|Keeps|Knows|Lets|Means|Says|Stays|Takes|Tells|Waits) )"
+)
+_SQL_COMMENT = re.compile(r"^\s*--(?: |$)(?!name:|after:|concurrently)(.*)$")
+_SQL_TRAILING_COMMENT = re.compile(r"^(?:[^'\"]|'[^']*'|\"[^\"]*\")*?\S\s+-- (.*)$")
+_SQL_LITERAL = re.compile(r"^comment on [^;']*? is\s*'((?:[^']|'')*)'\s*;", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -202,16 +225,54 @@ def faults_of_code(source: str, rules: list[Rule]) -> Iterator[tuple[int, str]]:
     """Yield the docstrings and comments of a module that break a rule of the style, and which."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     texts = [
-        (node.body[0].lineno, docstring)
+        (node.body[0].lineno, docstring, 1)
         for node in ast.walk(ast.parse(source))
         if isinstance(node, documented) and (docstring := ast.get_docstring(node))
     ]
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    texts += [(token.start[0], token.string.lstrip("#: ")) for token in tokens if token.type == tokenize.COMMENT]
-    for line, text in sorted(texts):
-        for paragraph in re.split(r"\n\s*\n", text):
+    comments = [(token.start[0], token.string.lstrip("#: ")) for token in tokens if token.type == tokenize.COMMENT]
+    yield from _faults_of_texts(texts + [(line, text, 0) for line, text in _joined(comments)], rules)
+
+
+def faults_of_sql(source: str, rules: list[Rule]) -> Iterator[tuple[int, str]]:
+    """Yield the comments and COMMENTs of a file of SQL that break a rule of the style, and which."""
+    comments, texts = [], []
+    for number, line in enumerate(source.splitlines(), 1):
+        if found := _SQL_COMMENT.match(line):
+            comments.append((number, found[1]))
+        elif found := _SQL_TRAILING_COMMENT.match(line):
+            texts.append((number, found[1], 0))
+    texts += [(line, text, 0) for line, text in _joined(comments)]
+    for literal in _SQL_LITERAL.finditer(source):
+        line = source.count("\n", 0, literal.start(1)) + 1
+        texts.append((line, literal[1].replace("''", "'"), sys.maxsize))
+    yield from _faults_of_texts(texts, rules)
+
+
+def _joined(comments: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield the comments, those on consecutive lines as one text."""
+    lines: list[str] = []
+    first = last = 0
+    for number, text in comments:
+        if lines and number == last + 1:
+            lines.append(text)
+        else:
+            if lines:
+                yield first, "\n".join(lines)
+            first, lines = number, [text]
+        last = number
+    if lines:
+        yield first, "\n".join(lines)
+
+
+def _faults_of_texts(texts: list[tuple[int, str, int]], rules: list[Rule]) -> Iterator[tuple[int, str]]:
+    """Yield the faults of texts, each with its line and the number of paragraphs that need no subject."""
+    for line, text, without_subject in sorted(texts):
+        for number, paragraph in enumerate(re.split(r"\n\s*\n", text)):
             for sentence in sentences(" ".join(paragraph.split())):
                 yield from ((line, said) for said in _matches(sentence, rules, of_sentences=True))
+                if number >= without_subject and (found := _FRAGMENT.match(sentence)):
+                    yield line, f"The sentence has no subject: '{found[0]} ...' (Subject)"
 
 
 def _matches(text: str, rules: list[Rule], *, of_sentences: bool) -> Iterator[str]:
@@ -228,16 +289,18 @@ def main() -> int:
     parser.add_argument("--fix", action="store_true", help="put one sentence on each line")
     parser.add_argument("files", nargs="*", type=Path)
     chosen = parser.parse_args()
-    files = chosen.files or [file for pattern in COVERED + CODE for file in sorted(ROOT.glob(pattern))]
+    pending = {file for pattern in PENDING for file in ROOT.glob(pattern)}
+    covered = [file for pattern in COVERED + CODE for file in sorted(ROOT.glob(pattern)) if file not in pending]
+    files = chosen.files or covered
     rules = read_rules()
     found = 0
     for file in files:
         text = file.read_text()
-        is_code = file.suffix == ".py"
-        if chosen.fix and not is_code and (laid := lay_out(text)) != text:
+        find = {".py": faults_of_code, ".sql": faults_of_sql}.get(file.suffix, faults)
+        if chosen.fix and find is faults and (laid := lay_out(text)) != text:
             file.write_text(laid)
             text = laid
-        for line, said in (faults_of_code if is_code else faults)(text, rules):
+        for line, said in find(text, rules):
             found += 1
             sys.stdout.write(f"{file.resolve().relative_to(ROOT)}:{line}: {said}\n")
     return 1 if found else 0

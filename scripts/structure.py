@@ -2,8 +2,8 @@
 
     python scripts/structure.py [--check] [PATH]
 
-Imports for the type checker count: whoever reads a module follows them as well. With `--check`, prints only what is
-beyond the limits of `LIMITS`, and exits with 1 if anything is.
+Imports for the type checker count, because a reader of a module follows them as well. With `--check`, it prints only
+the values beyond `LIMITS`, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Limits:
-    """What nothing in the package may exceed."""
+    """The limits of the package."""
 
     top_level: int = 20
     methods: int = 40

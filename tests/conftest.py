@@ -160,7 +160,7 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     started: list[Worker] = []
 
     def start(db: Database, *, wait: bool = True, **options: Any) -> Worker:
-        options.setdefault("name", f"w{len(started) + 1}")
+        options = {"name": f"w{len(started) + 1}", "preloaded": True, **options}
         worker = Worker(db, tmp_path / f"worker{len(started) + 1}.log", **options)
         started.append(worker)
         return worker.wait_online() if wait else worker

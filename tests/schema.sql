@@ -14,7 +14,7 @@ CREATE TYPE pgqueue.ending AS ENUM (
     'handed_over'
 );
 
-COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is, for the top-level lane';
+COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane';
 
 CREATE TYPE pgqueue.handle AS (
 	id bigint,
@@ -38,7 +38,7 @@ CREATE TYPE pgqueue.job_options AS (
 	traceparent text
 );
 
-COMMENT ON TYPE pgqueue.job_options IS 'The options of launch, submit, enqueue and enqueue_many as one value, which functions pass on whole';
+COMMENT ON TYPE pgqueue.job_options IS 'The options of launch, submit, enqueue and enqueue_many as one value';
 
 CREATE TYPE pgqueue.job_state AS ENUM (
     'queued',
@@ -71,7 +71,7 @@ CREATE TYPE pgqueue.message_state AS ENUM (
     'claimed'
 );
 
-COMMENT ON TYPE pgqueue.message_state IS 'Where a message of the queue stands; one that is done has no row';
+COMMENT ON TYPE pgqueue.message_state IS 'The state of a message in the queue; a finished one has no row';
 
 CREATE TYPE pgqueue.result_kept AS ENUM (
     'none',
@@ -155,19 +155,19 @@ CREATE TABLE pgqueue.message (
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
-COMMENT ON TABLE pgqueue.message IS 'Jobs and Celery messages that are not done. Hot: a row is inserted, claimed and deleted';
+COMMENT ON TABLE pgqueue.message IS 'Jobs and Celery messages that are not finished. Hot: a row is inserted, claimed and deleted';
 
 COMMENT ON COLUMN pgqueue.message.token IS 'The fencing token of the current claim; completing needs it';
 
-COMMENT ON COLUMN pgqueue.message.session_id IS 'The session that handed the job in, for pgqueue.stats';
+COMMENT ON COLUMN pgqueue.message.session_id IS 'The session that submitted the job, for pgqueue.stats';
 
 COMMENT ON COLUMN pgqueue.message.submitter IS 'Set by the server, never by the submitter: roles insert through pgqueue.outbox, which lacks this column';
 
-COMMENT ON COLUMN pgqueue.message.top_level IS 'A job that cannot run in the batch lane, as its first try has shown';
+COMMENT ON COLUMN pgqueue.message.top_level IS 'Whether the job cannot run in the batch lane, as its first try has shown';
 
 COMMENT ON COLUMN pgqueue.message.deliveries IS 'How often it was handed to a worker';
 
-COMMENT ON COLUMN pgqueue.message.attempts IS 'How often a job ran and failed';
+COMMENT ON COLUMN pgqueue.message.attempts IS 'How often a run of the job has failed';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -249,9 +249,9 @@ CREATE TABLE pgqueue.binding (
     CONSTRAINT binding_key_is_at_most_255_bytes CHECK ((octet_length(routing_key) <= 255))
 );
 
-COMMENT ON TABLE pgqueue.binding IS 'Which queues an exchange feeds';
+COMMENT ON TABLE pgqueue.binding IS 'The bindings from exchanges to queues';
 
-COMMENT ON COLUMN pgqueue.binding.declared_by IS 'Whose messages it feeds the queue with. 0: all. So the cost of routing a message does not grow with what strangers have bound';
+COMMENT ON COLUMN pgqueue.binding.declared_by IS 'The role whose messages it routes to the queue. 0: all. So the cost of routing a message does not grow with the bindings of others';
 
 COMMENT ON COLUMN pgqueue.binding.pattern IS 'The routing key of a topic binding as a regular expression';
 
@@ -284,9 +284,9 @@ CREATE TABLE pgqueue.request (
     CONSTRAINT request_kind_is_known CHECK ((kind = ANY (ARRAY['cancel'::text, 'detach'::text])))
 );
 
-COMMENT ON TABLE pgqueue.request IS 'What is asked of a job that a worker has: the row of a running job is locked, so requests stand beside it';
+COMMENT ON TABLE pgqueue.request IS 'Requests about jobs that a worker has: the row of a running job is locked, so requests have a table of their own';
 
-COMMENT ON COLUMN pgqueue.request.terminate_at IS 'Of a cancel with grace: when the session of the job is ended if it still runs';
+COMMENT ON COLUMN pgqueue.request.terminate_at IS 'For a cancel with grace: when the session of the job is ended if it still runs';
 
 CREATE FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) RETURNS TABLE(id bigint, terminate_at timestamp with time zone, seconds_left double precision)
     LANGUAGE sql STABLE SECURITY DEFINER;
@@ -363,7 +363,7 @@ CREATE TABLE pgqueue.chord_part (
     payload bytea NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.chord_part IS 'What the parts of unfinished chords returned, in the order of the header';
+COMMENT ON TABLE pgqueue.chord_part IS 'The return values of the parts of unfinished chords, in the order of the header';
 
 CREATE FUNCTION pgqueue._chord_parts(group_id text) RETURNS SETOF bytea
     LANGUAGE sql STABLE SECURITY DEFINER;
@@ -503,11 +503,11 @@ CREATE TABLE pgqueue.queue (
     CONSTRAINT queue_ttl_in_range CHECK (((message_ttl >= '00:00:00'::interval) AND (message_ttl <= '1000 years'::interval)))
 );
 
-COMMENT ON TABLE pgqueue.queue IS 'AMQP queues as they were declared; of those with the same name and declarer the last counts';
+COMMENT ON TABLE pgqueue.queue IS 'AMQP queues as they were declared; among those with the same name and declarer the last counts';
 
-COMMENT ON COLUMN pgqueue.queue.declared_by IS 'Whose messages it holds for. 0: for all, since a worker or an administrator has declared it; then it counts before all others';
+COMMENT ON COLUMN pgqueue.queue.declared_by IS 'The role to whose messages it applies. 0: all, because a worker or an administrator has declared it; then it has precedence';
 
-COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task may be delivered; NULL: as pgqueue.max_deliveries says';
 
 CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
@@ -553,9 +553,9 @@ CREATE TABLE pgqueue.activity (
     progress_msg text
 );
 
-COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Logged, so that a standby shows them; written for those only that take a while, without waiting for the disk';
+COMMENT ON TABLE pgqueue.activity IS 'Jobs that run now. Logged, so that a standby shows them; written only for jobs that take a while, without waiting for the disk';
 
-COMMENT ON COLUMN pgqueue.activity.token IS 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
+COMMENT ON COLUMN pgqueue.activity.token IS 'The token of the claim that runs: a run may be noted while it ends, and a row of another claim than the message''s is ignored';
 
 CREATE TABLE pgqueue.history (
     id bigint NOT NULL,
@@ -589,7 +589,7 @@ ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
 
-COMMENT ON COLUMN pgqueue.history.xact IS 'Which transaction ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+COMMENT ON COLUMN pgqueue.history.xact IS 'The transaction that ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
 
 CREATE UNLOGGED TABLE pgqueue.tracked_job (
     session_id bigint NOT NULL,
@@ -603,9 +603,9 @@ CREATE UNLOGGED TABLE pgqueue.tracked_job (
     tracked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.tracked_job IS 'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
+COMMENT ON TABLE pgqueue.tracked_job IS 'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of ended sessions';
 
-COMMENT ON COLUMN pgqueue.tracked_job.is_spared IS 'Its result was asked for in a way that does not fit, maybe with a handle that is gone: it counts no more for pg_background.max_workers';
+COMMENT ON COLUMN pgqueue.tracked_job.is_spared IS 'Its result was requested in a way that does not fit, perhaps with a handle that is lost: it no longer counts for pg_background.max_workers';
 
 CREATE FUNCTION pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length integer) RETURNS jsonb
     LANGUAGE sql SECURITY DEFINER;
@@ -797,9 +797,9 @@ CREATE TABLE pgqueue.exchange (
     CONSTRAINT exchange_type_is_known CHECK ((type = ANY (ARRAY['direct'::text, 'topic'::text, 'fanout'::text])))
 );
 
-COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges as they were declared, shared by all processes; of those with the same name and declarer the last counts';
+COMMENT ON TABLE pgqueue.exchange IS 'AMQP exchanges as they were declared, shared by all processes; among those with the same name and declarer the last counts';
 
-COMMENT ON COLUMN pgqueue.exchange.declared_by IS 'Whose messages it routes. 0: all';
+COMMENT ON COLUMN pgqueue.exchange.declared_by IS 'The role whose messages it routes. 0: all';
 
 CREATE FUNCTION pgqueue._exchange_exists(name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER;
@@ -842,7 +842,7 @@ CREATE TABLE pgqueue.upkeep_failure (
     message text NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.upkeep_failure IS 'Parts of the upkeep that failed when they were tried last';
+COMMENT ON TABLE pgqueue.upkeep_failure IS 'Parts of the upkeep whose last attempt failed';
 
 CREATE FUNCTION pgqueue._failing_upkeep() RETURNS TABLE(part text, failing_since timestamp with time zone, message text)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -919,7 +919,7 @@ PARTITION BY RANGE (stored_at);
 
 ALTER TABLE ONLY pgqueue.task_result REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Appended to, never updated: reading decides which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
+COMMENT ON TABLE pgqueue.task_result IS 'States of Celery tasks. Rows are only appended: readers decide which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
 
 COMMENT ON COLUMN pgqueue.task_result.payload IS 'Celery''s result document, as its serializer wrote it, compressed if Celery compressed it';
 
@@ -1011,11 +1011,11 @@ CREATE TABLE pgqueue.worker (
     successor integer
 );
 
-COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 
-COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process said so itself';
+COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process reported it';
 
-COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has registered anew, the last time';
+COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1146,9 +1146,9 @@ CREATE TABLE pgqueue.queue_switch (
     CONSTRAINT queue_name_is_1_to_255_bytes CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255)))
 );
 
-COMMENT ON TABLE pgqueue.queue_switch IS 'What administrators have switched for a queue; a queue that merely has messages needs no row';
+COMMENT ON TABLE pgqueue.queue_switch IS 'The switches that administrators have set for a queue; a queue that only has messages needs no row';
 
-COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'How jobs of this queue commit that do not say so themselves; NULL as sync';
+COMMENT ON COLUMN pgqueue.queue_switch.durability IS 'The durability of jobs of this queue that have none of their own; NULL as sync';
 
 CREATE FUNCTION pgqueue._knows_queue(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2071,9 +2071,9 @@ CREATE TABLE pgqueue.compat (
     CONSTRAINT compat_version_is_known CHECK ((version = ANY (ARRAY['1.8'::text, '2.0'::text])))
 );
 
-COMMENT ON TABLE pgqueue.compat IS 'Where pgqueue.install_compat has made pg_background''s names';
+COMMENT ON TABLE pgqueue.compat IS 'The schemas in which pgqueue.install_compat has created pg_background''s names';
 
-COMMENT ON COLUMN pgqueue.compat.objects IS 'What was made there, to be dropped in this order';
+COMMENT ON COLUMN pgqueue.compat.objects IS 'The created objects, in the order in which they are dropped';
 
 COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema';
 
@@ -2128,7 +2128,7 @@ CREATE TABLE pgqueue.history_default (
 
 ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE pgqueue.history_default IS 'Catches what ends on a day for which no worker made a partition';
+COMMENT ON TABLE pgqueue.history_default IS 'Has the jobs that end on a day for which no worker made a partition';
 
 CREATE TABLE pgqueue.home (
     only_row boolean DEFAULT true NOT NULL,
@@ -2137,7 +2137,59 @@ CREATE TABLE pgqueue.home (
     CONSTRAINT home_has_one_row CHECK (only_row)
 );
 
-COMMENT ON TABLE pgqueue.home IS 'The cluster and the database in which the numbers of roles are right; those of a copy or a restored dump are another''s';
+COMMENT ON TABLE pgqueue.home IS 'The cluster and the database in which the numbers of roles are right; a copy or a restored dump has those of another one';
+
+COMMENT ON COLUMN pgqueue.jobs.id IS 'The number of the job';
+
+COMMENT ON COLUMN pgqueue.jobs.state IS 'queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
+
+COMMENT ON COLUMN pgqueue.jobs.queue IS 'The queue of the job';
+
+COMMENT ON COLUMN pgqueue.jobs.priority IS '0 to 9; higher priorities are taken first';
+
+COMMENT ON COLUMN pgqueue.jobs.label IS 'The caller''s label; NULL: none';
+
+COMMENT ON COLUMN pgqueue.jobs.statement IS 'The first 120 bytes of the SQL. NULL for roles that are not members of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.submitter IS 'The role that submitted the job, and with whose rights it runs';
+
+COMMENT ON COLUMN pgqueue.jobs.launched_at IS 'When the job was submitted';
+
+COMMENT ON COLUMN pgqueue.jobs.eta IS 'When a delayed job, or its next attempt, is due. NULL: it was never delayed';
+
+COMMENT ON COLUMN pgqueue.jobs.started_at IS 'When the last run began. NULL: the job has not run, or is not shown as running yet';
+
+COMMENT ON COLUMN pgqueue.jobs.ended_at IS 'When the job ended. NULL: it has not ended';
+
+COMMENT ON COLUMN pgqueue.jobs.duration_ms IS 'How long the last run took, or has taken so far, in ms. NULL: the job does not run and has not ended, or never ran';
+
+COMMENT ON COLUMN pgqueue.jobs.attempts IS 'How many runs have failed or ended the job; the present run counts';
+
+COMMENT ON COLUMN pgqueue.jobs.max_attempts IS 'How often the job is tried. NULL: once, but up to 10 times for the errors 40001, 40P01, 53100 and 53300';
+
+COMMENT ON COLUMN pgqueue.jobs.worker IS 'The worker that has or had the job, as NAME@HOST. NULL: no worker has it';
+
+COMMENT ON COLUMN pgqueue.jobs.backend_pid IS 'The server process of the last run. NULL: none is known';
+
+COMMENT ON COLUMN pgqueue.jobs.progress_pct IS 'The last reported progress, 0 to 100. NULL: none was reported';
+
+COMMENT ON COLUMN pgqueue.jobs.progress_msg IS 'The text of the last progress. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.rows IS 'How many rows the last statement returned or changed. NULL: the job has not succeeded, or the statement has no count';
+
+COMMENT ON COLUMN pgqueue.jobs.command_tag IS 'The command tag of the last statement, such as INSERT 0 1. NULL: the job has not succeeded, or the statement''s text does not show its tag';
+
+COMMENT ON COLUMN pgqueue.jobs.sqlstate IS 'The SQLSTATE of the error of the job or of its last attempt. NULL: no error';
+
+COMMENT ON COLUMN pgqueue.jobs.error IS 'The message of that error, or the reason why a queued job was deferred. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.error_detail IS 'The DETAIL of that error. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.error_hint IS 'The HINT of that error. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.error_context IS 'The CONTEXT of that error. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.handle IS 'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
 
 CREATE TABLE pgqueue.login (
     purpose text NOT NULL,
@@ -2146,7 +2198,7 @@ CREATE TABLE pgqueue.login (
     CONSTRAINT login_purpose_is_known CHECK ((purpose = ANY (ARRAY['executor'::text, 'worker'::text])))
 );
 
-COMMENT ON TABLE pgqueue.login IS 'How executors log in (pgqueue._executor_login), and the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
+COMMENT ON TABLE pgqueue.login IS 'The logins of executors (pgqueue._executor_login) and of the worker of pgqueue up (pgqueue._make_worker_login). Only the owner reads it';
 
 CREATE TABLE pgqueue.lost_session (
     id bigint NOT NULL,
@@ -2154,11 +2206,11 @@ CREATE TABLE pgqueue.lost_session (
     acquittals integer DEFAULT 0 NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.lost_session IS 'Jobs whose sessions ended while they ran. Not columns of the message, whose row is locked while it runs again: a worker may find out late';
+COMMENT ON TABLE pgqueue.lost_session IS 'Jobs whose sessions ended while they ran. These are no columns of the message, whose row is locked while the job runs again: a worker may notice late';
 
-COMMENT ON COLUMN pgqueue.lost_session.suspicions IS 'How often nobody knows why';
+COMMENT ON COLUMN pgqueue.lost_session.suspicions IS 'How often the reason is unknown';
 
-COMMENT ON COLUMN pgqueue.lost_session.acquittals IS 'How often the server ended all sessions, and the job was rescued, which counted, before its worker could say so';
+COMMENT ON COLUMN pgqueue.lost_session.acquittals IS 'How often the server ended all sessions, and the job was reclaimed, which counted, before its worker could report that';
 
 ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.message_id_seq
@@ -2192,7 +2244,7 @@ CREATE UNLOGGED TABLE pgqueue.notice (
     channel text NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.notice IS 'Notifications that a transaction of now will send, where there can be prepared transactions (pgqueue._notify_at_commit)';
+COMMENT ON TABLE pgqueue.notice IS 'Notifications that open transactions will send, if prepared transactions are possible (pgqueue._notify_at_commit)';
 
 ALTER TABLE pgqueue.notice ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.notice_id_seq
@@ -2214,15 +2266,15 @@ CREATE TABLE pgqueue.role_key (
     over_quota text
 );
 
-COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
+COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
 
 COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
 
 COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
 
-COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'Which transaction made it: one that was changed since is of another';
+COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
 
-COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'Of what it has more than its quota: then nothing that it hands in is accepted. NULL: of nothing. Upkeep writes it (pgqueue._note_usage)';
+COMMENT ON COLUMN pgqueue.role_key.over_quota IS 'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
 
 ALTER TABLE pgqueue.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.queue_id_seq
@@ -2233,6 +2285,22 @@ ALTER TABLE pgqueue.queue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+COMMENT ON COLUMN pgqueue.queues.queue IS 'The name of the queue';
+
+COMMENT ON COLUMN pgqueue.queues.ready IS 'How many messages a worker could take now';
+
+COMMENT ON COLUMN pgqueue.queues.delayed IS 'How many messages are not due yet';
+
+COMMENT ON COLUMN pgqueue.queues.claimed IS 'How many messages workers have: running ones and prefetched ones';
+
+COMMENT ON COLUMN pgqueue.queues.oldest_ready_at IS 'When the oldest ready message was submitted. NULL: none is ready';
+
+COMMENT ON COLUMN pgqueue.queues.paused IS 'Whether workers take no messages from the queue (pgqueue.pause)';
+
+COMMENT ON COLUMN pgqueue.queues.consumers IS 'How many registered workers and other processes take from the queue';
+
+COMMENT ON COLUMN pgqueue.queues.durability IS 'How jobs commit that name no durability: sync or async';
+
 CREATE TABLE pgqueue.role_usage (
     role oid NOT NULL,
     messages bigint NOT NULL,
@@ -2242,7 +2310,37 @@ CREATE TABLE pgqueue.role_usage (
     seconds double precision NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.role_usage IS 'What each role has in the queues, as upkeep counted it last. Empty while no quota is set';
+COMMENT ON TABLE pgqueue.role_usage IS 'The usage of each role as upkeep counted it last. Empty while no quota is set';
+
+COMMENT ON COLUMN pgqueue.quotas.role IS 'The enrolled role';
+
+COMMENT ON COLUMN pgqueue.quotas.over_quota IS 'The quota that the role exceeds, so that its new messages are refused: messages, delayed messages or megabytes of messages. NULL: none';
+
+COMMENT ON COLUMN pgqueue.quotas.messages IS 'How many messages it has in the queues. NULL: not counted';
+
+COMMENT ON COLUMN pgqueue.quotas.max_messages IS 'The limit of messages (pgqueue.max_messages). NULL: no limit';
+
+COMMENT ON COLUMN pgqueue.quotas.delayed IS 'How many of its messages are not due yet. NULL: not counted';
+
+COMMENT ON COLUMN pgqueue.quotas.max_delayed IS 'The limit of delayed messages (pgqueue.max_delayed). NULL: no limit';
+
+COMMENT ON COLUMN pgqueue.quotas.megabytes IS 'The size of its messages in MB (1,048,576 bytes), rounded down. NULL: not counted';
+
+COMMENT ON COLUMN pgqueue.quotas.max_megabytes IS 'The limit of that size in MB (pgqueue.max_megabytes). NULL: no limit';
+
+COMMENT ON COLUMN pgqueue.quotas.queues IS 'How many declarations of queues it has made';
+
+COMMENT ON COLUMN pgqueue.quotas.max_queues IS 'The limit of these declarations (pgqueue.max_queues)';
+
+COMMENT ON COLUMN pgqueue.quotas.exchanges IS 'How many declarations of exchanges it has made';
+
+COMMENT ON COLUMN pgqueue.quotas.max_exchanges IS 'The limit of these declarations (pgqueue.max_exchanges)';
+
+COMMENT ON COLUMN pgqueue.quotas.bindings IS 'How many bindings it has made';
+
+COMMENT ON COLUMN pgqueue.quotas.max_bindings IS 'The limit of bindings (pgqueue.max_bindings)';
+
+COMMENT ON COLUMN pgqueue.quotas.counted_at IS 'When upkeep counted messages, delayed messages and megabytes. NULL: not counted';
 
 CREATE TABLE pgqueue.result (
     id bigint NOT NULL,
@@ -2269,7 +2367,7 @@ CREATE TABLE pgqueue.result_default (
 
 ALTER TABLE ONLY pgqueue.result_default REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE pgqueue.result_default IS 'Catches what ends on a day for which no worker made a partition';
+COMMENT ON TABLE pgqueue.result_default IS 'Has the results that end on a day for which no worker made a partition';
 
 CREATE UNLOGGED TABLE pgqueue.result_waiter (
     task_id text NOT NULL,
@@ -2278,21 +2376,21 @@ CREATE UNLOGGED TABLE pgqueue.result_waiter (
     seen_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.result_waiter IS 'Which session wants to hear of which task. Unlogged: after a crash of the server nobody waits, and those who come back say so again';
+COMMENT ON TABLE pgqueue.result_waiter IS 'The session that waits for a task. Unlogged: after a crash of the server no session waits, and clients register again';
 
 CREATE TABLE pgqueue.role_name (
     role oid NOT NULL,
     name text
 );
 
-COMMENT ON TABLE pgqueue.role_name IS 'What roles are called whose numbers stand in other tables, for a dump (pgqueue._repair_home). Numbers from 4294900000 on are of roles that are not in this cluster';
+COMMENT ON TABLE pgqueue.role_name IS 'The names of roles whose numbers are in other tables, for a dump (pgqueue._repair_home). Numbers from 4294900000 on are of roles that are not in this cluster';
 
 CREATE TABLE pgqueue.run_gate (
 );
 
 ALTER TABLE ONLY pgqueue.run_gate REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), whoever cancels one locks it against that (pgqueue._stop_run)';
+COMMENT ON TABLE pgqueue.run_gate IS 'Has no rows: sessions that run jobs lock it for a moment between two jobs (pgqueue_run.pass_gate), and a canceling session locks it against that (pgqueue._stop_run)';
 
 ALTER TABLE pgqueue.schedule ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.schedule_id_seq
@@ -2330,6 +2428,82 @@ ALTER TABLE pgqueue.schedule_run ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
+COMMENT ON COLUMN pgqueue.schedule_runs.id IS 'The number of this row';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.name IS 'The name of the schedule at that time';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.owner IS 'The owner of the schedule';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.due_at IS 'The instant that was due';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.fired_at IS 'When a worker, or pgqueue.run_schedule, handled it';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.late_by IS 'fired_at minus due_at';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.outcome IS 'enqueued, skipped, missed or refused';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.missed IS 'How many missed instants this row stands for';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.is_manual IS 'Whether pgqueue.run_schedule caused the run';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.job IS 'The number of the job or message. NULL: none was enqueued';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.task_id IS 'The id of the Celery task. NULL: the run is a job, or none was enqueued';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.state IS 'The state of the job or task, as in last_state of pgqueue.schedules';
+
+COMMENT ON COLUMN pgqueue.schedule_runs.error IS 'Why the run was refused. NULL: it was not, or the role is not a member of the owner';
+
+COMMENT ON COLUMN pgqueue.schedules.name IS 'The name of the schedule, unique for its owner';
+
+COMMENT ON COLUMN pgqueue.schedules.schedule IS 'The schedule as it was given: five fields of cron, a name such as @hourly, or an interval';
+
+COMMENT ON COLUMN pgqueue.schedules.timezone IS 'The time zone in which the fields of cron are read';
+
+COMMENT ON COLUMN pgqueue.schedules.next_at IS 'The next instant, before jitter. NULL: none is known, or there is none';
+
+COMMENT ON COLUMN pgqueue.schedules.last_at IS 'The instant of the last run. NULL: it has not run';
+
+COMMENT ON COLUMN pgqueue.schedules.last_job IS 'The number of the job or message of the last run. NULL: it has not run';
+
+COMMENT ON COLUMN pgqueue.schedules.last_state IS 'The state of the last run: of a job as in pgqueue.jobs, of a task queued, running or its state in lower case. NULL: it has not run, or the state is not known any more';
+
+COMMENT ON COLUMN pgqueue.schedules.enabled IS 'False: the schedule is paused';
+
+COMMENT ON COLUMN pgqueue.schedules.error IS 'Why the schedule is not fired. NULL: no error';
+
+COMMENT ON COLUMN pgqueue.schedules.owner IS 'The role that made the schedule, and as which its runs are submitted';
+
+COMMENT ON COLUMN pgqueue.schedules.id IS 'The number of the schedule';
+
+COMMENT ON COLUMN pgqueue.schedules.kind IS 'job: it runs SQL; task: it sends a Celery task';
+
+COMMENT ON COLUMN pgqueue.schedules.runs IS 'The first 120 bytes of the SQL, or the name of the task. NULL for roles that are not members of the owner';
+
+COMMENT ON COLUMN pgqueue.schedules.queue IS 'The queue of its jobs or tasks';
+
+COMMENT ON COLUMN pgqueue.schedules.priority IS 'Their priority, 0 to 9';
+
+COMMENT ON COLUMN pgqueue.schedules.label IS 'Their label. NULL: none';
+
+COMMENT ON COLUMN pgqueue.schedules.overlap IS 'skip: no run begins while the last one has not ended; queue: runs do not wait for each other';
+
+COMMENT ON COLUMN pgqueue.schedules.catch_up IS 'Which missed instants are run later: none, last or all';
+
+COMMENT ON COLUMN pgqueue.schedules.jitter IS 'The longest random delay that is added to each instant. NULL: none';
+
+COMMENT ON COLUMN pgqueue.schedules.starts_at IS 'The schedule has no instant before this. NULL: no bound';
+
+COMMENT ON COLUMN pgqueue.schedules.ends_at IS 'The schedule has no instant after this. NULL: no bound';
+
+COMMENT ON COLUMN pgqueue.schedules.cron IS 'The five fields of cron that the schedule means. NULL: it is an interval';
+
+COMMENT ON COLUMN pgqueue.schedules.every IS 'The interval between two instants. NULL: it has fields of cron';
+
+COMMENT ON COLUMN pgqueue.schedules.created_at IS 'When the schedule was made';
+
+COMMENT ON COLUMN pgqueue.schedules.changed_at IS 'When it was last changed';
+
 CREATE TABLE pgqueue.stat_fold (
     only_row boolean DEFAULT true NOT NULL,
     snapshot pg_snapshot NOT NULL,
@@ -2350,7 +2524,7 @@ CREATE TABLE pgqueue.stat_session (
     folded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE pgqueue.stat_session IS 'Ended jobs by the session that handed them in and by submitter, as of pgqueue.stat_fold';
+COMMENT ON TABLE pgqueue.stat_session IS 'Ended jobs by the session that submitted them and by submitter, as of pgqueue.stat_fold';
 
 CREATE TABLE pgqueue.stat_total (
     submitter oid NOT NULL,
@@ -2365,6 +2539,38 @@ CREATE TABLE pgqueue.stat_total (
 
 COMMENT ON TABLE pgqueue.stat_total IS 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
 
+COMMENT ON COLUMN pgqueue.stats.workers_launched IS 'Submitted jobs, whether or not they have ended';
+
+COMMENT ON COLUMN pgqueue.stats.workers_completed IS 'Jobs that succeeded';
+
+COMMENT ON COLUMN pgqueue.stats.workers_failed IS 'Jobs that failed or expired';
+
+COMMENT ON COLUMN pgqueue.stats.workers_canceled IS 'Jobs that were canceled';
+
+COMMENT ON COLUMN pgqueue.stats.workers_active IS 'Jobs that have not ended: queued or running';
+
+COMMENT ON COLUMN pgqueue.stats.avg_execution_ms IS 'The mean duration of the last runs of ended jobs, in ms; 0: none has run';
+
+COMMENT ON COLUMN pgqueue.stats.max_workers IS 'The setting pgqueue.max_workers of this session. NULL: not set, so there is no limit';
+
+COMMENT ON COLUMN pgqueue.stats_total.submitter IS 'The role that submitted the jobs';
+
+COMMENT ON COLUMN pgqueue.stats_total.queue IS 'The queue of the jobs';
+
+COMMENT ON COLUMN pgqueue.stats_total.workers_launched IS 'Jobs that have ended or run now';
+
+COMMENT ON COLUMN pgqueue.stats_total.workers_completed IS 'Jobs that succeeded';
+
+COMMENT ON COLUMN pgqueue.stats_total.workers_failed IS 'Jobs that failed or expired';
+
+COMMENT ON COLUMN pgqueue.stats_total.workers_canceled IS 'Jobs that were canceled';
+
+COMMENT ON COLUMN pgqueue.stats_total.workers_active IS 'Jobs that are shown as running';
+
+COMMENT ON COLUMN pgqueue.stats_total.avg_execution_ms IS 'The mean duration of the last runs of ended jobs, in ms; 0: none has run';
+
+COMMENT ON COLUMN pgqueue.stats_total.max_workers IS 'The setting pgqueue.max_workers of this session. NULL: not set, so there is no limit';
+
 CREATE TABLE pgqueue.task_result_default (
     task_id text CONSTRAINT task_result_task_id_not_null NOT NULL,
     stored_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT task_result_stored_at_not_null NOT NULL,
@@ -2376,7 +2582,7 @@ CREATE TABLE pgqueue.task_result_default (
 
 ALTER TABLE ONLY pgqueue.task_result_default REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE pgqueue.task_result_default IS 'Catches what ends on a day for which no worker made a partition';
+COMMENT ON TABLE pgqueue.task_result_default IS 'Has the results that end on a day for which no worker made a partition';
 
 CREATE UNLOGGED TABLE pgqueue.tracked_timeout (
     session_id bigint NOT NULL,
@@ -2394,6 +2600,24 @@ ALTER TABLE pgqueue.worker ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+COMMENT ON COLUMN pgqueue.workers.worker IS 'The name of the worker, as NAME@HOST; PID@HOST for a process that is not a Celery worker';
+
+COMMENT ON COLUMN pgqueue.workers.started_at IS 'When the process registered';
+
+COMMENT ON COLUMN pgqueue.workers.last_seen_at IS 'When its last heartbeat came; there is one every pgqueue.naptime';
+
+COMMENT ON COLUMN pgqueue.workers.status IS 'online; lost: its session has ended; unknown: on a hot standby, which does not see the sessions of the primary';
+
+COMMENT ON COLUMN pgqueue.workers.items_processed IS 'How many messages it has finished since it registered';
+
+COMMENT ON COLUMN pgqueue.workers.last_run_at IS 'When it last finished messages. NULL: it has finished none';
+
+COMMENT ON COLUMN pgqueue.workers.executors IS 'How many SQL jobs it can run at the same time; 0: it runs none';
+
+COMMENT ON COLUMN pgqueue.workers.running IS 'The numbers of its running jobs that the role may see, the longest first';
+
+COMMENT ON COLUMN pgqueue.workers.queues IS 'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
 
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
 
@@ -2522,7 +2746,7 @@ COMMENT ON INDEX pgqueue.binding_queue IS 'Deleting a queue deletes its bindings
 
 CREATE INDEX chord_expires_at ON pgqueue.chord USING btree (expires_at);
 
-COMMENT ON INDEX pgqueue.chord_expires_at IS 'pgqueue._drop_partitions: what has expired';
+COMMENT ON INDEX pgqueue.chord_expires_at IS 'pgqueue._drop_partitions: expired chords';
 
 CREATE INDEX exchange_declared_by ON pgqueue.exchange USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
@@ -2540,25 +2764,25 @@ CREATE INDEX history_default_id_idx ON pgqueue.history_default USING btree (id);
 
 CREATE INDEX history_xact ON ONLY pgqueue.history USING btree (xact);
 
-COMMENT ON INDEX pgqueue.history_xact IS 'pgqueue.unfolded: what statistics have not counted yet';
+COMMENT ON INDEX pgqueue.history_xact IS 'pgqueue.unfolded: jobs that statistics have not counted yet';
 
 CREATE INDEX history_default_xact_idx ON pgqueue.history_default USING btree (xact);
 
 CREATE INDEX message_claimed ON pgqueue.message USING btree (worker_id) WHERE (state = 'claimed'::pgqueue.message_state);
 
-COMMENT ON INDEX pgqueue.message_claimed IS 'pgqueue._reclaim: what lost workers hold';
+COMMENT ON INDEX pgqueue.message_claimed IS 'pgqueue._reclaim: messages of lost workers';
 
 CREATE INDEX message_delayed ON pgqueue.message USING btree (due_at) WHERE (state = 'delayed'::pgqueue.message_state);
 
-COMMENT ON INDEX pgqueue.message_delayed IS 'pgqueue._promote: what has become due';
+COMMENT ON INDEX pgqueue.message_delayed IS 'pgqueue._promote: messages that have become due';
 
 CREATE INDEX message_expiry ON pgqueue.message USING btree (expires_at) WHERE ((kind = 'task'::pgqueue.message_kind) AND (state <> 'claimed'::pgqueue.message_state) AND (expires_at IS NOT NULL));
 
-COMMENT ON INDEX pgqueue.message_expiry IS 'pgqueue._expire_messages: tasks that nobody took in time';
+COMMENT ON INDEX pgqueue.message_expiry IS 'pgqueue._expire_messages: tasks that no worker took in time';
 
 CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, submitter, (((((9 - priority))::bigint << 58) | id))) WHERE (state = 'ready'::pgqueue.message_state);
 
-COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed ones are not in it';
+COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed messages are not in it';
 
 CREATE INDEX message_session ON pgqueue.message USING btree (session_id, submitter) WHERE (session_id IS NOT NULL);
 
@@ -2578,7 +2802,7 @@ COMMENT ON INDEX pgqueue.queue_name IS 'pgqueue._declared: the declaration that 
 
 CREATE INDEX request_cancel ON pgqueue.request USING btree (id) WHERE (kind = 'cancel'::text);
 
-COMMENT ON INDEX pgqueue.request_cancel IS 'pgqueue._cancel_requests: however many detached jobs there are';
+COMMENT ON INDEX pgqueue.request_cancel IS 'pgqueue._cancel_requests: its cost does not depend on the number of detached jobs';
 
 CREATE INDEX result_id ON ONLY pgqueue.result USING btree (id, seq);
 
@@ -2588,7 +2812,7 @@ CREATE INDEX result_default_id_seq_idx ON pgqueue.result_default USING btree (id
 
 CREATE INDEX result_waiter_pid ON pgqueue.result_waiter USING btree (pid);
 
-COMMENT ON INDEX pgqueue.result_waiter_pid IS 'pgqueue._collect_results: what a session waits for';
+COMMENT ON INDEX pgqueue.result_waiter_pid IS 'pgqueue._collect_results: the tasks that a session waits for';
 
 CREATE INDEX schedule_next_at ON pgqueue.schedule USING btree (next_at) WHERE (enabled AND (next_at IS NOT NULL));
 
@@ -2608,7 +2832,7 @@ COMMENT ON INDEX pgqueue.schedule_run_schedule IS 'pgqueue.schedule_runs: the ru
 
 CREATE INDEX task_group_expires_at ON pgqueue.task_group USING btree (expires_at);
 
-COMMENT ON INDEX pgqueue.task_group_expires_at IS 'pgqueue._drop_partitions: what has expired';
+COMMENT ON INDEX pgqueue.task_group_expires_at IS 'pgqueue._drop_partitions: expired groups';
 
 CREATE INDEX task_result_task_id ON ONLY pgqueue.task_result USING btree (task_id);
 
@@ -2622,7 +2846,7 @@ COMMENT ON INDEX pgqueue.tracked_job_id IS 'Reading or detaching a job ends the 
 
 CREATE INDEX tracked_job_tracked_at ON pgqueue.tracked_job USING btree (tracked_at);
 
-COMMENT ON INDEX pgqueue.tracked_job_tracked_at IS 'pgqueue._drop_partitions: what sessions have left behind';
+COMMENT ON INDEX pgqueue.tracked_job_tracked_at IS 'pgqueue._drop_partitions: rows of ended sessions';
 
 ALTER INDEX pgqueue.history_id ATTACH PARTITION pgqueue.history_default_id_idx;
 

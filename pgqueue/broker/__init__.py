@@ -1,7 +1,7 @@
-"""kombu's transport for `pgqueue://`: importing this package, or kombu with pgqueue installed, registers the scheme.
+"""kombu's transport for `pgqueue://`. Importing this package, or kombu with pgqueue installed, registers the scheme.
 
-Maps kombu's hooks to named queries and holds no rules of its own: routing, claiming and expiry are decided in SQL.
-The package stays light: the transport is imported when a connection asks for it.
+It maps kombu's hooks to named queries and holds no rules of its own: SQL decides routing, claiming and expiry. The
+package stays light: the transport is imported when a connection asks for it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A kombu message as a row of the queue, and back.
+"""Convert a kombu message to a row of the queue, and back.
 
-The row's columns say when the message is due and when it expires; the rest is one JSON document, with the body as
+Columns of the row say when the message is due and when it expires. The rest is one JSON document, with the body as
 readable text wherever it is text.
 """
 
@@ -16,19 +16,19 @@ from kombu.utils.json import dumps, loads
 
 from ..errors import InvalidArgument
 
-#: Where a message has the due time that it was published with. A Celery task finds it in `request.eta` (published_eta).
+#: The header with the original due time of a message. A Celery task finds it in `request.eta` (eta_header).
 ETA_HEADER = "published_eta"
-#: How often a message was handed out before, if it was: as in RabbitMQ's quorum queues.
+#: The header that counts earlier deliveries, if there were any: as in RabbitMQ's quorum queues.
 COUNT_HEADER = "x-delivery-count"
 _HEADER_IDS = ("id", "root_id", "parent_id", "group")
 
 
-#: What reading a message raises that is none, from whichever layer finds out.
+#: The errors of reading a document that is no message, from any layer.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class Row(NamedTuple):
-    """What publishing hands to the server."""
+    """The columns that publishing sends to the server."""
 
     message: str
     eta: datetime | None
@@ -39,9 +39,9 @@ class Row(NamedTuple):
 def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
     """Write a message for the server, leaving the caller's objects as they are: kombu publishes them again on an error.
 
-    A due time is taken out of `headers.eta` and kept as `headers.published_eta`: the broker holds the message until it
-    is due, and a worker that saw an eta, even one in the past, would take the task through its timer and raise its
-    prefetch count. An eta without a UTC offset stays where it is: only the worker knows its time zone.
+    A due time is moved from `headers.eta` to `headers.published_eta`: the broker holds the message until it is due. A
+    worker that saw an eta, even one in the past, would take the task through its timer and raise its prefetch count. An
+    eta without a UTC offset stays where it is, because only the worker knows its time zone.
 
     Raises:
         InvalidArgument: every consumer would refuse the message.
@@ -54,7 +54,7 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
                 f"the header {name} must be a string, not {type(headers[name]).__name__}",
                 hint="No consumer would take the message.",
             )
-    # What a consumer publishes again, with all its headers, was never handed out.
+    # A message that a consumer publishes again, with all its headers, counts as never delivered.
     headers.pop(COUNT_HEADER, None)
     eta = _to_instant(headers.get("eta"))
     if eta is not None:
@@ -86,17 +86,17 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
 
 
 def from_row(document: str, delivery_tag: str, earlier_deliveries: int) -> dict[str, Any]:
-    """Read a claimed message, as kombu's virtual transports want it.
+    """Convert a claimed message to the form of kombu's virtual transports.
 
     Raises:
-        MALFORMED: whoever may publish can write any JSON, and this is no message of kombu's.
+        MALFORMED: the document is no message of kombu. A role that may publish can write any JSON.
     """
     message: dict[str, Any] = loads(document)
     properties = message["properties"]
     properties["delivery_tag"] = delivery_tag
     properties["delivery_info"] = {**(properties.get("delivery_info") or {}), "redelivered": earlier_deliveries > 0}
     for name in ("id", "task"):
-        # Celery takes it for granted, and looks tasks up by these.
+        # Celery requires this header, and finds tasks by these.
         if not isinstance((message.get("headers") or {}).get(name, ""), str):
             raise ValueError(f"the header {name} is not a string")
     if earlier_deliveries:
@@ -107,7 +107,7 @@ def from_row(document: str, delivery_tag: str, earlier_deliveries: int) -> dict[
 def encode_body(body: object) -> tuple[object, str | None]:
     """Return the body as text that JSON can hold, and how it is encoded: not at all, or as base64."""
     if isinstance(body, str):
-        # PostgreSQL's text has no NUL.
+        # PostgreSQL's text type has no NUL character.
         return (body, None) if "\0" not in body else (_to_base64(body.encode()), "base64")
     if isinstance(body, (bytes, bytearray, memoryview)):
         raw = bytes(body)
@@ -120,7 +120,7 @@ def encode_body(body: object) -> tuple[object, str | None]:
 
 
 def _make_ids_text(fields: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Let ids that are given as UUIDs be the text that everybody looks them up by."""
+    """Convert ids that are given as UUIDs to the text by which messages are found."""
     for name in names:
         if isinstance(fields.get(name), uuid.UUID):
             fields[name] = str(fields[name])

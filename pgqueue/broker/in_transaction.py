@@ -1,4 +1,4 @@
-"""A caller's own transaction, as a block and as Celery's `connection=`: rolled back means never sent."""
+"""Publish in the caller's own transaction, as a block and as Celery's `connection=`. A rollback sends nothing."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
     from ..db.caller_transaction import CallerConnection
 
-#: What was declared on each database: these connections live too briefly to remember it themselves.
+#: The declarations made on each database: these connections live too briefly to remember them themselves.
 _declared: dict[str, set[int]] = {}
 
 
 class in_transaction(Connection):  # noqa: N801 - it is written as a block
-    """Let tasks be sent in the transaction of `connection`, and so only if that commits.
+    """Send tasks in the transaction of `connection`, so that they are sent only if it commits.
 
-    As a block: all that this thread publishes or enqueues inside. As Celery's `connection=`: that one call.
-    The messages go to the database of `connection`. Queues that a task needs are declared at once, in a session apart.
+    As a block: everything that this thread publishes or enqueues inside. As Celery's `connection=`: that one call. The
+    messages go to the database of `connection`. Queues that a task needs are declared at once, on another connection.
 
     Args:
         connection: a psycopg connection; SQLAlchemy's Connection or Session on psycopg 3; Django's `connection`.
 
     Raises:
-        TypeError: it is none of these, or is one on another driver.
+        TypeError: `connection` is none of these, or uses another driver.
     """
 
     def __init__(self, connection: CallerConnection, **_options: Any) -> None:
@@ -45,7 +45,7 @@ class in_transaction(Connection):  # noqa: N801 - it is written as a block
         self.declared_entities = _declared.setdefault(url, set())
 
     def clone(self, **_kwargs: Any) -> in_transaction:
-        """Return another one of the same transaction."""
+        """Return another connection in the same transaction."""
         return in_transaction(self._given)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the worker needs of the broker for SQL jobs, and all of it: jobs to run, and word of how many it wants.
+"""The contract between worker and broker for SQL jobs: jobs to run, and how many of them the worker wants.
 
 Jobs come over a channel of their own, on the connection and from the queues of Celery's tasks.
 """
@@ -21,12 +21,13 @@ __all__ = ["ClaimedMessage", "JobConsumer", "WorkerLink"]
 
 
 class JobConsumer:
-    """Consumes the jobs of some queues. For the thread that drains the connection, but for `interrupt`.
+    """Consumes the jobs of some queues. For the thread that drains the connection, except `interrupt`.
 
     Args:
         connection: kombu's, over this broker.
-        on_jobs: takes jobs of one queue, and their delivery tags.
-        role_share: says how many jobs of one role should be here at most (None: any number), and how many are, by role.
+        on_jobs: receives jobs of one queue, and their delivery tags.
+        role_share: returns how many jobs of one role should be here at most (None: any number), and how many are here,
+            by role.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class JobConsumer:
         Args:
             queues: kombu's.
             wanted: how many jobs may be here.
-            held: the delivery tags of those that are here since before: each takes one of the places.
+            held: the delivery tags of jobs that are here from an earlier connection: each takes one of the places.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         self._channel.basic_qos(0, wanted, False)
         self._channel.qos.append_jobs(held)
@@ -59,33 +60,33 @@ class JobConsumer:
         self._consumer.consume()
 
     def add_queue(self, queue: Any) -> None:
-        """Consume one queue more. Harmless to repeat.
+        """Consume one more queue. Harmless to repeat.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         if not self._consumer.consuming_from(queue):
             self._consumer.add_queue(queue)
             self._consumer.consume()
 
     def cancel_queue(self, name: str) -> None:
-        """Consume one queue less.
+        """Stop consuming one queue.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         self._consumer.cancel_by_queue(name)
 
     def cancel(self) -> None:
-        """Consume nothing any more.
+        """Stop consuming.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         self._consumer.cancel()
 
     def want(self, count: int) -> bool:
-        """Say how many jobs may be here; return whether that is more than before."""
+        """Set how many jobs may be here; return whether that is more than before."""
         qos = self._channel.qos
         had, qos.prefetch_count = qos.prefetch_count, count
         return bool(count > had)
@@ -95,36 +96,36 @@ class JobConsumer:
         self._channel.settle(delivery_tags)
 
     def forget(self, delivery_tags: Sequence[str]) -> None:
-        """Free the places of jobs that were given back otherwise."""
+        """Free the places of jobs that were given back in another way."""
         self._channel.forget(delivery_tags)
 
 
 class WorkerLink:
-    """One of Celery's connections, as the way between this worker and the server."""
+    """One of Celery's connections, as the connection between this worker and the server."""
 
     def __init__(self, connection: Any) -> None:
         self._transport: Transport = connection.transport
 
     def on_control(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when this worker may have been told to do something; what, the database knows."""
+        """Call `callback` when this worker may have a request to handle; the database has the request."""
         self._transport.on_control(callback)
 
     def poll_now(self) -> None:
-        """Look for messages again, now: there is room."""
+        """Poll again now, because there is room."""
         self._transport.wake()
 
     def interrupt(self) -> None:
-        """End the wait of the thread that drains the connection. From any thread."""
+        """End the wait of the thread that drains the connection. Any thread may call this."""
         self._transport.interrupt()
 
     def register_executors(self, count: int) -> None:
-        """Say how many jobs this worker can run at the same time.
+        """Register how many jobs this worker can run at the same time.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         self._transport.register_executors(count)
 
     def may_be_heard(self, exchange: str, routing_key: str) -> bool:
-        """Tell whether a queue may be bound there."""
+        """Return whether a queue may be bound there."""
         return self._transport.is_heard(exchange, routing_key)

@@ -1,4 +1,4 @@
-"""kombu's message, decompressed up to a size, and when it is due if it says so itself."""
+"""kombu's message, decompressed up to a size, and the due time that it names itself."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 
 _COMPRESSION = "compression"
-#: How the ids begin under which Celery knows SQL jobs.
+#: The beginning of the ids under which Celery knows SQL jobs.
 _JOB = "job-"
 
 
 class ReceivingChannel(Protocol):
-    """What a message needs of the channel that it came over."""
+    """The part of a channel that a message needs."""
 
     max_decompressed_size: int
 
     def decode_body(self, body: Any, encoding: str | None) -> Any:
-        """Undo what kept a body from being text."""
+        """Undo the encoding that made the body text."""
 
     def refuse(self, delivery_tag: str, reason: str) -> None:
-        """Put the message among the dead letters, with the reason."""
+        """Make the message a dead letter, with the reason."""
 
 
 class Message(virtual.Message):
-    """What a consumer gets.
+    """A message as a consumer gets it.
 
     Raises:
-        DecompressedTooLarge: the body is compressed, and larger than the channel's connection allows.
+        DecompressedTooLarge: the decompressed body is larger than the channel's connection allows.
     """
 
-    #: Why no consumer takes it, if that is so: then a reject puts it aside with the reason.
+    #: Why no consumer takes it, if that is so: then a reject makes it a dead letter with the reason.
     refusal: str | None = None
 
     def __init__(self, payload: dict[str, Any], channel: ReceivingChannel) -> None:
@@ -54,16 +54,16 @@ class Message(virtual.Message):
             body = decompress(channel.decode_body(payload.get("body"), encoding), method, channel.max_decompressed_size)
         except DecompressedTooLarge:
             raise
-        except Exception:  # noqa: BLE001 - as kombu does: who decodes the message is told
+        except Exception:  # noqa: BLE001 - as kombu does: the error is raised when the message is decoded
             self.errors = [sys.exc_info()]
         else:
-            # Of no encoding any more.
+            # The body has no encoding any more.
             payload |= {"body": body, "properties": {**payload["properties"], "body_encoding": None}}
         super().__init__(payload, channel=channel)
         self.headers[_COMPRESSION] = method
 
     def reject(self, requeue: bool = False) -> None:
-        """Give the message back: to its queue, or to the dead letters.
+        """Give the message back to its queue, or make it a dead letter.
 
         Raises:
             MessageStateError: it was settled before.
@@ -75,13 +75,13 @@ class Message(virtual.Message):
         self._state = "REJECTED"
 
     def take_eta(self, accept: object, to_instant: Callable[[str], datetime]) -> datetime | None:
-        """Return when a Celery task is due, and let its worker not see that.
+        """Return when a Celery task is due, and hide that from its worker.
 
-        Both protocols of Celery's: an eta among the headers, or in the body. What is taken is kept where
-        `published_eta` finds it.
+        Both of Celery's protocols are handled: an eta among the headers, or in the body. The eta that is taken out is
+        kept where `published_eta` finds it.
 
         Args:
-            accept: the content types that whoever consumes it decodes.
+            accept: the content types that the consumer decodes.
             to_instant: reads an eta as the worker would.
         """
         due = None
@@ -90,16 +90,16 @@ class Message(virtual.Message):
                 instant = to_instant(place["eta"])
                 due = max(instant, due or instant).astimezone(timezone.utc)
             except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
-                continue  # none, or one that Celery refuses
+                continue  # There is no eta, or one that Celery refuses.
             place[ETA_HEADER], place["eta"] = place["eta"], None
         return due
 
     def is_named_as_job(self, accept: object) -> bool:
-        """Whether it is a Celery task with the id of an SQL job, of which a worker would tell how it ended."""
+        """Whether it is a Celery task with the id of an SQL job, whose end a worker would announce."""
         return any(str(place.get("id")).startswith(_JOB) for place in self._descriptions(accept))
 
     def _descriptions(self, accept: object) -> list[dict[str, Any]]:
-        """Return where a Celery task is described: among the headers (protocol 2), in the body (protocol 1)."""
+        """Return where a Celery task is described: the headers (protocol 2) or the body (protocol 1)."""
         places = [self.headers] if isinstance(self.headers.get("task"), str) else []
         return [*places, self.payload] if self._is_dictionary(accept) else places
 
@@ -109,5 +109,5 @@ class Message(virtual.Message):
         self.accept = accept
         try:
             return isinstance(self.payload, dict) and not {"task", "args"}.isdisjoint(self.payload)
-        except Exception:  # noqa: BLE001 - whoever decodes it next says what is wrong with it
+        except Exception:  # noqa: BLE001 - the next reader raises the error
             return False

@@ -1,4 +1,4 @@
-"""A message that is to be published, with its address: the parameters of the queries that publish."""
+"""A message to be published, with its address: the parameters of the publishing queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class OutgoingMessage(NamedTuple):
-    """A message on its way: the parameters of the query."""
+    """A message to be published, as the parameters of a query."""
 
     exchange: str
     routing_key: str

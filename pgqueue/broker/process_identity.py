@@ -1,6 +1,7 @@
-"""Who this process is to the server: the name of its worker, or else its pid and host.
+"""The identity of this process for the server: the name of its worker, or else its pid and host.
 
-Celery tells its worker's name by a signal when the worker starts; a forked child is a process like any other again.
+Celery sends its worker's name by a signal when the worker starts. A forked child has the identity of an ordinary
+process.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def app() -> Any:
 
 
 def is_worker() -> bool:
-    """Tell whether this process is a Celery worker's main process: it acks tasks after its connection is closed."""
+    """Return whether this is a Celery worker's main process, which acks tasks after its connection is closed."""
     return _worker_name is not None
 
 
@@ -40,9 +41,9 @@ def running_tags() -> set[str]:
 
 
 def begun_tags() -> set[str]:
-    """Return the delivery tags of the tasks that this process runs or has handed to one that runs them.
+    """Return the delivery tags of the tasks that this process runs or has passed to a child that runs them.
 
-    A child that a task was written to may have begun it, though Celery has not heard so yet.
+    A child that has received a task may have begun it, although Celery's main process does not know that yet.
     """
     state = sys.modules.get("celery.worker.state")
     if state is None or not is_worker():
@@ -57,7 +58,7 @@ def _is_written(request: Any) -> bool:
 
 
 def listen_to_celery() -> None:
-    """Learn the worker's name from Celery, if this process uses Celery at all. Harmless to repeat."""
+    """Take the worker's name from Celery's signal, if this process uses Celery at all. Harmless to repeat."""
     if "celery" in sys.modules:
         from celery.signals import worker_init
 

@@ -1,4 +1,4 @@
-"""What kombu's `Producer.batch` gathers: messages that are sent together, in one statement."""
+"""The messages that kombu's `Producer.batch` collects, sent in one statement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PublishBatch:
-    """Keeps messages until it is flushed. A flush sends all that was kept, or nothing."""
+    """Keeps messages until it is flushed. A flush sends all kept messages, or none."""
 
     def __init__(self, channel: Channel, publisher: Publisher, max_size: int) -> None:
         self.channel = channel
@@ -37,7 +37,7 @@ class PublishBatch:
         """
         self._check()
         if current() is not None:
-            # The block of a caller's transaction, which may be over at the next flush.
+            # It belongs to the block of a caller's transaction, which may be over at the next flush.
             self.channel.basic_publish(message, exchange, routing_key)
             return
         priority = self.channel._get_message_priority(message)
@@ -46,10 +46,10 @@ class PublishBatch:
             self.flush()
 
     def flush(self) -> None:
-        """Send what was kept.
+        """Send the kept messages.
 
         Raises:
-            BatchPublishError: nothing was sent; or the session was lost on the way, and all of it was, or nothing.
+            BatchPublishError: no message was sent; or the connection was lost, and all were sent or none.
         """
         self._check()
         messages, self._messages = self._messages, []
@@ -63,11 +63,11 @@ class PublishBatch:
                 ) from failure
 
     def discard(self) -> None:
-        """Forget what was not sent."""
+        """Drop the kept messages."""
         self._messages.clear()
 
     def close(self) -> None:
-        """End. There is nothing to be let go."""
+        """Do nothing: there is nothing to close."""
         self.discard()
 
     def _check(self) -> None:

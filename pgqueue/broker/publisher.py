@@ -1,6 +1,6 @@
-"""Sends messages to the server: one by one, many in one statement, or inside a transaction that the caller has.
+"""Send messages to the server: one by one, many in one statement, or in a transaction that the caller has.
 
-Where a message goes is decided in SQL. What is here knows only over which session it is asked.
+SQL decides where a message goes. This module only chooses the connection over which it is sent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Publisher:
     """Publishes for the channels of one connection.
 
     Args:
-        caller: whose transaction all of it belongs to; None: that of the block it is called in, or else its own.
+        caller: the owner of the transaction to publish in; None: the enclosing block's, or else a transaction of its
+            own.
     """
 
     def __init__(self, database: Database, caller: CallerConnection | None) -> None:
@@ -36,18 +37,19 @@ class Publisher:
         self._caller = caller
 
     def publish(self, message: Mapping[str, Any], exchange: str, routing_key: str, priority: int) -> int:
-        """Publish; return how many queues that reached, or 1 for what a group gathers.
+        """Publish a message; return how many queues it reached, or 1 for a message that a group collects.
 
-        A transient message (an event, a remote control command) for which nobody listens is not sent to the server at
-        all; another one does not wait for the disk, unless it is part of a larger transaction.
+        A transient message (an event, a remote control command) without any bound queue is not sent to the server at
+        all. Another transient message does not wait for the disk, unless it is part of a larger transaction.
 
         Raises:
-            psycopg.Error: as the server or the connection said it.
-            PgQueueError: the same, in a caller's transaction: kombu must not try again there.
+            psycopg.Error: the server or the connection reported an error.
+            PgQueueError: the same in a caller's transaction, where kombu must not try again.
         """
         row = to_row(message, exchange, routing_key)
         group = group_publishing.current()
-        # Of what is transient the events of tasks that are sent, and no control command: for that somebody waits.
+        # Among transient messages, only events of sent tasks are collected. A control command is not: its sender waits
+        # for answers.
         is_gathered = exchange == "celeryev" or not row.is_transient
         if group is not None and is_gathered and (self._caller or current()) is None:
             group.add(self.database, self.publish_many, to_outgoing(row, exchange, routing_key, priority))
@@ -64,7 +66,7 @@ class Publisher:
         return reached
 
     def publish_many(self, messages: list[OutgoingMessage]) -> int:
-        """Publish all of them, in this order and in one statement, or none; return how many copies that made.
+        """Publish all messages, in this order and in one statement, or none; return how many copies that made.
 
         Raises:
             psycopg.Error, PgQueueError: as `publish`.

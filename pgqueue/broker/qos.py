@@ -1,6 +1,6 @@
-"""How many messages a channel may hold: those delivered and not yet settled, against its prefetch count.
+"""How many messages a channel may hold: delivered and unsettled messages, against its prefetch count.
 
-Holds tags only. Giving messages back is the channel's business; nothing is published anew.
+It holds delivery tags only. The channel gives messages back; no message is published again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class QoS(virtual.QoS):
     """Counts deliveries; any thread may settle one."""
 
     def __init__(self, channel: virtual.Channel, prefetch_count: int = 0) -> None:
-        # Not the base class's: it would publish what is unacknowledged again when the interpreter ends.
+        # The base class's method is not called: it would publish unacknowledged messages again when the interpreter
+        # ends.
         self.channel = channel
         self.prefetch_count = prefetch_count or 0
         self._delivered: OrderedDict[str, None] = OrderedDict()
@@ -32,15 +33,15 @@ class QoS(virtual.QoS):
         return list(self._delivered)
 
     def can_consume(self) -> bool:
-        """Whether the application may be handed another message."""
+        """Return whether the application may be handed another message."""
         return not self.prefetch_count or len(self._delivered) < self.prefetch_count
 
     def can_consume_max_estimate(self) -> int | None:
-        """How many more messages the application may be handed; None: any number."""
+        """Return how many more messages the application may be handed; None: any number."""
         return max(self.prefetch_count - len(self._delivered), 0) if self.prefetch_count else None
 
     def is_roomy(self, ahead: int = 0, held: int = 0) -> bool:
-        """Whether it is worth asking for messages at once: there is room for half of what may be here.
+        """Return whether a poll at once is worth it: there is room for half of the allowed messages.
 
         Args:
             ahead: how many messages may be here beyond the prefetch count.
@@ -65,4 +66,7 @@ class QoS(virtual.QoS):
         self._delivered.pop(delivery_tag, None)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Do nothing: a claim is given back by its channel or freed with its worker session, never published again."""
+        """Do nothing: the channel gives a claim back, or the end of the worker session frees it.
+
+        It is never published again.
+        """

@@ -1,7 +1,7 @@
-"""Makes `pgqueue://` known: to kombu for every program, to Celery for its `connection=` and its neighbour protocols.
+"""Register `pgqueue://` with kombu for every program, and with Celery for `connection=`, mingle and gossip.
 
 kombu has no entry point for transports, but it loads those of the group `kombu.serializers` when it is imported, and
-wants a serializer in return. So this module is loaded early, inside kombu's own import: it must import next to nothing.
+expects a serializer from each. So this module is loaded early, inside kombu's own import, and imports next to nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from .celery_patches.import_hook import after_import
 if TYPE_CHECKING:
     from types import ModuleType
 
-#: What kombu registers as the serializer `pgqueue`: a name and a content type, with neither encoder nor decoder.
+#: The serializer `pgqueue` that kombu registers: a name and a content type, with neither encoder nor decoder.
 serializer = (None, None, "application/x-pgqueue", "utf-8")
 
 
 def register_transport() -> None:
-    """Let kombu find the transport for `pgqueue://`."""
+    """Register the transport for `pgqueue://` with kombu."""
     TRANSPORT_ALIASES[URL_SCHEME] = "pgqueue.broker:Transport"
 
 
 def take_callers_connections(celery_app_amqp: ModuleType) -> None:
-    """Let what Celery sends with `connection=` be part of the transaction of that connection, whosever it is."""
+    """Let Celery's `connection=` accept a driver's connection, and send in the transaction of that connection."""
     if hasattr(celery_app_amqp, "AMQP"):
         from .celery_patches.caller_producer import CallerProducer
 
@@ -35,18 +35,18 @@ def take_callers_connections(celery_app_amqp: ModuleType) -> None:
 
 
 def send_groups_at_once(celery_canvas: ModuleType) -> None:
-    """Let what a group of Celery's publishes be sent in one statement."""
+    """Send what a group of Celery publishes in one statement."""
     from .celery_patches.group_publishing import batch_groups
 
     batch_groups(celery_canvas)
 
 
 def join_neighbours(with_gossip: bool) -> None:
-    """Let Celery's mingle, and gossip if it is wanted, run over this transport, where a worker has imported them.
+    """Let Celery's mingle, and gossip if the application asks for it, run over this transport.
 
-    Both ask for the transport's driver type only after they have made a transport, which calls this. Gossip is not
-    for everybody: every heartbeat of every worker becomes a message to each of the others, and a lone idle worker
-    that talks to itself costs two transactions a second instead of a third of one.
+    Both ask for the transport's driver type only after they have made a transport, which calls this. Gossip is off
+    unless it is asked for: every heartbeat of every worker becomes a message to each of the others, and a lone idle
+    worker then makes 2 transactions a second instead of one every 3 s.
     """
     for module, step in (("mingle", "Mingle"), ("gossip", "Gossip")):
         loaded = sys.modules.get(f"celery.worker.consumer.{module}")

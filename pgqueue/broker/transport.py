@@ -1,7 +1,7 @@
-"""kombu's transport: connections that share their process's sessions, drained by Celery's event loop or by a script.
+"""kombu's transport: connections that share their process's sessions, drained by Celery's event loop or by a program.
 
-A transport that consumes has a fetcher; one that only publishes costs nothing of its own. Errors of the driver that
-mean a lost session are kombu's connection errors, so that kombu and Celery reconnect by themselves.
+A transport that consumes has a fetcher; one that only publishes has no connection of its own. Errors of the driver that
+mean a lost connection are kombu's connection errors, so kombu and Celery reconnect by themselves.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Transport(virtual.Transport):
-    """One kombu connection. Use it from one thread at a time; acks may come from any."""
+    """One kombu connection. One thread at a time may use it; acks may come from any thread."""
 
     Channel = OurChannel
     channels: list[OurChannel]
@@ -51,7 +51,7 @@ class Transport(virtual.Transport):
         AMQPConnectionError,
         psycopg.OperationalError,
         psycopg.InterfaceError,
-        # A server that is in recovery, or was demoted, says this to what writes.
+        # A server that is in recovery, or was demoted, reports this for a write.
         psycopg.errors.ReadOnlySqlTransaction,
         errors.WorkerUnknown,
     )
@@ -95,7 +95,7 @@ class Transport(virtual.Transport):
         """Make sure that the server can be reached.
 
         Raises:
-            psycopg.OperationalError: it cannot, or it is in recovery.
+            psycopg.OperationalError: the server cannot be reached, or is in recovery.
         """
         if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
             self._abandon()
@@ -106,14 +106,14 @@ class Transport(virtual.Transport):
         return self
 
     def verify_connection(self, connection: Transport) -> bool:
-        """Tell whether the connection is usable as far as anybody here has noticed. Asks nobody."""
+        """Return whether the connection is usable as far as this process has noticed. Sends nothing."""
         return not self._is_closed and (self._fetcher is None or self._fetcher.worker_session.is_alive)
 
     def close_connection(self, connection: Transport) -> None:
-        """Close the channels; give back what was claimed and not delivered.
+        """Close the channels; give back messages that were claimed and not delivered.
 
         Raises:
-            psycopg.Error: the server could not be told; it learns it when the worker session ends.
+            psycopg.Error: the server could not be reached; it frees the messages when the worker session ends.
         """
         self._is_closed = True
         self._leave_hub()
@@ -124,7 +124,7 @@ class Transport(virtual.Transport):
             fetcher, self._fetcher = self._fetcher, None
             if fetcher is not None:
                 with WorkerSession.registry_lock:
-                    # A worker's session ends with its process: its tasks still run.
+                    # A worker's session ends with its process, because its tasks still run.
                     if fetcher.close() and not process_identity.is_worker():
                         fetcher.worker_session.close()
 
@@ -138,7 +138,7 @@ class Transport(virtual.Transport):
         return to_url(conninfo if include_password else without_password(conninfo), URL_SCHEME)
 
     def _collect(self, connection: Transport) -> None:
-        """Let go of everything without a word to the server: after an error, or in a forked child."""
+        """Drop everything without sending anything to the server: after an error, or in a forked child."""
         self._abandon()
 
     def _abandon(self) -> None:
@@ -158,57 +158,57 @@ class Transport(virtual.Transport):
 
     @property
     def worker_session(self) -> WorkerSession:
-        """The process as a worker; registered when first asked for.
+        """The worker session of this process; registered on first use.
 
         Raises:
-            psycopg.OperationalError: the server is away, or this connection's worker_session is lost.
+            psycopg.OperationalError: the server is away, or this connection's worker session is lost.
             NotInstalled: the database has no pgqueue.
         """
         return self._get_fetcher().worker_session
 
     @property
     def live_worker_session(self) -> WorkerSession | None:
-        """The worker session, if this connection consumes and nobody has noticed that it is lost."""
+        """The worker session, if this connection consumes and no loss of it was noticed."""
         fetcher = self._fetcher
         return fetcher.worker_session if fetcher is not None and fetcher.worker_session.is_alive else None
 
     @property
     def gathers_acks(self) -> bool:
-        """Whether this thread runs an event loop that gathers acks.
+        """Return whether this thread runs an event loop that collects acks.
 
-        Other threads send theirs at once: in a warm shutdown, they go on when the loop has ended.
+        Other threads send theirs at once: in a warm shutdown, they continue after the loop has ended.
         """
         return self._event_loop is not None and self._fetcher is not None and self._fetcher.waker.is_own_thread
 
     def wake(self) -> None:
-        """Look for messages again, now: somebody has room. From any thread."""
+        """Poll again now, because there is room. Any thread may call this."""
         if self._fetcher is not None:
             self._fetcher.call()
 
     def register_executors(self, count: int) -> None:
-        """Say how many jobs this worker can run at the same time, if that has changed since it was registered.
+        """Register how many jobs this worker can run at the same time, if that has changed.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         self._executors = count
         if (worker_session := self.live_worker_session) is not None:
             worker_session.register_executors(count)
 
     def on_control(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when this worker may have been told to do something: on a hint, and with each heartbeat.
+        """Call `callback` when this worker may have a request to handle: on a notification, and with each heartbeat.
 
-        In the thread that drains the connection. What it was told is for the database to say.
+        It is called in the thread that drains the connection. The database has the request itself.
         """
         self._on_control = callback
 
     def is_heard(self, exchange: str, routing_key: str) -> bool:
-        """Tell whether a queue may be bound there: False if a publish has reached none and none was bound since."""
+        """Return whether a queue may be bound there: False if a publish has reached none and none was bound since."""
         fetcher = self._fetcher
         return fetcher is None or (exchange, routing_key) not in fetcher.worker_session.unroutable_keys
 
     def count_settled(self, makes_room: bool, count: int = 1) -> None:
-        """Note that messages are done: they count for the worker, and may leave room where there was none."""
+        """Count finished messages for the worker; they may also leave new room."""
         fetcher = self._fetcher
         if fetcher is not None:
             fetcher.worker_session.claims.count(count)
@@ -216,22 +216,22 @@ class Transport(virtual.Transport):
                 fetcher.call()
 
     def lose_track(self) -> None:
-        """Note that this process may hold messages that nobody here knows of. From any thread."""
+        """Record that this process may hold messages that it does not know of. Any thread may call this."""
         if (worker_session := self.live_worker_session) is not None:
             worker_session.claims.needs_reconciling = True
 
     def get(self, channel: OurChannel, queue: str, no_ack: bool) -> Any:
-        """Claim one message of a queue for a channel; None if there is none ready."""
+        """Claim one message of a queue for a channel; None if none is ready."""
         claimed = self._get_fetcher().take(channel.kind, queue)
         if claimed is None:
             return None
         return channel.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, no_ack)
 
     def stop_consuming(self, channel: OurChannel, queue: str) -> None:
-        """Do what is to be done when a consumer of a channel has ended.
+        """Clean up after a consumer of a channel has ended.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         if self._fetcher is not None and self._fetcher.worker_session.is_alive:
             if not any(c.kind == channel.kind and queue in c.queues for c in self.channels):
@@ -241,13 +241,13 @@ class Transport(virtual.Transport):
     def drain_events(  # type: ignore[override] # kombu's base class has **kwargs, its virtual one a timeout
         self, connection: Transport, timeout: float | None = None
     ) -> None:
-        """Deliver what a look finds; wait for it at most `timeout` seconds.
+        """Deliver the messages of a poll; wait for them at most `timeout` seconds.
 
-        Of messages that are acked as they are delivered, one: who consumes those counts on one for each call.
+        With automatic acks, deliver one message: programs that consume so expect one for each call.
 
         Raises:
-            TimeoutError: none came.
-            psycopg.OperationalError, WorkerUnknown: the server is lost. Reconnect.
+            TimeoutError: no message came.
+            psycopg.OperationalError, WorkerUnknown: the connection is lost. Reconnect.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         fetcher = self._get_fetcher()
@@ -263,7 +263,7 @@ class Transport(virtual.Transport):
             fetcher.wait((poll_at if deadline is None else min(poll_at, deadline)) - now)
 
     def deliver_next(self) -> Subscription | None:
-        """Deliver the next message that a channel has room for; return the consumer that got it, if there was one."""
+        """Deliver the next message that a channel has room for; return its consumer, or None."""
         fetcher = self._get_fetcher()
         found = fetcher.next()
         if found is None:
@@ -274,15 +274,15 @@ class Transport(virtual.Transport):
         return channel.deliver(claimed)
 
     def poll(self) -> float:
-        """Send acks and look for messages if it is time to; return when to come back.
+        """Send acks and poll if a poll is due; return when to call again.
 
         Raises:
-            psycopg.OperationalError, WorkerUnknown: the server is lost. Reconnect.
+            psycopg.OperationalError, WorkerUnknown: the connection is lost. Reconnect.
         """
         return self._get_fetcher().poll()
 
     def interrupt(self) -> None:
-        """Keep the event loop from waiting this time."""
+        """Keep the event loop from waiting in this round."""
         if self._fetcher is not None:
             self._fetcher.waker.interrupt()
 
@@ -298,7 +298,7 @@ class Transport(virtual.Transport):
             with WorkerSession.registry_lock:
                 worker_session = WorkerSession.of(self.database, self._executors)
                 self._fetcher = Fetcher(worker_session, self.channels, self._control)
-            # First what was done before a lost connection, then what was not.
+            # First acks from before a lost connection are sent, then unfinished claims are given back.
             self.acks.flush()
             worker_session.claims.reconcile()
         return self._fetcher
@@ -313,4 +313,4 @@ class Transport(virtual.Transport):
 
 
 def _do_nothing() -> None:
-    """See to nothing: a transport without a lane of SQL jobs is told nothing."""
+    """Do nothing: a transport without an SQL lane has no requests to handle."""

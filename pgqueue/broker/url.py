@@ -1,7 +1,7 @@
-"""Where a kombu connection leads: its URL, or the parts that kombu takes a fail-over URL into, as a conninfo.
+"""The address of a kombu connection as a conninfo: from its URL, or from kombu's parts of a fail-over URL.
 
-The password is taken out of the URL and put where kombu has passwords: Celery's `inspect stats`, and so Flower, show
-the URL as the broker's host name.
+The password is moved out of the URL to the place where kombu has passwords: Celery's `inspect stats`, and therefore
+Flower, show the URL as the broker's host name.
 """
 
 from __future__ import annotations

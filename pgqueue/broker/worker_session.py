@@ -1,8 +1,8 @@
-"""One session that says to the server: this process is alive and consumes.
+"""The worker session: one connection that tells the server that this process is alive and consumes.
 
-Its life is the life of every claim of the process: the server frees them when it has lost the session. On it the
-process listens for notifications and holds the sleepers' locks. It outlives kombu's connections, because Celery's warm
-shutdown closes those while tasks still run; a lost one is never repaired, `WorkerSession.of` makes another.
+It lives as long as every claim of the process: the server frees the claims when it has lost the session. Over it the
+process listens for notifications and holds the sleep locks. It outlives kombu's connections, because Celery's warm
+shutdown closes those while tasks still run. A lost one is never repaired; `WorkerSession.of` makes another.
 """
 
 from __future__ import annotations
@@ -40,32 +40,32 @@ logger = logging.getLogger(__name__)
 
 
 class Member(Protocol):
-    """Whoever consumes through a worker session, and is told what arrives on it. Called from any thread."""
+    """A consumer on a worker session, which receives what arrives there. Its methods may be called from any thread."""
 
     def notify(self, queues: Collection[str]) -> None:
-        """Hear that messages were published to some of these queues."""
+        """Receive that messages were published to some of these queues."""
 
     def sleep_again(self, queues: Collection[str]) -> None:
-        """Hear that whoever held the sleepers' locks of these queues for all has woken up or gone."""
+        """Receive that the session that held the sleep locks of these queues for all has woken up or gone."""
 
     def lose(self) -> None:
-        """Hear that the worker session is lost."""
+        """Receive that the worker session is lost."""
 
     def control(self) -> None:
-        """Hear that the worker may have been told to do something: what, the database knows."""
+        """Receive that the worker may have a request to handle; the database has the request."""
 
     def held_tags(self) -> Collection[str]:
         """Return the delivery tags of the messages that this member has."""
 
     def begun_tags(self) -> Collection[str]:
-        """Return the delivery tags of those that were given to whoever works on them."""
+        """Return the delivery tags of the messages that were delivered."""
 
 
 class WorkerSession:
     """A registered worker. Threads may share it; a forked child may not use it."""
 
     _known: ClassVar[dict[str, WorkerSession]] = {}
-    #: Held while a member joins or the last one leaves, so that nobody joins a session that is being closed.
+    #: It is held while a member joins or the last one leaves, so that no member joins a session that is being closed.
     registry_lock: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self, database: Database, executors: int = 0, predecessor: WorkerSession | None = None) -> None:
@@ -77,10 +77,11 @@ class WorkerSession:
         self._members: list[Member] = []
         self._consumers: Counter[str] = Counter()
         self._asleep: dict[Member, frozenset[str]] = {}
-        #: What members that are gone had begun: forgotten by them, maybe, but not undone.
+        #: The tags of messages that former members had begun. Those members may have forgotten them, but their work
+        #: goes on.
         self._begun: set[str] = set()
         self._queues_of_channel: dict[str, set[str]] = defaultdict(set)
-        self._session = open_session(database.listen_conninfo, f"pgqueue presence {self.name}"[:63], is_watched=True)
+        self._session = open_session(database.listen_conninfo, f"pgqueue worker {self.name}"[:63], is_watched=True)
         self._session.add_notify_handler(self._on_notify)
         try:
             self._require_own_session()
@@ -97,7 +98,7 @@ class WorkerSession:
         Raises:
             psycopg.OperationalError: the server is away or in recovery.
             NotInstalled: the database has no pgqueue.
-            NotPermitted: the role may not work.
+            NotPermitted: the role may not run a worker.
             SessionShared: the listening DSN leads through a pooler that shares sessions.
         """
         with cls.registry_lock:
@@ -108,7 +109,7 @@ class WorkerSession:
 
     @classmethod
     def find(cls, database: Database) -> WorkerSession | None:
-        """Return the worker session of this process on a database, if it has one that is not lost."""
+        """Return the worker session of this process on a database, if it has a live one."""
         present = cls._known.get(database.conninfo)
         if present is None or not present.is_alive:
             return None
@@ -120,25 +121,25 @@ class WorkerSession:
 
     @classmethod
     def close_all(cls) -> None:
-        """Unregister this process everywhere: what it holds and has not finished is free at once."""
+        """Unregister this process everywhere: its unfinished messages are free at once."""
         with cls.registry_lock:
             for present in list(cls._known.values()):
                 present.close()
 
     @property
     def is_alive(self) -> bool:
-        """Whether the session is open as far as anybody here has noticed."""
+        """Whether the session is open as far as this process has noticed."""
         return self._pid == os.getpid() and not self._session.closed
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when something has arrived: call `poll` then."""
+        """Return the descriptor that is readable when something has arrived; then call `poll`."""
         return self._session.fileno()
 
     def poll(self) -> None:
-        """Read what has arrived and tell the members. Never blocks.
+        """Read what has arrived and pass it to the members. Never blocks.
 
         Raises:
-            psycopg.OperationalError: the session is lost.
+            psycopg.OperationalError: the connection is lost.
         """
         with self._lock:
             self._check()
@@ -153,13 +154,13 @@ class WorkerSession:
                 raise
 
     def join(self, member: Member) -> None:
-        """Tell `member` from now on what arrives."""
+        """Pass what arrives to `member` from now on."""
         with self._lock:
             if member not in self._members:
                 self._members.append(member)
 
     def leave(self, member: Member) -> bool:
-        """Stop telling `member`; return whether nobody is left."""
+        """Stop passing to `member`; return whether no member is left."""
         with self._lock:
             if member in self._members:
                 self._begun.update(member.begun_tags())
@@ -169,10 +170,10 @@ class WorkerSession:
             return not self._members
 
     def consume(self, queue: str) -> None:
-        """Listen for a queue, and say that this worker consumes it. Counts: cancel as often as you consume.
+        """Listen for a queue, and register that this worker consumes it. Counted: call `cancel` as often.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         with self._lock:
             if queue in self._consumers:
@@ -189,7 +190,7 @@ class WorkerSession:
         """Undo one `consume`.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         with self._lock:
             self._consumers[queue] -= 1
@@ -207,19 +208,19 @@ class WorkerSession:
         """Say how many jobs this worker can run at the same time.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         self._fetch("set_worker_executors", worker_id=self.worker_id, executors=count)
 
     def fall_asleep(self, member: Member, queues: Collection[str]) -> tuple[bool, float | None]:
-        """Take the sleepers' locks of these queues for one member, in addition to those that it has.
+        """Take the sleep locks of these queues for one member, in addition to those that it has.
 
         Returns:
-            Whether they were given, and the seconds until the next delayed message is due. Given: look once more
-            before sleeping. Not given: publishers are about to commit, look again soon.
+            Whether they were given, and the seconds until the next delayed message is due. If they were given, poll
+                once more before sleeping. If not, publishers are about to commit, so poll again soon.
 
         Raises:
-            psycopg.Error: the server could not be asked.
+            psycopg.Error: the server could not be reached.
         """
         with self._lock:
             [(is_asleep, seconds)] = self._fetch("fall_asleep", queues=list(queues))
@@ -228,10 +229,10 @@ class WorkerSession:
             return is_asleep, seconds
 
     def wake_up(self, member: Member, queues: Collection[str]) -> None:
-        """Give back the sleepers' locks that a member holds; those that another member holds as well stay.
+        """Give back the sleep locks that a member holds; those that another member holds as well stay.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         with self._lock:
             freed = self._asleep_for(member).intersection(queues)
@@ -241,10 +242,10 @@ class WorkerSession:
                 self._fetch("wake_up", queues=list(freed))
 
     def keep_claims(self) -> None:
-        """Give back what this worker holds but neither runs nor is about to deliver.
+        """Give back the messages that this worker holds but neither runs nor is about to deliver.
 
         Raises:
-            psycopg.Error: the server could not be asked.
+            psycopg.Error: the server could not be reached.
         """
         with self._lock:
             kept = process_identity.running_tags().union(*(member.held_tags() for member in self._members))
@@ -254,23 +255,23 @@ class WorkerSession:
             self._begun.difference_update(begun)
 
     def begun_tags(self) -> set[str]:
-        """Return the delivery tags of what was begun here, and may or may not have ended."""
+        """Return the delivery tags of messages that were begun here, whether or not they have ended."""
         with self._lock:
             return self._begun.union(process_identity.begun_tags(), *(member.begun_tags() for member in self._members))
 
     def tell_members(self) -> None:
-        """Let the members see to what the worker was told to do: after a hint, and with each heartbeat."""
+        """Let the members handle requests to the worker: after a notification, and with each heartbeat."""
         for member in self._members:
             member.control()
 
     def lose(self) -> None:
-        """Take note that the server has given this worker up: end the session, tell the members."""
+        """Record that the server has given this worker up: end the session, inform the members."""
         close_session(self._session)
         for member in self._members:
             member.lose()
 
     def close(self) -> None:
-        """Unregister: what this worker holds and has not finished is free at once. Harmless when it is lost."""
+        """Unregister: the unfinished messages of this worker are free at once. Harmless after a loss."""
         with self._lock:
             if self._known.get(self.database.conninfo) is self:
                 del self._known[self.database.conninfo]
@@ -279,12 +280,13 @@ class WorkerSession:
             try:
                 self._fetch("unregister_worker", worker_id=self.worker_id, begun=_ids(self.begun_tags()))
             except psycopg.Error as failure:
-                # The session ends all the same, and with it the claims.
+                # The connection is closed all the same, which frees the claims.
                 logger.warning("could not unregister worker %s: %s", self.worker_id, failure)
             close_session(self._session)
 
     def _require_own_session(self) -> None:
-        # Its lock would be the pooler's, and notifications would reach whoever has the server's session then.
+        # The pooler's session would hold the lock, and notifications would reach whichever client has that session
+        # then.
         if is_shared(self._session, self.database.listen_conninfo):
             raise errors.SessionShared(
                 "a pooler in transaction mode stands before the session that listens: give the database past the pooler"
@@ -293,7 +295,8 @@ class WorkerSession:
             )
 
     def _register(self, executors: int, predecessor: WorkerSession | None) -> int:
-        # What runs and what is done outlive a lost session; what had not begun, Celery forgets when it reconnects.
+        # Running and finished messages outlive a lost session. Celery forgets those that had not begun when it
+        # reconnects.
         kept = process_identity.running_tags() | Acks.of(self.database).tags if predecessor is not None else set()
         ids, tokens = to_arrays(list(kept))
         begun = predecessor.begun_tags() if predecessor is not None else set()
@@ -318,11 +321,11 @@ class WorkerSession:
         if notify.channel == _BINDINGS_CHANNEL:
             self.unroutable_keys.forget()
         elif notify.channel == _SCHEDULES_CHANNEL:
-            # One may be due before the next heartbeat.
+            # A delayed message may be due before the next heartbeat.
             self.claims.tick_at = 0.0
             self.tell_members()
         elif notify.channel == f"pgqueue.w.{self.worker_id}":
-            # Whatever it says: anybody who can connect can notify anything.
+            # The payload is ignored, because any role that can connect can notify.
             self.tell_members()
         elif queues := self._queues_of_channel.get(notify.channel):
             for member in self._members:

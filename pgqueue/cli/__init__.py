@@ -1,4 +1,4 @@
-"""The commands of the command line, a file for each noun. They assemble; rules live elsewhere."""
+"""The commands of the command line, one file for each noun. Rules live in other packages."""
 
 from .commands import cli, main, run
 

@@ -1,4 +1,4 @@
-"""Asking the database one thing from the command line."""
+"""Run one query from the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..db.client_session import ClientSession
 
 
 def ask(dsn: str | None, name: str, **arguments: object) -> list[tuple[Any, ...]]:
-    """Run one named query in a session of its own and return its rows.
+    """Run one named query over a connection of its own and return its rows.
 
     Raises:
         PgQueueError: the server refused, or cannot be reached.

@@ -1,4 +1,4 @@
-"""Which Celery app a command runs: pgqueue's own, or the user's with SQL jobs added."""
+"""The Celery app that a command runs: pgqueue's own, or the user's with SQL jobs added."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = None) -> Celery:
-    """Return the app to run, on the database that is given; an app that names a broker keeps it.
+    """Return the app to run on the given database; an app that names a broker keeps it.
 
     Raises:
         click.BadParameter: there is no Celery app of that name.
         click.UsageError: the command line and the app name different databases.
     """
     if dsn is not None:
-        # Where the app, and every process that it forks, looks.
+        # The app, and every process that it forks, reads this variable.
         os.environ[DSN_VARIABLE] = dsn
     if listen_dsn is not None:
         os.environ[LISTEN_DSN_VARIABLE] = listen_dsn
-    # These take a second to import, which the other commands need not wait for.
+    # These imports take 1 s, and other commands do not need them.
     from celery.app.utils import find_app as find_celery_app
 
     from .. import tasks
@@ -41,7 +41,7 @@ def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = Non
         raise click.BadParameter(f"cannot load {app_name}: {failure}", param_hint="-A") from failure
     if not app.conf.broker_url:
         app.conf.broker_url = to_url(Settings.load(dsn).conninfo, URL_SCHEME)
-        # An application that sends its tasks to this database looks for their results there, too.
+        # An application that sends its tasks to this database has its results there, too.
         app.conf.result_backend = app.conf.result_backend or app.conf.broker_url
     elif is_on_command_line("dsn") and not leads_to(app.conf.broker_url, dsn):
         raise click.UsageError(f"{app_name} names another broker, which --dsn does not change: leave one of them out")
@@ -50,30 +50,30 @@ def find_app(app_name: str | None, dsn: str | None, listen_dsn: str | None = Non
 
 
 def own_queues(app: Celery) -> list[str]:
-    """Return the queues that a worker of an app takes from: its own, as Celery chooses them, and that of SQL jobs."""
+    """Return the queues of an app's worker: its own, as Celery chooses them, and the queue of SQL jobs."""
     return list(dict.fromkeys([*app.amqp.queues.consume_from, "default"]))
 
 
 def database_of(app: Celery) -> Database:
-    """Return the database in which the messages of an app are.
+    """Return the database that contains the messages of an app.
 
     Raises:
-        click.UsageError: its broker is another.
+        click.UsageError: its broker is not pgqueue.
     """
     scheme = str(app.conf.broker_write_url or app.conf.broker_url).partition("://")[0]
-    # kombu imports the transport of a URL that it is shown, and what that needs may not be installed.
+    # kombu imports the transport of a URL, whose dependencies may not be installed.
     if scheme != URL_SCHEME:
         raise click.UsageError(f"the broker of this app is not pgqueue but {scheme}")
-    connection = app.connection_for_write()  # which opens nothing
+    connection = app.connection_for_write()  # This opens no connection.
     return Database.for_dsn(to_conninfo(connection.as_uri(include_password=True)))
 
 
 def require_same_database(app: Celery, dsn: str | None) -> None:
-    """Check that the broker of an app is the database of `dsn`, however it is written.
+    """Check that the broker of an app is the database of `dsn`, in whatever form it is written.
 
     Raises:
-        click.UsageError: it is another one, or none of PostgreSQL.
-        PgQueueError: one of them cannot be asked.
+        click.UsageError: it is another database, or none of PostgreSQL.
+        PgQueueError: one of them cannot be reached.
     """
     theirs, ours = database_of(app), Database.for_dsn(Settings.load(dsn).conninfo)
     if theirs.conninfo != ours.conninfo and theirs.fetch("database_identity") != ours.fetch("database_identity"):
@@ -84,7 +84,7 @@ def require_same_database(app: Celery, dsn: str | None) -> None:
 
 
 def leads_to(broker_url: str | list[str], dsn: str | None) -> bool:
-    """Tell whether a broker's URL says the same as `dsn`."""
+    """Return whether a broker's URL names the same database as `dsn`."""
     try:
         return Settings.load(str(broker_url)).conninfo == to_conninfo(dsn or "")
     except InvalidDsn:

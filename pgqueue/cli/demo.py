@@ -1,4 +1,4 @@
-"""`pgqueue demo`: everything that pgqueue promises first, shown and checked."""
+"""`pgqueue demo`: run and check the main features of pgqueue."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def demo(pg_bin: Path | None) -> None:
     """Run real jobs on a temporary PostgreSQL, a worker and Flower, say what happened, and clean up."""
     from ..demo.run import play
 
-    # As Ctrl-C: what was started is stopped and removed.
+    # SIGTERM acts like Ctrl-C: everything that was started is stopped and removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     play(console(), pg_bin)

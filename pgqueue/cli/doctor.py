@@ -1,4 +1,4 @@
-"""`pgqueue doctor`: what is wrong, and what to do about it."""
+"""`pgqueue doctor`: find problems, and print a hint for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an error looks on the command line: one line, what more PostgreSQL said, and what to do."""
+"""An error on the command line: one line, PostgreSQL's DETAIL, and a hint."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def show_failure(failure: PgQueueError | str, *, as_json: bool) -> None:
     sqlstate = f" ({fields['sqlstate']})" if fields.get("sqlstate") else ""
     click.echo(f"pgqueue: error: {to_text(fields['message'])}{sqlstate}", err=True)
     if not isinstance(failure, JobError):
-        fields.pop("context", None)  # Of a call it names pgqueue's own functions, which helps nobody.
+        fields.pop("context", None)  # The context names pgqueue's own functions, which does not help the user.
     for name in _MORE:
         if fields.get(name):
             click.echo(f"{name}: {to_text(fields[name])}", err=True)
 
 
 def failure_fields(failure: PgQueueError | str) -> dict[str, object]:
-    """Return what is known of an error, under the names that PostgreSQL gives its parts."""
+    """Return the fields of an error, under PostgreSQL's names."""
     if isinstance(failure, str):
         return {"message": failure}
     known = {"type": type(failure).__name__, "message": str(failure)}

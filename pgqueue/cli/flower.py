@@ -47,7 +47,7 @@ def flower(
             f"cannot listen on port {port} of {address}: it is in use", hint="Choose another one with --port."
         )
     app = find_app(app_name, dsn, listen_dsn)
-    # Flower may not be installed: it is an extra.
+    # Flower may not be installed, because it is an extra.
     from ..flower_ui.run import run_flower
 
     run_flower(app, database_of(app), address, port, flower_options, allowed_hosts)

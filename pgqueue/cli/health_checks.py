@@ -1,4 +1,4 @@
-"""The checks of `pgqueue doctor`: each asks the database one thing and says what it means.
+"""The checks of `pgqueue doctor`: each runs one query and explains its result.
 
 A check changes nothing and leaves nothing behind.
 """
@@ -25,7 +25,7 @@ _CROWDED = 0.85
 
 
 class Level(str, enum.Enum):
-    """How bad a finding is."""
+    """How serious a finding is."""
 
     OK = "ok"
     SKIP = "skip"
@@ -35,7 +35,7 @@ class Level(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The finding of one check, and what to do about it."""
+    """The finding of one check, and a hint."""
 
     check: str
     level: Level
@@ -47,7 +47,7 @@ Check = Callable[[ClientSession], Finding]
 
 
 def examine(dsn: str | None) -> Iterator[Finding]:
-    """Run the checks one after the other; stop early where the rest would make no sense."""
+    """Run the checks one after the other; stop early if the remaining ones would make no sense."""
     with ClientSession(dsn, application_name="pgqueue doctor") as session:
         first: tuple[Check, ...] = (_check_server, _check_schema)
         for check in first:
@@ -92,7 +92,7 @@ def _check_privileges(session: ClientSession) -> Finding:
     held = [role for role, has in session.fetch("held_roles") if has]
     if "pgqueue_user" not in held:
         if _administers(session):
-            return Finding("privileges", Level.SKIP, "this role administers pgqueue, and hands in nothing itself")
+            return Finding("privileges", Level.SKIP, "this role administers pgqueue, and submits nothing itself")
         return Finding("privileges", Level.FAIL, "this role has not the rights of pgqueue_user", _enroll(session))
     return Finding("privileges", Level.OK, f"this role has the rights of {', '.join(held)}")
 
@@ -108,7 +108,10 @@ def _check_enrolment(session: ClientSession) -> Finding:
 
 
 def _administers(session: ClientSession) -> bool:
-    """Tell whether the role is the owner, an administrator or a superuser: after a good installation it is no more."""
+    """Return whether the role is the owner, an administrator or a superuser.
+
+    After a good installation no other role is.
+    """
     return bool(session.fetch("doctor_administers")[0][0])
 
 
@@ -152,7 +155,7 @@ def _check_dead_rows(session: ClientSession) -> Finding:
 def _check_oldest_snapshot(session: ClientSession) -> Finding:
     rows = session.fetch("doctor_oldest_snapshot")
     if not rows and session.fetch("doctor_sees_all")[0][0]:
-        return Finding("oldest snapshot", Level.OK, "nobody holds one")
+        return Finding("oldest snapshot", Level.OK, "no session holds one")
     if not rows:
         return Finding("oldest snapshot", Level.OK, "none that this role may see: a member of pg_monitor sees all")
     holder, seconds, transactions = rows[0]
@@ -240,7 +243,7 @@ def _check_quotas(session: ClientSession) -> Finding:
             if has is not None and most is not None and has * 10 >= most * 8 and name != over_quota
         ]
     if over:
-        hint = "What it hands in is refused: cancel or purge some of it, or raise pgqueue.max_messages and its like."
+        hint = "Its new messages are refused: cancel or purge some, or raise pgqueue.max_messages and the other limits."
         return Finding("quotas", Level.WARN, "; ".join(over + near), hint)
     if near:
         hint = "Beyond that it is refused. The view pgqueue.quotas shows what each role has."
@@ -292,7 +295,8 @@ def _check_loopback(session: ClientSession) -> Finding:
     if not session.fetch("is_enrolled")[0][0] and _administers(session):
         return Finding("loopback", Level.SKIP, "only an enrolled role can ask over it")
     started = time.perf_counter()
-    # Of a job that there is not: it opens the loopback, proves the role to the gate, and writes nothing.
+    # The number belongs to no job: the query opens the loopback, authenticates the role at the gate, and writes
+    # nothing.
     session.fetch("get_progress", id=0, cookie=0)
     took_ms = (time.perf_counter() - started) * 1000
     return Finding("loopback", Level.OK, f"asked over dblink, and answered in {took_ms:.1f} ms")
@@ -339,5 +343,5 @@ _CHECKS: tuple[Check, ...] = (
     _check_upkeep,
     _check_loopback,
 )
-#: Checks that a standby cannot answer: it accepts no jobs, and does not see who is connected to the primary.
+#: A standby cannot answer these checks: it accepts no jobs, and does not see the sessions of the primary.
 _OF_PRIMARY = frozenset({_check_loopback, _check_workers})

@@ -64,7 +64,7 @@ _EXAMPLES = {
     "install-compat": ["pgqueue install-compat --version 1.8 --schema tools"],
     "uninstall-compat": ["pgqueue uninstall-compat --schema tools"],
 }
-#: Longer than any: the formatter breaks lines, where click would cut them.
+#: Longer than any line: the formatter breaks lines, and click would cut them.
 _WHOLE_SENTENCE = 500
 _EPILOG = """\b
 Exit codes: 0 done; 1 failed, with one line and a hint; 2 used wrongly;
@@ -78,7 +78,7 @@ zsh_source in ~/.zshrc; for fish, fish_source piped to source):
 
 
 class Commands(click.Group):
-    """A group of commands that lists them by purpose."""
+    """A group of commands, listed by purpose."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each purpose."""
@@ -89,12 +89,12 @@ class Commands(click.Group):
                 formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Say how it ends, and how the shell completes it."""
+        """Describe the exit codes and the completion of the shell."""
         self.epilog = _EPILOG
         super().format_epilog(ctx, formatter)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, with its examples."""
+        """Add a command with its examples."""
         examples = _EXAMPLES[name or cmd.name or ""]
         cmd.epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
         super().add_command(cmd, name)

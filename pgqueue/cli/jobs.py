@@ -1,4 +1,4 @@
-"""`pgqueue list` and `show`: jobs, as the view `pgqueue.jobs` has them."""
+"""`pgqueue list` and `show`: jobs, as in the view `pgqueue.jobs`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def list_command(
 @click.option("--full", is_flag=True, help="The whole statement, not only its beginning.")
 @on_database
 def show(handle: Handle, full: bool, dsn: str | None, as_json: bool) -> None:
-    """Show everything about one job; given its handle, its whole statement too."""
+    """Show everything about one job; with its handle, also its whole statement."""
     with connect(dsn) as client:
         fields = _to_fields(client.status(handle.id))
         if full or handle.cookie is not None:

@@ -1,4 +1,4 @@
-"""`pgqueue launch`: submit a job and, when asked, wait for its result."""
+"""`pgqueue launch`: submit a job and, if asked, wait for its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands take: the database, the output's form, durations, handles."""
+"""Options of several commands: the database, the output format, durations, handles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..handle import Handle
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# Generic from click 8.5 on, for the type checker only.
+# ParamType is generic from click 8.5 on; the type checker needs the parameter.
 if TYPE_CHECKING:
     ClickType = click.ParamType[Any]
 else:
@@ -31,7 +31,7 @@ class DurationType(ClickType):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read the text; refuse what is no duration."""
+        """Convert the text; raise an error if it is no duration."""
         if isinstance(value, timedelta):
             return value
         match = _DURATION.fullmatch(str(value).strip())
@@ -41,12 +41,12 @@ class DurationType(ClickType):
 
 
 class InstantType(ClickType):
-    """A moment in ISO 8601; without a time zone, in that of this machine."""
+    """An instant in ISO 8601; without a time zone, in this machine's zone."""
 
     name = "instant"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read the text; refuse what is no moment."""
+        """Convert the text; raise an error if it is no instant."""
         if isinstance(value, datetime):
             return value
         try:
@@ -63,7 +63,7 @@ class HandleType(ClickType):
     name = "job"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Handle:
-        """Read the text; refuse what names no job."""
+        """Convert the text; raise an error if it names no job."""
         if isinstance(value, Handle):
             return value
         try:
@@ -75,17 +75,17 @@ class HandleType(ClickType):
 DURATION = DurationType()
 INSTANT = InstantType()
 HANDLE = HandleType()
-#: How a job is named on the command line.
+#: The name of a job on the command line.
 JOB = "ID|HANDLE"
 
 
 def is_on_command_line(name: str) -> bool:
-    """Tell whether a parameter of the running command was written out."""
+    """Return whether a parameter of the running command was given on the command line."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def is_from_environment(name: str) -> bool:
-    """Tell whether a parameter of the running command has its value from the environment."""
+    """Return whether a parameter of the running command has its value from the environment."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
 
 
@@ -107,5 +107,5 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def on_database(command: Command) -> Command:
-    """Give a command the options --dsn and --json."""
+    """Add the options --dsn and --json to a command."""
     return dsn_option(json_option(command))

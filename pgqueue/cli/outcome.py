@@ -1,4 +1,4 @@
-"""`pgqueue result`, `wait`, `cancel`: what is asked of one job, by its number or handle."""
+"""`pgqueue result`, `wait`, `cancel`: commands about one job, by its number or handle."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def cancel(handles: tuple[Handle, ...], grace: timedelta, dsn: str | None, as_js
 
 
 def print_result(job: Job, *, as_json: bool) -> None:
-    """Read the job's result, which has to have ended, and print it.
+    """Read the result of a job that has ended, and print it.
 
     Raises:
-        PgQueueError: the job failed, or its result is not to be had.
+        PgQueueError: the job failed, or its result cannot be read.
     """
     read = job.read()
     columns = [column.name for column in read.columns]

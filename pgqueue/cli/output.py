@@ -1,4 +1,4 @@
-"""How an answer looks: a table for people, JSON for scripts."""
+"""The output of commands: a table for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Rich assumes 80 columns where there is no terminal, and would cut what a pipe is to carry.
+# Rich assumes 80 columns without a terminal, and would cut the output to a pipe.
 _WIDTH_WITHOUT_TERMINAL = 240
 
-#: Characters that a terminal obeys rather than shows. Any role chooses its labels, statements and values.
+#: Characters that control a terminal. Any role chooses its labels, statements and values.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in b"\n\t"}
 _CONTROL_IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROL}
 
 
 def console(*, error: bool = False) -> Console:
-    """Return a console on standard output (or error) that cuts nothing when there is no terminal."""
+    """Return a console on standard output (or error) that cuts nothing without a terminal."""
     stream = sys.stderr if error else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON; instants in ISO 8601, numerics and the rest as text."""
-    # JSON itself leaves the upper half of what a terminal obeys as it is.
+    # JSON leaves the control characters above 0x7f unescaped.
     click.echo(json.dumps(value, default=_to_json, ensure_ascii=False).translate(_CONTROL_IN_JSON))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print all of each row: as a table, or where the terminal is too narrow for it one value a line."""
+    """Print all columns of each row: as a table, or one value a line if the terminal is too narrow."""
     table = Table(header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
         is_number = bool(rows) and all(isinstance(row[position], (int, float, type(None))) for row in rows)
@@ -58,7 +58,7 @@ def _natural_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print one thing as `name: value` lines, leaving out what is not known."""
+    """Print fields as `name: value` lines, without those that have no value."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -73,14 +73,14 @@ def _print(table: Table) -> None:
     if out.is_terminal:
         out.print(table)
         return
-    # Rich pads each line to the width of the table, which a pipe can do without.
+    # Rich pads each line to the width of the table; the padding is removed.
     with out.capture() as capture:
         out.print(table)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def to_text(value: object) -> str:
-    r"""Write a value for people; what would control their terminal is written as `\x1b`."""
+    r"""Write a value for people; control characters are written as `\x1b`."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""`pgqueue stats`, `queues`, `workers`, `peek`, `pause`, `resume`, `redrive`: queues and what went through them."""
+"""`pgqueue stats`, `queues`, `workers`, `peek`, `pause`, `resume`, `redrive`: queues, and counts of jobs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _WORKERS = (
     Column("executors", rank=2),
     Column("running", rank=1, least=8),
 )
-#: For control commands, their answers and events: each Celery process has some.
+#: Queues for control commands, their answers and events: each Celery process has some.
 _CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
 
 

@@ -1,6 +1,6 @@
-"""Tables for people: the columns that the terminal has room for, cut rather than wrapped.
+"""Tables for people: as many columns as fit the terminal, cut instead of wrapped.
 
-Where there is no terminal nothing is left out and nothing is cut. Scripts read `--json`.
+Without a terminal no column is left out and nothing is cut. Scripts read `--json`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column, and how dear it is where there is little room."""
+    """One column, and its importance when there is little room."""
 
     name: str
     rank: int = 0
@@ -50,7 +50,7 @@ class View:
 
 
 def table_options(columns: Sequence[Column]) -> Callable[[Command], Command]:
-    """Give a command the options --wide and --columns, as its arguments `wide` and `chosen`."""
+    """Add the options --wide and --columns to a command, as its arguments `wide` and `chosen`."""
     names = [column.name for column in columns]
 
     def read(_context: click.Context, _option: click.Parameter, given: str | None) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def table_options(columns: Sequence[Column]) -> Callable[[Command], Command]:
 def show_table(
     columns: Sequence[Column], rows: Sequence[Mapping[str, object]], view: View, *, title: str | None = None
 ) -> None:
-    """Print rows, as the terminal and the command line want it."""
+    """Print rows in the form that the terminal and the options ask for."""
     out = console()
     fits = out.is_terminal and not view.wide
     shown = _choose(columns, rows, view, leaves_out=fits)
@@ -105,14 +105,17 @@ def _choose(
     usual = [column for column in columns if not column.is_extra]
     if not leaves_out or not rows:
         return usual
-    # A column without a value says nothing, and takes the room of one that does.
+    # A column without any value is left out, which leaves room for the others.
     return [c for c in usual if c.rank == 0 or any(row[c.name] not in (None, "", []) for row in rows)]
 
 
 def _fit(
     columns: list[Column], cells: list[list[str]], widths: list[int], room: int
 ) -> tuple[list[Column], list[list[str]], list[int]]:
-    """Leave out the cheapest columns until the rest, cut as far as they may be, has room; then spread what is left."""
+    """Leave out the least important columns until the rest fits at its smallest widths.
+
+    Then distribute the remaining room.
+    """
     least = [
         w if c.least is None else min(w, max(c.least, cell_len(c.name))) for c, w in zip(columns, widths, strict=True)
     ]
@@ -127,14 +130,14 @@ def _fit(
         kept.remove(n)
     given = list(least)
     spare = room - taken(least)
-    # At first to each as much as is easily read, then the rest.
+    # First each column gets its readable width, then the rest is distributed.
     for most in (_READABLE, room):
         for n in sorted(kept, key=lambda n: columns[n].rank):
             more = max(0, min(spare, widths[n] - given[n], most - given[n]))
             given[n] += more
             spare -= more
     if spare < 0:
-        # Columns that must stay and have no room: the terminal is narrower than a table can be.
+        # The columns that must stay do not fit: the terminal is too narrow for a table.
         given[kept[-1]] = max(1, given[kept[-1]] + spare)
     return [columns[n] for n in kept], [[row[n] for n in kept] for row in cells], [given[n] for n in kept]
 
@@ -148,7 +151,7 @@ def _to_cell(value: object, *, is_short: bool) -> str:
 
 
 def short_time(value: datetime, now: datetime) -> str:
-    """Write an instant in this machine's time zone: the time of a moment of today, else the day too."""
+    """Write an instant in this machine's time zone: the time alone if it is today, else with the date."""
     local = value.astimezone(now.tzinfo)
     if local.date() == now.date():
         return f"{local:%H:%M:%S}"
@@ -177,5 +180,5 @@ def _join(cells: list[str], style: str | None = None) -> Text:
 
 
 def _print(out: Console, line: Text) -> None:
-    # The terminal breaks what is wide; nothing here does.
+    # The terminal wraps wide lines; this code does not.
     out.print(line, no_wrap=True, overflow="ignore", crop=False, soft_wrap=True)

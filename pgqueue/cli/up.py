@@ -1,4 +1,4 @@
-"""`pgqueue up`: everything at once, until Ctrl-C."""
+"""`pgqueue up`: the whole stack, until Ctrl-C."""
 
 from __future__ import annotations
 

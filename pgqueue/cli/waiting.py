@@ -1,4 +1,4 @@
-"""Waiting for a job in front of a person: a bar fed by the job's own progress, and a Ctrl-C that harms nothing."""
+"""Wait for a job in a terminal: a bar with the job's own progress, and a Ctrl-C that does not stop the job."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _REFRESH_SECONDS = 0.3
 
 
 def wait_with_progress(job: Job, timeout: timedelta | None) -> bool:
-    """Wait for the job to end and return False if `timeout` passed first; show a bar where there is a terminal.
+    """Wait for the job to end and return False if `timeout` passed first; show a bar if there is a terminal.
 
     Raises:
-        click.Abort: Ctrl-C. The job goes on, and how to cancel it has been said.
+        click.Abort: Ctrl-C. The job continues, and a message says how to cancel it.
         PgQueueError: the job cannot be waited for.
     """
     try:

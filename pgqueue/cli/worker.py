@@ -89,7 +89,7 @@ def worker(
 
 
 def _run_celery(app: Celery, arguments: list[str]) -> int:
-    """Do as `app.worker_main` does, which keeps the exit code to itself."""
+    """Do what `app.worker_main` does, but return the exit code."""
     from celery.bin.celery import celery
 
     celery.params[0].default = app

@@ -1,1 +1,1 @@
-"""The names that an application imports: the client, and its jobs."""
+"""The names that an application imports: the client and its jobs."""

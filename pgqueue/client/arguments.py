@@ -1,4 +1,4 @@
-"""From Python values to the arguments of the SQL functions that submit jobs."""
+"""Convert Python values to the arguments of the SQL functions that submit jobs."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class JobOptions(TypedDict, total=False):
 
 def new_cookie() -> int:
     """Return the secret of a new handle."""
-    # 64 unpredictable bits, as pgqueue._random_bigint(): here they cost a twentieth of what they cost some servers.
+    # 64 unpredictable bits, as pgqueue._random_bigint() returns. On some servers that function takes 20 times as long.
     return int.from_bytes(os.urandom(8), "big", signed=True)
 
 
 def to_json(value: object) -> str:
-    """Write a value for a Celery task."""
-    # As Celery writes it: instants, decimals and UUIDs arrive in the task as what they were.
+    """Write a value of a Celery task as JSON."""
+    # The format is Celery's, so instants, decimals and UUIDs arrive in the task with their types.
     return str(kombu_json.dumps(value))  # type: ignore[no-untyped-call]
 
 
 def job_arguments(
     session: psycopg.Connection[Any], sql: str, values: Sequence[object], options: JobOptions
 ) -> dict[str, object]:
-    """Return the parameters of a query that hands a job in.
+    """Return the parameters of a query that submits a job.
 
     Raises:
         TypeError: there is no such option.
@@ -65,7 +65,7 @@ def job_arguments(
 
 
 def _dump_options(options: Mapping[str, Any]) -> str:
-    """Return options as JSON of what the fields of pgqueue.job_options read."""
+    """Return options as JSON with the fields of pgqueue.job_options."""
     dumped = dict(options)
     for name in ("delay", "timeout", "backoff"):
         duration = to_interval(options.get(name), name)
@@ -81,7 +81,7 @@ def _dump_options(options: Mapping[str, Any]) -> str:
 def check_many(
     statements: str | Sequence[str], params: Sequence[object] | None, rows: Sequence[Sequence[object]] | None
 ) -> list[str]:
-    """Return the statements; refuse what would fail as so many jobs later."""
+    """Return the statements; raise an error for mistakes that would otherwise fail each job later."""
     is_one = isinstance(statements, str)
     texts = [statements] if isinstance(statements, str) else list(statements)
     if any(not isinstance(text, str) for text in texts):

@@ -1,7 +1,7 @@
-"""The Python face of the SQL API: launch, submit, enqueue, send_task.
+"""The Python API beside the SQL API: launch, submit, enqueue, send_task.
 
-One Client is one PostgreSQL session, as one caller of the SQL functions is. Holds no rules of its own: it
-turns Python values into the functions' arguments, and driver errors into pgqueue's.
+One Client is one PostgreSQL session, like a caller of the SQL functions. It has no rules of its own: it converts Python
+values to the functions' arguments, and driver errors to pgqueue's.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import psycopg
     from typing_extensions import Self, Unpack
 
-# A job with no other option is submitted by the fast path.
+# A job with no other option than these is submitted by the fast path.
 _PLAIN_OPTIONS = frozenset({"queue"})
 
 
 def connect(dsn: str | None = None) -> Client:
-    """Open a client on the database that `dsn`, or else PGQUEUE_DSN, names.
+    """Open a client on the database of `dsn`, or else of PGQUEUE_DSN.
 
     Raises:
         ConnectionFailed: the server cannot be reached or refuses the login.
@@ -41,8 +41,8 @@ def connect(dsn: str | None = None) -> Client:
 class Client:
     """Launch SQL jobs and send Celery tasks over one PostgreSQL session of its own.
 
-    Threads may share it: their calls take turns, and a waiting thread lets the others in twice a second.
-    When the server has closed the session, the next call opens a new one, and so does a forked child's.
+    Threads may share it: their calls take turns, and a waiting thread lets others in twice a second. When the server
+    has closed the session, the next call opens a new one. A forked child opens its own.
     """
 
     def __init__(self, dsn: str | None = None) -> None:
@@ -57,11 +57,11 @@ class Client:
 
     @property
     def dsn(self) -> str:
-        """Return where the client connects to, in libpq's key=value form."""
+        """Return the address of the database, in libpq's key=value form."""
         return self._session.conninfo
 
     def open(self) -> None:
-        """Connect now, rather than at the first call; also after `close`.
+        """Connect now instead of at the first call; also after `close`.
 
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
@@ -69,13 +69,13 @@ class Client:
         self._session.open()
 
     def close(self) -> None:
-        """End the session; its jobs run on. Later calls raise ClientClosed, until `open`."""
+        """Close the session; its jobs continue. Later calls raise ClientClosed, until `open`."""
         self._session.close()
 
     def launch(
         self, sql: str, /, *values: object, params: Sequence[object] | None = None, **options: Unpack[JobOptions]
     ) -> Job:
-        """Start a job now, whatever becomes of any transaction, and keep its result for one reading.
+        """Start a job now, even if any transaction of the caller rolls back, and keep its result for one read.
 
         Args:
             values: bound to `$1`, `$2`, ... of the statement; or give them as one sequence in `params`.
@@ -89,7 +89,7 @@ class Client:
     def submit(
         self, sql: str, /, *values: object, params: Sequence[object] | None = None, **options: Unpack[JobOptions]
     ) -> Job:
-        """Start a job now and forget it: only an error is kept. Otherwise as `launch`.
+        """Start a job now and keep no result, only an error. Otherwise as `launch`.
 
         Raises:
             PgQueueError: as `launch`.
@@ -109,8 +109,8 @@ class Client:
         """Queue a job inside a transaction: workers see it at its commit, and never if it rolls back.
 
         Args:
-            connection: a psycopg connection, SQLAlchemy's connection or session, or Django's connection, whose
-                transaction the job joins. Without one, and outside of `in_transaction`, it is committed at once.
+            connection: a psycopg connection, SQLAlchemy's Connection or Session, or Django's connection, whose
+                transaction the job joins. Without one, and outside of `in_transaction`, the job is committed at once.
 
         Raises:
             PgQueueError: as `launch`.
@@ -138,11 +138,12 @@ class Client:
         Args:
             statements: one for each job, all with the same `params`; or one statement for all jobs, with `rows`.
             rows: the parameters of each job.
-            unique_keys: one for each job, None for none. There is no `unique_key`: it would be the same for all.
+            unique_keys: one for each job, None for a job without a key. There is no `unique_key`, which would be the
+                same for all.
 
         Raises:
             TypeError: the parameters are given in another way.
-            PgQueueError: as `launch`; none of them was queued then.
+            PgQueueError: as `launch`; no job was queued.
         """
         if options.get("unique_key") is not None:
             raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
@@ -205,14 +206,14 @@ class Client:
         return str(self._fetch(connection or current(), "send_task", arguments)[0][0])
 
     def job(self, handle: Handle | str | int) -> Job:
-        """Take up a job by its handle, by the handle's text `ID:COOKIE`, or by its number.
+        """Return the job of a handle, of the handle's text `ID:COOKIE`, or of a number.
 
-        The number is enough for the jobs of one's own role, and for an administrator to cancel any: the server is asked
-        for the rest. Of a handle it is asked nothing.
+        A number is enough for the jobs of the client's own role, and for an administrator to cancel any job: the server
+        is asked for the cookie. For a handle the server is not asked.
 
         Raises:
-            ValueError: the text is neither.
-            PgQueueError: the server could not be asked.
+            ValueError: the text is neither a handle nor a number.
+            PgQueueError: the server could not be reached.
         """
         if isinstance(handle, int):
             handle = Handle(handle, None)
@@ -225,7 +226,7 @@ class Client:
         """Return the row of `pgqueue.jobs` for a job that this role may see.
 
         Raises:
-            UnknownJob: there is none.
+            UnknownJob: there is no such job.
         """
         return self._calls.status(job_id)
 
@@ -243,7 +244,7 @@ class Client:
             label: a LIKE pattern.
 
         Raises:
-            PgQueueError: the server could not be asked.
+            PgQueueError: the server could not be reached.
         """
         wanted = None if states is None else [state.value for state in states]
         rows = self._session.fetch("list_jobs", states=wanted, queue=queue, label=label, limit=limit)
@@ -267,7 +268,8 @@ class Client:
         return Job(self._calls, Handle(job_id, cookie))
 
     def _place(self, given: CallerConnection | None) -> tuple[psycopg.Connection[Any], dict[str, object]]:
-        # The owner of a given connection may change its settings, so the server looks. Ours has no other user.
+        # The owner of a passed connection may change its settings, so the server looks them up. The client's own
+        # connection has no other user.
         if given is not None:
             return driver_connection(given), {}
         captured = self._session.captured

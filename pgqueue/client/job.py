@@ -1,6 +1,6 @@
-"""A launched job, seen from Python: its handle and what can be asked of it.
+"""A submitted job: its handle, and the calls about it.
 
-Every answer comes from PostgreSQL through the session of the client that made the job; a Job remembers only a result
+Every answer comes from PostgreSQL over the session of the client that made the job. A Job remembers only a result that
 it has read, because reading consumes it.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """One job, addressed by its handle; made by a Client's launch, submit and enqueue, or by `Client.job`."""
+    """One job, named by its handle. A Client's launch, submit and enqueue return it, and `Client.job`."""
 
     def __init__(self, calls: JobCalls, handle: Handle) -> None:
         self._calls = calls
@@ -31,7 +31,7 @@ class Job:
 
     @property
     def id(self) -> int:
-        """Return the number under which the job is listed."""
+        """Return the number of the job."""
         return self.handle.id
 
     def result(self, timeout: timedelta | float | None = None) -> list[tuple[Any, ...]]:
@@ -41,12 +41,12 @@ class Job:
         result out once; this object keeps what it has read, so asking it again is free.
 
         Raises:
-            WaitTimeout: it had not ended within `timeout`; it goes on, and its result can still be read.
-            JobFailed: the job ended in an error; carries everything PostgreSQL said.
-            JobCanceled, JobExpired: it was canceled, or its `expires` passed.
+            WaitTimeout: the job had not ended within `timeout`; it continues, and its result can still be read.
+            JobFailed: the job ended with an error; the exception has every field of PostgreSQL's error.
+            JobCanceled, JobExpired: the job was canceled, or its `expires` passed.
             NotSupported: its result was not kept (`submit`, `enqueue` without `keep_result`).
             UnknownJob: there is no such job, or its result was read or detached before.
-            NotPermitted: it belongs to a role that this one may not act for.
+            NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return self.read(timeout).rows
 
@@ -61,57 +61,57 @@ class Job:
         return self._result
 
     def wait(self, timeout: timedelta | float | None = None) -> bool:
-        """Wait for the job to end, however it ends; return False when `timeout` passed first.
+        """Wait for the job to end, in whatever way; return False when `timeout` passed first.
 
         Raises:
-            UnknownJob: there is no such job, or none that others can see yet.
-            NotPermitted: it belongs to a role that this one may not act for.
+            UnknownJob: there is no such job, or its transaction has not committed.
+            NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return self._calls.wait(self.handle, timeout)
 
     def waits_for_worker(self) -> bool:
-        """Tell whether the job is queued, and no live worker takes jobs from its queue.
+        """Return whether the job is queued and no live worker takes jobs from its queue.
 
         Raises:
-            UnknownJob: there is no such job, or not one that this role may see.
+            UnknownJob: there is no such job, or this role may not see it.
         """
         status = self.status()
         return status.state is JobState.QUEUED and not self._calls.has_takers(status.queue)
 
     def cancel(self, grace: timedelta | float = 0.0) -> bool:
-        """Take the job back if it is queued, stop it if it runs; return False when it had already ended.
+        """Cancel the job if it is queued, or stop it if it runs; return False when it had already ended.
 
         Args:
-            grace: how long a running job may still go on before it is stopped.
+            grace: how long a running job may continue before its session is ended.
 
         Raises:
-            UnknownJob: there is no such job, or none that others can see yet.
-            NotPermitted: it belongs to a role that this one may not act for.
+            UnknownJob: there is no such job, or its transaction has not committed.
+            NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return self._calls.cancel(self.handle, grace)
 
     def detach(self) -> None:
-        """Give up the result; the job runs on and commits.
+        """Drop the result; the job continues and commits.
 
         Raises:
             UnknownJob: there is no such job, or it was detached before.
-            NotPermitted: it belongs to a role that this one may not act for.
+            NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         self._calls.detach(self.handle)
 
     def progress(self) -> Progress:
-        """Return what the job last reported with `pgqueue.progress`, seen before the job commits.
+        """Return the last progress that the job reported with `pgqueue.progress`, also before the job commits.
 
         Raises:
-            NotPermitted: it belongs to a role that this one may not act for.
+            NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return self._calls.get_progress(self.handle)
 
     def statement(self) -> str:
-        """Return the whole statement; the view shows a preview only.
+        """Return the whole statement; the view shows only its beginning.
 
         Raises:
-            UnknownJob: there is no such job, or none that others can see yet.
+            UnknownJob: there is no such job, or its transaction has not committed.
             NotPermitted: another role submitted it.
         """
         return self._calls.read_statement(self.handle)
@@ -120,6 +120,6 @@ class Job:
         """Return the job's row of `pgqueue.jobs`.
 
         Raises:
-            UnknownJob: there is no such job, or not one that this role may see.
+            UnknownJob: there is no such job, or this role may not see it.
         """
         return self._calls.status(self.handle.id)

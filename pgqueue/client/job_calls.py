@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     from ..db.client_session import ClientSession
 
-# A wait is asked of the server in slices, so that another thread can use the session in between (to cancel, say).
+# A wait is sent in slices, so that another thread can use the session in between, for example to cancel.
 _WAIT_SLICE = timedelta(milliseconds=500)
 _LET_OTHERS_IN_SECONDS = 0.001
-# A longer wait logs a warning when no worker takes from the queue.
+# A longer wait logs a warning if no worker takes jobs from the queue.
 _TELL_SECONDS = 3.0
 _logger = logging.getLogger("pgqueue")
 _COMMAND_TAG = Column("command_tag", "text", 25, -1)
 
 
 class JobCalls:
-    """The calls about jobs that one session makes. Threads may share it."""
+    """The calls about jobs over one session. Threads may share it."""
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
@@ -50,7 +50,7 @@ class JobCalls:
         """Wait until a job has ended; return False if the timeout came first.
 
         Raises:
-            PgQueueError: the server refused, or could not be asked.
+            PgQueueError: the server refused the request, or could not be reached.
         """
         limit = to_interval(timeout, "timeout")
         began = time.monotonic()
@@ -71,7 +71,7 @@ class JobCalls:
             time.sleep(_LET_OTHERS_IN_SECONDS)
 
     def _find_no_worker(self, handle: Handle) -> str | None:
-        """Say that no worker takes the job, when that is so."""
+        """Log a warning if no worker takes jobs from the queue of the job."""
         try:
             status = self.status(handle.id)
         except errors.UnknownJob:
@@ -81,7 +81,7 @@ class JobCalls:
         return f"no live worker takes from queue {status.queue}"
 
     def has_takers(self, queue: str) -> bool:
-        """Tell whether a live worker takes from a queue."""
+        """Return whether a live worker takes jobs from a queue."""
         return bool(self._session.fetch("has_takers", queue=queue)[0][0])
 
     def read_result(self, handle: Handle, timeout: timedelta | float | None) -> Result:
@@ -102,11 +102,11 @@ class JobCalls:
         return bool(self._ask("cancel_job", handle, grace=to_interval(grace, "grace"))[0])
 
     def detach(self, handle: Handle) -> None:
-        """Give up the result of a job."""
+        """Drop the result of a job."""
         self._ask("detach_job", handle)
 
     def get_progress(self, handle: Handle) -> Progress:
-        """Return what a job said last of itself."""
+        """Return the last progress that a job has reported."""
         return Progress(*self._ask("get_progress", handle))
 
     def read_statement(self, handle: Handle) -> str:

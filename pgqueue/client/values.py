@@ -1,4 +1,4 @@
-"""The values that the client returns: states of jobs, their rows in the view, their results."""
+"""The values that the client returns: states of jobs, rows of the view `pgqueue.jobs`, results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..handle import Handle
 
 
 class JobState(str, enum.Enum):
-    """Where a job is in its life; the same words as the SQL API's."""
+    """The state of a job, in the words of the SQL API."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -22,7 +22,7 @@ class JobState(str, enum.Enum):
 
     @property
     def is_final(self) -> bool:
-        """Tell whether the job has ended, one way or another."""
+        """Return whether the job has ended, in whatever way."""
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -77,7 +77,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a job: the rows of its last statement, or each statement's command tag when none gave rows."""
+    """The result of a job: its last statement's rows, or all command tags if none returned rows."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[Any, ...]]

@@ -1,1 +1,1 @@
-"""Talking to PostgreSQL: connection strings, sessions, named queries. Knows no rule of the queue."""
+"""Connections to PostgreSQL: connection strings, sessions, named queries. This package knows no rule of the queue."""

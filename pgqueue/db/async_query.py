@@ -1,6 +1,6 @@
-"""A question to the server that nobody waits for: an event loop asks, goes on, and is told when the answer is there.
+"""Send a query from an event loop without waiting: the loop goes on, and is called back when the answer is there.
 
-On a session of its own, so that a claim under way never keeps a thread from publishing or storing a result.
+It has a connection of its own, so that a claim in flight never keeps a thread from publishing or storing a result.
 """
 
 from __future__ import annotations
@@ -30,25 +30,26 @@ if TYPE_CHECKING:
     from .database import Database
 
     Rows: TypeAlias = list[tuple[Any, ...]]
-    #: Yields a query's name and parameters, is sent its rows or thrown its error, and returns what was claimed.
+    #: A generator that yields a query's name and parameters, receives its rows or its error, and returns the claimed
+    #: messages.
     QueryRoutine: TypeAlias = Generator[tuple[str, Mapping[str, object]], Rows, ResultT]
 
 
 class Watcher(Protocol):
-    """An event loop, as far as an async query needs it."""
+    """The part of an event loop that an async query needs."""
 
     def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
-        """Call back and begin a round when this is readable."""
+        """Call back and begin a round of the loop when this descriptor is readable."""
 
     def unwatch(self, fileno: int) -> None:
-        """Forget a descriptor that was closed."""
+        """Stop watching a descriptor that was closed."""
 
 
 class AsyncQuery(Generic[ResultT]):
-    """At most one question under way. For one thread.
+    """Runs at most one query at a time. For one thread.
 
     Args:
-        watcher: is told of the descriptor over which the answer comes.
+        watcher: watches the descriptor over which the answer comes.
     """
 
     def __init__(self, database: Database, watcher: Watcher) -> None:
@@ -56,9 +57,9 @@ class AsyncQuery(Generic[ResultT]):
         self._watcher = watcher
         self._session: Connection | None = None
         self._fileno = -1
-        # Asked so often that each is prepared at its first use.
+        # These queries run so often that each is prepared at its first use.
         self._statements = PreparedStatements(kept_after=0)
-        #: What was asked last, and its parameters: a worker that is idle asks the same again and again.
+        #: The last query and its parameters: an idle worker repeats the same query.
         self._bound: BoundQuery | None = None
         self._params: Mapping[str, object] = {}
         self._has_news = False
@@ -67,23 +68,23 @@ class AsyncQuery(Generic[ResultT]):
 
     @property
     def is_running(self) -> bool:
-        """Whether something was asked whose answer was not taken."""
+        """Whether a query was sent whose answer was not taken yet."""
         return self._routine is not None
 
     @property
     def fileno(self) -> int:
-        """The descriptor over which the answer comes, while something is under way."""
+        """The descriptor over which the answer comes, while a query is in flight."""
         return self._fileno
 
     def note_readable(self) -> None:
-        """Take note that the descriptor is readable."""
+        """Record that the descriptor is readable."""
         self._has_news = True
 
     def start(self, routine: QueryRoutine[ResultT]) -> None:
         """Send the query of `routine`.
 
         Raises:
-            psycopg.Error: it could not be sent, which `routine` was told.
+            psycopg.Error: the query could not be sent. `routine` has received the error.
         """
         name, params = next(routine)
         self._routine = routine
@@ -101,17 +102,17 @@ class AsyncQuery(Generic[ResultT]):
             self._fail(failure)
 
     def result(self) -> ResultT | None:
-        """Return what `routine` makes of the answer; None: it is not there yet, or nothing was asked.
+        """Return the value that `routine` makes of the answer; None if there is no answer yet, or no query was sent.
 
         Raises:
-            psycopg.Error: the server refused, or the session is lost; `routine` was told.
+            psycopg.Error: the server refused the query, or the connection is lost. `routine` has received the error.
         """
         session, routine = self._session, self._routine
         if not self._has_news or session is None:
             return None
         self._has_news = False
         if routine is None:
-            # Nothing was asked, so this is the news of its end.
+            # No query is in flight, so the server can only have sent the end of the session.
             self._close_session()
             return None
         try:
@@ -124,7 +125,7 @@ class AsyncQuery(Generic[ResultT]):
         return _finish(routine, rows)
 
     def wait(self, seconds: float | None = None) -> ResultT | None:
-        """Wait for the answer, for so long at most; return as `result`.
+        """Wait for the answer, for at most `timeout` seconds; return as `result` does.
 
         Raises:
             psycopg.Error: as `result`.
@@ -137,8 +138,8 @@ class AsyncQuery(Generic[ResultT]):
         return result
 
     def close(self) -> None:
-        """End the session. An answer that does not come at once is given up: its routine is closed."""
-        # What was asked must not be done after whoever asked has looked what was done.
+        """Close the connection. An answer that does not come at once is dropped, and its routine is closed."""
+        # A query must not take effect after the caller has checked its effects, so it is canceled first.
         with contextlib.suppress(psycopg.Error, errors.PgQueueError):
             self.wait(1.0)
         routine, self._routine, self._results = self._routine, None, []
@@ -172,7 +173,7 @@ class AsyncQuery(Generic[ResultT]):
 
     def _has_arrived(self, session: Connection) -> bool:
         session.pgconn.consume_input()
-        # Not before the last result, which comes after the commit: the rows may be sent ahead of it.
+        # The rows may arrive before the commit; only the last result says that it is done.
         while not session.pgconn.is_busy():
             result = session.pgconn.get_result()
             if result is None:
@@ -187,11 +188,11 @@ class AsyncQuery(Generic[ResultT]):
         return load(Transformer(session), self._results)
 
     def _fail(self, failure: psycopg.Error) -> None:
-        """Let the routine know, on a session that nobody asks again; raise what it makes of it."""
+        """Pass the error to the routine, drop the connection, and raise the error that the routine makes of it."""
         routine, self._routine, self._results = self._routine, None, []
         self._close_session()
         if isinstance(failure, psycopg.errors.ReadOnlySqlTransaction):
-            # A server that was demoted under us: libpq's multi-host connect finds the new primary.
+            # The server may have been demoted: libpq's multi-host connect finds the new primary.
             self._database.close()
         if routine is not None:
             routine.throw(failure)
@@ -206,17 +207,20 @@ class AsyncQuery(Generic[ResultT]):
 
 
 def _wait_for(fileno: int, events: int, seconds: float | None = None) -> bool:
-    """Wait until something can be read or written, for so long at most. Any descriptor will do, as for no select()."""
+    """Wait until the connection can be read or written, for at most `timeout` seconds.
+
+    Unlike select(), poll() takes any descriptor number.
+    """
     poll = select.poll()
     poll.register(fileno, events)
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def run_now(routine: QueryRoutine[ResultT], database: Database) -> ResultT:
-    """Run the query of `routine` and wait for it; return what it makes of it.
+    """Run the query of `routine` and wait for it; return the value that `routine` makes of the answer.
 
     Raises:
-        psycopg.Error: as the server or the connection said it, and `routine` passed it on.
+        psycopg.Error: the server or the connection reported an error, and `routine` did not handle it.
     """
     name, params = next(routine)
     try:

@@ -1,7 +1,7 @@
-"""The transaction that a caller already has, found behind the object that it holds.
+"""Finds the transaction that a caller already has, behind the object that the caller passes.
 
-Knows psycopg's connection, SQLAlchemy's Connection and Session, and Django's connection. SQLAlchemy and Django are
-asked only by callers who use them.
+It knows psycopg's connection, SQLAlchemy's Connection and Session, and Django's connection. SQLAlchemy and Django are
+touched only for callers that use them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class DjangoConnection(Protocol):
-    """What Django's `connection` and `connections[alias]` look like."""
+    """The part of Django's `connection` and `connections[alias]` that is used here."""
 
     vendor: str
     connection: Any
@@ -35,7 +35,7 @@ CallerConnection = Union["psycopg.Connection[Any]", "SQLAlchemyConnection", "SQL
 
 
 class _Block:
-    """A block of a caller's transaction. Asyncio tasks and threads that are begun inside still see it after its end."""
+    """A block of a caller's transaction. Asyncio tasks and threads that start inside still see it after its end."""
 
     def __init__(self, given: CallerConnection, outer: _Block | None) -> None:
         self.given = given
@@ -47,7 +47,7 @@ _current: ContextVar[_Block | None] = ContextVar("pgqueue_caller", default=None)
 
 
 def current() -> CallerConnection | None:
-    """Return whose transaction the innermost block that this runs in, and that has not ended, was given, if any."""
+    """Return the caller's object of the innermost open block around this call, if any."""
     block = _current.get()
     while block is not None and block.is_over:
         block = block.outer
@@ -56,7 +56,7 @@ def current() -> CallerConnection | None:
 
 @contextmanager
 def entered(given: CallerConnection) -> Iterator[None]:
-    """Let this thread, or asyncio task, and what it begins be in the transaction of `given` until the block ends."""
+    """Put this thread or asyncio task, and those that it starts, into the transaction of `given` for a block."""
     block = _Block(given, _current.get())
     token = _current.set(block)
     try:
@@ -67,10 +67,10 @@ def entered(given: CallerConnection) -> Iterator[None]:
 
 
 def driver_connection(given: CallerConnection) -> psycopg.Connection[Any]:
-    """Find the psycopg connection behind `given`, inside the transaction that its owner will commit.
+    """Return the psycopg connection behind `given`, inside the transaction that its owner will commit.
 
     Raises:
-        TypeError: it is none that is known, or one that uses another driver.
+        TypeError: the object is of no known kind, or uses another driver.
     """
     if isinstance(given, psycopg.Connection):
         return given
@@ -79,14 +79,14 @@ def driver_connection(given: CallerConnection) -> psycopg.Connection[Any]:
         return _of_psycopg(given.connection, f"{type(given.connection).__module__.partition('.')[0]} in Django")
     connection = _to_sqlalchemy_connection(given)
     found = _of_psycopg(connection.connection.driver_connection, connection.dialect.driver)
-    # Without this, SQLAlchemy would not know that there is something to commit.
+    # Otherwise SQLAlchemy would not know that there is something to commit.
     if not connection.in_transaction():
         connection.begin()
     return found
 
 
 def _to_sqlalchemy_connection(given: object) -> SQLAlchemyConnection:
-    # Whoever holds one of SQLAlchemy's objects has imported it.
+    # A caller that holds an object of SQLAlchemy has imported SQLAlchemy.
     if "sqlalchemy" in sys.modules:
         from sqlalchemy import Connection
         from sqlalchemy.orm import Session, scoped_session

@@ -1,6 +1,6 @@
-"""One PostgreSQL session for a caller: opened when first needed, opened again when the server has closed it.
+"""One PostgreSQL connection for a caller: opened on first use, and again after the server has closed it.
 
-Knows how a named query is run and how a driver's error becomes one of pgqueue's. What is asked is its users' matter.
+It runs named queries and turns the driver's errors into pgqueue's. It knows no rule of the queue.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _READ_ONLY = "25006"
 
 
 class Captured(NamedTuple):
-    """What the jobs of a session inherit, and which of the server's processes was asked."""
+    """The settings that the jobs of a session inherit, and the pid of the server process that was asked."""
 
     backend_pid: int
     settings: str
 
 
 class ClientSession:
-    """A session in autocommit mode that threads may share, taking turns. A forked child opens its own.
+    """An autocommit connection that threads may share; they take turns. A forked child opens its own.
 
     Args:
-        hands_in: jobs are handed in from it. They inherit what is set for its role and its database, which is
-            captured before the session is given the settings that pgqueue's own statements rely on.
-        as_it_is: it is given none: its statements are somebody else's.
+        hands_in: jobs are submitted over it. They inherit the settings of its role and its database, which are captured
+            before the session gets the settings that pgqueue's own statements rely on.
+        as_it_is: the session gets no settings, because its statements are the caller's.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class ClientSession:
 
         Raises:
             ConnectionFailed: the server cannot be reached or refuses the login.
-            ClientClosed: `close` was called, and not `open` since.
+            ClientClosed: `close` was called, and `open` was not called since.
         """
         connection = self._connection
         if connection is None or connection.closed:
             if self._pid != os.getpid():
-                # Somebody may have held it when the process was forked.
+                # Another thread may have held the lock when the process was forked.
                 self._opening, self._pid = threading.Lock(), os.getpid()
             with self._opening:
                 connection = self._connection
@@ -88,7 +88,9 @@ class ClientSession:
 
     @property
     def captured(self) -> Captured:
-        """Return what jobs of this session inherit, asked once for each connection: nobody else has the session.
+        """Return the settings that jobs of this session inherit.
+
+        The server is asked once for each connection, which has no other user.
 
         Raises:
             PgQueueError: the server refused, or cannot be reached.
@@ -97,7 +99,8 @@ class ClientSession:
         if is_standby(connection):
             raise self._in_recovery()
         if self._captured is None or self._captured[0] is not connection:
-            # It could not be captured when the session was opened: its role was not enrolled. By now it may be.
+            # They could not be captured when the connection was opened, because its role was not enrolled. It may be
+            # enrolled by now.
             close_session(connection)
             connection = self.connection
         if self._captured is None or self._captured[0] is not connection:
@@ -105,7 +108,7 @@ class ClientSession:
         return self._captured[1]
 
     def _settle(self, connection: psycopg.Connection[Any]) -> None:
-        """Capture what jobs inherit; then make the session one of pgqueue's own."""
+        """Capture the settings that jobs inherit; then give the session pgqueue's own settings."""
         if not is_standby(connection):
             self._refusal = None
             try:
@@ -114,7 +117,7 @@ class ClientSession:
                 self._refusal = refusal
         settle(connection, CALLER_SETTINGS)
         if can_prepare(connection):
-            # No pooler in between, which could run the next statement in a session that has not prepared it.
+            # There is no pooler, which could run the next statement in a session that has not prepared it.
             self._prepared_queries = connection, PreparedQueries(connection)
 
     def _open(self) -> psycopg.Connection[Any]:
@@ -136,7 +139,7 @@ class ClientSession:
 
     @property
     def is_standby(self) -> bool:
-        """Whether the server is a standby: there is much to read there, and nothing to hand in.
+        """Whether the server is a standby, which can be read but accepts no jobs.
 
         Raises:
             ConnectionFailed: as `connection`.
@@ -144,7 +147,7 @@ class ClientSession:
         return is_standby(self.connection)
 
     def _in_recovery(self) -> errors.ConnectionFailed:
-        # The next call finds the primary, if the conninfo names it and it is there by then.
+        # The next call finds the primary, if the conninfo names it and it is reachable by then.
         if self._connection is not None:
             close_session(self._connection)
         return errors.ConnectionFailed(
@@ -163,7 +166,7 @@ class ClientSession:
         _ = self.connection
 
     def close(self) -> None:
-        """End the session."""
+        """Close the connection."""
         self._is_closed = True
         if self._connection is not None:
             close_session(self._connection)
@@ -190,7 +193,7 @@ class ClientSession:
             raise self._in_recovery() from failure
 
     def run(self, name: str, **arguments: object) -> None:
-        """Run a named query for what it does.
+        """Run a named query and ignore its rows.
 
         Raises:
             PgQueueError: the server refused, or cannot be reached.
@@ -202,10 +205,10 @@ class ClientSession:
 def fetch_on(
     connection: psycopg.Connection[Any], name: str, arguments: dict[str, object], about: Handle | None = None
 ) -> list[tuple[Any, ...]]:
-    """Run a named query on a connection, inside whatever transaction it is in, and return its rows.
+    """Run a named query on a connection, inside the current transaction of that connection, and return its rows.
 
     Args:
-        about: the job that an error would be an error of.
+        about: the job that an error belongs to.
 
     Raises:
         PgQueueError: the server refused, or cannot be reached.

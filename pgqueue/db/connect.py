@@ -1,4 +1,4 @@
-"""Opening a session, and ending it: with which settings, and how soon a cut cable is noticed."""
+"""Open and close connections: with which settings, and how soon a broken network is noticed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-#: Unless the conninfo says otherwise, a cut cable counts as lost after some twenty seconds.
+#: Unless the conninfo says otherwise, a connection over a broken network counts as lost after about 20 s.
 _NETWORK: dict[str, Any] = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -31,8 +31,8 @@ _NETWORK: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 
-#: What the server is told, so that it notices a cut cable as soon as we do; and in the middle of a statement, a client
-#: that is gone. It gives a worker up when it has lost the worker's session.
+#: Settings for the server, so that it notices a broken network as soon as the client does, and a vanished client in the
+#: middle of a statement. The server gives a worker up when it has lost the worker's session.
 _SERVERS_NETWORK = (
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3 -c tcp_user_timeout=20s"
     " -c client_connection_check_interval=5s"
@@ -40,9 +40,9 @@ _SERVERS_NETWORK = (
 
 IN_RECOVERY = "the server is in recovery and accepts no writes yet"
 
-#: What poolers say to startup options.
+#: The answers of poolers to startup options.
 _NO_OPTIONS = ("startup parameter", "command-line options")
-#: How often a pooler is asked whether it lends one session of the server to two of ours.
+#: The interval at which a pooler is asked whether it gives one server session to two clients.
 _LOOKS = 5
 
 _sessions: set[Connection] = set()
@@ -56,13 +56,13 @@ def open_session(
     may_be_standby: bool = False,
     settings: Mapping[str, str] | None = OWN_SETTINGS,
 ) -> Connection:
-    """Open an autocommit session that no pool owns; end it with `close_session`.
+    """Open an autocommit connection that no pool owns; end it with `close_session`.
 
     Args:
-        is_watched: let the server notice soon when the network is cut. What the conninfo's own `options` say wins.
-        may_be_standby: the session may also only read.
-        settings: what the session is opened with, instead of what is set for its database and its role. None: what
-            they say. Behind a pooler each transaction of `fetch_on_pooled` begins with pgqueue's own.
+        is_watched: let the server notice soon when the network is broken. The conninfo's own `options` win.
+        may_be_standby: accept a server that can only be read.
+        settings: the settings of the session, which override those of its database and its role; None: keep those.
+            Behind a pooler, each transaction of `fetch_on_pooled` begins with pgqueue's own settings.
 
     Raises:
         psycopg.OperationalError: the server is away, refuses the login, or is in recovery and cannot be written to.
@@ -81,10 +81,10 @@ def open_session(
 
 
 def is_shared(session: Connection, conninfo: str) -> bool:
-    """Tell whether a pooler lends the server's end of an idle session to others, as one in transaction mode does.
+    """Return whether a pooler gives the server session of an idle connection to others, as in transaction mode.
 
     Raises:
-        psycopg.OperationalError: a session is lost, or none can be opened.
+        psycopg.OperationalError: a connection is lost, or none can be opened.
     """
     if can_prepare(session):
         return False
@@ -97,13 +97,13 @@ def is_shared(session: Connection, conninfo: str) -> bool:
 
 
 def is_standby(session: Connection) -> bool:
-    """Tell whether the server at the other end is a standby, which it reports by itself."""
+    """Return whether the server is a standby, which it reports by itself."""
     return session.info.parameter_status("in_hot_standby") == "on"
 
 
 @contextlib.contextmanager
 def told_on_one_line() -> Iterator[None]:
-    """Let a lost session be told on one line: libpq writes three, and Celery prints them at each try."""
+    """Shorten the error of a lost connection to one line: libpq writes three, and Celery logs them at each attempt."""
     try:
         yield
     except psycopg.OperationalError as failure:
@@ -128,23 +128,23 @@ def _connect_with(conninfo: str, application_name: str, network: str, settings: 
     try:
         return _connect(make_conninfo(conninfo, options=options), application_name)
     except psycopg.OperationalError as failure:
-        # A pooler: what it does not know, it refuses.
+        # A pooler refuses startup options that it does not know.
         if not any(words in str(failure) for words in _NO_OPTIONS):
             raise
         return _connect(conninfo, application_name)
 
 
 def close_session(session: Connection) -> None:
-    """End a session, also a broken one."""
+    """Close a connection, also a broken one."""
     _sessions.discard(session)
     session.close()
 
 
 def is_quiet(session: Connection) -> bool:
-    """Tell whether nothing has arrived on an idle session: what arrives there is the news of its end."""
+    """Return whether nothing has arrived on an idle connection: only the end of the session would arrive there."""
     if session.closed:
         return False
-    if not hasattr(select, "poll"):  # on Windows
+    if not hasattr(select, "poll"):  # Windows has no poll().
         return not select.select([session.fileno()], [], [], 0)[0]
     poll = select.poll()
     poll.register(session.fileno(), select.POLLIN)
@@ -152,10 +152,10 @@ def is_quiet(session: Connection) -> bool:
 
 
 def _forget_parents_sessions() -> None:
-    """Let go of the sessions that a fork copied, without a word to the server: they are the parent's.
+    """Drop the connections that a fork has copied without sending anything to the server: they belong to the parent.
 
-    The descriptors are pointed at /dev/null rather than closed, so that libpq, when it frees its memory, can neither
-    end the parent's session nor write into a file that got the same number.
+    The descriptors are redirected to /dev/null instead of closed. So libpq, when it frees its memory, can neither end
+    the parent's session nor write into a file that got the same descriptor number.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for session in list(_sessions):

@@ -1,8 +1,8 @@
-"""The sessions of this process with one server: opened when first needed, two at most, shared by all threads.
+"""The connections of this process to one server: opened on first use, at most two, shared by all threads.
 
-Owns lending a session, dropping it when it breaks and forgetting it in a forked child. Knows no query and no rule. Not
-psycopg_pool: that connects in threads of its own, so that a refused login is reported as a timeout, and a process that
-forks (Celery's prefork pool) must not have such threads.
+This module lends connections, drops broken ones and forgets them in a forked child. It knows no query and no rule.
+psycopg_pool is not used: it connects in threads of its own, so a refused login would be reported as a timeout, and a
+process that forks (Celery's prefork pool) must not have such threads.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from .connect import Connection
     from .named_query import NamedQuery, RowT
 
-#: How often a statement is run that the server has undone for another one's sake.
+#: A statement that the server has undone in favor of another transaction is run this many times.
 _TRIES = 10
 
 
 class Database:
-    """Runs named queries, each in a transaction of its own, over at most `max_sessions` sessions."""
+    """Runs named queries, each in a transaction of its own, over at most `max_sessions` connections."""
 
     _known: ClassVar[dict[str, Database]] = {}
     _known_lock: ClassVar[threading.Lock] = threading.Lock()
@@ -46,7 +46,7 @@ class Database:
         if not hasattr(select, "poll"):
             raise NotSupported("pgqueue does not run under eventlet: use the pool prefork, threads, gevent or solo")
         self.conninfo = conninfo
-        #: Where a session is one of the server's, and nobody else's between two transactions: past any pooler.
+        #: The conninfo that bypasses any pooler, for connections that need a server session of their own.
         self.listen_conninfo = to_conninfo(os.environ.get(LISTEN_DSN_VARIABLE) or conninfo)
         self.application_name = "pgqueue"
         self._max_sessions = max_sessions
@@ -54,7 +54,7 @@ class Database:
         self._free_places: threading.BoundedSemaphore
         self._idle: list[tuple[Connection, int]]
         self._lent: dict[Connection, int]
-        #: Of the sessions that no pooler stands before.
+        #: Of the connections that no pooler stands before.
         self._prepared_queries: weakref.WeakKeyDictionary[Connection, PreparedQueries]
         self._generation: int
         self._start_empty()
@@ -62,7 +62,10 @@ class Database:
 
     @classmethod
     def for_dsn(cls, conninfo: str) -> Database:
-        """Return the one Database of this process for `conninfo`, however it is spelled. Connects to nothing."""
+        """Return the one Database of this process for `conninfo`, in whatever form it is written.
+
+        Opens no connection.
+        """
         conninfo = to_conninfo(conninfo)
         with cls._known_lock:
             if conninfo not in cls._known:
@@ -73,8 +76,8 @@ class Database:
         """Run one named query, committed when this returns, and return its rows.
 
         Raises:
-            psycopg.Error: as the server or the connection said it. After an OperationalError it is unknown whether
-                the query was committed; it is never run again, unless the server says that it has undone it.
+            psycopg.Error: the server or the connection reported an error. After an OperationalError it is unknown
+                whether the query was committed. A query is run again only if the server reports that it has undone it.
         """
         left = 0 if self.is_in_transaction else _TRIES
         while True:
@@ -86,7 +89,7 @@ class Database:
                     raise
 
     def fetch_rows(self, named: NamedQuery[RowT], **params: object) -> list[RowT]:
-        """Run one named query as `fetch` does, and return its rows under their names.
+        """Run one named query as `fetch` does, and return its rows as NamedTuples.
 
         Raises:
             psycopg.Error: as `fetch`.
@@ -104,10 +107,12 @@ class Database:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Connection]:
-        """Lend a session to this thread; wait while all are lent. In a `transaction` of this thread it is that one's.
+        """Lend a connection to this thread; wait while all are lent.
+
+        Inside a `transaction` of this thread it is that one's.
 
         Raises:
-            psycopg.OperationalError: none was idle and no new one could be opened.
+            psycopg.OperationalError: no connection was idle, and no new one could be opened.
         """
         if self.is_in_transaction:
             yield self._own.session
@@ -117,7 +122,7 @@ class Database:
             try:
                 yield session
             except psycopg.errors.ReadOnlySqlTransaction:
-                # A server that was demoted under us: libpq's multi-host connect finds the new primary.
+                # The server may have been demoted: libpq's multi-host connect finds the new primary.
                 self.close()
                 raise
             finally:
@@ -130,11 +135,11 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Let all that this thread does here, whoever does it, be one transaction: committed at the end, or undone.
+        """Make all queries of this thread inside the block one transaction, committed at its end or rolled back.
 
         Raises:
-            psycopg.Error: as the server or the connection said it. After an OperationalError at the end it is unknown
-                whether the transaction was committed.
+            psycopg.Error: the server or the connection reported an error. After an OperationalError at the end it is
+                unknown whether the transaction was committed.
         """
         if self.is_in_transaction:
             raise RuntimeError("this thread is in a transaction already")
@@ -148,7 +153,7 @@ class Database:
                 del self._own.session
 
     def check(self) -> None:
-        """Make sure that a session is open and that the server has not closed it.
+        """Make sure that a connection is open and that the server has not closed it.
 
         Raises:
             psycopg.OperationalError: the server cannot be reached.
@@ -157,7 +162,7 @@ class Database:
             pass
 
     def close(self) -> None:
-        """End the idle sessions; the next query opens new ones. Lent ones end when they are given back."""
+        """Close the idle connections; the next query opens new ones. Lent ones are closed when they are given back."""
         with self._lock:
             idle, self._idle = self._idle, []
             self._generation += 1
@@ -197,12 +202,12 @@ class Database:
         self._lent = {}
         self._prepared_queries = weakref.WeakKeyDictionary()
         self._generation = 0
-        #: Of each thread: the session of its transaction.
+        #: Per thread: the connection of its transaction.
         self._own = threading.local()
 
 
 def _start_all_empty() -> None:
-    """Forget the sessions of the parent, which are closed by now."""
+    """Forget the parent's connections in a forked child; they are closed by now."""
     Database._known_lock = threading.Lock()
     for database in list(Database._all):
         database._start_empty()

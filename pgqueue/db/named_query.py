@@ -1,8 +1,8 @@
-"""Running a named query: its values bound, its statement prepared on the server, its rows read.
+"""Run a named query: bind its values, prepare its statement on the server, read its rows.
 
-On a session of ours no cursor of psycopg's is used: it takes the client as long as such a query takes the server.
-Values are written and read by psycopg's adapters all the same, errors are the same, and a wait can be interrupted as
-ever.
+pgqueue's own connections use no cursor of psycopg: for such a query a cursor takes the client as much time as the query
+takes the server. psycopg's adapters still write and read the values, errors are psycopg's, and a wait can be
+interrupted.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     #: A named query, and the types of its parameters, which follow from the values.
     Kind: TypeAlias = tuple[str, tuple[int, ...]]
 
-#: How often a query is run before the server is asked to keep its plan: to plan a call takes longer than most.
+#: A statement is prepared after this many uses: planning a call takes longer than most calls.
 _KEPT_AFTER = 3
-#: How many are kept. A query has one for each combination of types, and small and large numbers are of different types.
+#: At most this many statements are prepared. A query has one statement for each combination of types, and small and
+#: large numbers have different types.
 _MOST = 100
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
@@ -37,19 +38,19 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 
 class NamedQuery(NamedTuple, Generic[RowT]):
-    """A named query, and what its rows are."""
+    """A named query, and the type of its rows."""
 
     name: str
     #: A NamedTuple whose fields are the columns.
     row: Callable[..., RowT]
 
     def read(self, rows: Iterable[tuple[Any, ...]]) -> list[RowT]:
-        """Give the rows their names."""
+        """Return the rows as NamedTuples."""
         return [self.row(*row) for row in rows]
 
 
 class BoundQuery(NamedTuple):
-    """A named query with its values, as they are sent."""
+    """A named query with its values in the form in which they are sent."""
 
     name: str
     text: bytes
@@ -60,7 +61,7 @@ class BoundQuery(NamedTuple):
     transformer: abc.Transformer
 
     def send(self, pgconn: pq.abc.PGconn, statement: bytes | None = None) -> None:
-        """Send it: as a statement that the server has prepared, or else with its text."""
+        """Send the query: as a prepared statement if there is one, otherwise as text."""
         if statement is None:
             pgconn.send_query_params(self.text, self.values, self.types, self.formats)
         else:
@@ -70,14 +71,14 @@ class BoundQuery(NamedTuple):
         """Return the rows of an answer.
 
         Raises:
-            psycopg.Error: as the server said it.
+            psycopg.Error: the server reported an error.
         """
         check(results, session)
         return load(self.transformer, results)
 
 
 def bind(session: psycopg.Connection[Any], name: str, params: Mapping[str, object]) -> BoundQuery:
-    """Write the values of a named query for a session."""
+    """Bind values to a named query for one connection."""
     text, names = numbered(name)
     transformer = Transformer(session)
     values = transformer.dump_sequence([params[each] for each in names], [PyFormat.AUTO] * len(names))
@@ -85,7 +86,7 @@ def bind(session: psycopg.Connection[Any], name: str, params: Mapping[str, objec
 
 
 def load(transformer: abc.Transformer, results: Sequence[pq.abc.PGresult]) -> Rows:
-    """Return the last rows of an answer: behind a pooler, a transaction stands around them."""
+    """Return the rows of the last result; behind a pooler, the results of BEGIN and COMMIT stand around it."""
     for rows in reversed(results):
         if rows.status == pq.ExecStatus.TUPLES_OK:
             transformer.set_pgresult(rows)
@@ -94,10 +95,10 @@ def load(transformer: abc.Transformer, results: Sequence[pq.abc.PGresult]) -> Ro
 
 
 def check(results: Iterable[pq.abc.PGresult], session: psycopg.Connection[Any]) -> None:
-    """Raise the first error of an answer.
+    """Raise the first error among the results.
 
     Raises:
-        psycopg.Error: as the server said it.
+        psycopg.Error: the server reported an error.
     """
     for result in results:
         if result.status not in _GOOD:
@@ -105,10 +106,10 @@ def check(results: Iterable[pq.abc.PGresult], session: psycopg.Connection[Any]) 
 
 
 class PreparedStatements:
-    """Which named queries a session has prepared, and as what.
+    """Which named queries a connection has prepared, and under which names.
 
     Args:
-        kept_after: how often a query is run before it is prepared.
+        kept_after: the number of uses after which a query is prepared.
     """
 
     def __init__(self, kept_after: int = _KEPT_AFTER) -> None:
@@ -117,25 +118,25 @@ class PreparedStatements:
         self._counts: dict[Kind, int] = {}
 
     def find(self, bound: BoundQuery) -> bytes | None:
-        """Return what a query is called, if it is prepared."""
+        """Return the name of the prepared statement of a query, None if it is not prepared."""
         return self._names.get((bound.name, bound.types))
 
     def count(self, bound: BoundQuery) -> bytes | None:
-        """Count a use of a query that is not prepared; return as what it is to be prepared now, if it is."""
+        """Count a use of a query that is not prepared; return the name under which to prepare it now, or None."""
         kind = bound.name, bound.types
         count = self._counts[kind] = self._counts.get(kind, 0) + 1
         return None if count <= self._kept_after or len(self._names) >= _MOST else b"pgqueue_%d" % len(self._names)
 
     def add(self, bound: BoundQuery, name: bytes) -> None:
-        """Take note that a query was prepared."""
+        """Record that a query was prepared."""
         self._names[bound.name, bound.types] = name
 
 
 class PreparedQueries:
-    """The named queries that one autocommit session has prepared. Threads may share it, taking turns.
+    """The named queries that one autocommit connection has prepared. Threads may share it; they take turns.
 
-    Not for a session behind a pooler, where a prepared statement may be missing, or be another client's; nor for one
-    on which psycopg prepares: when that forgets its own statements, it makes the server forget all.
+    Do not use it behind a pooler, where a prepared statement may be missing or be another client's. Do not use it on a
+    connection on which psycopg prepares statements: when psycopg drops its own statements, it drops all of them.
     """
 
     def __init__(self, session: psycopg.Connection[Any]) -> None:
@@ -146,7 +147,7 @@ class PreparedQueries:
         """Run one named query and return its rows.
 
         Raises:
-            psycopg.Error: as the server or the connection said it.
+            psycopg.Error: the server or the connection reported an error.
         """
         bound = bind(self._session, query_name, params)
         with self._session.lock:
@@ -155,7 +156,7 @@ class PreparedQueries:
         return bound.load(results, self._session)
 
     def _prepare(self, bound: BoundQuery) -> bytes | None:
-        """Prepare a query that was run often enough, and return what it is called now."""
+        """Prepare a query that was run often enough, and return the name of the statement."""
         name = self._statements.count(bound)
         if name is not None:
             self._session.pgconn.send_prepare(name, bound.text, bound.types)
@@ -177,9 +178,9 @@ def run(
         options: of psycopg's `execute`.
 
     Raises:
-        psycopg.Error: as the server or the connection said it.
+        psycopg.Error: the server or the connection reported an error.
     """
-    # A cursor class of our own choice: a caller's connection may have another one, and other rows.
+    # The cursor class is given, because the caller's connection may use another one with rows of another type.
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         cursor.execute(query(name), params or None, **options)
         return cursor.fetchall() if cursor.description else []

@@ -1,4 +1,4 @@
-"""Sessions behind a pooler: between two transactions, the server's end of one may be another's."""
+"""Connections behind a pooler: between two transactions, the pooler may give the server session to another client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _pooled: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 def can_prepare(session: Connection) -> bool:
-    """Tell whether the server's end of a session stays the same: whether no pooler was found before it.
+    """Return whether the server session of a connection stays the same: no pooler was found before it.
 
     Behind a pooler a prepared statement may be missing, or be another client's of the same name.
     """
@@ -29,14 +29,14 @@ def can_prepare(session: Connection) -> bool:
 
 
 def settle(session: Connection, settings: Mapping[str, str]) -> None:
-    """Find out whether a pooler stands before a session, and make these settings where that is not so.
+    """Find out whether a pooler stands before a connection, and apply these settings if none does.
 
     Raises:
-        psycopg.OperationalError: the session is lost.
+        psycopg.OperationalError: the connection is lost.
     """
     if server_pid(session) != session.info.backend_pid:
         _pooled.add(session)
-        # What a pooler's server session is opened with nobody here can say; what is set there, others would get.
+        # Behind a pooler, settings of the session would reach other clients, so none are made.
         session.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         session.read_only = session.deferrable = False
     else:
@@ -47,7 +47,7 @@ def fetch_on_pooled(session: Connection, query_name: str, params: Mapping[str, o
     """Run one named query behind a pooler, in a transaction that begins with pgqueue's own settings.
 
     Raises:
-        psycopg.Error: as the server or the connection said it.
+        psycopg.Error: the server or the connection reported an error.
     """
     with session.transaction():
         begin_own(session)
@@ -55,7 +55,7 @@ def fetch_on_pooled(session: Connection, query_name: str, params: Mapping[str, o
 
 
 def pooled_text(session: Connection, query_name: str, params: Mapping[str, object]) -> bytes:
-    """Write what `fetch_on_pooled` does as one text, for who sends it without waiting for the answer."""
+    """Write the statements of `fetch_on_pooled` as one text, to be sent without waiting for the answer."""
     cursor = psycopg.ClientCursor(session)
     settings = _as_lists({**OWN_SETTINGS, **NEWER_SETTINGS})
     texts = [
@@ -71,16 +71,16 @@ def pooled_text(session: Connection, query_name: str, params: Mapping[str, objec
 
 
 def begin_own(session: Connection) -> None:
-    """Give the transaction that a session is in the settings that pgqueue's own statements rely on.
+    """Apply the settings that pgqueue's own statements rely on to the current transaction.
 
     Raises:
-        psycopg.Error: as the server or the connection said it.
+        psycopg.Error: the server or the connection reported an error.
     """
     run(session, "settle_transaction", _as_lists({**OWN_SETTINGS, **NEWER_SETTINGS}))
 
 
 def server_pid(session: Connection) -> int:
-    """Return the process at the server's end of a session now."""
+    """Return the pid of the server process that serves a connection now."""
     [(pid,)] = run(session, "server_pid")
     return int(pid)
 

@@ -1,4 +1,4 @@
-"""What lets one thread end the wait of another: a descriptor that any thread can make readable."""
+"""A file descriptor that any thread can make readable, so that one thread can end the wait of another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import weakref
 
 
 class SelfPipe:
-    """A pair of sockets. It is closed with the object, at the latest."""
+    """A pair of sockets. Garbage collection closes it at the latest."""
 
     def __init__(self) -> None:
         self._inside, self._outside = socket.socketpair()
@@ -21,8 +21,8 @@ class SelfPipe:
         return self._inside.fileno()
 
     def write(self) -> None:
-        """Make the descriptor readable. From any thread."""
-        # Full: it is readable. Closed: nobody waits.
+        """Make the descriptor readable. Any thread may call this."""
+        # If the pipe is full, it is readable already. If it is closed, no thread waits.
         with contextlib.suppress(OSError):
             self._outside.send(b"\0")
 
@@ -32,6 +32,6 @@ class SelfPipe:
             self._inside.recv(4096)
 
     def close(self) -> None:
-        """Let go of the descriptors."""
+        """Close the descriptors."""
         self._inside.close()
         self._outside.close()

@@ -1,4 +1,4 @@
-"""What the sessions of each purpose are opened with, instead of what is set for a database and a role."""
+"""The settings with which each kind of session is opened; they override the settings of the database and the role."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SPECIAL = re.compile(r"[\\\s]")
-#: What pgqueue's own statements rely on, whatever is set for a database or a role: they wait for as long as they say
-#: themselves, see what others commit, write, and write and read values in one form. Any role may set these, and every
-#: server from PostgreSQL 14 on knows them.
+#: pgqueue's own statements rely on these, whatever a database or a role sets: no timeout but their own, commits of
+#: other sessions visible, writes allowed, and one text form for values. Any role may set them, and every server from
+#: PostgreSQL 14 on knows them.
 OWN_SETTINGS: Mapping[str, str] = {
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -32,16 +32,18 @@ OWN_SETTINGS: Mapping[str, str] = {
     "bytea_output": "hex",
     "log_parameter_max_length_on_error": "0",
 }
-#: The same, of newer servers only.
+#: Likewise, but only newer servers know these.
 NEWER_SETTINGS: Mapping[str, str] = {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": ""}
-#: Of a program's session, from which jobs are handed in: its values are sent in the form that its jobs read.
+#: For the session of a program that submits jobs: its values are sent in the form in which its jobs read them.
 CALLER_SETTINGS: Mapping[str, str] = {
     name: value for name, value in {**OWN_SETTINGS, **NEWER_SETTINGS}.items() if name != "IntervalStyle"
 }
-#: Of sessions in which jobs run: they see what is set for their database and their role. Between jobs, a session waits.
+#: For sessions in which jobs run: the settings of their database and their role apply. Between two jobs, the session is
+#: idle.
 JOB_SETTINGS: Mapping[str, str] = {"idle_session_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-#: Of sessions in which the server runs one job after another: what it returns to between them. Timeouts and the kind of
-#: transaction would be those of the whole call; a job that has its own brings them (pgqueue._session_settings).
+#: For sessions in which the server runs one job after another: the values to which it returns between two jobs. A
+#: timeout or a transaction mode would apply to the whole call; a job that has one brings it along
+#: (pgqueue._session_settings).
 BATCH_SETTINGS: Mapping[str, str] = {
     **JOB_SETTINGS,
     "search_path": "pg_catalog, pg_temp",
@@ -56,8 +58,8 @@ BATCH_SETTINGS: Mapping[str, str] = {
 
 
 def to_options(settings: Mapping[str, str]) -> str:
-    """Write settings as command-line options for the server, as a conninfo's `options` takes them."""
-    # What the server's reading of its command line would take for the end of a value is escaped.
+    """Write settings as command-line options for the server, for the `options` of a conninfo."""
+    # The server splits its command line at spaces, so spaces and backslashes in a value are escaped.
     return " ".join(f"-c {name}={_SPECIAL.sub(_escape, value)}" for name, value in settings.items())
 
 

@@ -1,7 +1,7 @@
-"""Python values in PostgreSQL's text form, and back.
+"""Convert Python values to PostgreSQL's text form, and back.
 
-Parameters of a job and values of its result travel as text. psycopg's own dumpers and loaders, with the
-adapters of the connection at hand, decide what that text is; nothing here knows a type.
+Parameters of a job and values of its result travel as text. psycopg's own dumpers and loaders, with the adapters of the
+connection at hand, decide what that text is; no type is handled here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from psycopg.abc import LoadFunc
 
 
-# What DateStyle and IntervalStyle change the look of; psycopg reads ISO dates and intervals in PostgreSQL's own style.
+# DateStyle and IntervalStyle change the text of these types; psycopg reads ISO dates and intervals in the style
+# `postgres`.
 _DATE_TYPES: tuple[str, ...] = ("date", "timestamp", "timestamptz", "daterange", "tsrange", "tstzrange")
 _DATE_TYPES += ("datemultirange", "tsmultirange", "tstzmultirange")
 _INTERVAL_TYPES = ("interval",)
@@ -46,7 +47,7 @@ def dump_parameters(values: Sequence[object], connection: psycopg.Connection[Any
         TypeError: psycopg has no text form for a value's type.
     """
     if all(value is None or type(value) in (int, str) for value in values):
-        # What most parameters are: a transformer takes longer than the rest of handing in.
+        # Most parameters are of these types, and a transformer takes longer than the rest of submitting a job.
         return [None if value is None else str(value) for value in values]
     transformer = Transformer(connection)
     encoding = connection.info.encoding

@@ -1,4 +1,4 @@
-"""What ends the wait of the thread that drains a transport: its worker session, and other threads."""
+"""Ends the wait of the thread that drains a transport. The worker session and other threads use it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from .self_pipe import SelfPipe
 
 
 class Waker:
-    """A descriptor that any thread can make readable, watched together with those of others."""
+    """A file descriptor that any thread can make readable, watched together with the descriptors of others."""
 
     def __init__(self, fileno: int) -> None:
         self._pipe = SelfPipe()
         self._thread: int | None = None
-        #: What is readable when there is something to do.
+        #: The descriptors that become readable when there is something to do.
         self.filenos = (fileno, self._pipe.fileno())
         self._poll = select.poll()
         for watched in self.filenos:
@@ -22,20 +22,23 @@ class Waker:
 
     @property
     def is_own_thread(self) -> bool:
-        """Whether this is the thread that drained it last: it looks before it waits."""
+        """Whether this thread drained it last: that thread polls before it waits, so nothing has to wake it."""
         return threading.get_ident() == self._thread
 
     def wake(self) -> None:
-        """End the wait, unless this is the thread that would wait."""
+        """End the wait of the draining thread, unless the caller is that thread."""
         if not self.is_own_thread:
             self.interrupt()
 
     def interrupt(self) -> None:
-        """End the wait; or the next one, if nobody waits."""
+        """End the current wait; if no thread waits, end the next one."""
         self._pipe.write()
 
     def wait(self, seconds: float, beside: int | None = None) -> bool:
-        """Sleep until something is readable, or for so long; return whether the descriptor `beside` is."""
+        """Sleep until a descriptor is readable, for at most `timeout` seconds.
+
+        Return whether the descriptor `beside` is.
+        """
         if beside is not None:
             self._poll.register(beside, select.POLLIN)
         try:
@@ -45,7 +48,7 @@ class Waker:
                 self._poll.unregister(beside)
 
     def drain(self) -> bool:
-        """Take note that this thread looks now; return whether something was readable."""
+        """Record that this thread polls now; return whether a descriptor was readable."""
         self._thread = threading.get_ident()
         readable = self._poll.poll(0)
         if any(fileno == self.filenos[1] for fileno, _event in readable):
@@ -53,5 +56,5 @@ class Waker:
         return bool(readable)
 
     def close(self) -> None:
-        """Let go of the descriptors."""
+        """Close the descriptors."""
         self._pipe.close()

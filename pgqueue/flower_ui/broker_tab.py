@@ -1,7 +1,7 @@
-"""The queues as Flower's Broker tab and `/api/queues/length` show them.
+"""The queues in Flower's Broker tab and in `/api/queues/length`.
 
-Flower's own page has no room for what the database knows: messages that are delayed, how long the oldest waits, which
-queues are paused. So the tab has a page of ours.
+Flower's own page has no room for the data of the database: delayed messages, the wait of the oldest message, paused
+queues. So the tab has a page of pgqueue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..db.named_query import NamedQuery
 
 #: Celery's own queues: for events, for control commands and for the answers to them.
 _CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
-#: Whole paths are found as they are, and what the page builds on is found among Flower's.
+#: A template with an absolute path is read from pgqueue, and the templates that it extends from Flower.
 _PAGE = str(Path(__file__).parent / "templates" / "broker.html")
 
 
@@ -41,7 +41,7 @@ class QueueRow(NamedTuple):
 
     @property
     def messages(self) -> int:
-        """How many messages it has."""
+        """Return how many messages the queue has."""
         return self.ready + self.delayed + self.claimed
 
 
@@ -49,18 +49,19 @@ _LIST_QUEUES = NamedQuery("list_queues", QueueRow)
 
 
 class QueueLengths:
-    """Stand where Flower expects a broker's management client."""
+    """Takes the place of a broker's management client in Flower."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def queues(self, names: Iterable[str]) -> list[dict[str, object]]:
-        """Return the lengths of the named queues, and of all others in which jobs or tasks are, in Flower's words.
+        """Return the lengths of the named queues, and of all others that contain jobs or tasks, in Flower's format.
 
-        Flower names those that it knows workers to consume. One that nobody consumes is the one that grows.
+        Flower names the queues that it knows workers to consume. A queue without consumers grows, so it is shown as
+        well.
 
         Raises:
-            psycopg.Error: the server could not be asked.
+            psycopg.Error: the server could not be reached.
         """
         wanted = set(names)
         queues = await IOLoop.current().run_in_executor(None, self._database.fetch_rows, _LIST_QUEUES)
@@ -83,7 +84,7 @@ class QueueLengths:
 
 
 def show_queues(database: Database) -> None:
-    """Let this process's Flower show the queues of a database."""
+    """Make this process's Flower show the queues of a database."""
 
     def get_broker(_handler: Any) -> QueueLengths:
         return QueueLengths(database)

@@ -1,8 +1,7 @@
-"""How Flower takes the events of thousands of jobs a second, and still answers.
+"""Make Flower take the events of thousands of jobs a second and still answer requests.
 
-Of each event it updates a task and an index for its search, which takes as long as a job itself. A worker that has
-many jobs to tell of leaves out the statements of most (`worker.monitoring.event_publisher`): here those are counted,
-and not listed.
+For each event Flower updates a task and a search index, which takes as long as a job itself. A worker with many ended
+jobs leaves out the statements of most (`worker.monitoring.event_publisher`); here those are counted, and not listed.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from flower import events as flowers
 
 logger = logging.getLogger(__name__)
 
-#: How long events wait for a Flower that is busy.
+#: How long events wait for a busy Flower, in seconds.
 _KEPT_SECONDS = 120.0
 
 
 class Bulk(NamedTuple):
-    """The events of one message: those to be listed, and those of jobs to be counted only."""
+    """The events of one message: those to be listed, and those of jobs that are only counted."""
 
     listed: list[dict[str, Any]]
     counted: list[dict[str, Any]]
 
 
 class BulkReceiver(EventReceiver):
-    """Hands over the events of a message together."""
+    """Delivers the events of one message together."""
 
     def __init__(self, *args: Any, app: Any, **kwargs: Any) -> None:
-        # Celery's monitors lose events that are older than 5 s. On a busy machine many a burst of events is.
+        # Celery's monitors drop events that are older than 5 s. On a busy machine many bursts of events are.
         ttl = app.conf.event_queue_ttl
         super().__init__(*args, app=app, queue_ttl=None if ttl is None else max(ttl, _KEPT_SECONDS), **kwargs)
 
@@ -40,8 +39,8 @@ class BulkReceiver(EventReceiver):
         try:
             self._take(body, message, *args, **kwargs)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Else the receiver would end, and what other senders say in the next seconds be lost.
-            logger.warning("events that are none were ignored: %.200s", repr(error))
+            # An exception would end the receiver, and events of other senders would be lost for the next seconds.
+            logger.warning("malformed events were ignored: %.200s", repr(error))
 
     def _take(self, body: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         if not isinstance(body, list):
@@ -56,13 +55,13 @@ class BulkReceiver(EventReceiver):
 
 
 def take_events_in_bulk() -> None:
-    """Let this process's Flower do so. Harmless to repeat."""
+    """Apply this to the Flower of this process. Harmless to repeat."""
     flowers.EventReceiver = BulkReceiver
     flowers.Events.on_event = _on_event
 
 
 def _on_event(self: Any, event: Any) -> None:
-    # In the thread of the event loop: there is no other synchronization.
+    # All of this runs in the thread of the event loop, which is the only synchronization.
     take = partial(_take, self.state, event) if isinstance(event, Bulk) else partial(self.state.event, event)
     self.io_loop.add_callback(take)
 

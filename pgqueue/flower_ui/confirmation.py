@@ -1,4 +1,4 @@
-"""Asking before a task or a worker is stopped: Flower's buttons do it at the first click."""
+"""Ask for confirmation before a task or a worker is stopped: Flower's buttons act at the first click."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _QUESTIONS = {
     },
     WorkerView: {'id="worker-shutdown"': "Shut this worker down? It finishes what it runs, and takes nothing more."},
 }
-# Flower's script listens on the button, too: what is declined here must not reach it.
+# Flower's script also listens on the button, so a declined click must not reach it.
 _ASKING = " onclick=\"if (!confirm('{}')) {{ event.stopImmediatePropagation(); event.preventDefault(); }}\""
 
 
 def ask_before_stopping() -> None:
-    """Let the pages of a task and of a worker ask."""
+    """Add the confirmation to the pages of a task and of a worker."""
     for view, questions in _QUESTIONS.items():
         _ask_on(view, {button: button + _ASKING.format(question) for button, question in questions.items()})
 

@@ -1,10 +1,10 @@
-"""Access to Flower: the names under which it answers, and its API when it has no password.
+"""Access to Flower: the host names that it accepts, and its API when it has no password.
 
-Flower closes its API without one, and with it the buttons of its own pages (revoke, terminate, apply). Its way
-to open it, FLOWER_UNAUTHENTICATED_API, opens it to every web site that the user visits as well. On a loopback
-address this lets in what comes from this machine and is no foreign page: same origin, and a Host that names the
-loopback (against DNS rebinding). Other users of the machine are let in too; where they are not trusted, set a
-password.
+Without a password Flower closes its API, and with it the buttons of its own pages (revoke, terminate, apply). Its
+option to open it, FLOWER_UNAUTHENTICATED_API, opens it to every web site that the user visits as well. On a loopback
+address this module admits requests from this machine that come from no foreign page: same origin, and a Host header
+that names the loopback (against DNS rebinding). Other users of the machine are admitted too; set a password if they are
+not trusted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tornado.httputil import HTTPServerRequest
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address can only mean this machine."""
+    """Return whether a host name or address always means this machine."""
     if host == "localhost":
         return True
     try:
@@ -28,15 +28,15 @@ def is_loopback(host: str) -> bool:
 
 
 def is_expected_host(host: str, address: str, allowed: Collection[str]) -> bool:
-    """Tell whether a request names a host under which this Flower is meant to be reached.
+    """Return whether a request names a host under which this Flower may be reached.
 
-    A web site that lets its own name lead to this machine (DNS rebinding) could else read every page with the user's
-    browser. A number cannot be made to lead elsewhere: where Flower listens on more than the loopback, all are taken.
+    Otherwise a web site whose own name resolves to this machine (DNS rebinding) could read every page with the user's
+    browser. An IP address cannot be redirected: if Flower listens beyond the loopback, every IP address is accepted.
 
     Args:
-        host: the header, with or without a port.
-        address: on which Flower listens.
-        allowed: further names; a leading dot stands for all names below one.
+        host: the Host header, with or without a port.
+        address: the address on which Flower listens.
+        allowed: further names; a leading dot means all names below one.
     """
     try:
         name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
@@ -60,7 +60,7 @@ def _is_number(host: str) -> bool:
 
 
 def is_local_request(request: HTTPServerRequest) -> bool:
-    """Tell whether a request names the loopback as its host and comes from no other site."""
+    """Return whether a request names the loopback as its host and comes from no other site."""
     if not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
         return False
     site = request.headers.get("Sec-Fetch-Site")

@@ -1,7 +1,7 @@
-"""Flower's view of workers that are gone, and of the tasks that they had.
+"""Correct Flower's view of lost workers, and of the tasks that they had.
 
-A process that is killed sends no event. Flower would show its tasks as started forever, and count them as active. So
-every 5 s this asks the database for the states of such tasks, and passes them to Flower like any other event.
+A killed process sends no event. Flower would show its tasks as started forever, and count them as active. So every 5 s
+this module asks the database for the states of such tasks, and passes them to Flower as events.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 5.0
-#: A task without an event for so long is asked for, at most so many at a time, and not again for so long.
+#: A task without an event for this long is looked up, at most this many at a time, and not again for this long.
 _SILENT_SECONDS, _MOST, _ASK_AGAIN_SECONDS = 10.0, 1000, 30.0
 _UNREADY = frozenset({states.RECEIVED, states.STARTED, states.RETRY})
 _JOB = "job-"
 
 
 class LostWorkers:
-    """Looks after the workers and tasks of one Flower. In the thread of its event loop, but for the database."""
+    """Corrects the workers and tasks of one Flower, in the thread of its event loop; queries run in another thread."""
 
     def __init__(self, flower: Any, database: Database) -> None:
         self._flower = flower
@@ -43,11 +43,11 @@ class LostWorkers:
         self._asked_at: dict[str, float] = {}
 
     def start(self) -> None:
-        """Look every few seconds, on the running event loop."""
+        """Poll every few seconds on the running event loop."""
         PeriodicCallback(self.look, _PAUSE_SECONDS * 1000).start()
 
     async def look(self) -> None:
-        """Look once."""
+        """Poll once."""
         state = self._flower.events.state
         _quieten(state)
         silent = self._find_silent(state)
@@ -56,11 +56,11 @@ class LostWorkers:
         try:
             fates = await IOLoop.current().run_in_executor(None, self._ask, silent)
         except (psycopg.Error, PgQueueError) as error:
-            logger.warning("what became of the tasks of lost workers could not be asked: %s", error)
+            logger.warning("the states of tasks of lost workers could not be read: %s", error)
             return
         for event in fates:
             task = state.tasks.get(event["uuid"])
-            # It may have spoken meanwhile; and that one waits is said once.
+            # An event may have arrived meanwhile. A waiting task is reported once.
             is_news = event["type"] != "task-retried" or (task is not None and task.state != states.RETRY)
             if task is not None and task.state in _UNREADY and is_news:
                 state.event(event)
@@ -79,7 +79,7 @@ class LostWorkers:
         return silent
 
     def _ask(self, tasks: Iterable[Any]) -> list[dict[str, Any]]:
-        """Return events that say what became of tasks. In a thread of its own."""
+        """Return events with the states of tasks. Runs in a thread of its own."""
         worker_of = {task.uuid: task.worker for task in tasks}
         rows = self._database.fetch(
             "task_fates",
@@ -107,7 +107,7 @@ class LostWorkers:
 
 
 def _say(fate: str, worker: str, queue: str | None, outcome: Any) -> dict[str, Any] | None:
-    """Return the event that says what became of a task; None: it is with another worker, or a job of the history."""
+    """Return the event for the state of a task; None: another worker has it, or it is a job of the history."""
     if fate == states.SUCCESS:
         return {"type": "task-succeeded"}
     if fate == states.REVOKED:
@@ -121,20 +121,20 @@ def _say(fate: str, worker: str, queue: str | None, outcome: Any) -> dict[str, A
     if fate == "waits":
         return {"type": "task-retried", "exception": f"worker {worker} is gone: it waits in queue {queue} for another"}
     if fate == "lost":
-        # Should it have ended in the instant in which its worker did, and that be heard of, a success counts for more.
+        # If the task ended at the moment at which its worker did, and that event arrives, a success has precedence.
         said = f"worker {worker} is gone, and with it the task: neither a message nor a result of it is left"
         return {"type": "task-failed", "exception": said}
     return None
 
 
 def _to_event(said: dict[str, Any], uuid: str, worker: Any) -> dict[str, Any]:
-    # Nobody has heard the worker itself: without local_received it stays offline.
+    # The event does not come from the worker: without local_received the worker stays offline.
     origin = {"uuid": uuid, "hostname": worker.hostname, "pid": worker.pid, "clock": worker.clock}
     return {**said, **origin, "utcoffset": utcoffset(), "timestamp": time.time(), "local_received": None}
 
 
 def _quieten(state: Any) -> None:
-    """Forget what workers that are gone said of themselves last: it is not so any more."""
+    """Clear the last values that lost workers have sent, such as the number of active tasks."""
     for hostname, worker in state.workers.items():
         if not worker.alive and worker.active:
             worker.active = 0
@@ -143,7 +143,7 @@ def _quieten(state: Any) -> None:
 
 
 def look_after_lost_workers(database: Database) -> None:
-    """Let the Flower that is started next in this process do so."""
+    """Correct the Flower that is started next in this process."""
     original: Callable[[Any], None] = Flower.start
 
     def start(flower: Any) -> None:

@@ -1,4 +1,4 @@
-"""Flower's page of the task `pgqueue.job`, by which Celery knows SQL jobs: it has no calls and no limits."""
+"""Flower's page of the task `pgqueue.job`, by which Celery knows SQL jobs: the task has no calls and no limits."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..worker.monitoring.job_request import TASK_NAME
 
 
 def offer_no_calls() -> None:
-    """Let this process's Flower leave it out of its lists, and refuse calls with a sentence."""
+    """Remove the task from the lists of this process's Flower, and refuse calls with an explanation."""
     original_update, original_prepare = Inspector._on_update, BaseTaskHandler.prepare
 
     def on_update(inspector: Any, worker: str, method: str, response: Any) -> None:
         if method == "registered":
-            # Each with its limits behind it, if it has any.
+            # The rate limits follow the name, if there are any.
             response = [name for name in response if name.partition(" ")[0] != TASK_NAME]
         original_update(inspector, worker, method, response)
 
     def prepare(handler: Any) -> None:
-        # First whether it may use the API at all.
+        # First check whether the user may use the API at all.
         original_prepare(handler)
         if isinstance(handler, (TaskApply, TaskAsyncApply, TaskSend)) and handler.path_args[:1] == [TASK_NAME]:
             raise HTTPError(400, f"{CANNOT_BE_CALLED}. {HAND_IN}")

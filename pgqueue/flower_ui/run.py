@@ -1,4 +1,4 @@
-"""Running Flower on a Celery app, with pgqueue's additions."""
+"""Run Flower on a Celery app, with pgqueue's additions."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def run_flower(
     """Serve Flower until SIGTERM or Ctrl-C.
 
     Args:
-        allowed_hosts: names under which it is reached, besides those of its address.
-        extra: more of Flower's own options, as `--name=value`.
+        allowed_hosts: names under which it may be reached, besides those of its address.
+        extra: further options of Flower, as `--name=value`.
 
     Raises:
         SystemExit: it could not start, or a signal stopped it.
@@ -56,7 +56,7 @@ class _ForeignHost(RequestHandler):
 
 
 def _answer_under(address: str, allowed: Collection[str]) -> None:
-    """Refuse requests that name another host, whatever they ask for: pages, the API, metrics, files."""
+    """Refuse requests that name another host, for whatever they ask: pages, the API, metrics, files."""
     original = Flower.find_handler
 
     def find_handler(flower: Flower, request: Any, **kwargs: Any) -> Any:

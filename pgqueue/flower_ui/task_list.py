@@ -1,7 +1,7 @@
-"""The list of tasks, such that state and error are on the screen of a telephone, and the worker on that of a laptop.
+"""The list of tasks: state and error fit on a phone's screen, and the worker on a laptop's.
 
-Flower gives each column as much room as its longest text wants. Here texts are cut, their whole is on the page that
-the row leads to; results and errors share a column, for no task has both; and narrow screens leave columns out.
+Flower makes each column as wide as its longest text. Here texts are cut, and the page of the row has the whole text;
+results and errors share a column, because no task has both; and narrow screens leave columns out.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from celery import states
 from flower.views import tasks as pages
 from flower.views.tasks import TasksDataTable, TasksView
 
-# SQL jobs are distinguished by their statement, which Flower shows as arguments: its own choice has no such column. The
-# number leads to the page of a job; what is on the left is seen on narrow screens, too.
+# SQL jobs are distinguished by their statement, which Flower shows as arguments; Flower's default columns lack it. The
+# number is a link to the page of a job; the left columns are visible on narrow screens, too.
 COLUMNS = "uuid,state,name,result,args,runtime,worker,received"
 
-#: The most that a column takes, and on narrow screens; below which width, in px, one is left out.
+#: The largest width of a column, also on narrow screens, and the screen width in px below which it is left out.
 _WIDEST = {
     "uuid": "5.5rem", "name": "min(10.5rem, 10vw)", "result": "min(13rem, 14vw)", "args": "min(13rem, 13vw)",
     "worker": "min(12rem, 18vw)",
@@ -43,7 +43,7 @@ _STYLE = """
 
 
 def lay_out_tasks() -> None:
-    """Let this process's Flower do so."""
+    """Apply this to the Flower of this process."""
     pages.TASK_COLUMNS["result"] = "Result or error"
     original, original_format = TasksView.render_string, TasksDataTable.format_task
 
@@ -63,18 +63,18 @@ def lay_out_tasks() -> None:
 
 
 class _WithError:
-    """A task whose error stands where others have their result."""
+    """A task whose error stands where other tasks have their result."""
 
     def __init__(self, task: Any) -> None:
         self._task = task
 
     def as_dict(self) -> dict[str, Any]:
-        """Return its fields, as Flower asks for them."""
+        """Return the task's fields in the form that Flower reads."""
         return {**self._task.as_dict(), "result": self._task.exception}
 
 
 def _style(columns: Iterable[str]) -> str:
-    """Return the rules for a table of these columns."""
+    """Return the CSS rules for a table of these columns."""
     rules = [_STYLE]
     for place, slug in enumerate(columns, 1):
         cell = f".tasks-table :is(th, td):nth-child({place})"

@@ -1,7 +1,7 @@
-"""A process that belongs to this one: started, watched, stopped, and never left behind.
+"""A child process: started, watched, stopped, and never left behind.
 
-The child is a pgqueue command, and asks the kernel itself to be told when its parent dies (`die_with_parent`),
-so even a SIGKILL of the parent leaves no orphan.
+The child is a pgqueue command, and asks the kernel itself for a signal when its parent dies (`die_with_parent`), so
+even a SIGKILL of the parent leaves no orphan.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TELL_SECONDS = 1.0
 
 
 def die_with_parent() -> None:
-    """Ask for a SIGTERM when the process that started this one as a child process dies. Does nothing for others.
+    """Ask for a SIGTERM when the process that started this one as a child process dies. Do nothing in other processes.
 
     Raises:
-        ProcessLookupError: it has died already.
+        ProcessLookupError: the parent has died already.
         OSError: the kernel refused.
     """
     parent = os.environ.pop(_PARENT_VARIABLE, None)
@@ -34,7 +34,7 @@ def die_with_parent() -> None:
 
 
 class ChildProcess:
-    """One pgqueue command run as a process of its own, its output in a log file."""
+    """One pgqueue command as a process of its own, with its output in a log file."""
 
     def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
@@ -49,10 +49,10 @@ class ChildProcess:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start it, with a session of its own, so that a terminal's Ctrl-C reaches only its parent.
+        """Start the process in a session of its own, so that a terminal's Ctrl-C reaches only its parent.
 
         Raises:
-            OSError: the log cannot be written, or no process made.
+            OSError: the log cannot be written, or no process can be made.
         """
         environment = os.environ | self._environment | {_PARENT_VARIABLE: str(os.getpid())}
         with self.log.open("ab") as output:
@@ -66,26 +66,26 @@ class ChildProcess:
             )
 
     def exit_code(self) -> int | None:
-        """Return how it ended (minus the signal's number if one killed it), None while it runs or never ran."""
+        """Return the exit code (minus the signal's number after a signal), None while it runs or never ran."""
         return None if self._process is None else self._process.poll()
 
     def describe_exit(self) -> str:
-        """Say how it ended."""
+        """Describe how the process ended."""
         code = self.exit_code()
         if code is None:
             return "still running"
         return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it still runs."""
+        """Send a signal, if the process still runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
     def stop(self, patience: float, tell_wait: Callable[[], None] | None = None) -> None:
-        """Ask it to finish, and end it and its own children by force after `patience` seconds.
+        """Ask the process to finish; after `patience` seconds, kill it and its own children.
 
         Args:
-            tell_wait: called once when it does not end within a second.
+            tell_wait: called once if it does not end within 1 s.
         """
         if self._process is None or self._process.poll() is not None:
             return
@@ -98,12 +98,12 @@ class ChildProcess:
                     tell_wait()
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            # It leads a process group that only its own children are in.
+            # The process leads a process group that contains only its own children.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def last_lines(self, count: int = 12) -> str:
-        """Return the end of its log."""
+        """Return the last lines of its log."""
         if not self.log.exists():
             return ""
         with self.log.open(encoding="utf-8", errors="replace") as lines:

@@ -1,4 +1,4 @@
-"""Asking the kernel (Linux) for a signal when the parent process dies, however it dies."""
+"""Ask the kernel (Linux) for a signal when the parent process dies, in whatever way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
-# Loaded ahead, since between fork and exec nothing may be.
+# The library is loaded in advance, because nothing may be loaded between fork and exec.
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -16,7 +16,7 @@ def signal_me_when_parent_dies(number: signal.Signals, parent_pid: int) -> None:
     """Ask for `number`.
 
     Raises:
-        ProcessLookupError: the parent has died already, so nothing would come.
+        ProcessLookupError: the parent has died already, so no signal would come.
         OSError: the kernel refused.
     """
     if _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:

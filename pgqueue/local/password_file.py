@@ -1,4 +1,4 @@
-"""libpq's password file for a process that logs in as several roles: what the user has, and one more line."""
+"""libpq's password file for a process that logs in as several roles: the user's own file, and one more line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def write_password_file(conninfo: str, place: Path) -> Path | None:
     """Write a password file that also has the password of `conninfo`, and return it; None if there is no password.
 
     Args:
-        conninfo: who logs in where; without a password in it, the environment's is meant.
-        place: the file, made anew, readable by this user only.
+        conninfo: the login; without a password in it, PGPASSWORD is used.
+        place: the path of the file, which is created readable by this user only.
 
     Raises:
         OSError: it cannot be written.
@@ -40,7 +40,7 @@ def _read(named: str | None) -> str:
     try:
         return known.read_text(encoding="utf-8")
     except OSError:
-        return ""  # libpq does without one, too
+        return ""  # libpq works without the file, too.
 
 
 def _escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Asking whether a worker and Flower answer, as their users would ask them."""
+"""Check whether a worker and Flower answer requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class WorkerProbe:
-    """Ask one worker for a ping over the broker."""
+    """Pings one worker over the broker."""
 
     def __init__(self, conninfo: str, worker_name: str) -> None:
         self._app = Celery(broker=to_url(conninfo, URL_SCHEME), set_as_current=False)
@@ -42,23 +42,23 @@ class WorkerProbe:
             self._app.close()
 
     def answers(self, timeout: float = 1.0) -> bool:
-        """Tell whether the worker answered within `timeout`."""
+        """Return whether the worker answered within `timeout`."""
         answers = self._app.control.ping([self._worker_name], timeout=timeout, connection=self._connection)
         return bool(answers)
 
 
 def fetch_page(url: str, data: bytes | None = None, timeout: float = _FLOWER_TIMEOUT_SECONDS) -> str:
-    """Return a page of Flower's, or with `data` the answer to a POST.
+    """Return a page of Flower, or with `data` the answer to a POST.
 
     Raises:
-        OSError: nobody listens, or the answer is not 200.
+        OSError: no program listens, or the answer is not 200.
     """
     with _direct.open(url, data, timeout=timeout) as answer:
         return str(answer.read().decode())
 
 
 def flower_answers(url: str) -> bool:
-    """Tell whether Flower serves its page of workers."""
+    """Return whether Flower serves its page of workers."""
     try:
         fetch_page(f"{url}/workers")
     except (OSError, http.client.HTTPException):
@@ -67,7 +67,7 @@ def flower_answers(url: str) -> bool:
 
 
 def flower_shows(url: str, worker_name: str) -> bool:
-    """Tell whether Flower lists the worker as online: it serves pages before it has heard of any."""
+    """Return whether Flower lists the worker as online: it serves pages before it knows any worker."""
     try:
         listed = json.loads(fetch_page(f"{url}/workers?json=1"))["data"]
     except (OSError, http.client.HTTPException):
@@ -76,7 +76,7 @@ def flower_shows(url: str, worker_name: str) -> bool:
 
 
 def is_port_free(address: str, port: int) -> bool:
-    """Tell whether a server could listen there now."""
+    """Return whether a server could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -87,7 +87,7 @@ def is_port_free(address: str, port: int) -> bool:
 
 
 def find_free_port(address: str) -> int:
-    """Return a port that is free now; somebody may still take it before it is used."""
+    """Return a port that is free now; another program may take it before it is used."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])

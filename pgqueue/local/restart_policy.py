@@ -1,4 +1,4 @@
-"""When a process that has died is started again, and when that is given up."""
+"""When a process that has died is started again, and when it is given up."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _LONGEST_DELAY_SECONDS = 8.0
 
 
 class RestartPolicy:
-    """Remember the recent deaths of one process."""
+    """Remembers the recent deaths of one process."""
 
     def __init__(self) -> None:
         self._deaths: deque[float] = deque()
 
     def next_delay(self, now: float) -> float | None:
-        """Note a death at `now`; return the seconds until the next start, None when it died too often lately."""
+        """Record a death at `now`; return the seconds until the next start, None if it died too often lately."""
         self._deaths.append(now)
         while now - self._deaths[0] > _WITHIN_SECONDS:
             self._deaths.popleft()

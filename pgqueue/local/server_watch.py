@@ -1,4 +1,4 @@
-"""Starts the embedded server again when it has died."""
+"""Restarts the embedded server when it has died."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..errors import ServiceFailed
 from .embedded import EmbeddedServer, running_server
 from .restart_policy import RestartPolicy
 
-# Somebody may be restarting it with pg_ctl: leave them the time.
+# An operator may be restarting it with pg_ctl, so the restart is delayed.
 _GRACE_SECONDS = 3.0
 
 
 class ServerWatch:
-    """Watch a server that has been started; `say` gets a line when it died and when it is back."""
+    """Watches a started server; `say` gets a line when it died and when it is back."""
 
     def __init__(self, server: EmbeddedServer, say: Callable[[str], None]) -> None:
         self._server = server
@@ -23,7 +23,7 @@ class ServerWatch:
         self._start_at: float | None = None
 
     def look(self) -> None:
-        """Notice that the server has died and start it again when it is due. Call it a few times a second.
+        """Notice that the server has died and restart it when that is due. Call it a few times a second.
 
         Raises:
             ServiceFailed: it died too often.

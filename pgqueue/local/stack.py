@@ -1,6 +1,6 @@
-"""Everything at once: a server (or the one that is given), the schema, a worker and Flower.
+"""The whole stack: a server (or the given database), the schema, a worker and Flower.
 
-Owns the order in which they start and stop. `up` keeps a stack until a signal stops it, `demo` runs jobs on one.
+It decides the order in which they start and stop. `up` keeps a stack until a signal stops it, `demo` runs jobs on one.
 """
 
 from __future__ import annotations
@@ -56,12 +56,15 @@ class StackOptions:
 
     @property
     def takes_tasks(self) -> bool:
-        """Whether the worker takes Celery tasks. One that knows none leaves those of others alone."""
+        """Return whether the worker takes Celery tasks.
+
+        A worker that knows no tasks must not take those of other applications.
+        """
         return self.app_name is not None or bool(self.include)
 
 
 class Stack:
-    """Start it, use it, stop it. If `start` fails, `stop` ends what it has started."""
+    """Starts and stops the stack. If `start` fails, `stop` ends what it has started."""
 
     def __init__(self, options: StackOptions, say: Callable[[str], None]) -> None:
         self._options = options
@@ -74,7 +77,7 @@ class Stack:
 
     @property
     def shown_worker(self) -> str:
-        """Return the worker's name and what it takes, as it may be shown."""
+        """Return the worker's name and its queues, in a form without secrets."""
         if not self._options.has_worker:
             return "none: `pgqueue worker` starts one"
         taken = "" if self._options.takes_tasks else ", SQL jobs only (-A MODULE: tasks too)"
@@ -87,35 +90,35 @@ class Stack:
 
     @property
     def shown_dsn(self) -> str:
-        """Return the database as a URL that may be shown."""
+        """Return the database as a URL without its password."""
         return to_url(without_password(self.conninfo))
 
     @property
     def tcp_dsn(self) -> str | None:
-        """Return the embedded server's address over TCP with its password, None when it has none."""
+        """Return the embedded server's address over TCP with its password, None if it has none."""
         given = None if self._options.server is None else self._options.server.tcp_dsn
         return None if given is None else to_url(given)
 
     @property
     def flower_url(self) -> str | None:
-        """Return where Flower is, None without one."""
+        """Return the URL of Flower, None without Flower."""
         return None if self._options.flower_port is None else f"http://{LOOPBACK}:{self._options.flower_port}"
 
     @property
     def psql(self) -> str | None:
-        """Return a line for a shell that opens psql on the database, None when there is no psql."""
+        """Return a shell command that opens psql on the database, None if there is no psql."""
         own = None if self._options.server is None else self._options.server.bin_dir / "psql"
         found = str(own) if own is not None and own.exists() else shutil.which("psql")
         return None if found is None else f"{found} '{self.shown_dsn}'"
 
     @property
     def children(self) -> list[ChildProcess]:
-        """Return the processes beside the server."""
+        """Return the processes other than the server."""
         return [child for child in (self.worker, self.flower) if child is not None]
 
     @property
     def pids(self) -> dict[str, int | None]:
-        """Return the process ids; None for what is not there or not ours."""
+        """Return the process ids; None for processes that do not exist or belong to others."""
         return {
             "up": os.getpid(),
             "postgres": None if self._options.server is None else self._options.server.pid,
@@ -124,10 +127,10 @@ class Stack:
         }
 
     def start(self) -> None:
-        """Start everything and return when everything answers, and Flower shows the worker.
+        """Start everything and return when everything answers and Flower shows the worker.
 
         Raises:
-            PgQueueError: what is wrong and what to do; call `stop` then.
+            PgQueueError: a part did not start; the error has a hint. Call `stop` then.
         """
         self._require_free_flower_port()
         if self._options.server is not None:
@@ -138,7 +141,7 @@ class Stack:
         self._options.log_dir.mkdir(parents=True, exist_ok=True)
         for line in prepare_database(self.conninfo):
             self._say(line)
-        # Both at once: each takes a second or two to import what it needs.
+        # Both start at once, because each takes 1 s to 2 s to import its modules.
         if self._options.has_worker:
             self._start_worker()
         self._start_flower()
@@ -148,7 +151,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything in order: the worker finishes what it runs, then Flower, then the server."""
-        # Backwards: what is pushed last is stopped first, and the rest even if that fails.
+        # ExitStack stops them in reverse order, and continues if one fails.
         with ExitStack() as stopping:
             if self._password_file is not None:
                 stopping.callback(self._password_file.unlink, missing_ok=True)
@@ -174,12 +177,13 @@ class Stack:
         )
 
     def hurry(self) -> None:
-        """Tell the worker to leave what it runs; the next worker runs that again."""
+        """Tell the worker to give up its running jobs; the next worker runs them again."""
         if self.worker is not None:
             self.worker.send(signal.SIGQUIT)
 
     def _start_worker(self) -> None:
-        # Flower asks for the events of an application's tasks too, but seconds after the first of them may have run.
+        # Flower also asks for the events of an application's tasks, but only seconds after the first of them may have
+        # run.
         arguments = [
             "worker",
             "--task-events",
@@ -205,12 +209,12 @@ class Stack:
         return [] if self._options.app_name is None else [f"--app={self._options.app_name}"]
 
     def _worker_environment(self) -> dict[str, str]:
-        """Let the worker log in as a role of its own, where this login may run no SQL jobs."""
+        """Let the worker log in as a role of its own if this login may run no SQL jobs."""
         login = find_worker_login(self.conninfo)
         if login is None:
             return {}
         changed = {"user": login[0], "password": login[1]}
-        # Jobs that keep a result run in sessions of their submitters: this login is one of them.
+        # Jobs that keep a result run in sessions of their submitters, and this login is one of them.
         self._password_file = write_password_file(self.conninfo, self._options.log_dir / "worker.pgpass")
         if self._password_file is not None:
             changed["passfile"] = str(self._password_file)
@@ -222,7 +226,7 @@ class Stack:
     def _make_child(
         self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None
     ) -> ChildProcess:
-        # The DSN may hold a password: every user of the machine can read a command line.
+        # The DSN may hold a password, and every user of the machine can read a command line.
         given = {DSN_VARIABLE: self.dsn, LISTEN_DSN_VARIABLE: self._options.listen_conninfo or ""}
         return ChildProcess(name, arguments, {**given, **(environment or {})}, self._options.log_dir / f"{name}.log")
 
@@ -270,7 +274,7 @@ def _is_true(is_up: Callable[[], bool]) -> bool:
     try:
         return is_up()
     except UNREACHABLE:
-        return False  # a server that crashed, or that restarts: who asks again sees which
+        return False  # The server has crashed or restarts; the next query shows which.
 
 
 def _shorten(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Keeps processes running: starts those that died again, after a while, and gives up on those that keep dying."""
+"""Keeps processes running: restarts dead ones after a delay, and gives up on those that keep dying."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Watched:
 
 
 class Supervisor:
-    """Watch children that have been started; `say` gets a line for every death and every new start."""
+    """Watches started children; `say` gets a line for every death and every restart."""
 
     def __init__(self, children: Sequence[ChildProcess], say: Callable[[str], None]) -> None:
         self._watched = [_Watched(child) for child in children]
         self._say = say
 
     def look(self) -> None:
-        """Notice deaths and start again what is due. Call it a few times a second.
+        """Notice deaths and restart due children. Call it a few times a second.
 
         Raises:
             ServiceFailed: a child died too often.

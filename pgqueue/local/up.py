@@ -1,4 +1,4 @@
-"""`pgqueue up`: keep a stack running until told to stop, and say where it is."""
+"""`pgqueue up`: keep a stack running until a signal, and print its addresses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Up:
-    """Run one stack from its start to its end, in the main thread."""
+    """Runs one stack from its start to its end, in the main thread."""
 
     def __init__(
         self, stack: Stack, watch: ServerWatch | None, ready_file: Path | None, say: Callable[[str], None]
@@ -39,8 +39,8 @@ class Up:
         """Start everything, keep it running, and stop it in order at Ctrl-C, SIGTERM or SIGHUP.
 
         Raises:
-            PgQueueError: something did not start or keeps dying; everything else was stopped.
-            KeyboardInterrupt: told to stop while it was starting; what had started was stopped.
+            PgQueueError: a part did not start or keeps dying; everything else was stopped.
+            KeyboardInterrupt: a signal came during the start; what had started was stopped.
         """
         with self._handled_signals():
             self._remove_stale_ready_file()
@@ -94,7 +94,8 @@ class Up:
             "psql": stack.psql,
             "pids": stack.pids,
         }
-        # Whole or not there; and with a password in the DSN it is nobody else's business (mkstemp: mode 0600).
+        # The file appears complete or not at all. The DSN may have a password, so only this user may read it (mkstemp:
+        # mode 0600).
         descriptor, name = tempfile.mkstemp(prefix=f".{self._ready_file.name}-", dir=self._ready_file.parent)
         with os.fdopen(descriptor, "w") as half_written:
             json.dump(told, half_written, indent=2)
@@ -102,7 +103,7 @@ class Up:
         self._is_ready_file_ours = True
 
     def _remove_stale_ready_file(self) -> None:
-        """Remove what a killed predecessor left. That of one that still runs is its own."""
+        """Remove the file of a killed predecessor. The file of a running one stays."""
         if self._ready_file is None or not self._ready_file.exists():
             return
         try:
@@ -123,6 +124,6 @@ class Up:
         if not self._is_started:
             raise KeyboardInterrupt
         if self._stop.is_set():
-            # Asked again: do not wait for what runs. Its jobs roll back and are run again by the next worker.
+            # A second signal: do not wait for running jobs. They roll back and are run again by the next worker.
             self._stack.hurry()
         self._stop.set()

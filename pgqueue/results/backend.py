@@ -1,6 +1,7 @@
-"""The result backend that Celery asks: states of tasks, groups and chords, by their ids.
+"""The result backend of Celery: states of tasks, groups and chords, by their ids.
 
-One per application and process, shared by its threads; it uses the sessions that the process has for its broker anyway.
+There is one for each application and process, shared by its threads. It uses the connections that the process already
+has for its broker.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from .store import ResultStore, to_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-#: How a document begins that the database has written (`pgqueue._end_task`): JSON, whatever the serializer is.
+#: The beginning of a document that the database has written (`pgqueue._end_task`): JSON, whatever serializer the
+#: application uses.
 _OF_DATABASE = b'{"ended_by" : "pgqueue"'
 _backends: weakref.WeakSet[PgQueueBackend] = weakref.WeakSet()
 
@@ -51,7 +53,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         if listen_dsn := self._transport_options.get("listen_dsn"):
             self.database.listen_conninfo = to_conninfo(listen_dsn)
         self._max_decompressed_size = max_bytes(self._transport_options)
-        # One for all threads: it is what keeps a process at one session that listens.
+        # All threads share it, which keeps a process at one listening connection.
         self.thread_safe = True
         failure_expires = self.app.conf.result_failure_expires
         self.failure_expires = (
@@ -71,14 +73,14 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         return to_url(conninfo if include_password else without_password(conninfo), URL_SCHEME)
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Tell whether the session was lost: everything here may be said twice."""
+        """Return whether the connection was lost: every call here may be repeated."""
         return self._store.is_lost_session(exc)
 
     def fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
         """Run a named query of the result store.
 
         Raises:
-            psycopg.Error: the server is away for longer, or refuses.
+            psycopg.Error: the server stays away beyond the retry policy, or refuses the query.
         """
         return self._store.fetch(query_name, **params)
 
@@ -116,14 +118,14 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         return self.read([text]).get(text, {"status": states.PENDING, "result": None})
 
     def task_result_exists(self, task_id: str) -> bool:
-        """Tell whether anything is known of a task."""
+        """Return whether a state of a task is stored."""
         return bool(self.fetch("read_task_results", task_ids=[to_text_id(task_id)]))
 
     def read(self, task_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return what is known of these tasks.
+        """Return the stored states of these tasks.
 
         Raises:
-            psycopg.Error: the server is away for longer, or refuses.
+            psycopg.Error: the server stays away beyond the retry policy, or refuses the query.
         """
         rows = self.fetch("read_task_results", task_ids=list(map(to_text_id, task_ids)))
         return {task_id: self.decode_result(payload) for task_id, payload in rows}
@@ -139,10 +141,10 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         max_iterations: int | None = None,
         READY_STATES: frozenset[str] = states.READY_STATES,  # noqa: N803 - Celery's name
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the tasks' ends as they come; `interval` is how often `on_interval` is called.
+        """Yield the ends of the tasks as they come; call `on_interval` every `interval` seconds.
 
         Raises:
-            TimeoutError: not all have ended in time.
+            TimeoutError: some have not ended in time.
         """
         given = {to_text_id(task_id): task_id for task_id in task_ids}
         awaited = set(given)
@@ -190,7 +192,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         self.result_consumer.cancel_for(task_id)
 
     def cleanup(self) -> None:
-        """Do nothing: the workers' upkeep drops what has expired."""
+        """Do nothing: the upkeep of the workers drops expired results."""
 
     # Groups
 
@@ -199,10 +201,10 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         return result
 
     def _save_group_for(self, group_id: str, result: GroupResult, lifetime: float | None) -> None:
-        """Keep a group for `lifetime` seconds, or for good.
+        """Store a group for `lifetime` seconds, or without an end.
 
         Raises:
-            psycopg.Error: the server is away for longer, or refuses.
+            psycopg.Error: the server stays away beyond the retry policy, or refuses the query.
         """
         payload = to_bytes(self.encode({"result": result.as_tuple()}))
         self.fetch("save_task_group", group_id=to_text_id(group_id), payload=payload, lifetime_seconds=lifetime or None)
@@ -222,13 +224,13 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
 
     @property
     def chord_expires(self) -> float | None:
-        """How many seconds the parts of an unfinished chord are kept; None or 0: for good."""
+        """The seconds for which the parts of an unfinished chord are kept; None or 0: without an end."""
         given = self.app.conf.get("result_chord_expires")
         expires: float | None = self.expires if given is None else self.prepare_expires(given, type=float)
         return expires
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
-        """Say how many parts a chord has."""
+        """Store how many parts a chord has."""
         self.fetch(
             "set_chord_size",
             group_id=to_text_id(group_id),
@@ -237,25 +239,25 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         )
 
     def add_to_chord(self, chord_id: str, result: object) -> None:
-        """Let a chord have one part more."""
+        """Add one part to a chord."""
         self.fetch("grow_chord", group_id=to_text_id(chord_id), lifetime_seconds=self.chord_expires or None)
 
     def apply_chord(self, header_result_args: tuple[Any, ...], body: object, **kwargs: Any) -> None:
-        """Begin a chord: keep the structure of a header that is not a plain list of tasks."""
+        """Begin a chord: store the structure of a header that is not a plain list of tasks."""
         if (header := find_structured_header(self, header_result_args)) is not None:
             lifetimes = (self.chord_expires, self.expires)
-            # Also read by users, so never kept for less than other results.
+            # Applications read it too, so it is kept at least as long as other results.
             self._save_group_for(header.id, header, max(lifetimes) if all(lifetimes) else None)
 
     def on_chord_part_return(self, request: Any, state: str, result: object, **kwargs: Any) -> None:
-        """Take what a part of a chord returned; when it was the last, send the callback in the same transaction."""
+        """Store the return value of a part of a chord; for the last part, send the callback in the same transaction."""
         ChordParts(self, self._store, self.chord_expires).take(request, state, result)
 
     def decode(self, payload: Any) -> Any:
-        """Read a document that was stored.
+        """Decode a stored document.
 
         Raises:
-            DecompressedTooLarge: it is compressed, and larger than `max_decompressed_size`.
+            DecompressedTooLarge: it is compressed, and its decompressed size exceeds `max_decompressed_size`.
         """
         payload = bytes(payload) if isinstance(payload, memoryview) else payload
         if isinstance(payload, bytes) and payload.startswith(_OF_DATABASE):
@@ -273,7 +275,7 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         return self.app.conf.get("result_backend_transport_options") or {}
 
     def _after_fork(self) -> None:
-        """Forget in a forked child what the parent waits for."""
+        """Forget in a forked child which results the parent waits for."""
         for waiters in self._pending_results:
             waiters.clear()
         self._pending_messages.clear()

@@ -1,4 +1,4 @@
-"""Chords: what their parts returned is kept in the database, which decides when one is complete.
+"""Chords: the database stores what their parts return, and decides when a chord is complete.
 
 The last part, the decision and the callback's message are one transaction where the broker is the same database.
 With another broker the callback is sent before that transaction commits: a crash in between can send it twice.
@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 def find_structured_header(backend: Any, header_result_args: tuple[Any, ...]) -> Any:
-    """Return the header of a chord if it has groups in it; None of a plain one: the parts' places are enough."""
+    """Return the header of a chord if it contains groups.
+
+    None for a plain list of tasks, whose positions are enough.
+    """
     if isinstance(header_result_args[1], _regen):
         return None
     header = backend.app.GroupResult(*header_result_args)
@@ -33,7 +36,7 @@ def find_structured_header(backend: Any, header_result_args: tuple[Any, ...]) ->
 
 
 class _Unsent(Exception):
-    """A chord is complete and its callback cannot be sent: the transaction ends without effect."""
+    """A chord is complete and its callback cannot be sent: the transaction is rolled back."""
 
     def __init__(self, error: ChordError) -> None:
         super().__init__(str(error))
@@ -41,11 +44,11 @@ class _Unsent(Exception):
 
 
 class ChordParts:
-    """Takes what the parts of chords return.
+    """Stores the return values of the parts of chords.
 
     Args:
-        backend: Celery's, which reads and writes results and errors.
-        lifetime: how many seconds the parts of an unfinished chord are kept; None or 0: for good.
+        backend: Celery's result backend, which reads and writes results and errors.
+        lifetime: the seconds for which the parts of an unfinished chord are kept; None or 0: without an end.
     """
 
     def __init__(self, backend: Any, store: ResultStore, lifetime: float | None) -> None:
@@ -54,17 +57,19 @@ class ChordParts:
         self._lifetime = lifetime
 
     def take(self, request: Any, state: str, result: object) -> None:
-        """Take what a part returned; if it was the last, send the callback or, when a part failed, call the errbacks.
+        """Store the return value of a part.
+
+        For the last part, send the callback or, if a part failed, call the errbacks.
 
         Raises:
-            psycopg.Error: the server is away for longer, or refuses. Nothing has been done.
+            psycopg.Error: the server stays away beyond the retry policy, or refuses the query. Nothing was stored.
         """
         if not request.group or not request.id:
             return
         try:
             self._store.retry(lambda: self._return_part(request, state, result))
         except _Unsent as unsent:
-            # Celery takes the traceback from the error that is being handled.
+            # Celery takes the traceback from the exception that is being handled.
             logger.exception("Chord %r raised: %r", request.group, unsent.error)
             try:
                 self._backend.chord_error_from_stack(
@@ -106,7 +111,7 @@ class ChordParts:
             raise _Unsent(_create_chord_error_with_cause(f"{what}: {failure!r}", failure)) from failure
 
     def _lost_session(self, failure: BaseException | None) -> BaseException | None:
-        """Return the error of this database's driver that is behind one of kombu's, if a lost session is."""
+        """Return the driver's error behind an error of kombu, if it reports a lost connection."""
         while failure is not None and not self._store.is_lost_session(failure):
             failure = failure.__cause__
         return failure
@@ -116,7 +121,7 @@ class ChordParts:
         if header is None:
             rows = self._store.fetch("read_chord_parts", group_id=group_id)
             return [self._unpack(payload) for (payload,) in rows]
-        # All parts have returned: nothing is waited for, but for what parts of the parts still store.
+        # All parts have returned. Only the parts that they contain may still store results.
         header.on_ready()
         with allow_join_result():
             return header.join_native(timeout=self._backend.app.conf.result_chord_join_timeout, propagate=True)

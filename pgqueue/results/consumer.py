@@ -1,7 +1,7 @@
-"""Celery's result consumer: which results a process waits for, and the one thread of it that listens.
+"""Celery's result consumer: the results that a process waits for, and the one thread of it that listens.
 
-Registering that a result is awaited, or no longer, costs nothing: it is sent to the server when a thread waits, before
-the stored results are read, so that no result is missed. That thread passes results to the other waiting threads.
+Registering a wait, or its end, sends nothing. It is sent when a thread waits, before the stored results are read, so no
+result is missed. That thread passes results to the other waiting threads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How often to look without having been notified.
+#: The interval of polls without a notification, in seconds.
 _FALLBACK_SECONDS = 10.0
 _RECONNECT_SECONDS = 0.5
 
@@ -42,17 +42,17 @@ class ResultConsumer(BaseResultConsumer):
         self._begin()
 
     def start(self, initial_task_id: str, **kwargs: Any) -> None:
-        """Wait for a task."""
+        """Register a wait for a task."""
         self.consume_from(initial_task_id)
 
     def stop(self) -> None:
-        """End the session."""
+        """Close the connection."""
         with self._turns:
             if not self._is_taken:
                 self._listener.close()
 
     def consume_from(self, task_id: str) -> None:
-        """Wait for a task from now on. Asks nobody.
+        """Register a wait for a task. Sends nothing.
 
         Raises:
             InvalidArgument: no task can have that id.
@@ -64,17 +64,17 @@ class ResultConsumer(BaseResultConsumer):
                 self._listener.wake()
 
     def cancel_for(self, task_id: str) -> None:
-        """Wait for a task no more. Never blocks, for it is called wherever garbage is collected."""
+        """End the wait for a task. Never blocks, because garbage collection may call it anywhere."""
         self._awaited.pop(str(bytes_to_str(task_id)), None)
 
     def on_after_fork(self) -> None:
-        """Begin anew: the session is the parent's."""
+        """Start empty in a forked child: the connection is the parent's."""
         self._awaited.clear()
         self._listener.forget()
         self._begin()
 
     def drain_events(self, timeout: float | None = None) -> None:
-        """Tell what arrives, or return after `timeout` seconds. One thread listens, the others wait for it."""
+        """Deliver arriving results, for at most `timeout` seconds. One thread listens, the others wait for it."""
         with self._turns:
             if self._is_taken:
                 self._turns.wait(1.0 if timeout is None else timeout)
@@ -90,10 +90,12 @@ class ResultConsumer(BaseResultConsumer):
     def drain_events_until(
         self, p: Any, timeout: float | None = None, on_interval: Callable[[], object] | None = None
     ) -> Iterator[None]:
-        """Tell what arrives until `p` is ready, or `timeout` seconds: to the moment, where Celery has whole seconds.
+        """Deliver arriving results until `p` is ready, or for `timeout` seconds.
+
+        Celery's own method rounds to whole seconds.
 
         Raises:
-            TimeoutError: it is not ready in time.
+            TimeoutError: `p` is not ready in time.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
 
@@ -104,7 +106,7 @@ class ResultConsumer(BaseResultConsumer):
         return steps
 
     def wait_for_any(self, task_ids: Iterable[str], seconds: float) -> None:
-        """Return when one of these tasks has news, or after so many seconds."""
+        """Return when one of these tasks has a new state, or after `timeout` seconds."""
         added = [task_id for task_id in task_ids if task_id not in self._awaited]
         for task_id in added:
             self.consume_from(task_id)
@@ -116,7 +118,10 @@ class ResultConsumer(BaseResultConsumer):
                 self.cancel_for(task_id)
 
     def on_state_change(self, meta: dict[str, Any], message: object) -> None:
-        """Tell a state to those who wait for the task. Unlike Celery's, keep none for later: the server does."""
+        """Deliver a state to the threads that wait for the task.
+
+        Unlike Celery's consumer, keep no other state: the server does.
+        """
         if self.on_message:
             self.on_message(meta)
         if meta["status"] not in states.READY_STATES:
@@ -133,7 +138,7 @@ class ResultConsumer(BaseResultConsumer):
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
-        """Count who waits: when nobody does, nobody needs to notify."""
+        """Count the waiting threads: without any, no session has to notify this process."""
         with self._turns:
             self._waiting += 1
         try:
@@ -163,7 +168,7 @@ class ResultConsumer(BaseResultConsumer):
                 if self._tell_news():
                     return
         except psycopg.OperationalError as failure:
-            logger.warning("no results arrive: %s", str(failure).strip())
+            logger.warning("results cannot be received: %s", str(failure).strip())
             time.sleep(max(0.0, min(deadline - time.monotonic(), _RECONNECT_SECONDS)))
 
     def _tell_news(self) -> bool:
@@ -178,7 +183,10 @@ class ResultConsumer(BaseResultConsumer):
         return bool(news)
 
     def _read(self, task_id: str, payload: bytes) -> dict[str, Any]:
-        """Return a state that was stored. One that cannot be read is a failure for those who wait for that task."""
+        """Decode a stored state.
+
+        A document that cannot be decoded becomes a failure for the threads that wait for that task.
+        """
         try:
             meta: dict[str, Any] = self.backend.decode_result(payload)
             return {**meta, "task_id": meta["task_id"], "status": meta["status"]}

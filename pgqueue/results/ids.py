@@ -1,4 +1,4 @@
-"""Ids of tasks and groups as the database keeps them: text."""
+"""Ids of tasks and groups in the form in which the database stores them: text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from ..errors import InvalidArgument
 
 
 def to_text_id(given: object) -> str:
-    """Return an id as text: a UUID's usual form, decoded bytes.
+    """Return an id as text: a UUID in its usual form, bytes decoded.
 
     Raises:
-        InvalidArgument: no task can have it. The error is raised for its caller only, not for others that wait.
+        InvalidArgument: no task can have this id. Only the caller of this id gets the error, not other threads that
+            wait.
     """
     text = str(bytes_to_str(given))
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):

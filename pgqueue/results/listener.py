@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from ..db.connect import Connection
 
 
-#: How soon to look again while somebody stores a result.
+#: The interval of polls while another session stores a result, in seconds.
 _SOON_SECONDS = 0.01
 
 
-#: A session for each conninfo on which nobody waits at the moment: applications come and go, and take turns on it.
+#: One idle connection for each conninfo: result consumers of a process take turns on it.
 _resting: dict[str, Connection] = {}
 _resting_lock = threading.Lock()
 
 
 class News(NamedTuple):
-    """A state of a task that was not told before."""
+    """A state of a task that was not delivered before."""
 
     task_id: str
     state: str
@@ -44,7 +44,7 @@ class News(NamedTuple):
 
 
 class ResultListener:
-    """Waits for results of tasks. A lost session is opened again, and then everything awaited is read again."""
+    """Waits for results of tasks. A lost connection is opened again, and then all awaited results are read again."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
@@ -55,19 +55,19 @@ class ResultListener:
         self._pipe = SelfPipe()
 
     def wake(self) -> None:
-        """End the wait of the thread that sleeps. From any thread."""
+        """End the wait of the sleeping thread. Any thread may call this."""
         self._pipe.write()
 
     def has_told(self, awaited: AbstractSet[str]) -> bool:
-        """Tell whether all these tasks are watched and their news would end a sleep: there is no need to look."""
+        """Return whether all these tasks are watched: a new state would end a sleep, so no poll is needed."""
         return self._is_asleep and not self._is_notified and awaited <= self._told
 
     def look(self, awaited: Collection[str]) -> list[News]:
-        """Return what is new of these tasks.
+        """Return the new states of these tasks.
 
         Raises:
-            psycopg.OperationalError: the session is lost, or none can be opened.
-            PgQueueError: the server refuses.
+            psycopg.OperationalError: the connection is lost, or none can be opened.
+            PgQueueError: the server refuses the query.
         """
         try:
             return self._look(set(awaited))
@@ -78,16 +78,16 @@ class ResultListener:
             raise
 
     def sleep(self, seconds: float) -> bool:
-        """Wait until something may be new, `wake` is called or time is up; return whether time was up.
+        """Wait until there may be a new state, `wake` is called or the time is over; return whether the time is over.
 
         Raises:
-            psycopg.OperationalError: the session is lost.
+            psycopg.OperationalError: the connection is lost.
         """
         session = self._session
         if self._is_notified:
             return False
         if session is None or not self._is_asleep:
-            # A session that stores a result at this moment does not notify: look again soon.
+            # A session that stores a result at this moment does not notify, so poll again soon.
             seconds = min(seconds, _SOON_SECONDS)
         poll = select.poll()
         poll.register(self._pipe.fileno(), select.POLLIN)
@@ -105,7 +105,7 @@ class ResultListener:
         """End the wait: no session has to notify any more, and the next waiting thread may use the connection.
 
         Raises:
-            psycopg.OperationalError: the session is lost.
+            psycopg.OperationalError: the connection is lost.
         """
         session = self._session
         if session is not None:
@@ -119,7 +119,7 @@ class ResultListener:
                 close_session(session)
 
     def close(self) -> None:
-        """End the session."""
+        """Close the connection."""
         session, self._session = self._session, None
         self._told.clear()
         self._is_asleep = False
@@ -127,7 +127,7 @@ class ResultListener:
             close_session(session)
 
     def forget(self) -> None:
-        """Let go of everything in a forked child, where the session is the parent's and was closed already."""
+        """Forget everything in a forked child, where the connection is the parent's and is closed already."""
         self._session = None
         self._told.clear()
         self._is_asleep = False
@@ -149,7 +149,7 @@ class ResultListener:
         return [News(task_id, state, payload) for _asleep, task_id, state, payload in rows if task_id is not None]
 
     def ended(self, task_id: str) -> None:
-        """Take note that the server has told the end of a task, and waits for it no more."""
+        """Record that the end of a task was delivered; the server no longer waits for it either."""
         self._told.discard(task_id)
 
     def _stop_awaiting(self, task_ids: set[str]) -> None:
@@ -192,7 +192,7 @@ class ResultListener:
 
 
 def _is_alive(session: Connection) -> bool:
-    """Tell whether nothing has arrived that says otherwise; a session that the server has ended is closed."""
+    """Return whether the connection seems alive: after the end of its session, it has something to read."""
     if not session.closed:
         try:
             session.pgconn.consume_input()

@@ -1,4 +1,4 @@
-"""Named queries about results that do no harm when they are run twice: repeated after a lost session."""
+"""Named queries of the result store. All may run twice without harm, so they are repeated after a lost connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ResultStore:
     """The results in one database.
 
     Args:
-        retry_policy: says how often and for how long a lost session is tried again, as kombu has it.
+        retry_policy: how often and for how long a lost connection is tried again, in kombu's form.
     """
 
     def __init__(self, database: Database, retry_policy: Callable[[], Mapping[str, Any]]) -> None:
@@ -28,22 +28,22 @@ class ResultStore:
 
     @staticmethod
     def is_lost_session(error: BaseException) -> bool:
-        """Tell whether an error says that the session was lost."""
+        """Return whether an error reports a lost connection."""
         return isinstance(error, _LOST)
 
     def retry(self, call: Callable[[], Any]) -> Any:
-        """Call, and again after a lost session.
+        """Call a function, and again after a lost connection.
 
         Raises:
-            psycopg.Error: the server is away for longer, or refuses.
+            psycopg.Error: the server stays away beyond the retry policy, or refuses the query.
         """
         return retry_over_time(call, _LOST, **self._retry_policy())
 
     def fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
-        """Run a named query; again after a lost session, outside of a transaction.
+        """Run a named query; outside of a transaction, again after a lost connection.
 
         Raises:
-            psycopg.Error: the server is away for longer, or refuses.
+            psycopg.Error: the server stays away beyond the retry policy, or refuses the query.
         """
         if self.database.is_in_transaction:
             return self.database.fetch(query_name, **params)
@@ -52,5 +52,5 @@ class ResultStore:
 
 
 def to_bytes(encoded: object) -> bytes:
-    """Write what a serializer made as it is stored."""
+    """Return the output of a serializer as the bytes to store."""
     return encoded if isinstance(encoded, bytes) else str(encoded).encode()

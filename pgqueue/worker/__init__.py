@@ -1,1 +1,1 @@
-"""What runs SQL jobs inside a Celery worker."""
+"""The code that runs SQL jobs inside a Celery worker."""

@@ -1,4 +1,4 @@
-"""Jobs of the batch lane: one, and a chunk of them that one executor runs in one call."""
+"""Jobs of the batch lane: one job, and a chunk of jobs that one executor runs in one call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LongRun(NamedTuple):
-    """A job that takes so long that others hear of it while it runs."""
+    """A job that has run long enough to be registered with Celery."""
 
     id: int
     label: str | None
@@ -25,11 +25,11 @@ class LongRun(NamedTuple):
 
 
 class BatchJob(NamedTuple):
-    """A job that this worker has claimed, and that the server knows how to run."""
+    """A claimed job whose text only the server reads."""
 
     id: int
     token: int
-    #: Who submitted it.
+    #: The submitter.
     role: int
     delivery_tag: str
     #: Where it comes from, if jobs of that queue may share a transaction; and how many may.
@@ -53,29 +53,29 @@ class Chunk:
     #: The session that runs them, while it does.
     pid: int | None = None
     begun_at: float = field(default_factory=monotonic)
-    #: The last that Celery was told of while it ran.
+    #: The last job that was registered with Celery while it ran.
     announced: LongRun | None = None
-    #: Given back to the queue, because they waited behind a long one.
+    #: The jobs that were given back to the queue, because they waited behind a long one.
     released: set[int] = field(default_factory=set)
-    #: The job whose time is up: it has been canceled for that.
+    #: The job that is past its timeout and was canceled for that.
     overdue_id: int | None = None
-    #: Each job has a session of its own: one failed for what another has left in the session that they shared.
+    #: Each job has a session of its own, because one failed due to session state that another job had left.
     is_each_alone: bool = False
-    #: The worker stops: what is left goes back to the queue.
+    #: The worker stops: the remaining jobs go back to the queue.
     is_stopping: bool = False
-    #: What became of those that did not succeed.
+    #: How the jobs ended that did not succeed.
     endings: dict[int, Ending] = field(default_factory=dict)
-    #: The first that was left when an error came that was nobody's.
+    #: The first remaining job at the time of an error that belongs to no job.
     stalled_id: int | None = None
-    #: The errors of those that are to be tried again.
+    #: The errors of the jobs that will be tried again.
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
-    #: Odd while the session runs several jobs in one transaction. What others see counts if it is the same afterwards.
+    #: Odd while the session runs several jobs in one transaction. The monitor trusts a look only if the phase is the same after it.
     phase: int = 0
     #: Jobs that run by themselves, because their group was broken up or they failed in it.
     alone: set[int] = field(default_factory=set)
 
     @property
     def role(self) -> int:
-        """Who submitted them: all are of one role."""
+        """The submitter: all jobs are of one role."""
         return self.jobs[0].role

@@ -1,7 +1,7 @@
-"""Looks after the jobs of the batch lane from outside: the session that runs them tells nobody which one it runs.
+"""Monitor the jobs of the batch lane from outside: the session that runs them does not report which one it runs.
 
-Ten times a second while any runs it asks the database which, makes those that take a while visible as running, stops
-those that were canceled or whose time is up, and gives back what waits behind a long one.
+While any run, it asks the database every 100 ms which job runs, makes long jobs visible as running, stops those that
+were canceled or are past their timeout, and gives back jobs that wait behind a long one.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _PAUSE = 0.1
-#: Who runs for less is not worth a word.
+#: A job that runs for less time than this is not reported, in seconds.
 _LEAST_MS = 50
-#: What waits behind a job for longer than this goes back to the queue; and a group that takes longer does not commit.
+#: Jobs that wait behind a job for longer than this go back to the queue. A group that takes longer does not commit.
 _PATIENCE_MS = 500.0
-#: A job that goes on for longer than this after its timeout, because it catches the cancel, loses its session.
+#: A job that continues for longer than this after its timeout, because it catches the cancel, loses its session.
 _GRACE_MS = 2000
 
 
@@ -40,7 +40,7 @@ class ObservedRun(NamedTuple):
     run_for_ms: float
     is_canceled: bool
     is_overdue: bool
-    #: It resists: its session is to be ended.
+    #: The job catches its cancel, so its session is to be ended.
     is_final: bool
     #: The transaction.
     xact: int
@@ -68,7 +68,7 @@ class BatchMonitor(threading.Thread):
         self._is_over = threading.Event()
 
     def wake(self) -> None:
-        """Hear that a chunk has begun. From any thread."""
+        """Signal that a chunk has begun. Any thread may call this."""
         if not self._has_work.is_set():
             self._has_work.set()
 
@@ -78,7 +78,7 @@ class BatchMonitor(threading.Thread):
         self._has_work.set()
 
     def run(self) -> None:
-        """Look after chunks until `stop`."""
+        """Monitor chunks until `stop`."""
         while not self._is_over.wait(_PAUSE):
             chunks = [chunk for chunk in self._find_chunks() if chunk.pid is not None]
             if not chunks:
@@ -89,7 +89,7 @@ class BatchMonitor(threading.Thread):
             try:
                 self._oversee(chunks)
             except psycopg.Error as error:
-                logger.warning("could not look after the jobs that run: %s", error)
+                logger.warning("running jobs could not be monitored: %s", error)
 
     def _oversee(self, chunks: list[Chunk]) -> None:
         runs = [(job.id, job.token, chunk.pid) for chunk in chunks for job in chunk.jobs]
@@ -101,17 +101,17 @@ class BatchMonitor(threading.Thread):
         for run in self._database.fetch_rows(_OVERSEE, ids=ids, tokens=tokens, pids=pids, **limits):
             runs_of.setdefault(chunk_of[run.id], []).append(run)
         for chunk, seen in runs_of.items():
-            # What was seen before a chunk went on to another kind of transaction may be of a job that now runs again.
+            # If the chunk has gone on to another kind of transaction since, the row may be of a job that now runs again.
             if chunk.phase == phase_of[chunk]:
                 (self._look_after_group if phase_of[chunk] % 2 else self._look_after_job)(chunk, seen)
 
     def _look_after_job(self, chunk: Chunk, seen: list[ObservedRun]) -> None:
         for run in seen:
             if run.is_canceled or run.is_overdue or chunk.is_stopping:
-                # Of one that was overdue before and has ended in time, this says no more.
+                # The job was overdue before and has ended in time, so the mark no longer applies.
                 chunk.overdue_id = run.id if run.is_overdue and not run.is_canceled else None
                 self._stop_job(chunk, run.id, is_final=run.is_final)
-            # Also of one that resists.
+            # This includes a job that catches its cancel.
             if run.run_for_ms > _PATIENCE_MS:
                 self._announce(chunk, run.id, run.run_for_ms / 1000)
                 self._release_behind(chunk, run.id)
@@ -119,7 +119,7 @@ class BatchMonitor(threading.Thread):
     def _look_after_group(self, chunk: Chunk, seen: list[ObservedRun]) -> None:
         """Cancel a group that has run for so long that it may not commit, or of which a job is canceled.
 
-        What it runs just then may catch that; then the end of the group is refused (pgqueue_run.finish_group). No other
+        The job that runs just then may catch that; then the end of the group is refused (pgqueue_run.finish_group). No other
         reason is good enough, timeouts included: its jobs have them when they run by themselves.
         """
         run_for_ms = seen[0].run_for_ms
@@ -141,7 +141,7 @@ class BatchMonitor(threading.Thread):
     def _stop_job(self, chunk: Chunk, job_id: int, *, is_final: bool, xact: int | None = None) -> None:
         pid = chunk.pid
         if pid is not None:
-            # Not another job, even if this one has just ended: the database sees to that.
+            # The database makes sure that no other job is hit, even if this one has just ended.
             token = next(job.token for job in chunk.jobs if job.id == job_id)
             key = {"id": job_id, "token": token, "pid": pid}
             self._database.fetch("stop_run", **key, is_final=is_final, xact=xact)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BatchSize:
-    """Counts on what the last chunks took: as many jobs as run in 50 ms, and 100 at most."""
+    """Computes from the last chunks how many jobs run in 50 ms, at most 100."""
 
     _SECONDS = 0.05
     _MOST = 100
@@ -13,5 +13,5 @@ class BatchSize:
         self.jobs = 1
 
     def adapt(self, jobs: int, seconds: float) -> None:
-        """Take note of how long a chunk took. Grows step by step, and shrinks at once."""
+        """Record how long a chunk took. The size grows step by step, and shrinks at once."""
         self.jobs = max(1, min(self._MOST, self.jobs * 2, int(jobs * self._SECONDS / max(seconds, 1e-4))))

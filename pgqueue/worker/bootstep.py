@@ -1,8 +1,8 @@
 """The step of Celery's worker that consumes SQL jobs beside its tasks.
 
-Jobs come over a channel of their own, from the same queues. They cost Celery nothing: monitors are told of them
-afterwards, and only those that run or wait for long become requests, which `inspect`, revoke and terminate find. When
-Celery loses its connection the step stops and starts again.
+Jobs come over a channel of their own, from the same queues. Monitors receive their events afterwards. Only jobs that
+run or wait for long become requests, which `inspect`, revoke and terminate find. When Celery loses its connection, the
+step stops and starts again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = get_logger(__name__)
 
 
 class JobsBootstep(bootsteps.StartStopStep):
-    """Started after the step that consumes tasks, stopped before it."""
+    """Starts after the step that consumes tasks, and stops before it."""
 
     label = "SQL jobs"
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -39,9 +39,9 @@ class JobsBootstep(bootsteps.StartStopStep):
         super().__init__(consumer, **kwargs)
         self._bounds = _bounds(consumer, executors)
         self._executors_per_role = executors_per_role
-        # The transport registers the worker, and with it how many jobs it runs.
+        # The transport registers the worker together with its number of executors.
         register_size(consumer.app.conf, self._bounds[0])
-        # Claims outlive the connection: nothing that runs is canceled, and nothing needs to be decided.
+        # Claims outlive the connection, so running jobs are not canceled.
         warnings.filterwarnings("ignore", r"\s*In Celery 5.1 we introduced", CPendingDeprecationWarning)
         self._lane: JobLane | None = None
 
@@ -53,10 +53,13 @@ class JobsBootstep(bootsteps.StartStopStep):
         return bool(is_ours)
 
     def start(self, consumer: Any) -> None:
-        """Begin to consume jobs on Celery's connection of now; none if this worker's login has too many rights."""
+        """Begin to consume jobs on Celery's current connection.
+
+        Consume none if this worker's login has too many rights.
+        """
         queues = list(consumer.task_consumer.queues)
         if not _takes_tasks(consumer):
-            # Celery begins to consume them when all steps have started.
+            # Celery begins to consume from them when all steps have started.
             consumer.task_consumer.queues = []
         if not self._may_run_jobs(consumer):
             return
@@ -85,7 +88,7 @@ class JobsBootstep(bootsteps.StartStopStep):
         return lane
 
     def stop(self, consumer: Any) -> None:
-        """Stop consuming. If the worker stops, wait for the jobs that run; a cold shutdown cancels them first."""
+        """Stop consuming. If the worker stops, wait for the running jobs; a cold shutdown cancels them first."""
         if self._lane is None:
             return
         if consumer.blueprint.state in (bootsteps.CLOSE, bootsteps.TERMINATE):
@@ -94,7 +97,7 @@ class JobsBootstep(bootsteps.StartStopStep):
             self._lane.give_up_waiting()
 
     def info(self, consumer: Any) -> dict[str, Any]:
-        """Return what `inspect stats` shows of the lane. The number of executors stands with Celery's pool, too."""
+        """Return the part of `inspect stats` about the lane. Celery's pool shows the number of executors, too."""
         if self._lane is None:
             return {}
         pool = self._lane.pool
@@ -102,7 +105,7 @@ class JobsBootstep(bootsteps.StartStopStep):
 
 
 def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
-    """Return how many executors there are at least and at most: as said, else as Celery's pool."""
+    """Return the smallest and largest number of executors: as configured, else as Celery's pool."""
     if said := executors or consumer.app.conf.get("pgqueue_executors"):
         return said, said
     if consumer.controller.autoscale:
@@ -112,7 +115,7 @@ def _bounds(consumer: Any, executors: int | None) -> tuple[int, int]:
 
 
 def _takes_tasks(consumer: Any) -> bool:
-    """Tell whether this worker takes Celery tasks beside its jobs: `app.conf.pgqueue_tasks`."""
+    """Return whether this worker runs Celery tasks beside its jobs: `app.conf.pgqueue_tasks`."""
     return bool(consumer.app.conf.get("pgqueue_tasks", True))
 
 

@@ -1,4 +1,4 @@
-"""What executors leave to be done in Celery's thread."""
+"""Calls that executors leave for Celery's thread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class CallsForCelery:
-    """Calls in the order in which they were left. Threads may leave some while one makes them.
+    """Calls in the order in which they were left. Threads may add some while one thread makes them.
 
     Args:
-        on_change: is called, in whatever thread, when there is something to be done.
+        on_change: is called, in whatever thread, when there is a call to make.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
@@ -24,12 +24,12 @@ class CallsForCelery:
         return bool(self._calls)
 
     def add(self, call: Callable[[], None]) -> None:
-        """Leave a call."""
+        """Add a call."""
         self._calls.append(call)
         self._on_change()
 
     def make(self) -> None:
-        """Make the calls that were left. After one that fails the others are made the next time."""
+        """Make the calls that were left. After one that fails, the rest are made the next time."""
         try:
             while self._calls:
                 self._calls.popleft()()

@@ -1,7 +1,7 @@
-"""Learns from the database which of the jobs that run here are to be canceled.
+"""Ask the database which of the jobs that run here are to be canceled.
 
-A notification only says that it is time to look: anybody who can connect can send one. However many come, this looks
-at most once every tenth of a second.
+A notification only says that it is time to poll: any role that can connect can send one. However many arrive, there is
+at most one poll every 100 ms.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PAUSE = 0.1
 
 
 class CancelRequest(NamedTuple):
-    """That a job is to be canceled, and when its session is ended if it goes on (None: never)."""
+    """That a job is to be canceled, and when its session is ended if it continues (None: never)."""
 
     id: int
     terminate_at: datetime | None
@@ -36,7 +36,7 @@ _CANCEL_REQUESTS = NamedQuery("cancel_requests", CancelRequest)
 
 
 class CancelPoller:
-    """The cancel requests for the jobs that `find_running` returns; looked up and obeyed in the canceler's thread."""
+    """The cancel requests for the jobs that `find_running` returns; polled and obeyed in the canceler's thread."""
 
     def __init__(
         self, database: Database, canceler: Canceler, find_running: Callable[[], Sequence[ClaimedJob]]
@@ -47,11 +47,11 @@ class CancelPoller:
         self._lock = threading.Lock()
         self._is_scheduled = False
         self._not_before = 0.0
-        #: The ends of sessions that were planned.
+        #: The planned ends of sessions.
         self._scheduled: set[tuple[int, datetime]] = set()
 
     def poll_soon(self) -> None:
-        """Look for cancel requests: at once, unless that has just been done. From any thread."""
+        """Poll for cancel requests: at once, unless that was done a moment ago. Any thread may call this."""
         with self._lock:
             if self._is_scheduled:
                 return
@@ -61,7 +61,7 @@ class CancelPoller:
 
     def _look(self) -> None:
         with self._lock:
-            # A request that is committed from here on brings a hint, and that plans the next look.
+            # A request that is committed from here on sends a notification, which plans the next poll.
             self._is_scheduled = False
             self._not_before = monotonic() + _PAUSE
         jobs = self._find_running()
@@ -71,7 +71,7 @@ class CancelPoller:
         requests = self._database.fetch_rows(_CANCEL_REQUESTS, ids=ids, tokens=tokens)
         for request in requests:
             is_new = request.terminate_at is not None and (request.id, request.terminate_at) not in self._scheduled
-            # Doing so again does no harm: a job is pursued once.
+            # Repeating this does no harm: a job is canceled once.
             self._canceler.cancel(request.id, Cause.REQUEST)
             if is_new:
                 self._canceler.terminate(request.id, request.seconds_left)

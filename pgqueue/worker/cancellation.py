@@ -1,9 +1,8 @@
-"""Stops the statement of one job and of no other, and the thread that sees to it that it stops.
+"""Stop the statement of one job and of no other, and the thread that repeats that until the job stops.
 
 A cancel request names a session, not a statement, so it could hit the next job of that session. The guard of an
-executor is what rules that out: it stands open only while the statements of one job run, closing it waits until a
-request that is on its way has been passed on, and the executor then makes a round trip that takes a late one upon
-itself.
+executor prevents that. It is open only while the statements of one job run. Closing it waits until a request in flight
+has reached the server, and the executor then makes a round trip that absorbs a late one.
 """
 
 from __future__ import annotations
@@ -26,30 +25,30 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: A cancel that arrives between two statements is lost on the server, so it is repeated while the job goes on.
+#: A cancel that arrives between two statements has no effect on the server, so it is repeated while the job runs.
 _REPEAT_FROM, _REPEAT_TO = 0.05, 1.0
 
 
 class Cause(enum.Enum):
-    """Who wants a job to stop."""
+    """Why a job is to stop."""
 
-    #: Somebody canceled it: the job ends.
+    #: It was canceled: the job ends.
     REQUEST = "request"
     #: The worker shuts down: the job goes back to the queue.
     SHUTDOWN = "shutdown"
 
 
 class Outlasted(enum.Enum):
-    """What a job has outlasted whose session is ended."""
+    """The limit that a job has exceeded whose session is ended."""
 
-    #: The grace of a cancel.
+    #: The grace period of a cancel.
     CANCEL = "the grace of its cancel"
-    #: Its timeout, and the time that it has after that.
+    #: Its timeout, and the time allowed after that.
     TIMEOUT = "its timeout"
 
 
 class CancelGuard:
-    """One executor's: which job a cancel may hit now."""
+    """The guard of one executor: which job a cancel may hit now."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -59,7 +58,7 @@ class CancelGuard:
         self._outlasted: Outlasted | None = None
 
     def enter(self, job_id: int) -> None:
-        """Begin a job: canceling it is noted from now on."""
+        """Begin a job: from now on, a cancel of it is recorded."""
         with self._lock:
             self._job_id, self._session, self._cause, self._outlasted = job_id, None, None, None
 
@@ -70,20 +69,20 @@ class CancelGuard:
             return self._cause
 
     def close(self) -> Cause | None:
-        """End its statements: no cancel is under way any more. Return the cause if it was canceled."""
+        """End its statements: no cancel is in flight any more. Return the cause if it was canceled."""
         with self._lock:
             self._session = None
             return self._cause
 
     @property
     def cause(self) -> Cause | None:
-        """Who wants the job to stop, if anybody does."""
+        """Why the job is to stop; None: it is not."""
         with self._lock:
             return self._cause
 
     @property
     def outlasted(self) -> Outlasted | None:
-        """Why the session of the job was ended from here, if it was."""
+        """Why the worker ended the session of the job; None: it did not."""
         with self._lock:
             return self._outlasted
 
@@ -96,7 +95,7 @@ class CancelGuard:
         """Cancel the job if this executor has it; return whether it has.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         with self._lock:
             if self._job_id != job_id:
@@ -107,10 +106,10 @@ class CancelGuard:
             return True
 
     def terminate(self, job_id: int, outlasted: Outlasted = Outlasted.CANCEL) -> bool:
-        """End the session of the job on the server, if this executor runs its statements; return whether it does.
+        """End the session of the job on the server if this executor runs its statements; return whether it does.
 
         Raises:
-            psycopg.Error: the server could not be told.
+            psycopg.Error: the server could not be reached.
         """
         with self._lock:
             if self._job_id != job_id or self._session is None:
@@ -121,7 +120,7 @@ class CancelGuard:
 
 
 class Canceler(threading.Thread):
-    """Cancels jobs, repeatedly until they stop, and ends the sessions of those that outlast their grace."""
+    """Cancels jobs, repeatedly until they stop, and ends the sessions of those that exceed their grace period."""
 
     def __init__(self, find_guards: Callable[[], Iterable[CancelGuard]]) -> None:
         super().__init__(name="pgqueue-cancel", daemon=True)
@@ -151,7 +150,7 @@ class Canceler(threading.Thread):
             self._changed.notify()
 
     def run(self) -> None:
-        """Do what is due until `stop`."""
+        """Run due calls until `stop`."""
         while (task := self._next_due()) is not None:
             try:
                 task()
@@ -172,10 +171,10 @@ class Canceler(threading.Thread):
 
     def _terminate(self, job_id: int) -> None:
         if any([guard.terminate(job_id) for guard in self._find_guards()]):  # noqa: C419 - all of them
-            logger.info("job %s outlasted the grace of its cancel: its session was ended", job_id)
+            logger.info("job %s exceeded the grace period of its cancel: its session was ended", job_id)
 
     def schedule(self, delay: float, task: Callable[[], None]) -> None:
-        """Do something in this thread, `delay` seconds from now."""
+        """Call a function in this thread, `delay` seconds from now."""
         with self._changed:
             heapq.heappush(self._agenda, (monotonic() + delay, next(self._numbers), task))
             self._changed.notify()

@@ -23,7 +23,7 @@ class ClaimedJob:
     params: tuple[str | None, ...]
     settings: Mapping[str, str]
     submitter: str
-    #: The submitter's number.
+    #: The number of the submitter.
     role: int
     timeout_ms: int | None
     keep_result: bool
@@ -31,7 +31,7 @@ class ClaimedJob:
 
     @classmethod
     def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:
-        """Read what a claim says of a job; in a message it is `headers.job`."""
+        """Read the document of a claim; in a message it is `headers.job`."""
         return cls(
             id=job["id"],
             token=job["token"],
@@ -52,7 +52,7 @@ class ClaimedJob:
 
     @property
     def delivery_tag(self) -> str:
-        """Return what names the claim to its channel."""
+        """Return the delivery tag of the claim."""
         return f"{self.id}:{self.token}"
 
     @property
@@ -63,7 +63,7 @@ class ClaimedJob:
 
 @dataclass
 class Run:
-    """A job that a session runs, since an instant (monotonic)."""
+    """A job that a session has been running since an instant (monotonic)."""
 
     backend_pid: int
     begun_at: float = field(default_factory=monotonic)
@@ -91,19 +91,19 @@ class Ending(enum.Enum):
     RETRIED = "retried"
     CANCELED = "canceled"
     EXPIRED = "expired"
-    #: The claim is lost: somebody else has the job, or it has ended.
+    #: The claim is lost: another worker has the job, or it has ended.
     GONE = "gone"
     #: It stays queued and is tried again later.
     DEFERRED = "deferred"
     #: It is back in the queue at once.
     RELEASED = "released"
-    #: It is back in the queue, to be run in the top-level lane.
+    #: It is back in the queue for the top-level lane.
     HANDED_OVER = "handed_over"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, and what there is to say about it."""
+    """How a run ended, with a description."""
 
     ending: Ending
     summary: str = ""

@@ -1,6 +1,6 @@
-"""Tells the database how a run ended. Every decision (retry, failure, cancel) is the database's.
+"""Report to the database how a run ended. The database makes every decision (retry, failure, cancel).
 
-A run that the job's own session can report is reported there, the rest over the worker's own sessions.
+A run that the job's own session can report is reported there, the rest over the worker's own connections.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from .running.error_fields import Fields
     from .running.job_session import JobSession
 
-#: When a job that this worker cannot run is looked at again: twice as late each time.
+#: The delay until a job that this worker cannot run is tried again; it doubles each time.
 _DEFERRED_FROM, _DEFERRED_TO = 5.0, 60.0
 
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 
 
 class SettledJob(NamedTuple):
-    """A job of a chunk whose run an error ended: how it ended, or (None) that it is still to be run."""
+    """A job of a chunk that an error ended: how the job ended, or (None) that it is still to be run."""
 
     id: int
     token: int
@@ -43,9 +43,11 @@ _SETTLE_RUN = NamedQuery("settle_run", SettledJob)
 
 
 class Completer:
-    """The endings that pgqueue's own queries write. All raise psycopg.Error as the server said it.
+    """Writes the ends of runs that pgqueue's own queries report.
 
-    While the server is away they wait: an ending that nobody wrote would leave the job claimed by a worker that lives.
+    All methods raise psycopg.Error for errors of the server.
+
+    While the server is away, the calls wait: an end that was not written would leave the job claimed by a live worker.
     """
 
     def __init__(self, database: Database, is_stopped: threading.Event) -> None:
@@ -60,7 +62,7 @@ class Completer:
         run: Run | None,
         notices: str | None = None,
     ) -> Outcome:
-        """Report a run that was rolled back: the job is retried later, failed, or canceled if somebody asked for it.
+        """Report a run that was rolled back: the job is retried later, failed, or canceled if a cancel was requested.
 
         Args:
             run: None if the job did not begin.
@@ -72,7 +74,7 @@ class Completer:
             if notices is not None:
                 calls.append(("keep_notices", {**job.key, "notices": notices}))
             calls.append(("fail_job", {**params, "run_s": None if run is None else run.seconds}))
-            # Without the right the submitter was unenrolled since: only the worker can still report.
+            # The right is missing if the submitter was unenrolled meanwhile. Then only the worker can still report.
             with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
                 (ending,) = session.call_together(*calls)
         if ending is None:
@@ -91,28 +93,28 @@ class Completer:
         return Outcome(Ending.RELEASED if count else Ending.GONE, reason)
 
     def acquit(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
-        """Give jobs back whose session the server ended with all others: that says nothing about any of them.
+        """Give back jobs whose session the server ended together with all others; that counts against none of them.
 
         Args:
-            jobs: in the order in which they were to run; the first that is left ran.
+            jobs: in the order in which they were to run; the first remaining one ran.
         """
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         self._fetch("acquit", ids=ids, tokens=tokens)
 
     def release_all(self, jobs: Sequence[ClaimedJob | BatchJob]) -> None:
-        """Give jobs back that never began. Tries once."""
+        """Give back jobs that never began. Tries once."""
         if jobs:
             ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
             self._database.fetch("release", ids=ids, tokens=tokens, undelivered=True)
 
     def defer(self, job: ClaimedJob | BatchJob, note: str, longest: float = _DEFERRED_TO) -> Outcome:
-        """Leave a job in the queue for a while, `longest` seconds at most, with a note that says what it waits for."""
+        """Leave a job in the queue for at most `longest` seconds, with a note that says what it waits for."""
         said = {"note": note, "delay": _DEFERRED_FROM, "longest": max(longest, _DEFERRED_FROM)}
         ((was_ours,),) = self._fetch("defer_job", id=job.id, token=job.token, **said)
         return Outcome(Ending.DEFERRED if was_ours else Ending.GONE, note)
 
     def request_cancel(self, job: ClaimedJob | BatchJob) -> None:
-        """Note that the job is to be canceled: then it ends so, whether it runs or waits."""
+        """Record that the job is to be canceled: it then ends so, whether it runs or waits."""
         self._fetch("request_cancel", id=job.id, token=job.token)
 
     def settle_run(
@@ -121,19 +123,19 @@ class Completer:
         """Report the error that ended a run of the batch lane.
 
         Args:
-            jobs: those that it was to run, in order.
-            fields: the error; `is_jobs` tells whether the job raised it that ran.
+            jobs: the jobs that the run had, in order.
+            fields: the error; `is_jobs` says whether the running job raised it.
             run_seconds: how long the run took.
             pid: of the session that ran them.
 
         Returns:
-            The job that raised it, and those still to be run.
+            The job that raised the error, and those still to be run.
         """
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         rows = self._fetch(
             _SETTLE_RUN.name,
-            # If that was written and the answer lost, the job is gone, and the first that is left is another. If it was
-            # not written, the job runs again and raises its error again.
+            # If the report was written and its answer lost, the job is gone, and the first remaining one is another. If
+            # it was not written, the job runs again and raises its error again.
             {"is_jobs": False},
             ids=ids,
             tokens=tokens,
@@ -162,11 +164,11 @@ class Completer:
         return Outcome(Ending(ending))
 
     def _fetch(self, name: str, if_written: Any = None, **params: object) -> list[tuple[Any, ...]]:
-        """Run a query; again, and if it may have been written with other parameters, until the server answers."""
+        """Run a query; repeat it, with other parameters if it may have been written, until the server answers."""
         pause = _PAUSE_FROM
         while True:
             try:
-                # Writing an ending twice does no harm: the token of the claim is good for one.
+                # Writing an end twice does no harm, because the token of the claim is valid once.
                 return self._database.fetch(name, **params)
             except psycopg.OperationalError as error:  # noqa: PERF203 - a retry
                 if self._is_stopped.wait(pause):

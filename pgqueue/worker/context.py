@@ -1,4 +1,4 @@
-"""What every executor of a worker works with."""
+"""The objects that every executor of a worker uses."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 class WorkerContext:
     """The objects of one worker that its executors share. All threads may use them."""
 
-    #: What the history says of who ran a job.
+    #: The name that the history shows for the worker.
     worker_name: str
     database: Database
     completer: Completer
     credentials: Credentials
     progress: ProgressWriter
-    #: Set when the worker gives its jobs up: nothing waits for the server any more.
+    #: Set when the worker gives its jobs up: then no thread waits for the server any more.
     is_stopped: threading.Event
 
     @classmethod
     def on(cls, database: Database, worker_name: str) -> Self:
-        """Make what the executors of a worker share. Opens no session."""
+        """Make the objects that the executors of a worker share. Opens no connection."""
         is_stopped = threading.Event()
         return cls(
             worker_name,

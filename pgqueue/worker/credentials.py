@@ -1,7 +1,7 @@
-"""Opens the sessions of executors: as the submitter of a job, with whatever credentials libpq finds for that role.
+"""Open the sessions of executors: as the submitter of a job, with the credentials that libpq finds for that role.
 
-Remembers which roles were refused, so that a thousand jobs of a role without credentials are not a thousand refused
-logins: it tries less and less often, but once a minute at least, and says each cause once.
+It remembers refused roles, so that 1,000 jobs of a role without credentials do not cause 1,000 refused logins. It tries
+again at growing intervals of at most 1 min, and logs each cause once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: For how long a refusal is remembered: twice as long each time.
+#: How long a refusal is remembered; the time doubles with each refusal.
 _REMEMBERED_FROM, _REMEMBERED_TO = 5.0, 60.0
-#: After so long what was told is worth telling again.
+#: After this time a cause is logged again.
 _NEWS_SECONDS = 3600.0
 _TOO_MANY = re.compile("too many (connections|clients)|connection slots are reserved")
 _MORE_CONNECTIONS = "raise max_connections or the role's CONNECTION LIMIT, or give the workers fewer executors"
@@ -33,11 +33,11 @@ _CREDENTIALS = "give the worker credentials for it: add it to the worker's passw
 
 
 class LoginRefused(Exception):
-    """The server is there, but lets this worker not log in as the role; the message says why and what to do."""
+    """The server is reachable, but does not let this worker log in as the role; the message says why and what to do."""
 
     def __init__(self, note: str, seconds: float) -> None:
         super().__init__(note)
-        #: When it is tried again.
+        #: When to try again.
         self.seconds = seconds
 
 
@@ -46,7 +46,7 @@ class _Refusal:
     note: str
     seconds: float
     until: float
-    #: Whether the login itself was refused, and not what the session did then.
+    #: Whether the login itself was refused, and not a later statement of the session.
     is_login: bool
 
 
@@ -69,10 +69,10 @@ class Credentials:
         return self._log_in(role, application_name, remedy=_CREDENTIALS)
 
     def log_in_as_executor(self, application_name: str, options: str) -> JobSession:
-        """Open a session of the executors' login, in which jobs of all roles run, with options for the server.
+        """Open a session of the executors' login, in which jobs of all roles run, with startup options.
 
         Raises:
-            LoginRefused: the server is there, but does not let the executors in.
+            LoginRefused: the server is reachable, but refuses the executors' login.
             psycopg.OperationalError: the server is away.
             psycopg.Error: this worker may run no jobs; the message says why.
         """
@@ -88,8 +88,8 @@ class Credentials:
         try:
             session = self._try(role, application_name, options, password)
         except psycopg.OperationalError:
-            # How a refusal reads depends on the server's language. If the worker itself gets in and the role still
-            # does not, it was one. (A server that is starting up refuses everybody for a moment.)
+            # The text of a refusal depends on the server's language. If the worker itself can log in and the role still
+            # cannot, the role was refused. (A starting server refuses every login for a moment.)
             self._database.fetch("do_nothing")
             try:
                 session = self._try(role, application_name, options, password)
@@ -102,12 +102,12 @@ class Credentials:
         return session
 
     def blame(self, role: str, error: Exception) -> str:
-        """Take note that sessions of a role do not last, and return that as a note.
+        """Record that sessions of a role end early, and return that as a note.
 
-        A role may set what it likes for its own logins (ALTER ROLE ... SET transaction_timeout, say).
+        A role may set anything for its own logins (ALTER ROLE ... SET transaction_timeout, for example).
 
         Raises:
-            psycopg.OperationalError: the role is not to blame; the server is away for the worker's own login too.
+            psycopg.OperationalError: the server is away for the worker's own login too, so the role is not the cause.
         """
         self._database.fetch("do_nothing")
         note = f'a session of role "{role}" did not last until its job began: {" ".join(str(error).split())}'
@@ -115,10 +115,10 @@ class Credentials:
         return note
 
     def find_unenrolled(self, role: str) -> str | None:
-        """Return a note if the role may hand in nothing any more: its jobs wait until it is enrolled again.
+        """Return a note if the role may submit no jobs any more: its jobs wait until it is enrolled again.
 
         Raises:
-            psycopg.Error: as the server said it.
+            psycopg.Error: the server reported an error.
         """
         if self._database.fetch("may_hand_in", role=role)[0][0]:
             return None
@@ -131,15 +131,15 @@ class Credentials:
             return self._refusals.get(role)
 
     def _remember(self, role: str, note: str, *, is_login: bool = False, is_full: bool = False) -> float:
-        """Take note of a refusal, tell of it if it is news, and return when to try again."""
+        """Record a refusal, log it if it is new, and return when to try again."""
         now = monotonic()
         with self._lock:
             known = self._refusals.get(role)
             if known is not None and now < known.until:
-                return known.until - now  # another executor has just been refused
+                return known.until - now  # Another executor was refused a moment ago.
             is_news = known is None or known.note != note or now > known.until + _NEWS_SECONDS
             seconds = _REMEMBERED_FROM
-            # Room for a connection comes and goes, and other jobs of the role may run all the while.
+            # The limit of connections depends on other sessions, and other jobs of the role may run meanwhile.
             if is_login and not is_full and known is not None and known.is_login:
                 seconds = min(known.seconds * 2, _REMEMBERED_TO)
             self._refusals[role] = _Refusal(note, seconds, now + seconds, is_login)
@@ -148,7 +148,7 @@ class Credentials:
         return seconds
 
     def _forget(self, role: str) -> None:
-        """Let the jobs run that have waited until the role could log in."""
+        """Make the jobs ready that have waited until the role could log in."""
         with self._lock:
             if self._refusals.pop(role, None) is None:
                 return
@@ -172,6 +172,7 @@ class Credentials:
     @staticmethod
     def _describe(role: str, error: psycopg.OperationalError, remedy: str) -> str:
         reason = " ".join(str(error).split())
-        # Refused for its number: in English at least. Elsewhere the advice is the usual one.
+        # The limit of connections was reached: recognized in English only. In another language the usual advice is
+        # given.
         remedy = _MORE_CONNECTIONS if _TOO_MANY.search(reason) else remedy
         return f'cannot log in as role "{role}": {reason}; {remedy}'

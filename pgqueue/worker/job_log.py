@@ -1,4 +1,4 @@
-"""How the end of a job looks in the worker's log."""
+"""How the end of a job is written to the worker's log."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ logger = get_logger(__name__)
 
 
 def log_end(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
-    """Say how a run ended, and how long it took."""
+    """Log how a run ended, and how long it took."""
     what = outcome.fields.get("message") or outcome.summary
-    # Why jobs of a role are deferred is said once for all of them (`Credentials`).
+    # `Credentials` logs once for a role why its jobs are deferred.
     levels = {Ending.FAILED: logging.WARNING, Ending.DEFERRED: logging.DEBUG}
     level = levels.get(outcome.ending, logging.INFO)
     sqlstate = outcome.fields.get("sqlstate")
@@ -27,8 +27,9 @@ def log_end(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
 
 
 def name_job(job_id: int, label: str | None) -> str:
-    """Return how a line of the log names a job: its number, and its label if it has one.
+    """Return the name of a job in the log: its number, and its label if it has one.
 
-    Its statement may hold what readers of a log must not see; `pgqueue show` has it for those who may.
+    The statement is not logged, because readers of a log may not be allowed to see it; `pgqueue show` shows it to roles
+    that are.
     """
     return f"job {job_id}" if label is None else f"job {job_id} ({label})"

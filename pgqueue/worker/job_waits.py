@@ -1,7 +1,7 @@
-"""Which jobs of this worker wait for other jobs, and so leave their places to others.
+"""Which jobs of this worker wait for other jobs, so that their places are free for others.
 
-What a job waits for comes first: then there are never more jobs that wait than those that run at a time are nested
-deep. Nothing here is locked: the work queue does that.
+Awaited jobs run first: then there are never more waiting jobs than the nesting depth of the jobs that run at a time.
+This takes no lock: the work queue has one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-#: The SQLSTATE by which a job tells its worker for which other job it waits (pgqueue._tell_wait).
+#: The SQLSTATE of the notice with which a job names the job that it waits for (pgqueue._tell_wait).
 WAIT_SQLSTATE = "PQ007"
 
 
@@ -31,14 +31,14 @@ class Waiter(NamedTuple):
 
 @dataclass(frozen=True)
 class Awaited:
-    """A job that an executor is to claim and to run, if it can be had, since another job waits for it."""
+    """A job that an executor is to claim and run, if it is available, because another job waits for it."""
 
     id: int
     waiter: Waiter
 
     @property
     def role(self) -> int:
-        """Whose executor claims it: the place of the job that waits is free for it."""
+        """The role whose executor claims it: the place of the waiting job is free for it."""
         return self.waiter.role
 
 
@@ -46,13 +46,13 @@ class JobWaits:
     """The executors whose jobs wait.
 
     Args:
-        most: of how many the places are given away at the same time. The others keep theirs.
+        most: how many places of waiting jobs are given away at the same time. Jobs above that keep theirs.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._waiting: dict[Hashable, Awaited] = {}
-        #: What is to be run next, in this order: one for each executor, however often its job says it.
+        #: The jobs to run next, in this order: one for each executor, however often its job names it.
         self._wanted: dict[Hashable, Awaited] = {}
 
     def __len__(self) -> int:
@@ -62,9 +62,9 @@ class JobWaits:
         return executor in self._waiting
 
     def begin(self, executor: Hashable, awaited: Awaited) -> bool:
-        """Take note that the job of an executor waits; return whether its place is free now.
+        """Record that the job of an executor waits; return whether its place is free now.
 
-        No role has more than half of what can be given away, whatever its jobs say.
+        No role gets more than half of the places that can be given away, whatever its jobs report.
         """
         roles = Counter(one.waiter.role for member, one in self._waiting.items() if member is not executor)
         if sum(roles.values()) >= self.most or roles[awaited.waiter.role] >= max(1, self.most // 2):
@@ -73,32 +73,32 @@ class JobWaits:
         return True
 
     def end(self, executor: Hashable) -> None:
-        """Take note that the job of an executor goes on, or has ended."""
+        """Record that the job of an executor continues, or has ended."""
         self._waiting.pop(executor, None)
         self._wanted.pop(executor, None)
 
     def next_wanted(self) -> Awaited | None:
-        """Return what is to be run next, if a job still waits for it."""
+        """Return the next job to run, if a job still waits for it."""
         executor = next(iter(self._wanted), None)
         return None if executor is None else self._wanted.pop(executor)
 
     def want_again(self) -> None:
-        """Look again for all that is waited for: it may have become ready."""
+        """Look again for all awaited jobs: they may have become ready."""
         self._wanted = dict(self._waiting)
 
     @property
     def has_wanted(self) -> bool:
-        """Tell whether something is to be looked for."""
+        """Return whether an awaited job is to be looked for."""
         return bool(self._wanted)
 
     @property
     def may_begin_others(self) -> bool:
-        """Tell whether jobs that nobody waits for may begin in free places, half of which are kept for the others."""
+        """Return whether other jobs may begin in free places, half of which are reserved for awaited jobs."""
         return len(self._waiting) <= self.most // 2
 
 
 def read_wait(notice: psycopg.errors.Diagnostic) -> tuple[int, int | None] | None:
-    """Return which job waits for which other (None: for none any more); None if a notice says no such thing."""
+    """Return which job waits for which other (None: for none any more); None if the notice is another one."""
     if notice.sqlstate != WAIT_SQLSTATE:
         return None
     try:

@@ -1,10 +1,10 @@
-"""What becomes of a job whose session ended under it.
+"""Decide about a job whose session ended while it ran.
 
-What ends all sessions of a server is no job's fault: the server shuts down, fails over, or another session crashed
-(57P02, a warning, for the server starts as before). Its jobs run again, and that is not held against them. Where the
-network failed, the job runs again, too. What ends one session for no reason that the server states may be the job
-itself, an operator or the kernel: it runs again, but the database counts, and gives it up after
-`pgqueue.max_lost_sessions`. A reason that is the job's own (a timeout that it has set, say) fails it.
+The server ends all sessions when it shuts down, fails over, or another session crashed (57P02, a warning). No job
+caused that, so its jobs run again, and that does not count as an attempt. If the network failed, the job runs again,
+too. If one session ends and the server states no reason, the cause may be the job itself, an operator or the kernel:
+the job runs again, but the database counts these ends and gives the job up after `pgqueue.max_lost_sessions`. A reason
+that the job caused (a timeout that it has set, for example) fails it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from .running.job_session import JobSession
 
 _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
-#: After so many the fault is the role's, unless the server is away for the worker's own sessions too.
+#: After this many failed logins the role is treated as refused, unless the server is away for the worker's own sessions
+#: too.
 _TRIES = 3
 
 
 def wait_for_server(log_in: Callable[[], JobSession], is_stopped: threading.Event) -> JobSession | None:
-    """Log in as soon as the server lets us; return None if the worker stops before."""
+    """Log in as soon as the server allows it; return None if the worker stops before."""
     pause = _PAUSE_FROM
     while True:
         try:
@@ -47,7 +48,7 @@ def wait_for_server(log_in: Callable[[], JobSession], is_stopped: threading.Even
 
 @dataclass(frozen=True)
 class LostRun:
-    """A run whose session is gone."""
+    """A run whose session has ended."""
 
     job: ClaimedJob
     session: JobSession
@@ -55,15 +56,15 @@ class LostRun:
     #: Whether the job is known to have begun.
     has_begun: bool
     lost: ConnectionLost
-    #: The job's own error, if it had one before.
+    #: The job's own error, if it had one before its session ended.
     failure: Fields | None
     cause: Cause | None
 
     def settle(self, completer: Completer, log_in: Callable[[], JobSession], is_stopped: threading.Event) -> Outcome:
-        """Wait until the server is back; then fail the job, give it back, or leave it to whoever has it now.
+        """Wait until the server is back; then fail the job, give it back, or leave it to the worker that has it now.
 
         Raises:
-            psycopg.Error: the job could not be reported, though the server is there.
+            psycopg.Error: the result could not be reported, although the server is reachable.
         """
         if self.lost.is_everybodys and self.failure is None and self.cause is None:
             return self._acquit(completer)
@@ -105,7 +106,7 @@ class LostRun:
             return completer.fail(self.job, self.failure, session, self.run if self.has_begun else None)
         if self.lost.is_cut:
             return completer.release(self.job, f"its session was cut off: {self.lost}", is_undelivered=False)
-        # Not in a session of the submitter: that may not speak of a claim which is another worker's by now.
+        # A session of the submitter may not report about a claim that belongs to another worker by now.
         return completer.fail(self.job, self.lost.charge, None, self.run)
 
     def _acquit(self, completer: Completer) -> Outcome:

@@ -1,4 +1,4 @@
-"""What an executor pool tells whoever has it, so that Celery and its monitors hear of jobs."""
+"""The events of an executor pool for its owner, so that Celery and its monitors learn of jobs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class PoolListener(Protocol):
-    """Is called within `ExecutorPool.deliver`, in the thread that calls that; `on_change` from any thread."""
+    """Is called within `ExecutorPool.deliver`, in the thread that calls that; `on_change` is called from any thread."""
 
     def on_change(self) -> None:
-        """Call `deliver` soon: there is something to hear, or the number of executors has changed."""
+        """Call `deliver` soon: there are events, or the number of executors has changed."""
 
     def on_job_ended(self, job: ClaimedJob, outcome: Outcome) -> None:
-        """Take note of how a job of the top-level lane ended."""
+        """Handle the end of a job of the top-level lane."""
 
     def on_batch_ended(self, jobs: Sequence[BatchJob], chunk: Chunk | None) -> None:
-        """Take note that jobs are done with their chunk, or (None) were given back before their turn."""
+        """Handle jobs that are done with their chunk, or (None) were given back before their turn."""
 
     def on_long_run(self, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
-        """Take note of a job that has run for a while, since `begun_at` (monotonic)."""
+        """Handle a job that has run for a while, since `begun_at` (monotonic)."""
 
     def on_long_wait(self, job: ClaimedJob, message: str) -> None:
-        """Take note of a job that has waited for an executor for a while."""
+        """Handle a job that has waited for an executor for a while."""

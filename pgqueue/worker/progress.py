@@ -1,7 +1,7 @@
-"""Writes what running jobs say of themselves, from another session than theirs, so that others see it at once.
+"""Write the progress of running jobs from another session than theirs, so that other sessions see it at once.
 
-A job may say more than is worth writing: the first word of a job is written at once, then the last of each tenth of a
-second.
+A job may report more often than is worth writing: its first report is written at once, then the last one of each 100
+ms.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAUSE = 0.1
 
 
 class ProgressWriter(threading.Thread):
-    """One thread of the worker; jobs hand it notices and never wait for it."""
+    """One thread of the worker; executors pass it notices and never wait for it."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(name="pgqueue-progress", daemon=True)
@@ -36,17 +36,17 @@ class ProgressWriter(threading.Thread):
         self._said: dict[int, tuple[str, dict[str, Any]]] = {}
         self._not_before: dict[int, float] = {}
         self._is_over = False
-        #: The job of which the thread is just writing.
+        #: The job whose progress the thread writes at this moment.
         self._writing: int | None = None
 
     def hear(self, job: ClaimedJob, run: Run, notice: psycopg.errors.Diagnostic) -> None:
-        """Take a notice of a job: its progress is written soon, anything else goes to the log."""
+        """Take a notice of a job: progress is written soon, other notices go to the log."""
         if progress := _read_progress(notice):
             said = {"pct": progress["pct"], "msg": progress["msg"]}
             self._schedule(job.id, "set_progress", {**job.key, **said, "pid": run.backend_pid, "run_s": run.seconds})
 
     def flush(self, job: ClaimedJob) -> None:
-        """Write what the job said last, if that was not done, before the job ends."""
+        """Write the last report of a job, if that was not done, before the job ends."""
         with self._changed:
             said = self._said.pop(job.id, None)
             self._changed.wait_for(lambda: self._writing != job.id)
@@ -54,14 +54,14 @@ class ProgressWriter(threading.Thread):
             self._write(said)
 
     def hear_from_chunk(self, chunk: Chunk, notice: psycopg.errors.Diagnostic) -> None:
-        """Take a notice of some job of a chunk, which says itself which it is; the database checks that."""
+        """Take a notice of a job in a chunk; the notice names the job, and the database checks that."""
         progress = _read_progress(notice)
         job = next((job for job in chunk.jobs if progress and job.id == progress["id"]), None)
         if progress and job is not None:
             self._schedule(job.id, "set_run_progress", {**progress, "token": job.token, "pid": chunk.pid})
 
     def forget(self, *job_ids: int) -> None:
-        """Drop what jobs said last: they have ended."""
+        """Drop the last reports of jobs that have ended."""
         if self._said or self._not_before:
             with self._changed:
                 for job_id in job_ids:
@@ -75,7 +75,7 @@ class ProgressWriter(threading.Thread):
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Write what is due until `stop`."""
+        """Write due reports until `stop`."""
         while (said := self._next_due()) is not None:
             self._write(said)
             with self._changed:
@@ -86,7 +86,7 @@ class ProgressWriter(threading.Thread):
         try:
             self._database.fetch(said[0], **said[1])
         except (psycopg.Error, UnicodeError) as error:
-            # Escaped, a job can say what no text of the database can hold.
+            # Escaped characters keep a message storable that no text of the database could hold.
             logger.warning("the progress of job %s could not be written: %s", said[1]["id"], error)
 
     def _schedule(self, job_id: int, query_name: str, params: dict[str, Any]) -> None:
@@ -111,12 +111,12 @@ class ProgressWriter(threading.Thread):
 def _read_progress(notice: psycopg.errors.Diagnostic) -> dict[str, Any] | None:
     text = notice.message_primary or ""
     if notice.sqlstate != PROGRESS_SQLSTATE:
-        logger.debug("a job says: %s: %s", notice.severity, text)
+        logger.debug("notice of a job: %s: %s", notice.severity, text)
         return None
     try:
         said = json.loads(text)
         job_id, pct, msg = int(said["job"]), int(said["pct"]), said["msg"]
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-        logger.debug("%s is no progress: %.100s", PROGRESS_SQLSTATE, text)
+        logger.debug("%s has no valid progress: %.100s", PROGRESS_SQLSTATE, text)
         return None
     return {"id": job_id, "pct": max(0, min(100, pct)), "msg": msg if isinstance(msg, str) else None}

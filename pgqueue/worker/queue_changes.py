@@ -1,4 +1,4 @@
-"""What the SQL lane needs of Celery's consumer: word of changed queues."""
+"""Follows the queues of Celery's consumer for the SQL lane."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def follow_queues(
     consumer: Any, add: Callable[[Any], None], cancel: Callable[[str], None], *, takes_tasks: bool
 ) -> None:
-    """Call `add` and `cancel` when remote control makes the consumer take from another queue, or no more from one."""
+    """Call `add` and `cancel` when remote control makes the consumer start or stop taking from a queue."""
     add_task_queue, cancel_task_queue = consumer.add_task_queue, consumer.cancel_task_queue
 
     def add_and_follow(queue: Any, *args: Any, **options: Any) -> None:

@@ -1,8 +1,8 @@
-"""How many executors one role may have at the same time: all but one, so that others do not wait until its jobs end.
+"""How many executors one role may have at the same time: all but one, so that jobs of other roles find one free.
 
-Where one role only is enrolled there is nobody to wait, and it may have all. `pgqueue.max_executors_per_role` sets
-another limit. The database is asked again when jobs come and the last answer is old. Until the first answer is there,
-and while the database gives none, the rule holds.
+If only one role is enrolled, it may have all. `pgqueue.max_executors_per_role` sets another limit. The database is
+asked again when jobs come and the last answer is old. Until the first answer, and while the database gives none, the
+default holds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FRESH_SECONDS, _BELIEVED_SECONDS = 3.0, 6.0
 
 
 class _Answer(NamedTuple):
-    #: What the setting says.
+    #: The value of the setting.
     executors: int | None
     #: Whether more than one role is enrolled.
     has_others: bool
@@ -38,11 +38,11 @@ _ROLE_LIMIT = NamedQuery("role_limit", _Answer)
 
 
 class RoleLimit:
-    """Any thread may ask.
+    """Any thread may call its methods.
 
     Args:
-        said: the limit that the worker was started with; None: as the database says.
-        schedule: calls something a number of seconds from now, in a thread that may ask the database.
+        said: the limit that the worker was started with; None: the database decides.
+        schedule: calls a function a number of seconds from now, in a thread that may query the database.
         on_answer: is called in that thread when the database has answered.
     """
 
@@ -59,7 +59,7 @@ class RoleLimit:
         self._on_answer = on_answer
         self._lock = threading.Lock()
         self._is_scheduled = False
-        #: What the setting says, and whether more than one role is enrolled.
+        #: The value of the setting, and whether more than one role is enrolled.
         self._setting: int | None = None
         self._has_others = True
         self._fresh_until = self._known_until = 0.0
@@ -70,7 +70,7 @@ class RoleLimit:
         return self._has_others or monotonic() >= self._known_until
 
     def executors(self, size: int) -> int:
-        """Return how many of so many executors one role may have."""
+        """Return how many of `size` executors one role may have."""
         if limit := self._said or self._setting:
             return min(limit, size)
         return max(1, size - 1) if self.is_shared else size
@@ -89,7 +89,7 @@ class RoleLimit:
             now = monotonic()
             self._fresh_until, self._known_until = now + _FRESH_SECONDS, now + _BELIEVED_SECONDS
         except psycopg.Error as error:
-            logger.info("how many executors one role may have is not known: %s", error)
+            logger.info("the limit of executors for one role could not be read: %s", error)
         finally:
             with self._lock:
                 self._is_scheduled = False

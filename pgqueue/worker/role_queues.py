@@ -1,4 +1,4 @@
-"""Jobs that wait for an executor: in order for each role, the roles taking turns."""
+"""Jobs that wait for an executor: in order within each role, and the roles take turns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RoleQueues:
-    """Nothing here is locked: the work queue does that."""
+    """Takes no lock: the work queue has one."""
 
     def __init__(self) -> None:
         #: The role whose turn it is comes first.
@@ -32,7 +32,7 @@ class RoleQueues:
             yield from jobs
 
     def add(self, jobs: Iterable[BatchJob | ClaimedJob]) -> None:
-        """Let jobs wait behind those of their role."""
+        """Append jobs behind those of their role."""
         for job in jobs:
             if (waiting := self._of.get(job.role)) is None:
                 waiting = self._of[job.role] = deque()
@@ -56,7 +56,7 @@ class RoleQueues:
         return next(iter(self._of), None)
 
     def next_role(self, may_run: Callable[[int], bool]) -> int | None:
-        """Return the role whose turn it is among those that may run."""
+        """Return the role whose turn it is, among those that may run."""
         return next(filter(may_run, self._of), None)
 
     def group_commit(self, role: int) -> int:
@@ -65,7 +65,10 @@ class RoleQueues:
         return first.group_commit if isinstance(first, BatchJob) else 1
 
     def take(self, role: int, at_most: int) -> list[BatchJob | ClaimedJob]:
-        """Take the first job of a role, and of the batch lane also those right behind it. Then it is another's turn."""
+        """Take the first job of a role, and for the batch lane also those right behind it.
+
+        Then the next role has its turn.
+        """
         waiting = self._of.pop(role)
         jobs = [waiting.popleft()]
         if isinstance(jobs[0], BatchJob):
@@ -76,7 +79,7 @@ class RoleQueues:
         return jobs
 
     def take_job(self, job_id: int) -> BatchJob | ClaimedJob | None:
-        """Take the job of this id out of its turn, which stays its role's; None: it does not wait here."""
+        """Take the job with this id; the role keeps its turn. None: it does not wait here."""
         for role, waiting in self._of.items():
             for place, job in enumerate(waiting):
                 if job.id == job_id:

@@ -1,7 +1,7 @@
-"""Celery's ways to scale a worker's pool, for its executors too: remote control and `--autoscale`.
+"""Apply Celery's ways to scale a worker's pool to its executors too: remote control and `--autoscale`.
 
-Celery's processes run tasks and executors run SQL jobs. A command says how many there are to be of both; a worker that
-scales itself has as many processes as it has tasks, and as many executors as it has jobs.
+Celery's processes run tasks and executors run SQL jobs. A command sets both numbers. A worker that scales itself has as
+many processes as it has tasks, and as many executors as it has jobs.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ _CELERYS = "celery.worker.autoscale:Autoscaler"
 
 
 class TaskAutoscaler(autoscale.Autoscaler):
-    """Celery's, for processes; jobs need none. Leaves pools alone that cannot be scaled, as threads."""
+    """Celery's autoscaler for processes; jobs need none.
+
+    It leaves pools alone that cannot be scaled, such as threads.
+    """
 
     @property
     def qty(self) -> int:
-        """How many processes would have something to do."""
+        """Return how many processes would have a task."""
         return sum(not isinstance(request, JobRequest) for request in list(state.reserved_requests))
 
     def _grow(self, n: int) -> None:
@@ -39,7 +42,7 @@ class TaskAutoscaler(autoscale.Autoscaler):
 
 
 class TaskAutoscaling(bootsteps.Step):
-    """Lets a worker use it, unless its project has an autoscaler of its own."""
+    """Lets a worker use the autoscaler above, unless its project has one of its own."""
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
@@ -47,12 +50,12 @@ class TaskAutoscaling(bootsteps.Step):
             worker.autoscaler_cls = TaskAutoscaler
 
     def include_if(self, worker: Any) -> bool:
-        """Do nothing but that."""
+        """Do nothing else."""
         return False
 
 
 def scale_by_remote_control() -> None:
-    """Let `pool_grow`, `pool_shrink` and `autoscale` act on executors as well. Harmless to repeat."""
+    """Make `pool_grow`, `pool_shrink` and `autoscale` act on executors as well. Harmless to repeat."""
     for command, options in (
         (pool_grow, {"args": [("n", int)], "signature": "[N=1]"}),
         (pool_shrink, {"args": [("n", int)], "signature": "[N=1]"}),
@@ -88,7 +91,7 @@ def pool_shrink(worker: Any, n: int = 1, **_options: Any) -> Any:
 
 
 def set_autoscale(worker: Any, max: int | None = None, min: int | None = None, **_options: Any) -> Any:
-    """Let the worker have as many processes and executors as it has work, between these bounds."""
+    """Set the bounds between which the worker has as many processes and executors as it has work."""
     scaler, executors = worker.consumer.controller.autoscaler, _find_executors(worker)
     if scaler is None or executors is None:
         return _celerys_autoscale(worker, max=max, min=min)
@@ -107,7 +110,7 @@ _celerys_autoscale: Callable[..., Any] = control.autoscale
 
 
 def _ask_celery(worker: Any, command: Callable[..., Any], n: int) -> Any:
-    """Let Celery scale its own pool, if that can be scaled, or say why not."""
+    """Let Celery scale its own pool if the pool can be scaled, or return why not."""
     is_refused = worker.consumer.controller.autoscaler is not None
     if is_refused or (n > 0 and _can_scale(worker.consumer.pool)):
         return command(worker, n)

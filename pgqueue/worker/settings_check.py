@@ -1,6 +1,7 @@
-"""Says when the worker starts which settings of pgqueue cannot be what was meant.
+"""Log a warning at the start of a worker for each setting of pgqueue whose value is invalid.
 
-The server takes any text for them, and what workers make of it at each naptime only the server's log tells.
+The server accepts any text for these settings. The warning that workers raise at each naptime appears only in the
+server's log.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ logger = get_logger(__name__)
 
 
 def warn_of_settings(database: Database) -> None:
-    """Log each setting whose default holds, because its value means nothing."""
+    """Log each setting for which the default is used, because its value is invalid."""
     try:
         for (fault,) in database.fetch("faulty_settings"):
-            logger.warning("the default holds for %s", fault)
+            logger.warning("the default is used: %s", fault)
     except psycopg.Error as error:
-        logger.info("the settings could not be looked at: %s", error)
+        logger.info("the settings could not be checked: %s", error)

@@ -1,4 +1,4 @@
-"""What an executor takes: a job of the top-level lane, a chunk of the batch lane, or a job that it is to claim."""
+"""The work of an executor: a job of the top-level lane, a chunk of the batch lane, or a job that it is to claim."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from .batch import Chunk
 from .claimed_job import ClaimedJob
 from .job_waits import Awaited
 
-#: What an executor takes.
+#: The work of an executor.
 Work: TypeAlias = ClaimedJob | Chunk | Awaited

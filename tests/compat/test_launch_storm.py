@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import Database, Worker, eventually
 
-SESSIONS, ROWS = 64, 5000
+SESSIONS, ROWS = 64, 2560
 
 AUDITED = """
 create table attempt (session int, n int);

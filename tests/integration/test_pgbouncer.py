@@ -128,8 +128,8 @@ def test_only_sessions_of_their_own_go_past_the_pooler(
         )
     ]
 
-    assert set(past) <= {"presence", "results", "executor"}
-    assert past.count("presence") == 1
+    assert set(past) <= {"worker", "results", "executor"}
+    assert past.count("worker") == 1
 
 
 def test_a_worker_that_is_killed_loses_its_tasks_at_once(

@@ -82,4 +82,4 @@ def test_a_setting_that_means_nothing_is_told_at_the_start(db, start_worker):
 
     worker = start_worker(db)
 
-    assert "the default holds for pgqueue.naptime = 'soon'" in worker.read_log()
+    assert "the default is used: pgqueue.naptime = 'soon'" in worker.read_log()

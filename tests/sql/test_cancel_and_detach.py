@@ -162,7 +162,7 @@ def test_a_canceled_job_is_not_retried(alice, worker):
 
 
 def test_a_timeout_is_a_failure_and_no_cancel(alice, worker):
-    alice.execute("set statement_timeout = '300 ms'")
+    alice.execute("set statement_timeout = '2 s'")
     alice.execute("select pgqueue.launch('select pg_sleep(10)')")
 
     assert worker.run_next() == "failed"

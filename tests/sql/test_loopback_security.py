@@ -137,7 +137,7 @@ def test_a_replayed_read_of_a_result_with_pg_backgrounds_names_is_refused(alice)
 
     error = refusal(alice, op="tracked", role=role, nonce=5, request=request, proven=right)
 
-    assert (error.sqlstate, error.diag.message_primary) == ("42501", "request was handed in before")
+    assert (error.sqlstate, error.diag.message_primary) == ("42501", "request was sent before")
 
 
 def test_nobody_fills_the_quota_of_another_roles_session(alice, bob):
@@ -173,7 +173,7 @@ def test_a_replayed_cancel_is_refused(alice, worker):
 
     error = refusal(alice, op="cancel", role=role, nonce=5, request=request, proven=right)
 
-    assert (error.sqlstate, "handed in before" in str(error)) == ("42501", True)
+    assert (error.sqlstate, "sent before" in str(error)) == ("42501", True)
 
 
 def test_a_proof_is_good_for_two_minutes_at_most(alice, owner):

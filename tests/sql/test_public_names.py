@@ -181,6 +181,13 @@ def test_every_object_has_a_comment(owner):
     assert uncommented == []
 
 
+def test_every_column_of_a_public_view_has_a_comment(owner):
+    columns = """select attrelid::regclass || '.' || attname from pg_attribute
+                 where attrelid = any (%s::regclass[]) and attnum > 0 and col_description(attrelid, attnum) is null"""
+
+    assert owner.execute(columns, [[f"pgqueue.{view}" for view in VIEWS]]).fetchall() == []
+
+
 def test_nothing_is_granted_to_everybody(owner):
     open_to_all = owner.execute(
         """select p.oid::regprocedure::text from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a

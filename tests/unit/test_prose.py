@@ -72,3 +72,47 @@ def test_docstrings_and_comments_of_python_are_checked_too() -> None:
     module = '"""The lookout."""\n\n# It polls after half a second.\nlookout = 1\n'
 
     assert [line for line, _said in prose.faults_of_code(module, RULES)] == [1, 3]
+
+
+def faults_of_sql(source: str) -> list[tuple[int, str]]:
+    return [(line, message.rsplit("(")[-1]) for line, message in prose.faults_of_sql(source, RULES)]
+
+
+def test_comments_and_comments_on_objects_of_sql_are_checked_too() -> None:
+    source = (
+        "-- after: locks\n-- What nobody\n-- has begun.\nselect 1; -- The lookout.\n"
+        "comment on view a.b is\n  'It waits half a second';\n"
+    )
+
+    assert faults_of_sql(source) == [(2, "Subject)"), (4, "Terms)"), (6, "Units)")]
+
+
+def test_strings_and_names_of_sql_are_no_prose() -> None:
+    source = "-- name: lookout\nselect 'the -- lookout', lookout from a.b;\n"
+
+    assert faults_of_sql(source) == []
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Planned once in a session.", "Costs a statement.", "Locked: called by no one. Asked for it."]
+)
+def test_a_comment_that_begins_with_a_verb_has_no_subject(sentence: str) -> None:
+    assert [said for _line, said in faults_of_sql(f"-- {sentence}\n")] == ["Subject)"]
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Given messages are kept.", "Read messages stay.", "Planned maintenance waits.", "Locks are kept."]
+)
+def test_a_participle_before_a_noun_is_no_fault(sentence: str) -> None:
+    assert faults_of_sql(f"-- {sentence}\n") == []
+
+
+def test_the_first_line_of_a_docstring_and_a_comment_on_an_object_need_no_subject() -> None:
+    module = '"""Waits for it.\n\nWaits for it.\n"""\n'
+
+    assert [line for line, _said in prose.faults_of_code(module, RULES)] == [1]
+    assert faults_of_sql("comment on function a.b() is 'Waits for it';\n") == []
+
+
+def test_files_that_do_not_keep_the_rules_exist() -> None:
+    assert [pattern for pattern in prose.PENDING if not list(prose.ROOT.glob(pattern))] == []

@@ -1,1 +1,1 @@
-"""What is changed in Celery and kombu, in place, where they have no hook."""
+"""Changes to Celery and kombu in places where they have no hook."""

@@ -1,6 +1,6 @@
-"""Celery's `connection=` may be the caller's own: psycopg's, SQLAlchemy's or Django's.
+"""Accept the caller's own connection in Celery's `connection=`: psycopg's, SQLAlchemy's or Django's.
 
-Celery makes a producer of whatever it is given, and fails without a word about it where that is none of kombu's.
+Celery makes a producer from any object, and fails without a clear message if the object is no connection of kombu.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..in_transaction import in_transaction
 
 
 class CallerProducer(Producer):
-    """kombu's producer, which may also be given a connection with a transaction: it publishes there.
+    """kombu's producer, which also accepts a connection with a transaction, and publishes in that transaction.
 
     Raises:
-        TypeError: it was given neither.
+        TypeError: the object is neither.
     """
 
     def __init__(self, channel: Any, *args: Any, **options: Any) -> None:

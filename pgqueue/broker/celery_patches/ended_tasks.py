@@ -1,7 +1,7 @@
-"""Ends tasks that no worker will run: of those that the database has given up, what hangs on them; and unknown ones.
+"""End tasks that no worker will run: those that the database has given up, and those that the worker does not know.
 
-The database stores how such a task ended. Its chord, its errbacks and the rest of its chain are Celery's business: a
-worker is handed the message once more, with the header `END_HEADER`, and does what it does after a failure.
+The database stores how such a task ended. Its chord, its errbacks and the rest of its chain are handled by Celery: a
+worker receives the message once more, with the header `END_HEADER`, and does what it does after a failure.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Where a message says that its task has ended: the state, and why.
+#: The header with the state in which the task of a message has ended, and the reason.
 END_HEADER = "pgqueue_end"
 
 
 def look_after_unknown_tasks() -> None:
     """Make dead letters of tasks that a worker does not know, and end their chords. Harmless to repeat.
 
-    Celery stores their failure, and throws them away.
+    Celery itself stores their failure and drops them.
     """
     consumer = sys.modules.get("celery.worker.consumer.consumer")
     if consumer is None or consumer.Consumer.on_unknown_task.__module__ == __name__:
@@ -49,7 +49,7 @@ def look_after_unknown_tasks() -> None:
 
 
 def end_task(message: Message, end: Mapping[str, Any]) -> None:
-    """Let Celery end a task as the database says it ended."""
+    """Let Celery end a task in the state that the database has stored."""
     from celery.exceptions import TaskRevokedError, WorkerLostError
 
     app, request, reason = process_identity.app(), _request(message), str(end.get("reason"))
@@ -69,12 +69,12 @@ def _fail(backend: Any, request: Any, error: Exception, *, store_result: bool) -
         else:
             backend.mark_as_failure(request.id, error, request=request, store_result=store_result)
     except Exception:
-        # Whoever wrote the message may have written anything: the worker goes on.
-        logger.exception("what hangs on task %s could not be told that it has ended", request.id)
+        # The message may contain anything, so an error of its handling must not end the worker.
+        logger.exception("task %s has ended, but its callbacks could not be called", request.id)
 
 
 def _request(message: Message) -> Any:
-    """Return what Celery knows of a task that it runs. Of protocol 1 nothing hangs on a task but its id."""
+    """Return the request of a task as Celery describes it. Under protocol 1 only the id is known."""
     from celery.app.task import Context
 
     payload = _payload(message)
@@ -92,7 +92,7 @@ def _request(message: Message) -> Any:
 
 
 def _described(message: Message) -> Mapping[str, Any]:
-    """Return what describes a task of protocol 1."""
+    """Return the description of a task under protocol 1."""
     payload = _payload(message)
     return payload if isinstance(payload, dict) else {}
 

@@ -1,7 +1,7 @@
-"""Shows a task the eta that it was published with, as `request.eta`, and monitors in the event `task-received`.
+"""Show the eta with which a task was published, in `request.eta` and in the event `task-received`.
 
-The worker itself sees no eta, or it would take the task through its timer (see `envelope.to_row`). Celery tells that
-it has received a task before it hands the request's headers to the pool: there the eta is put back.
+The worker itself sees no eta, or it would take the task through its timer (see `envelope.to_row`). Celery sends the
+event before it hands the request's headers to the pool; at that moment the eta is put back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Shown(str):
-    """An eta that the event tells and the worker does not see: it looks whether there is one, and finds none."""
+    """An eta that the event shows and that the worker's test for an eta does not see."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ def to_instant(eta: str) -> datetime:
     """Read an eta as Celery's worker does, also one without a UTC offset.
 
     Raises:
-        AttributeError, TypeError, ValueError: it is none.
+        AttributeError, TypeError, ValueError: it is no instant.
     """
     from celery.utils.time import maybe_iso8601, maybe_make_aware
 
@@ -46,7 +46,7 @@ def to_instant(eta: str) -> datetime:
 
 def _put_back(request: Any, **_kwargs: object) -> None:
     headers = request.request_dict
-    # Taken away, not copied: Celery passes headers that it does not know on to a retry.
+    # The header is removed: Celery passes headers that it does not know on to a retry.
     if ETA_HEADER in headers:
         headers["eta"] = headers.pop(ETA_HEADER)
         if request.eta is None and isinstance(headers["eta"], str):

@@ -1,7 +1,7 @@
-"""What a group publishes is sent in one statement: all of it or nothing, and one commit instead of one for each task.
+"""Send the messages of a Celery group in one statement: all or none, with one commit instead of one for each task.
 
-Celery publishes the tasks of a group one by one, and with it those of a chord and of chunks. `group.apply_async` is
-therefore a block here in which publishers gather, and which sends when it ends.
+Celery publishes the tasks of a group one by one, including the groups of chords and chunks. `group.apply_async` is
+therefore a block in which publishers collect messages, and which sends them at its end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     PublishMany: TypeAlias = Callable[[list[OutgoingMessage]], object]
 
-#: A group may be endless: when so much has gathered it is sent, and the rest follows.
+#: A group may be endless: at this size the collected messages are sent, and the rest follows.
 MOST_MESSAGES = 10_000
 MOST_CHARS = 16 * 1024 * 1024
 _TIMING = ("max_retries", "interval_start", "interval_step", "interval_max")
@@ -33,19 +33,19 @@ _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class GroupBatch:
-    """Messages of the publishers that this thread, or asyncio task, uses in a block, in order."""
+    """Messages of the publishers that this thread or asyncio task uses in a block, in order."""
 
     def __init__(self, retry_policy: Mapping[str, Any] | None) -> None:
-        #: Threads and asyncio tasks that are begun inside still see a block after its end.
+        #: Threads and asyncio tasks that start inside a block still see it after its end.
         self.is_over = False
         self._retry_policy = retry_policy
         self._messages: dict[Database, list[OutgoingMessage]] = {}
-        #: How they are sent to each database: by any of its publishers.
+        #: The publisher for each database: any of its publishers can send.
         self._senders: dict[Database, PublishMany] = {}
         self._count = self._chars = 0
 
     def add(self, database: Database, publish_many: PublishMany, outgoing: OutgoingMessage) -> None:
-        """Keep a message; send what was kept when it is much.
+        """Keep a message; send all kept messages when they are many.
 
         Raises:
             kombu.exceptions.OperationalError, psycopg.Error: as `send`.
@@ -58,11 +58,11 @@ class GroupBatch:
             self.send()
 
     def send(self) -> None:
-        """Send what was kept.
+        """Send the kept messages.
 
         Raises:
-            kombu.exceptions.OperationalError: the session was lost; all of it was sent, or nothing.
-            psycopg.Error: the server refused all of it.
+            kombu.exceptions.OperationalError: the connection was lost; all messages were sent, or none.
+            psycopg.Error: the server refused all of them.
         """
         kept, self._messages, self._count, self._chars = self._messages, {}, 0, 0
         for database, messages in kept.items():
@@ -82,14 +82,14 @@ _current: ContextVar[GroupBatch | None] = ContextVar("pgqueue_group_batch", defa
 
 
 def current() -> GroupBatch | None:
-    """Return the block that this runs in and that has not ended, if any."""
+    """Return the open block around this call, if any."""
     found = _current.get()
     return None if found is None or found.is_over else found
 
 
 @contextmanager
 def gathered(retry_policy: Mapping[str, Any] | None) -> Iterator[None]:
-    """Let what is published inside be sent at the end; nothing of it, if the block fails. A block inside joins it."""
+    """Send what is published inside at the end, or nothing if the block fails. A nested block joins the outer one."""
     if current() is not None:
         yield
         return
@@ -104,7 +104,7 @@ def gathered(retry_policy: Mapping[str, Any] | None) -> Iterator[None]:
 
 
 def batch_groups(celery_canvas: ModuleType) -> None:
-    """Let Celery's groups publish so. With another broker that changes nothing."""
+    """Make Celery's groups publish in one statement. With another broker this changes nothing."""
     if hasattr(celery_canvas, "group"):
         celery_canvas.group.apply_async = _batching(celery_canvas.group.apply_async)
 
@@ -113,12 +113,12 @@ def _batching(apply_async: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(apply_async)
     def apply_async_batched(self: Any, *args: Any, **kwargs: Any) -> Any:
         conf = self.app.conf
-        # A task that runs here and now would wait for what it has sent itself.
+        # A task that runs eagerly would wait for messages that are not sent yet.
         if conf.task_always_eager:
             return apply_async(self, *args, **kwargs)
         does_retry = kwargs.get("retry", conf.task_publish_retry)
         policy = {**(conf.task_publish_retry_policy or {}), **(kwargs.get("retry_policy") or {})}
-        # It may say more, of other brokers.
+        # Another broker may return more.
         timing = {name: value for name, value in policy.items() if name in _TIMING}
         with gathered(timing if does_retry else None):
             return apply_async(self, *args, **kwargs)

@@ -1,6 +1,6 @@
-"""Does something when a module has been imported, without importing it.
+"""Call a function when a module has been imported, without importing it.
 
-kombu loads us while it is itself imported, before there is a Celery: what has to be told to Celery waits here.
+kombu loads pgqueue while kombu itself is imported, before Celery is. Changes to Celery wait here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def after_import(name: str, act: Callable[[ModuleType], object]) -> None:
-    """Call `act` with the module `name`: now, if it has been imported, or else as soon as somebody has imported it."""
+    """Call `act` with the module `name`: now, if it is imported, or else as soon as it is imported."""
     loaded = sys.modules.get(name)
     if loaded is not None:
         act(loaded)
@@ -26,7 +26,7 @@ def after_import(name: str, act: Callable[[ModuleType], object]) -> None:
 
 
 class _Watcher(MetaPathFinder):
-    """Finds one module where it would be found anyway, and sees to it that its loader tells."""
+    """Finds one module as the other finders do, and wraps its loader."""
 
     def __init__(self, name: str, act: Callable[[ModuleType], object]) -> None:
         self._name, self._act = name, act
@@ -38,7 +38,7 @@ class _Watcher(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or spec.loader is None:
-            return None  # whoever else can import it does, and nothing is told
+            return None  # This finder has no loader for the module. Another finder imports it, and `act` is not called.
         execute = spec.loader.exec_module
 
         def execute_and_tell(module: ModuleType) -> None:

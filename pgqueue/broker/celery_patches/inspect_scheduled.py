@@ -1,7 +1,7 @@
-"""`inspect scheduled` for tasks that wait in the database: their workers have never seen them.
+"""Answer `inspect scheduled` with tasks that wait in the database, which no worker has received.
 
-Celery lists what waits in the worker's timer. Over this broker tasks with an ETA wait in their queues, so a worker
-answers for the queues that it consumes.
+Celery lists the tasks that wait in the worker's timer. Over this broker tasks with an ETA wait in their queues, so a
+worker answers for the queues that it consumes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ...db.named_query import NamedQuery
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: As many of a worker's queues as are shown, those that are due first.
+#: At most this many messages of a worker's queues are shown, the earliest first.
 _MOST = 1000
 
 
 class ScheduledMessage(NamedTuple):
-    """A message that is delayed."""
+    """A delayed message."""
 
     queue: str
     eta: str
@@ -34,7 +34,7 @@ _LIST_SCHEDULED = NamedQuery("list_scheduled", ScheduledMessage)
 
 
 def answer_for_queues() -> None:
-    """Let this process answer `inspect scheduled` so, if it is a Celery worker. Harmless to repeat."""
+    """Answer `inspect scheduled` from the queues, if this process is a Celery worker. Harmless to repeat."""
     control = sys.modules.get("celery.worker.control")
     if control is None:
         return
@@ -65,7 +65,7 @@ def _describe(hostname: str, row: ScheduledMessage) -> dict[str, Any] | None:
     try:
         return _describe_task(hostname, row, loads(row.document))
     except (AttributeError, LookupError, TypeError, ValueError):
-        return None  # whoever may publish can write any JSON; the worker rejects it when it is due
+        return None  # A role that may publish can write any JSON; the worker rejects it when it is due.
 
 
 def _describe_task(hostname: str, row: ScheduledMessage, message: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _describe_task(hostname: str, row: ScheduledMessage, message: dict[str, Any]
         args, kwargs = loads(message["body"])[:2]
     return {
         "eta": row.eta,
-        # What Celery's timer gives to all tasks.
+        # The value that Celery's timer gives to all tasks.
         "priority": 6,
         "request": {
             "id": headers["id"],

@@ -1,1 +1,1 @@
-"""How a worker gets messages: when it polls, how much it claims, and what it acks."""
+"""How a worker gets messages: when it polls, how much it claims, and how it acks."""

@@ -1,7 +1,7 @@
-"""Settling claims: acks and releases, from any thread and after the channel that delivered is closed.
+"""Settle claims: acks and releases, from any thread and also after the channel that delivered is closed.
 
-A delivery tag is `id:token`, valid on every session while the claim is ours. The event loop gathers acks: they go with
-the next claim, or by themselves some milliseconds later. They are kept over a lost connection, since a claim may
+A delivery tag is `id:token`, valid on every connection while this worker has the claim. The event loop collects acks:
+they go with the next claim, or by themselves some milliseconds later. They survive a lost connection, since a claim may
 outlive it.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How long an ack may wait for others, or for a claim that it can go with.
+#: How long an ack may wait for others, or for a claim to go with, in seconds.
 GATHER_SECONDS = 0.005
 
 
@@ -37,7 +37,7 @@ class Acks:
         self._database = database
         self._lock = threading.Lock()
         self._pending: list[str] = []
-        #: When the oldest ack must be on its way (monotonic).
+        #: When the oldest ack must be sent (monotonic).
         self.due_at = math.inf
 
     @classmethod
@@ -50,21 +50,21 @@ class Acks:
 
     @property
     def tags(self) -> set[str]:
-        """What is to be acked and was not sent yet."""
+        """The delivery tags to be acked that were not sent yet."""
         with self._lock:
             return set(self._pending)
 
     def add(self, delivery_tag: str) -> None:
-        """Remember an ack for the next `flush`."""
+        """Keep an ack for the next `flush`."""
         with self._lock:
             self._pending.append(delivery_tag)
             self.due_at = min(self.due_at, time.monotonic() + GATHER_SECONDS)
 
     def flush(self) -> int:
-        """Send the acks that have gathered, in one statement; return how many messages that removed.
+        """Send the collected acks in one statement; return how many messages that removed.
 
         Raises:
-            psycopg.Error: they could not be sent, and are kept for the next flush.
+            psycopg.Error: the acks could not be sent, and are kept for the next flush.
         """
         with self.taken() as tags:
             acked = settle(self._database, "ack", tags) if tags else 0
@@ -73,7 +73,7 @@ class Acks:
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[list[str]]:
-        """Take what has gathered, to send it; it is kept if that fails."""
+        """Take the collected acks to send them; they are kept if sending fails."""
         with self._lock:
             tags, self._pending, self.due_at = self._pending, [], math.inf
         try:
@@ -85,9 +85,9 @@ class Acks:
             raise
 
     def check(self, tags: Sequence[str], acked: int) -> None:
-        """Say so if acks came too late."""
+        """Log a warning if acks came too late."""
         if acked < len(tags):
-            # The server had given this worker up in between: what it did was done by, or will be done by, another.
+            # The server had given this worker up in between, so another worker runs, or will run, the same messages.
             logger.warning(
                 "%s of %s acks came too late: the messages belong to another worker", len(tags) - acked, len(tags)
             )
@@ -99,10 +99,10 @@ class Acks:
 
 
 def settle(database: Database, query_name: str, delivery_tags: Sequence[str], **params: object) -> int:
-    """Run `ack` or `release` for these claims; return how many of them were still ours.
+    """Run `ack` or `release` for these claims; return how many of them were still this worker's.
 
     Raises:
-        psycopg.Error: as the server or the connection said it.
+        psycopg.Error: the server or the connection reported an error.
     """
     ids, tokens = to_arrays(delivery_tags)
     [(settled,)] = database.fetch(query_name, ids=ids, tokens=tokens, **params)

@@ -1,4 +1,4 @@
-"""Messages that are ours and were not delivered yet, in order for each queue, the queues taking turns."""
+"""Claimed messages that were not delivered yet: in order within each queue, and the queues take turns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """Where a message comes from, and what decides who gets it."""
+    """The source of a message, which decides which channel gets it."""
 
     kind: str
     queue: str
@@ -24,35 +24,35 @@ _source_of = attrgetter("kind", "queue")
 
 
 class ClaimedMessage(NamedTuple):
-    """A message that is ours and was not delivered yet."""
+    """A claimed message that was not delivered yet."""
 
     kind: str
     id: int
     token: int
     queue: str
-    #: How often it was handed out before.
+    #: How often it was handed to a worker before.
     earlier_deliveries: int
-    #: The message; of a job what the lane that it runs in needs to know.
+    #: The message; for a job, the document that its lane needs.
     document: str
-    #: Of a job: 'batch' or 'top_level'.
+    #: For a job: 'batch' or 'top_level'.
     lane: str | None = None
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
-        """Read a row of a query that claims: its last columns are these fields, whatever stands before them."""
+        """Read a row of a claiming query: its last columns are these fields, whatever columns stand before them."""
         return cls._make(row[-len(cls._fields) :])
 
     @property
     def delivery_tag(self) -> str:
-        """What settles it."""
+        """The delivery tag, `id:token`."""
         return f"{self.id}:{self.token}"
 
 
 class ClaimBuffer:
-    """Keeps claimed messages until somebody has room for them. For one thread."""
+    """Keeps claimed messages until a channel has room for them. For one thread."""
 
     def __init__(self) -> None:
-        #: Each message with the time it was claimed at (monotonic).
+        #: Each message with the time of its claim (monotonic).
         self._waiting: dict[Source, deque[tuple[float, ClaimedMessage]]] = {}
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class ClaimBuffer:
                 yield claimed
 
     def add(self, messages: Iterable[ClaimedMessage], now: float) -> None:
-        """Keep messages that were claimed now."""
+        """Add messages that were claimed now."""
         for source, together in groupby(messages, key=_source_of):
             self._waiting.setdefault(Source(*source), deque()).extend([(now, claimed) for claimed in together])
 
@@ -77,11 +77,11 @@ class ClaimBuffer:
         )
 
     def has_one_for(self, is_wanted: Callable[[Source], bool]) -> bool:
-        """Whether `pop` would find something."""
+        """Return whether `pop` would find a message."""
         return any(map(is_wanted, self._waiting))
 
     def pop(self, is_wanted: Callable[[Source], bool]) -> ClaimedMessage | None:
-        """Take the oldest message of the first queue that is wanted. Then it is another queue's turn."""
+        """Take the oldest message of the first wanted queue. Then the next queue has its turn."""
         source = next(filter(is_wanted, self._waiting), None)
         if source is None:
             return None
@@ -92,7 +92,7 @@ class ClaimBuffer:
         return claimed
 
     def take_first(self, source: Source, count: int) -> list[ClaimedMessage]:
-        """Take the oldest messages of a queue, so many or as many as there are."""
+        """Take the oldest messages of a queue, at most `count`."""
         messages = self._waiting.get(source, deque())
         taken = [messages.popleft()[1] for _ in range(min(count, len(messages)))]
         if not messages:
@@ -104,10 +104,10 @@ class ClaimBuffer:
         return [claimed for _at, claimed in self._waiting.pop(source, ())]
 
     def take_older(self, than: float) -> list[ClaimedMessage]:
-        """Take all messages of the queues whose oldest was claimed before then."""
+        """Take all messages of the queues whose oldest message was claimed before an instant."""
         old = [source for source, messages in self._waiting.items() if messages[0][0] < than]
         return [claimed for source in old for claimed in self.take(source)]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all messages."""
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""The channels of one transport, as those who want messages; and what was claimed for them and not delivered."""
+"""The channels of one transport, their room for messages, and the claimed messages that were not delivered."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 
 class FetchRequest(NamedTuple):
-    """What is asked for at once: messages of one kind, from these queues, so many."""
+    """One request of a claim: at most so many messages of one kind from these queues."""
 
     queues: list[str]
     room: int
-    #: How many of one role may be here; None: any number.
+    #: How many jobs of one role may be here; None: any number.
     role_limit: int | None = None
-    #: How many of each role are here.
+    #: How many jobs of each role are here.
     held: Mapping[int, int] = MappingProxyType({})
 
     def is_met(self, found: int) -> bool:
-        """Whether there may be more than so many that were found: there is no room left, or no share of a role."""
+        """Return whether `found` messages leave none: the room is used up, or the share of a role is."""
         has_share = self.role_limit is not None and found + max(self.held.values(), default=0) >= self.role_limit
         return found >= self.room or (found > 0 and has_share)
 
 
 class ConsumingChannel(Protocol):
-    """What messages are fetched for."""
+    """A channel for which messages are fetched."""
 
-    #: Of its messages: 'task' or 'job'.
+    #: The kind of its messages: 'task' or 'job'.
     kind: str
     queues: frozenset[str]
-    #: How many jobs of one role should be here at most (None: any number), and how many are, by role.
+    #: How many jobs of one role should be here at most (None: any number), and how many are here, by role.
     role_share: Callable[[], tuple[int | None, Mapping[int, int]]] | None
 
     @property
     def qos(self) -> QoS:
-        """Say how many messages the channel has and may have."""
+        """The channel's count of delivered messages, and its limit."""
 
     def room(self, at_most: int) -> int:
         """Return how many messages the application may be handed now."""
@@ -52,26 +52,27 @@ ChannelT = TypeVar("ChannelT", bound=ConsumingChannel)
 
 
 class Capacity(Generic[ChannelT]):
-    """Says who has room for how many messages, and who gets the next.
+    """Decides which channels have room, and which one gets the next message.
 
     Args:
-        channels: may change under us.
+        channels: the channels of the transport; the set may change during a call.
     """
 
     def __init__(self, channels: list[ChannelT]) -> None:
         self.buffer = ClaimBuffer()
-        #: Whether channels may read ahead of their prefetch count: an event loop can see to what lies here.
+        #: Whether channels may read ahead of their prefetch count: only an event loop can take care of undelivered
+        #: messages.
         self.reads_ahead = False
         self._channels = channels
-        #: The requests of last time, and their text: an idle worker has the same again and again.
+        #: The requests of the last poll, and their text: an idle worker has the same requests each time.
         self._requested: tuple[dict[str, FetchRequest], str] = ({}, "[]")
 
     def consume(self, queues: Collection[str]) -> bool:
-        """Whether any channel consumes any of these queues. From any thread."""
+        """Return whether any channel consumes any of these queues. Any thread may call this."""
         return any(not channel.queues.isdisjoint(queues) for channel in list(self._channels))
 
     def requests(self, at_most: int) -> dict[str, FetchRequest]:
-        """For each kind, the queues of the channels that have room, and the room of the fullest of them."""
+        """For each kind: the queues of the channels that have room, and the room of the channel with the most."""
         requests: dict[str, FetchRequest] = {}
         for channel in self._channels:
             room = channel.room(at_most)
@@ -85,13 +86,13 @@ class Capacity(Generic[ChannelT]):
         return requests
 
     def demand(self, requests: dict[str, FetchRequest]) -> str:
-        """Return requests as the queries that claim take them."""
+        """Return requests in the form that the claiming queries take."""
         if requests != self._requested[0]:
             self._requested = requests, to_demand(requests)
         return self._requested[1]
 
     def is_roomy(self) -> bool:
-        """Whether it is worth polling at once. Little room becomes more in a moment, while tasks end one by one."""
+        """Whether a poll at once is worth it. A small room grows within milliseconds, while tasks end one by one."""
         return all(
             channel.qos.is_roomy(self._ahead(channel), self._held(channel))
             for channel in self._channels
@@ -99,24 +100,24 @@ class Capacity(Generic[ChannelT]):
         )
 
     def are_executors_busy(self) -> bool:
-        """Whether the SQL lane has jobs enough for a while: more than half of those that it wants."""
+        """Whether the SQL lane has enough jobs for a while: more than half of those that it wants."""
         return any(c.kind == "job" and c.queues and not c.qos.is_roomy() for c in self._channels)
 
     def has_next(self) -> bool:
-        """Whether `next` has something to do."""
+        """Return whether `next` would return a message."""
         return len(self.buffer) > 0 and self.buffer.has_one_for(self._is_wanted)
 
     def next(self) -> tuple[ClaimedMessage, ChannelT | None] | None:
-        """Take the next of the buffer that a channel has room for; or that no channel wants any more."""
+        """Take the next message of the buffer that a channel has room for, or that no channel consumes any more."""
         claimed = self.buffer.pop(self._is_wanted)
         return None if claimed is None else (claimed, self._channel_for(Source(claimed.kind, claimed.queue)))
 
     def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
-        """Take what else the channel has room for from where a message came from."""
+        """Take further messages of the same source that the channel has room for."""
         return self.buffer.take_first(Source(claimed.kind, claimed.queue), channel.room(len(self.buffer)) - 1)
 
     def take_stale(self, now: float) -> list[ClaimedMessage]:
-        """Take what has waited for room for too long. Who was so much slower than expected reads no further ahead."""
+        """Take the messages that have waited for room for too long, and stop their channels from reading ahead."""
         stale = self.buffer.take_older(now - STALE_SECONDS)
         if stale:
             for channel in self._channels:
@@ -124,20 +125,20 @@ class Capacity(Generic[ChannelT]):
         return stale
 
     def note_settled(self, now: float, at_most: int) -> None:
-        """Let every channel conclude from what it has settled how far it may read ahead."""
+        """Let every channel compute from its settled messages how far it may read ahead."""
         for channel in self._channels:
             channel.qos.read_ahead.update(now, at_most)
 
     def held_tags(self) -> set[str]:
-        """Return what settles the messages that are here, delivered or not."""
+        """Return the delivery tags of the messages that are here, delivered or not."""
         return self.delivered_tags().union(claimed.delivery_tag for claimed in self.buffer)
 
     def delivered_tags(self) -> set[str]:
-        """Return what settles the messages that were delivered."""
+        """Return the delivery tags of the delivered messages."""
         return {tag for channel in self._channels for tag in channel.qos.tags}
 
     def _channel_for(self, source: Source) -> ChannelT | None:
-        """Return the channel that gets what comes from there: one that has room, if any has."""
+        """Return the channel that gets messages of a source: one that has room, if any has."""
         wanting = [c for c in self._channels if c.kind == source.kind and source.queue in c.queues]
         return next((c for c in wanting if c.qos.can_consume()), wanting[0] if wanting else None)
 
@@ -153,7 +154,7 @@ class Capacity(Generic[ChannelT]):
 
 
 def to_demand(requests: dict[str, FetchRequest]) -> str:
-    """Return what the queries that claim call a demand."""
+    """Return requests as the JSON `demand` of the claiming queries."""
     return json.dumps([_to_document(kind, request) for kind, request in requests.items()])
 
 

@@ -1,7 +1,7 @@
-"""What a registered worker claims, and the heartbeat that it does on the way.
+"""The claims of a registered worker, and its heartbeat.
 
-Runs on the sessions that the process shares, not on the worker session: a claim belongs to the worker,
-whoever asked for it.
+They run on the connections that the process shares, not on the worker session: a claim belongs to the worker, whichever
+thread or connection asked for it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ...db.database import Database
     from .acks import Acks
 
-#: Until the first tick says what they are.
+#: Until the first tick returns the settings.
 _NAPTIME, _MAX_ITEMS = 3.0, 500
-#: Of so many schedules the next instants are asked for at once, and so long the event loop may wait for them.
+#: At most this many schedules are planned at once, and the event loop waits for their planning at most this long.
 _MAX_PLANS, _PLAN_SECONDS = 100, 0.05
 
 
@@ -38,17 +38,17 @@ class Owner(Protocol):
     worker_id: int
 
     def keep_claims(self) -> None:
-        """Give back what nobody here knows of."""
+        """Give back the claims that this process does not know of."""
 
     def lose(self) -> None:
-        """Take note that the server has given this worker up."""
+        """Record that the server has given this worker up."""
 
     def tell_members(self) -> None:
-        """Let the members see to what the worker was told to do."""
+        """Let the members handle the requests to this worker."""
 
 
 class _Heartbeat(NamedTuple):
-    """What the query `tick` says, in each row, before what it has claimed."""
+    """The columns of the query `tick` that stand before the claimed message, in each row."""
 
     naptime: float
     max_items: int
@@ -62,15 +62,15 @@ class _Heartbeat(NamedTuple):
 
 
 class Claims:
-    """Claims for one worker; threads may share it."""
+    """Claims messages for one worker; threads may share it."""
 
     def __init__(self, owner: Owner, database: Database) -> None:
         self.naptime, self.max_items = _NAPTIME, _MAX_ITEMS
         #: When the next heartbeat is due (monotonic).
         self.tick_at = 0.0
-        #: Set when the worker may hold messages that nobody here knows of: see `reconcile`.
+        #: Set when the worker may hold messages that this process does not know of: see `reconcile`.
         self.needs_reconciling = False
-        #: Set when the next instants of schedules are to be worked out: see `plan`.
+        #: Set when the next instants of schedules are to be computed: see `plan`.
         self.must_plan = False
         self._plans: list[dict[str, object]] = []
         self._owner = owner
@@ -79,10 +79,10 @@ class Claims:
         self._last_run_at: datetime | None = None
 
     def claim(self, demand: str) -> list[ClaimedMessage]:
-        """Claim what `demand`, the JSON that the query describes, has room for.
+        """Claim messages for `demand`, the JSON that the query describes.
 
         Raises:
-            psycopg.Error: nothing is known to be claimed.
+            psycopg.Error: it is unknown whether messages were claimed.
             WorkerUnknown: the server gave this worker up; register again.
         """
         with self._reconcile_after_errors():
@@ -93,10 +93,11 @@ class Claims:
         return list(map(ClaimedMessage.from_row, claims))
 
     def ack_and_claim(self, acks: Acks, demand: str) -> QueryRoutine[list[ClaimedMessage]]:
-        """Send the acks that have gathered, and claim as `claim` does, in one transaction.
+        """Send the collected acks, and claim as `claim` does, in one transaction.
 
         Raises:
-            psycopg.Error, WorkerUnknown: as `claim`; the acks are kept. Also if nobody takes the answer.
+            psycopg.Error, WorkerUnknown: as `claim`; the acks are kept. They are kept as well if the answer is not
+                taken.
         """
         with acks.taken() as tags, self._reconcile_after_errors():
             ids, tokens = to_arrays(tags)
@@ -110,7 +111,7 @@ class Claims:
         """Do the upkeep and the heartbeat, and claim in the same transaction.
 
         Args:
-            hear_next_due: is told how many seconds it is until the next delayed message is due.
+            hear_next_due: receives the number of seconds until the next delayed message is due.
 
         Raises:
             psycopg.Error, WorkerUnknown: as `claim`.
@@ -133,14 +134,14 @@ class Claims:
         self.tick_at = min(self.tick_at, time.monotonic() + wait)
         self.must_plan = heartbeat.has_schedules_to_plan and plan_schedules.can_plan()
         hear_next_due(heartbeat.seconds_to_next_due)
-        # A hint may have been sent to a session that was lost.
+        # A hint may have been sent to a connection that was lost.
         self._owner.tell_members()
         claims = map(ClaimedMessage.from_row, rows)
-        # Without messages there is one row all the same.
+        # Without messages there is still one row.
         return [claimed for claimed in claims if claimed.kind is not None]
 
     def plan(self) -> QueryRoutine[list[ClaimedMessage]]:
-        """Ask which schedules are to be planned; or if that was done, note their instants. Claims nothing.
+        """Ask which schedules are to be planned; or, if that was asked, store their instants. Claims nothing.
 
         Raises:
             psycopg.OperationalError: the server is away.
@@ -149,7 +150,8 @@ class Claims:
         if plans:
             [(taken,)] = yield "plan_schedules", {"plans": json.dumps(plans)}
             if taken:
-                # Some may be due by now, and more may wait. None was taken: they are locked, and have time.
+                # Some may be due by now, and more may wait. If none was taken, other sessions have locked them, and
+                # they can wait.
                 self.tick_at = 0.0
         else:
             rows = yield "schedules_to_plan", {"max_count": _MAX_PLANS}
@@ -158,20 +160,20 @@ class Claims:
         return []
 
     def reconcile(self) -> None:
-        """After an error, give back what this worker holds but neither runs nor is about to deliver.
+        """After an error, give back the messages that this worker holds but neither runs nor is about to deliver.
 
-        An answer may have been lost on its way, and Celery forgets what it had not begun when it reconnects. What it
-        has begun stays ours, so that a long task is not run twice for an error of the network.
+        An answer may have been lost on its way, and Celery forgets the tasks that it had not begun when it reconnects.
+        Tasks that have begun stay claimed, so that a long task is not run twice after an error of the network.
 
         Raises:
-            psycopg.Error: the server could not be asked.
+            psycopg.Error: the server could not be reached.
         """
         if self.needs_reconciling:
             self._owner.keep_claims()
             self.needs_reconciling = False
 
     def count(self, items: int) -> None:
-        """Count finished messages and jobs, for the view of the workers."""
+        """Count finished messages and jobs for the view `pgqueue.workers`."""
         self._items_processed += items
         self._last_run_at = datetime.now(timezone.utc)
 

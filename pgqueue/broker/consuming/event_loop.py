@@ -1,9 +1,9 @@
-"""The adapter to Celery's event loop (kombu's hub): in its rounds one transport polls and delivers.
+"""The adapter to Celery's event loop (kombu's hub): one transport polls and delivers in its rounds.
 
-The hub works out how long it may poll before it calls the tick callbacks, in no particular order. So a time that a
-tick callback wants to be woken at needs a timer and a word to the hub not to poll just now; and so do tasks that were
-delivered, for the pool's own callback, which hands them to its processes, may have had its turn already. Jobs do not go
-through that pool: after them another round would only be in the way of the threads that run them.
+The hub computes how long it may wait before it calls the tick callbacks, in no particular order. So an instant at which
+a tick callback wants to run needs a timer and a request to the hub not to wait in this round. Delivered tasks need the
+same: the pool's own callback, which hands them to its processes, may have run already in this round. Jobs do not go
+through that pool: another round after them would only delay the threads that run them.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: After so many full batches the hub's other work gets a turn.
+#: After this many full batches, the hub's other work runs.
 _LOOKS_IN_A_ROUND = 4
 
 
 class Delivered(Protocol):
-    """Who got a message."""
+    """The consumer of a delivered message."""
 
     @property
     def kind(self) -> str:
-        """Of its messages: task or job."""
+        """The kind of its messages: task or job."""
 
 
 class Drained(Protocol):
-    """What the adapter needs of a transport."""
+    """The part of a transport that the adapter needs."""
 
     def poll(self) -> float:
-        """Look if it is time to; return when to come back."""
+        """Poll if a poll is due; return when to call again."""
 
     def deliver_next(self) -> Delivered | None:
         """Deliver one message, or some jobs; return None if there was none."""
@@ -54,21 +54,22 @@ class EventLoopAdapter:
         hub.on_tick.add(self._round)
 
     def close(self) -> None:
-        """Leave the hub."""
+        """Remove the callbacks from the hub."""
         self._hub.on_tick.discard(self._round)
         self._drop_timer()
         for fileno in tuple(self._watched):
             self.unwatch(fileno)
 
     def watch(self, fileno: int, on_readable: Callable[[], None]) -> None:
-        """Call back and go round when this is readable. What has arrived is read in the round."""
+        """Begin a round when this descriptor is readable. The round reads what has arrived."""
         self._watched[fileno] = on_readable
         self._hub.add_reader(fileno, on_readable)
 
     def unwatch(self, fileno: int) -> None:
         """Forget a descriptor that is closed, or will be. Harmless to repeat."""
         on_readable = self._watched.pop(fileno, None)
-        # A worker session that is lost is closed in whatever thread noticed it: the number may be another's by now.
+        # The thread that notices the loss of a worker session closes it, so the number may belong to another descriptor
+        # by now.
         if on_readable is not None and (self._hub.readers.get(fileno) or (None,))[0] is on_readable:
             self._hub.remove_reader(fileno)
 
@@ -102,4 +103,4 @@ class EventLoopAdapter:
 
 
 def _go_round() -> None:
-    """Nothing but a reason for the hub to begin its next round."""
+    """Do nothing: the call only makes the hub begin its next round."""

@@ -1,8 +1,8 @@
-"""Fetches messages for the channels of one transport: when the schedule says so, and as many as there is room for.
+"""Fetch messages for the channels of one transport: when the schedule says so, and as many as there is room for.
 
-What a poll finds waits in the buffer until a channel has room for it. Runs in the thread that drains the transport;
-other threads only leave word and wake that thread. In an event loop a poll is an async query: the loop
-goes on meanwhile.
+Fetched messages wait in the buffer until a channel has room for them. The fetcher runs in the thread that drains the
+transport; other threads only leave a signal and wake that thread. In an event loop a poll is an async query, so the
+loop goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 class _Poll(NamedTuple):
-    """A poll that was begun: what it asks for, and for whom (kind, queue)."""
+    """A poll in flight: its request, and the consumers (kind, queue) it is for."""
 
     requests: dict[str, FetchRequest]
     wanted: set[tuple[str, str]]
 
 
 class Fetcher(Generic[ChannelT]):
-    """Listens to a worker session and claims for `channels`, which may change under it."""
+    """Listens on a worker session and claims for `channels`, a set that may change during a call."""
 
     def __init__(
         self,
@@ -61,43 +61,43 @@ class Fetcher(Generic[ChannelT]):
         self._fallback_at = 0.0
         worker_session.join(self)
 
-    # From any thread
+    # Methods for any thread
 
     def notify(self, queues: Collection[str]) -> None:
-        """Take note that messages were published."""
+        """Record that messages were published."""
         if self._capacity.consume(queues):
             self._signals.notify(queues)
             self.waker.wake()
 
     def sleep_again(self, queues: Collection[str]) -> None:
-        """Take note that nobody holds the sleepers' locks for us any more."""
+        """Record that no session holds the sleep locks for this worker any more."""
         if self._capacity.consume(queues):
             self._signals.uncover(queues)
             self.waker.wake()
 
     def lose(self) -> None:
-        """Take note that the worker session is lost: the next poll says so."""
+        """Record that the worker session is lost: the next poll raises an error."""
         self.waker.wake()
 
     def control(self) -> None:
-        """Take note that the worker may have been told to do something."""
+        """Record that the worker may have a request to handle."""
         self._signals.tell()
         self.waker.wake()
 
     def call(self) -> None:
-        """Poll again now: there is room, or a queue, that was not there before."""
+        """Poll again now: there is new room or a new queue."""
         self._signals.call()
         self.waker.wake()
 
-    # From the thread that drains
+    # Methods for the thread that drains
 
     def enter_loop(self, loop: Watcher) -> None:
-        """From now on an event loop drains us: wait for no answer, and read ahead."""
+        """From now on an event loop drains the transport: never wait for an answer, and read ahead."""
         self._query = AsyncQuery(self.worker_session.database, loop)
         self._capacity.reads_ahead = True
 
     def leave_loop(self) -> None:
-        """Go back to waiting. What was asked for and not answered is unknown: give it back by reconciling claims."""
+        """Go back to waiting for answers. The result of a query in flight is unknown, so reconcile the claims."""
         async_query, self._query = self._query, None
         self._capacity.reads_ahead = False
         if async_query is not None:
@@ -106,10 +106,10 @@ class Fetcher(Generic[ChannelT]):
             async_query.close()
 
     def poll(self) -> float:
-        """Send acks and do whatever is due, until something can be delivered; return when to come back (monotonic).
+        """Send acks and do the due work until a message can be delivered; return when to call again (monotonic).
 
         Raises:
-            psycopg.OperationalError, WorkerUnknown: the worker session is lost, or the server away. Reconnect.
+            psycopg.OperationalError, WorkerUnknown: the worker session is lost, or the server is away. Reconnect.
         """
         while True:
             self._listen()
@@ -135,15 +135,18 @@ class Fetcher(Generic[ChannelT]):
                 return min(poll_at, flush_at, now + STALE_SECONDS if len(self._capacity.buffer) else math.inf)
 
     def wait(self, seconds: float) -> None:
-        """Sleep until there is something to do, or for so long, where no event loop does."""
+        """Sleep until there is something to do, for at most `timeout` seconds; used outside of an event loop."""
         if self._query is None or not self._query.is_running:
             self.waker.wait(seconds)
         elif self.waker.wait(seconds, self._query.fileno):
-            # Its event loop has ended, in a warm shutdown, and nobody else would see the answer.
+            # The event loop has ended, in a warm shutdown, so nothing else would take the answer.
             self._query.note_readable()
 
     def next(self) -> tuple[ClaimedMessage, ChannelT] | None:
-        """Take the next of the buffer that a channel has room for; give back what no channel wants any more."""
+        """Take the next message of the buffer that a channel has room for.
+
+        Give back those that no channel consumes any more.
+        """
         while found := self._capacity.next():
             claimed, channel = found
             if channel is not None:
@@ -152,17 +155,17 @@ class Fetcher(Generic[ChannelT]):
         return None
 
     def more_like(self, claimed: ClaimedMessage, channel: ChannelT) -> list[ClaimedMessage]:
-        """Take what else the channel has room for from where a message came from."""
+        """Take further messages of the same source that the channel has room for."""
         return self._capacity.more_like(claimed, channel)
 
     def stop(self, kind: str, queue: str) -> None:
-        """Give back the buffer of a queue that nobody consumes any more, and stop sleeping for it."""
+        """Give back the buffer of a queue that no channel consumes any more, and stop sleeping for it."""
         self._give_back(self._capacity.buffer.take(Source(kind, queue)))
         if not self._capacity.consume([queue]):
             self._unlock(self._sleep.locked & {queue})
 
     def take(self, kind: str, queue: str) -> ClaimedMessage | None:
-        """Claim one message of a queue, whatever the schedule says.
+        """Claim one message of a queue, regardless of the schedule.
 
         Raises:
             psycopg.OperationalError, WorkerUnknown: as `poll`.
@@ -171,22 +174,22 @@ class Fetcher(Generic[ChannelT]):
         return found[0] if found else None
 
     def held_tags(self) -> set[str]:
-        """Return what settles the messages that this transport has, delivered or not."""
+        """Return the delivery tags of the messages that this transport has, delivered or not."""
         return self._capacity.held_tags()
 
     def begun_tags(self) -> set[str]:
-        """Return what settles the messages that were given to whoever works on them."""
+        """Return the delivery tags of the messages that were delivered."""
         return process_identity.begun_tags() if process_identity.is_worker() else self._capacity.delivered_tags()
 
     def abandon(self) -> None:
-        """Leave the worker session without a word to the server."""
+        """Drop the worker session without sending anything to the server."""
         self.leave_loop()
         self._capacity.buffer.clear()
         self.worker_session.leave(self)
         self.waker.close()
 
     def close(self) -> bool:
-        """Give back the buffer and leave the worker session; return whether it is alive and nobody else uses it."""
+        """Give back the buffer and leave the worker session; return whether it is alive and has no other member."""
         try:
             if self.worker_session.is_alive:
                 if self._query is not None:
@@ -201,12 +204,12 @@ class Fetcher(Generic[ChannelT]):
         return is_last and self.worker_session.is_alive
 
     def _listen(self) -> None:
-        """Read what has arrived."""
+        """Read what has arrived on the worker session."""
         if self.waker.drain() or not self.worker_session.is_alive:
             self.worker_session.poll()
 
     def _hear(self) -> None:
-        """Take note of what has arrived. Not while a poll is under way, which may know nothing of it."""
+        """Handle the signals. Not while a poll is in flight, whose answer may be older."""
         received, now = self._signals.take(), time.monotonic()
         for queues in received.notified:
             self._sleep.notify(queues, now)
@@ -219,26 +222,26 @@ class Fetcher(Generic[ChannelT]):
 
     def _due_at(self, wanted: set[tuple[str, str]]) -> tuple[float, float]:
         """Return when to poll again, and when to send the acks at the latest."""
-        # Both wait for more, and longer while there is work beside us.
+        # Both wait for more messages, and longer while other work runs beside them.
         patience = AHEAD_SECONDS if len(self._capacity.buffer) else GATHER_SECONDS
         poll_at = -math.inf if self._claims.must_plan else min(self._claims.tick_at, self._fallback_at)
         if wanted:
             due_at = self._sleep.due_at(wanted)
             if not self._capacity.is_roomy():
-                # Jobs come by the hundred: each poll costs as much as a dozen of them, also for tasks.
+                # Jobs come by the hundred: each poll costs as much as about 12 of them, also for tasks.
                 wait = AHEAD_SECONDS if self._capacity.are_executors_busy() else patience
                 due_at = max(due_at, self._found_at + wait)
             poll_at = min(poll_at, due_at)
         return poll_at, self._acks.due_at + patience - GATHER_SECONDS
 
     def _begin(self, now: float, poll: _Poll) -> None:
-        """Begin a poll; without an event loop, end it."""
+        """Begin a poll; without an event loop, end it as well."""
         self._poll = poll
         if self._claims.needs_reconciling:
-            # First what is done.
+            # Acks go first.
             self._acks.flush()
             self._claims.reconcile()
-        # The tick comes first, and claims too; this is for a second transport of the process.
+        # The tick comes first, and claims too. This branch is for a second transport of the process.
         self._fallback_at = now + self._claims.naptime * 1.5
         if self._claims.must_plan:
             self._poll = _Poll({}, set())
@@ -254,7 +257,7 @@ class Fetcher(Generic[ChannelT]):
         self._sleep.hear_next_due(time.monotonic(), seconds)
 
     def _flush(self) -> None:
-        """Send the acks that have gathered."""
+        """Send the collected acks."""
         self._poll = _Poll({}, set())
         self._ask(self._claims.ack_and_claim(self._acks, "[]"))
 
@@ -265,7 +268,7 @@ class Fetcher(Generic[ChannelT]):
             self._query.start(routine)
 
     def _take(self, claimed: list[ClaimedMessage]) -> None:
-        """End the poll that was begun: this is what it found."""
+        """Take the result of the poll in flight."""
         poll, self._poll = self._poll, _Poll({}, set())
         now = time.monotonic()
         self._capacity.buffer.add(claimed, now)
@@ -276,7 +279,7 @@ class Fetcher(Generic[ChannelT]):
             self._schedule_next(poll, claimed)
 
     def _schedule_next(self, poll: _Poll, claimed: list[ClaimedMessage]) -> None:
-        """Decide what the poll means for the next one."""
+        """Compute from the result of a poll when the next one is due."""
         found = Counter(message.kind for message in claimed)
         full = {kind for kind, request in poll.requests.items() if request.is_met(found[kind])}
         outcome = Outcome(poll.wanted, full, {message.queue for message in claimed})
@@ -285,7 +288,7 @@ class Fetcher(Generic[ChannelT]):
             self._lock(to_lock)
 
     def _lock(self, queues: set[str]) -> None:
-        """Take sleepers' locks, and learn when the next delayed message is due."""
+        """Take sleep locks, and ask when the next delayed message is due."""
         given, seconds_to_next_due = self.worker_session.fall_asleep(self, queues)
         self._sleep.take_locks(queues, time.monotonic(), seconds_to_next_due, given=given)
 
@@ -307,6 +310,6 @@ class Fetcher(Generic[ChannelT]):
             except psycopg.OperationalError:
                 self._claims.needs_reconciling = True
                 if not process_identity.is_worker():
-                    # Its worker session ends, and with it its claims. A worker keeps what it runs.
+                    # The worker session ends, and its claims with it. Celery's worker keeps the tasks that it runs.
                     self.worker_session.close()
                 raise

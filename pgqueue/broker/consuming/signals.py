@@ -1,4 +1,4 @@
-"""What other threads, and the worker session, leave for the thread that fetches."""
+"""Signals from other threads and from the worker session to the thread that fetches."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ if TYPE_CHECKING:
 
 
 class Received(NamedTuple):
-    """What was left since the last time."""
+    """The signals since the last call."""
 
     #: Groups of queues to which messages were published.
     notified: list[Collection[str]]
-    #: The queues whose sleepers' locks nobody holds for this worker any more.
+    #: The queues whose sleep lock no session holds for this worker any more.
     uncovered: set[str]
-    #: Whether there is room, or a queue, that was not there before.
+    #: Whether there is new room or a new queue.
     is_called: bool
-    #: Whether the worker may have been told to do something.
+    #: Whether the worker may have a request to handle.
     is_told: bool
 
 
 class Signals:
-    """Any thread may leave something; one takes it."""
+    """Any thread may add a signal; one thread takes them."""
 
     def __init__(self) -> None:
-        # A deque can be filled and emptied at the same time.
+        # A deque can be filled and emptied at the same time by different threads.
         self._notified: deque[Collection[str]] = deque()
         self._uncovered: deque[Collection[str]] = deque()
         self._is_called = self._is_told = False
 
     def notify(self, queues: Collection[str]) -> None:
-        """Say that messages were published to some of these queues."""
+        """Signal that messages were published to some of these queues."""
         self._notified.append(queues)
 
     def uncover(self, queues: Collection[str]) -> None:
-        """Say that nobody holds the sleepers' locks of these queues for this worker any more."""
+        """Signal that no session holds the sleep locks of these queues for this worker any more."""
         self._uncovered.append(queues)
 
     def call(self) -> None:
-        """Say that there is room, or a queue, that was not there before."""
+        """Signal that there is new room or a new queue."""
         self._is_called = True
 
     def tell(self) -> None:
-        """Say that the worker may have been told to do something."""
+        """Signal that the worker may have a request to handle."""
         self._is_told = True
 
     def take(self) -> Received:
-        """Take what was left."""
+        """Take all signals."""
         notified, uncovered = _empty(self._notified), _empty(self._uncovered)
         is_called, is_told = self._is_called, self._is_told
         if is_called:

@@ -1,7 +1,7 @@
-"""For which queues a fetcher sleeps, and when it polls next. Pure: no clock, no session, no thread.
+"""For which queues a fetcher sleeps, and when it polls next. Pure: no clock, no connection, no thread.
 
-A fetcher that holds a queue's sleepers' lock is notified of what is published to it. A consumer, which is a queue and a
-kind of message, is asleep when the lock is held and a poll since then has left nothing for it.
+A fetcher that holds the sleep lock of a queue is notified when messages are published to it. A consumer, which is a
+queue and a kind of message, is asleep when the lock is held and a poll since then has left nothing for it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """What a poll has found."""
+    """The result of a poll."""
 
-    #: For whom it was.
+    #: The consumers for which it polled.
     wanted: set[Consumer]
-    #: The kinds of which there may be more.
+    #: The kinds of which more messages may be ready.
     full: set[str]
-    #: The queues that messages came from.
+    #: The queues from which messages came.
     queues: set[str]
 
 
@@ -34,18 +34,18 @@ class SleepState:
     """All instants are monotonic seconds."""
 
     def __init__(self) -> None:
-        #: The queues whose sleepers' locks are held.
+        #: The queues whose sleep locks are held.
         self.locked: set[str] = set()
         self._schedule = PollSchedule()
         self._asleep: set[Consumer] = set()
-        #: Where the last messages came from.
+        #: The sources of the last messages.
         self._hot: set[str] = set()
-        #: Queues whose locks are to be given back when the messages that were found have been delivered.
+        #: Queues whose locks are to be given back after the found messages have been delivered.
         self._owed_wake_ups: set[str] = set()
         self._notified_of: set[str] = set()
 
     def notify(self, queues: Collection[str], now: float) -> None:
-        """Take note that messages were published to some of these queues."""
+        """Record that messages were published to some of these queues."""
         if self.locked.isdisjoint(queues):
             self._schedule.overhear(now)
         else:
@@ -53,29 +53,29 @@ class SleepState:
             self._notified_of.update(queues)
 
     def call(self, now: float) -> None:
-        """Take note that there is room, or a queue, that was not there before."""
+        """Record that there is new room or a new queue."""
         self._schedule.call(now)
 
     def hear_next_due(self, now: float, seconds: float | None) -> None:
-        """Take note of when the next delayed message is due; None: there is none."""
+        """Record when the next delayed message is due; None: there is none."""
         self._schedule.hear_next_due(now, seconds)
 
     def want(self, wanted: set[Consumer]) -> set[str]:
-        """Take note of who wants messages now; return the queues whose locks are to be given back."""
+        """Record which consumers want messages now; return the queues whose locks are to be given back."""
         self._asleep &= wanted
         return self._owed_wake_ups | self.locked - {queue for _kind, queue in wanted}
 
     def due_at(self, wanted: set[Consumer]) -> float:
-        """Return when the next poll for them is due; math.inf: not before something happens."""
+        """Return when the next poll for them is due; math.inf: not before a signal."""
         return self._schedule.due_at(is_awake=wanted != self._asleep) if wanted else math.inf
 
     def end_poll(self, outcome: Outcome, now: float) -> set[str] | None:
-        """Take note of what a poll has found; return the queues whose locks are to be taken.
+        """Record the result of a poll; return the queues whose locks are to be taken.
 
         Returns:
             None: the next poll comes first. Empty: only the time of the next delayed message is to be asked for.
         """
-        # A full poll may have left messages, but not of a queue that was asleep and that nobody notified of.
+        # A full poll may have left messages, but none of a queue that was asleep and for which no notification came.
         unheard = {(kind, queue) for kind, queue in self._asleep if queue not in self._notified_of}
         self._asleep = {
             (kind, queue)
@@ -97,17 +97,17 @@ class SleepState:
     def take_locks(
         self, queues: Collection[str], now: float, seconds_to_next_due: float | None, *, given: bool
     ) -> None:
-        """Take note that locks were asked for, and whether they were given."""
+        """Record that locks were requested, and whether they were given."""
         self.locked = self.locked.union(queues) if given else self.locked.difference(queues)
         self._wake(queues)
         self._schedule.fell_asleep(now, given, seconds_to_next_due, must_verify=bool(queues))
 
     def owe_nothing(self) -> None:
-        """Take note that the locks which are to be given back are being given back."""
+        """Record that the locks which are to be given back are being given back."""
         self._owed_wake_ups = set()
 
     def give_back_locks(self, queues: Collection[str]) -> None:
-        """Take note that locks were given back."""
+        """Record that locks were given back."""
         self.locked = self.locked.difference(queues)
         self._wake(queues)
 

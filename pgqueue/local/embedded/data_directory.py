@@ -1,6 +1,6 @@
-"""A data directory: its pg_hba.conf, the version that made it, and the server that runs on it.
+"""A data directory: its pg_hba.conf, the version that created it, and the server that runs on it.
 
-One is made beside its place and renamed into it, so that it is whole or not there.
+It is created under another name and renamed, so that it is complete or absent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .account import Account
 from .binaries import Binaries
 
 SUPERUSER = "postgres"
-_LONGEST_SOCKET_DIR = 85  # the kernel takes 107 bytes for the socket's whole path
+_LONGEST_SOCKET_DIR = 85  # The kernel accepts 107 bytes for the whole path of a socket.
 _SOCKET_NOTE = "pgqueue_socket_dir"
 _PASSWORD = "pgqueue_password"
 
@@ -34,16 +34,16 @@ cluster_name = 'pgqueue'
 password_encryption = 'scram-sha-256'
 """
 
-# The loopback's login proves itself by password, also here: any session can send anything over it. On the socket
-# everybody else is trusted, since only the user who started the server, and root, can reach it.
+# The loopback's login authenticates by password here as well, because any session can send anything over it. Other
+# roles are trusted on the socket, because only the user who started the server, and root, can reach it.
 _HBA = """# Written by pgqueue.
 local  all  {gate}  scram-sha-256
 local  all  all  trust
 host   all  all  127.0.0.1/32  scram-sha-256
 host   all  all  ::1/128  scram-sha-256
 """
-# The second form would from 16 on also mean a role that is not a superuser and installed pgqueue: the creator of a
-# role is a member of it then. Before 16 there are no patterns.
+# From PostgreSQL 16 on the second form would also match a role without superuser rights that installed pgqueue: there
+# the creator of a role is a member of it. Before 16 there are no patterns.
 _GATE_PATTERN = '"/^pgqueue_gate_[0-9]+$"'
 _GATE_GROUP = "+pgqueue_gate"
 
@@ -59,14 +59,14 @@ class Postmaster:
 
 
 def server_environment() -> Mapping[str, str]:
-    """Return this process's environment without what would tell a PostgreSQL program where to work."""
+    """Return this process's environment without the variables that tell a PostgreSQL program which server to use."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
     return {**kept, "LC_ALL": "C"}
 
 
 @contextmanager
 def exclusive(data_dir: Path) -> Iterator[int]:
-    """Keep other processes from starting on the data directory; they wait. Yields the lock's file descriptor.
+    """Keep other processes from starting on the data directory; they wait. Yields the file descriptor of the lock.
 
     Raises:
         DataDirectoryUnusable: this user cannot write there.
@@ -88,7 +88,7 @@ def exclusive(data_dir: Path) -> Iterator[int]:
 
 
 def ensure_initialized(data_dir: Path, binaries: Binaries, account: Account, *, lock: int, durable: bool) -> None:
-    """Make the data directory unless it is there; call it under `exclusive`, with its lock.
+    """Create the data directory unless it exists; call it under `exclusive`, with its lock.
 
     Raises:
         DataDirectoryUnusable: it is of another version, is something else, or the account cannot reach it.
@@ -113,12 +113,12 @@ def ensure_initialized(data_dir: Path, binaries: Binaries, account: Account, *, 
 
 
 def read_postmaster(data_dir: Path) -> Postmaster | None:
-    """Return the live server on a data directory, None when there is none."""
+    """Return the live server on a data directory, None if there is none."""
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
         pid = int(lines[0])
     except (FileNotFoundError, IndexError, ValueError):
-        return None  # not there, or being written
+        return None  # The file does not exist, or is being written.
     if not _is_server_on(data_dir, pid):
         return None
     lines += [""] * (8 - len(lines))
@@ -126,13 +126,13 @@ def read_postmaster(data_dir: Path) -> Postmaster | None:
 
 
 def forget_dead_server(data_dir: Path) -> None:
-    """Remove the lock file of a server that is gone, whose pid another program may have by now."""
+    """Remove the lock file of a dead server, whose pid another program may have by now."""
     if read_postmaster(data_dir) is None:
         (data_dir / "postmaster.pid").unlink(missing_ok=True)
 
 
 def socket_directory(data_dir: Path, account: Account) -> Path:
-    """Return the directory for the socket: the data directory, or a private one when its path is too long."""
+    """Return the directory for the socket: the data directory, or a private one if its path is too long."""
     if len(os.fsencode(data_dir)) <= _LONGEST_SOCKET_DIR:
         return data_dir
     noted = _noted_socket_directory(data_dir)
@@ -145,14 +145,14 @@ def socket_directory(data_dir: Path, account: Account) -> Path:
 
 
 def remove_socket_directory(data_dir: Path) -> None:
-    """Remove the private directory of the socket, where there is one."""
+    """Remove the private directory of the socket, if there is one."""
     noted = _noted_socket_directory(data_dir)
     if noted is not None:
         shutil.rmtree(noted)
 
 
 def read_password(data_dir: Path) -> str:
-    """Return the superuser's password, for TCP; on the socket none is needed."""
+    """Return the superuser's password for TCP; the socket needs none."""
     return (data_dir / _PASSWORD).read_text().strip()
 
 
@@ -202,7 +202,7 @@ def _run_initdb(
             capture_output=True,
             text=True,
             check=False,
-            # It holds the lock as well: when this process is killed, the next one waits until initdb has ended.
+            # The child holds the lock as well: if this process is killed, the next one waits until initdb has ended.
             pass_fds=(lock,),
             **account.subprocess_options(),
         )
@@ -225,15 +225,15 @@ def _is_server_on(data_dir: Path, pid: int) -> bool:
         pass
     try:
         if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return False  # dead, but not yet waited for
-        # A server works in its data directory. After a crash or in a new container the pid may be somebody else's.
+            return False  # The process has ended, and its parent has not waited for it.
+        # A server works in its data directory. After a crash or in a new container the pid may be another program's.
         return Path(f"/proc/{pid}/cwd").samefile(data_dir)
     except OSError:
-        return True  # no /proc, or not ours to look at: better believe the lock file
+        return True  # There is no /proc, or it may not be read, so the lock file decides.
 
 
 def _noted_socket_directory(data_dir: Path) -> Path | None:
-    # The account that owns the data directory could write anything there, so root believes only what fits.
+    # The account that owns the data directory can write anything there, so root accepts only a process that matches.
     try:
         noted = Path((data_dir / _SOCKET_NOTE).read_text())
         about = noted.lstat()

@@ -1,7 +1,7 @@
-"""A PostgreSQL server of our own: started, stopped, restarted, and crashed for tests.
+"""A PostgreSQL server as a child process: started, stopped, restarted, and crashed for tests.
 
-It is a child of this process, in a session of its own so that Ctrl-C in a terminal stops us first. When this process
-is killed the server stays up, unless `dies_with_us` was set; the next start says so.
+It runs in a session of its own, so that Ctrl-C in a terminal reaches only this process. If this process is killed, the
+server stays up, unless `dies_with_us` was set; the next start reports that.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _POLL_SECONDS = 0.01
 
 
 def default_data_dir(major: int) -> Path:
-    """Return where the data of the embedded server is kept for this user."""
-    # Root's own folders are closed to the account that runs the server for it.
+    """Return the directory of the embedded server's data for this user."""
+    # The account that runs the server for root cannot enter root's own directories.
     place = _SYSTEM_PLACE if os.geteuid() == 0 else platformdirs.user_data_path("pgqueue")
     return place / f"pg{major}"
 
 
 def running_server(data_dir: str | os.PathLike[str]) -> str | None:
-    """Return the conninfo of the server that runs on a data directory, None when none does."""
+    """Return the conninfo of the server that runs on a data directory, None if none runs."""
     found = data_directory.read_postmaster(Path(data_dir).absolute())
     if found is None or found.status not in _ANSWERING:
         return None
@@ -53,15 +53,15 @@ def running_server(data_dir: str | os.PathLike[str]) -> str | None:
 
 
 class EmbeddedServer:
-    """Run PostgreSQL on a data directory, which is made at the first start and kept.
+    """Run PostgreSQL on a data directory, which is created at the first start and kept.
 
     Args:
-        data_dir: where the data is; the user's own place when None.
-        port: a TCP port on 127.0.0.1; None means no TCP at all.
-        pg_bin: the directory of the server's programs; found when None.
-        settings: server settings that win over the configuration file.
-        dies_with_us: shut down when this process dies, even by SIGKILL. Start it from the main thread then: it is the
-            starting thread's death that the kernel tells.
+        data_dir: the directory of the data; None: the user's own place.
+        port: a TCP port on 127.0.0.1; None: no TCP at all.
+        pg_bin: the directory of the server's programs; None: they are searched for.
+        settings: server settings that override the configuration file.
+        dies_with_us: shut down when this process dies, even by SIGKILL. Start it from the main thread then: the kernel
+            reports the death of the thread that started it.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class EmbeddedServer:
         Args:
             pg_bin: as for the class.
             settings: as for the class.
-            parent: where to put it; the system's place for temporary files when None.
+            parent: the parent directory of the data; None: the system's place for temporary files.
             port: as for the class.
 
         Raises:
             EmbeddedError: as `start`.
         """
-        # For root the server is another user, who must be able to go through to its own, closed, data directory.
+        # For root the server has another user, who must be able to pass through to its own, closed, data directory.
         usual = "/tmp" if os.geteuid() == 0 else None
         place = Path(tempfile.mkdtemp(prefix="pgqueue-", dir=parent or usual))
         place.chmod(0o711)
@@ -130,23 +130,23 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None when it does not run."""
+        """Return the pid of the server, None while it does not run."""
         return None if self._process is None else self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the process that was started is still there."""
+        """Return whether the started process still exists."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def dsn(self) -> str:
-        """The conninfo of the superuser over the socket, which needs no password."""
+        """Return the conninfo of the superuser over the socket, which needs no password."""
         directory = self._socket_dir or self.data_dir
         return make_conninfo("", host=str(directory), port=self.port or _SOCKET_PORT, user=SUPERUSER, dbname="postgres")
 
     @property
     def tcp_dsn(self) -> str | None:
-        """The conninfo of the superuser over TCP, with its password; None without a port."""
+        """Return the conninfo of the superuser over TCP, with its password; None without a port."""
         if self.port is None:
             return None
         password = data_directory.read_password(self.data_dir)
@@ -162,16 +162,16 @@ class EmbeddedServer:
         self.stop()
 
     def start(self, *, timeout: float = 300) -> None:
-        """Make the data directory if need be, start the server and return when it answers.
+        """Create the data directory if necessary, start the server, and return when it answers.
 
         Args:
-            timeout: recovery after a crash counts in.
+            timeout: in seconds; includes recovery after a crash.
 
         Raises:
             DataDirectoryInUse: a server runs on it.
             DataDirectoryUnusable: it is of another version, is something else, or cannot be written.
-            PortInUse: somebody else listens on the port.
-            EmbeddedStartFailed: the server did not come up; the detail is what it logged.
+            PortInUse: another program listens on the port.
+            EmbeddedStartFailed: the server did not come up; the detail is its log.
             EmbeddedUnavailable: the account that must run it cannot read the binaries.
         """
         with data_directory.exclusive(self.data_dir) as lock:
@@ -186,13 +186,13 @@ class EmbeddedServer:
             try:
                 self._wait_until_ready(timeout)
             except BaseException:
-                self.stop()  # also when interrupted: nothing half-started stays
+                self.stop()  # This holds for an interrupt as well: no half-started server is left.
                 raise
 
     def stop(self, *, mode: str = "fast", timeout: float = 60) -> None:
         """Stop the server; `fast` ends sessions, `smart` waits for them, `immediate` is a crash.
 
-        A server that does not end in time is stopped the hard way, which loses nothing that was committed.
+        A server that does not end in time is killed, which loses no committed data.
         """
         self._end({"fast": signal.SIGINT, "smart": signal.SIGTERM, "immediate": signal.SIGQUIT}[mode], timeout)
 
@@ -202,11 +202,11 @@ class EmbeddedServer:
         self.start()
 
     def crash(self) -> None:
-        """End the server as a crash would, for tests; the next start recovers."""
+        """End the server like a crash, for tests; the next start recovers."""
         self.stop(mode="immediate")
 
     def read_log(self) -> str:
-        """Return what the server logged, from its start or that of its log file."""
+        """Return the server's log, from its start or from the beginning of its log file."""
         return self.log.read_text(errors="replace")
 
     def _end(self, with_signal: signal.Signals, timeout: float) -> None:
@@ -222,7 +222,7 @@ class EmbeddedServer:
 
     def _require_no_server(self) -> None:
         if self._process is not None and self._process.poll() is not None:
-            self._process = None  # somebody else ended it
+            self._process = None  # Another process ended it.
         running = data_directory.read_postmaster(self.data_dir)
         if running is not None:
             raise DataDirectoryInUse(
@@ -275,7 +275,7 @@ class EmbeddedServer:
     def _before_exec(self) -> Callable[[], None] | None:
         if not self._dies_with_us:
             return None
-        # A fast shutdown: SIGTERM would wait for every session to end by itself.
+        # This is a fast shutdown: SIGTERM would wait for every session to end by itself.
         return partial(signal_me_when_parent_dies, signal.SIGINT, os.getpid())
 
     def _wait_until_ready(self, timeout: float) -> None:

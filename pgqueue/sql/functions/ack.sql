@@ -4,7 +4,7 @@ create or replace function pgqueue._ack(ids bigint[], tokens bigint[])
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
-  -- The plan stays when a small table has grown, so it is by index from the first.
+  -- A generic plan is forced, so the table is read by index even after it has grown.
   set enable_seqscan = off
   set enable_hashjoin = off
   set enable_mergejoin = off
@@ -39,7 +39,8 @@ begin
     update pgqueue.message m
     set state = 'ready', token = null, worker_id = null, deliveries = m.deliveries - undelivered::int
     from unnest(ids, tokens) done (id, token)
-    -- Only claimed messages have a token. Not said here, lest the planner goes through all of them.
+    -- Only claimed messages have a token, so a condition on the state is not needed; with it the planner might read all claimed
+    -- messages.
     where m.id = done.id and m.token = done.token
     returning m.queue
   )
@@ -49,7 +50,7 @@ begin
 end
 $$;
 comment on function pgqueue._release(bigint[], bigint[], boolean) is
-  'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: nobody began them, so they are not flagged as redelivered';
+  'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: no worker began them, so they are not flagged as redelivered';
 grant execute on function pgqueue._release(bigint[], bigint[], boolean) to pgqueue_worker;
 
 create or replace function pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[])
@@ -57,12 +58,12 @@ create or replace function pgqueue._release_sorted(ids bigint[], tokens bigint[]
   language sql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  -- A row for each of the two, so that both are released.
+  -- A row for each of the two values, so that both are released.
   select coalesce(sum(pgqueue._release(g.ids, g.tokens, not g.has_begun)), 0)::int
   from (select r.has_begun, array_agg(r.id) as ids, array_agg(r.token) as tokens from unnest(ids, tokens, have_begun) r (id, token, has_begun) group by r.has_begun) g
 $$;
 comment on function pgqueue._release_sorted(bigint[], bigint[], boolean[]) is
-  'Makes claimed messages ready again. Only those that were begun have been delivered once more, and are flagged as redelivered';
+  'Makes claimed messages ready again. Only those that were begun count as delivered once more, and are flagged as redelivered';
 
 create or replace function pgqueue._reject(ids bigint[], tokens bigint[], detail text default null)
   returns int
@@ -74,7 +75,7 @@ as $$
   where m.id = done.id and m.token = done.token
 $$;
 comment on function pgqueue._reject(bigint[], bigint[], text) is
-  'Claimed messages that nobody wants: dead letters, if their queue has an exchange for them or detail says why';
+  'Ends claimed messages that no consumer takes: as dead letters, if their queue has an exchange for them or detail has a reason';
 grant execute on function pgqueue._reject(bigint[], bigint[], text) to pgqueue_worker;
 
 create or replace function pgqueue._claim_lost(id bigint)

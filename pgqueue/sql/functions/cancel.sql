@@ -15,34 +15,35 @@ begin
     if not place.live then
       return false;
     end if;
-    -- Whoever claims, begins or ends a job locks its row; with the row locked here none of these happens until the commit.
+    -- A claim, a start or an end of a job locks its row. With the row locked here, none of these happens until the commit.
     select * into m from pgqueue.message q where q.id = handle.id for update skip locked;
     if found and m.state <> 'claimed' then
       delete from pgqueue.message q where q.id = handle.id;
       perform pgqueue._archive(m, 'canceled', '{"sqlstate": "57014", "message": "canceling statement due to user request"}', null, null);
       return true;
     elsif found or place.running or (attempt > 1 and place.worker_id is not null) then
-      -- Its worker has it: prefetched (pgqueue._lock_job will see the request) or running (the worker is told), also if that was
-      -- not noted yet. Or it is just ending, and the request comes too late: pgqueue._is_canceled tells.
+      -- A worker has the job: prefetched (pgqueue._lock_job will see the request) or running (the worker is notified), also if
+      -- the run was not noted yet. Or the job is ending, and the request comes too late: pgqueue._is_canceled finds that out.
       insert into pgqueue.request (id, kind, terminate_at) values (handle.id, 'cancel', ends_at) on conflict do nothing;
       if not found and ends_at is not null then
-        -- Skipped when the job is just ending: then its row of the request is locked, and about to go.
+        -- A job that is ending has locked the row of its request to delete it: then this is skipped.
         update pgqueue.request r set terminate_at = least(r.terminate_at, ends_at)
         where r.id = handle.id and r.kind = 'cancel'
           and exists (select from pgqueue.request l where l.id = handle.id and l.kind = 'cancel' for update skip locked);
       end if;
-      -- Only a hint, for anybody can notify: what to do the worker asks pgqueue._cancel_requests. The row is newer than
-      -- the place: it may have been claimed between the two.
+      -- The notification is only a hint, because any role can notify: the worker asks pgqueue._cancel_requests. The row is newer
+      -- than the place: the job may have been claimed between the two reads.
       perform pg_notify('pgqueue.w.' || coalesce(m.worker_id, place.worker_id), '');
-      -- With the row locked here it cannot begin before it sees the request.
+      -- With the row locked here, the job cannot begin before it sees the request.
       return case when m.id is not null and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token) then true end;
     end if;
-    perform pg_sleep(0.005);  -- the row is locked by a claim or an end that is about to commit
+    perform pg_sleep(0.005);  -- A claim or an end that is about to commit has locked the row.
   end loop;
   raise exception 'job % is busy', handle.id using errcode = '55P03', hint = 'Try again.';
 end
 $$;
-comment on function pgqueue._cancel(oid, pgqueue.handle, bigint) is 'The gate''s half of cancel. True: canceled. False: it had ended. NULL: asked for, pgqueue._is_canceled tells once this is committed';
+comment on function pgqueue._cancel(oid, pgqueue.handle, bigint) is
+  'The gate''s half of cancel. True: canceled. False: it had ended. NULL: requested; pgqueue._is_canceled has the answer after the commit';
 
 create or replace function pgqueue._is_canceled(role oid, handle pgqueue.handle)
   returns boolean
@@ -57,8 +58,8 @@ begin
   if not place.live then
     return place.state = 'canceled';
   end if;
-  -- The request is committed. A job that begins now sees it first of all, one that runs sees it at its end, which goes so: it writes its
-  -- history, and then looks for a request. So one that runs and has not begun to write its history will see it.
+  -- The request is committed. A job that begins now sees it first. A job that runs sees it at its end: it writes its history, and
+  -- then looks for a request. So a running job that has not begun to write its history will see it.
   with locks as materialized (
     select * from pg_locks
   ), holder as (
@@ -74,15 +75,16 @@ begin
   if is_ending or not exists (select from pgqueue.message m where m.id = handle.id) then
     return null;
   elsif runs is not null then
-    -- Without the lock of a run it claims the job, gives it back, or puts down what ran outside a transaction.
+    -- A transaction that does not hold the lock of a run claims the job, gives it back, or records a job that ran outside a
+    -- transaction.
     return case when runs then true end;
   end if;
-  -- What runs outside a transaction holds nothing: its end tells.
+  -- A job that runs outside a transaction holds no lock: its end shows the result.
   return case when not place.running then true end;
 end
 $$;
 comment on function pgqueue._is_canceled(oid, pgqueue.handle) is
-  'Whether a job is canceled for which pgqueue._cancel has committed a request 10 ms ago or longer: true, it will not commit; false, it has ended otherwise; NULL, not known yet';
+  'Whether a job is canceled for which pgqueue._cancel has committed a request at least 10 ms ago: true, it will not commit; false, it has ended otherwise; NULL, not known yet';
 
 create or replace function pgqueue._detach(role oid, handle pgqueue.handle)
   returns boolean
@@ -114,14 +116,14 @@ begin
   perform pgqueue._status(handle);
   select nullif(c.answer, 'null')::boolean into is_canceled
   from pgqueue._call('cancel', pgqueue._request(handle) || jsonb_build_object('grace_ms', least(3600000, (extract(epoch from grace) * 1000)::bigint))) c (answer);
-  -- A job that runs may be at its end just now: then its end tells.
+  -- A running job may be ending: then its end shows the result.
   while is_canceled is null loop
     perform pg_sleep(pause);
     pause := least(pause * 1.5, 0.2);
     select nullif(c.answer, 'null')::boolean into is_canceled from pgqueue._call('canceled', pgqueue._request(handle)) c (answer);
   end loop;
   if is_canceled and grace > interval '0' then
-    -- After the grace the worker ends the session of the job. That takes a moment.
+    -- After the grace period the worker ends the session of the job, which takes a moment.
     perform pgqueue.wait(handle, grace + interval '2 s');
   end if;
   return is_canceled;
@@ -157,19 +159,20 @@ begin
   return exists (select from pgqueue.request r where r.id = _request_cancel.id and r.kind = 'cancel');
 end
 $$;
-comment on function pgqueue._request_cancel(bigint, bigint) is 'A worker was told by Celery to revoke a job that it has: the job ends as canceled';
+comment on function pgqueue._request_cancel(bigint, bigint) is
+  'Requests the cancel of a job that a worker has and that Celery was asked to revoke: the job ends as canceled';
 grant execute on function pgqueue._request_cancel(bigint, bigint) to pgqueue_worker;
 
 create or replace function pgqueue._cancel_requests(ids bigint[], tokens bigint[])
   returns table (id bigint, terminate_at timestamptz, seconds_left float8)
   language sql stable security definer
 begin atomic
-  -- By the claims and not by the worker: one that lost its presence has another number, and its jobs run on.
+  -- Claims identify the jobs, not the worker: a worker that lost its session has another number, and its jobs continue.
   select r.id, r.terminate_at, extract(epoch from r.terminate_at - clock_timestamp())::float8
   from unnest(_cancel_requests.ids, _cancel_requests.tokens) held (id, token)
   join pgqueue.request r on r.id = held.id and r.kind = 'cancel'
   join pgqueue.message m on m.id = held.id and m.token = held.token;
 end;
 comment on function pgqueue._cancel_requests(bigint[], bigint[]) is
-  'Which of these claims are to be canceled, and when to end the session of the job (NULL: never). A worker believes this and no notification';
+  'Which of these claims are to be canceled, and when to end the session of the job (NULL: never). Workers rely on this and not on notifications';
 grant execute on function pgqueue._cancel_requests(bigint[], bigint[]) to pgqueue_worker;

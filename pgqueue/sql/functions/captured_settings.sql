@@ -4,7 +4,8 @@ create or replace function pgqueue._inheritable_names()
   returns text[]
   language sql immutable
 begin atomic
-  -- Of PostgreSQL 18. Which of them another version lacks does not matter, and what it has beside them is kept with what was captured.
+  -- The list is PostgreSQL 18's. A name that another version lacks is ignored, and the captured value stores the settings that
+  -- another version has in addition.
   select '{array_nulls, backend_flush_after, backslash_quote, bytea_output, check_function_bodies, client_connection_check_interval,
     commit_siblings, constraint_exclusion, cpu_index_tuple_cost, cpu_operator_cost, cpu_tuple_cost, createrole_self_grant,
     cursor_tuple_fraction, DateStyle, debug_logical_replication_streaming, debug_parallel_query, debug_pretty_print,
@@ -33,30 +34,30 @@ begin atomic
     vacuum_max_eager_freeze_failure_rate, vacuum_multixact_failsafe_age, vacuum_multixact_freeze_min_age,
     vacuum_multixact_freeze_table_age, vacuum_truncate, wal_sender_timeout, wal_skip_threshold, work_mem, xmlbinary, xmloption}'::text[];
 end;
-comment on function pgqueue._inheritable_names() is 'The settings that any role may change and that jobs inherit; search_path is treated apart';
+comment on function pgqueue._inheritable_names() is
+  'The settings that any role may change and that jobs inherit; search_path is handled separately';
 grant execute on function pgqueue._inheritable_names() to pgqueue_user;
 
 create or replace view pgqueue.own_seal with (security_barrier) as
   select k.role, encode(sha256(convert_to(k.seal_key || current_setting('pgqueue.captured_settings', true), 'UTF8')), 'hex') as digest
   from pgqueue.role_key k
   where k.role = quote_ident(current_user)::regrole::oid;
-comment on view pgqueue.own_seal is 'A digest of the setting pgqueue.captured_settings that only the role that runs can make';
+comment on view pgqueue.own_seal is 'A digest of the setting pgqueue.captured_settings that only the current role can compute';
 grant select on pgqueue.own_seal to pgqueue_user;
 
 create or replace view pgqueue.own_session_seal with (security_barrier) as
-  -- Over what was captured and over the values as they are now. No value passes for another, nor for a piece of what was captured:
-  -- that is counted, and an array's text quotes. The word keeps it apart from pgqueue.own_seal.
-  -- One session's seal is worth nothing in another.
+  -- The digest covers the captured values and the current values. Lengths and the quoting of an array's text keep one value from
+  -- passing for another. The word separates it from pgqueue.own_seal. A seal of one session is not valid in another.
   select k.role, left(encode(sha256(convert_to(concat(
       k.seal_key, ' session ', pg_backend_pid(), ' ', length(kept.text), ' ', kept.text,
       array(select current_setting(unnest(pgqueue._inheritable_names()), true)),
-      -- Not of another role: it may not be allowed to look at all that this one may set.
+      -- The row is hidden from other roles, which may not be allowed to see all settings that this role can.
       case when split_part(kept.text, chr(30), 2) <> '' and split_part(kept.text, chr(30), 3) = k.role::text
         then array(select current_setting(unnest(string_to_array(split_part(kept.text, chr(30), 2), ',')), true)) end), 'UTF8')), 'hex'), 32) as seal
   from pgqueue.role_key k, current_setting('pgqueue.session_settings', true) kept (text)
   where k.role = quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.own_session_seal is
-  'A digest of the setting pgqueue.session_settings, and of the settings that jobs inherit as they are now, that only the role that runs can make';
+  'A digest of the setting pgqueue.session_settings, and of the current values of the settings that jobs inherit, that only the current role can compute';
 grant select on pgqueue.own_session_seal to pgqueue_user;
 
 create or replace view pgqueue.own_session with (security_barrier) as
@@ -64,18 +65,18 @@ create or replace view pgqueue.own_session with (security_barrier) as
   from pgqueue.own_session_seal s
   where s.seal = current_setting('pgqueue.session_seal', true);
 comment on view pgqueue.own_session is
-  'What was captured of this session''s settings. No row: nothing yet, or a setting has another value now, or somebody else''s word was put in its place';
+  'The settings that were captured in this session. No row: none yet, or a setting has changed since, or another role has replaced the stored text';
 grant select on pgqueue.own_session to pgqueue_user;
 
 create or replace view pgqueue.own_settings with (security_barrier) as
-  -- Not over pgqueue.own_session: a view more would cost each call something.
+  -- It does not read pgqueue.own_session, because one more view would make each call slower.
   select split_part(current_setting('pgqueue.session_settings', true), chr(30), 1)::jsonb || jsonb_build_object('search_path', current_setting('search_path'))
     || case when current_setting('pgqueue.worker_timeout', true) <> ''
          then jsonb_build_object('pgqueue.worker_timeout', current_setting('pgqueue.worker_timeout', true)) else '{}' end as settings
   from pgqueue.own_session_seal s
   where s.seal = current_setting('pgqueue.session_seal', true) and coalesce(current_setting('pgqueue.inherit', true), '') = '';
 comment on view pgqueue.own_settings is
-  'pgqueue._settings in the usual case, in one look. No row: ask that. For functions without a SET clause, which would hide the search_path';
+  'pgqueue._settings for the usual case, in one read. No row: call that function. For functions without a SET clause, which would hide the search_path';
 grant select on pgqueue.own_settings to pgqueue_user;
 
 create or replace function pgqueue._session_settings()
@@ -94,11 +95,12 @@ begin
   if found then
     return captured;
   end if;
-  -- pg_settings costs 0.3 to 0.4 ms, as much as a small transaction: it is read when the session hands in for the first time, and
-  -- when one of the settings that jobs inherit has another value than then.
+  -- Reading pg_settings takes 0.3 ms to 0.4 ms, as much as a small transaction. It is read when the session submits for the first
+  -- time, and again when one of the settings that jobs inherit has changed.
   perform pgqueue._require_enrolled(), pgqueue._require_home();
   select coalesce(jsonb_object_agg(s.name, current_setting(s.name)) filter (where s.source in ('session', 'client', 'user', 'database user')
-                                                                           -- Jobs of the batch lane run in sessions that do without these.
+                                                                           -- Jobs of the batch lane run in sessions without these
+                                                                           -- settings.
                                                                            or s.source in ('database', 'global', 'configuration file') and s.setting is distinct from s.boot_val
                                                                               and s.name in ('statement_timeout', 'lock_timeout', 'default_transaction_isolation',
                                                                                              'default_transaction_read_only', 'default_transaction_deferrable')), '{}'),
@@ -109,13 +111,13 @@ begin
     and s.name not in ('search_path', 'application_name', 'client_encoding', 'client_min_messages', 'role', 'session_authorization',
                        'transaction_isolation', 'transaction_read_only', 'transaction_deferrable', 'seed', 'exit_on_error')
     and strpos(s.name, '.') = 0;
-  -- A login takes what SET refuses, a tablespace that was dropped, say: a job that was given it could never run.
+  -- A login accepts values that SET refuses, for example a dropped tablespace: a job with such a value could never run.
   for name in
     select s.name from pg_settings s where s.source in ('client', 'user', 'database user') and captured ? s.name
   loop
     begin
       perform set_config(name, current_setting(name), true);
-      raise exception using errcode = 'PQ000';  -- it is undone
+      raise exception using errcode = 'PQ000';  -- The block is rolled back.
     exception
       when sqlstate 'PQ000' then
         null;
@@ -125,7 +127,8 @@ begin
         captured := captured - name;
     end;
   end loop;
-  -- A transaction begins with these, so a job that has them needs a session of its submitter: this one would wait for ever.
+  -- A transaction begins with these settings, so a job that has them needs a session of its submitter: this one would wait
+  -- forever.
   if captured ?| begun_with and not pgqueue._may_log_in(quote_ident(current_user)::regrole) then
     select s.name, s.boot_val into name, usual from pg_settings s where s.name = any (begun_with) and captured ? s.name and s.setting is distinct from s.boot_val limit 1;
     if found then
@@ -155,7 +158,7 @@ begin
   if pgqueue._setting('worker_timeout', null) is not null then
     captured := captured || jsonb_build_object('pgqueue.worker_timeout', pgqueue._setting('worker_timeout', null));
   end if;
-  -- The server does not list custom settings: those that jobs need are named in pgqueue.inherit.
+  -- The server does not list custom settings: pgqueue.inherit names those that jobs need.
   if current_setting('pgqueue.inherit', true) <> '' then
     for custom in select distinct trim(n) from string_to_table(current_setting('pgqueue.inherit'), ',') n where trim(n) <> '' loop
       if current_setting(custom, true) is not null then
@@ -185,10 +188,12 @@ create or replace function pgqueue._known_settings(backend_pid int, captured jso
   returns jsonb
   language sql volatile
 begin atomic
-  -- A program that has a session for itself asks once what its jobs inherit. Behind a pooler the session may be another one by now.
+  -- A program with a connection of its own asks once which settings its jobs inherit. Behind a pooler the session may be another
+  -- one by now.
   select case when backend_pid = pg_backend_pid() then captured else pgqueue._settings() end;
 end;
-comment on function pgqueue._known_settings(int, jsonb) is 'What was captured in this session by whoever says so; if it was another session, what is captured now';
+comment on function pgqueue._known_settings(int, jsonb) is
+  'The settings that the caller has captured in this session; if that was another session, the settings as they are now';
 grant execute on function pgqueue._known_settings(int, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._inherited(captured jsonb)
@@ -197,7 +202,7 @@ create or replace function pgqueue._inherited(captured jsonb)
 begin atomic
   select captured - 'pgqueue.worker_timeout';
 end;
-comment on function pgqueue._inherited(jsonb) is 'What a job is given of captured settings';
+comment on function pgqueue._inherited(jsonb) is 'The part of captured settings that a job receives';
 grant execute on function pgqueue._inherited(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._inherited_timeout(captured jsonb)
@@ -206,7 +211,7 @@ create or replace function pgqueue._inherited_timeout(captured jsonb)
 begin atomic
   select nullif((captured ->> 'pgqueue.worker_timeout')::interval, interval '0');
 end;
-comment on function pgqueue._inherited_timeout(jsonb) is 'The timeout of a job that is given none: pgqueue.worker_timeout as it was captured';
+comment on function pgqueue._inherited_timeout(jsonb) is 'The timeout of a job without one: pgqueue.worker_timeout as it was captured';
 grant execute on function pgqueue._inherited_timeout(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._with_durability(settings jsonb, durability text)
@@ -214,8 +219,8 @@ create or replace function pgqueue._with_durability(settings jsonb, durability t
   language sql immutable
   set search_path = pg_catalog, pg_temp
   return case when durability = 'async' then settings || '{"synchronous_commit": "off"}'
-              -- Whatever the session, the role or the queue says. A session that waits for standbys goes on to.
+              -- This overrides the session, the role and the queue. A session that waits for standbys continues to wait for them.
               when durability = 'sync' and coalesce(settings ->> 'synchronous_commit', 'off') = 'off' then settings || '{"synchronous_commit": "on"}'
               else settings end;
-comment on function pgqueue._with_durability(jsonb, text) is 'The settings of a job that says how durable it is to be';
+comment on function pgqueue._with_durability(jsonb, text) is 'The settings of a job with its own durability';
 grant execute on function pgqueue._with_durability(jsonb, text) to pgqueue_user;

@@ -35,7 +35,7 @@ declare
 begin
   if kind = 'number' then
     plain := value::text;
-    -- A fraction is a float to Python. One too long to be a float is not worth an error.
+    -- A fraction is a float in Python. One that is too long for a float is printed as it is.
     if strpos(plain, '.') = 0 or length(plain) > 300 then
       return plain;
     end if;
@@ -65,7 +65,7 @@ create or replace function pgqueue._shown(repr text)
 begin atomic
   select case when length(repr) > 1024 then left(repr, 1021) || '...' else repr end;
 end;
-comment on function pgqueue._shown(text) is 'What Celery shows of arguments: 1024 characters';
+comment on function pgqueue._shown(text) is 'The part of arguments that Celery shows: 1024 characters';
 grant execute on function pgqueue._shown(text) to pgqueue_user;
 
 create or replace function pgqueue._args_repr(args jsonb)

@@ -9,7 +9,7 @@ begin atomic
   on conflict (id) do update
   set payload = excluded.payload, expires_at = excluded.expires_at;
 end;
-comment on function pgqueue._save_task_group(text, bytea, interval) is 'Keeps a group of tasks, or replaces it';
+comment on function pgqueue._save_task_group(text, bytea, interval) is 'Stores a group of tasks, or replaces it';
 grant execute on function pgqueue._save_task_group(text, bytea, interval) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._task_group(group_id text)
@@ -18,7 +18,7 @@ create or replace function pgqueue._task_group(group_id text)
 begin atomic
   select g.payload from pgqueue.task_group g where g.id = group_id and g.expires_at > clock_timestamp();
 end;
-comment on function pgqueue._task_group(text) is 'A group that was kept; NULL: there is none';
+comment on function pgqueue._task_group(text) is 'A stored group; NULL: there is none';
 grant execute on function pgqueue._task_group(text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._delete_task_group(group_id text)
@@ -27,7 +27,7 @@ create or replace function pgqueue._delete_task_group(group_id text)
 begin atomic
   delete from pgqueue.task_group g where g.id = group_id;
 end;
-comment on function pgqueue._delete_task_group(text) is 'Forgets a group';
+comment on function pgqueue._delete_task_group(text) is 'Deletes a stored group';
 grant execute on function pgqueue._delete_task_group(text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._set_chord_size(group_id text, size int, lifetime interval)
@@ -40,7 +40,7 @@ begin atomic
   on conflict (group_id) do update
   set size = excluded.size, expires_at = excluded.expires_at, dispatched_at = null;
 end;
-comment on function pgqueue._set_chord_size(text, int, interval) is 'Says how many parts a chord has';
+comment on function pgqueue._set_chord_size(text, int, interval) is 'Stores how many parts a chord has';
 grant execute on function pgqueue._set_chord_size(text, int, interval) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._grow_chord(group_id text, lifetime interval)
@@ -64,7 +64,7 @@ as $$
 declare
   present pgqueue.chord;
 begin
-  -- The row of the chord stays locked to the end of the transaction: one part after the other decides.
+  -- The row of the chord stays locked until the end of the transaction, so parts decide one after the other.
   insert into pgqueue.chord as c (group_id, expires_at)
   values (_add_chord_part.group_id, coalesce(clock_timestamp() + lifetime, 'infinity'))
   on conflict (group_id) do nothing;
@@ -102,7 +102,7 @@ as $$
 declare
   was_open boolean;
 begin
-  -- The row stays for a while: a part that returns twice must not begin the chord anew.
+  -- The row is kept for a while, so that a part that returns twice does not begin the chord again.
   update pgqueue.chord c
   set dispatched_at = clock_timestamp(), returned = 0, added = 0
   where c.group_id = _finish_chord.group_id and c.dispatched_at is null;
@@ -111,5 +111,6 @@ begin
   return was_open;
 end
 $$;
-comment on function pgqueue._finish_chord(text) is 'The callback of a chord was sent, or its errors were; parts that return later are ignored';
+comment on function pgqueue._finish_chord(text) is
+  'Records that the callback of a chord was sent, or its errbacks were called; parts that return later are ignored';
 grant execute on function pgqueue._finish_chord(text) to pgqueue_user, pgqueue_worker;

@@ -6,7 +6,7 @@ create or replace function pgqueue._claim(worker_id int, kind pgqueue.message_ki
   returns table (id bigint, token bigint, queue text, earlier_deliveries int, message json, lane pgqueue.lane)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
-  -- Planned once, and whatever the statistics say: by index, row by row. Planning it for each claim took two thirds of the time of one.
+  -- A generic plan by index, row by row, is right for any statistics. Planning each claim took two thirds of its time.
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_hashjoin = off
@@ -14,7 +14,8 @@ create or replace function pgqueue._claim(worker_id int, kind pgqueue.message_ki
 as $$
 #variable_conflict use_column
 declare
-  -- What this session remembers while claims are dear: {kind: {full_at, seconds, bounds: {queue: {role: {level: rank}}}}}.
+  -- The bounds that this session keeps while claims are expensive: {kind: {full_at, seconds, bounds: {queue: {role: {level:
+  -- rank}}}}}.
   memories jsonb := coalesce(nullif(current_setting('pgqueue.claim_memory', true), ''), '{}')::jsonb;
   memory jsonb := memories -> kind::text;
   bounds jsonb := case when (memory ->> 'full_at')::float8 > extract(epoch from clock_timestamp()) then memory -> 'bounds' end;
@@ -22,7 +23,7 @@ declare
   seconds float8;
   last_seconds float8;
   ids bigint[] := '{}';
-  -- Now and then those get a turn who would wait for ever behind higher priorities.
+  -- One claim in ten serves messages that have waited for long behind higher priorities.
   is_generous boolean := random() < 0.1;
   has_passed_some boolean := false;
   setting text;
@@ -31,12 +32,13 @@ declare
   has_dead_letters boolean;
   is_ready boolean;
 begin
-  -- A claim that a crash of the server loses is a message that is ready again: it need not wait for the disk. For tasks the caller
-  -- decides otherwise.
+  -- If a crash of the server loses a claim, the message is ready again, so the claim need not wait for the disk. For tasks the
+  -- caller decides otherwise.
   setting := set_config('synchronous_commit', 'off', true);
   begun_at := clock_timestamp();
-  -- One whose session was seen to be gone may not claim either: others are about to have what it holds. It hears so while it may still take
-  -- that along. In one statement what decides on what is to follow: each by itself would cost as much as all of them.
+  -- A worker whose session was seen to be gone may not claim either: other workers are about to get its messages. The error
+  -- reaches it while it can still keep its running tasks. One statement makes all decisions for the rest, because one statement
+  -- for each would cost as much as all of them.
   select exists (select from pgqueue.worker w where w.id = _claim.worker_id and w.lost_at is null),
          exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at),
          exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null),
@@ -47,15 +49,15 @@ begin
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   if not (is_ready or is_due or has_dead_letters) and clock_timestamp() < begun_at + interval '5 ms' then
-    -- Who wakes a worker has published tasks or jobs, seldom both: starting what follows costs more than this look. One that is
-    -- dear itself goes on, and is measured.
+    -- A publisher that wakes a worker has mostly published only tasks or only jobs: starting the rest costs more than this check.
+    -- An expensive claim continues, and is measured.
     return;
   end if;
   if is_due then
-    -- Not without that look: starting an update that finds nothing costs much more.
+    -- The check comes first, because starting an update that finds no row costs much more.
     perform pgqueue._promote(1000);
   end if;
-  -- What only the role that sent it has declared so, upkeep moves.
+  -- Messages under a declaration of their own sender are moved by upkeep.
   if has_dead_letters then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
@@ -63,7 +65,7 @@ begin
     begun_at := clock_timestamp();
     for id, token, queue, earlier_deliveries, message, lane, has_passed_some in
     with wanted as materialized (
-      -- First of all: nothing of a paused queue is to be locked.
+      -- This comes first: no message of a paused queue is to be locked.
       select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async,
              -- How many jobs of a role may share a transaction: {role: count}, and under 0 what an administrator has said for all.
              (select jsonb_object_agg(g.role, g.value) from pgqueue.configured g where g.queue = u.name and g.setting = 'group_commit') as group_sizes
@@ -81,19 +83,19 @@ begin
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
       where is_generous
     ), picked as materialized (
-      -- A turn for each queue, the first messages of each before the second, and no queue always before the others.
+      -- The queues take turns: the first messages of each come before the second ones, and no queue is always first.
       select c.id, c.place, c.is_async, c.group_sizes from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
-        -- These go to the queue's dead letters. They expired this instant: the next claim moves them.
+        -- These go to the queue's dead letters. They expired this instant, so the next claim moves them.
         and not exists (select from pgqueue.queue q where q.name = m.queue and q.declared_by in (0, m.submitter) and q.dead_letter_exchange is not null)
         and not pgqueue._is_revoked_by_worker(m.payload)
       returning pgqueue._end_task(m, 'REVOKED', 'the time to live of the message was over')
     ), claimed as (
       update pgqueue.message m
       set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
-          -- As the job itself or its session said, else as its queue says.
+          -- The job itself or its session decides, else its queue.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
       from picked p
       where m.id = p.id
@@ -103,7 +105,7 @@ begin
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
            when l.lane = 'batch' then
-             -- One that has failed, or whose worker or session was lost while it ran, runs by itself: then it is known who is to blame.
+             -- A job that has failed, or whose worker or session was lost while it ran, runs by itself, so that a second failure is known to be its own.
              case when c.group_sizes is not null and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
              then json_build_array(c.submitter::bigint, coalesce(c.group_sizes ->> '0', c.group_sizes ->> c.submitter::text, '1')::int)
              else to_json(c.submitter::bigint) end
@@ -119,33 +121,36 @@ begin
       return next;
     end loop;
     if has_passed_some then
-      -- What this has locked and leaves to others, a worker that looked meanwhile and went to sleep did not see.
+      -- A worker that polled meanwhile and went to sleep did not see the messages that this claim has locked and leaves to
+      -- others.
       perform pgqueue._wake(u.name) from unnest(_claim.queues) u (name)
       where exists (select from pgqueue.message m where m.state = 'ready' and m.kind = _claim.kind and m.queue = u.name);
     end if;
-    -- Nothing, although something was ready: all that was picked had expired, maybe, and more stands in front of what has not.
+    -- No message was claimed although some were ready: perhaps all of the chosen ones had expired, and more of them precede
+    -- others.
     continue when bounds is null and cardinality(ids) = 0 and pgqueue._expire_messages(_claim.queues, 1000) > 0;
     exit when bounds is null or cardinality(ids) >= max_count or (memory ->> 'seconds')::float8 > 0.05;
-    -- Or less was taken because a role has its share.
+    -- Or fewer were claimed because of the share of a role.
     exit when role_limit <= any (array(select count(*) + coalesce((held ->> m.submitter::text)::int, 0) from pgqueue.message m where m.id = any (ids) group by m.submitter)
                                 || array(select h.value::bigint from jsonb_each_text(held) h));
-    -- There is room for more than what is above the bounds, and the caller may sleep now: what came back below is looked for
-    -- at once, unless that takes so long that it has to keep to its fiftieth of the time.
+    -- There is room for more than the messages above the bounds, and the caller may sleep now. So messages that came back below
+    -- are looked for at once, unless that takes so long that it has to keep to 2 % of the time.
     bounds := null;
   end loop;
   seconds := extract(epoch from clock_timestamp() - begun_at);
   if bounds is not null then
     memory := jsonb_set(memory, '{bounds}', pgqueue._raise_bounds(bounds, ids, false));
   elsif current_setting('pgqueue.claim_memory', true) is null then
-    -- The first claim of a session is planned, which says nothing of how much is dead.
+    -- The first claim of a session includes planning, so its duration says nothing about dead rows.
     perform set_config('pgqueue.claim_memory', '{}', false);
     return;
   elsif seconds > 0.005 + 0.00004 * cardinality(ids) then
-    -- Dear: it has read past much that is done, which a snapshot held elsewhere keeps VACUUM from removing. What comes back
-    -- below the bounds (a retry, a lost worker's message, a late commit) is found by a look at everything, which gets
-    -- a fiftieth of the time while there is enough above them.
+    -- The claim is expensive: it has read past many finished messages, which a snapshot held elsewhere keeps VACUUM from
+    -- removing. Messages that come back below the bounds (a retry, a lost worker's message, a late commit) are found by a full
+    -- read, which takes at most 2 % of the time while there are enough messages above the bounds.
     if memory is null then
-      -- Once may be the machine, which was busy, and not what was read: what came back would wait fifty times as long for that.
+      -- A single slow claim may be due to a busy machine and not to the rows that were read. Messages that came back would then
+      -- wait 50 times as long.
       memory := jsonb_build_object('seconds', seconds);
     else
       last_seconds := (memory ->> 'seconds')::float8;
@@ -162,7 +167,7 @@ begin
 end
 $$;
 comment on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, jsonb) is
-  'Hands up to max_count ready messages of these queues to a worker: a turn for each queue, in it for each role, of that high priority first. role_limit: at most so many of one role, with those that it has by held ({role: count}). message: of a task its message, of a job of the batch lane the number of its submitter, or that and how many such jobs may share a transaction, else what an executor needs';
+  'Gives up to max_count ready messages of these queues to a worker: the queues take turns, the roles of a queue take turns, and within a role higher priorities come first. role_limit: at most this many of one role, together with those that it already has by held ({role: count}). message: for a task its message, for a job of the batch lane the number of its submitter, or that number and how many such jobs may share a transaction, else the document of the job';
 grant execute on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb)
@@ -185,14 +190,14 @@ begin
     must_last := must_last or found and wish.kind = 'task';
   end loop;
   if must_last then
-    -- A task must not run again because the server crashed after its ack, nor unflagged because it crashed after its claim. A job
-    -- that is handed out again has had no effect.
+    -- A task must not run again because the server crashed after its ack, nor run without the flag redelivered because the server
+    -- crashed after its claim. A job that is claimed again has had no effect.
     perform set_config('synchronous_commit', of_session, true);
   end if;
 end
 $$;
 comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) is
-  'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the others are claims';
+  'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the other rows are claims';
 grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
@@ -209,17 +214,17 @@ begin
   if not found then
     return;
   end if;
-  -- A job whose transaction is open keeps the number of its worker when that registers anew: its row is locked.
+  -- A job whose transaction is open keeps the number of its worker when that registers again, because its row is locked.
   living_id := (select coalesce(w.successor, w.id) from pgqueue.worker w where w.id = waiter.worker_id);
-  -- Also one that some worker has claimed and not begun: its executors may all wait, for this one too. That claim is void then, as if
-  -- the worker had lost it: who comes with its token gets nothing.
+  -- This includes a job that a worker has claimed and not begun: all executors of that worker may be waiting for this one. That
+  -- claim is then void, as if the worker had lost the message: its token is no longer valid.
   return query
   with free as (
     select m.id, m.state from pgqueue.message m
     where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
       and exists (select from pgqueue.worker w where w.id = living_id and m.queue = any (w.queues))
       and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
-      -- What runs outside a transaction locks no row.
+      -- A job that runs outside a transaction locks no row.
       and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
     for update of m skip locked
   ), claimed as (
@@ -242,5 +247,5 @@ begin
 end
 $$;
 comment on function pgqueue._claim_awaited(bigint, bigint, bigint) is
-  'Claims a job for which one that runs waits, for the worker of that one, out of turn and also from a worker that has not begun it. message: as in pgqueue._claim';
+  'Claims a job for which a running job waits, for the worker of the running job, before other messages and also from a worker that has not begun it. message: as in pgqueue._claim';
 grant execute on function pgqueue._claim_awaited(bigint, bigint, bigint) to pgqueue_worker;

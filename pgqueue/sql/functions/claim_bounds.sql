@@ -7,7 +7,7 @@ begin atomic
   select coalesce((bounds ->> level::text)::bigint, level::bigint << 58 | coalesce((bounds ->> '*')::bigint, 0));
 end;
 comment on function pgqueue._bound(jsonb, int) is
-  'Above which rank to look in a level, by the bounds of a role: its own, else the number that stands for all levels';
+  'The rank above which a level is read: the bound of the level, else the one that stands for all levels of the role';
 
 create or replace function pgqueue._raise_bounds(bounds jsonb, ids bigint[], must_lower boolean)
   returns jsonb
@@ -36,7 +36,7 @@ create or replace function pgqueue._bound_roles(kind pgqueue.message_kind, queue
 as $$
 #variable_conflict use_column
 declare
-  -- Not the last numbers: their transactions may be about to commit.
+  -- The last numbers are left out: their transactions may be about to commit.
   seen_until bigint := (select greatest(s.last_value - 1000, 0) from pgqueue.message_id_seq s);
   queue text;
   ready oid[];
@@ -53,4 +53,4 @@ begin
 end
 $$;
 comment on function pgqueue._bound_roles(pgqueue.message_kind, text[], jsonb) is
-  'The bounds with those of all roles that have something ready now or may have soon. What enrolled roles that have nothing had before is not read again';
+  'The bounds, extended by all roles that have a ready message now or may have one soon. Roles without messages before are not read again';

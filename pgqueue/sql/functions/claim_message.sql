@@ -1,11 +1,11 @@
--- What a claim tells the worker of a job: its lane, and what an executor or a monitor needs to know.
+-- The part of a claim that describes a job: its lane, and the data that an executor or a monitor needs.
 
 create or replace function pgqueue._lane(runner oid, kept pgqueue.result_kept, top_level boolean, settings jsonb, params text[], sql text)
   returns pgqueue.lane
   language sql immutable
 begin atomic
   select case when runner is not null and kept = 'none' and not top_level
-                   -- These must be known before the transaction begins; and parameters are bound to one prepared statement.
+                   -- These must be known before the transaction begins, and parameters belong to one prepared statement.
                    and not settings ?| array['default_transaction_isolation', 'default_transaction_read_only', 'default_transaction_deferrable']
                    and (params is null or strpos(rtrim(sql, E'; \t\r\n'), ';') = 0)
               then 'batch'::pgqueue.lane else 'top_level'::pgqueue.lane end;

@@ -1,5 +1,6 @@
--- The names of pg_background 1.8, made in the first schema of search_path by pgqueue.install_compat. No SET clause where a job is
--- launched: it would hide the caller's search_path, which the job inherits.
+-- The names of pg_background 1.8, created in the first schema of search_path by pgqueue.install_compat.
+--
+-- Functions that launch a job have no SET clause, which would hide the caller's search_path, because the job inherits it.
 
 create or replace function pgqueue._create_pg_background_1_8()
   returns void
@@ -83,4 +84,4 @@ begin
   end $$;
 end
 $create$;
-comment on function pgqueue._create_pg_background_1_8() is 'Makes the names of pg_background 1.8 in the first schema of search_path';
+comment on function pgqueue._create_pg_background_1_8() is 'Creates the names of pg_background 1.8 in the first schema of search_path';

@@ -1,4 +1,4 @@
--- The names of pg_background 2.0, made in the first schema of search_path by pgqueue.install_compat.
+-- The names of pg_background 2.0, created in the first schema of search_path by pgqueue.install_compat.
 
 create or replace function pgqueue._create_pg_background_2_0()
   returns void
@@ -58,7 +58,7 @@ begin
     return query
     select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed, l.label from pgqueue._list_tracked() l;
   exception when datatype_mismatch then
-    -- The caller's column definition list is that of the versions before labels.
+    -- The column definition list of the caller is that of versions without labels.
     return query
     select l.pid, l.cookie, l.launched_at, l.user_id, l.queue_size, l.state, l.sql_preview, l.last_error, l.consumed from pgqueue._list_tracked() l;
   end $$;
@@ -106,7 +106,7 @@ begin
       begin
         return query execute run.reader using run.pid, run.cookie;
       exception when others or query_canceled then
-        perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', run.pid));  -- nobody else has its handle
+        perform pgqueue._untrack_now(pg_catalog.jsonb_build_object('pid', run.pid));  -- No other caller has its handle.
         raise;
       end;
     end if;
@@ -164,7 +164,7 @@ begin
   end $$;
 end
 $create$;
-comment on function pgqueue._create_pg_background_2_0() is 'Makes the names of pg_background 2.0 in the first schema of search_path';
+comment on function pgqueue._create_pg_background_2_0() is 'Creates the names of pg_background 2.0 in the first schema of search_path';
 
 create or replace function pgqueue._create_v2_aliases(others oid[])
   returns void
@@ -182,11 +182,12 @@ begin
       'pg_background_list', 'pg_background_stats', 'pg_background_get_progress', 'pg_background_result_info', 'pg_background_error_info',
       'pg_background_detach_all', 'pg_background_cancel_all', 'pg_background_outcome', 'pg_background_run', 'pg_background_run_query',
       'pg_background_drain', 'pg_background_wait_any', 'pg_background_cancel_by_label', 'pg_background_purge', 'pg_background_full_sql')
-      and p.oid <> all (others)  -- whatever somebody else has put there under such a name
+      and p.oid <> all (others)  -- Another role may have created an object of such a name there.
   loop
     made := pg_catalog.pg_get_functiondef(original.oid);
     execute pg_catalog.format('create function %I.%I(', current_schema(), original.proname || '_v2') || substr(made, length(original.head) + 1);
   end loop;
 end
 $$;
-comment on function pgqueue._create_v2_aliases(oid[]) is 'Version 2.0 keeps the names of 1.x beside its own, with the suffix _v2. others: functions that lay in the schema before';
+comment on function pgqueue._create_v2_aliases(oid[]) is
+  'Creates the aliases with the suffix _v2: version 2.0 keeps the names of 1.x beside its own. others: functions that were in the schema before';

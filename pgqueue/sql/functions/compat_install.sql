@@ -1,4 +1,4 @@
--- pg_background's names in a schema of the user's choice, and away again.
+-- Creates pg_background's names in a schema, and drops them.
 
 create or replace function pgqueue._objects_like_pg_background(schema_name text)
   returns table (kind text, oid oid, signature text, is_helper boolean)
@@ -14,7 +14,7 @@ as $$
   from pg_class c
   where c.relnamespace = to_regnamespace(quote_ident(schema_name)) and c.relname ~ '^pg_background_' and c.relkind in ('v', 'c')
 $$;
-comment on function pgqueue._objects_like_pg_background(text) is 'What in a schema has a name of pg_background';
+comment on function pgqueue._objects_like_pg_background(text) is 'The objects of a schema that have a name of pg_background';
 
 create or replace function pgqueue.install_compat(version text default '2.0', schema text default 'public')
   returns void
@@ -44,7 +44,7 @@ begin
   perform pgqueue._make_background_role();
   before := array(select o.oid from pgqueue._objects_like_pg_background(schema) o);
   begin
-    -- pg_catalog, which is not named, comes first: what others have put into the schema is taken for nothing that is named here.
+    -- pg_catalog comes first although it is not named, so objects of other roles in the schema are not used by the names here.
     perform set_config('search_path', quote_ident(schema) || ', pg_temp', true);
     if version = '1.8' then
       perform pgqueue._create_pg_background_1_8();
@@ -87,16 +87,16 @@ begin
       create role pgbackground_role nologin;
     end if;
   exception when duplicate_object or unique_violation then
-    null;  -- another database's installer was faster: roles belong to the whole cluster
+    null;  -- An installer of another database was faster: roles belong to the whole cluster.
   end;
   if not exists (select from pg_auth_members m where m.roleid = 'pgqueue_user'::regrole and m.member = 'pgbackground_role'::regrole) then
     grant pgqueue_user to pgbackground_role;
   end if;
-  -- In this database, before its members are enrolled by what they call first.
+  -- The grant is made in this database, before its members are enrolled by their first call.
   perform pgqueue._admit('pgbackground_role', true);
 end
 $$;
-comment on function pgqueue._make_background_role() is 'Makes the role whose members may call pg_background''s names';
+comment on function pgqueue._make_background_role() is 'Creates the role whose members may call pg_background''s names';
 
 create or replace function pgqueue._grant_background(member text, is_grant boolean, print_commands boolean)
   returns boolean
@@ -114,7 +114,7 @@ begin
     raise info '%', command;
   end if;
   if is_grant and not pgqueue._enroll_member(quote_ident(member)::regrole::oid) then
-    perform pgqueue.enroll(quote_ident(member)::regrole);  -- a superuser, whom only superusers enroll
+    perform pgqueue.enroll(quote_ident(member)::regrole);  -- The member is a superuser, and only superusers may enroll one.
   end if;
   return true;
 exception when others then
@@ -145,7 +145,7 @@ begin
     end if;
   end loop;
 exception when insufficient_privilege then
-  -- A setting that the server does not know is a superuser's to set for a database.
+  -- Only a superuser may set, for a database, a setting that the server does not know.
   raise notice 'SHOW pg_background.max_workers and the like will work in a session from its first launch on'
     using hint = (select 'To have them in every session, let a superuser run: '
                     || string_agg(format('alter database %I set pg_background.%s = %L', current_database(), s.name, s.value), '; ')
@@ -153,7 +153,7 @@ exception when insufficient_privilege then
 end
 $$;
 comment on function pgqueue._set_background_defaults(boolean) is
-  'Sets the defaults of pg_background''s settings for the database, where nothing is set, or takes them back, so that SHOW works in every session';
+  'Sets the defaults of pg_background''s settings for the database, where no value is set, or removes them, so that SHOW works in every session';
 
 create or replace function pgqueue._drop_compat(schema text, behavior text)
   returns void
@@ -182,12 +182,13 @@ begin
     begin
       drop role pgbackground_role;
     exception when dependent_objects_still_exist or insufficient_privilege then
-      null;  -- somebody else granted it something, perhaps in another database
+      null;  -- Another role has granted it a right, perhaps in another database.
     end;
   end if;
 end
 $$;
-comment on function pgqueue._drop_compat(text, text) is 'Drops what pgqueue.install_compat has made in a schema; restrict or cascade';
+comment on function pgqueue._drop_compat(text, text) is
+  'Drops the objects that pgqueue.install_compat has created in a schema; restrict or cascade';
 
 create or replace function pgqueue.uninstall_compat(schema text default 'public')
   returns void

@@ -1,16 +1,18 @@
 -- after: loopback, session
--- The caller's half of pg_background's calls: launch, wait, cancel. The names that users call stand in schemas of their choice
--- (pgqueue.install_compat) and are as thin as can be: what they do is here. All ask the gate as the role that runs, in one round trip
--- wherever pgqueue's own do. Members of pgbackground_role are members of pgqueue_user, so what runs as the caller is granted there.
+-- The caller's half of pg_background's calls: launch, wait, cancel.
+--
+-- The names that users call are in schemas of their choice (pgqueue.install_compat) and only call the functions here. All ask the
+-- gate as the current role, in one round trip wherever pgqueue's own functions do. Members of pgbackground_role are members of
+-- pgqueue_user, so functions that run as the caller are granted to that role.
 
 create or replace function pgqueue._tracker()
   returns bigint
   language sql volatile
 begin atomic
-  -- In pg_background each job is a session of its own. Here an executor's session runs one after another.
+  -- In pg_background each job is a session of its own. Here an executor's session runs one job after another.
   select coalesce(-nullif(current_setting('pgqueue.job_id', true), '')::bigint, pgqueue._session_id());
 end;
-comment on function pgqueue._tracker() is 'By which number this session, or the job that runs in it, tracks jobs';
+comment on function pgqueue._tracker() is 'The number under which this session, or the job that runs in it, tracks jobs';
 grant execute on function pgqueue._tracker() to pgqueue_user;
 
 create or replace function pgqueue._background_setting(name text, fallback int, least_value int, greatest_value int)
@@ -24,7 +26,7 @@ declare
   value numeric;
 begin
   if given is null then
-    perform set_config(full_name, case name when 'default_queue_size' then fallback / 1024 || 'kB' else fallback::text end, false);  -- for SHOW
+    perform set_config(full_name, case name when 'default_queue_size' then fallback / 1024 || 'kB' else fallback::text end, false);  -- This makes SHOW work.
     return fallback;
   end if;
   begin
@@ -43,7 +45,7 @@ begin
 end
 $$;
 comment on function pgqueue._background_setting(text, int, int, int) is
-  'One of pg_background''s settings. The server takes any text for a setting it does not know, so it is checked where it is used';
+  'One of pg_background''s settings. The server accepts any text for a setting it does not know, so it is checked where it is used';
 grant execute on function pgqueue._background_setting(text, int, int, int) to pgqueue_user;
 
 create or replace function pgqueue._enroll_self()
@@ -55,7 +57,8 @@ begin
   perform pgqueue._over_loopback('enroll_member', quote_ident(current_user)::regrole::oid, 0, '{}', '');
 end
 $$;
-comment on function pgqueue._enroll_self() is 'Enrolls the role that runs, apart from its transaction, if it is a member of pgbackground_role';
+comment on function pgqueue._enroll_self() is
+  'Enrolls the current role, in a transaction of its own, if it is a member of pgbackground_role';
 grant execute on function pgqueue._enroll_self() to pgqueue_user;
 
 create or replace function pgqueue._member_settings()
@@ -96,7 +99,7 @@ begin
   perform pgqueue._check_options(sql, pgqueue._options('default'));
   select * into answer from pgqueue._call('launch_tracked', jsonb_build_object(
     'kept', kept, 'settings', settings, 'session_id', pgqueue._tracker(), 'sql', sql,
-    -- pg_background runs a statement once. Its callers see a serialization failure themselves.
+    -- pg_background runs a statement once, and its callers see a serialization failure themselves.
     'options', to_jsonb(pgqueue._options('default', timeout => case when timeout_ms > 0 then timeout_ms * interval '1 ms' end, max_attempts => 1, label => label)),
     'cookie', pgqueue._random_bigint(), 'queue_size', queue_size,
     'max_tracked', pgqueue._background_setting('max_workers', 16, 1, 1000)));
@@ -115,7 +118,7 @@ begin atomic
     'session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', mismatch, 'sql_length', sql_length)) c;
 end;
 comment on function pgqueue._ask_tracked(int, bigint, text, int) is
-  'A tracked job as it is now. mismatch: the SQLSTATE for a wrong cookie; NULL: nothing is raised for what is not tracked, and NULL is returned';
+  'The current state of a tracked job. mismatch: the SQLSTATE for a wrong cookie; NULL: no error is raised for an untracked job, and NULL is returned';
 grant execute on function pgqueue._ask_tracked(int, bigint, text, int) to pgqueue_user;
 
 create or replace function pgqueue._handle_of(job jsonb)
@@ -138,7 +141,7 @@ begin
   return not (job ->> 'live')::boolean or pgqueue._wait_on(pgqueue._handle_of(job), greatest(0, least(86400000, timeout_ms)) * interval '1 ms');
 end
 $$;
-comment on function pgqueue._wait_tracked(int, bigint, int) is 'pg_background_wait. NULL waits for ever';
+comment on function pgqueue._wait_tracked(int, bigint, int) is 'pg_background_wait. NULL waits without a limit';
 grant execute on function pgqueue._wait_tracked(int, bigint, int) to pgqueue_user;
 
 create or replace function pgqueue._cancel_tracked_now(want_pid int, want_cookie bigint, grace_ms int, is_hard boolean)
@@ -154,13 +157,13 @@ begin
     'session_id', pgqueue._tracker(), 'pid', want_pid, 'cookie', want_cookie, 'mismatch', '55000',
     'grace_ms', case when is_hard then grace else 0 end)) c (canceled), jsonb_array_elements(c.canceled) a;
   if grace > 0 then
-    -- After a hard grace the worker ends the session of the job. That takes a moment.
+    -- After the grace period of a hard cancel the worker ends the session of the job, which takes a moment.
     perform pgqueue._wait_on(pgqueue._handle_of(job), (grace + case when is_hard then 2000 else 0 end) * interval '1 ms');
   end if;
 end
 $$;
 comment on function pgqueue._cancel_tracked_now(int, bigint, int, boolean) is
-  'pg_background_cancel. Hard: what outlasts the grace is stopped by ending its session';
+  'pg_background_cancel. Hard: a job that exceeds the grace period loses its session';
 grant execute on function pgqueue._cancel_tracked_now(int, bigint, int, boolean) to pgqueue_user;
 
 create or replace function pgqueue._untrack_now(request jsonb)
@@ -169,5 +172,5 @@ create or replace function pgqueue._untrack_now(request jsonb)
 begin atomic
   select c::int from pgqueue._call('untrack', request || jsonb_build_object('session_id', pgqueue._tracker())) c;
 end;
-comment on function pgqueue._untrack_now(jsonb) is 'pg_background_detach, detach_all and purge: the request says which';
+comment on function pgqueue._untrack_now(jsonb) is 'pg_background_detach, detach_all and purge; the request names the jobs';
 grant execute on function pgqueue._untrack_now(jsonb) to pgqueue_user;

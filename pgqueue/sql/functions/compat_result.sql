@@ -5,7 +5,7 @@ create or replace function pgqueue._background_error(pid int, error jsonb)
   returns jsonb
   language sql immutable
 begin atomic
-  -- What pgqueue says in its own words, in pg_background's.
+  -- Errors in pgqueue's words are replaced by pg_background's words.
   select case
     when jsonb_typeof(error) is distinct from 'object' then null
     when error ->> 'sqlstate' = '0A000' and error ->> 'message' like '% in a pgqueue job'
@@ -14,7 +14,7 @@ begin atomic
       then error || jsonb_build_object('message', format('lost connection to worker process with PID %s', pid), 'detail', error ->> 'message')
     else error end;
 end;
-comment on function pgqueue._background_error(int, jsonb) is 'The error of a job as pg_background words it';
+comment on function pgqueue._background_error(int, jsonb) is 'The error of a job in pg_background''s words';
 grant execute on function pgqueue._background_error(int, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._raise_tracked(pid int, error jsonb)
@@ -45,7 +45,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._require_readable(int, jsonb, text) is 'Refuses to wait for a result that will not come';
+comment on function pgqueue._require_readable(int, jsonb, text) is 'Raises an error if the result can never be read';
 grant execute on function pgqueue._require_readable(int, jsonb, text) to pgqueue_user;
 
 create or replace function pgqueue._read_tracked(want_pid int, want_cookie bigint, version text, out is_first boolean, out reader text, out rows jsonb, out tags text[],
@@ -80,7 +80,7 @@ begin
         reader := pgqueue._result_reader(answer);
         has_rows := jsonb_typeof(answer -> 'columns') = 'array';
         tags := case when has_rows then '{}' else array(select jsonb_array_elements_text(answer -> 'command_tags')) end;
-        -- Values are read back under the settings under which they were printed.
+        -- Values are read under the settings under which they were printed.
         old_settings := pgqueue._swap_settings(answer -> 'output_settings');
       else
         return next;
@@ -98,7 +98,7 @@ begin
 end
 $$;
 comment on function pgqueue._read_tracked(int, bigint, text) is
-  'Waits, then gives the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a job that failed. After the last comes pgqueue._end_of_reading';
+  'Waits, then returns the result of a tracked job in chunks, and the query that makes rows of each. Raises the error of a failed job. The caller calls pgqueue._end_of_reading after the last one';
 grant execute on function pgqueue._read_tracked(int, bigint, text) to pgqueue_user;
 
 create or replace function pgqueue._end_of_reading(job jsonb, old_settings jsonb)
@@ -111,7 +111,8 @@ begin
   perform pgqueue._consume_result(pgqueue._handle_of(job));
 end
 $$;
-comment on function pgqueue._end_of_reading(jsonb, jsonb) is 'The result of a tracked job was read to its end: now it is consumed, and the job no longer tracked';
+comment on function pgqueue._end_of_reading(jsonb, jsonb) is
+  'Consumes the result of a tracked job after all of it was read, and ends the tracking';
 grant execute on function pgqueue._end_of_reading(jsonb, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._spare_tracked(job jsonb)
@@ -121,7 +122,7 @@ begin atomic
   select pgqueue._untrack_now(jsonb_build_object('pid', job -> 'pid', 'cookie', job -> 'cookie', 'spare', true));
 end;
 comment on function pgqueue._spare_tracked(jsonb) is
-  'A job whose result was asked for with a column definition list that does not fit can be read again, but its handle may be gone with the statement: it counts no more';
+  'Marks a job whose result was requested with a column definition list that does not fit: it can be read again, but its handle may be lost with the statement, so it no longer counts';
 grant execute on function pgqueue._spare_tracked(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._create_reader(signature text, call text)
@@ -174,7 +175,8 @@ end
 $create$;
 comment on function pgqueue._create_reader(text, text) is 'Creates a function that returns the result of a tracked job';
 
--- Dropped and made anew: pgqueue._create_reader replaces nothing, since it makes functions in schemas of users too.
+-- The function is dropped and created again: pgqueue._create_reader replaces none, because it also creates functions in users'
+-- schemas.
 drop function if exists pgqueue._tracked_result(int, bigint);
 select pgqueue._create_reader('pgqueue._tracked_result(pid int, cookie bigint)', 'pgqueue._read_tracked(pid, cookie, ''2.0'')');
 comment on function pgqueue._tracked_result(int, bigint) is 'pg_background_result';

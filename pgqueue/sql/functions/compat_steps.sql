@@ -1,5 +1,5 @@
 -- after: compat_result
--- The caller's half of pg_background's calls, continued: outcomes, and the calls that do several steps.
+-- The caller's half of pg_background's calls, continued: outcomes, and calls that do several steps.
 
 create or replace function pgqueue._outcome_of(job jsonb, out pid int, out cookie bigint, out state text, out consumed boolean, out completed boolean,
                                     out has_error boolean, out row_count bigint, out command_tag text, out sqlstate text,
@@ -12,7 +12,7 @@ begin atomic
   from (select pgqueue._background_error((job ->> 'pid')::int, job -> 'error')) e (error)
   where job is not null;
 end;
-comment on function pgqueue._outcome_of(jsonb) is 'What became of a job that was described';
+comment on function pgqueue._outcome_of(jsonb) is 'The outcome of a job that was described';
 grant execute on function pgqueue._outcome_of(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._outcome(want_pid int, want_cookie bigint, out pid int, out cookie bigint, out state text, out consumed boolean,
@@ -26,7 +26,7 @@ begin
     select o.* into pid, cookie, state, consumed, completed, has_error, row_count, command_tag, sqlstate, error_message, label, launched_at
     from pgqueue._outcome_of(pgqueue._ask_tracked(want_pid, want_cookie, null)) o;
   exception when insufficient_privilege then
-    null;  -- it never raises
+    null;  -- It never raises an error.
   end;
   pid := want_pid;
   cookie := want_cookie;
@@ -71,7 +71,8 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._launch_and_wait(jsonb, text, int, int, text) is 'Launches a job and waits. If it outlasts the timeout, it is canceled, and given a second to end';
+comment on function pgqueue._launch_and_wait(jsonb, text, int, int, text) is
+  'Launches a job and waits. If it exceeds the timeout, it is canceled, and gets 1 s to end';
 grant execute on function pgqueue._launch_and_wait(jsonb, text, int, int, text) to pgqueue_user;
 
 create or replace function pgqueue._run_query(settings jsonb, sql text, queue_size int, timeout_ms int, label text, col_def text, out reader text, out pid int, out cookie bigint)
@@ -117,7 +118,7 @@ begin
     begin
       perform pgqueue._wait_tracked(handle.pid, handle.cookie, case when until is not null then greatest(0, extract(epoch from until - clock_timestamp()) * 1000)::int end);
     exception when undefined_object or insufficient_privilege or object_not_in_prerequisite_state then
-      null;  -- its outcome says that nothing is known
+      null;  -- Its outcome is unknown.
     end;
     select o.* into pid, cookie, state, consumed, completed, has_error, row_count, command_tag, sqlstate, error_message, label, launched_at
     from pgqueue._outcome(handle.pid, handle.cookie) o;
@@ -147,7 +148,7 @@ begin
     order by l.state <> 'stopped', h.n
     limit 1;
     if not found or has_stopped then
-      return;  -- none of them can end any more, or this one has
+      return;  -- None of them can end any more, or this one has ended.
     end if;
     pid := null;
     cookie := null;

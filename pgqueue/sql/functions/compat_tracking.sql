@@ -1,8 +1,8 @@
 -- after: handles
--- The gate's half of pg_background's calls: what a session tracks of the jobs it launched, and what it asks about them.
+-- The gate's half of pg_background's calls: the jobs that a session tracks, and the requests about them.
 --
--- pg_background keeps a list in each session's memory, which no rollback touches. Here it is a table, written by the loopback in the
--- transaction that hands the job in. pg_background's pid, an int4, is the number of the job as long as that is unambiguous.
+-- pg_background keeps a list in each session's memory, which survives a rollback. Here it is a table, written by the loopback in
+-- the transaction that submits the job. pg_background's pid, an int4, is the number of the job as long as that is unambiguous.
 
 create or replace function pgqueue._lowest_tracked(session bigint)
   returns int
@@ -12,7 +12,7 @@ begin atomic
   from (select current_setting('pgqueue.lowest_tracked', true)) as known (s);
 end;
 comment on function pgqueue._lowest_tracked(bigint) is
-  'A pid below which the session whose loopback this is tracks nothing, as its last launch has seen. What it tracked once and nobody has vacuumed is below';
+  'A pid below which the session of this loopback tracks no job, as of its last launch. Rows of earlier jobs that VACUUM has not removed are below it';
 
 create or replace function pgqueue._launch_tracked(role oid, args jsonb)
   returns jsonb
@@ -28,7 +28,7 @@ declare
   handle pgqueue.handle;
   pid int;
 begin
-  -- The number of a session is what the caller says. What a stranger has tracked under it fills no quota but the stranger's.
+  -- The caller chooses the number of its session. Jobs that another role tracks under it count for that role's quota only.
   select count(*) filter (where not t.is_spared and pg_has_role(role, t.submitter, 'member')), min(t.pid) into tracked, first
   from pgqueue.tracked_job t where t.session_id = session and t.pid >= lowest;
   if tracked >= max_tracked then
@@ -43,9 +43,9 @@ begin
     values (session, pid, handle.id, handle.cookie, role, (args ->> 'kept')::pgqueue.result_kept, (args ->> 'queue_size')::int)
     on conflict on constraint tracked_job_pkey do nothing;
     exit when found;
-    pid := pid % 2147483647 + 1;  -- the session still tracks the job from two thousand million jobs ago
+    pid := pid % 2147483647 + 1;  -- The session still tracks a job from 2,000 million jobs ago.
   end loop;
-  -- Numbers begin anew after two thousand million: then the bound is of no use any more.
+  -- Numbers begin again after 2,000 million: then the bound is no longer useful.
   perform set_config('pgqueue.lowest_tracked', session || ' ' || case when pid < lowest then 0 else coalesce(first, pid) end, false);
   return jsonb_build_object('id', handle.id, 'cookie', handle.cookie, 'pid', pid);
 end
@@ -82,7 +82,7 @@ begin
 end
 $$;
 comment on function pgqueue._find_tracked(oid, jsonb) is
-  'A job by its pid, after the checks: 42704 unknown, 42501 another role''s, then the cookie. Without mismatch (an SQLSTATE) NULL instead, but for 42501. Without a cookie none is needed';
+  'A job by its pid, after the checks: 42704 unknown, 42501 another role''s, then the cookie. Without mismatch (an SQLSTATE) NULL instead of an error, except 42501. Without a cookie none is checked';
 
 create or replace function pgqueue._tracked_jobs(role oid, args jsonb)
   returns setof pgqueue.tracked_job
@@ -97,7 +97,8 @@ begin atomic
     and (args ->> 'ended' is null or (m.id is null) = (args ->> 'ended')::boolean)
   order by t.tracked_at, t.pid;
 end;
-comment on function pgqueue._tracked_jobs(oid, jsonb) is 'The jobs that a session tracks and the role may see; those with a label like this; those that have ended or have not';
+comment on function pgqueue._tracked_jobs(oid, jsonb) is
+  'The jobs that a session tracks and the role may see; with a label, those whose label matches; those that have ended or have not';
 
 create or replace function pgqueue._tracked(role oid, args jsonb)
   returns setof jsonb
@@ -121,7 +122,7 @@ begin
       end if;
     end if;
   elsif args ? 'stats' then
-    -- The view is about the session that looks. This one looks for another.
+    -- The view is about the current session. This query is about another one.
     perform set_config('pgqueue.session_id', args ->> 'session_id', true);
     return query
     select to_jsonb(s) || jsonb_build_object('workers_timed_out', coalesce(
@@ -132,13 +133,14 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._tracked(oid, jsonb) is 'What a session asks about the jobs it tracks: one of them, with its result if it has ended; all of them; or how many there were';
+comment on function pgqueue._tracked(oid, jsonb) is
+  'The answer to a request about tracked jobs: one of them, with its result if it has ended; all of them; or their number';
 
 create or replace function pgqueue._describe_tracked(job pgqueue.tracked_job, sql_length int)
   returns jsonb
   language sql volatile security definer
 begin atomic
-  -- One statement, one snapshot: a job is in the queue or in the history. (Neither: retention has removed it.)
+  -- One statement has one snapshot, in which a job is in the queue or in the history. (Neither: retention has removed it.)
   select jsonb_build_object(
     'id', job.id, 'pid', job.pid, 'cookie', job.cookie, 'user_id', job.submitter, 'kept', job.kept, 'queue_size', job.queue_size,
     'live', coalesce(j.ended_at is null and j.id is not null, false), 'running', coalesce(j.is_running, false),
@@ -159,7 +161,8 @@ begin atomic
     from pgqueue.history h where h.id = job.id
   ) j on true;
 end;
-comment on function pgqueue._describe_tracked(pgqueue.tracked_job, int) is 'All there is to say about a tracked job, with so many characters of its text';
+comment on function pgqueue._describe_tracked(pgqueue.tracked_job, int) is
+  'The description of a tracked job, with at most this many characters of its text';
 
 create or replace function pgqueue._cancel_tracked(role oid, args jsonb)
   returns jsonb
@@ -212,7 +215,7 @@ begin
       begin
         perform pgqueue._detach(role, (job.id, job.cookie));
       exception when undefined_object then
-        null;  -- retention has removed it
+        null;  -- Retention has removed it.
       end;
     end if;
     untracked := untracked + 1;
@@ -220,7 +223,8 @@ begin
   return untracked;
 end
 $$;
-comment on function pgqueue._untrack(oid, jsonb) is 'Forgets one tracked job, or those of pgqueue._tracked_jobs, and gives up their results. They run on. Returns how many';
+comment on function pgqueue._untrack(oid, jsonb) is
+  'Ends the tracking of one job, or of those of pgqueue._tracked_jobs, and drops their results. The jobs continue. Returns how many';
 
 create or replace function pgqueue._enroll_member(role oid)
   returns boolean
@@ -230,19 +234,20 @@ as $$
 declare
   may boolean;
 begin
-  -- Anybody can ask for anybody here, so it must do no harm: the key is of no use without the rights of pgbackground_role. Superusers are
-  -- members of every role and are enrolled on purpose only.
+  -- Any role can request this for any other, so it must do no harm: the key is of no use without the rights of pgbackground_role.
+  -- Superusers are members of every role, and are enrolled only explicitly.
   with recursive membership (oid) as (
     select r.oid from pg_roles r where r.rolname = 'pgbackground_role'
     union
     select m.member from pg_auth_members m join membership on m.roleid = membership.oid
   )
   select exists (select from membership m join pg_roles r on r.oid = m.oid where r.oid = _enroll_member.role and not r.rolsuper) into may;
-  -- That role is the whole cluster's: here its members are nobody unless pg_background's names were made here.
+  -- The role belongs to the whole cluster: its members have no rights here unless pg_background's names were created here.
   if may and exists (select from pgqueue.compat) then
     insert into pgqueue.role_key (role) values (_enroll_member.role) on conflict do nothing;
   end if;
   return may and exists (select from pgqueue.compat);
 end
 $$;
-comment on function pgqueue._enroll_member(oid) is 'Gives a member of pgbackground_role its key. Asked for over the loopback, apart from the caller''s transaction, by a role that has none';
+comment on function pgqueue._enroll_member(oid) is
+  'Gives a member of pgbackground_role its key. A role without a key requests it over the loopback, outside the caller''s transaction';

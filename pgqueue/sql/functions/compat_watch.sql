@@ -12,7 +12,8 @@ begin atomic
          false, j ->> 'label', case when (j ->> 'running')::boolean then (j ->> 'backend_pid')::int end
   from pgqueue._call('tracked', criteria || jsonb_build_object('session_id', pgqueue._tracker(), 'sql_length', 120)) j;
 end;
-comment on function pgqueue._list_tracked(jsonb) is 'pg_background_list: the jobs that this session tracks and the role may see. A job that was read is tracked no more, so none is consumed';
+comment on function pgqueue._list_tracked(jsonb) is
+  'pg_background_list: the jobs that this session tracks and the role may see. A job whose result was read is no longer tracked, so none is consumed';
 grant execute on function pgqueue._list_tracked(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._progress_of_tracked(want_pid int, want_cookie bigint, out progress_pct int, out progress_msg text)
@@ -57,7 +58,7 @@ begin
   max_workers := pgqueue._background_setting('max_workers', 16, 1, 1000);
 end
 $$;
-comment on function pgqueue._tracked_stats() is 'pg_background_stats: the jobs that this session handed in';
+comment on function pgqueue._tracked_stats() is 'pg_background_stats: the jobs that this session submitted';
 grant execute on function pgqueue._tracked_stats() to pgqueue_user;
 
 create or replace function pgqueue._result_info(want_pid int, want_cookie bigint, out row_count bigint, out command_tag text, out completed boolean,

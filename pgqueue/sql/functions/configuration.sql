@@ -96,5 +96,5 @@ create or replace view pgqueue.configuration with (security_barrier) as
   where c.role = 0 or pg_has_role(c.role, 'member')
      or pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
 comment on view pgqueue.configuration is
-  'What pgqueue.configure has set: for all jobs of a queue (role NULL), which counts first, or for those of a role. What is not here has its default';
+  'Settings that pgqueue.configure has made: for all jobs of a queue (role NULL), which count first, or for the jobs of a role. Settings that are not listed have their defaults';
 grant select on pgqueue.configuration to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

@@ -9,7 +9,7 @@ create or replace function pgqueue._max_deliveries(queue text, submitter oid)
 begin atomic
   select coalesce((select d.max_deliveries from pgqueue._declared(queue, submitter) d), pgqueue._worker_number('max_deliveries', 20, 1, 32767));
 end;
-comment on function pgqueue._max_deliveries(text, oid) is 'How often a task of a role may be handed out in a queue';
+comment on function pgqueue._max_deliveries(text, oid) is 'How often a task of a role may be delivered in a queue';
 
 create or replace function pgqueue._text_in(payload json, path text[])
   returns text
@@ -22,7 +22,8 @@ exception when data_exception or program_limit_exceeded then
   return null;
 end
 $$;
-comment on function pgqueue._text_in(json, text[]) is 'A part of a message, if PostgreSQL can read it: JSON may hold characters that no text can';
+comment on function pgqueue._text_in(json, text[]) is
+  'A part of a message, if PostgreSQL can read it: JSON may contain characters that the text type cannot';
 
 create or replace function pgqueue._readdressed(payload json, exchange text, routing_key text)
   returns json
@@ -32,7 +33,7 @@ as $$
   select jsonb_set(payload::jsonb, '{properties,delivery_info}',
                    coalesce(payload::jsonb #> '{properties,delivery_info}', '{}') || jsonb_build_object('exchange', exchange, 'routing_key', routing_key))::json
 $$;
-comment on function pgqueue._readdressed(json, text, text) is 'A kombu message as if it had been published there';
+comment on function pgqueue._readdressed(json, text, text) is 'A kombu message as if it had been published to that address';
 
 create or replace function pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text)
   returns json
@@ -60,7 +61,8 @@ begin
   return (message #- '{properties,expiration}') || jsonb_build_object('headers', headers);
 end
 $$;
-comment on function pgqueue._with_death(json, text, text, text, text, text) is 'A kombu message that says where and why it died';
+comment on function pgqueue._with_death(json, text, text, text, text, text) is
+  'A kombu message with a header that says where and why it became a dead letter';
 
 create or replace function pgqueue._dead_letter(held pgqueue.message, reason text, detail text default null)
   returns boolean
@@ -77,7 +79,7 @@ declare
 begin
   delete from pgqueue.message d where d.id = held.id and d.token is not distinct from held.token;
   if not found then
-    return false;  -- somebody else did it
+    return false;  -- Another session was faster.
   end if;
   if reason = 'delivery_limit' then
     detail := concat('the task was handed to workers ', held.deliveries, ' times and came back each time');
@@ -92,12 +94,12 @@ begin
     end if;
     return true;
   end if;
-  -- Whoever sent the message chose the key by which it is routed now, and this runs in a worker's upkeep.
+  -- The sender of the message chose the routing key that is used now, and this runs in a worker's upkeep.
   targets := case when exchange is not null
              then array(select r.queue from pgqueue._route(exchange, routing_key, held.submitter) r
                         where octet_length(r.queue) between 1 and 255 and pgqueue._may_enter(held.submitter, r.queue, held.payload)) end;
   if coalesce(targets, '{}') = '{}' then
-    -- There is no exchange for them, or it leads nowhere, or where the sender may not send to.
+    -- There is no dead letter exchange, or it reaches no queue, or only queues to which the sender may not send.
     exchange := '';
     routing_key := pgqueue._cut(held.queue, 250) || '.dead';
     targets := array[routing_key];
@@ -105,16 +107,16 @@ begin
   begin
     letter := pgqueue._with_death(held.payload, held.queue, reason, exchange, routing_key, detail);
     if octet_length(letter::text) > 67108864 then
-      letter := held.payload;  -- what is written into it makes it larger than a message may be
+      letter := held.payload;  -- The added header makes the message larger than allowed.
     end if;
     if reason = 'expired' and not exists (
          select from json_array_elements(letter #> '{headers,x-death}') d where d ->> 'reason' <> 'expired') then
-      -- As in RabbitMQ: what goes round by itself, with nobody rejecting it, ends.
+      -- As in RabbitMQ, a message ends that moves in a circle without being rejected.
       targets := array(select t from unnest(targets) t
                        except select d ->> 'queue' from json_array_elements(letter #> '{headers,x-death}') d);
     end if;
   exception when data_exception or program_limit_exceeded then
-    letter := held.payload;  -- headers that are not what RabbitMQ makes of them, or that jsonb cannot hold
+    letter := held.payload;  -- The headers do not have RabbitMQ's form, or jsonb cannot hold them.
   end;
   for target in select t.queue, d.message_ttl from unnest(targets) t (queue) left join lateral pgqueue._declared(t.queue, held.submitter) d on true loop
     insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
@@ -125,7 +127,7 @@ begin
 end
 $$;
 comment on function pgqueue._dead_letter(pgqueue.message, text, text) is
-  'Moves a task out of its queue: to the queue''s dead letter exchange; without one it is gone, or, if it came back too often or detail says why nobody takes it, in the queue "<queue>.dead"';
+  'Moves a task out of its queue: to the queue''s dead letter exchange. Without one it is deleted; but if it came back too often, or detail has a reason, it goes to the queue "<queue>.dead"';
 
 create or replace function pgqueue._is_revoked_by_worker(payload json)
   returns boolean
@@ -135,7 +137,7 @@ as $$
 declare
   expires text := pgqueue._text_in(payload, '{headers,expires}');
 begin
-  -- A worker looks at the same header. What has no offset from UTC is for the worker's time zone to say.
+  -- A worker checks the same header. An instant without a UTC offset can only be read in the worker's time zone.
   return pgqueue._text_in(payload, '{headers,task}') is not null
     and pgqueue._text_in(payload, '{headers,ignore_result}') is distinct from 'true'
     and case when expires ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' then expires::timestamptz <= clock_timestamp() else false end;
@@ -144,7 +146,7 @@ exception when data_exception then
 end
 $$;
 comment on function pgqueue._is_revoked_by_worker(json) is
-  'Whether a task has expired by Celery''s own header and somebody may wait for its end: a worker is to get it, which stores the state REVOKED and fails its chord';
+  'Whether a task has expired by Celery''s own header and a caller may wait for its end: a worker receives it, which stores the state REVOKED and fails its chord';
 
 create or replace function pgqueue._expire_messages(queues text[], max_count int)
   returns int
@@ -152,7 +154,7 @@ create or replace function pgqueue._expire_messages(queues text[], max_count int
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  expired_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the index can stop there
+  expired_until timestamptz := clock_timestamp();  -- This is a value, not a volatile call, so the index scan can stop there.
   held pgqueue.message;
   expired int := 0;
 begin
@@ -175,7 +177,8 @@ begin
   return expired;
 end
 $$;
-comment on function pgqueue._expire_messages(text[], int) is 'Removes messages that nobody took in time, or makes dead letters of them; tasks whose end somebody may wait for are ready for a worker, which revokes them. queues NULL: of all queues';
+comment on function pgqueue._expire_messages(text[], int) is
+  'Deletes messages that no worker took in time, or makes them dead letters; tasks whose end a caller may wait for become ready for a worker, which revokes them. queues NULL: of all queues';
 
 create or replace function pgqueue.redrive(queue text)
   returns bigint
@@ -195,7 +198,7 @@ begin
       where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready'
       for update of m skip locked
     ), back as (
-      -- What a letter says of where it came from, its sender can have written: it goes where its sender may send to, and no further.
+      -- The sender may have written the origin in a dead letter. So the letter goes only to queues to which its sender may send.
       update pgqueue.inbox m
       set queue = l.origin, deliveries = 0, expires_at = null, launched_at = clock_timestamp(), payload = pgqueue._readdressed(m.payload, '', l.origin)
       from letter l

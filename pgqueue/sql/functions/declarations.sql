@@ -1,15 +1,15 @@
--- What roles declare: AMQP exchanges, queues and bindings.
+-- Declarations of roles: AMQP exchanges, queues and bindings.
 --
--- A declaration is an INSERT into the view pgqueue.declaration. A column's default sees who runs and cannot be given; the trigger then
--- acts as the owner of pgqueue. Nobody needs a right on a table for it, with which LOCK TABLE could stop every worker, nor learns
--- what strangers have bound.
+-- A declaration is an INSERT into the view pgqueue.declaration. A column's default contains the current role and cannot be given;
+-- the trigger then acts as the owner of pgqueue. No role needs a right on a table for it, with which LOCK TABLE could stop every
+-- worker, and no role learns the bindings of others.
 
 create or replace view pgqueue.declaration as
   select null::oid as role, null::text as act, null::text as name, null::jsonb as attributes
   where false;
 alter view pgqueue.declaration alter column role set default quote_ident(current_user)::regrole::oid;
-comment on view pgqueue.declaration is 'Where roles insert what they want to declare, bind, unbind or delete: pgqueue._carry_out does it';
--- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
+comment on view pgqueue.declaration is 'The view into which roles insert to declare, bind, unbind or delete: pgqueue._carry_out does it';
+-- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
 grant insert (act, name, attributes) on pgqueue.declaration to pgqueue_user;
 
 create or replace function pgqueue._declared(queue text, role oid)
@@ -26,7 +26,8 @@ begin
   limit 1;
 end
 $$;
-comment on function pgqueue._declared(text, oid) is 'The declaration of a queue that counts for the messages of a role: that of workers and administrators, or else its own. No row: there is none';
+comment on function pgqueue._declared(text, oid) is
+  'The declaration of a queue that applies to the messages of a role: that of workers and administrators, or else the role''s own. No row: there is none';
 
 create or replace function pgqueue._require_room(role oid, what text, present bigint)
   returns void
@@ -99,7 +100,7 @@ begin
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   end if;
   perform pgqueue._check_short_text('queue name', name);
-  -- What would be ignored is refused: whoever asks for it counts on it.
+  -- An argument that would be ignored is refused, because the declaring program relies on it.
   if unsupported is not null then
     raise exception 'queue "%" cannot have the argument %: pgqueue does not have it', name, unsupported
       using errcode = '0A000', hint = 'Leave it out. Messages that are too old can be dropped by x-message-ttl.';
@@ -142,7 +143,7 @@ as $$
 declare
   dropped int;
 begin
-  -- Whatever is deleted here: what somebody else is about to change is left to them, and not waited for.
+  -- A row that another session is about to change is left to that session, and not waited for.
   delete from pgqueue.exchange e
   where e.id = any (array(select d.id from pgqueue.exchange d where d.name = unwanted and (d.declared_by = holder or holder = 0) for update skip locked));
   get diagnostics dropped = row_count;
@@ -170,7 +171,8 @@ begin
   select * into present from pgqueue._declared(wanted_name, holder);
   if (present.durable, present.exclusive, present.auto_delete, present.arguments)
      is not distinct from ((wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given) then
-    -- Every publisher declares its queues: a declaration that changes nothing writes nothing. But declaring a queue is using it.
+    -- Every publisher declares its queues: a declaration that changes nothing writes nothing. But declaring a queue counts as
+    -- using it.
     if present.expires_after is not null then
       update pgqueue.queue d set used_at = clock_timestamp()
       where d.id = (select u.id from pgqueue.queue u where u.id = present.id for update skip locked);
@@ -185,7 +187,7 @@ begin
                                       dead_letter_exchange, dead_letter_routing_key)
   values (wanted_name, holder, (wanted ->> 'durable')::boolean, (wanted ->> 'exclusive')::boolean, (wanted ->> 'auto_delete')::boolean, given,
           pgqueue._interval_argument(given, 'x-expires'), pgqueue._interval_argument(given, 'x-message-ttl'),
-          -- RabbitMQ counts how often a message came back. A limit below 0 is none.
+          -- RabbitMQ counts how often a message came back. A negative limit means none.
           case when limit_ between 0 and 1000000 then limit_::int + 1 when given ? 'x-delivery-limit' then 2147483647 end,
           given ->> 'x-dead-letter-exchange', given ->> 'x-dead-letter-routing-key')
   returning id into noted;
@@ -218,12 +220,12 @@ begin
   end if;
   insert into pgqueue.binding (exchange, declared_by, routing_key, queue) values (wanted_exchange, holder, wanted_key, wanted_queue);
   if holder = 0 then
-    -- Workers remember where nobody listens: events cost nothing then.
+    -- Workers remember keys that reach no queue, so that events without a listener cost nothing.
     perform pgqueue._notify_at_commit('pgqueue.bindings');
   end if;
 end
 $$;
-comment on function pgqueue._note_binding(oid, text, text, text) is 'Feeds a queue from an exchange';
+comment on function pgqueue._note_binding(oid, text, text, text) is 'Binds a queue to an exchange';
 
 create or replace function pgqueue._drop_binding(holder oid, unwanted_queue text, unwanted_exchange text, unwanted_key text)
   returns void
@@ -253,7 +255,7 @@ create or replace function pgqueue._carry_out()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Workers and administrators declare for all.
+  -- Declarations of workers and administrators apply to all roles.
   holder oid := case when pgqueue._is_operator(new.role) then 0 else new.role end;
 begin
   perform pgqueue._require_part(new.role);

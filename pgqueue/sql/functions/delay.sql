@@ -6,7 +6,7 @@ create or replace function pgqueue._promote(max_count int)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  due_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the index can stop there
+  due_until timestamptz := clock_timestamp();  -- This is a value, not a volatile call, so the index scan can stop there.
   promoted int;
 begin
   update pgqueue.message m
@@ -33,7 +33,7 @@ as $$
 declare
   queue text;
 begin
-  -- By the clock that will make it ready.
+  -- The server's clock decides, because it makes the message ready later.
   if due_at <= clock_timestamp() then
     return false;
   end if;
@@ -48,7 +48,7 @@ begin
 end
 $$;
 comment on function pgqueue._postpone(bigint, bigint, timestamptz) is
-  'A claimed task says itself that it is due later, and was published without that: it waits here, not in the worker. False: it is due now';
+  'Delays a claimed task that names a later due time itself, and was published without it: it waits here, not in the worker. False: it is due now';
 grant execute on function pgqueue._postpone(bigint, bigint, timestamptz) to pgqueue_worker;
 
 create or replace function pgqueue._utc_text(instant timestamptz)
@@ -73,5 +73,5 @@ as $$
   order by m.due_at
   limit max_count
 $$;
-comment on function pgqueue._list_scheduled(text[], int) is 'What waits in these queues until it is due, the next first';
+comment on function pgqueue._list_scheduled(text[], int) is 'The delayed messages of these queues, the next first';
 grant execute on function pgqueue._list_scheduled(text[], int) to pgqueue_worker;

@@ -1,4 +1,4 @@
--- Handing in one job: launch, submit, enqueue.
+-- Submit one job: launch, submit, enqueue.
 
 create or replace function pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[],
                                             options pgqueue.job_options, cookie bigint)
@@ -42,7 +42,7 @@ begin
       end if;
       return handle;
     end if;
-    -- The unique key is taken: the handle of the unfinished job that has it. If that job has just ended, insert again.
+    -- The unique key is taken: return the handle of the unfinished job that has it. If that job has just ended, insert again.
     if submitter is null then
       select o.id, o.cookie into handle from pgqueue.outbox o where o.unique_key = options.unique_key;
     else
@@ -55,7 +55,8 @@ begin
 end
 $$;
 comment on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint)
-  is 'Inserts a job. submitter NULL: as the role that runs, which the table sees by itself';
+  is
+  'Inserts a job. submitter NULL: as the current role, which the table fills in';
 grant execute on function pgqueue._put_job(oid, pgqueue.result_kept, jsonb, bigint, text, text[], pgqueue.job_options, bigint) to pgqueue_user;
 
 create or replace function pgqueue._hand_in(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options)
@@ -73,7 +74,8 @@ begin
   if sql is null or sql ~ '^[[:space:]]*$'
      or not pgqueue._is_plain_call(options)
   then
-    -- The gate would refuse the same, but from far away, with a long CONTEXT. And a delay of a day ends in the caller's time zone.
+    -- The gate would refuse the same, but over the loopback, with a long CONTEXT. And a delay of a day ends in the caller's time
+    -- zone.
     options.eta := pgqueue._check_options(sql, options);
     options.delay := null;
   end if;
@@ -85,14 +87,14 @@ begin
   exception when others then
     get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
     if pgqueue._raise_again(state, message, detail, hint) then
-      null;  -- as an expression: PERFORM would stand in the CONTEXT as a statement
+      null;  -- It is an expression, because the CONTEXT would show a PERFORM as a statement.
     end if;
   end;
   return handle;
 end
 $$;
 comment on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options)
-  is 'Hands a job in over the loopback';
+  is 'Submits a job over the loopback';
 grant execute on function pgqueue._hand_in(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue.launch(sql text, params text[] default null, queue text default 'default', priority int default 0,
@@ -150,8 +152,9 @@ begin
     perform pgqueue._require_login(pg_catalog.quote_ident(current_user)::pg_catalog.regrole);
   end if;
   if pgqueue._is_plain_call(options) then
-    -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each expression more would be prepared anew in each
-    -- transaction. A SET clause would cost as much, so whatever could be shadowed stands in functions that are bound to what they call.
+    -- The usual job is one statement, and pgqueue.inbox refuses a bad one. Each further expression would be prepared again in
+    -- each transaction, and a SET clause would cost as much. So every name that could be shadowed is used in functions that are
+    -- bound to the objects they use.
     insert into pgqueue.outbox (cookie, session_id, kind, kept, queue, sql, params, settings, timeout)
     values (pgqueue._random_bigint(), pgqueue._session_id(), 'job', kept, options.queue, sql, params, pgqueue._inherited(settings),
             pgqueue._inherited_timeout(settings))
@@ -165,7 +168,8 @@ begin
 end
 $$;
 comment on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options)
-  is 'Inserts a job in the caller''s transaction. That the role is enrolled was seen when its settings were captured';
+  is
+  'Inserts a job in the caller''s transaction. Capturing the settings has checked that the role is enrolled';
 grant execute on function pgqueue._enqueue(pgqueue.result_kept, jsonb, text, text[], pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue.enqueue(sql text, params text[] default null, queue text default 'default', priority int default 0,

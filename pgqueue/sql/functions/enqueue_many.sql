@@ -1,4 +1,4 @@
--- Handing in many jobs with one statement.
+-- Submit many jobs with one statement.
 
 create or replace function pgqueue._check_rows(sql text[], params text[], rows text[])
   returns void
@@ -16,7 +16,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._check_rows(text[], text[], text[]) is 'Refuses rows of parameters that are none';
+comment on function pgqueue._check_rows(text[], text[], text[]) is 'Raises an error if the rows of parameters are invalid';
 grant execute on function pgqueue._check_rows(text[], text[], text[]) to pgqueue_user;
 
 create or replace function pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[])
@@ -36,10 +36,10 @@ create or replace function pgqueue._cookie(seed bytea, n bigint)
   returns bigint
   language sql immutable
 begin atomic
-  -- Of each message of a set. Random bits for each would cost a third of the whole: many servers open /dev/urandom for them.
+  -- For each message of a set. Random bits for each would cost a third of the statement: many servers open /dev/urandom for them.
   select hashtextextended(encode(sha256(seed || int8send(n)), 'hex'), 0);
 end;
-comment on function pgqueue._cookie(bytea, bigint) is '64 bits that only who knows the seed can tell, for the cookies of a set';
+comment on function pgqueue._cookie(bytea, bigint) is '64 bits for the cookies of a set, which cannot be computed without the seed';
 grant execute on function pgqueue._cookie(bytea, bigint) to pgqueue_user;
 
 create or replace function pgqueue._enqueue_many(kept pgqueue.result_kept, settings jsonb, sql text[], params text[],
@@ -105,7 +105,8 @@ begin
     )
     select array_agg(a.id order by a.id), array_agg(a.cookie order by a.id), array_agg(a.unique_key order by a.id)
     into added_ids, added_cookies, added_keys from added a;
-    -- What was not inserted has a key that another job has, or an earlier one of the list. Those without a key were all inserted, in order.
+    -- A row that was not inserted has a key that another job has, or an earlier one of the list. Rows without a key were all
+    -- inserted, in order.
     return query
     select (j.handle).id, (j.handle).cookie
     from (

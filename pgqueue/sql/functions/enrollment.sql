@@ -4,7 +4,8 @@ create or replace function pgqueue._minute_key(key text, minutes_ago int)
   returns text
   language sql volatile
 begin atomic
-  -- Of this database as well: the loopback of a copy leads to the original until it is repaired, which must not take the copy's jobs.
+  -- The key also depends on this database: the loopback of a copy leads to the original until it is repaired, and must not get
+  -- the copy's jobs there.
   select encode(sha256(convert_to(concat_ws(' ', key, current_database(), extract(epoch from pg_postmaster_start_time()),
                                             floor(extract(epoch from clock_timestamp()) / 60)::bigint - minutes_ago), 'UTF8')), 'hex');
 end;
@@ -15,7 +16,8 @@ create or replace view pgqueue.own_key with (security_barrier) as
                                           floor(extract(epoch from clock_timestamp()) / 60)::bigint), 'UTF8')), 'hex') as key
   from pgqueue.role_key k
   where k.role = quote_ident(current_user)::regrole::oid;
-comment on view pgqueue.own_key is 'Proves who runs: a view does not change current_user, so each role sees the key of itself only. Good for a minute';
+comment on view pgqueue.own_key is
+  'Proves the current role: a view does not change current_user, so each role sees only its own key. Valid for 1 min';
 grant select on pgqueue.own_key to pgqueue_user;
 
 create or replace function pgqueue._check_enrollable(role regrole)
@@ -30,13 +32,13 @@ begin
   if role is null then
     raise exception 'role cannot be NULL' using errcode = '22004';
   end if;
-  -- What the owner of pgqueue hands in can do everything in it, and what a superuser hands in everything.
+  -- Jobs of the owner of pgqueue can do everything in it, and jobs of a superuser can do everything.
   select r.rolname, r.rolsuper or r.rolname = current_user into name, is_powerful from pg_roles r where r.oid = role;
   if name is null then
     raise exception 'role % does not exist', role using errcode = '42704';
   elsif name ~ '^pg_' or name in ('pgqueue_user', 'pgqueue_worker', 'pgqueue_monitor', 'pgqueue_admin', 'pgqueue_gate', 'pgbackground_role')
      or name ~ '^pgqueue_(gate|executor|worker)_[0-9]+$' then
-    raise exception 'role % is none that hands in', role
+    raise exception 'role % cannot submit jobs', role
       using errcode = '42501', hint = 'It is one of the roles of PostgreSQL or of pgqueue itself. Name the role that logs in.';
   elsif is_powerful and session_user <> name and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
     raise exception 'permission denied to enroll or unenroll the role %', role
@@ -44,7 +46,8 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._check_enrollable(regrole) is 'Refuses to enroll or unenroll a role that is nobody''s login, or that is above an administrator';
+comment on function pgqueue._check_enrollable(regrole) is
+  'Refuses to enroll or unenroll a role that is no login of an application, or that has more rights than an administrator';
 
 create or replace function pgqueue._admit(role regrole, may_enter boolean)
   returns void
@@ -52,7 +55,7 @@ create or replace function pgqueue._admit(role regrole, may_enter boolean)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One at a time: all change the same row of the catalog.
+  -- Only one session at a time: all change the same row of the catalog.
   perform from pgqueue.migration m where m.version = 1 for update;
   if may_enter then
     execute format('grant usage on schema pgqueue to %s', role);
@@ -61,7 +64,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._admit(regrole, boolean) is 'Lets a role into the schema of this database, or no more';
+comment on function pgqueue._admit(regrole, boolean) is 'Grants a role the usage of the schema in this database, or revokes it';
 
 create or replace function pgqueue.enroll(role regrole)
   returns void
@@ -99,7 +102,7 @@ begin
   delete from pgqueue.role_key k where k.role = unenroll.role::oid;
   perform pgqueue._pause_schedules_of(unenroll.role::oid);
   perform pgqueue._drop_runner(role);
-  -- It stays a member of pgqueue_user, which is worth nothing by itself: it may be enrolled in another database.
+  -- It remains a member of pgqueue_user, which gives no rights by itself: it may be enrolled in another database.
   perform pgqueue._admit(role, false);
 end
 $$;
@@ -137,10 +140,11 @@ create or replace function pgqueue._is_operator(role oid)
   returns boolean
   language sql stable
 begin atomic
-  -- Asked by functions that run as the owner, who may do what administrators may.
+  -- Functions that run as the owner call this; the owner may do what administrators may.
   select coalesce(pg_has_role(role, 'pgqueue_worker', 'member') or pg_has_role(role, 'pgqueue_admin', 'member') or role = quote_ident(current_user)::regrole::oid, false);
 end;
-comment on function pgqueue._is_operator(oid) is 'Whether a role is a worker, an administrator or the owner: what it declares holds for all messages';
+comment on function pgqueue._is_operator(oid) is
+  'Whether a role is a worker, an administrator or the owner: its declarations apply to all messages';
 
 create or replace function pgqueue._require_part(role oid)
   returns void
@@ -170,7 +174,7 @@ create or replace function pgqueue._require_login(role oid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A job that keeps its result runs in a session of its submitter: this one would wait for ever.
+  -- A job that keeps its result runs in a session of its submitter: this one would wait forever.
   if not pgqueue._may_log_in(role) then
     raise exception 'role "%" may not log in, so its jobs cannot keep a result', pg_get_userbyid(role)
       using errcode = '55000', hint = format('Use pgqueue.submit, or pgqueue.enqueue without keep_result. Or let workers log in as the role: alter role %I login.', pg_get_userbyid(role));

@@ -6,7 +6,7 @@ create or replace function pgqueue._raise(error jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- RAISE takes no NULL for an option, and an empty DETAIL or HINT would be shown.
+  -- RAISE accepts no NULL for an option, and an empty DETAIL or HINT would be shown.
   if error ->> 'detail' is not null and error ->> 'hint' is not null then
     raise exception using errcode = error ->> 'sqlstate', message = coalesce(error ->> 'message', ''), detail = error ->> 'detail', hint = error ->> 'hint',
       schema = coalesce(error ->> 'schema', ''), table = coalesce(error ->> 'table', ''), column = coalesce(error ->> 'column', ''),
@@ -26,7 +26,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with its fields';
+comment on function pgqueue._raise(jsonb) is 'Raises the error of a job with all of its fields';
 grant execute on function pgqueue._raise(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._raise_again(state text, message text, detail text, hint text)
@@ -45,7 +45,8 @@ begin
   raise exception using errcode = state, message = message;
 end
 $$;
-comment on function pgqueue._raise_again(text, text, text, text) is 'Raises an error that was caught, so that its CONTEXT does not say which functions of pgqueue have called each other';
+comment on function pgqueue._raise_again(text, text, text, text) is
+  'Raises a caught error again, so that its CONTEXT does not list pgqueue''s own functions';
 grant execute on function pgqueue._raise_again(text, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue._raiser(said_at text)
@@ -56,15 +57,15 @@ as $$
 declare
   comment text := replace(replace(said_at, '/*', '/ *'), '*/', '* /');
 begin
-  -- RAISE cannot set CONTEXT, but the text of a statement stands in it: what the job's error said is a comment there. A text in which
-  -- neither mark of a comment occurs can end none and begin none, so it is never read as SQL.
+  -- RAISE cannot set CONTEXT, but CONTEXT shows the text of a statement: the context of the job's error is a comment there. A
+  -- text without either mark of a comment can neither end nor begin one, so it is never executed as SQL.
   if strpos(comment, '/*') > 0 or strpos(comment, '*/') > 0 then
     comment := '';
   end if;
   return 'select pgqueue._raise($1) /* ' || comment || ' */';
 end
 $$;
-comment on function pgqueue._raiser(text) is 'The statement that raises an error whose CONTEXT says where it was raised at first';
+comment on function pgqueue._raiser(text) is 'The statement that raises an error whose CONTEXT shows where it was first raised';
 grant execute on function pgqueue._raiser(text) to pgqueue_user;
 
 create or replace function pgqueue._error_of(handle pgqueue.handle, answer jsonb)
@@ -84,7 +85,7 @@ create or replace function pgqueue._said_at(handle pgqueue.handle, answer jsonb)
 as $$
   select concat_ws(chr(10), answer #>> '{error,context}', format('background worker, job %s, pid %s', handle.id, coalesce(answer ->> 'backend_pid', 'none')))
 $$;
-comment on function pgqueue._said_at(pgqueue.handle, jsonb) is 'What becomes part of the CONTEXT of the error of a job';
+comment on function pgqueue._said_at(pgqueue.handle, jsonb) is 'The part of the CONTEXT of a job''s error that names the job';
 grant execute on function pgqueue._said_at(pgqueue.handle, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._say(level text, code text, message text, detail text, hint text)
@@ -93,7 +94,8 @@ create or replace function pgqueue._say(level text, code text, message text, det
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The level of RAISE is part of its text, and it takes no NULL for an option. What was said is data, whoever has written it.
+  -- The level of RAISE is part of its text, and RAISE accepts no NULL for an option. The text of a notice is only
+  -- data.
   case level
     when 'WARNING' then
       if detail <> '' and hint <> '' then
@@ -166,7 +168,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._forward_notices(jsonb) is 'Raises what a job said, for its reader';
+comment on function pgqueue._forward_notices(jsonb) is 'Raises the notices of a job for the reader of its result';
 grant execute on function pgqueue._forward_notices(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._are_notices(notices jsonb)
@@ -174,7 +176,7 @@ create or replace function pgqueue._are_notices(notices jsonb)
   language sql immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Not PQ001, which is progress: the worker of a reader would take it for the reader's.
+  -- PQ001 is progress, and is left out: the worker of a reader would take it for the reader's own.
   select jsonb_typeof(notices) is not distinct from 'array' and not exists (
     select from jsonb_array_elements(case jsonb_typeof(notices) when 'array' then notices end) n
     where case when jsonb_typeof(n) <> 'object' then true
@@ -183,5 +185,5 @@ as $$
                  or (n ->> 'severity' in ('WARNING', 'NOTICE', 'INFO', 'LOG', 'DEBUG')) is not true
                  or n ->> 'sqlstate' !~ '^[0-9A-Z]{5}$' or n ->> 'sqlstate' = 'PQ001' end)
 $$;
-comment on function pgqueue._are_notices(jsonb) is 'Whether these are notices as pgqueue._forward_notices raises them';
+comment on function pgqueue._are_notices(jsonb) is 'Whether this is a list of notices in the form that pgqueue._forward_notices raises';
 grant execute on function pgqueue._are_notices(jsonb) to pgqueue_user;

@@ -1,5 +1,7 @@
--- Running a job in the top-level lane: begin, lock, complete. Called by an executor's session, which is logged in as the submitter;
--- what guards these functions is the token of the claim, which only the worker knows.
+-- Run a job in the top-level lane: begin, lock, complete.
+--
+-- An executor's session calls these functions, logged in as the submitter. The token of the claim protects them, which only the
+-- worker knows.
 
 create or replace function pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint)
   returns void
@@ -8,7 +10,7 @@ create or replace function pgqueue._archive(m pgqueue.message, state pgqueue.job
 as $$
 declare
   ran pgqueue.activity;
-  -- A short run that succeeds was never noted: its transaction says all that there is to say.
+  -- A short run that succeeds was never noted: its own transaction records everything about it.
   is_own boolean := state = 'succeeded';
   detached boolean := false;
 begin
@@ -18,7 +20,8 @@ begin
     begin
       delete from pgqueue.activity a where a.id = m.id returning * into ran;
     exception when serialization_failure then
-      -- It has told its progress since its snapshot: the row is newer than what this transaction may delete, and left to pgqueue._tick.
+      -- The job has reported progress since its snapshot: the row is newer than the rows that this transaction may delete, and
+      -- pgqueue._tick deletes it.
       select a.* into ran from pgqueue.activity a where a.id = m.id;
     end;
   end if;
@@ -26,7 +29,7 @@ begin
     ran := null;
   end if;
   if exists (select from pgqueue.request r where r.id = m.id) then
-    -- The end of a run looks for a cancel last of all.
+    -- The end of a run looks for a cancel after everything else.
     with gone as (delete from pgqueue.request r where r.id = m.id and not (is_own and r.kind = 'cancel') returning r.kind)
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   end if;
@@ -43,7 +46,8 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._archive(pgqueue.message, pgqueue.job_state, jsonb, text[], bigint) is 'The end of a job: from the queue, whose row the caller has deleted, to the history';
+comment on function pgqueue._archive(pgqueue.message, pgqueue.job_state, jsonb, text[], bigint) is
+  'Moves a job that ends from the queue, whose row the caller has deleted, to the history';
 
 create or replace function pgqueue._check_runner(id bigint, submitter oid)
   returns void
@@ -51,14 +55,15 @@ create or replace function pgqueue._check_runner(id bigint, submitter oid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- session_user, which nobody but a superuser changes. A job was given to a name, and the name may be another role's by now.
+  -- session_user is used, which only a superuser can change. A job belongs to the name of a role, which may be another role's by
+  -- now.
   if submitter <> quote_ident(session_user)::regrole::oid then
     raise exception 'permission denied for job %', id using errcode = '42501', hint = 'It belongs to another role.';
   end if;
 end
 $$;
 comment on function pgqueue._check_runner(bigint, oid) is
-  'A token is no key for strangers: only a session that is logged in as the submitter may act on its claim. Workers have functions of their own';
+  'Checks that the session is logged in as the submitter: knowing a token is not enough to act on a claim. Workers have functions of their own';
 
 create or replace function pgqueue._begin_any_job(id bigint, token bigint)
   returns pgqueue.ending
@@ -89,7 +94,8 @@ begin
   return null;
 end
 $$;
-comment on function pgqueue._begin_any_job(bigint, bigint) is 'Makes a claimed job visible as running. NULL: go on; gone: forget it; canceled, expired: it has ended so. For workers';
+comment on function pgqueue._begin_any_job(bigint, bigint) is
+  'Makes a claimed job visible as running. NULL: continue; gone: the claim is lost; canceled, expired: it has ended so. For workers';
 grant execute on function pgqueue._begin_any_job(bigint, bigint) to pgqueue_worker;
 
 create or replace function pgqueue._begin_job(id bigint, token bigint)
@@ -107,7 +113,8 @@ begin
   return pgqueue._begin_any_job(id, token);
 end
 $$;
-comment on function pgqueue._begin_job(bigint, bigint) is 'pgqueue._begin_any_job for a session that is logged in as the submitter: before a statement that runs in no transaction of pgqueue''s';
+comment on function pgqueue._begin_job(bigint, bigint) is
+  'pgqueue._begin_any_job for a session that is logged in as the submitter: before a statement that runs in no transaction of pgqueue''s';
 grant execute on function pgqueue._begin_job(bigint, bigint) to pgqueue_user;
 
 create or replace function pgqueue._forget_earlier_runs(ids bigint[])
@@ -117,7 +124,8 @@ create or replace function pgqueue._forget_earlier_runs(ids bigint[])
 begin atomic
   delete from pgqueue.activity a using pgqueue.message m where a.id = any (ids) and m.id = a.id and m.token <> a.token;
 end;
-comment on function pgqueue._forget_earlier_runs(bigint[]) is 'Makes room for the runs of now: an earlier one may have been noted just when it failed and was put off';
+comment on function pgqueue._forget_earlier_runs(bigint[]) is
+  'Deletes the notes of earlier runs: one may have been written just when it failed and was delayed';
 
 create or replace function pgqueue._note_run(id bigint, token bigint, pid int, run_s float8)
   returns void
@@ -135,7 +143,7 @@ begin
 end
 $$;
 comment on function pgqueue._note_run(bigint, bigint, int, float8) is
-  'Makes a job visible as running, if it was not, since so many seconds: one that takes a while, tells its progress or fails. For workers';
+  'Makes a job visible as running, if it was not, since this many seconds: a job that takes a while, reports progress or fails. For workers';
 grant execute on function pgqueue._note_run(bigint, bigint, int, float8) to pgqueue_worker;
 
 create or replace function pgqueue._lock_job(id bigint, token bigint)
@@ -153,7 +161,8 @@ begin
     perform pgqueue._claim_lost(id);
   end if;
   perform pgqueue._check_runner(id, submitter);
-  -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+  -- A session that waits for the job waits for this lock (pgqueue._wait_for_run). Other sessions hold it only for a moment, to
+  -- see whether the job runs.
   perform pg_advisory_xact_lock(pgqueue._run_key_of(id, token));
   if exists (select from pgqueue.request r where r.id = _lock_job.id and r.kind = 'cancel') then
     raise exception 'canceling statement due to user request' using errcode = '57014';
@@ -162,7 +171,8 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._lock_job(bigint, bigint) is 'First in the transaction of a job: while it runs nobody can take its claim';
+comment on function pgqueue._lock_job(bigint, bigint) is
+  'First in the transaction of a job: while it runs no other session can take its claim';
 grant execute on function pgqueue._lock_job(bigint, bigint) to pgqueue_user;
 
 create or replace function pgqueue._enter_job(id bigint, token bigint, names text[], setting_values text[])
@@ -170,8 +180,8 @@ create or replace function pgqueue._enter_job(id bigint, token bigint, names tex
   language plpgsql volatile
 as $$
 begin
-  -- Planned once in a session, where the same as a query would be parsed and planned for each job. No SET clause here: it would
-  -- take back the search_path that the job is given.
+  -- The function is planned once in a session; a query would be parsed and planned for each job. It has no SET clause, which
+  -- would undo the search_path that the job receives.
   perform pgqueue._lock_job(id, token);
   perform pg_catalog.set_config(s.name, s.value, false)
   from rows from (pg_catalog.unnest(names), pg_catalog.unnest(setting_values)) as s (name, value);
@@ -219,8 +229,8 @@ create or replace function pgqueue._reset_session()
   language plpgsql volatile
 as $$
 begin
-  -- DISCARD ALL but for DISCARD PLANS: planning pgqueue's own functions again would cost each job some milliseconds. First the
-  -- search_path, which the job may have set; so this function has none of its own.
+  -- This is DISCARD ALL without DISCARD PLANS: planning pgqueue's own functions again would cost each job some milliseconds. The
+  -- search_path comes first, because the job may have set it; so this function has none of its own.
   reset all;
   execute 'close all';
   set session authorization default;
@@ -231,5 +241,5 @@ begin
   perform pg_catalog.pg_advisory_unlock_all();
 end
 $$;
-comment on function pgqueue._reset_session() is 'Forgets what a job has left in its session';
+comment on function pgqueue._reset_session() is 'Clears the session state that a job has left';
 grant execute on function pgqueue._reset_session() to pgqueue_user;

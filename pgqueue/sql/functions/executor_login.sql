@@ -21,7 +21,7 @@ declare
 begin
   select * into known from pgqueue.login l where l.purpose = 'executor';
   if known.role is distinct from name then
-    -- The first, or that of the database of which this one is a copy.
+    -- It is the first login, or that of the database of which this one is a copy.
     if to_regrole(known.role) is not null then
       execute format('revoke all on schema pgqueue_run from %I', known.role);
       execute format('revoke all on all routines in schema pgqueue_run from %I', known.role);
@@ -35,7 +35,7 @@ begin
   execute format('grant usage on schema pgqueue_run to %I', name);
   execute format('grant execute on function pgqueue_run.check_runner(oid), pgqueue_run.pass_gate(), pgqueue_run.forget_role(), pgqueue_run.finish_job(bigint, bigint, bigint, text) to %I', name);
   execute format('grant execute on function pgqueue_run.check_group(oid), pgqueue_run.finish_group(bigint[], bigint[], bigint[], timestamptz[], timestamptz[], text) to %I', name);
-  -- The owner's functions cancel what its sessions run, and see since when.
+  -- The owner's functions cancel queries of its sessions, and see since when they run.
   select not r.rolsuper and not pg_has_role(owner::oid, to_regrole(name)::oid, 'usage') into must_join from pg_roles r where r.oid = owner;
   if must_join then
     execute format('grant %I to %s%s', name, owner,
@@ -50,7 +50,7 @@ begin
 end
 $$;
 comment on function pgqueue._repair_executor() is
-  'Makes the executors'' login, with what it may call and nothing else. Returns its name. For the installer, and after a database was copied';
+  'Creates the executors'' login, with only the rights that it needs. Returns its name. For the installer, and after a database was copied';
 
 create or replace function pgqueue._make_worker_login(out role text, out password text)
   language plpgsql volatile
@@ -72,7 +72,7 @@ begin
 end
 $$;
 comment on function pgqueue._make_worker_login() is
-  'Makes a login that may run workers and nothing else, and tells its password. For whoever owns pgqueue: a worker may not log in as the owner';
+  'Creates a login that may run workers and nothing else, and returns its password. For the owner of pgqueue: a worker may not log in as the owner';
 
 create or replace function pgqueue._executor_fault(out problem text, out sqlstate text, out hint text)
   language plpgsql stable security definer
@@ -89,11 +89,12 @@ begin
   elsif to_regrole(name) is null then
     problem := format('the executors'' login %s does not exist', name);
   else
-    -- Code of any submitter runs in its sessions, so it must have nothing worth having.
+    -- Code of any submitter runs in its sessions, so it must have no rights worth abusing.
     select format('the executors'' login %s %s', name, case
       when r.rolsuper then 'is a superuser'
       when r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls then 'has a right that it does not need'
-      -- What an ordinary role has granted it (ADMIN OPTION) is that role's own risk: else any of them could stop every worker.
+      -- A right that an ordinary role has granted to it (ADMIN OPTION) is that role's own risk: otherwise any role could stop
+      -- every worker.
       when exists (select from pg_auth_members m left join pg_roles g on g.oid = m.grantor
                    where m.member = r.oid and (g.oid is null or g.rolsuper or g.rolcreaterole or g.oid = owner)) then 'is a member of another role'
       when exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o') then 'owns something' end)
@@ -108,7 +109,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._executor_fault() is 'What is wrong with the executors'' login; NULL: nothing';
+comment on function pgqueue._executor_fault() is 'The problem of the executors'' login; NULL: none';
 grant execute on function pgqueue._executor_fault() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._executor_login(out role text, out password text)
@@ -137,5 +138,5 @@ begin
 end
 $$;
 comment on function pgqueue._executor_login() is
-  'How a worker''s executors log in. Refused (42501) to superusers and to the owner: their sessions must not be near code of others';
+  'The login of a worker''s executors. Refused (42501) to superusers and to the owner: code of other roles must not run next to their sessions';
 grant execute on function pgqueue._executor_login() to pgqueue_worker;

@@ -1,18 +1,18 @@
--- Jobs that fail, are retried or deferred, and those whose sessions ended while they ran.
+-- Jobs that fail, are retried or deferred, and jobs whose sessions ended while they ran.
 
 create or replace function pgqueue._kept_error(error jsonb)
   returns jsonb
   language sql immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- The end of a job is never refused: what is no field of an error is left out, and what is no SQLSTATE becomes one.
+  -- The end of a job never fails: fields that an error cannot have are left out, and an invalid SQLSTATE is replaced.
   select coalesce((
       select jsonb_object_agg(f.key, left(f.value, 65536))
       from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
       where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint', 'session_lost')), '{}')
     || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
 $$;
-comment on function pgqueue._kept_error(jsonb) is 'The fields of an error that are kept of it, all of them text';
+comment on function pgqueue._kept_error(jsonb) is 'The stored fields of an error, all of them text';
 
 create or replace function pgqueue._suspect(ids bigint[])
   returns void
@@ -23,7 +23,8 @@ as $$
   select m.id, 1 from unnest(ids) with ordinality c (id, n) join pgqueue.message m on m.id = c.id order by c.n limit 1
   on conflict on constraint lost_session_pkey do update set suspicions = l.suspicions + 1
 $$;
-comment on function pgqueue._suspect(bigint[]) is 'The session that ran the first of these jobs that is left has ended, and nobody knows why: the job, an operator, or the kernel that needed memory';
+comment on function pgqueue._suspect(bigint[]) is
+  'Counts that the session of the first remaining job has ended for an unknown reason: the job, an operator, or the kernel that needed memory';
 
 create or replace function pgqueue._is_given_up(id bigint, max_attempts int)
   returns boolean
@@ -34,7 +35,7 @@ as $$
     select from pgqueue.lost_session l
     where l.id = _is_given_up.id and l.suspicions >= greatest(pgqueue._worker_number('max_lost_sessions', 3, 1, 32767), max_attempts))
 $$;
-comment on function pgqueue._is_given_up(bigint, int) is 'Whether a job was suspected so often that it runs no more';
+comment on function pgqueue._is_given_up(bigint, int) is 'Whether so many sessions of a job have ended that it runs no more';
 
 create or replace function pgqueue._suspect_unclaimed(ids bigint[], error jsonb)
   returns pgqueue.ending
@@ -46,7 +47,7 @@ declare
 begin
   if error ? 'session_lost' then
     perform pgqueue._suspect(ids);
-    -- What runs again is looked at when that run ends.
+    -- A job that runs again is examined when that run ends.
     select q.* into m from pgqueue.message q
     where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
       and q.state in ('ready', 'delayed')
@@ -60,7 +61,7 @@ begin
 end
 $$;
 comment on function pgqueue._suspect_unclaimed(bigint[], jsonb) is
-  'pgqueue._suspect of jobs whose claims are lost: the crash of the server has undone them, or another worker was back earlier. failed: the job was given up';
+  'pgqueue._suspect for jobs whose claims are lost: the crash of the server has undone them, or another worker reconnected earlier. failed: the job was given up';
 
 create or replace function pgqueue._give_up(m pgqueue.message, error jsonb)
   returns void
@@ -73,7 +74,7 @@ begin
     '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}', null, null);
 end
 $$;
-comment on function pgqueue._give_up(pgqueue.message, jsonb) is 'Fails a job for good whose session has ended too often';
+comment on function pgqueue._give_up(pgqueue.message, jsonb) is 'Fails a job permanently whose session has ended too often';
 
 create or replace function pgqueue._fail_any_job(id bigint, token bigint, error jsonb)
   returns pgqueue.ending
@@ -93,10 +94,10 @@ begin
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
   end if;
-  -- Whatever it ended with: a job may catch the cancel and fail in its own way.
+  -- The error does not matter: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   if error ? 'session_lost' then
-    -- This is no attempt of the job, but it does not go on for ever.
+    -- This does not count as an attempt of the job, but its number is limited.
     perform pgqueue._suspect(array[m.id]);
     if not canceled and pgqueue._is_given_up(m.id, m.max_attempts) then
       perform pgqueue._give_up(m, error);
@@ -111,8 +112,9 @@ begin
     end if;
     error := error - 'session_lost';
   end if;
-  -- Without max_attempts, conflicts with other transactions are retried, and what the server had no room for: neither is the job's own making.
-  -- Not a deadlock with whoever waits for the job: it would come again. The server names the lock in every language alike.
+  -- Without max_attempts, conflicts with other transactions and a lack of resources on the server are retried, because neither is
+  -- caused by the job. A deadlock with a session that waits for the job is not retried, because it would happen again. The server
+  -- names the lock in the same way in every language.
   is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
     (select d.oid from pg_database d where d.datname = current_database()),
     pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
@@ -133,7 +135,7 @@ begin
 end
 $$;
 comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is
-  'A run ended with an error and was rolled back: retried later, failed or canceled. released: it ended with its session and runs again. gone: the claim is lost. For workers';
+  'Decides about a run that ended with an error and was rolled back: retried later, failed or canceled. released: it ended with its session and runs again. gone: the claim is lost. For workers';
 grant execute on function pgqueue._fail_any_job(bigint, bigint, jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s float8 default null)
@@ -167,7 +169,7 @@ declare
   ran bigint;
   is_rescued boolean;
 begin
-  -- They run in this order, and one that has ended is gone.
+  -- They run in this order, and a job that has ended is gone.
   select c.id, q.token is distinct from c.token into ran, is_rescued
   from unnest(ids, tokens) with ordinality c (id, token, n)
   join pgqueue.message q on q.id = c.id
@@ -175,14 +177,14 @@ begin
   limit 1;
   perform pgqueue._release(ids, tokens, true);
   if is_rescued then
-    -- A worker that was back before us has found it without an owner, and counted that.
+    -- A worker that reconnected before this one has found the job without an owner, and counted that.
     insert into pgqueue.lost_session as l (id, acquittals) values (ran, 1)
     on conflict on constraint lost_session_pkey do update set acquittals = l.acquittals + 1;
   end if;
 end
 $$;
 comment on function pgqueue._acquit(bigint[], bigint[]) is
-  'The server has ended the session that ran the first of these that is left, with all others: they are ready again, and it does not count for any. For workers';
+  'Makes jobs ready again after the server has ended the session of the first remaining one together with all others; it counts against none of them. For workers';
 grant execute on function pgqueue._acquit(bigint[], bigint[]) to pgqueue_worker;
 
 create or replace function pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval)
@@ -196,12 +198,12 @@ declare
 begin
   select * into m from pgqueue.message q where q.id = _defer_job.id and q.token = _defer_job.token for update;
   if found and not exists (select from pg_roles r where r.oid = m.submitter) then
-    -- Nobody can ever run it. A role that is given the name of the dropped one is another role.
+    -- No worker can ever run it. A role that gets the name of the dropped one is another role.
     delete from pgqueue.message q where q.id = m.id;
     perform pgqueue._archive(m, 'failed', jsonb_build_object('sqlstate', '42704', 'message', format('role %s, which handed the job in, does not exist any more', m.submitter)), null, null);
     return true;
   end if;
-  -- Each job counts for itself: another worker may be able to run it.
+  -- Each job counts separately: another worker may be able to run it.
   deferrals := coalesce((m.last_error ->> 'deferrals')::int, 0);
   update pgqueue.message q
   set state = 'delayed', token = null, worker_id = null, deliveries = greatest(q.deliveries - 1, 0),
@@ -212,7 +214,7 @@ begin
 end
 $$;
 comment on function pgqueue._defer_job(bigint, bigint, text, interval, interval) is
-  'A job that cannot run here now stays queued, and says why. It is tried again after delay, then after twice that, and so on, up to longest';
+  'Keeps a job queued that cannot run here now, with a note that says why. It is tried again after delay, then after twice that, and so on, up to longest';
 grant execute on function pgqueue._defer_job(bigint, bigint, text, interval, interval) to pgqueue_worker;
 
 create or replace function pgqueue._retry_deferred(role oid)
@@ -236,5 +238,5 @@ begin
 end
 $$;
 comment on function pgqueue._retry_deferred(oid) is
-  'What the jobs of a role that could not run have waited for has come: they are ready at once. Returns how many they are';
+  'Makes the jobs of a role ready at once that were deferred until the role could log in. Returns how many they are';
 grant execute on function pgqueue._retry_deferred(oid) to pgqueue_worker;

@@ -1,7 +1,8 @@
--- Which messages are next: each role of a queue has a turn, and what has waited too long behind higher priorities is let in.
+-- The order of messages: the roles of a queue take turns, and messages that have waited too long behind higher priorities are
+-- included.
 --
--- The functions of a claim, down to pgqueue._claim, have no settings of their own: to enter one that has costs as much as to find a message.
--- Theirs are those of pgqueue._claim.
+-- The functions of a claim, down to pgqueue._claim, have no SET clauses: entering a function with one costs as much as finding a
+-- message. The settings of pgqueue._claim apply to them.
 
 create or replace function pgqueue._ready_roles(kind pgqueue.message_kind, queue text, after oid, max_count int, bounds jsonb)
   returns oid[]
@@ -10,7 +11,7 @@ as $$
 #variable_conflict use_column
 begin
   if bounds is null then
-    -- One step for each role, however many messages it has.
+    -- There is one step for each role, however many messages the role has.
     return array(
       with recursive later (role) as (
         select (select m.submitter from pgqueue.message m
@@ -37,7 +38,7 @@ begin
       select e.role from earlier e where e.role is not null
       limit max_count);
   end if;
-  -- Of a role that has bounds only what is above them is looked at; of the others, which lie between those, the first.
+  -- For a role with bounds only the messages above them are read; for the other roles, which lie between them, the first message.
   return array(
     with known as materialized (
       select k.role, lead(k.role, 1, 4294967295::oid) over (order by k.role) as next_role
@@ -69,12 +70,12 @@ begin
 end
 $$;
 comment on function pgqueue._ready_roles(pgqueue.message_kind, text, oid, int, jsonb) is
-  'The roles that have something ready in a queue, those after a certain one first. bounds: as in pgqueue._next_ready';
+  'The roles that have a ready message in a queue, those after a given one first. bounds: as in pgqueue._next_ready';
 
 create or replace function pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count int, bounds jsonb, above bigint)
   returns table (id bigint, rank bigint)
   language plpgsql volatile
-  rows 1  -- few, or the claim's cached plan for a table that was small then goes through all of one that has grown
+  rows 1  -- The estimate is low, because the claim's cached plan for a table that was small would otherwise read all of a table that has grown.
 as $$
 #variable_conflict use_column
 begin
@@ -88,7 +89,8 @@ begin
     limit max_count
     for update skip locked;
   else
-    -- In each priority above what was claimed before, so that what was done since some old snapshot is not read again and again.
+    -- Each priority is read from above the claimed messages, so that rows finished since an old snapshot are not read again and
+    -- again.
     return query
     select m.id, m.rank
     from generate_series(greatest(above >> 58, 0)::int, 9) p (level)
@@ -107,7 +109,7 @@ begin
 end
 $$;
 comment on function pgqueue._next_of_role(pgqueue.message_kind, text, oid, int, jsonb, bigint) is
-  'Locks the next ready messages of a role in a queue that nobody else has locked: those above a rank. bounds: above which rank to look, for each level (9 - priority)';
+  'Locks the next ready messages of a role in a queue that no other session has locked: those above a rank. bounds: the rank above which to read, for each level (9 - priority)';
 
 create or replace function pgqueue._role_after(queue text)
   returns oid
@@ -115,7 +117,7 @@ create or replace function pgqueue._role_after(queue text)
 begin atomic
   select coalesce((nullif(current_setting('pgqueue.claim_turns', true), '')::jsonb ->> queue)::oid, 0);
 end;
-comment on function pgqueue._role_after(text) is 'Whose turn it was last in a queue, as far as this session claims; 0: nobody''s';
+comment on function pgqueue._role_after(text) is 'The role that had the last turn in a queue, for the claims of this session; 0: none';
 
 create or replace function pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb, role_limit int, held jsonb)
   returns table (id bigint, place bigint)
@@ -139,8 +141,8 @@ declare
   got int;
 begin
   if bounds is null then
-    -- The usual case at once: one role has handed in all that is here. The last one is looked for, since what is done stands in front: to find
-    -- the first would be to read past it once more.
+    -- The usual case comes first: one role has submitted everything here. The last role is searched for, because finished
+    -- messages stand in front: finding the first would read past them once more.
     return query
     with last_role as materialized (
       select m.submitter from pgqueue.message m
@@ -164,7 +166,7 @@ begin
   end if;
   after := pgqueue._role_after(queue);
   while max_count > 0 loop
-    -- At least two: of a role that is alone nothing is noted.
+    -- At least two roles: for a role that is alone nothing is recorded.
     roles := pgqueue._ready_roles(kind, queue, after, least(greatest(max_count, 2), most_roles), bounds);
     is_last := cardinality(roles) < least(greatest(max_count, 2), most_roles);
     if first_role is null then
@@ -187,7 +189,7 @@ begin
            array_agg(0 order by r.n), array_agg(-1::bigint order by r.n), array_agg(r.n::int order by r.n)
     into rooms, taken, last_ranks, active
     from unnest(roles) with ordinality r (role, n);
-    -- To each an equal share. What one has no use for is shared among the others.
+    -- Each role gets an equal share. Unused shares are divided among the others.
     while active <> '{}' and max_count > 0 loop
       still_active := '{}';
       for i in 1 .. cardinality(active) loop
@@ -202,7 +204,7 @@ begin
           last_ranks[n] := place;
           taken[n] := taken[n] + 1;
           got := got + 1;
-          -- The first of each before the second.
+          -- The first message of each role comes before the second ones.
           place := taken[n] * 1000 + n;
           return next;
         end loop;
@@ -214,7 +216,8 @@ begin
       end loop;
       active := still_active;
     end loop;
-    -- Next time another one is the first: when all had a turn the second of these, else who comes after the last.
+    -- The next claim begins with another role: when all had a turn with the second of these, otherwise with the role after the
+    -- last one.
     after := case when is_last then first_role else roles[cardinality(roles)] end;
     exit when is_last;
   end loop;
@@ -225,7 +228,7 @@ begin
 end
 $$;
 comment on function pgqueue._next_ready(pgqueue.message_kind, text, int, jsonb, int, jsonb) is
-  'Locks the next ready messages of a queue that nobody else has locked, a turn for each role, and says in which order they are handed out. bounds: above which rank to look, for each role and level; role_limit: how many of one role at most, beside those that are held';
+  'Locks the next ready messages of a queue that no other session has locked, with turns for the roles, and returns the order in which they are delivered. bounds: the rank above which to read, for each role and level; role_limit: how many of one role at most, beside those that are held';
 
 create or replace function pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count int, bounds jsonb, role_limit int, held jsonb)
   returns table (id bigint)
@@ -234,7 +237,7 @@ create or replace function pgqueue._next_overdue(kind pgqueue.message_kind, queu
 as $$
 #variable_conflict use_column
 declare
-  -- Of one role: the others are not behind its priorities.
+  -- It is done for one role: messages of other roles do not wait behind its priorities.
   role oid := (select r.role from unnest(pgqueue._ready_roles(kind, queue, pgqueue._role_after(queue), 20, bounds)) r (role) order by random() limit 1);
   of_role jsonb := case when bounds is not null then coalesce(bounds -> role::text, '{}') end;
   room int := greatest(least(max_count, role_limit - coalesce((held ->> role::text)::int, 0)), 0);
@@ -243,7 +246,7 @@ begin
   if first_level < 9 then
     return query
     select m.id
-    -- Any of the lower levels, lest one of them is always passed over.
+    -- The level is chosen at random, so that none is always passed over.
     from pgqueue._next_of_role(kind, queue, role, room, of_role, (first_level + 1 + floor(random() * (9 - first_level))::bigint << 58) - 1) n
     join pgqueue.message m on m.id = n.id
     where greatest(m.launched_at, m.due_at) < clock_timestamp() - interval '1 minute';
@@ -251,4 +254,4 @@ begin
 end
 $$;
 comment on function pgqueue._next_overdue(pgqueue.message_kind, text, int, jsonb, int, jsonb) is
-  'Locks some messages of a role in a queue that have waited for more than a minute behind its higher priorities';
+  'Locks some messages of a role in a queue that have waited for more than 1 min behind its higher priorities';

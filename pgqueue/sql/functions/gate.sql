@@ -11,11 +11,11 @@ declare
   nobody_sleeps boolean;
 begin
   if transaction_timestamp() <> statement_timestamp() then
-    -- Somebody has sent a BEGIN over the loopback: what is done here would not be committed.
+    -- A BEGIN was sent over the loopback: effects of this request would not be committed.
     raise exception 'the loopback is inside a transaction' using errcode = '25001';
   end if;
   if op = 'launch' then
-    -- The usual launch, proven and for the first time, is one statement. Of all others this does nothing.
+    -- The usual launch, authenticated and sent for the first time, is one statement, which does nothing for other requests.
     with proven as (
       select k.role from pgqueue.role_key k
       where k.role = _gate.role and k.over_quota is null and args -> 'options' ? 'queue' and (args -> 'options') - 'queue' = '{"priority": 0}' and (args ->> 'kept' = 'none' or pgqueue._may_log_in(_gate.role))
@@ -43,7 +43,7 @@ begin
   end if;
   handle := ((args ->> 'id')::bigint, (args ->> 'cookie')::bigint);
   if op = 'enroll_member' then
-    -- Without proof: who asks has no key yet.
+    -- This needs no proof, because the role has no key yet.
     return query select to_jsonb(pgqueue._enroll_member(role));
     return;
   elsif not exists (
@@ -74,12 +74,12 @@ begin
     return;
   end if;
   if op not in ('launch', 'launch_tracked', 'cancel', 'cancel_tracked') then
-    -- What a crash could undo here is a read of a result, which then can be read again: no need to wait for the disk.
+    -- A crash can only undo a read of a result, which then can be read again, so there is no need to wait for the disk.
     perform set_config('synchronous_commit', 'off', true);
   end if;
   insert into pgqueue.nonce (nonce) values (_gate.nonce) on conflict do nothing;
   if not found then
-    -- The answer to this request was lost with the caller's connection, and it was sent again. (Or somebody replays it.)
+    -- The answer to this request was lost with the caller's connection, and it was sent again. (Or it is replayed.)
     if op in ('launch', 'launch_tracked') then
       return query
       select jsonb_strip_nulls(jsonb_build_object('id', d.id, 'cookie', d.cookie, 'pid', (select t.pid from pgqueue.tracked_job t where t.id = d.id)))
@@ -91,7 +91,7 @@ begin
         return;
       end if;
     end if;
-    raise exception 'request was handed in before' using errcode = '42501';
+    raise exception 'request was sent before' using errcode = '42501';
   end if;
   case op
     when 'launch' then return query select to_jsonb(l) from pgqueue._launch(role, args) l;
@@ -107,7 +107,8 @@ begin
   end case;
 end
 $$;
-comment on function pgqueue._gate(text, oid, bigint, text, text) is 'All that the loopback''s login may call: checks who asks and that it asks once, then does it';
+comment on function pgqueue._gate(text, oid, bigint, text, text) is
+  'The only function that the loopback''s login may call: checks the role and that the request is new, then does it';
 grant execute on function pgqueue._gate(text, oid, bigint, text, text) to pgqueue_gate;
 
 create or replace function pgqueue._launch(role oid, args jsonb)

@@ -1,7 +1,7 @@
 -- Several jobs in one transaction, where a queue is configured so (group_commit): the runner of a group, and its end.
 --
 -- A group only ever succeeds. Of a job that fails nothing but its own subtransaction is undone, and it runs again by itself, as it would
--- without groups: that run decides. What cannot be laid at the door of one job ends the group, whose jobs then all run by themselves.
+-- without groups: that run decides. An error that no single job has caused ends the group, whose jobs then all run by themselves.
 
 create or replace function pgqueue._make_group_runner(role oid)
   returns void
@@ -32,7 +32,7 @@ begin
         where q.kind = 'job' and q.submitter = '%1$s'
         for update of q
       ) t;
-      -- Who waits for one of them waits for this lock (pgqueue._wait_for_run).
+      -- A session that waits for one of the jobs waits for this lock (pgqueue._wait_for_run).
       is_locked := (select bool_and(pg_advisory_xact_lock(pgqueue._run_key_of(j.id, j.token)) is not null) from unnest(jobs) j);
       if exists (select from pgqueue.request r where r.id = any (ids) and r.kind = 'cancel') then
         -- It ends where it runs by itself, and so does what has expired.
@@ -63,8 +63,8 @@ begin
       now_at timestamp with time zone;
       ends_at timestamp with time zone;
     begin
-      -- As in pgqueue_run.job_%1$s: triggers that wait for the commit, of whoever has this session, would fire in here. What follows is
-      -- the code of one role, and of each job nothing is left that waits.
+      -- As in pgqueue_run.job_%1$s: triggers that the session has left for the commit would fire in here. From here on only code of one
+      -- role runs, and each job leaves nothing that waits.
       if pg_catalog.pg_current_xact_id_if_assigned() is not null then
         raise exception 'a group of jobs is the first of its transaction' using errcode = '25000', hint = 'Call the procedure pgqueue_run.groups_%1$s.';
       end if;
@@ -84,7 +84,7 @@ begin
       if are_deferred and are_immediate then
         return;
       end if;
-      -- Whoever has the executors' login can prepare the session that this is called in.
+      -- A thief of the executors' login can prepare the session that this is called in.
       discard temp;
       deallocate all;
       jobs := pgqueue_take.takes_%1$s(ids, tokens);
@@ -118,7 +118,7 @@ begin
             execute pg_catalog.concat('execute pgqueue_job(',
               (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
           end if;
-          -- What a job leaves for the commit is its own: as in pgqueue_run.job_%1$s.
+          -- Triggers and cursors of a job end with the job, as in pgqueue_run.job_%1$s.
           set constraints all immediate;
           begin
             set transaction read only;

@@ -73,7 +73,7 @@ as $$
 declare
   ended pgqueue.history;
 begin
-  -- Most are asked for as soon as they have ended: then one partition is read, not all of them.
+  -- Most jobs are looked up soon after their end: then one partition is read, not all of them.
   select h.* into ended from pgqueue.history h
   where h.id = _ended_job.id and h.ended_at > statement_timestamp() - interval '1 h' and h.ended_at < statement_timestamp() + interval '1 min';
   if not found then
@@ -95,7 +95,7 @@ begin
   if run_key is null then
     return null;
   end if;
-  -- A lock that this got is given back with the subtransaction, whatever comes between. A job that begins meanwhile waits that long.
+  -- The subtransaction releases a lock that was taken here, whatever happens. A job that begins meanwhile waits that long.
   if pg_try_advisory_xact_lock_shared(run_key) then
     raise assert_failure;
   end if;
@@ -123,7 +123,7 @@ begin
   from pgqueue.message m left join pgqueue.activity a on a.id = m.id and a.token = m.token
   where m.id = handle.id and m.kind = 'job';
   if not found then
-    -- A job moves from the queue to the history and never back, so looking there second finds it.
+    -- A job moves from the queue to the history and never back, so reading the history second finds it.
     live := false;
     running := false;
     run_key := null;
@@ -136,7 +136,8 @@ begin
   perform pgqueue._check_handle(role, handle, submitter, cookie, wrong_cookie, by_administrators);
 end
 $$;
-comment on function pgqueue._locate(oid, pgqueue.handle, text, boolean) is 'Where a job is, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
+comment on function pgqueue._locate(oid, pgqueue.handle, text, boolean) is
+  'The place of a job, after the checks: 42704 unknown, 42501 another role''s, then the cookie';
 
 create or replace function pgqueue._cookie_of(role oid, id bigint)
   returns bigint
@@ -150,7 +151,7 @@ declare
 begin
   select m.submitter, m.cookie into submitter, cookie from pgqueue.message m where m.id = _cookie_of.id and m.kind = 'job';
   if not found then
-    -- A job moves from the queue to the history and never back, so looking there second finds it.
+    -- A job moves from the queue to the history and never back, so reading the history second finds it.
     ended := pgqueue._ended_job(id);
     submitter := ended.submitter;
     cookie := ended.cookie;

@@ -1,5 +1,5 @@
--- Where the database is at home. Roles are known by number, and a number is another role's in another cluster: a copied or restored
--- database is repaired by name.
+-- The cluster to which the database belongs. Roles are stored by number, and a number is another role's in another cluster: a
+-- copied or restored database is repaired by the names of roles.
 
 create or replace function pgqueue._is_at_home()
   returns boolean
@@ -10,7 +10,8 @@ as $$
     select from pgqueue.home h, pg_control_system() c, pg_database d
     where h.system_identifier = c.system_identifier and d.datname = current_database() and h.database = d.oid::bigint)
 $$;
-comment on function pgqueue._is_at_home() is 'Whether the numbers of roles in this database are those of this cluster. False: it was copied or restored, and not repaired';
+comment on function pgqueue._is_at_home() is
+  'Whether the numbers of roles in this database are those of this cluster. False: the database was copied or restored, and not repaired';
 grant execute on function pgqueue._is_at_home() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._require_home()
@@ -41,20 +42,22 @@ as $$
   on conflict on constraint role_name_pkey do update set name = excluded.name where n.name is distinct from excluded.name;
   delete from pgqueue.role_name n where n.role < 4294900000 and not exists (select from pg_roles r where r.oid = n.role);
 $$;
-comment on function pgqueue._note_roles() is 'Notes what the roles are called whose numbers stand in other tables, also after ALTER ROLE ... RENAME';
+comment on function pgqueue._note_roles() is
+  'Records the names of the roles whose numbers other tables contain, also after ALTER ROLE ... RENAME';
 
 create or replace function pgqueue._role_here(number oid)
   returns oid
   language sql stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- A dump names the owner of a runner as it is called when the dump is made; what was noted may be a moment older.
+  -- A dump has the name that the owner of a runner had at the time of the dump; the recorded name may be slightly older.
   select coalesce(
     (select p.proowner from pg_proc p join pg_namespace s on s.oid = p.pronamespace
      where s.nspname = 'pgqueue_run' and p.proname = 'job_' || number and p.proowner <> s.nspowner),
     (select r.oid from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role = number))
 $$;
-comment on function pgqueue._role_here(oid) is 'Which role of this cluster had this number where the database comes from; NULL: none that is here';
+comment on function pgqueue._role_here(oid) is
+  'The role of this cluster that had this number in the cluster of origin; NULL: it does not exist here';
 
 create or replace function pgqueue._renumber_roles(old_numbers oid[], new_numbers oid[])
   returns void
@@ -64,10 +67,11 @@ as $$
 declare
   keys pgqueue.role_key[];
   totals pgqueue.stat_total[];
-  -- What was handed in here before the repair has a number of here already. A restore grants rights when all rows are in.
+  -- Jobs that were submitted here before the repair have numbers of this cluster already. A restore grants rights after all rows
+  -- are loaded.
   granted_age int := (select age(c.xmin) from pg_class c where c.oid = 'pgqueue.jobs'::regclass and c.relacl is not null);
 begin
-  -- In two steps, for numbers may change places.
+  -- It is done in two steps, because numbers may be swapped.
   update pgqueue.message m set submitter = 4294000000 + t.n
   from unnest(old_numbers) with ordinality t (number, n)
   where m.submitter = t.number and (granted_age is null or age(m.xmin) >= granted_age or m.submitter >= 4294900000);
@@ -98,7 +102,7 @@ begin
   group by 1, 2;
 end
 $$;
-comment on function pgqueue._renumber_roles(oid[], oid[]) is 'Puts other numbers in the place of those of roles, wherever they stand';
+comment on function pgqueue._renumber_roles(oid[], oid[]) is 'Replaces the numbers of roles in all tables';
 
 create or replace function pgqueue._settle_here(is_elsewhere boolean)
   returns text[]
@@ -140,7 +144,7 @@ begin
     names := names || used.name;
   end loop;
   missing := array(select distinct m from unnest(missing) m where m is not null order by m);
-  -- Under the numbers of there they were counted; the numbers of transactions, too, are others here.
+  -- They were counted under the numbers of the other cluster, whose transaction ids differ as well.
   perform pgqueue._fold_stats();
   if old_numbers <> new_numbers then
     perform pgqueue._renumber_roles(old_numbers, new_numbers);
@@ -152,10 +156,10 @@ begin
   end if;
   update pgqueue.history h set xact = '3' where h.xact >= pg_snapshot_xmax(pg_current_snapshot());
   update pgqueue.stat_fold f set snapshot = pg_current_snapshot();
-  -- No session of there is one of here.
+  -- No session of the other cluster exists here.
   delete from pgqueue.stat_session;
   delete from pgqueue.tracked_job;
-  -- Runners bear numbers of there, and may be written for another version of the server.
+  -- Runners have numbers of the other cluster, and may be written for another version of the server.
   for routine in
     select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
     where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(jobs?|groups?|takes?)_[0-9]+$'
@@ -166,7 +170,8 @@ begin
   return missing;
 end
 $$;
-comment on function pgqueue._settle_here(boolean) is 'After a dump was restored in another cluster: gives all roles the numbers that they have here; else those that were missing. Returns the names of those that are not here';
+comment on function pgqueue._settle_here(boolean) is
+  'After a dump was restored in another cluster: gives all roles the numbers that they have here; else those that were missing. Returns the names of those that do not exist here';
 
 create or replace function pgqueue._repair_home()
   returns text[]
@@ -186,20 +191,20 @@ begin
   end if;
   if not exists (select from pgqueue.home h, pg_control_system() c where h.system_identifier = c.system_identifier) then
     missing := pgqueue._settle_here(true);
-    -- Of its password only this database knows.
+    -- Only this database knows its password.
     execute format('%s role %I login password %L', case when to_regrole(gate) is null then 'create' else 'alter' end, gate, password);
     execute format('grant pgqueue_gate to %I', gate);
     execute 'drop user mapping for current_user server pgqueue_loopback';
     execute format('create user mapping for current_user server pgqueue_loopback options (user %L, password %L)', gate, password);
   elsif exists (select from pgqueue.role_name n join pg_roles r on r.rolname = n.name where n.role >= 4294900000) then
-    missing := pgqueue._settle_here(false);  -- some that were missing are there now
+    missing := pgqueue._settle_here(false);  -- Some roles that were missing exist now.
   end if;
   update pgqueue.home h
   set system_identifier = c.system_identifier, database = d.oid::bigint
   from pg_control_system() c, pg_database d
   where d.datname = current_database() and (h.system_identifier, h.database) is distinct from (c.system_identifier, d.oid::bigint);
   perform pgqueue._note_roles();
-  -- A dump of the database alone has no memberships.
+  -- A dump of a single database has no memberships.
   for enrolled in
     select k.role from pgqueue.role_key k join pg_roles r on r.oid = k.role
     where not (pg_has_role(k.role, 'pgqueue_user', 'member') and has_schema_privilege(k.role, 'pgqueue', 'usage'))
@@ -212,18 +217,18 @@ begin
     begin
       perform pgqueue._make_runner(enrolled);
     exception when insufficient_privilege then
-      null;  -- its jobs run where a worker can log in as it, as pgqueue.enroll has said
+      null;  -- Its jobs run where a worker can log in as the role, as pgqueue.enroll has said.
     end;
   end loop;
   if missing <> '{}' then
-    raise warning 'roles that hand in to pgqueue are missing in this cluster: %', array_to_string(missing, ', ')
+    raise warning 'roles that submit jobs are missing in this cluster: %', array_to_string(missing, ', ')
       using hint = 'Create them and run again: pgqueue upgrade. Until then their jobs fail.';
   end if;
   return missing;
 end
 $$;
 comment on function pgqueue._repair_home() is
-  'Makes a database that was copied or restored usable, but for its loopback: roles by their names, runners, the executors'' login. Returns the names of roles that are missing. For the installer';
+  'Repairs a database that was copied or restored, except its loopback: roles by their names, runners, the executors'' login. Returns the names of missing roles. For the installer';
 
 create or replace function pgqueue._forget_dropped_roles()
   returns void
@@ -231,7 +236,7 @@ create or replace function pgqueue._forget_dropped_roles()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Not those that are missing here but may come (pgqueue._repair_home).
+  -- Roles that are missing here but may be created later stay (pgqueue._repair_home).
   perform pgqueue._pause_schedules_of(k.role) from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
@@ -240,4 +245,4 @@ begin
   delete from pgqueue.binding b where b.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = b.declared_by);
 end
 $$;
-comment on function pgqueue._forget_dropped_roles() is 'Deletes the secrets and the declarations of roles that do not exist any more';
+comment on function pgqueue._forget_dropped_roles() is 'Deletes the secrets and the declarations of roles that no longer exist';

@@ -1,5 +1,5 @@
 -- after: captured_settings
--- The options of a job: what is refused, and which calls need no check.
+-- The options of a job: the checks, and the calls that need none.
 
 create or replace function pgqueue._options(queue text, priority int default 0, delay interval default null, eta timestamptz default null,
                                  expires timestamptz default null, timeout interval default null, max_attempts int default null,
@@ -10,7 +10,7 @@ begin atomic
   select (queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, null, null)::pgqueue.job_options;
 end;
 comment on function pgqueue._options(text, int, interval, timestamptz, timestamptz, interval, int, interval, text) is
-  'Options of a job for a caller that knows a few of them';
+  'The options of a job for a caller that sets only some of them';
 grant execute on function pgqueue._options(text, int, interval, timestamptz, timestamptz, interval, int, interval, text) to pgqueue_user;
 
 create or replace function pgqueue._check_options(sql text, options pgqueue.job_options)
@@ -52,12 +52,13 @@ begin
     raise exception 'traceparent "%" is not one', options.traceparent
       using errcode = '22023', hint = 'W3C Trace Context has it as version, trace id, parent id and flags: 00-<32 hex digits>-<16 hex digits>-01.';
   end if;
-  -- A due time that has come is no due time: the message is ready.
+  -- A due time that has passed counts as none: the message is ready.
   return case when coalesce(options.eta, clock_timestamp() + options.delay) > clock_timestamp() then coalesce(options.eta, clock_timestamp() + options.delay) end;
 end
 $$;
 comment on function pgqueue._check_options(text, pgqueue.job_options)
-  is 'Refuses bad options at the door. Returns the instant at which the job is due, NULL for now';
+  is
+  'Raises an error for invalid options of a job. Returns the instant at which the job is due, NULL for now';
 grant execute on function pgqueue._check_options(text, pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue._refuse_params()
@@ -80,7 +81,7 @@ begin atomic
      and num_nonnulls(options.delay, options.eta, options.expires, options.timeout, options.max_attempts, options.backoff, options.unique_key,
                       options.label, options.durability, options.traceparent) = 0;
 end;
-comment on function pgqueue._is_plain_call(pgqueue.job_options) is 'Whether a job is handed in with no option but its queue';
+comment on function pgqueue._is_plain_call(pgqueue.job_options) is 'Whether a job is submitted with no option but its queue';
 grant execute on function pgqueue._is_plain_call(pgqueue.job_options) to pgqueue_user;
 
 create or replace function pgqueue._settings_of_job(settings jsonb, options pgqueue.job_options)
@@ -89,5 +90,6 @@ create or replace function pgqueue._settings_of_job(settings jsonb, options pgqu
   set search_path = pg_catalog, pg_temp
   return pgqueue._with_durability(pgqueue._inherited(settings), options.durability)
          || case when options.traceparent is null then '{}' else jsonb_build_object('pgqueue.traceparent', options.traceparent) end;
-comment on function pgqueue._settings_of_job(jsonb, pgqueue.job_options) is 'What a job inherits, and what its options set for its session';
+comment on function pgqueue._settings_of_job(jsonb, pgqueue.job_options) is
+  'The settings that a job inherits, with those that its options set for its session';
 grant execute on function pgqueue._settings_of_job(jsonb, pgqueue.job_options) to pgqueue_user;

@@ -1,11 +1,12 @@
 -- after: progress
--- What is known of jobs: the view, their statements, and what monitors are told.
+-- The readable data about jobs: the view, their statements, and the data for monitors.
 
 create or replace function pgqueue._command_tag(sql text, row_count bigint)
   returns text
   language sql immutable
 begin atomic
-  -- In the batch lane the server tells how many rows, but not the tag. The first word, behind comments, says it for these.
+  -- In the batch lane the server reports the number of rows, but not the tag. The first word after comments tells the tag for
+  -- these statements.
   select case lower(w.word)
     when 'select' then 'SELECT ' || row_count
     when 'insert' then 'INSERT 0 ' || row_count
@@ -20,7 +21,8 @@ begin atomic
   from (select substring(sql from E'^(?:\\s|--[^\n]*\n|/[*].*?[*]/)*([A-Za-z]+)')) w (word)
   where row_count is not null and strpos(rtrim(sql, E'; \t\r\n'), ';') = 0;
 end;
-comment on function pgqueue._command_tag(text, bigint) is 'The command tag of a statement that the batch lane has run; NULL when its text does not say it plainly';
+comment on function pgqueue._command_tag(text, bigint) is
+  'The command tag of a statement that the batch lane has run; NULL if its text does not show it clearly';
 grant execute on function pgqueue._command_tag(text, bigint) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace view pgqueue.jobs with (security_barrier) as
@@ -29,7 +31,8 @@ create or replace view pgqueue.jobs with (security_barrier) as
          pg_get_userbyid(j.submitter) as submitter, j.launched_at, j.eta, j.started_at, j.ended_at,
          (extract(epoch from coalesce(j.ended_at, case when j.state = 'running' then clock_timestamp() end) - j.started_at) * 1000)::float8 as duration_ms,
          j.attempts::int as attempts, j.max_attempts::int as max_attempts, j.worker, j.backend_pid, j.progress_pct,
-         -- Statements, rows and values stand in whatever a job says, its errors among them. Why a job that was not begun waits, pgqueue says.
+         -- A job's messages, including its errors, may contain statements, rows and values. The reason why a job that has not
+         -- begun waits comes from pgqueue.
          case when pg_has_role(j.submitter, 'member') then j.progress_msg end as progress_msg,
          j.row_count as rows, coalesce(j.command_tags[cardinality(j.command_tags)], pgqueue._command_tag(j.sql, j.row_count)) as command_tag,
          j.error ->> 'sqlstate' as sqlstate,
@@ -37,7 +40,7 @@ create or replace view pgqueue.jobs with (security_barrier) as
          case when pg_has_role(j.submitter, 'member') then j.error ->> 'detail' end as error_detail,
          case when pg_has_role(j.submitter, 'member') then j.error ->> 'hint' end as error_hint,
          case when pg_has_role(j.submitter, 'member') then j.error ->> 'context' end as error_context,
-         -- Who has lost it, and may use it, finds it again.
+         -- A caller that has lost the cookie, and may use it, gets it again.
          case when pg_has_role(j.submitter, 'member') then row(j.id, j.cookie)::pgqueue.handle end as handle
   from (
     select m.id, m.cookie, case when a.id is not null then 'running' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
@@ -54,6 +57,39 @@ create or replace view pgqueue.jobs with (security_barrier) as
   ) j
   where pg_has_role(j.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
 comment on view pgqueue.jobs is 'Jobs that are queued, run, or have ended and are not older than retention. A role sees its own jobs and those of roles that it is a member of';
+comment on column pgqueue.jobs.id is 'The number of the job';
+comment on column pgqueue.jobs.state is
+  'queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
+comment on column pgqueue.jobs.queue is 'The queue of the job';
+comment on column pgqueue.jobs.priority is '0 to 9; higher priorities are taken first';
+comment on column pgqueue.jobs.label is 'The caller''s label; NULL: none';
+comment on column pgqueue.jobs.statement is 'The first 120 bytes of the SQL. NULL for roles that are not members of the submitter';
+comment on column pgqueue.jobs.submitter is 'The role that submitted the job, and with whose rights it runs';
+comment on column pgqueue.jobs.launched_at is 'When the job was submitted';
+comment on column pgqueue.jobs.eta is 'When a delayed job, or its next attempt, is due. NULL: it was never delayed';
+comment on column pgqueue.jobs.started_at is 'When the last run began. NULL: the job has not run, or is not shown as running yet';
+comment on column pgqueue.jobs.ended_at is 'When the job ended. NULL: it has not ended';
+comment on column pgqueue.jobs.duration_ms is
+  'How long the last run took, or has taken so far, in ms. NULL: the job does not run and has not ended, or never ran';
+comment on column pgqueue.jobs.attempts is 'How many runs have failed or ended the job; the present run counts';
+comment on column pgqueue.jobs.max_attempts is
+  'How often the job is tried. NULL: once, but up to 10 times for the errors 40001, 40P01, 53100 and 53300';
+comment on column pgqueue.jobs.worker is 'The worker that has or had the job, as NAME@HOST. NULL: no worker has it';
+comment on column pgqueue.jobs.backend_pid is 'The server process of the last run. NULL: none is known';
+comment on column pgqueue.jobs.progress_pct is 'The last reported progress, 0 to 100. NULL: none was reported';
+comment on column pgqueue.jobs.progress_msg is 'The text of the last progress. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.rows is
+  'How many rows the last statement returned or changed. NULL: the job has not succeeded, or the statement has no count';
+comment on column pgqueue.jobs.command_tag is
+  'The command tag of the last statement, such as INSERT 0 1. NULL: the job has not succeeded, or the statement''s text does not show its tag';
+comment on column pgqueue.jobs.sqlstate is 'The SQLSTATE of the error of the job or of its last attempt. NULL: no error';
+comment on column pgqueue.jobs.error is
+  'The message of that error, or the reason why a queued job was deferred. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.error_detail is 'The DETAIL of that error. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.error_hint is 'The HINT of that error. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.error_context is 'The CONTEXT of that error. NULL: none, or the role is not a member of the submitter';
+comment on column pgqueue.jobs.handle is
+  'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
 grant select on pgqueue.jobs to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._statement_of(role oid, handle pgqueue.handle)
@@ -90,10 +126,11 @@ as $$
   select j.id, j.label, case when j.has_details then left(j.sql, 200) end, j.attempts::int, j.state::text,
          extract(epoch from coalesce(j.started_at, j.ended_at))::float8, extract(epoch from j.ended_at)::float8,
          case when j.has_details then coalesce(array_to_string(j.command_tags[1:10], ', '), pgqueue._command_tag(j.sql, j.row_count)) end, j.error
-  -- Thousands are asked for at once: nobody reads the statements of that many.
+  -- Monitors ask for thousands of jobs at once, and do not need the statements of that many.
   from (select h.*, row_number() over () <= detailed or h.state <> 'succeeded' as has_details from pgqueue.history h where h.id = any (ids)) j
 $$;
-comment on function pgqueue._ended_jobs(bigint[], int) is 'What monitors are told of ended jobs; of those that succeeded, the statement and its tag for so many';
+comment on function pgqueue._ended_jobs(bigint[], int) is
+  'The data about ended jobs for monitors; for jobs that succeeded, the statement and its tag of at most this many';
 grant execute on function pgqueue._ended_jobs(bigint[], int) to pgqueue_worker;
 
 create or replace function pgqueue._retried_jobs(ids bigint[])
@@ -105,7 +142,8 @@ as $$
   union all
   select h.id, h.label, left(h.sql, 200), h.attempts::int from pgqueue.history h where h.id = any (ids)
 $$;
-comment on function pgqueue._retried_jobs(bigint[]) is 'What monitors are told of jobs that failed and are tried again, or have been since';
+comment on function pgqueue._retried_jobs(bigint[]) is
+  'The data for monitors about jobs that failed and are tried again, or have been since';
 grant execute on function pgqueue._retried_jobs(bigint[]) to pgqueue_worker;
 
 create or replace function pgqueue._task_fates(task_ids text[], workers text[], seen_at float8[])
@@ -123,7 +161,8 @@ as $$
   ), held as materialized (
     select j.id, m.state, m.queue from job j join pgqueue.message m on m.id = j.number and m.kind = 'job'
     union all
-    -- Only what a worker has had, or was put aside: what waits for its first worker is none of these, and may be very much.
+    -- Only messages that a worker has had, or that are dead letters: messages that wait for their first worker are excluded,
+    -- because there may be very many of them.
     select t.id, t.state, t.queue
     from (select pgqueue._text_in(m.payload, '{headers,id}') as id, m.state, m.queue
           from pgqueue.message m
@@ -144,5 +183,5 @@ as $$
                      where h.id is null and j.id is null and pgqueue._state_rank(f.state) > 0) r on true
 $$;
 comment on function pgqueue._task_fates(text[], text[], float8[]) is
-  'For monitors: what became of tasks that a worker had which is gone. held: another has it; waits; dead: a dead letter; ended: a job; SUCCESS, FAILURE, REVOKED: its result; lost: nothing is left of it';
+  'For monitors: the fates of tasks of a worker that is gone. held: another worker has it; waits; dead: a dead letter; ended: a job; SUCCESS, FAILURE, REVOKED: its result; lost: no trace of it is left';
 grant execute on function pgqueue._task_fates(text[], text[], float8[]) to pgqueue_worker;

@@ -4,12 +4,12 @@ create or replace function pgqueue._lock_class(purpose text)
   returns int
   language sql immutable
 begin atomic
-  -- 'pgq' and a number: the first key of pgqueue's advisory locks.
+  -- The number is 'pgq' and a digit: the first key of pgqueue's advisory locks.
   select case purpose when 'worker' then 1886417201 when 'sleeper' then 1886417202 when 'upkeep' then 1886417204
     when 'next_sleeper' then 1886417205 when 'storing' then 1886417206 when 'result_waiter' then 1886417207 end;
 end;
 comment on function pgqueue._lock_class(text) is
-  'The first key of an advisory lock: worker (liveness), sleeper and next_sleeper (wake-ups), upkeep, storing and result_waiter (results)';
+  'The first key of an advisory lock, by its class: liveness of workers, wake-ups (two classes), upkeep, results (two classes)';
 grant execute on function pgqueue._lock_class(text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._advisory_locks(class int)
@@ -22,7 +22,7 @@ as $$
   where l.locktype = 'advisory' and l.classid::bigint = class and l.objsubid = 2 and l.granted
     and l.database = (select d.oid from pg_database d where d.datname = current_database())
 $$;
-comment on function pgqueue._advisory_locks(int) is 'Who holds pgqueue''s advisory locks of a class. Not bound to a snapshot';
+comment on function pgqueue._advisory_locks(int) is 'The holders of pgqueue''s advisory locks of a class. Not bound to a snapshot';
 grant execute on function pgqueue._advisory_locks(int) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._random_bigint()
@@ -39,8 +39,8 @@ create or replace function pgqueue._run_key_of(id bigint, token bigint)
   returns bigint
   language sql immutable
 begin atomic
-  -- Anybody sees the key of a lock that is held. From one round of the hash a patient reader could reckon the token.
+  -- Any role sees the key of a held lock. With a single round of the hash, a patient reader could compute the token.
   select hashint8extended(hashint8extended(id, token), token);
 end;
 comment on function pgqueue._run_key_of(bigint, bigint) is
-  'The key of the advisory lock that a job holds while it runs. Before it does nobody can know the key, and the next run has another';
+  'The key of the advisory lock that a job holds while it runs. No role can know the key before the run, and the next run has another';

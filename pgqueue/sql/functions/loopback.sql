@@ -1,15 +1,16 @@
--- The caller's half of the loopback: a second session to this database through dblink, in which launch, wait, result and cancel act
--- apart from the caller's transaction. It logs in as a role that can do nothing but call pgqueue._gate.
+-- The caller's half of the loopback: a second session to this database through dblink, in which launch, wait, result and cancel
+-- act outside the caller's transaction. It logs in as a role that may call only pgqueue._gate.
 --
 -- Any code of a session can send anything over its loopback, so a request carries a proof: a digest of the request, keyed with
--- what the view pgqueue.own_key shows to the role that runs, and to no other. The key of the view is good for a minute.
+-- the value that the view pgqueue.own_key shows to the current role, and to no other. The key of the view is valid for 1 min.
 
 create or replace function pgqueue._loopback_options()
   returns text
   language sql stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- What is set for the database or the login must not bend the gate. What a version of the server does not know it would refuse.
+  -- Settings of the database or the login must not change the behavior of the gate. A server refuses settings that it does not
+  -- know.
   select string_agg(format('-c %s=%s', s.name, replace(s.value, ' ', chr(92) || ' ')), ' ' order by s.name)
   from (values
     ('default_transaction_read_only', 'off'), ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'),
@@ -17,7 +18,7 @@ as $$
     ('search_path', 'pg_catalog'), ('row_security', 'on'), ('restrict_nonsystem_relation_kind', ''), ('DateStyle', 'ISO, MDY'),
     ('IntervalStyle', 'postgres'), ('standard_conforming_strings', 'on'), ('transform_null_equals', 'off'), ('array_nulls', 'on'),
     ('quote_all_identifiers', 'off'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('log_parameter_max_length_on_error', '0'),
-    -- What the caller''s own transaction holds is never waited for: it would wait for this call in turn.
+    -- The loopback never waits for locks of the caller's own transaction, which waits for this call in turn.
     ('lock_timeout', '5s')) s (name, value)
   where current_setting(s.name, true) is not null
 $$;
@@ -28,8 +29,8 @@ create or replace function pgqueue._loopback_places()
   language sql volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Where the server may be reached from itself: where it was at first, then where it is now. After a failover it is another one, in
-  -- another place. No session can set any of these.
+  -- The addresses at which the server may reach itself: first the stored one, then the present one. After a failover the server
+  -- is another one, at another address. No session can set any of these.
   with stored as (
     select (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'host=')) as host,
            (select substr(o, 6) from unnest(s.srvoptions) o where starts_with(o, 'port=')) as port
@@ -53,7 +54,7 @@ as $$
   group by h.host, coalesce(h.port, current_setting('port'))
   order by min(h.n)
 $$;
-comment on function pgqueue._loopback_places() is 'Where to try to connect from the server to itself, in this order';
+comment on function pgqueue._loopback_places() is 'The addresses to try for a connection from the server to itself, in this order';
 
 create or replace function pgqueue._loopback_conninfo(host text, port text)
   returns text
@@ -70,7 +71,8 @@ as $$
     values ('host=' || host), ('port=' || port)
   ) e (o)
 $$;
-comment on function pgqueue._loopback_conninfo(text, text) is 'How the loopback connects to an address, its password among it. Only for the owner''s functions';
+comment on function pgqueue._loopback_conninfo(text, text) is
+  'The conninfo of the loopback for an address, with its password. Only for the owner''s functions';
 
 create or replace function pgqueue._connect_loopback(name text)
   returns text
@@ -89,7 +91,7 @@ begin
     begin
       perform pgqueue._dblink_connect(name, pgqueue._loopback_conninfo(place.host, place.port));
       is_connected := true;
-      -- Another server may be in the old place by now: the one that this one has followed.
+      -- Another server may have the old address by now: the one that this server has followed.
       select * into answer from pgqueue._dblink_query(name, 'select to_jsonb(extract(epoch from pg_postmaster_start_time()))');
       if answer = to_jsonb(extract(epoch from pg_postmaster_start_time())) then
         return format('%s port %s', place.host, place.port);
@@ -109,7 +111,8 @@ begin
           hint = 'The owner of pgqueue has to run: select pgqueue._repair_loopback(). Or let members of the role pgqueue_gate log in with a password (scram-sha-256) in pg_hba.conf, or set the address: alter server pgqueue_loopback options (set host ''...'', set port ''...'').';
 end
 $$;
-comment on function pgqueue._connect_loopback(text) is 'Connects from the server to itself, wherever it is now. Returns where. 08001: nowhere. Only for the owner''s functions';
+comment on function pgqueue._connect_loopback(text) is
+  'Connects from the server to itself, at its present address. Returns the address. 08001: none works. Only for the owner''s functions';
 
 create or replace function pgqueue._repair_loopback()
   returns text
@@ -130,7 +133,8 @@ begin
   return place;
 end
 $$;
-comment on function pgqueue._repair_loopback() is 'Points the loopback at this database and tries it. Returns where it connects. For the installer, and after a database was copied or renamed';
+comment on function pgqueue._repair_loopback() is
+  'Points the loopback at this database and tests it. Returns its address. For the installer, and after a database was copied or renamed';
 
 create or replace function pgqueue._set_loopback(host text, port text)
   returns void
@@ -166,7 +170,7 @@ create or replace function pgqueue._over_loopback(op text, role oid, nonce bigin
 as $$
 declare
   name text := (select c from unnest(pgqueue._dblink_connections()) c where starts_with(c, 'pgqueue.loopback '));
-  -- Ahead of the request stands as much blank as pg_stat_activity shows, so that no other session reads it there.
+  -- The request follows as many spaces as pg_stat_activity shows characters, so that no other session can read it there.
   padded text := repeat(' ', 1024 * (1 + pg_size_bytes(current_setting('track_activity_query_size')) / 1024)::int)
     || case when holds then 'begin; ' else '' end
     || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,
@@ -195,19 +199,19 @@ begin
         perform pgqueue._end_hold(false);
       end if;
       if is_fresh or state not in ('08000', '08006', '08003', '57P01', '57P02', '25001', '25P02', '26000', 'XX000') then
-        -- The same error without the context of the other session, which says nothing to the caller.
+        -- The error is raised without the context of the other session, which does not help the caller.
         perform pgqueue._raise(jsonb_build_object('sqlstate', state, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, '')));
       end if;
     end;
-    -- The session at the other end is gone, or busy with what a cancel has left (XX000), or somebody opened a transaction in it or
-    -- took the prepared statement away. A request is accepted once, so sending it again is safe.
+    -- The session at the other end is gone, or busy with the rest of a canceled request (XX000), or other code opened a
+    -- transaction in it or removed the prepared statement. A request is accepted once, so sending it again is safe.
     perform pgqueue._close_loopback();
     name := null;
   end loop;
 end
 $$;
 comment on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean) is
-  'Asks the gate over the loopback of this session, and connects it first if need be. holds: what it does stays undone until pgqueue._end_hold, unless it raises';
+  'Sends a request to the gate over the loopback of this session, which is connected if necessary. holds: its effects stay uncommitted until pgqueue._end_hold, unless it raises an error';
 grant execute on function pgqueue._over_loopback(text, oid, bigint, text, text, boolean) to pgqueue_user;
 
 create or replace function pgqueue._end_hold(is_done boolean)
@@ -225,7 +229,7 @@ begin
   return false;
 exception
   when query_canceled then
-    -- dblink leaves it busy with the answer, which nobody will read.
+    -- dblink leaves the connection busy with an answer that no code will read.
     perform pgqueue._close_loopback();
     raise;
   when others then
@@ -234,7 +238,7 @@ exception
 end
 $$;
 comment on function pgqueue._end_hold(boolean) is
-  'Ends what pgqueue._over_loopback holds: it is done, or undone. False: the session at the other end is gone. Then it is undone, unless it was lost on its way back';
+  'Ends the transaction that pgqueue._over_loopback holds: committed, or rolled back. False: the session at the other end is gone. Then it was rolled back, unless only the answer was lost';
 grant execute on function pgqueue._end_hold(boolean) to pgqueue_user;
 
 create or replace function pgqueue._close_loopback()
@@ -277,5 +281,6 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._call(text, jsonb, boolean) is 'Asks the gate, as the role that runs, apart from the caller''s transaction. holds: see pgqueue._over_loopback';
+comment on function pgqueue._call(text, jsonb, boolean) is
+  'Sends a request to the gate as the current role, outside the caller''s transaction. holds: see pgqueue._over_loopback';
 grant execute on function pgqueue._call(text, jsonb, boolean) to pgqueue_user;

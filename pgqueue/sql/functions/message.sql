@@ -1,6 +1,5 @@
 -- after: enrollment, quotas
--- What may be inserted into pgqueue.message. All inserts go through the view pgqueue.inbox, those of roles through
--- pgqueue.outbox.
+-- The rules for rows of pgqueue.message. All inserts use the view pgqueue.inbox, those of roles use pgqueue.outbox.
 
 create or replace function pgqueue._rank(priority smallint, id bigint)
   returns bigint
@@ -22,10 +21,10 @@ begin
   if payload ->> 'content-type' is distinct from 'application/json' or payload #>> '{headers,compression}' is not null
     or payload #>> '{properties,body_encoding}' is not null
   then
-    return false;  -- nobody here could read it
+    return false;  -- No one could read it here.
   end if;
   event := (payload ->> 'body')::jsonb;
-  -- Of jobs, and in the name of workers, only workers speak. The rest is there lest a monitor stumbles over it.
+  -- Only workers send events about jobs, and in the name of workers. The other conditions protect monitors from malformed events.
   return coalesce(jsonb_typeof(event) = 'object' and event ->> 'type' = 'task-sent' and not event ? '__type__'
                   and jsonb_typeof(event -> 'uuid') = 'string' and event ->> 'uuid' not like 'job-%'
                   and jsonb_typeof(event -> 'hostname') = 'string' and jsonb_typeof(event -> 'timestamp') = 'number'
@@ -36,21 +35,21 @@ exception when data_exception or program_limit_exceeded or statement_too_complex
 end
 $$;
 comment on function pgqueue._is_own_event(json) is
-  'Whether a message is what a program that sends tasks may tell Celery''s monitors: that a task was sent, and not in the name of a worker';
+  'Whether a message is an event that a program which sends tasks may send to Celery''s monitors: a task was sent, and not in the name of a worker';
 grant execute on function pgqueue._is_own_event(json) to pgqueue_user;
 
 create or replace function pgqueue._may_enter(submitter oid, queue text, payload json)
   returns boolean
   language sql stable
 begin atomic
-  -- Celery obeys whatever is in the queues of control commands: it can stop workers and cancel anybody's jobs. Monitors believe whatever is in
-  -- those of events. NULL, for a role that was dropped, is no.
+  -- Celery obeys every message in the queues of control commands: one can stop workers and cancel jobs of any role. Monitors
+  -- believe every message in the queues of events. NULL, for a dropped role, counts as no.
   select right(queue, 7) <> '.pidbox' and left(queue, 9) <> 'celeryev.'
     or coalesce(pg_has_role(submitter, 'pgqueue_worker', 'member') or pg_has_role(submitter, 'pgqueue_admin', 'member'), false)
     or right(queue, 7) <> '.pidbox' and (payload is null or pgqueue._is_own_event(payload));
 end;
 comment on function pgqueue._may_enter(oid, text, json) is
-  'The door of the queues: whether a message of this role may be in that queue. Whatever puts a message into a queue asks it, for the message''s submitter and not for who moves it';
+  'Whether a message of this role may be in that queue. Every statement that puts a message into a queue checks it, for the submitter of the message and not for the role that moves it';
 grant execute on function pgqueue._may_enter(oid, text, json) to pgqueue_user;
 
 create or replace function pgqueue._is_acceptable(m pgqueue.message)
@@ -65,11 +64,11 @@ begin
     and (m.state = 'ready' or m.due_at is not null and m.state = 'delayed' or m.token is not null and m.worker_id is not null and m.state = 'claimed')
     and m.priority between 0 and 9
     and octet_length(m.queue) between 1 and 255
-    -- Workers count with these: one infinite value would stop every claim of the queue.
+    -- Workers calculate with these: one infinite value would stop every claim of the queue.
     and (m.due_at is null or isfinite(m.due_at))
     and (m.timeout is null or m.timeout > interval '0' and isfinite(m.timeout))
     and (m.backoff is null or m.backoff between interval '0' and interval '1 year')
-    -- One message that is too large to be handed out, or that cannot be retried, would hold up its whole queue.
+    -- One message that is too large to be delivered, or that cannot be retried, would block its whole queue.
     and (m.params is null or coalesce(array_ndims(m.params), 1) = 1 and cardinality(m.params) <= 65535
                              and octet_length(array_to_string(m.params, '')) <= 16777216)
     and (m.sql is null or octet_length(m.sql) <= 16777216)
@@ -80,7 +79,7 @@ begin
     and pgqueue._may_enter(m.submitter, m.queue, m.payload);
 end
 $$;
-comment on function pgqueue._is_acceptable(pgqueue.message) is 'The shape of a message, which workers rely on';
+comment on function pgqueue._is_acceptable(pgqueue.message) is 'The form of a message, on which workers rely';
 grant execute on function pgqueue._is_acceptable(pgqueue.message) to pgqueue_user;
 
 create or replace function pgqueue._refuse_message(m pgqueue.message)
@@ -89,7 +88,8 @@ create or replace function pgqueue._refuse_message(m pgqueue.message)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What is the caller's fault is said as the functions say it. What is left then is the fault of whoever writes the outbox directly.
+  -- Mistakes of a caller are reported in the words of the public functions. The remaining ones come from code that writes the
+  -- outbox directly.
   if not pgqueue._may_enter(m.submitter, m.queue, null) then
     raise exception 'permission denied for queue "%"', m.queue
       using errcode = '42501', hint = 'Control commands are for workers and administrators: grant pgqueue_worker or pgqueue_admin.';
@@ -117,12 +117,12 @@ begin
           hint = 'Hand in with pgqueue.enqueue or pgqueue.send_task instead of writing pgqueue.outbox.';
 end
 $$;
-comment on function pgqueue._refuse_message(pgqueue.message) is 'Says what is wrong with a message that pgqueue.inbox does not take';
+comment on function pgqueue._refuse_message(pgqueue.message) is 'Raises the error for a message that pgqueue.inbox refuses';
 grant execute on function pgqueue._refuse_message(pgqueue.message) to pgqueue_user;
 
--- The rules stand in a view and not in CHECKs, which every statement that inserts reads anew: ten of them took 24 µs. Even here
--- each condition costs a statement something, so first comes what the usual message fulfils, and all the rest is asked of a function.
--- What is small, even if it were compressed, is not measured.
+-- The rules are in a view and not in CHECKs, which every inserting statement reads again: ten of them took 24 µs. Here, too, each
+-- condition costs a statement some time, so the conditions that the usual message fulfils come first, and one function checks the
+-- rest. The sizes of columns that are small even if compressed are not checked.
 create or replace view pgqueue.inbox as
   select * from pgqueue.message
   where case
@@ -137,7 +137,7 @@ create or replace view pgqueue.inbox as
     else pgqueue._is_acceptable(message) or pgqueue._refuse_message(message) end
   with check option;
 comment on view pgqueue.inbox is
-  'The shape of a message that is handed in, which workers rely on. Everything that inserts does it through here; what does not fit is refused by pgqueue._refuse_message';
+  'The form of a submitted message, on which workers rely. All inserts use this view; pgqueue._refuse_message refuses a message of another form';
 
 create or replace view pgqueue.outbox with (security_barrier) as
   select id, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
@@ -150,6 +150,6 @@ create or replace view pgqueue.outbox with (security_barrier) as
   with local check option;
 comment on view pgqueue.outbox is
   'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
--- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
+-- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
 grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key, payload) on pgqueue.outbox to pgqueue_user;
 grant select (id, cookie, unique_key) on pgqueue.outbox to pgqueue_user;

@@ -24,19 +24,19 @@ begin
         begin
           execute format('create table pgqueue.%I partition of pgqueue.%I for values from (%L) to (%L)',
                          pgqueue._partition_name(parent, day), parent, day::text || ' 00:00+00', (day + 1)::text || ' 00:00+00');
-          -- A partition has row security of its own.
+          -- A partition has its own row security.
           execute format('alter table pgqueue.%I enable row level security', pgqueue._partition_name(parent, day));
-          -- There is no key: without this a publication for all tables would forbid to delete.
+          -- There is no key: without this, a publication for all tables would forbid deletes.
           execute format('alter table pgqueue.%I replica identity full', pgqueue._partition_name(parent, day));
         exception when check_violation then
-          null;  -- the default partition has rows of that day already, and keeps them
+          null;  -- The default partition has rows of that day already, and keeps them.
         end;
       end if;
     end loop;
   end loop;
 end
 $$;
-comment on function pgqueue._make_partitions() is 'Makes the partitions of today and the next three days';
+comment on function pgqueue._make_partitions() is 'Creates the partitions of today and the next three days';
 
 create or replace function pgqueue._drop_partitions(older_than interval)
   returns void
@@ -67,4 +67,5 @@ begin
   perform pgqueue._expire_task_results();
 end
 $$;
-comment on function pgqueue._drop_partitions(interval) is 'Drops the days of history and results that are wholly older than this, and what else has expired';
+comment on function pgqueue._drop_partitions(interval) is
+  'Drops the days of history and results that are entirely older than this, and other expired rows';

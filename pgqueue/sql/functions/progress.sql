@@ -13,7 +13,7 @@ begin
   return value;
 end
 $$;
-comment on function pgqueue._cut(text, int) is 'The beginning of a text, whole characters within so many bytes';
+comment on function pgqueue._cut(text, int) is 'The beginning of a text: whole characters, at most this many bytes';
 grant execute on function pgqueue._cut(text, int) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._set_progress(id bigint, token bigint, pct int, msg text)
@@ -42,7 +42,7 @@ begin
   elsif pct is null then
     raise exception 'pct must not be NULL' using errcode = '22004';
   end if;
-  -- An INFO reaches the client in the middle of a statement, whatever client_min_messages says. The client is the worker.
+  -- An INFO reaches the client during a statement, whatever client_min_messages is. The client is the worker.
   raise info using errcode = 'PQ001', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'pct', greatest(0, least(100, pct)), 'msg', pgqueue._cut(msg, 63))::text;
 end
 $$;
@@ -61,7 +61,7 @@ begin
     select h.progress_pct, h.progress_msg into progress_pct, progress_msg from pgqueue.history h where h.id = handle.id;
   end if;
 exception when undefined_object then
-  null;  -- unknown: no progress, as in pg_background
+  null;  -- An unknown job has no progress, as in pg_background.
 end
 $$;
 comment on function pgqueue._progress_of(oid, pgqueue.handle) is 'The last progress of a job';

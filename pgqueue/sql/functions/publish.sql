@@ -1,13 +1,16 @@
--- Publishing: routing, and the tasks that are put into queues. What goes by way of an exchange is an INSERT into the view
--- pgqueue.dispatch, whose trigger acts as the owner (see declarations.sql).
+-- Publish: route messages, and put tasks into queues.
+--
+-- Publishing through an exchange is an INSERT into the view pgqueue.dispatch, whose trigger acts as the owner (see
+-- declarations.sql).
 
 create or replace view pgqueue.dispatch as
   select null::oid as submitter, null::text as exchange, null::text as routing_key, null::json as payload, null::int as priority,
          null::timestamptz as due_at, null::timestamptz as expires_at, null::int as reached
   where false;
 alter view pgqueue.dispatch alter column submitter set default quote_ident(current_user)::regrole::oid;
-comment on view pgqueue.dispatch is 'Where roles insert what they publish by way of an exchange: pgqueue._dispatch routes it. reached: to how many queues';
--- Column by column: with a right on the whole of a view LOCK TABLE locks the tables under it.
+comment on view pgqueue.dispatch is
+  'The view into which roles insert to publish through an exchange: pgqueue._dispatch routes it. reached: the number of queues';
+-- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
 grant insert (exchange, routing_key, payload, priority, due_at, expires_at), select (reached) on pgqueue.dispatch to pgqueue_user;
 
 create or replace function pgqueue._route(exchange text, routing_key text, submitter oid)
@@ -44,7 +47,7 @@ create or replace function pgqueue._message_ttl(queue text, submitter name)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Not a function in SQL: that would be planned at each call, and this is asked for each message.
+  -- It is not a function in SQL, which would be planned at each call: this is called for each message.
   return (select d.message_ttl from pgqueue.queue d
           where d.name = queue and d.declared_by in (0, quote_ident(submitter)::regrole::oid)
           order by d.declared_by <> 0, d.id desc
@@ -122,7 +125,8 @@ create or replace function pgqueue._goes_straight(exchange text, routing_key tex
 begin atomic
   select exchange = '' and right(routing_key, 7) <> '.pidbox' and eta is null;
 end;
-comment on function pgqueue._goes_straight(text, text, timestamptz) is 'Whether a message is a row in the queue that its routing key names, and no more';
+comment on function pgqueue._goes_straight(text, text, timestamptz) is
+  'Whether a message is one row in the queue that its routing key names';
 grant execute on function pgqueue._goes_straight(text, text, timestamptz) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._publish(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
@@ -132,7 +136,7 @@ as $$
 declare
   nobody_sleeps pg_catalog.bool;
 begin
-  -- What nearly all messages do is one statement, as in pgqueue._enqueue: each expression and each SET clause more would cost something.
+  -- Nearly all messages need one statement, as in pgqueue._enqueue: each further expression and SET clause would cost time.
   if pgqueue._goes_straight(exchange, routing_key, eta) then
     insert into pgqueue.outbox (queue, kind, priority, expires_at, payload)
     values (routing_key, 'task', least(greatest(coalesce(priority, 0), 0), 9),
@@ -147,5 +151,5 @@ begin
 end
 $$;
 comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) is
-  'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' is straight to the queue named by the routing key';
+  'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' means the queue that the routing key names';
 grant execute on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) to pgqueue_user, pgqueue_worker;

@@ -1,5 +1,5 @@
 -- after: locks
--- Queues as operators see them: lengths, contents, pause, durability, purge, expiry.
+-- Queues for operators: lengths, contents, pause, durability, purge, expiry.
 
 create or replace view pgqueue.own_task with (security_barrier) as
   select m.queue
@@ -15,7 +15,8 @@ create or replace function pgqueue._queue_size(queue text)
 begin atomic
   select count(*)::int from pgqueue.own_task t where t.queue = _queue_size.queue;
 end;
-comment on function pgqueue._queue_size(text) is 'How many tasks of a queue are ready, of those that the caller has sent; for workers and administrators, of all';
+comment on function pgqueue._queue_size(text) is
+  'How many tasks of a queue are ready: those that the caller has sent; for workers and administrators, all';
 grant execute on function pgqueue._queue_size(text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._purge(queue text)
@@ -27,7 +28,7 @@ declare
   purged int;
 begin
   with gone as (
-    -- But for what tells a worker to end the chord of a task that was purged before.
+    -- Messages stay that tell a worker to end the chord of a task that was purged before.
     delete from pgqueue.message m
     where m.queue = _purge.queue and m.kind = 'task' and m.state <> 'claimed' and pgqueue._text_in(m.payload, '{headers,pgqueue_end,state}') is null
     returning m as message
@@ -36,7 +37,8 @@ begin
   return purged;
 end
 $$;
-comment on function pgqueue._purge(text) is 'Deletes the tasks of a queue that no worker has: they end as REVOKED. SQL jobs stay: cancel those';
+comment on function pgqueue._purge(text) is
+  'Deletes the tasks of a queue that no worker has: they end as REVOKED. SQL jobs stay, and can be canceled';
 grant execute on function pgqueue._purge(text) to pgqueue_worker;
 
 create or replace function pgqueue._expire_queues()
@@ -56,7 +58,7 @@ begin
   for unused in
     select q.declared_by, q.name from pgqueue.queue q
     where q.expires_after is not null and q.used_at < clock_timestamp() - q.expires_after
-      -- Not one that has been declared otherwise since.
+      -- A queue that has been declared otherwise since is kept.
       and not exists (select from pgqueue.queue n where n.name = q.name and n.declared_by = q.declared_by and n.id > q.id)
     for update skip locked
   loop
@@ -64,7 +66,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgqueue._expire_queues() is 'Deletes queues that nobody consumed for as long as their x-expires';
+comment on function pgqueue._expire_queues() is 'Deletes queues that have had no consumer for as long as their x-expires';
 
 create or replace view pgqueue.queues with (security_barrier) as
   with me as materialized (
@@ -97,6 +99,14 @@ create or replace view pgqueue.queues with (security_barrier) as
   ) c on c.queue = n.queue;
 comment on view pgqueue.queues is
   'The number of messages in each queue. A role counts its own messages and those of roles that it is a member of; monitors, workers and administrators count all';
+comment on column pgqueue.queues.queue is 'The name of the queue';
+comment on column pgqueue.queues.ready is 'How many messages a worker could take now';
+comment on column pgqueue.queues.delayed is 'How many messages are not due yet';
+comment on column pgqueue.queues.claimed is 'How many messages workers have: running ones and prefetched ones';
+comment on column pgqueue.queues.oldest_ready_at is 'When the oldest ready message was submitted. NULL: none is ready';
+comment on column pgqueue.queues.paused is 'Whether workers take no messages from the queue (pgqueue.pause)';
+comment on column pgqueue.queues.consumers is 'How many registered workers and other processes take from the queue';
+comment on column pgqueue.queues.durability is 'How jobs commit that name no durability: sync or async';
 grant select on pgqueue.queues to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._task_name(payload json)
@@ -107,10 +117,10 @@ as $$
 begin
   return left(payload -> 'headers' ->> 'task', 255);
 exception when others then
-  return null;  -- one that nests too deeply, say
+  return null;  -- The JSON may, for example, be nested too deeply.
 end
 $$;
-comment on function pgqueue._task_name(json) is 'The task that a message calls; NULL: it is none, or cannot be read';
+comment on function pgqueue._task_name(json) is 'The name of the task that a message calls; NULL: it is no task, or cannot be read';
 
 create or replace function pgqueue._peek(queue text, max_count int)
   returns table (id bigint, kind text, name text, state text, submitter text, priority int, launched_at timestamptz, eta timestamptz, deliveries int)
@@ -134,7 +144,7 @@ as $$
   limit max_count
 $$;
 comment on function pgqueue._peek(text, int) is
-  'What waits in a queue, in the order in which it is handed out; it stays there. The labels of jobs and the names of tasks, no statements and no arguments. For operators';
+  'The waiting messages of a queue in the order of delivery; they stay there. The labels of jobs and the names of tasks, no statements and no arguments. For operators';
 grant execute on function pgqueue._peek(text, int) to pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._knows_queue(queue text)
@@ -142,7 +152,7 @@ create or replace function pgqueue._knows_queue(queue text)
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
 begin atomic
-  -- The first two are what launch and send_task use.
+  -- launch and send_task use the first two.
   select queue in ('default', 'celery')
       or exists (select from pgqueue.queue_switch q where q.name = _knows_queue.queue)
       or exists (select from pgqueue.queue d where d.name = _knows_queue.queue)
@@ -150,7 +160,8 @@ begin atomic
       or exists (select from pgqueue.worker w where _knows_queue.queue = any (w.queues))
       or exists (select from pgqueue.message m where m.queue = _knows_queue.queue);
 end;
-comment on function pgqueue._knows_queue(text) is 'Whether a queue was declared or set up, a worker takes from it, or a message is in it. Any other may come to be; or its name is a slip';
+comment on function pgqueue._knows_queue(text) is
+  'Whether a queue was declared or set up, a worker takes from it, or a message is in it. Another name may be a future queue or a typing error';
 grant execute on function pgqueue._knows_queue(text) to pgqueue_admin;
 
 create or replace function pgqueue._has_takers(queue text)
@@ -158,14 +169,15 @@ create or replace function pgqueue._has_takers(queue text)
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
 begin atomic
-  -- Which queues a worker consumes the view pgqueue.workers shows to operators only. A standby does not see the locks of the primary.
+  -- Only operators see in pgqueue.workers which queues a worker consumes. A standby does not see the locks of the primary.
   select exists (
     select from pgqueue.worker w
     where w.executors > 0 and _has_takers.queue = any (w.queues)
       and (pg_is_in_recovery()
            or exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)));
 end;
-comment on function pgqueue._has_takers(text) is 'Whether a live worker runs jobs of a queue. Anybody who hands in may ask that of a name that it knows';
+comment on function pgqueue._has_takers(text) is
+  'Whether a live worker runs jobs of a queue. Any role that may submit jobs may ask, for a name that it knows';
 grant execute on function pgqueue._has_takers(text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._set_paused(queue text, paused boolean)

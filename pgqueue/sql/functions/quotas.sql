@@ -1,5 +1,5 @@
 -- after: settings
--- How much one role may have in the queues.
+-- The quotas of roles in the queues.
 
 create or replace function pgqueue._refuse_excess(role oid, over_quota text)
   returns boolean
@@ -8,7 +8,7 @@ create or replace function pgqueue._refuse_excess(role oid, over_quota text)
 as $$
 begin
   if pg_has_role(role, 'pgqueue_worker', 'member') or pg_has_role(role, 'pgqueue_admin', 'member') then
-    return false;  -- as these they may hand in
+    return false;  -- These roles may always submit.
   end if;
   raise exception 'role "%" has more % than one role may have', pg_get_userbyid(role), over_quota
     using errcode = '53400',
@@ -32,7 +32,8 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._require_quota(oid) is 'Raises 53400 for a role that is over one of its quotas, unless it is a worker or an administrator. For what does not go through pgqueue.outbox';
+comment on function pgqueue._require_quota(oid) is
+  'Raises 53400 for a role that is over one of its quotas, unless it is a worker or an administrator. For messages that do not go through pgqueue.outbox';
 
 create or replace function pgqueue._note_usage()
   returns void
@@ -44,7 +45,7 @@ declare
   max_delayed bigint := nullif(pgqueue._limit('max_delayed', 0), 0);
   max_bytes bigint := nullif(pgqueue._limit('max_megabytes', 0)::bigint, 0) * 1024 * 1024;
   begun_at timestamptz := clock_timestamp();
-  -- Of a large table a part stands for all: 20,000 pages are 160 MB.
+  -- A part of a large table is counted and extrapolated: 20,000 pages are 160 MB.
   part float8 := least(100, 100 * 20000 * 8192.0 / greatest(pg_relation_size('pgqueue.message'), 1));
 begin
   if num_nonnulls(max_messages, max_delayed, max_bytes) = 0 then
@@ -54,7 +55,7 @@ begin
     end if;
     return;
   end if;
-  -- Counting gets a fiftieth of the time.
+  -- Counting takes at most 2 % of the time.
   if exists (select from pgqueue.role_usage u where u.counted_at + 50 * u.seconds * interval '1 s' > begun_at) then
     return;
   end if;
@@ -76,7 +77,7 @@ begin
 end
 $$;
 comment on function pgqueue._note_usage() is
-  'Counts what each role has in the queues, where a quota is set, and notes who is over: the doors refuse those until it is counted again';
+  'Counts the messages of each role, if a quota is set, and records which roles exceed theirs: their new messages are refused until the next count';
 
 create or replace view pgqueue.quotas with (security_barrier) as
   select pg_get_userbyid(k.role) as role, k.over_quota, u.messages, nullif(l.messages, 0) as max_messages, u.delayed, nullif(l.delayed, 0) as max_delayed,
@@ -93,4 +94,20 @@ create or replace view pgqueue.quotas with (security_barrier) as
   where pg_has_role(k.role, 'member') or pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
 comment on view pgqueue.quotas is
   'Usage and quotas of each enrolled role (NULL: no limit). Upkeep counts messages at counted_at, and only while one of their three quotas is set';
+comment on column pgqueue.quotas.role is 'The enrolled role';
+comment on column pgqueue.quotas.over_quota is
+  'The quota that the role exceeds, so that its new messages are refused: messages, delayed messages or megabytes of messages. NULL: none';
+comment on column pgqueue.quotas.messages is 'How many messages it has in the queues. NULL: not counted';
+comment on column pgqueue.quotas.max_messages is 'The limit of messages (pgqueue.max_messages). NULL: no limit';
+comment on column pgqueue.quotas.delayed is 'How many of its messages are not due yet. NULL: not counted';
+comment on column pgqueue.quotas.max_delayed is 'The limit of delayed messages (pgqueue.max_delayed). NULL: no limit';
+comment on column pgqueue.quotas.megabytes is 'The size of its messages in MB (1,048,576 bytes), rounded down. NULL: not counted';
+comment on column pgqueue.quotas.max_megabytes is 'The limit of that size in MB (pgqueue.max_megabytes). NULL: no limit';
+comment on column pgqueue.quotas.queues is 'How many declarations of queues it has made';
+comment on column pgqueue.quotas.max_queues is 'The limit of these declarations (pgqueue.max_queues)';
+comment on column pgqueue.quotas.exchanges is 'How many declarations of exchanges it has made';
+comment on column pgqueue.quotas.max_exchanges is 'The limit of these declarations (pgqueue.max_exchanges)';
+comment on column pgqueue.quotas.bindings is 'How many bindings it has made';
+comment on column pgqueue.quotas.max_bindings is 'The limit of bindings (pgqueue.max_bindings)';
+comment on column pgqueue.quotas.counted_at is 'When upkeep counted messages, delayed messages and megabytes. NULL: not counted';
 grant select on pgqueue.quotas to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

@@ -6,7 +6,8 @@ create or replace function pgqueue._reclaim_grace()
 begin atomic
   select interval '1 s';
 end;
-comment on function pgqueue._reclaim_grace() is 'How long a process whose session was found gone has to register anew, before others may have what it runs';
+comment on function pgqueue._reclaim_grace() is
+  'How long a process whose session was found gone may take to register again, before other workers may have its running tasks';
 
 create or replace function pgqueue._reclaim(max_deliveries int)
   returns int
@@ -23,8 +24,8 @@ declare
   queues text[];
   reclaimed int := 0;
 begin
-  -- One statement: its snapshot is older than what it reads of pg_locks, and a worker locks before it claims. So a claim
-  -- without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
+  -- It is one statement, whose snapshot is older than its reading of pg_locks, and a worker takes its lock before it claims. So a
+  -- claim without a lock is a dead worker's, and a worker that registers meanwhile is not among them.
   update pgqueue.worker w
   set lost_at = clock_timestamp()
   where w.id = any (array(
@@ -34,26 +35,27 @@ begin
     for update of g skip locked));
   select array_agg(distinct c.worker_id) into lost
   from (
-    -- A process that lives and lost only its session registers anew at once, and takes along what it runs.
+    -- A live process that lost only its session registers again at once, and keeps its running tasks.
     select w.id as worker_id from pgqueue.worker w where w.lost_at < clock_timestamp() - pgqueue._reclaim_grace()
     union all
-    -- A worker keeps its row while it has claims, but for one that ends while it claims. Now and then: all claims, also the
-    -- many that are done and that a held snapshot keeps.
+    -- A worker keeps its row while it has claims, except one that ends while it claims. So from time to time all claims are read,
+    -- including the many finished ones that a held snapshot keeps.
     select m.worker_id from pgqueue.message m
     where m.state = 'claimed' and is_thorough and not exists (select from pgqueue.worker w where w.id = m.worker_id)
   ) c;
   if lost is null then
     return 0;
   end if;
-  -- The row of a job that runs is locked by its transaction: it is skipped until that has ended. One that has run, since it was claimed, has
-  -- been locked by another transaction than the claim's; the others are no more to blame for the loss than what nobody had claimed.
+  -- The transaction of a running job has locked its row, which is skipped until that has ended. A job that has run since its
+  -- claim was locked by another transaction than the claim's. The other jobs are not the cause of the loss, no more than messages
+  -- that no worker had claimed.
   for found_claim in
     select m as message, m.xmax::text not in ('0', m.xmin::text) as has_begun
     from pgqueue.message m where m.state = 'claimed' and m.worker_id = any (lost) for update skip locked
   loop
     held := found_claim.message;
     has_begun := found_claim.has_begun or held.kind = 'task';
-    -- Claimed for a number that its process no longer has, and begun outside a transaction: it runs on there.
+    -- The job was claimed under a number that its process no longer has, and began outside a transaction: it continues there.
     select s.id into living_id
     from pgqueue.worker w join pgqueue.worker s on s.id = w.successor and s.lost_at is null
     where w.id = held.worker_id and held.kind = 'job' and exists (select from pgqueue.activity a where a.id = held.id and a.token = held.token);
@@ -81,7 +83,7 @@ begin
     end if;
     reclaimed := reclaimed + 1;
   end loop;
-  -- It covered other sleepers, maybe, and could not tell them any more.
+  -- The session may have covered other idle workers, and can no longer notify them.
   perform pgqueue._hand_over(q) from (select distinct unnest(w.queues) from pgqueue.worker w where w.id = any (lost)) l (q);
   with gone as (
     delete from pgqueue.worker w
@@ -94,4 +96,4 @@ begin
 end
 $$;
 comment on function pgqueue._reclaim(int) is
-  'Makes the messages of workers that are gone ready again; a job that was lost too often fails, such a task becomes a dead letter';
+  'Makes the messages of lost workers ready again; a job that was lost too often fails, such a task becomes a dead letter';

@@ -1,14 +1,14 @@
--- The gate's half of reading a result: its rows, its types and what happens to it then.
+-- The gate's half of reading a result: its rows, its types and its removal.
 
 create or replace function pgqueue._reading_settings(settings jsonb)
   returns jsonb
   language sql stable
 begin atomic
-  -- Who reads a result sets these for the read: only what bends the text of values.
+  -- The reader sets these for the read: only settings that change the text of values.
   select jsonb_strip_nulls(jsonb_build_object(
     'DateStyle', settings -> 'DateStyle', 'IntervalStyle', settings -> 'IntervalStyle', 'TimeZone', settings -> 'TimeZone'));
 end;
-comment on function pgqueue._reading_settings(jsonb) is 'Of the settings under which a result was printed, those that its reader needs';
+comment on function pgqueue._reading_settings(jsonb) is 'The settings under which a result was printed, as far as its reader needs them';
 
 create or replace function pgqueue._runs_code(type oid, reader oid)
   returns boolean
@@ -16,8 +16,8 @@ create or replace function pgqueue._runs_code(type oid, reader oid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What a type consists of, down to the types that came with PostgreSQL. A check of a domain may call anything, and so may a cast that
-  -- somebody has made from varchar. Superusers are trusted, and so is the reader.
+  -- The parts of a type, down to PostgreSQL's built-in types. A check of a domain may call any function, and so may a cast from
+  -- varchar that a role has created. Superusers are trusted, and so is the reader.
   return exists (
     with recursive part (oid) as (
       select type
@@ -39,7 +39,8 @@ begin
            or exists (select from pg_cast k where k.casttarget = t.oid and k.castsource = 'varchar'::regtype)));
 end
 $$;
-comment on function pgqueue._runs_code(oid, oid) is 'Whether reading a value of this type could run what neither the reader nor a superuser has made';
+comment on function pgqueue._runs_code(oid, oid) is
+  'Whether reading a value of this type could run code that neither the reader nor a superuser has created';
 
 create or replace function pgqueue._typed_columns(columns jsonb, stranger oid)
   returns jsonb
@@ -47,16 +48,17 @@ create or replace function pgqueue._typed_columns(columns jsonb, stranger oid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Each type is looked up by itself: a join would be planned to read all of pg_type. And planned once in a session, as a function in
-  -- SQL is not.
+  -- Each type is looked up separately: a join would be planned to read all of pg_type. And it is planned once in a session, which
+  -- a function in SQL is not.
   return (
     select jsonb_agg(jsonb_build_object('name', c ->> 'name', 'oid', c -> 'oid', 'typmod', c -> 'typmod')
                      || coalesce((
-             -- No column definition list can name a pseudo-type (void, record): such columns are read as text. And so is, by
-             -- another role than the submitter, what could run code of somebody else.
+             -- A column definition list cannot name a pseudo-type (void, record), so such columns are read as text. Another role
+             -- than the submitter also reads types as text that could run code of others.
              select case when t.typtype = 'p' or stranger is not null and t.oid >= 16384 and pgqueue._runs_code(t.oid, stranger)
                then '{"type": "text", "cast": "pg_catalog.text"}'
-               -- By way of varchar, for text may have a cast of somebody's making: the type's own input function is what is wanted.
+               -- The value is converted through varchar, because text may have a user-defined cast: the type's own input function
+               -- is needed.
                else jsonb_build_object('type', format_type(t.oid, (c ->> 'typmod')::int), 'cast', concat(
                  case when t.oid >= 16384 then 'pg_catalog.varchar::' end,
                  case when (c ->> 'typmod')::int < 0 then format('%I.%I', n.nspname, t.typname) else format_type(t.oid, (c ->> 'typmod')::int) end)) end
@@ -65,7 +67,8 @@ begin
     from jsonb_array_elements(nullif(columns, 'null')) with ordinality e (c, n));
 end
 $$;
-comment on function pgqueue._typed_columns(jsonb, oid) is 'The columns of a result with the names of their types. stranger: who reads it, if not the submitter';
+comment on function pgqueue._typed_columns(jsonb, oid) is
+  'The columns of a result with the names of their types. stranger: the reader, if it is not the submitter';
 
 create or replace function pgqueue._head_of_result(role oid, ended pgqueue.history, columns jsonb, output_settings jsonb, notices jsonb)
   returns jsonb
@@ -76,7 +79,8 @@ begin atomic
     'row_count', (ended).row_count, 'output_settings', pgqueue._reading_settings(output_settings), 'notices', notices,
     'columns', pgqueue._typed_columns(columns, case when (ended).submitter <> role then role end));
 end;
-comment on function pgqueue._head_of_result(oid, pgqueue.history, jsonb, jsonb, jsonb) is 'What a result is: how the job ended, and the columns of the rows that follow';
+comment on function pgqueue._head_of_result(oid, pgqueue.history, jsonb, jsonb, jsonb) is
+  'The first row of a result: how the job ended, and the columns of the rows that follow';
 
 create or replace function pgqueue._result_of(role oid, handle pgqueue.handle, holds boolean default false)
   returns setof jsonb
@@ -109,10 +113,11 @@ begin
     return query select jsonb_build_object('live', true, 'run_key', run_key);
     return;
   end if;
-  -- A detach stands until upkeep if it came while the job was about to commit.
+  -- If a detach came while the job was about to commit, its request stays until upkeep.
   is_detached := exists (select from pgqueue.request q where q.id = handle.id and q.kind = 'detach');
   if holds and kept = 'once' and not is_detached then
-    -- Who reads it holds this transaction until it was read. Not with types whose functions might use the loopback meanwhile.
+    -- The reader holds this transaction until it has read the result. This excludes types whose functions might use the loopback
+    -- meanwhile.
     for chunk in
       delete from pgqueue.result r
       where r.id = handle.id and r.ended_at > coalesce(ended.started_at, ended.ended_at) - interval '1 h' and r.ended_at < ended.ended_at + interval '1 h'
@@ -162,7 +167,7 @@ begin
 end
 $$;
 comment on function pgqueue._result_of(oid, pgqueue.handle, boolean) is
-  'The result of an ended job: what it is, then its rows in chunks. Of another: {live, run_key}. holds: consumes it if it is small and plain, which the head then says';
+  'The result of an ended job: a description, then its rows in chunks. For another job: {live, run_key}. holds: consumes the result if it is small and of built-in types, which the description then says';
 
 create or replace function pgqueue._consume(role oid, handle pgqueue.handle)
   returns boolean
@@ -183,4 +188,5 @@ begin
   return found;
 end
 $$;
-comment on function pgqueue._consume(oid, pgqueue.handle) is 'Deletes the result of a launched job. False: somebody else has read it first';
+comment on function pgqueue._consume(oid, pgqueue.handle) is
+  'Deletes the result of a launched job. False: another session has read it first';

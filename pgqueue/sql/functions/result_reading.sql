@@ -1,4 +1,4 @@
--- The caller's half of reading a result: its rows as the column definition list of the caller wants them.
+-- The caller's half of reading a result: its rows as the caller's column definition list describes them.
 
 create or replace function pgqueue._fetch_result(handle pgqueue.handle, may_hold boolean default false, out seq bigint, out answer jsonb)
   returns setof record
@@ -29,7 +29,7 @@ begin
         end if;
       end loop;
     exception when undefined_object then
-      perform pgqueue._status(handle);  -- says it better of a job that this transaction has enqueued
+      perform pgqueue._status(handle);  -- It gives a better error for a job that this transaction has enqueued.
       raise;
     end;
     if live is null then
@@ -48,7 +48,7 @@ begin
 end
 $$;
 comment on function pgqueue._fetch_result(pgqueue.handle, boolean) is
-  'Waits, then reads the result: what it is (seq 0), then chunks of rows. It is still to be consumed, with pgqueue._consume_result; if it says held, which needs may_hold, with pgqueue._end_hold';
+  'Waits, then reads the result: a description (seq 0), then chunks of rows. The caller must then consume it with pgqueue._consume_result; or with pgqueue._end_hold if the description says held, which needs may_hold';
 grant execute on function pgqueue._fetch_result(pgqueue.handle, boolean) to pgqueue_user;
 
 create or replace function pgqueue._consume_result(handle pgqueue.handle, is_held boolean default false)
@@ -89,7 +89,7 @@ declare
   hint pg_catalog.text;
 begin
   loop
-    is_held := true;  -- maybe, until the answer says it
+    is_held := true;  -- It may be held, until the answer says so.
     misfit := null;
     begin
       for chunk in select * from pgqueue._fetch_result(handle, true) f loop
@@ -106,9 +106,9 @@ begin
             execute pgqueue._raiser(pgqueue._said_at(handle, answer)) using pgqueue._error_of(handle, answer);
           end if;
           reader := pgqueue._result_reader(answer, casts);
-          -- Values are read back under the settings under which they were printed.
+          -- Values are read under the settings under which they were printed.
           old_settings := pgqueue._swap_settings(answer operator(pg_catalog.->) 'output_settings');
-          -- A result of rows has a chunk at least, and the first is the check of the caller's column definition list.
+          -- A result of rows has at least one chunk, and the first one checks the caller's column definition list.
           continue when pg_catalog.jsonb_typeof(answer operator(pg_catalog.->) 'columns') operator(pg_catalog.=) 'array';
         end if;
         if chunk.seq operator(pg_catalog.=) 0 then
@@ -127,7 +127,7 @@ begin
       return;
     exception
       when query_canceled then
-        -- Maybe in the middle of a request, whose answer nobody has read then.
+        -- The cancel may have come during a request, whose answer was then not read.
         if is_held then
           perform pgqueue._end_hold(false);
         end if;
@@ -153,10 +153,11 @@ begin
             perform pgqueue._refuse_place();
         end;
         if misfit is null then
-          raise;  -- a value said so, not the list
+          raise;  -- The error comes from a value, not from the list.
         end if;
     end;
-    -- The list may name a length where the job's type has none, or another one: then values are read as of that. Else it does not fit.
+    -- The list may name a length where the job's type has none, or another length: then values are read as of that type.
+    -- Otherwise the list does not fit.
     casts := pgqueue._fit_casts(answer, casts, misfit);
     if casts is null then
       raise exception using errcode = '42804', message = pgqueue._misfit(answer), hint = pgqueue._result_hint(answer);
@@ -177,7 +178,7 @@ declare
   old jsonb := '{}';
   setting record;
 begin
-  -- Arrays are read with their NULLs, whatever the reader's session takes NULL for.
+  -- Arrays are read with their NULLs, whatever array_nulls the reader's session has.
   for setting in select key, value from jsonb_each_text('{"array_nulls": "on"}' || case when jsonb_typeof(settings) = 'object' then settings else '{}' end) loop
     if current_setting(setting.key) <> setting.value then
       old := old || jsonb_build_object(setting.key, current_setting(setting.key));
@@ -187,7 +188,8 @@ begin
   return old;
 end
 $$;
-comment on function pgqueue._swap_settings(jsonb) is 'Sets settings for the rest of the transaction and returns what those were that had other values';
+comment on function pgqueue._swap_settings(jsonb) is
+  'Applies settings for the rest of the transaction and returns the previous values of those that differed';
 grant execute on function pgqueue._swap_settings(jsonb) to pgqueue_user;
 
 create or replace function pgqueue._read_result(handle pgqueue.handle)

@@ -1,4 +1,4 @@
--- Keeping the result of a job: checked, in chunks, with its notices.
+-- Storing the result of a job: checked, in chunks, with its notices.
 
 create or replace function pgqueue._refuse_result(what text)
   returns void
@@ -6,19 +6,19 @@ create or replace function pgqueue._refuse_result(what text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception '% of the result are not what a worker hands in', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
+  raise exception '% of the result have not the form that workers store', what using errcode = '22023', hint = 'Results are stored by workers, not by jobs.';
 end
 $$;
-comment on function pgqueue._refuse_result(text) is 'Says that a result is none';
+comment on function pgqueue._refuse_result(text) is 'Raises the error for an invalid result';
 
 create or replace function pgqueue._are_rows(rows jsonb)
   returns boolean
   language sql immutable
 begin atomic
-  -- One look at all of them. Of what is no list of lists the operator says NULL.
+  -- All rows are checked in one pass. The operator returns NULL for a value that is no list of lists.
   select (rows @? 'strict $[*][*] ? (@.type() <> "string" && @.type() <> "null")') is not distinct from false;
 end;
-comment on function pgqueue._are_rows(jsonb) is 'Whether these are rows of a result: lists of texts and NULLs';
+comment on function pgqueue._are_rows(jsonb) is 'Whether this is a list of rows of a result: lists of texts and NULLs';
 
 create or replace function pgqueue._check_result(columns jsonb, rows jsonb, output_settings jsonb)
   returns void
@@ -26,7 +26,7 @@ create or replace function pgqueue._check_result(columns jsonb, rows jsonb, outp
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Each job that keeps a result passes here. What is no number or no list, the server says itself.
+  -- Every job that keeps a result calls this. For a value that is no number or no list, the server itself raises an error.
   if columns is null then
     if rows is not null then
       perform pgqueue._refuse_result('rows');
@@ -37,7 +37,7 @@ begin
   elsif not pgqueue._are_rows(rows) or jsonb_path_exists(rows, 'strict $[*] ? (@.size() <> $n)', jsonb_build_object('n', jsonb_array_length(columns))) then
     perform pgqueue._refuse_result('rows');
   end if;
-  -- As a rule they are those that the job has left. Whether others are values of these settings, the server says.
+  -- Usually these are the settings at the end of the job. The server checks whether other values are valid.
   if output_settings <> jsonb_build_object('DateStyle', current_setting('DateStyle'), 'IntervalStyle', current_setting('IntervalStyle'),
                                            'TimeZone', current_setting('TimeZone')) then
     if jsonb_path_exists(output_settings, 'strict $ ? (@.type() <> "object" || @.*.type() <> "string")')
@@ -48,7 +48,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._check_result(jsonb, jsonb, jsonb) is 'Refuses a result that its reader could not take for one';
+comment on function pgqueue._check_result(jsonb, jsonb, jsonb) is 'Raises an error for a result that its reader could not read';
 
 create or replace function pgqueue._append_result(id bigint, token bigint, seq int, rows jsonb)
   returns void
@@ -69,7 +69,8 @@ begin
   insert into pgqueue.result (id, seq, rows) values (_append_result.id, _append_result.seq, _append_result.rows);
 end
 $$;
-comment on function pgqueue._append_result(bigint, bigint, int, jsonb) is 'Adds a chunk of rows, numbered from 1, to the result of the job that runs';
+comment on function pgqueue._append_result(bigint, bigint, int, jsonb) is
+  'Adds a chunk of rows, numbered from 1, to the result of the running job';
 grant execute on function pgqueue._append_result(bigint, bigint, int, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._keep_notices(id bigint, token bigint, notices jsonb)
@@ -82,17 +83,17 @@ declare
 begin
   select * into m from pgqueue.message q where q.id = _keep_notices.id and q.token = _keep_notices.token;
   if not found then
-    return;  -- what ends the run will say so
+    return;  -- The end of the run reports it.
   end if;
   perform pgqueue._check_runner(id, m.submitter);
   if pgqueue._are_notices(notices) is not true then
     perform pgqueue._refuse_result('notices');
   elsif m.kept <> 'none' then
-    -- Those of an earlier attempt are not the job's.
+    -- The rows of an earlier attempt are not part of the result.
     delete from pgqueue.result r where r.id = _keep_notices.id and r.seq = -1;
     insert into pgqueue.result (id, seq, rows) values (_keep_notices.id, -1, _keep_notices.notices);
   end if;
 end
 $$;
-comment on function pgqueue._keep_notices(bigint, bigint, jsonb) is 'What the job has said, for the reader of its result: chunk -1';
+comment on function pgqueue._keep_notices(bigint, bigint, jsonb) is 'Stores the notices of a job, for the reader of its result: chunk -1';
 grant execute on function pgqueue._keep_notices(bigint, bigint, jsonb) to pgqueue_user;

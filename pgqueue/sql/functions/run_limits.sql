@@ -1,4 +1,4 @@
--- What ends a run that has begun: a cancel, a timeout.
+-- The limits of a run that has begun: a cancel, a timeout.
 
 create or replace function pgqueue._refuse_canceled(id bigint)
   returns void
@@ -6,13 +6,13 @@ create or replace function pgqueue._refuse_canceled(id bigint)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- By now the transaction has written to the history, which whoever cancels sees in pg_locks (pgqueue._is_canceled).
+  -- By now the transaction has written to the history, which a canceling session sees in pg_locks (pgqueue._is_canceled).
   if current_setting('transaction_isolation') like 'read %' then
     if not exists (select from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel') then
       return;
     end if;
   else
-    -- The snapshot is older than a request may be. The index is not.
+    -- The snapshot may be older than a request. The index is not.
     begin
       insert into pgqueue.request (id, kind) values (_refuse_canceled.id, 'cancel');
       delete from pgqueue.request r where r.id = _refuse_canceled.id and r.kind = 'cancel';
@@ -30,11 +30,11 @@ create or replace function pgqueue._time_allowed(timeout interval, settings json
   returns interval
   language sql stable
 begin atomic
-  -- No cast may fail, whatever a role has written: then nobody would look after the other jobs.
+  -- No cast may fail, whatever a role has written: an error would leave the other jobs without monitoring.
   select least(timeout, case when settings ->> 'statement_timeout' ~ '^([1-9][0-9]{0,9}ms|[1-9][0-9]{0,8}(s|min|h|d))$'
                              then (settings ->> 'statement_timeout')::interval end);
 end;
-comment on function pgqueue._time_allowed(interval, jsonb) is 'How long a job of the batch lane may take; NULL: as long as it likes';
+comment on function pgqueue._time_allowed(interval, jsonb) is 'How long a job of the batch lane may run; NULL: without a limit';
 
 create or replace function pgqueue._refuse_overdue(id bigint)
   returns void
@@ -48,4 +48,5 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._refuse_overdue(bigint) is 'At the end of a run in the batch lane: a job that has caught its timeout, or was not stopped in time, does not commit';
+comment on function pgqueue._refuse_overdue(bigint) is
+  'At the end of a run in the batch lane: a job that has caught its timeout, or was not stopped in time, does not commit';

@@ -1,8 +1,8 @@
 -- The runners of the batch lane, in which jobs run inside the server.
 --
--- The boundary is a function for each enrolled role, its runner: owned by that role, SECURITY DEFINER, it takes the number and the
--- token of a job and runs the job if its own role submitted it. Inside it SET ROLE and SET SESSION AUTHORIZATION fail, so no job can climb.
--- Behind it stands a second one: the session is that of a login which may call the runners and nothing else.
+-- The boundary is a function for each enrolled role, its runner: owned by that role, SECURITY DEFINER, it takes the number and
+-- the token of a job and runs the job if its own role submitted it. Inside it SET ROLE and SET SESSION AUTHORIZATION fail, so no
+-- job can get other rights. A second boundary is the session: its login may call the runners and nothing else.
 
 create or replace function pgqueue._drop_runner(role oid)
   returns void
@@ -12,8 +12,8 @@ as $$
 declare
   name text;
 begin
-  -- The owner of a schema may drop what is in it. Each by itself: DROP OWNED BY may have dropped some. IF EXISTS would say so each
-  -- time that a role is enrolled.
+  -- The owner of a schema may drop its objects. Each is dropped separately, because DROP OWNED BY may have dropped some. IF
+  -- EXISTS would raise a notice each time that a role is enrolled.
   for name in
     select p.oid::regprocedure::text
     from pg_proc p
@@ -45,7 +45,8 @@ begin
       expires_at timestamptz;
       is_locked boolean;
     begin
-      -- The lock says who runs the job: the transaction that holds it (pgqueue._runs). So it is taken in no subtransaction.
+      -- The lock shows which session runs the job: the transaction that holds it (pgqueue._runs). So it is not taken in a
+      -- subtransaction.
       select q.sql, q.params, q.settings, q.expires_at into sql, params, settings, expires_at
       from pgqueue.message q where q.id = take_%1$s.id and q.token = take_%1$s.token and q.kind = 'job' and q.submitter = '%1$s' for update;
       if not found then
@@ -57,7 +58,8 @@ begin
         sql := pgqueue._end_job(id, 'expired', jsonb_build_object('sqlstate', '57014', 'message', format('job expired at %%s before a worker began it', expires_at)));
         return;
       end if;
-      -- Who waits for the job waits for this lock (pgqueue._wait_for_run). Nobody has it but, for a moment, who looks whether the job runs.
+      -- A session that waits for the job waits for this lock (pgqueue._wait_for_run). Other sessions hold it only for a moment,
+      -- to see whether the job runs.
       is_locked := pg_advisory_xact_lock(pgqueue._run_key_of(id, token)) is not null;
     end
     $take$
@@ -72,8 +74,8 @@ begin
       row_count bigint := -1;
       is_set boolean;
     begin
-      -- What this session has written in the transaction before may have triggers that wait for the commit. They would fire in here,
-      -- before PostgreSQL 18 as this function's owner. Whoever has written something has a transaction id.
+      -- Earlier statements of this transaction may have triggers that wait for the commit. They would run in here, before
+      -- PostgreSQL 18 as this function's owner. A transaction that has written something has a transaction id.
       if pg_catalog.pg_current_xact_id_if_assigned() is not null then
         raise exception 'a job is the first of its transaction' using errcode = '25000', hint = 'Call the procedure pgqueue_run.jobs_%1$s.';
       end if;
@@ -81,11 +83,11 @@ begin
       if job.sql is null then
         return null;
       end if;
-      -- Whoever has the executors' login can prepare the session that this is called in. What lies there must not be taken for
-      -- what the job names, nor the quotes in its text for something else.
+      -- A program with the executors' login can prepare the session in which this is called. Objects there must not be taken for
+      -- those that the job names, and its settings must not change how the job's quotes are read.
       discard temp;
       deallocate all;
-      -- An expression for what every job has, and a query, which costs three times that, for other settings only.
+      -- An expression handles the settings that every job has, and a query, which costs three times as much, only other settings.
       is_set := pg_catalog.concat(
         pg_catalog.set_config('pgqueue.job_id', id::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
         pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
@@ -96,21 +98,21 @@ begin
         execute job.sql;
         get diagnostics row_count = row_count;
       else
-        -- Prepared, so that the server finds out the types of the parameters.
+        -- It is prepared, so that the server determines the types of the parameters.
         execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
         execute pg_catalog.concat('execute pgqueue_job(',
           (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
       end if;
-      -- What a job leaves for the commit is its own: it fails here. What a trigger defers at the end would run at the commit, and up to
-      -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write to no table but a temporary one, and so
-      -- leave nothing behind that DISCARD accepts. Then cursors are closed, also those that a trigger has declared: the commit would
-      -- compute the rest of a holdable one as the executors' login.
+      -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
+      -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
+      -- nothing is left that DISCARD accepts. Then cursors are closed, including those that a trigger has declared: the commit
+      -- would compute the rest of a holdable one as the executors' login.
       set constraints all immediate;
       begin
         set transaction read only;
         set constraints all immediate;
       exception when assert_failure then
-        raise;  -- a subtransaction is what the block is for: with it the read-only mode ends
+        raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
       end;
       discard temp;
       execute 'close all';
@@ -134,7 +136,7 @@ begin
         row_count := pgqueue_run.job_%1$s(ids[n], tokens[n]);
         if row_count is not null then
           is_async := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
-          -- To what the session was opened with: first of all the search_path, which the job may have set.
+          -- The settings return to those with which the session was opened: first the search_path, which the job may have set.
           reset all;
           discard sequences;
           deallocate all;
@@ -147,21 +149,21 @@ begin
         end if;
         commit;
       end loop;
-      -- So that a cancel of the last job does not hit what the session does then.
+      -- So a cancel of the last job does not hit the next statement of the session.
       done := pgqueue_run.pass_gate();
       commit;
     end
     $run$
   $body$, role);
   perform pgqueue._make_group_runner(role);
-  -- Nobody but the role can take its jobs, and with the token only: a runner that comes to belong to another role runs nothing.
+  -- Only the role itself can take its jobs, and only with the token: a runner that comes to belong to another role runs nothing.
   execute format('revoke all on function pgqueue_take.take_%1$s, pgqueue_run.job_%1$s from public', role);
   execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
   execute format('grant execute on function pgqueue_take.take_%s to %s', role, role::regrole);
   execute format('grant execute on function pgqueue_run.job_%s to %I', role, pgqueue._executor_name());
   execute format('grant execute on procedure pgqueue_run.jobs_%s to %I', role, pgqueue._executor_name());
-  -- To hand the runner over one must be able to become the role, and the role to create functions here: for a moment. The role may
-  -- not use the schema, so it cannot name its function to alter it.
+  -- To give the runner to the role, the owner must be able to become the role, and the role to create functions here: both for a
+  -- moment. The role may not use the schema, so it cannot name its function to alter it.
   if not is_ours then
     execute format('grant %s to %I', role::regrole, current_user);
   end if;
@@ -178,14 +180,14 @@ begin
   where k.role = _make_runner.role and p.oid = format('pgqueue_run.job_%s(bigint, bigint)', _make_runner.role)::regprocedure;
 end
 $make$;
-comment on function pgqueue._make_runner(oid) is 'Makes the runner of a role, if this role may hand a function over to it (else 42501)';
+comment on function pgqueue._make_runner(oid) is 'Creates the runner of a role, if this role may give a function to it (otherwise 42501)';
 
 create or replace function pgqueue._is_intact(runner oid, runner_xid xid, role oid)
   returns boolean
   language sql stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Whatever is changed of a function, its body included, makes another version of its row.
+  -- Every change of a function, its body included, makes another version of its row.
   select coalesce((select p.xmin = runner_xid and p.proowner = role and p.prosecdef and p.proconfig is null from pg_proc p where p.oid = runner), false)
 $$;
 comment on function pgqueue._is_intact(oid, xid, oid) is 'Whether the runner of a role is the one that pgqueue._make_runner made';
@@ -213,5 +215,6 @@ as $$
   where k.runner is not null and not (pgqueue._is_intact(k.runner, k.runner_xid, k.role) and pgqueue._is_intact(k.group_runner, k.runner_xid, k.role))
   order by 1
 $$;
-comment on function pgqueue._changed_runners() is 'Roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';
+comment on function pgqueue._changed_runners() is
+  'The roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';
 grant execute on function pgqueue._changed_runners() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

@@ -21,7 +21,7 @@ declare
   callbacks jsonb := pgqueue._callback(link);
   errbacks jsonb := pgqueue._callback(errback);
 begin
-  -- Celery's message protocol, version 2. The due time is the queue's business: the worker is told no eta, the task is.
+  -- This is Celery's message protocol, version 2. The queue handles the due time: the worker sees no eta, the task does.
   return json_build_object(
     'body', json_build_array(args, kwargs, json_build_object('callbacks', callbacks, 'errbacks', errbacks, 'chain', null, 'chord', null))::text,
     'content-type', 'application/json',
@@ -46,7 +46,7 @@ create or replace function pgqueue._prints_alike(json_text text)
   returns boolean
   language sql immutable
 begin atomic
-  -- Whole numbers, short decimal fractions, and strings in which nothing needs to be escaped.
+  -- This covers whole numbers, short decimal fractions, and strings in which nothing needs to be escaped.
   select length(json_text) <= 1000
     and json_text ~ E'^(?:[][{}:, ]|-?[0-9]+[],}]|-?[0-9]{1,9}\\.[0-9]{0,3}[1-9][],}]|"[^"''\\\\\\u007f-\\u00a0\\u00ad]*")*$';
 end;
@@ -57,7 +57,8 @@ create or replace function pgqueue._plain_task_message(task text, args jsonb, kw
   returns json
   language sql stable
 begin atomic
-  -- What pgqueue._task_message makes, as a part of the statement that inserts it and with few expressions: each costs a transaction something.
+  -- The result equals that of pgqueue._task_message, as a part of the inserting statement and with few expressions, because each
+  -- one costs time.
   select concat(
     '{"body": ', to_json(concat('[', args, ', ', kwargs, ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]')),
     ', "content-type": "application/json", "content-encoding": "utf-8", "headers": {"lang": "py", "task": ', to_json(task), ', "id": ', to_json(task_id),
@@ -72,12 +73,13 @@ begin atomic
     ', "reply_to": "", "delivery_mode": 2, "priority": ', priority, ', "delivery_info": {"exchange": "", "routing_key": ', to_json(queue), '}}}')::json;
 end;
 comment on function pgqueue._plain_task_message(text, jsonb, jsonb, text, int, text, boolean) is
-  'A task as a Celery message: pgqueue._task_message without due time, expiry, headers and callbacks';
+  'A task as a Celery message: like pgqueue._task_message without due time, expiry, headers and callbacks';
 grant execute on function pgqueue._plain_task_message(text, jsonb, jsonb, text, int, text, boolean) to pgqueue_user;
 
 create or replace view pgqueue.sent_listener with (security_barrier) as
   select b.exchange from pgqueue.binding b where b.exchange = 'celeryev' and b.declared_by = 0 and '.task.sent' ~ b.pattern;
-comment on view pgqueue.sent_listener is 'A row for each binding by which Celery''s monitors hear of tasks that are sent. Workers listen to each other there as well';
+comment on view pgqueue.sent_listener is
+  'One row for each binding over which Celery''s monitors receive events of sent tasks. Workers listen to each other there as well';
 grant select on pgqueue.sent_listener to pgqueue_user;
 
 create or replace function pgqueue._tell_sent(message json, queue text)
@@ -87,7 +89,7 @@ create or replace function pgqueue._tell_sent(message json, queue text)
 as $$
 declare
   headers json := message -> 'headers';
-  -- One name for all sessions: monitors keep counters by name, and never forget one.
+  -- All sessions use one name: monitors keep counters by name, and never drop one.
   sender text := concat('sql@', current_database());
 begin
   if not exists (select from pgqueue.sent_listener) then
@@ -107,7 +109,8 @@ begin
     0, null, null);
 end
 $$;
-comment on function pgqueue._tell_sent(json, text) is 'Tells Celery''s monitors of a task that was sent, if there are any: Flower, celery events';
+comment on function pgqueue._tell_sent(json, text) is
+  'Sends the event that a task was sent to Celery''s monitors, if there are any: Flower, celery events';
 grant execute on function pgqueue._tell_sent(json, text) to pgqueue_user;
 
 create or replace function pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
@@ -145,7 +148,7 @@ begin
 end
 $$;
 comment on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
-  'Sends a task that has options, or says what is wrong with it';
+  'Sends a task that has options, or raises an error';
 grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) to pgqueue_user;
 
 create or replace function pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
@@ -157,7 +160,7 @@ begin atomic
     and num_nonnulls(delay, eta, expires, headers, link, errback) = 0;
 end;
 comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text) is
-  'Whether a task makes sense and has no option but its queue, priority and id';
+  'Whether a task is valid and has no option but its queue, priority and id';
 grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text) to pgqueue_user;
 
 create or replace function pgqueue.send_task(task text, args jsonb default '[]', kwargs jsonb default '{}', queue text default 'celery',
@@ -172,8 +175,8 @@ declare
   id pg_catalog.text;
   nothing_left pg_catalog.bool;
 begin
-  -- The usual task is one statement, as in pgqueue._enqueue: each expression and each SET clause more would cost something, so
-  -- whatever could be shadowed stands in functions and views that are bound to what they call.
+  -- The usual task is one statement, as in pgqueue._enqueue: each further expression and SET clause would cost time. So every
+  -- name that could be shadowed is used in functions and views that are bound to the objects they use.
   if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback) is not true then
     return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, task_id, headers, ignore_result, link, errback);
   end if;
@@ -185,7 +188,7 @@ begin
   if nothing_left then
     return id;
   elsif nothing_left is null then
-    -- Nothing was inserted: the role is not enrolled, or has been only since.
+    -- No row was inserted: the role is not enrolled, or was enrolled only after the statement began.
     return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, id, headers, ignore_result, link, errback);
   end if;
   perform pgqueue._wake(queue);

@@ -1,4 +1,4 @@
--- The session that submits, as pgqueue.stats and pg_background's calls know it.
+-- The submitting session, as pgqueue.stats and pg_background's calls identify it.
 
 create or replace function pgqueue._begin_session()
   returns bigint
@@ -12,7 +12,7 @@ begin
   return id;
 end
 $$;
-comment on function pgqueue._begin_session() is 'Numbers this session';
+comment on function pgqueue._begin_session() is 'Gives this session a number';
 grant execute on function pgqueue._begin_session() to pgqueue_user;
 
 create or replace function pgqueue._session_id()
@@ -30,9 +30,9 @@ create or replace function pgqueue._current_session_id()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A connection outlives a rollback, a setting made in the transaction does not.
+  -- A connection outlives a rollback; a setting made in the transaction does not.
   return coalesce(split_part(pgqueue._loopback_name(), ' ', 2), nullif(current_setting('pgqueue.session_id', true), ''))::bigint;
 end
 $$;
-comment on function pgqueue._current_session_id() is 'The number of this session, NULL before it has handed anything in';
+comment on function pgqueue._current_session_id() is 'The number of this session, NULL before it has submitted anything';
 grant execute on function pgqueue._current_session_id() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

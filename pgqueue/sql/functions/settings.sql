@@ -7,7 +7,7 @@ create or replace function pgqueue._setting(name text, fallback text)
 begin atomic
   select coalesce(nullif(current_setting('pgqueue.' || name, true), ''), fallback);
 end;
-comment on function pgqueue._setting(text, text) is 'A setting as the calling session has it';
+comment on function pgqueue._setting(text, text) is 'A setting with the value of the calling session';
 grant execute on function pgqueue._setting(text, text) to pgqueue_user;
 
 create or replace function pgqueue._worker_setting(name text, fallback text)
@@ -25,7 +25,7 @@ begin atomic
      limit 1),
     fallback);
 end;
-comment on function pgqueue._worker_setting(text, text) is 'A setting of this database or of the worker''s role, as it is now';
+comment on function pgqueue._worker_setting(text, text) is 'The current value of a setting of this database or of the worker''s role';
 
 create or replace function pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval)
   returns interval
@@ -35,12 +35,13 @@ as $$
 begin
   return least(greatest_value, greatest(least_value, pgqueue._worker_setting(name, fallback::text)::interval));
 exception when data_exception then
-  -- The server takes any text for a setting it does not know. A slip there must not stop the workers.
+  -- The server accepts any text for a setting that it does not know. An invalid value must not stop the workers.
   raise warning 'pgqueue.% is not an interval: "%"', name, pgqueue._worker_setting(name, null);
   return fallback;
 end
 $$;
-comment on function pgqueue._worker_interval(text, interval, interval, interval) is 'A setting that is an interval, brought into a range; the fallback when it is none';
+comment on function pgqueue._worker_interval(text, interval, interval, interval) is
+  'A setting that is an interval, limited to a range; the fallback if it is invalid';
 
 create or replace function pgqueue._worker_number(name text, fallback int, least_value int, greatest_value int)
   returns int
@@ -54,7 +55,8 @@ exception when data_exception then
   return fallback;
 end
 $$;
-comment on function pgqueue._worker_number(text, int, int, int) is 'A setting that is a number, brought into a range; the fallback when it is none';
+comment on function pgqueue._worker_number(text, int, int, int) is
+  'A setting that is a number, limited to a range; the fallback if it is invalid';
 
 create or replace function pgqueue._limit(name text, fallback int)
   returns int
@@ -64,7 +66,7 @@ as $$
 declare
   given text;
 begin
-  -- Not what is set for a role: that it could set itself.
+  -- The value of a role is ignored, because the role could set it itself.
   select nullif(substr(entry, strpos(entry, '=') + 1), '') into given
   from pg_db_role_setting s, unnest(s.setconfig) entry
   where s.setrole = 0 and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
@@ -77,7 +79,7 @@ exception when data_exception then
   return fallback;
 end
 $$;
-comment on function pgqueue._limit(text, int) is 'A limit that holds for each role, as it is set for this database or for all';
+comment on function pgqueue._limit(text, int) is 'A limit that applies to each role, as set for this database or for all';
 grant execute on function pgqueue._limit(text, int) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._naptime()
@@ -88,10 +90,10 @@ as $$
 begin
   return pgqueue._setting('naptime', '3 s')::interval;
 exception when data_exception then
-  return interval '3 s';  -- as the workers take it
+  return interval '3 s';  -- It is read like workers read it.
 end
 $$;
-comment on function pgqueue._naptime() is 'How often workers look by themselves, as far as the calling session knows';
+comment on function pgqueue._naptime() is 'The interval at which workers poll, as far as the calling session knows';
 grant execute on function pgqueue._naptime() to pgqueue_user;
 
 create or replace function pgqueue._setting_fault(name text, value text)
@@ -114,14 +116,14 @@ exception when data_exception then
   return sqlerrm;
 end
 $$;
-comment on function pgqueue._setting_fault(text, text) is 'What is wrong with a value of a setting; NULL: nothing';
+comment on function pgqueue._setting_fault(text, text) is 'The problem with a value of a setting; NULL: none';
 
 create or replace function pgqueue._faulty_settings()
   returns setof text
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
 begin atomic
-  -- The server takes any name and any text for settings it does not know.
+  -- The server accepts any name and any text for settings that it does not know.
   select concat(split_part(e.entry, '=', 1), ' = ''', e.value, ''' (set for ',
                 concat_ws(' in ', case when s.setrole <> 0 then 'role ' || pg_get_userbyid(s.setrole) end,
                           case when s.setdatabase <> 0 then 'database ' || current_database() end,
@@ -134,5 +136,5 @@ begin atomic
     and e.entry like 'pgqueue.%' and f.fault is not null
   order by 1;
 end;
-comment on function pgqueue._faulty_settings() is 'Settings of this database and of roles that cannot be what was meant: the defaults hold';
+comment on function pgqueue._faulty_settings() is 'The invalid settings of this database and of roles, for which the defaults are used';
 grant execute on function pgqueue._faulty_settings() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

@@ -1,19 +1,18 @@
 -- after: captured_settings
--- What is captured once for all rows of a statement whose triggers enqueue: settings, a cookie, the columns that were
--- seen.
+-- Values captured once for all rows of a statement whose triggers enqueue: settings, a cookie, the checked columns.
 
 create or replace function pgqueue._fingerprint(caller_search_path text)
   returns text
   language sql stable
 begin atomic
-  -- Within one statement of the client what was captured is captured again only when one of these changed: the row trigger
-  -- of a large statement has no time for more. As an array's text no value can pass for another one, nor for what follows.
+  -- Within one statement of the client the settings are captured again only if one of these changed, because the row trigger of a
+  -- large statement has no time for more. In an array's text, no value can pass for another one, nor for the rest.
   select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
     current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
     current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
     current_setting('pgqueue.worker_timeout', true)]::text;
 end;
-comment on function pgqueue._fingerprint(text) is 'What must be as it was for captured settings to be used again';
+comment on function pgqueue._fingerprint(text) is 'The values that must be unchanged for captured settings to be used again';
 grant execute on function pgqueue._fingerprint(text) to pgqueue_user;
 
 create or replace view pgqueue.own_statement with (security_barrier) as
@@ -23,7 +22,7 @@ create or replace view pgqueue.own_statement with (security_barrier) as
   where left(s.digest, 32) = current_setting('pgqueue.captured_seal', true)
     and starts_with(current_setting('pgqueue.captured_settings', true), pgqueue._fingerprint(current_setting('search_path')));
 comment on view pgqueue.own_statement is
-  'What row triggers have captured in this statement, if it still is so, and the cookie of their jobs, made of the half of the digest that is kept nowhere. For functions without a SET clause';
+  'The values that row triggers have captured in this statement, if they are still valid, and the cookie of their jobs, made from the half of the digest that is stored nowhere. For functions without a SET clause';
 grant select on pgqueue.own_statement to pgqueue_user;
 
 create or replace function pgqueue._keep_captured(content text)
@@ -32,13 +31,14 @@ create or replace function pgqueue._keep_captured(content text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Anybody can write a setting, also before calling a SECURITY DEFINER function: what is found there has to carry the
-  -- digest that only the role that runs can make: the first half of it.
+  -- Any code can write a setting, also before calling a SECURITY DEFINER function: the stored value must carry the first half of
+  -- a digest that only the current role can compute.
   perform set_config('pgqueue.captured_settings', content, true);
   perform set_config('pgqueue.captured_seal', coalesce((select left(s.digest, 32) from pgqueue.own_seal s), ''), true);
 end
 $$;
-comment on function pgqueue._keep_captured(text) is 'Keeps what was captured for the rest of the transaction, under the seal of the role that runs';
+comment on function pgqueue._keep_captured(text) is
+  'Keeps captured values for the rest of the transaction, with a digest of the current role';
 grant execute on function pgqueue._keep_captured(text) to pgqueue_user;
 
 create or replace function pgqueue._begin_statement(caller_search_path text, settings jsonb)
@@ -47,7 +47,7 @@ create or replace function pgqueue._begin_statement(caller_search_path text, set
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Values of settings that are not PostgreSQL's own stand in no fingerprint.
+  -- Values of custom settings are in no fingerprint.
   if coalesce(current_setting('pgqueue.inherit', true), '') = '' then
     perform pgqueue._keep_captured(concat(pgqueue._fingerprint(caller_search_path), chr(30), settings, chr(30)));
   end if;
@@ -72,5 +72,6 @@ begin
   return settings;
 end
 $$;
-comment on function pgqueue._statement_settings() is 'pgqueue._settings for triggers: looked at anew when a statement begins, or a setting of pgqueue._fingerprint changed';
+comment on function pgqueue._statement_settings() is
+  'pgqueue._settings for triggers: read again when a statement begins, or a setting of pgqueue._fingerprint changed';
 grant execute on function pgqueue._statement_settings() to pgqueue_user;

@@ -1,10 +1,10 @@
 -- after: session
--- Counters of ended jobs: totals that the upkeep folds, and the tail that it has not seen.
+-- Counters of ended jobs: the totals that upkeep has added up, and the rest.
 
 create or replace view pgqueue.unfolded with (security_barrier) as
-  -- What the last snapshot did not see: the transactions that began after it, and those it saw running.
-  -- (The way PgQ cuts batches. Old long transactions do not make the range longer.)
-  -- Scalar subqueries, so that both are conditions of the index history_xact.
+  -- The transactions that the last snapshot did not see: those that began after it, and those that were running. (PgQ cuts
+  -- batches in the same way. Old long transactions do not make the range longer.) Scalar subqueries make both conditions of the
+  -- index history_xact.
   select h.submitter, h.queue, h.session_id, h.state, h.started_at, h.ended_at, h.xact from pgqueue.history h
   where h.xact >= (select pg_snapshot_xmax(f.snapshot) from pgqueue.stat_fold f)
   union all
@@ -18,9 +18,9 @@ create or replace function pgqueue._fold_stats()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One statement, one snapshot: what it counts is what pg_current_snapshot() in it says.
+  -- One statement has one snapshot: it counts exactly the rows that pg_current_snapshot() in it describes.
   with seen as materialized (
-    -- A snapshot does not list its own transaction. What that ended is left to the next time, as if it had been running.
+    -- A snapshot does not list its own transaction. Jobs that it ended are counted the next time, as if it had been running.
     select case when me.xact >= pg_snapshot_xmax(me.snapshot) then me.snapshot
            else format('%s:%s:%s', least(me.xact, pg_snapshot_xmin(me.snapshot)), pg_snapshot_xmax(me.snapshot),
                        (select string_agg(x::text, ',' order by x) from (select pg_snapshot_xip(me.snapshot) union select me.xact) running (x)))::pg_snapshot
@@ -54,7 +54,8 @@ begin
   where (select count(*) from ended) > 0;
 end
 $$;
-comment on function pgqueue._fold_stats() is 'Adds what ended since the last time to the totals. One caller at a time (pgqueue._tick)';
+comment on function pgqueue._fold_stats() is
+  'Adds the jobs that ended since the last call to the totals. One caller at a time (pgqueue._tick)';
 
 create or replace view pgqueue.stats as
   with me as materialized (select pgqueue._current_session_id() as session_id),
@@ -67,7 +68,7 @@ create or replace view pgqueue.stats as
     from pgqueue.unfolded u where u.session_id = (select session_id from me) and pg_has_role(u.submitter, 'member')
   ),
   active as (select count(*) as n from pgqueue.message m
-             -- As an array, so that the index alone tells: all jobs that wait may be this session's.
+             -- As an array, the condition needs the index only: all waiting jobs may be this session's.
              where m.session_id = (select session_id from me) and m.submitter = any (array(select r.oid from pg_roles r where pg_has_role(r.oid, 'member'))))
   select (coalesce(sum(e.completed + e.failed + e.canceled + e.expired), 0) + (select n from active))::bigint as workers_launched,
          coalesce(sum(e.completed), 0)::bigint as workers_completed,
@@ -78,6 +79,13 @@ create or replace view pgqueue.stats as
          nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
   from ended e;
 comment on view pgqueue.stats is 'Counts of the jobs that this session submitted as the current role, or as a role that it is a member of. The view reads totals and unfinished jobs, and never the history';
+comment on column pgqueue.stats.workers_launched is 'Submitted jobs, whether or not they have ended';
+comment on column pgqueue.stats.workers_completed is 'Jobs that succeeded';
+comment on column pgqueue.stats.workers_failed is 'Jobs that failed or expired';
+comment on column pgqueue.stats.workers_canceled is 'Jobs that were canceled';
+comment on column pgqueue.stats.workers_active is 'Jobs that have not ended: queued or running';
+comment on column pgqueue.stats.avg_execution_ms is 'The mean duration of the last runs of ended jobs, in ms; 0: none has run';
+comment on column pgqueue.stats.max_workers is 'The setting pgqueue.max_workers of this session. NULL: not set, so there is no limit';
 grant select on pgqueue.stats to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace view pgqueue.stats_total with (security_barrier) as
@@ -106,6 +114,15 @@ create or replace view pgqueue.stats_total with (security_barrier) as
   where pg_has_role(e.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'))
   group by e.submitter, e.queue;
 comment on view pgqueue.stats_total is 'Counts of the jobs that workers took, by submitter and queue, since the installation or pgqueue.reset_stats. Waiting jobs are in pgqueue.queues';
+comment on column pgqueue.stats_total.submitter is 'The role that submitted the jobs';
+comment on column pgqueue.stats_total.queue is 'The queue of the jobs';
+comment on column pgqueue.stats_total.workers_launched is 'Jobs that have ended or run now';
+comment on column pgqueue.stats_total.workers_completed is 'Jobs that succeeded';
+comment on column pgqueue.stats_total.workers_failed is 'Jobs that failed or expired';
+comment on column pgqueue.stats_total.workers_canceled is 'Jobs that were canceled';
+comment on column pgqueue.stats_total.workers_active is 'Jobs that are shown as running';
+comment on column pgqueue.stats_total.avg_execution_ms is 'The mean duration of the last runs of ended jobs, in ms; 0: none has run';
+comment on column pgqueue.stats_total.max_workers is 'The setting pgqueue.max_workers of this session. NULL: not set, so there is no limit';
 grant select on pgqueue.stats_total to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue.reset_stats()

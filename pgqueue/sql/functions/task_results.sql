@@ -1,5 +1,5 @@
--- Results of Celery tasks. Whoever may send tasks may store and read results by their ids, as on every result backend
--- of Celery.
+-- Results of Celery tasks. Roles that may send tasks may store and read results by their ids, as on every result backend of
+-- Celery.
 
 create or replace function pgqueue._state_rank(state text)
   returns int
@@ -7,17 +7,18 @@ create or replace function pgqueue._state_rank(state text)
 begin atomic
   select case when state = 'SUCCESS' then 2 when state in ('FAILURE', 'REVOKED') then 1 else 0 end;
 end;
-comment on function pgqueue._state_rank(text) is 'Which of a task''s states counts: a success above everything, an end above what is on the way';
+comment on function pgqueue._state_rank(text) is
+  'The order of a task''s states: a success counts more than anything, an end more than an intermediate state';
 
 create or replace function pgqueue._task_results(task_ids text[])
   returns table (task_id text, state text, content_type text, stored_at timestamptz, payload bytea)
   language plpgsql stable security definer
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- planning for all the partitions takes ten times as long as looking
+  set plan_cache_mode = force_generic_plan  -- Planning for all partitions takes ten times as long as reading them.
 as $$
 #variable_conflict use_column
 begin
-  -- Not a function in SQL: that would be planned anew, with all its partitions, at each call.
+  -- It is not a function in SQL, which would be planned again, with all its partitions, at each call.
   return query
   select wanted.id, best.state, best.content_type, best.stored_at, best.payload
   from (select distinct unnest(task_ids)) wanted (id)
@@ -31,7 +32,7 @@ begin
   ) best;
 end
 $$;
-comment on function pgqueue._task_results(text[]) is 'The state that counts of each of these tasks; a task of which nothing is known has no row';
+comment on function pgqueue._task_results(text[]) is 'The state that counts of each of these tasks; an unknown task has no row';
 grant execute on function pgqueue._task_results(text[]) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue.task_result(task_id text)
@@ -54,7 +55,7 @@ begin
       document := convert_from(found_result.payload, 'UTF8')::jsonb - 'status';
     end if;
   exception when data_exception or untranslatable_character or character_not_in_repertoire then
-    null;  -- compressed, or with what jsonb cannot hold: NUL characters, infinite numbers
+    null;  -- The document is compressed, or has values that jsonb cannot hold: NUL characters, infinite numbers.
   end;
   return coalesce(document, jsonb_build_object(
     'result', null, 'traceback', null, 'children', null, 'content_type', found_result.content_type,
@@ -74,21 +75,21 @@ declare
   waiter int;
   old_timeout text := current_setting('lock_timeout');
 begin
-  -- Shared until the commit: a session that begins to wait passes through this lock after it has said so, and so either
+  -- The lock is shared until the commit: a session that begins to wait passes through it after it has registered, and so either
   -- reads this result or is seen here.
   if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63) and patience is not null then
     begin
       perform set_config('lock_timeout', patience, true);
       perform pg_advisory_xact_lock_shared(pgqueue._lock_class('storing'), hashtext(task_id) & 63);
     exception when lock_not_available then
-      null;  -- any role can take it and keep it; who waits finds the result at the next look
+      null;  -- Any role can take and keep it; the waiting session finds the result at its next poll.
     end;
     perform set_config('lock_timeout', old_timeout, true);
   end if;
   insert into pgqueue.task_result (task_id, state, content_type, payload, expires_at)
   values (task_id, state, content_type, payload, coalesce(clock_timestamp() + lifetime, 'infinity'));
   for waiter in select w.pid from pgqueue.result_waiter w where w.task_id = _store_task_result.task_id loop
-    -- Held exclusively by a session that sleeps. One that is awake looks again before it sleeps, when this has committed.
+    -- A sleeping session holds it exclusively. An awake one polls again before it sleeps, when this transaction has committed.
     if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('result_waiter'), waiter) then
       perform pg_notify('pgqueue.r.' || waiter, '');
     end if;
@@ -96,7 +97,7 @@ begin
 end
 $$;
 comment on function pgqueue._store_task_result(text, text, text, bytea, interval, text) is
-  'Appends a state of a task, and notifies those who wait for it and sleep. Which state counts is decided by reading';
+  'Appends a state of a task, and notifies sleeping sessions that wait for it. Readers decide which state counts';
 grant execute on function pgqueue._store_task_result(text, text, text, bytea, interval, text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._forget_task_result(task_id text)
@@ -105,7 +106,7 @@ create or replace function pgqueue._forget_task_result(task_id text)
 begin atomic
   delete from pgqueue.task_result r where r.task_id = _forget_task_result.task_id;
 end;
-comment on function pgqueue._forget_task_result(text) is 'Deletes what is known of a task';
+comment on function pgqueue._forget_task_result(text) is 'Deletes the stored states of a task';
 grant execute on function pgqueue._forget_task_result(text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._end_task(m pgqueue.message, state text, reason text)
@@ -131,7 +132,7 @@ begin
     then
       embed := (m.payload ->> 'body')::jsonb -> 2;
     end if;
-    -- What a body that cannot be read here holds, a worker finds out. A revoked task calls no errbacks and ends no chain, as with Celery.
+    -- A body that cannot be read here is left to a worker. A revoked task calls no errbacks and ends no chain, as with Celery.
     if embed is null and (m.payload #>> '{headers,group}' is not null or state = 'FAILURE')
       or jsonb_typeof(embed -> 'chord') = 'object'
       or state = 'FAILURE' and (embed -> 'errbacks' ->> 0 is not null or embed -> 'chain' ->> 0 is not null)
@@ -139,15 +140,15 @@ begin
       letter := jsonb_set(m.payload::jsonb, '{headers,pgqueue_end}', jsonb_build_object('state', state, 'reason', reason))::json;
     end if;
   exception when data_exception or program_limit_exceeded or statement_too_complex then
-    null;  -- nothing that a worker could read either
+    null;  -- A worker could not read it either.
   end;
   if letter is not null then
     insert into pgqueue.inbox (queue, kind, priority, submitter, payload) values (m.queue, 'task', m.priority, m.submitter, letter);
     perform pgqueue._wake(m.queue);
   end if;
   if is_awaited then
-    -- JSON whatever the application's serializer is: how it begins tells its backend (results/backend.py). Nobody waits for a lock here:
-    -- upkeep and claims end many tasks at once, and any role can hold one.
+    -- The document is JSON whatever the application's serializer is: its beginning tells the result backend (results/backend.py).
+    -- This waits for no lock: upkeep and claims end many tasks at once, and any role can hold one.
     perform pgqueue._store_task_result(
       task_id, state, 'application/json',
       convert_to(json_build_object(
@@ -160,7 +161,7 @@ begin
 end
 $$;
 comment on function pgqueue._end_task(pgqueue.message, text, text) is
-  'Says of a task that no worker will run how it ended: FAILURE or REVOKED, and why. What hangs on it (its chord, errbacks, the rest of its chain) a worker of its queue is told to end';
+  'Stores how a task ended that no worker will run: FAILURE or REVOKED, and why. A worker of its queue gets a message to end the rest (its chord, errbacks, the rest of its chain)';
 
 create or replace function pgqueue._expire_task_results()
   returns void
@@ -168,16 +169,16 @@ create or replace function pgqueue._expire_task_results()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  expired_until timestamptz := clock_timestamp();  -- a value, not a volatile call: the indexes can be used
+  expired_until timestamptz := clock_timestamp();  -- This is a value, not a volatile call, so the indexes can be used.
 begin
-  -- Whoever holds one of them in an open transaction does not hold up the others.
+  -- A session that holds one of them in an open transaction does not block the others.
   delete from pgqueue.task_group g
   where g.id = any (array(select e.id from pgqueue.task_group e where e.expires_at < expired_until for update skip locked));
   delete from pgqueue.chord c
   where c.group_id = any (array(select e.group_id from pgqueue.chord e where e.expires_at < expired_until for update skip locked));
-  -- Sessions that waited and are gone. One with the same number may have begun since.
+  -- These are sessions that waited and are gone. One with the same number may have begun since.
   delete from pgqueue.result_waiter w
   where not exists (select from pg_stat_activity a where a.pid = w.pid and coalesce(a.backend_start <= w.waits_since, true));
 end
 $$;
-comment on function pgqueue._expire_task_results() is 'Deletes groups and chords that have expired, and what lost sessions waited for';
+comment on function pgqueue._expire_task_results() is 'Deletes groups and chords that have expired, and the waits of lost sessions';

@@ -1,5 +1,5 @@
 -- after: declarations
--- What a kombu channel asks for: declare, bind, delete, and whether there is one.
+-- The requests of a kombu channel: declare, bind, delete, and whether an object exists.
 
 create or replace function pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb)
   returns void
@@ -81,13 +81,14 @@ begin
   with gone as (
     delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task' returning m as message, m.state as before
   )
-  -- What a worker has it runs, and tells how that ended.
+  -- A worker runs the messages that it has, and reports how they end.
   select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
   into unclaimed, deleted from gone g;
   return deleted;
 end
 $$;
-comment on function pgqueue._delete_queue(text, boolean, boolean) is 'Deletes a queue, its bindings and its tasks, whosever they are: for workers. SQL jobs stay: cancel those';
+comment on function pgqueue._delete_queue(text, boolean, boolean) is
+  'Deletes a queue, its bindings and its tasks of all roles: for workers. SQL jobs stay, and can be canceled';
 grant execute on function pgqueue._delete_queue(text, boolean, boolean) to pgqueue_worker;
 
 create or replace function pgqueue._give_up_queue(holder oid, queue text)
@@ -117,7 +118,7 @@ begin
 end
 $$;
 comment on function pgqueue._give_up_queue(oid, text) is
-  'Deletes a queue that nobody consumes any more (x-expires, auto-delete): if an ordinary role has declared it, that declaration and the tasks of that role';
+  'Deletes a queue without consumers (x-expires, auto-delete): if an ordinary role has declared it, only that declaration and the tasks of that role';
 
 create or replace function pgqueue._bind(queue text, exchange text, routing_key text)
   returns void
@@ -126,7 +127,8 @@ begin atomic
   insert into pgqueue.declaration (act, name, attributes)
   values ('bind', _bind.queue, jsonb_build_object('exchange', _bind.exchange, 'routing_key', _bind.routing_key));
 end;
-comment on function pgqueue._bind(text, text, text) is 'Feeds a queue from an exchange, with the caller''s messages; if it is a worker or an administrator, with all';
+comment on function pgqueue._bind(text, text, text) is
+  'Binds a queue to an exchange, for the caller''s messages; if the caller is a worker or an administrator, for all';
 grant execute on function pgqueue._bind(text, text, text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._unbind(queue text, exchange text, routing_key text)
@@ -143,7 +145,7 @@ create or replace view pgqueue.own_binding with (security_barrier) as
   select b.exchange, b.routing_key, b.pattern, b.queue
   from pgqueue.binding b
   where b.declared_by = quote_ident(current_user)::regrole::oid or (select pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'));
-comment on view pgqueue.own_binding is 'Bindings that the role that runs has made; all if it is a worker or an administrator';
+comment on view pgqueue.own_binding is 'The bindings that the current role has made; all if it is a worker or an administrator';
 grant select on pgqueue.own_binding to pgqueue_user;
 
 create or replace function pgqueue._bindings(exchange text)

@@ -12,7 +12,7 @@ as $$
   where a.attgenerated <> 'v' and t.typtype in ('b', 'e', 'r', 'm') and t.typcategory <> 'A' and t.oid not in ('json'::regtype, 'jsonb'::regtype)
     and not exists (select from pg_cast k where k.castsource = t.oid and k.casttarget in ('json'::regtype, 'jsonb'::regtype))
 $$;
-comment on function pgqueue._is_plain(oid, text[]) is 'Whether these columns exist and are of types whose text is what JSON shows';
+comment on function pgqueue._is_plain(oid, text[]) is 'Whether these columns exist and have types whose text equals their text in JSON';
 grant execute on function pgqueue._is_plain(oid, text[]) to pgqueue_user;
 
 create or replace function pgqueue._refuse_virtual(relation oid, columns text[])
@@ -69,14 +69,14 @@ begin
   elsif exists (select from pg_attribute a join pg_type t on t.oid = a.atttypid
                 where a.attrelid = relation and a.attname = any (columns)
                   and (a.atttypid in ('json'::regtype, 'jsonb'::regtype) or t.typtype = 'd')) then
-    return null;  -- a string within json has quotes in its text
+    return null;  -- A string within json has quotes in its text.
   end if;
   foreach name in array columns loop
     value := row_json -> name;
     if value is null then
       raise exception 'column "%" named in the trigger does not exist in %', name, relation::regclass using errcode = '42703';
     elsif jsonb_typeof(value) in ('array', 'object') then
-      return null;  -- an array, a composite or a json value: its text is not what JSON shows
+      return null;  -- An array, a composite or a json value: its text differs from its text in JSON.
     end if;
     params := params || (value #>> '{}');
   end loop;
@@ -120,5 +120,5 @@ begin
   return options;
 end
 $$;
-comment on function pgqueue._trigger_options(text[]) is 'The options of a trigger, once its arguments are found to make sense';
+comment on function pgqueue._trigger_options(text[]) is 'The options of a trigger, after its arguments were checked';
 grant execute on function pgqueue._trigger_options(text[]) to pgqueue_user;

@@ -11,8 +11,8 @@ declare
   per_row pg_catalog.text;
   job pg_catalog.record;
 begin
-  -- No SET clause here: it would hide the search_path that the job inherits. Nor a type of pgqueue's above: whoever may not use the
-  -- schema would be shown all of this as the place of the error.
+  -- No SET clause here: it would hide the search_path that the job inherits. No type of pgqueue's in the declarations either: a
+  -- role that may not use the schema would see the whole function as the context of the error.
   if not pg_catalog.has_schema_privilege('pgqueue', 'usage') then
     raise exception 'role "%" is not enrolled in pgqueue', current_user
       using errcode = '42501', hint = pg_catalog.format('Let an administrator run: select pgqueue.enroll(%L)', pg_catalog.quote_ident(current_user));
@@ -23,7 +23,7 @@ begin
       perform pgqueue._enqueue_for_trigger(
         tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end, tg_op, tg_table_schema, tg_table_name, null, null, null);
     else
-      -- Only a function that was called as the trigger sees the transition table.
+      -- Only the function that was called as the trigger sees the transition table.
       select j.* into job from pgqueue._trigger_job(tg_argv, case when tg_argv[0] operator(pg_catalog.=) 'sql' then pgqueue._statement_settings() end) j;
       execute per_row using job.session_id, job.due_at, job.state, job.priority, job.max_attempts, job.queue, job.sql, job.settings,
         job.timeout, job.label, tg_argv, tg_op, tg_table_schema, tg_table_name, job.cookie;
@@ -71,7 +71,7 @@ create or replace function pgqueue._seen_columns(relation oid, argv text[])
 begin atomic
   select concat(chr(31), relation, ' ', hashtext(argv[2]), chr(31));
 end;
-comment on function pgqueue._seen_columns(oid, text[]) is 'The note that the columns of a trigger were found to be plain';
+comment on function pgqueue._seen_columns(oid, text[]) is 'The text that records that the columns of a trigger were found to be plain';
 grant execute on function pgqueue._seen_columns(oid, text[]) to pgqueue_user;
 
 create or replace function pgqueue._has_seen(seen text, relation oid, argv text[])
@@ -80,7 +80,7 @@ create or replace function pgqueue._has_seen(seen text, relation oid, argv text[
 begin atomic
   select coalesce(argv[2], '') = '' or strpos(seen, pgqueue._seen_columns(relation, argv)) > 0;
 end;
-comment on function pgqueue._has_seen(text, oid, text[]) is 'Whether row triggers have looked at these columns in this statement';
+comment on function pgqueue._has_seen(text, oid, text[]) is 'Whether row triggers have checked these columns in this statement';
 grant execute on function pgqueue._has_seen(text, oid, text[]) to pgqueue_user;
 
 create or replace function pgqueue._see_columns(relation oid, argv text[])
@@ -96,7 +96,8 @@ begin
   return false;
 end
 $$;
-comment on function pgqueue._see_columns(oid, text[]) is 'Looks at the columns of a trigger, once in a statement. False: their text is not that of JSON';
+comment on function pgqueue._see_columns(oid, text[]) is
+  'Checks the columns of a trigger, once in a statement. False: their text is not that of JSON';
 grant execute on function pgqueue._see_columns(oid, text[]) to pgqueue_user;
 
 create or replace function pgqueue._enqueue_row(argv text[], relation oid, row_json jsonb)
@@ -109,8 +110,8 @@ declare
   params pg_catalog.text[];
   nobody_sleeps boolean;
 begin
-  -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of
-  -- JSON, is one look and one INSERT. All else takes the longer way. No SET clause: it would hide the search_path.
+  -- The row trigger of a large statement spends its time here: a job without options, from columns whose text is that of JSON,
+  -- takes one read and one INSERT. Other cases take the general path. No SET clause: it would hide the search_path.
   if pgqueue._is_plain_trigger(argv) is not true then
     return false;
   end if;
@@ -141,7 +142,8 @@ begin
   return true;
 end
 $$;
-comment on function pgqueue._enqueue_row(text[], oid, jsonb) is 'Enqueues the job of a row trigger in the short way. False: it takes the long one';
+comment on function pgqueue._enqueue_row(text[], oid, jsonb) is
+  'Enqueues the job of a row trigger by the fast path. False: it needs the general one';
 grant execute on function pgqueue._enqueue_row(text[], oid, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._trigger_job(argv text[], settings jsonb)
@@ -156,7 +158,7 @@ begin
   if argv[0] = 'task' then
     return job;
   end if;
-  -- Nobody is given the handles of these jobs: one cookie does for all.
+  -- No caller receives the handles of these jobs, so one cookie serves all.
   job.cookie := pgqueue._random_bigint();
   job.session_id := pgqueue._session_id();
   job.queue := coalesce(options ->> 'queue', 'default');
@@ -173,7 +175,8 @@ begin
   return job;
 end
 $$;
-comment on function pgqueue._trigger_job(text[], jsonb) is 'What the jobs of one firing of a statement trigger have in common; wakes a worker for them';
+comment on function pgqueue._trigger_job(text[], jsonb) is
+  'The common part of the jobs of one firing of a statement trigger; wakes a worker for them';
 grant execute on function pgqueue._trigger_job(text[], jsonb) to pgqueue_user;
 
 create or replace function pgqueue._enqueue_for_trigger(argv text[], settings jsonb, op text, table_schema text, table_name text, new_row jsonb, old_row jsonb, params text[])
@@ -230,7 +233,7 @@ begin
   end if;
   perform pgqueue._refuse_virtual(relation, columns);
   if argv[0] = 'task' then
-    -- Of the columns that it names only: the whole row may have some that are generated when they are read.
+    -- Only the named columns are read: the whole row may have generated columns that are computed when they are read.
     return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
                   (select string_agg(format('r.%I', c), ', ' order by c) from (select distinct unnest(columns)) u (c)), transition);
   end if;

@@ -1,4 +1,4 @@
--- The upkeep: its parts, which worker does it, and what failed.
+-- Upkeep: its parts, the worker that does it, and failures.
 
 create or replace function pgqueue._do_upkeep(part text)
   returns void
@@ -27,7 +27,7 @@ begin
     when 'quotas' then
       perform pgqueue._note_usage();
     when 'requests' then
-      -- A detach that committed while the job did has left the result, which the request hides.
+      -- A detach that committed together with the job has left the result, which the request hides.
       with gone as (
         delete from pgqueue.request r
         where r.requested_at < clock_timestamp() - interval '1 min' and not exists (select from pgqueue.message m where m.id = r.id)
@@ -46,7 +46,7 @@ begin
   end case;
 end
 $$;
-comment on function pgqueue._do_upkeep(text) is 'One part of the upkeep';
+comment on function pgqueue._do_upkeep(text) is 'Does one part of the upkeep';
 
 create or replace function pgqueue._try_upkeep(part text)
   returns void
@@ -54,14 +54,15 @@ create or replace function pgqueue._try_upkeep(part text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A subtransaction for each part: what makes one impossible (a publication, an event trigger, a damaged index) leaves the others alone.
+  -- There is a subtransaction for each part: an object that makes one impossible (a publication, an event trigger, a damaged
+  -- index) leaves the others alone.
   perform pgqueue._do_upkeep(part);
   delete from pgqueue.upkeep_failure f where f.part = _try_upkeep.part;
 exception when others then
   if sqlstate = '55P03' and part in ('queues', 'new partitions', 'old partitions') then
-    return;  -- somebody uses what is to be locked. The next tick tries again; there are three days of partitions ahead
+    return;  -- Another session uses the objects to be locked. The next tick tries again; partitions exist three days ahead.
   end if;
-  -- In the log once, and as long as it lasts in pgqueue doctor.
+  -- The log shows it once, and pgqueue doctor as long as it lasts.
   if not exists (select from pgqueue.upkeep_failure f where f.part = _try_upkeep.part and f.message = sqlerrm) then
     raise warning 'upkeep of pgqueue failed (%): %', part, sqlerrm using errcode = sqlstate;
   end if;
@@ -69,7 +70,7 @@ exception when others then
   on conflict on constraint upkeep_failure_pkey do update set failed_at = clock_timestamp(), message = excluded.message;
 end
 $$;
-comment on function pgqueue._try_upkeep(text) is 'Does one part of the upkeep; its failure undoes nothing else and is noted';
+comment on function pgqueue._try_upkeep(text) is 'Does one part of the upkeep; a failure rolls back this part only and is recorded';
 
 create or replace function pgqueue._failing_upkeep()
   returns table (part text, failing_since timestamptz, message text)
@@ -101,16 +102,17 @@ begin
   if overdue_schedule is not null then
     perform pgqueue._try_upkeep('schedules');
   end if;
-  -- One worker at a time. The lock is a row that nobody else can lock, not an advisory lock, which any role can take.
+  -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
     perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs}'::text[]) p;
-    -- Making and dropping partitions locks their parent: never queue for that lock in front of the workers.
+    -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
+    -- not wait.
     perform set_config('lock_timeout', '50ms', true);
     perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
   end if;
   return query select extract(epoch from case
-                        -- A worker was found lost: its claims are to come back when the grace is over.
+                        -- A worker was found lost: its claims become ready after the grace period.
                         when exists (select from pgqueue.worker w where w.lost_at > clock_timestamp() - pgqueue._reclaim_grace())
                           then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
                         else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
@@ -118,5 +120,6 @@ begin
                       pgqueue._seconds_to_next_schedule(overdue_schedule), pgqueue._has_schedules_to_plan();
 end
 $$;
-comment on function pgqueue._tick(int, bigint, timestamptz) is 'Heartbeat and upkeep, once every naptime by each worker. Returns the settings of now, when the next delayed message and the next schedule are due, and whether schedules are to be planned';
+comment on function pgqueue._tick(int, bigint, timestamptz) is
+  'Heartbeat and upkeep, once every naptime by each worker. Returns the current settings, when the next delayed message and the next schedule are due, and whether schedules are to be planned';
 grant execute on function pgqueue._tick(int, bigint, timestamptz) to pgqueue_worker;

@@ -1,5 +1,5 @@
--- Waiting for the end of a job. The caller waits for the lock of the run and asks over the loopback, so it sees the present in any
--- isolation level.
+-- Waiting for the end of a job. The caller waits for the lock of the run and asks over the loopback, so it sees the present state
+-- in any isolation level.
 
 create or replace function pgqueue._await_end(role oid, id bigint, max_ms int)
   returns void
@@ -13,34 +13,35 @@ declare
   run_key bigint;
 begin
   while clock_timestamp() < until loop
-    -- Nobody learns from the time that this takes when another role's job ends.
+    -- A role must not learn from the duration when another role's job ends.
     select m.token into token from pgqueue.message m
     where m.id = _await_end.id and (pg_has_role(role, m.submitter, 'member') or pg_has_role(role, 'pgqueue_admin', 'member'));
     exit when not found;
     run_key := pgqueue._held_key(id, token);
     if run_key is null then
-      -- It does not run yet.
+      -- The job does not run yet.
       perform pg_sleep(greatest(0.001, extract(epoch from clock_timestamp() - since) / 20));
     else
-      -- Its commit wakes us.
+      -- The commit of the job ends this wait.
       perform pgqueue._wait_for_run(run_key, ceil(greatest(1, extract(epoch from until - clock_timestamp()) * 1000))::bigint);
     end if;
   end loop;
 end
 $$;
 comment on function pgqueue._await_end(oid, bigint, int) is
-  'Sleeps in the gate until a job has ended or so long, a second at most: the caller cannot be canceled meanwhile before PostgreSQL 17';
+  'Sleeps in the gate until a job has ended, for at most 1 s: before PostgreSQL 17 the caller cannot be canceled meanwhile';
 
 create or replace function pgqueue._with_wait(request jsonb, since timestamptz, left_s float8 default 60)
   returns jsonb
   language sql volatile
 begin atomic
-  -- Most jobs are short: for them the gate waits, and one request is enough. Later it is the caller that sleeps (pgqueue._doze): only
-  -- what waits in the caller's own session can be found to be a deadlock.
+  -- Most jobs are short: for them the gate waits, and one request is enough. Later the caller sleeps (pgqueue._doze), because a
+  -- deadlock is only detected if the caller's own session waits.
   select case when clock_timestamp() < since + interval '1 s'
          then request || jsonb_build_object('wait_ms', least(100, greatest(0, ceil(left_s * 1000)))::int) else request end;
 end;
-comment on function pgqueue._with_wait(jsonb, timestamptz, float8) is 'A request about a job that has been waited for since an instant: in the first second the gate waits a moment for its end';
+comment on function pgqueue._with_wait(jsonb, timestamptz, float8) is
+  'A request about a job that the caller has waited for since an instant: in the first second the gate waits up to 100 ms for its end';
 grant execute on function pgqueue._with_wait(jsonb, timestamptz, float8) to pgqueue_user;
 
 create or replace function pgqueue._tell_wait(id bigint)
@@ -50,7 +51,7 @@ create or replace function pgqueue._tell_wait(id bigint)
 as $$
 begin
   if nullif(current_setting('pgqueue.job_id', true), '') is not null then
-    -- An INFO reaches the client in the middle of a statement. The client is the worker: it gives the job's place to another.
+    -- An INFO reaches the client during a statement. The client is the worker, which gives the job's place to another.
     raise info using errcode = 'PQ007', message = jsonb_build_object('job', current_setting('pgqueue.job_id'), 'waits_for', id)::text;
   end if;
 end
@@ -75,7 +76,7 @@ begin
   begin
     select * into answer from pgqueue._call('status', pgqueue._request(handle) || wait);
   exception when others then
-    -- Nobody else sees it. If the caller does, its own open transaction has enqueued it.
+    -- No other session sees the job. If the caller does, its own open transaction has enqueued it.
     if sqlstate = '42704' and exists (select from pgqueue.outbox o where o.id = handle.id) then
       raise exception 'job % was enqueued by this transaction, which has not committed', handle.id
         using errcode = '55000', hint = 'Commit first, or use pgqueue.launch, which does not wait for the commit.';
@@ -90,7 +91,8 @@ begin
   run_key := answer ->> 'run_key';
 end
 $$;
-comment on function pgqueue._status(pgqueue.handle, jsonb) is 'The state of a job as it is now, in any isolation level; wait: of pgqueue._with_wait';
+comment on function pgqueue._status(pgqueue.handle, jsonb) is
+  'The current state of a job, in any isolation level; wait: of pgqueue._with_wait';
 grant execute on function pgqueue._status(pgqueue.handle, jsonb) to pgqueue_user;
 
 create or replace function pgqueue._wait_for_run(run_key bigint, max_ms bigint)
@@ -100,14 +102,14 @@ create or replace function pgqueue._wait_for_run(run_key bigint, max_ms bigint)
 as $$
 begin
   perform set_config('lock_timeout', max_ms::text, true), pg_advisory_xact_lock_shared(run_key);
-  -- With the subtransaction ends what this has set and got, also after a cancel.
+  -- The end of the subtransaction undoes the setting and releases the lock, also after a cancel.
   raise assert_failure;
 exception when assert_failure or lock_not_available then
   null;
 end
 $$;
 comment on function pgqueue._wait_for_run(bigint, bigint) is
-  'Sleeps until the transaction of a running job has ended, at most so long. A job that waits for the caller in turn is a deadlock, and found';
+  'Sleeps until the transaction of a running job has ended, for a limited time. If that job waits for the caller in turn, the deadlock is detected';
 grant execute on function pgqueue._wait_for_run(bigint, bigint) to pgqueue_user;
 
 create or replace function pgqueue._doze(run_key bigint, since timestamptz, left_s float8)
@@ -117,19 +119,19 @@ create or replace function pgqueue._doze(run_key bigint, since timestamptz, left
 as $$
 begin
   if run_key is not null then
-    -- Longer than PostgreSQL takes to look for a deadlock. Not for ever: once the job holds its lock any role sees the key, and can
-    -- take the lock when the job has ended.
+    -- It is longer than PostgreSQL's deadlock_timeout. It is limited, because once the job holds its lock any role sees the key,
+    -- and can take the lock when the job has ended.
     perform pgqueue._wait_for_run(run_key, ceil(least(left_s, extract(epoch from current_setting('deadlock_timeout')::interval) + 1) * 1000)::bigint);
-    -- It has just ended, or is about to be put down as failed: look soon again.
+    -- The job has just ended, or is about to be recorded as failed: poll again soon.
     return clock_timestamp();
   end if;
-  -- Short waits are noticed at once, long ones cost next to nothing: a pause is a twentieth of the time waited so far.
+  -- The end of a short wait is noticed at once, and a long wait costs little: a pause takes 5 % of the time waited so far.
   perform pg_sleep(least(left_s, 0.25, greatest(0.001, extract(epoch from clock_timestamp() - since) / 20)));
   return since;
 end
 $$;
 comment on function pgqueue._doze(bigint, timestamptz, float8) is
-  'Sleeps until a job may have ended, which has been waited for since an instant and holds this lock (NULL: none). Returns that instant, a newer one if it has just stopped running';
+  'Sleeps until a job may have ended, which the caller has waited for since an instant and which holds this lock (NULL: none). Returns that instant, or a later one if the job has just stopped running';
 grant execute on function pgqueue._doze(bigint, timestamptz, float8) to pgqueue_user;
 
 create or replace function pgqueue._wait_on(handle pgqueue.handle, timeout interval)
@@ -149,7 +151,7 @@ declare
 begin
   loop
     left_s := greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60));
-    -- One that is to be told at once that this waits has to know first whether it does.
+    -- The worker learns that this job waits only after it is known that it does.
     wait := case when run_key is null and is_told then pgqueue._with_wait('{}', began, least(left_s, coalesce(extract(epoch from timeout), 60))) else '{}' end;
     select s.live, s.run_key into is_live, run_key from pgqueue._status(handle, wait) s;
     if not is_live or clock_timestamp() >= until then
@@ -164,7 +166,7 @@ begin
     end if;
     if run_key is not null or wait = '{}' then
       since := pgqueue._doze(run_key, since, greatest(0.001, coalesce(extract(epoch from until - clock_timestamp()), 60)));
-      -- What it ran for is over.
+      -- The purpose of its run is fulfilled.
       run_key := null;
     end if;
   end loop;

@@ -1,5 +1,5 @@
 -- after: locks
--- How sleeping workers are woken: notifications, sent only where somebody sleeps.
+-- Wake-ups of idle workers: notifications, sent only if a worker sleeps.
 
 create or replace function pgqueue._queue_channel(queue text)
   returns text
@@ -7,7 +7,7 @@ create or replace function pgqueue._queue_channel(queue text)
 begin atomic
   select 'pgqueue.q.' || hashtext(queue);
 end;
-comment on function pgqueue._queue_channel(text) is 'The NOTIFY channel on which sleeping workers of a queue are woken';
+comment on function pgqueue._queue_channel(text) is 'The NOTIFY channel on which idle workers of a queue are woken';
 grant execute on function pgqueue._queue_channel(text) to pgqueue_user;
 
 create or replace function pgqueue._send_notice()
@@ -23,7 +23,7 @@ begin
   return null;
 end
 $$;
-comment on function pgqueue._send_notice() is 'Sends a notification at the end of its transaction, unless that is prepared';
+comment on function pgqueue._send_notice() is 'Sends a notification at the end of its transaction, unless the transaction is prepared';
 
 create or replace function pgqueue._notify_at_commit(channel text)
   returns void
@@ -31,9 +31,9 @@ create or replace function pgqueue._notify_at_commit(channel text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- PREPARE TRANSACTION refuses a transaction that has sent a notification, and nothing says beforehand how one will end. Where there can
-  -- be prepared ones, what runs at the end decides: before a commit it notifies; a prepared transaction leaves its messages to the workers,
-  -- who look once every naptime.
+  -- PREPARE TRANSACTION refuses a transaction that has sent a notification, and a transaction cannot know how it will end. If
+  -- prepared transactions are possible, a deferred trigger decides: before a commit it notifies; a prepared transaction leaves
+  -- its messages to the polls of the workers, once every naptime.
   if current_setting('max_prepared_transactions')::int = 0 then
     perform pg_notify(channel, '');
   elsif coalesce(strpos(current_setting('pgqueue.noticed', true), channel || ' ') > 0, false) is false then
@@ -42,7 +42,8 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._notify_at_commit(text) is 'Notifies when the transaction commits. One that is prepared (two-phase commit) notifies nobody';
+comment on function pgqueue._notify_at_commit(text) is
+  'Notifies when the transaction commits. A prepared transaction (two-phase commit) sends no notification';
 grant execute on function pgqueue._notify_at_commit(text) to pgqueue_user;
 
 create or replace function pgqueue._wake(queue text)
@@ -51,14 +52,14 @@ create or replace function pgqueue._wake(queue text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A sleeping worker holds this lock exclusively. Publishers share it until they commit, so a worker that gets it knows that
-  -- every message published before is visible to it, and one that published after finds it taken: no wake-up is lost.
+  -- An idle worker holds this lock exclusively. Publishers share it until they commit. So a worker that gets it knows that every
+  -- message published before is visible to it, and a later publisher finds it taken: no wake-up is lost.
   if not pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue)) then
     perform pgqueue._notify_at_commit(pgqueue._queue_channel(queue));
   end if;
 end
 $$;
-comment on function pgqueue._wake(text) is 'Notifies the workers of a queue at commit, if one of them sleeps';
+comment on function pgqueue._wake(text) is 'Notifies the workers of a queue at commit, if one of them is idle';
 grant execute on function pgqueue._wake(text) to pgqueue_user;
 
 create or replace function pgqueue._nobody_sleeps(queue text)
@@ -67,7 +68,7 @@ create or replace function pgqueue._nobody_sleeps(queue text)
 begin atomic
   select pg_try_advisory_xact_lock_shared(pgqueue._lock_class('sleeper'), hashtext(queue));
 end;
-comment on function pgqueue._nobody_sleeps(text) is 'As pgqueue._wake asks it, within a statement. False: call that';
+comment on function pgqueue._nobody_sleeps(text) is 'The check of pgqueue._wake, within a statement. False: call pgqueue._wake';
 grant execute on function pgqueue._nobody_sleeps(text) to pgqueue_user;
 
 create or replace function pgqueue._wake_for(queue text, due_at timestamptz)
@@ -76,13 +77,14 @@ create or replace function pgqueue._wake_for(queue text, due_at timestamptz)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Sleepers look at least once every naptime, and then see when the next message is due.
+  -- Idle workers poll at least once every naptime, and then see when the next message is due.
   if due_at is null or due_at < clock_timestamp() + pgqueue._naptime() * 2 then
     perform pgqueue._wake(queue);
   end if;
 end
 $$;
-comment on function pgqueue._wake_for(text, timestamptz) is 'Wakes a worker for a message, unless it is due so late that the workers will see it by themselves';
+comment on function pgqueue._wake_for(text, timestamptz) is
+  'Wakes a worker for a message, unless the message is due so late that the workers will see it by polling';
 grant execute on function pgqueue._wake_for(text, timestamptz) to pgqueue_user;
 
 create or replace function pgqueue._seconds_to_next_due()
@@ -112,9 +114,9 @@ begin
   asleep := true;
   for key in select distinct hashtext(q) from unnest(queues) q loop
     continue when key = any (mine);
-    -- One session can hold the sleepers' lock of a queue. It covers the other sleepers as well, for a notification wakes all.
-    -- They hold the second lock together, so that the first, when it wakes up, knows to tell them. Taking the second before
-    -- looking at the first leaves no moment in which it could miss them.
+    -- One session can hold the sleep lock of a queue. It covers the other idle workers as well, because a notification wakes all
+    -- of them. They share the second lock, so that the first, when it wakes up, knows that it must notify them. Taking the second
+    -- lock before looking at the first leaves no moment in which it could miss them.
     if key <> all (waiting) and not pg_try_advisory_lock_shared(next_sleeper, key) then
       asleep := false;
     elsif pg_try_advisory_lock(sleeper, key) then
@@ -130,7 +132,7 @@ begin
 end
 $$;
 comment on function pgqueue._fall_asleep(text[]) is
-  'Takes the sleepers'' locks of these queues for the session, or stands behind who has them. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, look again soon';
+  'Takes the sleep locks of these queues for the session, or the second lock if another session has the first. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, poll again soon';
 grant execute on function pgqueue._fall_asleep(text[]) to pgqueue_worker;
 
 create or replace function pgqueue._wake_up(queues text[])
@@ -158,7 +160,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgqueue._wake_up(text[]) is 'Gives the sleepers'' locks of these queues back, and tells who stands behind them';
+comment on function pgqueue._wake_up(text[]) is 'Gives back the sleep locks of these queues, and notifies the idle workers behind them';
 grant execute on function pgqueue._wake_up(text[]) to pgqueue_worker;
 
 create or replace function pgqueue._hand_over(queue text)
@@ -167,4 +169,4 @@ create or replace function pgqueue._hand_over(queue text)
 begin atomic
   select pg_notify(pgqueue._queue_channel(queue), 'sleep again');
 end;
-comment on function pgqueue._hand_over(text) is 'Tells the sleepers of a queue that the session that covered them is awake or gone';
+comment on function pgqueue._hand_over(text) is 'Notifies the idle workers of a queue that the session that covered them is awake or gone';

@@ -1,5 +1,5 @@
 -- after: locks
--- Workers: registration, liveness, what each consumes, and their end.
+-- Workers: registration, liveness, their queues, and their end.
 
 create or replace function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}',
                                          begun bigint[] default '{}')
@@ -14,24 +14,25 @@ begin
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
   perform pgqueue._require_home();
-  -- The lock comes first: whoever sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
+  -- The lock comes first: a session that sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
     new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
     exit when pg_try_advisory_lock(pgqueue._lock_class('worker'), new_id);
   end loop;
   insert into pgqueue.worker (id, name, pid, executors) overriding system value
   values (new_id, _register_worker.name, pg_backend_pid(), _register_worker.executors);
-  -- First: what is claimed for the old number from now on is not seen below, and left to pgqueue._reclaim.
+  -- This comes first: messages claimed for the old number from now on are not seen below, and are left to pgqueue._reclaim.
   update pgqueue.worker w set lost_at = '-infinity', successor = new_id
   where w.id = _register_worker.predecessor or w.successor = _register_worker.predecessor;
-  -- What the process still runs goes over before anybody can find its old session gone without finding this row. The rest
-  -- it has forgotten: nobody needs to wait for that. Tasks that it had not begun are as if they had not been handed out; of jobs
-  -- their rows tell (pgqueue._reclaim).
+  -- Running tasks get the new number before any session can find the old session gone without finding this row. The process has
+  -- forgotten the rest, which becomes ready at once. Tasks that it had not begun count as not delivered; for jobs, their rows
+  -- show that (pgqueue._reclaim).
   update pgqueue.message m
   set worker_id = new_id
   from unnest(_register_worker.ids, _register_worker.tokens) kept (id, token)
   where m.id = kept.id and m.token = kept.token;
-  -- Jobs whose transactions are open need not: their rows are locked until they end. What runs outside a transaction locks nothing.
+  -- Jobs with an open transaction need no change: their rows are locked until they end. Jobs that run outside a transaction hold
+  -- no lock.
   update pgqueue.message m
   set worker_id = new_id
   where m.id = any (array(
@@ -50,7 +51,7 @@ begin
 end
 $$;
 comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]) is
-  'Makes this session the life of a worker: its claims are free soon after the session is gone. predecessor: as which worker its process was known before; ids, tokens: the claims of then that it keeps; begun: the tasks of then that it had begun';
+  'Registers this session as a worker: its claims become free soon after the session is gone. predecessor: the previous number of the process; ids, tokens: the claims of the predecessor that it keeps; begun: the tasks of the predecessor that it had begun';
 grant execute on function pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]) to pgqueue_worker;
 
 create or replace function pgqueue._keep_claims(worker_id int, ids bigint[], begun bigint[])
@@ -66,9 +67,9 @@ begin
     select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (_keep_claims.begun) end as has_begun
     from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _keep_claims.worker_id and q.id <> all (ids)
-      -- What runs outside a transaction, its worker may have claimed for a job that waits for it.
+      -- The worker may have claimed a job that runs outside a transaction for a job that waits for it.
       and not exists (select from pgqueue.activity a where a.id = q.id and a.token = q.token)
-    -- The row of a job that runs is locked by its transaction: that stays ours, and is not waited for.
+    -- The transaction of a running job has locked its row: the job stays this worker's, and this does not wait for it.
     for update skip locked
   ) m
   having count(*) > 0;
@@ -76,7 +77,7 @@ begin
 end
 $$;
 comment on function pgqueue._keep_claims(int, bigint[], bigint[]) is
-  'Makes ready again what a worker holds but for these: after an error it may hold messages that it knows nothing of. begun: the tasks that it has begun and forgotten';
+  'Makes all other messages of a worker ready again: after an error it may hold messages that it does not know of. begun: the tasks that it has begun and forgotten';
 grant execute on function pgqueue._keep_claims(int, bigint[], bigint[]) to pgqueue_worker;
 
 create or replace function pgqueue._set_worker_executors(worker_id int, executors int)
@@ -86,7 +87,8 @@ create or replace function pgqueue._set_worker_executors(worker_id int, executor
 begin atomic
   update pgqueue.worker w set executors = _set_worker_executors.executors where w.id = worker_id;
 end;
-comment on function pgqueue._set_worker_executors(int, int) is 'Says how many jobs a worker can run at the same time, which changes when its pool is scaled';
+comment on function pgqueue._set_worker_executors(int, int) is
+  'Records how many jobs a worker can run at the same time, which changes when its pool is scaled';
 grant execute on function pgqueue._set_worker_executors(int, int) to pgqueue_worker;
 
 create or replace function pgqueue._set_worker_queues(worker_id int, queues text[])
@@ -98,7 +100,7 @@ declare
   dropped text[];
   taken text;
 begin
-  -- Locked, so that of two processes that begin at the same time the second sees the first.
+  -- The row is locked, so that of two processes that begin at the same time the second sees the first.
   perform from pgqueue.queue q where q.name = any (_set_worker_queues.queues) and q.exclusive order by q.id for update;
   if found then
     select min(q.name) into taken
@@ -119,7 +121,8 @@ begin
   perform pgqueue._auto_delete(dropped);
 end
 $$;
-comment on function pgqueue._set_worker_queues(int, text[]) is 'Says which queues a worker consumes. One that is exclusive only one process consumes. Auto-delete queues that lose their last consumer go';
+comment on function pgqueue._set_worker_queues(int, text[]) is
+  'Records which queues a worker consumes. An exclusive queue has one consuming process only. Auto-delete queues that lose their last consumer are deleted';
 grant execute on function pgqueue._set_worker_queues(int, text[]) to pgqueue_worker;
 
 create or replace function pgqueue._auto_delete(queues text[])
@@ -131,7 +134,7 @@ begin
   perform pgqueue._give_up_queue(q.declared_by, q.name) from pgqueue.queue q where q.name = any (queues) and (q.auto_delete or q.exclusive) order by q.declared_by;
 end
 $$;
-comment on function pgqueue._auto_delete(text[]) is 'Deletes those of these queues that are auto-delete or exclusive and that nobody consumes';
+comment on function pgqueue._auto_delete(text[]) is 'Deletes those of these queues that are auto-delete or exclusive and have no consumer';
 
 create or replace function pgqueue._role_limit(out executors int, out has_others boolean)
   language plpgsql volatile security definer
@@ -143,7 +146,7 @@ begin
 end
 $$;
 comment on function pgqueue._role_limit() is
-  'How many executors of a worker one role may have (NULL: all but one), and whether more than one role is enrolled: else it may have all';
+  'How many executors of a worker one role may have (NULL: all but one), and whether more than one role is enrolled: otherwise the role may have all';
 grant execute on function pgqueue._role_limit() to pgqueue_worker;
 
 create or replace function pgqueue._unregister_worker(worker_id int, begun bigint[] default '{}')
@@ -154,13 +157,14 @@ as $$
 declare
   queues text[];
 begin
-  -- What a worker hands back in order and has not begun was not delivered: restarts would make a dead letter of a task that waits in workers.
+  -- Messages that a worker gives back in order and has not begun count as not delivered: otherwise restarts would make a dead
+  -- letter of a task that waits in workers.
   perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun))
   from (
     select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (begun) end as has_begun
     from pgqueue.message q
     where q.state = 'claimed' and q.worker_id = _unregister_worker.worker_id
-    -- A job that still runs is not waited for: the next tick after its transaction has ended finds it.
+    -- This does not wait for a running job: the next tick after its transaction has ended finds it.
     for update skip locked
   ) m
   having count(*) > 0;
@@ -175,12 +179,12 @@ begin
 end
 $$;
 comment on function pgqueue._unregister_worker(int, bigint[]) is
-  'A worker ends: what it still holds is ready again, but for jobs that run, which the tick after their end finds. begun: the tasks that it has begun; only these have been delivered once more';
+  'Ends a worker: its messages become ready again, except running jobs, which the tick after their end finds. begun: the tasks that it has begun; only these count as delivered once more';
 grant execute on function pgqueue._unregister_worker(int, bigint[]) to pgqueue_worker;
 
 create or replace view pgqueue.workers with (security_barrier) as
   select w.name as worker, w.started_at, w.last_seen_at,
-         case when pg_is_in_recovery() then 'unknown'  -- a standby does not see the locks of the primary
+         case when pg_is_in_recovery() then 'unknown'  -- A standby does not see the locks of the primary.
               when exists (select from pgqueue._advisory_locks(pgqueue._lock_class('worker')) l where l.objid = w.id and l.pid = w.pid)
               then 'online' else 'lost' end as status,
          w.items_processed, w.last_run_at, w.executors,
@@ -194,4 +198,15 @@ create or replace view pgqueue.workers with (security_barrier) as
   from pgqueue.worker w;
 comment on view pgqueue.workers is
   'Processes that consume: Celery workers, and programs that listen to events or replies. running counts the running jobs that the role may see. queues is shown to monitors, workers and administrators';
+comment on column pgqueue.workers.worker is 'The name of the worker, as NAME@HOST; PID@HOST for a process that is not a Celery worker';
+comment on column pgqueue.workers.started_at is 'When the process registered';
+comment on column pgqueue.workers.last_seen_at is 'When its last heartbeat came; there is one every pgqueue.naptime';
+comment on column pgqueue.workers.status is
+  'online; lost: its session has ended; unknown: on a hot standby, which does not see the sessions of the primary';
+comment on column pgqueue.workers.items_processed is 'How many messages it has finished since it registered';
+comment on column pgqueue.workers.last_run_at is 'When it last finished messages. NULL: it has finished none';
+comment on column pgqueue.workers.executors is 'How many SQL jobs it can run at the same time; 0: it runs none';
+comment on column pgqueue.workers.running is 'The numbers of its running jobs that the role may see, the longest first';
+comment on column pgqueue.workers.queues is
+  'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
 grant select on pgqueue.workers to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

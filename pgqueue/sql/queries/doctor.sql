@@ -1,4 +1,4 @@
--- What `pgqueue doctor` looks at.
+-- Queries of `pgqueue doctor`.
 
 -- name: doctor_server
 select current_setting('server_version'), current_setting('server_version_num')::int, current_user::text
@@ -19,7 +19,7 @@ select pg_has_role(current_user, 'pg_read_all_stats', 'usage'),
        pg_has_role(current_user, 'pgqueue_monitor', 'member') or pg_has_role(current_user, 'pgqueue_admin', 'member')
 
 -- name: doctor_connections
--- pg_stat_activity hides from most roles what kind of session another role's is.
+-- pg_stat_activity hides the kind of other roles' sessions from most roles.
 select sum(numbackends)::int, current_setting('max_connections')::int
 from pg_stat_database
 

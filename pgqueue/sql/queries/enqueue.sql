@@ -1,7 +1,7 @@
 -- Submitting jobs.
 
 -- name: enqueue_plain_job
--- What pgqueue._enqueue does with a job that has no option but its queue, without the call of a function, which would take a quarter of it.
+-- Does what pgqueue._enqueue does with a job that has no option but its queue, without the cost of a function call.
 insert into pgqueue.outbox (cookie, session_id, kind, queue, sql, params, settings, timeout)
 select %(cookie)s::bigint, pgqueue._session_id(), 'job', %(queue)s::text, %(sql)s::text, %(params)s::text[], pgqueue._inherited(s.captured),
        pgqueue._inherited_timeout(s.captured)

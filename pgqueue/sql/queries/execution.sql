@@ -96,7 +96,7 @@ select id, terminate_at, seconds_left from pgqueue._cancel_requests(%(ids)s, %(t
 select pgqueue._reset_session()
 
 -- name: reset_session
--- DISCARD ALL but for DISCARD PLANS: planning pgqueue's own functions again would cost each job some milliseconds.
+-- This is DISCARD ALL without DISCARD PLANS: planning pgqueue's own functions again would cost each job some milliseconds.
 close all;
 set session authorization default;
 reset all;
@@ -107,7 +107,8 @@ discard temp;
 discard sequences;
 
 -- name: session_start
--- In microseconds: in a job's session, the text of an instant is as the database or the role has it.
+-- The result is in microseconds, because in a job's session the text of an instant depends on settings of the database or the
+-- role.
 select (extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::pg_catalog.int8,
        (extract(epoch from a.backend_start) operator(pg_catalog.*) 1000000)::pg_catalog.int8
 from pg_catalog.pg_stat_activity a

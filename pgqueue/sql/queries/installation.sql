@@ -7,7 +7,7 @@ select pg_advisory_lock(hashtextextended('pgqueue installation', 0))
 select pg_advisory_unlock(hashtextextended('pgqueue installation', 0))
 
 -- name: lock_installation_here
--- To the end of the transaction.
+-- The lock is held until the end of the transaction.
 select pg_advisory_xact_lock(hashtextextended('pgqueue installation', 0))
 
 -- name: read_search_path
@@ -27,7 +27,7 @@ select
   n.oid is not null and pg_has_role(n.nspowner, 'usage') as is_owner,
   pg_get_userbyid(n.nspowner)::text as owner,
   exists (select from pg_available_extensions e where e.name = 'dblink') as has_dblink,
-  -- What certainly keeps this role from installing.
+  -- The reasons that certainly keep this role from installing.
   array_remove(array[
     case when n.oid is null and not has_database_privilege(current_database(), 'create')
       then format('grant create on database %I to %I', current_database(), current_user) end,
@@ -37,12 +37,12 @@ select
       then format('grant usage on foreign data wrapper dblink_fdw to %I', current_user) end,
     case when e.oid is not null and not has_schema_privilege(e.extnamespace, 'usage')
       then format('grant usage on schema %s to %I', e.extnamespace::regnamespace, current_user) end,
-    -- Before PostgreSQL 16 whoever may create roles may also give them away.
+    -- Before PostgreSQL 16 a role that may create roles may also grant them.
     case when roles.without_admin is not null and not me.rolsuper and current_setting('server_version_num')::int >= 160000
       then format('grant %s to %I with admin option', roles.without_admin, current_user) end
   ], null) as missing,
-  -- What a managed service may allow all the same, so that only trying tells.
-  -- A schema of its own keeps it from those who must not use it; a superuser's installation makes one as well.
+  -- A managed service may allow these all the same, so only an attempt shows it. Schemas of their own keep other roles from
+  -- these; a superuser's installation creates one as well.
   case when not me.rolsuper and e.oid is null
     then array['create schema dblink', 'create extension dblink schema dblink', format('grant usage on schema dblink to %I', current_user),
                format('grant usage on foreign data wrapper dblink_fdw to %I', current_user)]
@@ -65,13 +65,13 @@ from pgqueue.migration
 order by version
 
 -- name: begin_installation
--- Migrations qualify what they name, so nothing that somebody put into another schema can get in between.
+-- Migrations qualify the names that they use, so objects in other schemas cannot be used by mistake.
 select
   set_config('search_path', 'pg_catalog, pg_temp', true),
   set_config('lock_timeout', %(lock_timeout)s, true),
   set_config('statement_timeout', '0', true),
   set_config('client_min_messages', 'warning', true),
-  -- A body may name what a later file makes. That it names nothing else, tests find.
+  -- A body may name an object that a later file creates. Tests find names of objects that do not exist.
   set_config('check_function_bodies', 'off', true)
 
 -- name: installed_function_files
@@ -80,7 +80,8 @@ from pgqueue.function_file
 order by name
 
 -- name: lock_views
--- With what is under them, and in the order in which an INSERT locks them: who comes meanwhile waits, and holds nothing.
+-- The underlying tables are locked too, in the order in which an INSERT locks them: a session that comes meanwhile waits, and
+-- holds no lock.
 lock table {views} in access exclusive mode
 
 -- name: functions_and_views
@@ -106,21 +107,21 @@ from unnest(%(names)s::text[], %(hashes)s::text[]) a (name, hash)
 on conflict (name) do update set hash = excluded.hash, applied_by = excluded.applied_by, applied_at = now()
 
 -- name: seal_schema
--- At the end of an installation, in its transaction: nothing that it made is forgotten.
+-- It runs at the end of an installation, in its transaction, so no object is left out.
 do $$
 declare
   name text;
   stranger record;
 begin
-  -- Rows are for the owner, whose functions and views show each role what it may see. Not for those who may read or write all
-  -- tables (pg_read_all_data, pg_write_all_data, default privileges): in these tables stands who may do what.
+  -- The rows are for the owner, whose functions and views show each role its own part. They are not for roles that may read or
+  -- write all tables (pg_read_all_data, pg_write_all_data, default privileges), because these tables decide about rights.
   for name in
     select c.relname from pg_class c
     where c.relnamespace = to_regnamespace('pgqueue') and c.relkind in ('r', 'p') and not c.relrowsecurity
   loop
     execute format('alter table pgqueue.%I enable row level security', name);
   end loop;
-  -- A publication for all tables forbids updates and deletes where it cannot say of which row they are.
+  -- A publication for all tables forbids updates and deletes of tables without a replica identity.
   for name in
     select c.relname from pg_class c
     where c.relnamespace = to_regnamespace('pgqueue') and c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.relreplident = 'd'
@@ -128,7 +129,7 @@ begin
   loop
     execute format('alter table pgqueue.%I replica identity full', name);
   end loop;
-  -- What every function gives to all when it is made, and what the owner's default privileges gave to others.
+  -- These are the rights that PostgreSQL gives to PUBLIC on each new function, and those of the owner's default privileges.
   for stranger in
     select case when p.prokind = 'p' then 'procedure' else 'function' end as kind, p.oid::regprocedure::text as name, a.grantee
     from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
@@ -160,7 +161,8 @@ select pgqueue._repair_loopback()
 select pgqueue._set_loopback(%(host)s, %(port)s)
 
 -- name: dependents
--- What of others goes when pgqueue goes: triggers, views, functions, columns, defaults. What only the text of a function names is unknown to the server.
+-- Objects of others that are dropped together with pgqueue: triggers, views, functions, columns, defaults. The server does not
+-- know objects that are named only in the text of a function.
 with own as (
     select 'pg_proc'::regclass as class, p.oid
     from pg_proc p
@@ -200,7 +202,7 @@ dependent as (
                         'pg_operator'::regclass, 'pg_event_trigger'::regclass, 'pg_cast'::regclass)
 )
 select distinct case when d.classid = 'pg_rewrite'::regclass then pg_describe_object('pg_class'::regclass, d.relation, 0)
-                     -- Of a view the whole, of a table the column.
+                     -- For a view the whole view, for a table the column.
                      else pg_describe_object(d.classid, d.objid, case when c.relkind in ('v', 'm') then 0 else d.objsubid end) end as described
 from dependent d
 left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
@@ -227,7 +229,7 @@ begin
   drop schema if exists pgqueue_take cascade;
   drop schema pgqueue cascade;
   drop schema if exists pgqueue_dblink cascade;
-  -- Roles belong to the whole cluster. One that another database still grants something to cannot be dropped, and stays.
+  -- Roles belong to the whole cluster. A role that has rights in another database cannot be dropped, and stays.
   foreach name in array array[gate, executor, worker, 'pgqueue_gate', 'pgqueue_admin', 'pgqueue_monitor', 'pgqueue_worker', 'pgqueue_user'] loop
     begin
       if to_regrole(name) is not null then

@@ -17,7 +17,7 @@ from (
 ) m;
 
 -- name: publish_transient
--- Nobody minds if a crash of the server loses it, so its commit need not wait for the disk.
+-- A crash of the server may lose the message, so its commit need not wait for the disk.
 with hurried as materialized (select set_config('synchronous_commit', 'off', true))
 select pgqueue._publish(
   %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s, %(eta)s::timestamptz,

@@ -1,4 +1,4 @@
--- What operators look at and switch.
+-- Queries and switches for operators.
 
 -- name: list_queues
 select queue, ready, delayed, claimed, oldest_ready_at, paused, consumers, durability, group_commit
@@ -57,7 +57,7 @@ select pgqueue.set_durability(%(queue)s, %(durability)s)
 select pgqueue.redrive(%(queue)s)
 
 -- name: jobs_left
--- After a purge, what waits is jobs.
+-- After a purge, the remaining messages are jobs.
 select ready + delayed
 from pgqueue.queues
 where queue = %(queue)s

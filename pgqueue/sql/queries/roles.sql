@@ -1,4 +1,4 @@
--- Who may do what: enrollment, and the logins of workers.
+-- Rights of roles: enrollment, and the logins of workers.
 
 -- name: enroll_role
 select pgqueue.enroll(quote_ident(%(role)s)::regrole)
@@ -23,7 +23,7 @@ grant pgqueue_worker to current_user
 select pg_catalog.pg_has_role(%(role)s::text, 'pgqueue_user', 'usage') and pg_catalog.has_schema_privilege(%(role)s::text, 'pgqueue', 'usage')
 
 -- name: may_not_work
--- The role pgqueue_worker is the whole cluster's, the schema this database's.
+-- The role pgqueue_worker belongs to the whole cluster, the schema to this database.
 select to_regnamespace('pgqueue') is not null
        and not coalesce((select pg_has_role(current_user, r.oid, 'usage') from pg_roles r where r.rolname = 'pgqueue_worker'), false)
 

@@ -1,6 +1,6 @@
--- The schemas, the group roles and the types that everything else is written in.
+-- The schemas, the group roles and the basic types.
 
--- Roles belong to the whole cluster: another database may have made them already, or be making them now.
+-- Roles belong to the whole cluster: another database may have created them already, or be creating them now.
 do $$
 declare
   name text;
@@ -21,8 +21,8 @@ create schema pgqueue;
 comment on schema pgqueue is 'Any SQL statement and any Celery task, queued in PostgreSQL and run by Celery workers';
 revoke all on schema pgqueue from public;
 
--- Not to pgqueue_user: the roles are the whole cluster's, and who is enrolled in another database is nobody here. pgqueue.enroll gives it to
--- the role itself, in this database.
+-- It is not granted to pgqueue_user: roles belong to the whole cluster, and a role that is enrolled in another database has no
+-- rights here. pgqueue.enroll grants it to the role itself, in this database.
 grant usage on schema pgqueue to pgqueue_worker, pgqueue_monitor, pgqueue_admin, pgqueue_gate;
 
 create table pgqueue.migration (
@@ -43,7 +43,7 @@ create type pgqueue.job_state as enum ('queued', 'running', 'succeeded', 'failed
 comment on type pgqueue.job_state is 'The state of a job, as pgqueue.jobs shows it';
 
 create type pgqueue.message_state as enum ('ready', 'delayed', 'claimed');
-comment on type pgqueue.message_state is 'Where a message of the queue stands; one that is done has no row';
+comment on type pgqueue.message_state is 'The state of a message in the queue; a finished one has no row';
 
 create type pgqueue.message_kind as enum ('job', 'task');
 comment on type pgqueue.message_kind is 'A job is an SQL string that pgqueue runs, a task is a Celery message that Celery runs';
@@ -53,7 +53,7 @@ comment on type pgqueue.lane is 'How a job runs: in the session for all roles, o
 
 create type pgqueue.ending as enum ('succeeded', 'failed', 'retried', 'canceled', 'expired', 'gone', 'deferred', 'released', 'handed_over');
 comment on type pgqueue.ending is
-  'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is, for the top-level lane';
+  'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane';
 
 create type pgqueue.result_kept as enum ('none', 'once', 'many');
 comment on type pgqueue.result_kept is 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';

@@ -1,4 +1,4 @@
--- The queue: one hot table, and what describes its queues, its routes and its workers.
+-- The queue: one hot table, and the tables of its queues, its routes and its workers.
 
 create type pgqueue.job_options as (
   queue text,
@@ -14,7 +14,7 @@ create type pgqueue.job_options as (
   durability text,
   traceparent text
 );
-comment on type pgqueue.job_options is 'The options of launch, submit, enqueue and enqueue_many as one value, which functions pass on whole';
+comment on type pgqueue.job_options is 'The options of launch, submit, enqueue and enqueue_many as one value';
 
 create table pgqueue.queue_switch (
   name text primary key,
@@ -23,8 +23,9 @@ create table pgqueue.queue_switch (
   constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255),
   constraint queue_durability_is_known check (durability in ('sync', 'async'))
 );
-comment on table pgqueue.queue_switch is 'What administrators have switched for a queue; a queue that merely has messages needs no row';
-comment on column pgqueue.queue_switch.durability is 'How jobs of this queue commit that do not say so themselves; NULL as sync';
+comment on table pgqueue.queue_switch is
+  'The switches that administrators have set for a queue; a queue that only has messages needs no row';
+comment on column pgqueue.queue_switch.durability is 'The durability of jobs of this queue that have none of their own; NULL as sync';
 
 create table pgqueue.configured (
   setting text not null,
@@ -38,9 +39,10 @@ create table pgqueue.configured (
 comment on table pgqueue.configured is 'Settings of queues that differ from their defaults (pgqueue.configure)';
 comment on column pgqueue.configured.role is 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
 
--- Declarations. What a worker or an administrator declares holds for all messages; what another role declares holds for its own
--- messages only, so it deletes, diverts, copies and slows down nobody else's. None has a unique name: an insert would wait for a stranger's
--- transaction that declares the same. A change is one row more; of a name the last row counts, and who changes it deletes the others.
+-- Declarations. A declaration of a worker or an administrator applies to all messages. A declaration of another role applies to
+-- its own messages only, so it deletes, diverts, copies and slows down no message of others. None has a unique name: an insert
+-- would wait for a transaction of another role that declares the same. A change adds a row; the last row of a name counts, and
+-- the changing session deletes the others.
 create table pgqueue.queue (
   id bigint generated always as identity primary key,
   name text not null,
@@ -56,15 +58,16 @@ create table pgqueue.queue (
   dead_letter_routing_key text,
   used_at timestamptz not null default clock_timestamp(),
   constraint queue_name_is_1_to_255_bytes check (octet_length(name) between 1 and 255),
-  -- Roles declare queues themselves, and workers count with these: one value out of range would stop every upkeep.
+  -- Roles declare queues themselves, and workers calculate with these: one value out of range would stop every upkeep.
   constraint queue_expires_in_range check (expires_after between interval '0' and interval '1000 years'),
   constraint queue_ttl_in_range check (message_ttl between interval '0' and interval '1000 years'),
   constraint queue_dead_letters_have_an_address check (octet_length(dead_letter_exchange) <= 255 and coalesce(octet_length(dead_letter_routing_key), 1) between 1 and 255),
   constraint queue_arguments_are_small check (octet_length(arguments::text) <= 10000)
 );
-comment on table pgqueue.queue is 'AMQP queues as they were declared; of those with the same name and declarer the last counts';
-comment on column pgqueue.queue.declared_by is 'Whose messages it holds for. 0: for all, since a worker or an administrator has declared it; then it counts before all others';
-comment on column pgqueue.queue.max_deliveries is 'How often a task of it may be handed out; NULL: as pgqueue.max_deliveries says';
+comment on table pgqueue.queue is 'AMQP queues as they were declared; among those with the same name and declarer the last counts';
+comment on column pgqueue.queue.declared_by is
+  'The role to whose messages it applies. 0: all, because a worker or an administrator has declared it; then it has precedence';
+comment on column pgqueue.queue.max_deliveries is 'How often a task may be delivered; NULL: as pgqueue.max_deliveries says';
 create index queue_name on pgqueue.queue (name, declared_by, id);
 comment on index pgqueue.queue_name is 'pgqueue._declared: the declaration that counts for a message';
 create index queue_declared_by on pgqueue.queue (declared_by) where declared_by <> 0;
@@ -82,8 +85,9 @@ create table pgqueue.exchange (
   constraint exchange_name_is_at_most_255_bytes check (octet_length(name) <= 255),
   constraint exchange_arguments_are_small check (octet_length(arguments::text) <= 10000)
 );
-comment on table pgqueue.exchange is 'AMQP exchanges as they were declared, shared by all processes; of those with the same name and declarer the last counts';
-comment on column pgqueue.exchange.declared_by is 'Whose messages it routes. 0: all';
+comment on table pgqueue.exchange is
+  'AMQP exchanges as they were declared, shared by all processes; among those with the same name and declarer the last counts';
+comment on column pgqueue.exchange.declared_by is 'The role whose messages it routes. 0: all';
 create index exchange_name on pgqueue.exchange (name, declared_by, id);
 comment on index pgqueue.exchange_name is 'pgqueue._route: the type of an exchange';
 create index exchange_declared_by on pgqueue.exchange (declared_by) where declared_by <> 0;
@@ -94,7 +98,7 @@ create function pgqueue._topic_pattern(routing_key text)
   language sql immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Words are matched with the dot before them: * is one word, # is none or more (AMQP 0-9-1, 3.1.3.3).
+  -- Words are matched with the dot before them: * is one word, # is any number of words (AMQP 0-9-1, 3.1.3.3).
   select '^' || string_agg(case word when '#' then '([.][^.]*)*' when '*' then '[.][^.]+'
                            else '[.]' || regexp_replace(word, '([^[:alnum:]_])', E'\\\\\\1', 'g') end, '' order by n) || '$'
   from string_to_table(routing_key, '.') with ordinality w (word, n)
@@ -110,8 +114,9 @@ create table pgqueue.binding (
   pattern text not null generated always as (coalesce(pgqueue._topic_pattern(routing_key), '^[.]$')) stored,
   constraint binding_key_is_at_most_255_bytes check (octet_length(routing_key) <= 255)
 );
-comment on table pgqueue.binding is 'Which queues an exchange feeds';
-comment on column pgqueue.binding.declared_by is 'Whose messages it feeds the queue with. 0: all. So the cost of routing a message does not grow with what strangers have bound';
+comment on table pgqueue.binding is 'The bindings from exchanges to queues';
+comment on column pgqueue.binding.declared_by is
+  'The role whose messages it routes to the queue. 0: all. So the cost of routing a message does not grow with the bindings of others';
 comment on column pgqueue.binding.pattern is 'The routing key of a topic binding as a regular expression';
 create index binding_exchange on pgqueue.binding (exchange, declared_by);
 comment on index pgqueue.binding_exchange is 'pgqueue._route: where a message may go';
@@ -134,9 +139,9 @@ create table pgqueue.worker (
   successor int
 );
 comment on table pgqueue.worker is
-  'Processes that consume. One lives as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
-comment on column pgqueue.worker.lost_at is 'When its session was first seen to be gone; -infinity: its process said so itself';
-comment on column pgqueue.worker.successor is 'The number under which its process has registered anew, the last time';
+  'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
+comment on column pgqueue.worker.lost_at is 'When its session was first seen to be gone; -infinity: its process reported it';
+comment on column pgqueue.worker.successor is 'The number under which its process has last registered again';
 
 create table pgqueue.message (
   id bigint generated always as identity primary key,
@@ -168,24 +173,25 @@ create table pgqueue.message (
   last_error jsonb
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_scale_factor = 0.2);
-comment on table pgqueue.message is 'Jobs and Celery messages that are not done. Hot: a row is inserted, claimed and deleted';
+comment on table pgqueue.message is 'Jobs and Celery messages that are not finished. Hot: a row is inserted, claimed and deleted';
 comment on column pgqueue.message.submitter is 'Set by the server, never by the submitter: roles insert through pgqueue.outbox, which lacks this column';
 comment on column pgqueue.message.token is 'The fencing token of the current claim; completing needs it';
 comment on column pgqueue.message.deliveries is 'How often it was handed to a worker';
-comment on column pgqueue.message.attempts is 'How often a job ran and failed';
-comment on column pgqueue.message.top_level is 'A job that cannot run in the batch lane, as its first try has shown';
-comment on column pgqueue.message.session_id is 'The session that handed the job in, for pgqueue.stats';
+comment on column pgqueue.message.attempts is 'How often a run of the job has failed';
+comment on column pgqueue.message.top_level is 'Whether the job cannot run in the batch lane, as its first try has shown';
+comment on column pgqueue.message.session_id is 'The session that submitted the job, for pgqueue.stats';
 
--- Over the expression and not a call: whoever inserts would have to be allowed to call it. A generated column cost each INSERT of one
--- row 2.7 µs, a sixth of it.
+-- The index is on the expression and not on a function, which every inserting role would need the right to call. A generated
+-- column cost each INSERT of one row 2.7 µs, a sixth of its time.
 create index message_ready on pgqueue.message (queue, kind, submitter, ((9 - priority)::bigint << 58 | id)) where state = 'ready';
-comment on index pgqueue.message_ready is 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed ones are not in it';
+comment on index pgqueue.message_ready is
+  'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed messages are not in it';
 create index message_delayed on pgqueue.message (due_at) where state = 'delayed';
-comment on index pgqueue.message_delayed is 'pgqueue._promote: what has become due';
+comment on index pgqueue.message_delayed is 'pgqueue._promote: messages that have become due';
 create index message_expiry on pgqueue.message (expires_at) where kind = 'task' and state <> 'claimed' and expires_at is not null;
-comment on index pgqueue.message_expiry is 'pgqueue._expire_messages: tasks that nobody took in time';
+comment on index pgqueue.message_expiry is 'pgqueue._expire_messages: tasks that no worker took in time';
 create index message_claimed on pgqueue.message (worker_id) where state = 'claimed';
-comment on index pgqueue.message_claimed is 'pgqueue._reclaim: what lost workers hold';
+comment on index pgqueue.message_claimed is 'pgqueue._reclaim: messages of lost workers';
 create unique index message_unique_key on pgqueue.message (submitter, unique_key) where unique_key is not null;
 comment on index pgqueue.message_unique_key is 'One unfinished job for each unique key of a role';
 create index message_session on pgqueue.message (session_id, submitter) where session_id is not null;
@@ -201,11 +207,13 @@ create table pgqueue.role_key (
   runner_xid xid,
   over_quota text
 );
-comment on table pgqueue.role_key is 'Enrolled roles, and the secrets from which their proofs and the seals of their settings are made. Only the owner reads it';
+comment on table pgqueue.role_key is
+  'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
 comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
 comment on column pgqueue.role_key.group_runner is 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
-comment on column pgqueue.role_key.runner_xid is 'Which transaction made it: one that was changed since is of another';
-comment on column pgqueue.role_key.over_quota is 'Of what it has more than its quota: then nothing that it hands in is accepted. NULL: of nothing. Upkeep writes it (pgqueue._note_usage)';
+comment on column pgqueue.role_key.runner_xid is 'The transaction that made it: a changed one has another';
+comment on column pgqueue.role_key.over_quota is
+  'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';
 
 create table pgqueue.role_usage (
   role oid primary key,
@@ -215,4 +223,4 @@ create table pgqueue.role_usage (
   counted_at timestamptz not null,
   seconds float8 not null
 );
-comment on table pgqueue.role_usage is 'What each role has in the queues, as upkeep counted it last. Empty while no quota is set';
+comment on table pgqueue.role_usage is 'The usage of each role as upkeep counted it last. Empty while no quota is set';

@@ -1,4 +1,4 @@
--- What ran and what runs: partitions by day that retention drops whole, and the small tables of the present.
+-- Jobs that ended and jobs that run: partitions by day that retention drops whole, and small tables of the present.
 
 create table pgqueue.history (
   id bigint not null,
@@ -27,11 +27,12 @@ create table pgqueue.history (
   error jsonb
 ) partition by range (ended_at);
 comment on table pgqueue.history is 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
-comment on column pgqueue.history.xact is 'Which transaction ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+comment on column pgqueue.history.xact is
+  'The transaction that ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
 create index history_id on pgqueue.history (id);
 comment on index pgqueue.history_id is 'A handle finds its job';
 create index history_xact on pgqueue.history (xact);
-comment on index pgqueue.history_xact is 'pgqueue.unfolded: what statistics have not counted yet';
+comment on index pgqueue.history_xact is 'pgqueue.unfolded: jobs that statistics have not counted yet';
 
 create table pgqueue.result (
   id bigint not null,
@@ -49,8 +50,8 @@ comment on index pgqueue.result_id is 'A handle finds its result, in order';
 create table pgqueue.history_default partition of pgqueue.history default;
 
 create table pgqueue.result_default partition of pgqueue.result default;
-comment on table pgqueue.history_default is 'Catches what ends on a day for which no worker made a partition';
-comment on table pgqueue.result_default is 'Catches what ends on a day for which no worker made a partition';
+comment on table pgqueue.history_default is 'Has the jobs that end on a day for which no worker made a partition';
+comment on table pgqueue.result_default is 'Has the results that end on a day for which no worker made a partition';
 
 create table pgqueue.activity (
   id bigint primary key,
@@ -61,8 +62,10 @@ create table pgqueue.activity (
   progress_pct int,
   progress_msg text
 );
-comment on table pgqueue.activity is 'Jobs that run now. Logged, so that a standby shows them; written for those only that take a while, without waiting for the disk';
-comment on column pgqueue.activity.token is 'Of the claim that runs: who notes a run may do so while it ends, and what is said of another claim than the message''s says nothing';
+comment on table pgqueue.activity is
+  'Jobs that run now. Logged, so that a standby shows them; written only for jobs that take a while, without waiting for the disk';
+comment on column pgqueue.activity.token is
+  'The token of the claim that runs: a run may be noted while it ends, and a row of another claim than the message''s is ignored';
 
 create table pgqueue.request (
   id bigint not null,
@@ -72,10 +75,11 @@ create table pgqueue.request (
   primary key (id, kind),
   constraint request_kind_is_known check (kind in ('cancel', 'detach'))
 );
-comment on table pgqueue.request is 'What is asked of a job that a worker has: the row of a running job is locked, so requests stand beside it';
-comment on column pgqueue.request.terminate_at is 'Of a cancel with grace: when the session of the job is ended if it still runs';
+comment on table pgqueue.request is
+  'Requests about jobs that a worker has: the row of a running job is locked, so requests have a table of their own';
+comment on column pgqueue.request.terminate_at is 'For a cancel with grace: when the session of the job is ended if it still runs';
 create index request_cancel on pgqueue.request (id) where kind = 'cancel';
-comment on index pgqueue.request_cancel is 'pgqueue._cancel_requests: however many detached jobs there are';
+comment on index pgqueue.request_cancel is 'pgqueue._cancel_requests: its cost does not depend on the number of detached jobs';
 
 create table pgqueue.stat_total (
   submitter oid not null,
@@ -102,7 +106,7 @@ create table pgqueue.stat_session (
   folded_at timestamptz not null default clock_timestamp(),
   primary key (session_id, submitter)
 );
-comment on table pgqueue.stat_session is 'Ended jobs by the session that handed them in and by submitter, as of pgqueue.stat_fold';
+comment on table pgqueue.stat_session is 'Ended jobs by the session that submitted them and by submitter, as of pgqueue.stat_fold';
 
 create table pgqueue.stat_fold (
   only_row boolean primary key default true,

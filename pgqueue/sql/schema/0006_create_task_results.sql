@@ -1,4 +1,4 @@
--- Results of Celery tasks, groups and chords, and who waits for which result.
+-- Results of Celery tasks, groups and chords, and the sessions that wait for results.
 
 create table pgqueue.task_result (
   task_id text not null,
@@ -9,13 +9,13 @@ create table pgqueue.task_result (
   payload bytea not null
 ) partition by range (stored_at);
 comment on table pgqueue.task_result is
-  'States of Celery tasks. Appended to, never updated: reading decides which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
+  'States of Celery tasks. Rows are only appended: readers decide which of a task''s rows counts (pgqueue._task_results); retention drops a day at a time';
 comment on column pgqueue.task_result.payload is 'Celery''s result document, as its serializer wrote it, compressed if Celery compressed it';
 create index task_result_task_id on pgqueue.task_result (task_id);
 comment on index pgqueue.task_result_task_id is 'pgqueue._task_results: the rows of a task';
 
 create table pgqueue.task_result_default partition of pgqueue.task_result default;
-comment on table pgqueue.task_result_default is 'Catches what ends on a day for which no worker made a partition';
+comment on table pgqueue.task_result_default is 'Has the results that end on a day for which no worker made a partition';
 
 create table pgqueue.task_group (
   id text primary key,
@@ -24,7 +24,7 @@ create table pgqueue.task_group (
 );
 comment on table pgqueue.task_group is 'Groups of Celery tasks that were saved';
 create index task_group_expires_at on pgqueue.task_group (expires_at);
-comment on index pgqueue.task_group_expires_at is 'pgqueue._drop_partitions: what has expired';
+comment on index pgqueue.task_group_expires_at is 'pgqueue._drop_partitions: expired groups';
 
 create table pgqueue.chord (
   group_id text primary key,
@@ -38,7 +38,7 @@ comment on table pgqueue.chord is 'Chords: how many parts they have, how many ha
 comment on column pgqueue.chord.size is 'Known once the last part was sent; parts may return before';
 comment on column pgqueue.chord.added is 'Parts that tasks of the chord added to it';
 create index chord_expires_at on pgqueue.chord (expires_at);
-comment on index pgqueue.chord_expires_at is 'pgqueue._drop_partitions: what has expired';
+comment on index pgqueue.chord_expires_at is 'pgqueue._drop_partitions: expired chords';
 
 create table pgqueue.chord_part (
   group_id text not null references pgqueue.chord on delete cascade,
@@ -48,7 +48,7 @@ create table pgqueue.chord_part (
   payload bytea not null,
   primary key (group_id, place, task_id)
 );
-comment on table pgqueue.chord_part is 'What the parts of unfinished chords returned, in the order of the header';
+comment on table pgqueue.chord_part is 'The return values of the parts of unfinished chords, in the order of the header';
 
 create unlogged table pgqueue.result_waiter (
   task_id text not null,
@@ -58,6 +58,6 @@ create unlogged table pgqueue.result_waiter (
   primary key (task_id, pid)
 );
 comment on table pgqueue.result_waiter is
-  'Which session wants to hear of which task. Unlogged: after a crash of the server nobody waits, and those who come back say so again';
+  'The session that waits for a task. Unlogged: after a crash of the server no session waits, and clients register again';
 create index result_waiter_pid on pgqueue.result_waiter (pid);
-comment on index pgqueue.result_waiter_pid is 'pgqueue._collect_results: what a session waits for';
+comment on index pgqueue.result_waiter_pid is 'pgqueue._collect_results: the tasks that a session waits for';

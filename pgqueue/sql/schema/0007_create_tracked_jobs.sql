@@ -1,4 +1,4 @@
--- What a session tracks of the jobs that it launched with pg_background's names.
+-- The jobs that a session tracks because it launched them with pg_background's names.
 
 create unlogged table pgqueue.tracked_job (
   session_id bigint not null,
@@ -13,12 +13,13 @@ create unlogged table pgqueue.tracked_job (
   primary key (session_id, pid)
 );
 comment on table pgqueue.tracked_job is
-  'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of sessions that left';
-comment on column pgqueue.tracked_job.is_spared is 'Its result was asked for in a way that does not fit, maybe with a handle that is gone: it counts no more for pg_background.max_workers';
+  'Jobs launched with pg_background''s calls and neither read nor detached. Unlogged: no session outlives the server. Retention removes those of ended sessions';
+comment on column pgqueue.tracked_job.is_spared is
+  'Its result was requested in a way that does not fit, perhaps with a handle that is lost: it no longer counts for pg_background.max_workers';
 create unique index tracked_job_id on pgqueue.tracked_job (id);
 comment on index pgqueue.tracked_job_id is 'Reading or detaching a job ends the tracking';
 create index tracked_job_tracked_at on pgqueue.tracked_job (tracked_at);
-comment on index pgqueue.tracked_job_tracked_at is 'pgqueue._drop_partitions: what sessions have left behind';
+comment on index pgqueue.tracked_job_tracked_at is 'pgqueue._drop_partitions: rows of ended sessions';
 
 create unlogged table pgqueue.tracked_timeout (
   session_id bigint primary key,

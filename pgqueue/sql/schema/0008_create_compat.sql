@@ -1,4 +1,4 @@
--- Where pg_background's names were made.
+-- The schemas in which pg_background's names were created.
 
 create table pgqueue.compat (
   schema_name text primary key,
@@ -8,6 +8,6 @@ create table pgqueue.compat (
   installed_at timestamptz not null default clock_timestamp(),
   constraint compat_version_is_known check (version in ('1.8', '2.0'))
 );
-comment on table pgqueue.compat is 'Where pgqueue.install_compat has made pg_background''s names';
-comment on column pgqueue.compat.objects is 'What was made there, to be dropped in this order';
+comment on table pgqueue.compat is 'The schemas in which pgqueue.install_compat has created pg_background''s names';
+comment on column pgqueue.compat.objects is 'The created objects, in the order in which they are dropped';
 comment on column pgqueue.compat.grants_usage is 'Whether pgbackground_role was given the usage of the schema';

@@ -1,6 +1,6 @@
 -- after: functions
--- What is made of functions, once: casts, a constraint trigger, the login and the server of the loopback, the first partitions,
--- the login of the executors.
+-- Objects that are made from functions, once: casts, a constraint trigger, the login and the server of the loopback, the first
+-- partitions, the login of the executors.
 
 create constraint trigger notice_is_sent after insert on pgqueue.notice
   deferrable initially deferred for each row execute function pgqueue._send_notice();
@@ -10,7 +10,7 @@ declare
   gate text := 'pgqueue_gate_' || (select oid from pg_database where datname = current_database());
   password text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
 begin
-  -- A role for each database: its password is known to the user mapping of this database only.
+  -- There is a role for each database: only the user mapping of this database has its password.
   if to_regrole(gate) is null then
     execute format('create role %I login password %L', gate, password);
   else
@@ -23,8 +23,8 @@ begin
 end
 $$;
 
--- So pgqueue.cancel(7) and the like name a job by its number. Functions of the same names for numbers would make a call with a parameter
--- or a literal of unknown type ambiguous.
+-- With these casts, pgqueue.cancel(7) and similar calls name a job by its number. Functions of the same names for numbers would
+-- make a call with a parameter or a literal of unknown type ambiguous.
 create cast (bigint as pgqueue.handle) with function pgqueue._handle(bigint) as implicit;
 
 create cast (int as pgqueue.handle) with function pgqueue._handle(int) as implicit;

@@ -1,1 +1,1 @@
-"""What Celery and its monitors are told of SQL jobs."""
+"""How Celery and its monitors see SQL jobs."""

@@ -1,6 +1,6 @@
-"""Jobs that take long, known to Celery as tasks that run or wait: `inspect` and revoke find them.
+"""Registers long jobs with Celery as running or waiting tasks, so that `inspect` and revoke find them.
 
-The others come and go too fast for anybody to ask for them.
+Short jobs are not registered: they end before an operator could ask for them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CeleryRequests:
         self._requests: dict[int, JobRequest] = {}
 
     def receive(self, consumer: Any, job: BatchJob | ClaimedJob, message: str) -> None:
-        """Let Celery know of a job that waits for an executor."""
+        """Register a job that waits for an executor."""
         if job.id not in self._requests:
             self._receive(consumer, job, message)
 
@@ -61,26 +61,26 @@ class CeleryRequests:
         self._event_publisher.note_announced(job.id, has_begun=False)
 
     def begin(self, consumer: Any, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
-        """Let Celery know of a job that runs, since `begun_at` (monotonic)."""
+        """Register a job that has been running since `begun_at` (monotonic)."""
         self.receive(consumer, job, message)
         self._requests[job.id].on_accepted(backend_pid, begun_at)
         self._event_publisher.note_announced(job.id, has_begun=True)
 
     def end(self, jobs: Iterable[BatchJob | ClaimedJob]) -> None:
-        """Let Celery forget jobs that have ended, or are no longer ours."""
+        """Remove jobs that have ended, or that this worker no longer has."""
         if self._requests:
             for job in jobs:
                 request = self._requests.pop(job.id, None)
                 if request is not None:
                     if request.time_start is not None:
-                        # Counted with all others when they had ended.
+                        # Ended jobs are counted together elsewhere.
                         state.total_count[request.name] -= 1
                         state.all_total_count[0] -= 1
                     state.task_ready(request)
 
 
 class _Message:
-    """As much of a message as a request looks at."""
+    """The attributes of a message that Celery's request reads."""
 
     def __init__(self, document: dict[str, Any], delivery_tag: str) -> None:
         self.headers = document["headers"]

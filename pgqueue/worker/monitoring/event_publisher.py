@@ -1,8 +1,8 @@
-"""Tells Celery's monitors of jobs: afterwards and together, and nothing while nobody listens.
+"""Publish events of jobs to Celery's monitors: after the jobs, many in one message, and only while a monitor listens.
 
-Thousands of jobs end each second, and a monitor wants three events of each. So the events of a fifth of a second are
-made of what the history says, and sent as one message; a job that takes long is announced while it runs. Beyond some
-hundred jobs a second monitors hear that a job succeeded, but not its statement: who reads a thousand of them?
+Thousands of jobs end each second, and a monitor expects three events of each. So every 200 ms the events are made from
+the history and sent as one message. A long job is announced while it runs. Above about 100 jobs a second, events of
+succeeded jobs have no statement, because no reader could follow that many.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _PAUSE = 0.2
-#: As many runs as one message tells of, and of how many of them it tells all.
+#: One message covers at most this many runs, and has all details of this many of them.
 _MOST, _DETAILED = 1000, 50
-#: Of how many runs events are made in one go.
+#: Events are made for at most this many runs in one step.
 _AT_ONCE = 50
-#: As many as wait to be told. More: they end faster than the server takes the news, and some are not told.
+#: At most this many runs wait to be published. Above that, jobs end faster than the server accepts events, and some
+#: events are dropped.
 _MOST_WAITING = 200_000
 
 
 class RetriedJob(NamedTuple):
-    """What there is to tell of a job that is to be tried again."""
+    """The data of a job that will be tried again."""
 
     id: int
     label: str | None
@@ -52,7 +53,7 @@ _RETRIED_JOBS = NamedQuery("retried_jobs", RetriedJob)
 
 
 class JobEvent(NamedTuple):
-    """A job that has ended, or (with its error) is to be tried again."""
+    """A job that has ended, or (with its error) will be tried again."""
 
     id: int
     error: Fields | None = None
@@ -74,15 +75,15 @@ class EventPublisher(threading.Thread):
         self._is_over = threading.Event()
 
     def note_announced(self, job_id: int, *, has_begun: bool) -> None:
-        """Take note that monitors know already that a job was received, or that it has begun."""
+        """Record that monitors know already that a job was received, or that it has begun."""
         self._announced[job_id] = has_begun
 
     def forget(self, job_id: int) -> None:
-        """Take note that a job is no longer ours."""
+        """Drop a job that this worker no longer has."""
         self._announced.pop(job_id, None)
 
     def publish(self, runs: Iterable[JobEvent]) -> None:
-        """Announce soon how runs have ended, if somebody listens."""
+        """Publish soon how runs have ended, if a monitor listens."""
         if not self._is_heard():
             self._announced.clear()
             return
@@ -93,12 +94,12 @@ class EventPublisher(threading.Thread):
         self._has_work.set()
 
     def stop(self) -> None:
-        """Announce what is left and end the thread."""
+        """Publish the remaining events and end the thread."""
         self._is_over.set()
         self._has_work.set()
 
     def run(self) -> None:
-        """Announce until `stop`."""
+        """Publish until `stop`."""
         dispatcher = None
         while self._waiting or not self._is_over.is_set():
             self._has_work.wait()
@@ -109,11 +110,13 @@ class EventPublisher(threading.Thread):
                     dispatcher = dispatcher or self._make_dispatcher()
                     self._publish(dispatcher, told)
                 except (psycopg.Error, PgQueueError, OperationalError) as error:
-                    logger.warning("monitors were not told of %d jobs: %s", len(told), error)
+                    logger.warning("events of %d jobs were not sent to monitors: %s", len(told), error)
                 if len(self._waiting) < _MOST:
                     self._is_over.wait(_PAUSE)
             if self._dropped:
-                logger.warning("monitors were not told of %d jobs: too many end", self._dropped)
+                logger.warning(
+                    "events of %d jobs were not sent to monitors: jobs end faster than events are sent", self._dropped
+                )
                 self._dropped = 0
 
     def _publish(self, dispatcher: Any, told: list[JobEvent]) -> None:
@@ -121,7 +124,7 @@ class EventPublisher(threading.Thread):
         now = time()
         for n, run in enumerate([*self._retried(told, now), *self._ended(told)]):
             if n % _AT_ONCE == 0:
-                # Whoever waits for Python's lock gets it now, not after five milliseconds: jobs wait for those threads.
+                # Giving up the GIL here lets executors run at once instead of after Python's switch interval of 5 ms.
                 sleep(0)
             text.add(run, now, has_begun=self._announced.pop(run.id, None))
         dispatcher.producer.publish(

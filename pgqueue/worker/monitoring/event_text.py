@@ -1,7 +1,7 @@
-"""The events of SQL jobs as Celery's monitors read them, a list of them in one JSON text.
+"""The events of SQL jobs in the format of Celery's monitors, a list of them in one JSON text.
 
-Thousands are told each second, three for a job. So the text is put together here, of parts that need no escaping and
-of strings that are escaped one by one: that takes a quarter of what Celery's dispatcher and json take.
+Thousands are published each second, three for a job. So the text is assembled here from parts that need no escaping and
+from strings that are escaped one by one, which takes 25 % of the time of Celery's dispatcher and json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _quote = json.encoder.encode_basestring_ascii
 
 
 class EndedRun(NamedTuple):
-    """How a run of a job ended, as the database tells it. Without a preview: nobody will look at it."""
+    """How a run of a job ended, as the database reports it.
+
+    Without a statement: the job succeeded among many others.
+    """
 
     id: int
     label: str | None
@@ -33,10 +36,10 @@ class EndedRun(NamedTuple):
 
 
 class EventText:
-    """The events of one message; all from one worker, in the order in which they are added."""
+    """The events of one message: all of one worker, in the order in which they are added."""
 
     def __init__(self, hostname: str, pid: int, utcoffset: int, clock: int) -> None:
-        # All have the same time on Celery's logical clock: they are told together.
+        # All have the same time on Celery's logical clock, because they are sent together.
         self._origin = f',"hostname":{_quote(hostname)},"pid":{pid},"utcoffset":{utcoffset},"clock":{clock}'
         self._parts: list[str] = []
 
@@ -44,7 +47,7 @@ class EventText:
         """Add the events of a run: how it began and how it ended.
 
         Args:
-            has_begun: None if monitors know nothing of it, else whether they know that it has begun.
+            has_begun: None if monitors do not know the run, else whether they know that it has begun.
         """
         job = f',"uuid":"job-{run.id}"{self._origin}'
         if has_begun is None:
@@ -55,7 +58,7 @@ class EventText:
                     f',"args":{_quote(run.preview)},"kwargs":"{{}}","retries":{max(0, run.attempts - 1)}'
                     f',"root_id":"job-{run.id}","parent_id":null,"eta":null,"expires":null'
                 )
-            # Not later than it began, or monitors show a job that was received after its end.
+            # The event is not later than the start, or monitors would show a job that was received after its end.
             received_at = min(told_at, run.started_at)
             self._parts.append(
                 f'{{"type":"task-received"{job},"timestamp":{received_at},"name":{_quote(name)}{details}}}'
@@ -70,7 +73,7 @@ class EventText:
 
 
 def _ending(run: EndedRun) -> tuple[str, str]:
-    """Return the kind of the last event of a run, and the fields that only this kind has."""
+    """Return the type of the last event of a run, and the fields that only this type has."""
     if run.state == "succeeded":
         return "succeeded", f',"result":{_quote(run.command_tag or "")},"runtime":{run.ended_at - run.started_at}'
     fields: dict[str, Any]

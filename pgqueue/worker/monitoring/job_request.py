@@ -1,4 +1,4 @@
-"""A SQL job as Celery's worker sees it: a request of the task `pgqueue.job`."""
+"""An SQL job as Celery's worker sees it: a request of the task `pgqueue.job`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ TASK_NAME = "pgqueue.job"
 
 
 class JobRequest(Request):
-    """A job that runs or waits for a while. Never signals an operating system process."""
+    """A job that runs, or waits for a while. It never signals an operating system process."""
 
     def terminate(self, pool: object, signal: object = None) -> None:
-        """Cancel the job's statement; the job ends as canceled. One that waits is canceled when its turn comes."""
+        """Cancel the job's statement; the job ends as canceled. A waiting job is canceled when its turn comes."""
         executors: ExecutorPool | None = self.task.executors
         if executors is not None:
             executors.terminate(ClaimedJob.from_document(self.request_dict["job"]))
 
     def cancel(self, pool: object, signal: object = None, emit_retry: bool = True) -> None:
-        """Do nothing: Celery asks for this when it loses its connection, of which a job's session knows nothing.
+        """Do nothing: Celery calls this when it loses its connection, which does not affect a job's session.
 
         On a cold shutdown the lane cancels all jobs itself.
         """

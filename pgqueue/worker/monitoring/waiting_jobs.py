@@ -1,4 +1,4 @@
-"""Notices jobs of the top-level lane that wait for an executor for long enough to be worth a word."""
+"""Finds jobs of the top-level lane that have waited for an executor long enough to be registered with Celery."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PAUSE = 0.5
 
 
 class WaitingJobs:
-    """Looks every half a second while somebody waits.
+    """Polls every 500 ms while jobs wait.
 
     Args:
-        schedule: calls something a number of seconds from now, in a thread that may ask the database.
-        find_waiting: returns who waits now.
-        tell: hears of each job that waits at two looks, once.
+        schedule: calls a function a number of seconds from now, in a thread that may query the database.
+        find_waiting: returns the jobs that wait now.
+        tell: receives each job that waits at two polls, once.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class WaitingJobs:
         self._told: set[int] = set()
 
     def note_waiting(self) -> None:
-        """Hear that a job waits. From any thread."""
+        """Signal that a job waits. Any thread may call this."""
         with self._lock:
             if not self._is_scheduled:
                 self._is_scheduled = True
@@ -59,7 +59,7 @@ class WaitingJobs:
                 try:
                     self._tell(job)
                 except psycopg.Error as error:
-                    logger.warning("nobody was told that job %s waits: %s", job.id, error)
+                    logger.warning("job %s waits, but monitors could not be informed: %s", job.id, error)
         self._seen = {job.id for job in waiting}
         self._told &= self._seen
         if waiting:

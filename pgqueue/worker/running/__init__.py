@@ -1,1 +1,1 @@
-"""Running one job: its session, its statements, its result and its error."""
+"""Run one job: its session, its statements, its result and its error."""

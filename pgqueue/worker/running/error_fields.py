@@ -1,6 +1,6 @@
-"""What PostgreSQL says about an error, as the fields that pgqueue keeps; and how Celery shows them.
+"""The fields of an error of PostgreSQL that pgqueue stores, and how Celery shows them.
 
-Knows the names of the fields and nothing about what happens to a job that has them.
+It knows the names of the fields, and nothing about what happens to a job that has them.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import psycopg
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The function in which the server ends all its sessions at once: SQL code that raises a warning names another one.
+#: The server function that ends all sessions at once. A warning raised by SQL code names another function.
 _FAREWELL = "quickdie"
 _TERMINATED = "57P01"
 
-#: As libpq says them, whatever the language.
+#: The texts of libpq, which it never translates.
 _CUT = [os.strerror(code) for code in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)]
 
 Fields = dict[str, "str | None"]
 
 _MAX_CHARACTERS = 65_536
 
-#: Our names for what psycopg's Diagnostic calls differently.
+#: pgqueue's names of fields for which psycopg's Diagnostic has other names.
 _DIAGNOSTICS = {
     "sqlstate": "sqlstate",
     "message": "message_primary",
@@ -51,7 +51,7 @@ _LABELS = {
 
 
 class SqlstateError(Exception):
-    """A job's error that pgqueue found itself, with the fields that PostgreSQL's errors have."""
+    """A job's error that pgqueue found itself, with the fields of PostgreSQL's errors."""
 
     def __init__(self, sqlstate: str, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
@@ -59,50 +59,53 @@ class SqlstateError(Exception):
 
 
 class ConnectionLost(Exception):
-    """The session of a job is gone; `fields` hold the server's last word, or that there was none.
+    """The session of a job has ended; `fields` hold the server's last message, or say that there was none.
 
     Args:
-        error: as the driver said it.
-        farewell: what the server said when it ended all its sessions at once, because another one crashed, say.
+        error: the driver's error.
+        farewell: the server's message when it ended all its sessions at once, for example because another one crashed.
     """
 
     def __init__(self, error: psycopg.Error, farewell: Fields | None = None) -> None:
         super().__init__(str(error))
         self.fields = farewell or fields_of(error)
-        #: Whether the server has ended all sessions: this one is not the cause.
+        #: Whether the server has ended all sessions, so that this job is not the cause.
         self.is_everybodys = farewell is not None
-        #: Whether the server has said why.
+        #: Whether the server has stated a reason.
         self.has_last_word = self.is_everybodys or error.sqlstate is not None
-        #: Whether it was the network: the server would have hung up.
+        #: Whether the network failed: the server would have closed the connection in another way.
         self.is_cut = not self.has_last_word and any(reason in str(error) for reason in _CUT)
 
     @property
     def charge(self) -> Fields:
         """Return the fields, and whether it is unknown who ended the session: the job, an operator or the kernel.
 
-        Of such ends the database counts how many a job had (pgqueue._fail_any_job).
+        The database counts such ends for each job (pgqueue._fail_any_job).
         """
         is_unexplained = not self.has_last_word or self.fields.get("sqlstate") == _TERMINATED
         return {**self.fields, "session_lost": "true"} if is_unexplained else self.fields
 
 
 def canceled(detail: str | None = None) -> SqlstateError:
-    """Return the error that PostgreSQL gives a canceled statement."""
+    """Return the error that PostgreSQL reports for a canceled statement."""
     return SqlstateError("57014", "canceling statement due to user request", detail=detail)
 
 
 def timed_out(detail: str | None = None) -> SqlstateError:
-    """Return the error that PostgreSQL gives a statement whose time is up."""
+    """Return the error that PostgreSQL reports for a statement that exceeded its timeout."""
     return SqlstateError("57014", "canceling statement due to statement timeout", detail=detail)
 
 
 def is_of_used_session(fields: Mapping[str, str | None]) -> bool:
-    """Tell whether an error comes of earlier jobs of the session: their temporary tables have fixed this setting."""
+    """Return whether an error is caused by earlier jobs, whose temporary tables have fixed this setting."""
     return fields.get("sqlstate") == "22023" and "temp_buffers" in (fields.get("message") or "")
 
 
 def fields_of(error: BaseException) -> Fields:
-    """Return every field of an error that has a value; one that is not PostgreSQL's is an internal error, XX000."""
+    """Return every field of an error that has a value.
+
+    An error that is not PostgreSQL's becomes an internal error, XX000.
+    """
     found: Fields
     if isinstance(error, (SqlstateError, ConnectionLost)):
         found = error.fields
@@ -116,7 +119,7 @@ def fields_of(error: BaseException) -> Fields:
         found = {"sqlstate": "22021", "message": f"a text of the job does not fit its client_encoding: {error}"}
     else:
         found = {"sqlstate": "XX000", "message": f"pgqueue worker: {type(error).__name__}: {error}"}
-    # A job may raise what it likes, also what no row could keep.
+    # A job may raise any text, also one that no row can store.
     return {name: value[:_MAX_CHARACTERS] for name, value in found.items() if value is not None}
 
 
@@ -126,7 +129,7 @@ def fields_of_diagnostic(diagnostic: psycopg.errors.Diagnostic) -> Fields:
 
 
 def farewell_of(notice: psycopg.errors.Diagnostic) -> Fields | None:
-    """Return the fields of a notice if the server says with it that it ends all its sessions at once."""
+    """Return the fields of a notice with which the server ends all its sessions at once; None for another notice."""
     return fields_of_diagnostic(notice) if notice.source_function == _FAREWELL else None
 
 
@@ -138,7 +141,7 @@ def print_error(fields: Mapping[str, str | None]) -> str:
 
 
 def to_exception(fields: Mapping[str, str | None]) -> Exception:
-    """Return the exception that psycopg would raise for an error, so that its name says what the SQLSTATE means."""
+    """Return psycopg's exception for an error, whose name shows the meaning of the SQLSTATE."""
     sqlstate, message = fields.get("sqlstate") or "XX000", fields.get("message") or ""
     try:
         return psycopg.errors.lookup(sqlstate)(message)

@@ -1,13 +1,13 @@
 """Runs the statements of one job so that their effects, their result and the job's removal commit together.
 
-A job of one statement takes two round trips: one opens the transaction, locks the claim, sets what the job inherits and
-runs the statement; the other stores the result, removes the job, commits and empties the session.
+A job of one statement takes two round trips: one opens the transaction, locks the claim, applies the inherited settings
+and runs the statement; the other stores the result, removes the job, commits and resets the session.
 
-The transaction is read-write, for the sake of the removal, whatever the job inherits: a job that is to be read-only,
-or that makes itself so, runs behind a savepoint, whose release gives the transaction its writing back. A string of
-exactly one statement that the server refuses inside a transaction block (VACUUM, CREATE INDEX CONCURRENTLY, CREATE
-DATABASE, a CALL that commits) is run again at top level, and the job is completed in a transaction of its own: if the
-worker dies in between, the statement runs again.
+The transaction is read-write, because it removes the job, whatever the job inherits. A job that is to be read-only, or
+that makes itself so, runs behind a savepoint, whose release makes the transaction read-write again. A string of exactly
+one statement that the server refuses inside a transaction block (VACUUM, CREATE INDEX CONCURRENTLY, CREATE DATABASE, a
+CALL that commits) runs again at top level, and the job is completed in a transaction of its own: if the worker dies in
+between, the statement runs again.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _NEEDS_TOP_LEVEL = ("25001", "2D000")
 _OUTPUT_SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone")
 _QUOTING = "standard_conforming_strings"
 _READ_ONLY = "default_transaction_read_only"
-#: What must be known before the transaction begins, or before its text is sent.
+#: Settings that must be known before the transaction begins, or before its text is sent.
 _SET_BEFORE = (_READ_ONLY, "default_transaction_isolation", "default_transaction_deferrable", "client_encoding")
-#: Set only when pgqueue's own queries of the transaction's beginning have run.
+#: Settings that apply only after pgqueue's own queries at the beginning of the transaction have run.
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
 
 
 class NotToBegin(Exception):
-    """The job must not run: `ending` says how it has ended, None that it has expired and is still to be ended."""
+    """The job must not run: `ending` says how it has ended; None: it has expired and is still to be ended."""
 
     def __init__(self, ending: Ending | None = None) -> None:
         super().__init__(ending)
@@ -59,7 +59,7 @@ class NotToBegin(Exception):
 
 @dataclass
 class _Answer:
-    """What the statements said."""
+    """The results of the statements."""
 
     command_tags: list[str]
     row_count: int | None = None
@@ -70,7 +70,7 @@ class _Answer:
 
 
 class JobTransaction:
-    """One run of one job in a session in which nothing else happens meanwhile."""
+    """One run of one job in a session that does nothing else meanwhile."""
 
     def __init__(
         self,
@@ -88,20 +88,20 @@ class JobTransaction:
         self._flush_progress = flush_progress
         self._application_name = application_name
         self._lock = PipelineCall("")
-        #: The claim was locked: whatever happens now, the job has run.
+        #: The claim was locked, so whatever happens now, the job has run.
         self.has_begun = False
         #: The session holds nothing of the job any more.
         self.has_cleaned_up = False
         self._deadline = None if job.timeout_ms is None else monotonic() + job.timeout_ms / 1000
 
     def run(self) -> str:
-        """Run the job, commit it, and return what it did in a few words.
+        """Run the job, commit it, and return a short description of its effect.
 
         Raises:
             ClaimLost: nothing was committed, and nothing is to be reported.
             NotToBegin: nothing was done.
             SqlstateError, psycopg.Error, OSError: the job's error. The transaction may still be open.
-            ConnectionLost: the session has ended; the commit may have been made or not.
+            ConnectionLost: the session has ended; whether the commit was made is unknown.
         """
         statements = split(self._job.sql, self._session.has_several_statements, has_backslashes=self._set_quoting())
         check_parameters(statements, len(self._job.params))
@@ -116,7 +116,7 @@ class JobTransaction:
             return _summarize(self._run_at_top_level(statements[0], result))
 
     def _set_quoting(self) -> bool:
-        """Let the session read text as the job will be read; return whether backslashes escape in plain constants."""
+        """Prepare the session to read text as the job will; return whether backslashes escape in plain constants."""
         wanted = self._job.settings.get(_QUOTING)
         if wanted is not None and wanted != self._session.reports(_QUOTING):
             self._session.call("apply_settings", names=[_QUOTING], values=[wanted])
@@ -138,7 +138,7 @@ class JobTransaction:
             if is_read_only:
                 beginning.append(PipelineCall.named("set_read_only"))
             answer = self._run_statements(statements, result, beginning, is_first_done=bool(modes))
-            # Deferred constraints are the job's: they fail within its time and its settings.
+            # Deferred constraints belong to the job: they are checked within its timeout and its settings.
             end = [PipelineCall.named("check_constraints")]
             if has_savepoint:
                 end.append(PipelineCall.named("end_read_only"))
@@ -147,7 +147,7 @@ class JobTransaction:
         return answer
 
     def _begin(self, settings: dict[str, str]) -> list[PipelineCall]:
-        # Timeouts last: they are for the job's statements.
+        # Timeouts come last, because they apply to the job's statements only.
         settings = {
             "application_name": self._application_name,
             "pgqueue.job_id": str(self._job.id),
@@ -185,7 +185,7 @@ class JobTransaction:
 
     @contextmanager
     def _cancelable(self) -> Iterator[None]:
-        """Let a cancel reach the session; one that arrives after the commit changes nothing."""
+        """Allow a cancel to reach the session; one that arrives after the commit changes nothing."""
         if self._guard.open(self._session):
             self._guard.close()
             raise canceled()
@@ -197,10 +197,10 @@ class JobTransaction:
     def _run_statements(
         self, statements: list[Statement], result: ResultBuffer, beginning: list[PipelineCall], *, is_first_done: bool
     ) -> _Answer:
-        """Run the statements, the first of them in one round trip with the beginning of the transaction.
+        """Run the statements, the first one in one round trip with the beginning of the transaction.
 
         Args:
-            is_first_done: what the first one says about the transaction holds already.
+            is_first_done: the transaction settings that the first statement makes are applied already.
         """
         answer = _Answer(["SET"] if is_first_done else [])
         for number, statement in enumerate(statements, 1):
@@ -244,10 +244,10 @@ class JobTransaction:
         """Store the result and remove the job, in one round trip with the calls before and with the commit.
 
         Args:
-            has_committed: what the job did is committed: no cancel and no timeout undoes it any more.
+            has_committed: the job's effects are committed: no cancel and no timeout undoes them any more.
         """
         if not has_committed and self._deadline is not None and monotonic() > self._deadline:
-            # It has caught the timeout.
+            # The job has caught the timeout.
             raise timed_out()
         output_settings = output_settings or self._output_settings()
         key, has_rows = self._job.key, result.columns is not None and self._job.keep_result
@@ -277,7 +277,7 @@ class JobTransaction:
         self.has_cleaned_up = cleaning.is_done and cleaning.error is None
 
     def _exchange(self, calls: list[PipelineCall], *then: list[PipelineCall], is_own: bool = False) -> None:
-        """Make a round trip. What comes `then` may fail: the job has ended before it."""
+        """Make a round trip. The calls in `then` may fail: the job has ended before them."""
         if not calls:
             return
         try:

@@ -1,6 +1,6 @@
-"""What a job says with RAISE NOTICE and the like, kept for the reader of its result.
+"""Keep the notices of a job (RAISE NOTICE and the like) for the reader of its result.
 
-Knows nothing about progress, which is a notice too and goes its own way.
+Progress is a notice too, and is handled elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .error_fields import fields_of_diagnostic
 if TYPE_CHECKING:
     import psycopg
 
-#: Of a job that says more, the reader is told how much is missing.
+#: For a job that raises more, the reader learns how many are missing.
 _MAX_COUNT = 1000
 _MAX_CHARACTERS = 250_000
 _KEPT = ("sqlstate", "message", "detail", "hint")
@@ -28,7 +28,7 @@ class Notices:
         self._missing = 0
 
     def add(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Keep a notice, unless there are too many."""
+        """Keep a notice, unless the limit is reached."""
         fields = {name: value for name, value in fields_of_diagnostic(notice).items() if name in _KEPT and value}
         self._characters += sum(len(value) for value in fields.values())
         if len(self._kept) < _MAX_COUNT and self._characters <= _MAX_CHARACTERS:
@@ -37,11 +37,11 @@ class Notices:
             self._missing += 1
 
     def forget(self) -> None:
-        """Drop them: the run begins anew."""
+        """Drop all notices, because the run begins again."""
         self._kept, self._characters, self._missing = [], 0, 0
 
     def to_json(self) -> str | None:
-        """Return them as the database keeps them, None if there are none."""
+        """Return the notices in the form of the database, None if there are none."""
         kept = self._kept
         if self._missing:
             message = f"{self._missing} more notices of the job were not kept"

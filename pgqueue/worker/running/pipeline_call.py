@@ -1,4 +1,4 @@
-"""One query of a round trip: what is sent, and what came back. Sent and read by a `Session`."""
+"""One query of a round trip: its parameters and its result. A `JobSession` sends and reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEXT_OID = 25
 
 
 class PipelineCall:
-    """A query with its parameters in text form, and its answer once the round trip is over."""
+    """A query with its parameters in text form, and its result once the round trip is over."""
 
     def __init__(
         self,
@@ -28,19 +28,19 @@ class PipelineCall:
         receive: Callable[[PGresult, str], None] | None = None,
     ) -> None:
         self.text, self.values, self.types = text, values, types
-        #: Takes the rows in text form, and how text is encoded, as they arrive.
+        #: Receives the rows in text form, with their encoding, as they arrive.
         self.receive = receive
         self.tag = b""
-        #: How many rows the tag counts.
+        #: The number of rows in the command tag.
         self.tuples: int | None = None
         #: Whether the server has run it.
         self.is_done = False
-        #: What it failed with; None also of one that was not run because another had failed.
+        #: The error of the call; None also for a call that did not run because another had failed.
         self.error: Exception | None = None
 
     @classmethod
     def named(cls, name: str, **params: object) -> PipelineCall:
-        """Return a named query. Its parameters are untyped: the server sees from their places what they are."""
+        """Return a call of a named query. Its parameters have no types: the server derives them."""
         text, names = numbered(name)
         return cls(text.decode(), [_to_text(params[each]) for each in names])
 
@@ -48,7 +48,7 @@ class PipelineCall:
     def of(
         cls, statement: Statement, params: Sequence[str | None], receive: Callable[[PGresult, str], None] | None
     ) -> PipelineCall:
-        """Return a statement of a job. Parameters that it does not name are declared as text."""
+        """Return a call of a job's statement. Parameters that the statement does not use are declared as text."""
         named = statement.parameters
         types = [0 if named is None or number in named else _TEXT_OID for number in range(1, len(params) + 1)]
         return cls(statement.text, params, types, receive)

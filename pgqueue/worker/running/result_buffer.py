@@ -1,6 +1,6 @@
-"""What the last statement of a job returned, kept out of memory until the job is about to commit.
+"""Keep the rows of a job's last statement out of memory until the job is about to commit.
 
-Rows wait as JSON in a temporary file that stays in memory while it is small, and leave it in chunks.
+Rows wait as JSON in a temporary file, which stays in memory while it is small, and are read back in chunks.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class ResultBuffer:
     """Takes the rows of one statement as they arrive. Close it: it may hold a file."""
 
     def __init__(self, is_kept: bool) -> None:
-        #: None until it is known that the statement returns rows at all.
+        #: None until it is known whether the statement returns rows.
         self.columns: list[dict[str, Any]] | None = None
         self.row_count = 0
         self._is_kept = is_kept
-        #: None until there is more than one chunk, which most results are.
+        #: None until there is more than one chunk, which most results never have.
         self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
         self._rows: list[list[str | None]] = []
         self._bytes = 0
@@ -67,7 +67,7 @@ class ResultBuffer:
                 self._write_chunk()
 
     def chunks(self) -> Iterator[str]:
-        """Give the rows back in order, as JSON arrays of arrays of text; always at least one chunk, maybe empty."""
+        """Yield the rows in order, as JSON arrays of arrays of text; at least one chunk, which may be empty."""
         if self._file is None:
             yield self._make_chunk()
             return
@@ -100,7 +100,7 @@ def _read_row(result: PGresult, row: int) -> list[bytes | None]:
     values: list[bytes | None] = []
     row_bytes = 0
     for column in range(result.nfields):
-        # Each is a copy of what libpq holds: no more of them than are kept.
+        # Each row is a copy of libpq's memory, so no more rows are converted than are kept.
         value = result.get_value(row, column)
         row_bytes += len(value or b"")
         if row_bytes > _MAX_ROW_BYTES:

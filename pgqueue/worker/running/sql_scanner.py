@@ -1,7 +1,7 @@
-"""Where statements end in SQL text, and what in it is quoted or a comment, as PostgreSQL's scanner and grammar have it.
+"""Find the ends of statements in SQL text, and quoted text and comments, as PostgreSQL's scanner and grammar do.
 
-For text that the parser is not given or does not understand. Knows how text is quoted and the few words between which
-semicolons end nothing; knows no statement.
+It serves text that the parser is not given or does not understand. It knows how text is quoted, and the few words
+between which semicolons end no statement; it knows no statement.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 
 _WORD = rb"[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*"
-#: What begins something quoted, or is a word and so contains no beginning of anything.
+#: The beginnings of quoted text and comments, and words, which contain no such beginning.
 _BEGINNING = re.compile(rb"--[^\n\r]*|/\*|\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$|\"|'|" + _WORD)
 _COMMENT_MARK = re.compile(rb"/\*|\*/")
 _NAME_END = re.compile(rb"\"")
 _PLAIN_END = re.compile(rb"[^']*(?:''[^']*)*'(?!')")
 _ESCAPED_END = re.compile(rb"[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?!')", re.DOTALL)
-#: A constant goes on behind a line break, in the same notation.
+#: A constant continues after a line break, in the same notation.
 _CONTINUATION = re.compile(rb"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*(?=')")
 _TOKEN = re.compile(_WORD + rb"|[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\"[^\"]*\"|'[^']*'|\$[0-9]+|\S")
 _BLOT = re.compile(rb"(?<=')x+(?=')|\s{2,}")
 _OPENING = {b")": b"(", b"]": b"["}
 _ROUTINES = (b"function", b"procedure")
-#: What follows a column's label, and never the word that begins an expression.
+#: The words that follow a column's label, and never one that begins an expression.
 _BEHIND_LABEL = frozenset(
     b"; , ) ] = from into where group having window union intersect except"
     b" order limit offset fetch for on returning with".split()
@@ -29,18 +29,18 @@ _BEHIND_LABEL = frozenset(
 
 
 class Unterminated(Exception):
-    """Something quoted has no end: PostgreSQL refuses the whole text."""
+    """A quote has no end: PostgreSQL refuses the whole text."""
 
 
 def mask(text: bytes, *, has_backslashes: bool) -> bytes:
-    """Return a text with its comments blotted out and what stands between quotes; all else keeps its place.
+    """Return a text whose comments are removed and whose quoted text is replaced; everything else keeps its position.
 
     Args:
         text: in UTF-8.
-        has_backslashes: they escape in plain constants, too (standard_conforming_strings is off).
+        has_backslashes: backslashes escape in plain constants, too (standard_conforming_strings is off).
 
     Raises:
-        Unterminated: see there.
+        Unterminated: a quote has no end.
     """
     masked, place = bytearray(text), 0
     while (match := _BEGINNING.search(text, place)) is not None:
@@ -53,7 +53,7 @@ def mask(text: bytes, *, has_backslashes: bool) -> bytes:
             if close < 0:
                 raise Unterminated
             end = close + len(what)
-            # As a plain constant: a word may follow at once, which the mark would seem to go on with.
+            # It becomes a plain constant: a word may follow at once, which would otherwise join the mark.
             masked[start:end] = b"'" + b"x" * (end - start - 2) + b"'"
         elif what == b'"':
             end = _match(_NAME_END, text, end)
@@ -72,17 +72,18 @@ def mask(text: bytes, *, has_backslashes: bool) -> bytes:
 
 
 def measure(masked: bytes) -> int:
-    """Return how long a masked text is without what was blotted out."""
+    """Return the length of a masked text without the removed parts."""
     return len(_BLOT.sub(b" ", masked))
 
 
 def find_ends(masked: bytes) -> list[int]:
-    """Return the places of the semicolons that end statements in a masked text.
+    """Return the positions of the semicolons that end statements in a masked text.
 
-    Those in parentheses do not, nor those between BEGIN ATOMIC and its END. END and CASE may also be names of columns.
+    Semicolons in parentheses end none, nor those between BEGIN ATOMIC and its END. END and CASE may also be names of
+    columns.
     """
     ends: list[int] = []
-    #: What is open: parentheses, CASE, ATOMIC.
+    #: The open constructs: parentheses, CASE, ATOMIC.
     nest: list[bytes] = []
     head: list[bytes] = []
     last = b""
@@ -109,7 +110,7 @@ def find_ends(masked: bytes) -> list[int]:
         elif token == b"atomic" and last == b"begin" and _is_routine(head) and (not nest or nest[-1] == b"atomic"):
             nest.append(token)
             head = []
-            # A statement may begin here, as behind a semicolon; the word may also be the name of a column.
+            # A statement may begin here, as after a semicolon; the word may also be the name of a column.
             last = b";"
             continue
         if token != b";" and len(head) < 4:
@@ -119,7 +120,7 @@ def find_ends(masked: bytes) -> list[int]:
 
 
 def _close(nest: list[bytes], opening: bytes) -> None:
-    """Leave the innermost parenthesis of a kind, and what is still open inside it."""
+    """Close the innermost parenthesis of a kind, and everything that is still open inside it."""
     for place in range(len(nest) - 1, -1, -1):
         if nest[place] == opening:
             del nest[place:]
@@ -129,7 +130,7 @@ def _close(nest: list[bytes], opening: bytes) -> None:
 
 
 def _is_routine(head: list[bytes]) -> bool:
-    """Tell whether a statement of these first words makes a function or a procedure."""
+    """Return whether a statement with these first words creates a function or a procedure."""
     words = [head[0], *head[3:]] if head[1:3] == [b"or", b"replace"] else head
     return words[:1] == [b"create"] and words[1:2] != [] and words[1] in _ROUTINES
 

@@ -1,14 +1,13 @@
-"""Splits the SQL of a job into its statements and refuses those that no job may contain.
+"""Split the SQL of a job into its statements, and refuse those that no job may contain.
 
-Uses PostgreSQL's own parser (libpg_query, the grammar of PostgreSQL 17). Text that it does not understand is a plain
-syntax error or newer than the parser: it stays one statement, so that the server itself runs or refuses it. Only when
-the server understands it, and finds several statements, is it cut where statements end (`script`). Each statement goes
-to the server by itself and by the extended protocol, which takes no second one, so nothing hides behind what was
-misread here.
+It uses PostgreSQL's own parser (libpg_query, the grammar of PostgreSQL 17). Text that the parser does not understand is
+a syntax error or newer than the parser: it stays one statement, so that the server itself runs or refuses it. It is cut
+at the ends of statements (`script`) only if the server understands it and finds several statements. Each statement is
+sent separately and by the extended protocol, which accepts no second one, so a wrong split cannot hide a statement.
 
-Anybody who may hand in a job chooses the text, and the parser runs in the worker's process: deep nesting overflows its
-stack, and long runs of operator characters take it minutes. What is long or looks like that beside its comments and
-constants, it is not given.
+Any role that may submit a job chooses the text, and the parser runs in the worker's process: deep nesting overflows its
+stack, and many operator characters in a row take it minutes. Text that is too long, or that contains such runs outside
+of comments and constants, is not parsed.
 """
 
 from __future__ import annotations
@@ -27,15 +26,16 @@ from .sql_scanner import Unterminated, find_ends, mask, measure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-#: What needs no transaction of its own, so that error 25001 or 2D000 out of it is its own error.
+#: Statements that need no transaction of their own, so that their error 25001 or 2D000 is an error of the job.
 _QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
-#: Their $1 is not a parameter of the job.
+#: In these statements $1 is not a parameter of the job.
 _OWN_PARAMETERS = frozenset({"prepare_stmt", "create_function_stmt"})
 _HAS_PARAMETERS = re.compile(rb"\$\d")
 _TRANSACTION_MODES = frozenset({"TRANSACTION", "transaction_read_only"})
-#: A level of nesting takes two characters at least, and some 250 bytes of stack.
+#: A level of nesting takes at least two characters, and about 250 bytes of stack.
 _PARSED_LENGTH = 16_384
-#: Texts of jobs come again, with other parameters. So many are remembered, of so many characters at most.
+#: Jobs often have the same text with other parameters. At most this many texts are cached, of at most this many
+#: characters.
 _REMEMBERED, _REMEMBERED_LENGTH = 256, 2_000
 _ENDLESS_OPERATOR = re.compile(rb"[-+*/<>=~!@#%^&|`?]{300}")
 _TRANSACTION_CONTROL = re.compile(
@@ -45,21 +45,22 @@ _TRANSACTION_CONTROL = re.compile(
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a job, and what running it needs to know."""
+    """A statement, and the facts that its execution depends on."""
 
     text: str
-    #: The numbers of the $n in it; None: the parser did not understand it.
+    #: The numbers of the $n in it; None: the parser did not understand the statement.
     parameters: frozenset[int] | None
-    #: It may be one of those that cannot run inside a transaction block.
+    #: Whether it may be one of the statements that cannot run inside a transaction block.
     may_need_top_level: bool
-    #: It may leave the transaction read-only.
+    #: Whether it may leave the transaction read-only.
     sets_transaction: bool
-    #: What a SET TRANSACTION says, as defaults for the transaction to come: PostgreSQL takes it before any query only.
+    #: The values of a SET TRANSACTION, as defaults for the next transaction: PostgreSQL accepts the statement only
+    #: before any query.
     modes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_understood(self) -> bool:
-        """Tell whether the parser knows what it is."""
+        """Whether the parser understands it."""
         return self.parameters is not None
 
 
@@ -87,13 +88,13 @@ def split(sql: str, has_several: Callable[[str], bool], *, has_backslashes: bool
 
 
 def check_parameters(statements: list[Statement], count: int) -> None:
-    """Refuse a number of parameters that the statements do not use.
+    """Raise an error if the number of parameters does not match the statements.
 
     Raises:
         SqlstateError: 22023.
     """
     if any(statement.parameters is None for statement in statements):
-        return  # the server counts them
+        return  # The server counts them.
     needed = max((max(statement.parameters or (0,)) for statement in statements), default=0)
     if needed != count:
         raise SqlstateError(
@@ -104,11 +105,11 @@ def check_parameters(statements: list[Statement], count: int) -> None:
 
 
 class _NotUnderstood(Exception):
-    """The parser has no answer: a syntax error, a newer grammar, too long or too deeply nested."""
+    """The parser has no result: a syntax error, a newer grammar, a text that is too long or too deeply nested."""
 
 
 class _Script:
-    """The text of a job in bytes, by whose numbers the parser names places."""
+    """The text of a job in bytes, because the parser gives positions in bytes."""
 
     def __init__(self, sql: str, has_backslashes: bool) -> None:
         self.text = sql.encode()
@@ -116,14 +117,14 @@ class _Script:
 
     @cached_property
     def masked(self) -> bytes | None:
-        """The text without what is quoted, each byte else in its place; None: a quote has no end."""
+        """The text with quoted parts masked, all other bytes at their positions; None: a quote has no end."""
         try:
             return mask(self.text, has_backslashes=self._has_backslashes)
         except Unterminated:
             return None
 
     def find_pieces(self) -> list[tuple[int, int]]:
-        """Return where statements begin and end, without empty ones; all of it is one if a quote has no end."""
+        """Return where statements begin and end, without empty ones; if a quote has no end, the whole text is one."""
         if self.masked is None:
             return [(0, len(self.text))]
         ends = [*find_ends(self.masked), len(self.text)]
@@ -131,11 +132,11 @@ class _Script:
         return [(start, end) for start, end in zip(starts, ends, strict=True) if self.masked[start:end].strip()]
 
     def begins_or_ends_transaction(self, start: int, end: int) -> bool:
-        """Tell whether a statement is transaction control by its first word."""
+        """Return whether the first word of a statement is transaction control."""
         return self.masked is not None and _TRANSACTION_CONTROL.match(self.masked, start, end) is not None
 
     def for_parser(self, start: int, end: int) -> bytes:
-        """Return a part of the text such that the parser may be given it and reads it as the server does.
+        """Return a part of the text in a form that the parser may be given and reads as the server does.
 
         Raises:
             _NotUnderstood: there is no such form.
@@ -217,7 +218,7 @@ def _find_parameters(text: bytes) -> list[tuple[int, int]]:
 
 
 def _parse_pieces(script: _Script, pieces: list[tuple[int, int]]) -> Iterator[Statement]:
-    """Parse as many pieces together as the parser is given, and by themselves those that it does not understand."""
+    """Parse as many pieces together as the parser may be given, and those that it does not understand separately."""
     group: list[tuple[int, int]] = []
     for piece in pieces:
         if group and piece[1] - group[0][0] > _PARSED_LENGTH:
