@@ -70,7 +70,8 @@ class Chunk:
     #: The errors of the jobs that will be tried again.
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
-    #: Odd while the session runs several jobs in one transaction. The monitor trusts a look only if the phase is the same after it.
+    #: Odd while the session runs several jobs in one transaction.
+    #: The monitor uses what it reads only if the phase has not changed since.
     phase: int = 0
     #: Jobs that run by themselves, because their group was broken up or they failed in it.
     alone: set[int] = field(default_factory=set)

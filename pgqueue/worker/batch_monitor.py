@@ -101,7 +101,7 @@ class BatchMonitor(threading.Thread):
         for run in self._database.fetch_rows(_OVERSEE, ids=ids, tokens=tokens, pids=pids, **limits):
             runs_of.setdefault(chunk_of[run.id], []).append(run)
         for chunk, seen in runs_of.items():
-            # If the chunk has gone on to another kind of transaction since, the row may be of a job that now runs again.
+            # If the chunk has begun another kind of transaction since, the row may be of a job that now runs again.
             if chunk.phase == phase_of[chunk]:
                 (self._look_after_group if phase_of[chunk] % 2 else self._look_after_job)(chunk, seen)
 
@@ -119,8 +119,8 @@ class BatchMonitor(threading.Thread):
     def _look_after_group(self, chunk: Chunk, seen: list[ObservedRun]) -> None:
         """Cancel a group that has run for so long that it may not commit, or of which a job is canceled.
 
-        The job that runs just then may catch that; then the end of the group is refused (pgqueue_run.finish_group). No other
-        reason is good enough, timeouts included: its jobs have them when they run by themselves.
+        The job that runs just then may catch that; then the end of the group is refused (pgqueue_run.finish_group).
+        No other reason is good enough, timeouts included: its jobs have them when they run by themselves.
         """
         run_for_ms = seen[0].run_for_ms
         if chunk.is_stopping or run_for_ms > _PATIENCE_MS or any(run.is_canceled for run in seen):
