@@ -2077,6 +2077,14 @@ COMMENT ON COLUMN pgqueue.compat.objects IS 'The created objects, in the order i
 
 COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema';
 
+COMMENT ON COLUMN pgqueue.configuration.setting IS 'The name of the setting';
+
+COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue';
+
+COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text';
+
+COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs the value applies to; NULL: it applies to the jobs of all roles';
+
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
     START WITH 1
@@ -2300,6 +2308,8 @@ COMMENT ON COLUMN pgqueue.queues.paused IS 'Whether workers take no messages fro
 COMMENT ON COLUMN pgqueue.queues.consumers IS 'How many registered workers and other processes take from the queue';
 
 COMMENT ON COLUMN pgqueue.queues.durability IS 'How jobs commit that name no durability: sync or async';
+
+COMMENT ON COLUMN pgqueue.queues.group_commit IS 'The largest number of jobs of one role that share a transaction; 1: each has its own';
 
 CREATE TABLE pgqueue.role_usage (
     role oid NOT NULL,

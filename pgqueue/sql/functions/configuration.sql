@@ -97,4 +97,8 @@ create or replace view pgqueue.configuration with (security_barrier) as
      or pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member');
 comment on view pgqueue.configuration is
   'Settings that pgqueue.configure has made: for all jobs of a queue (role NULL), which count first, or for the jobs of a role. Settings that are not listed have their defaults';
+comment on column pgqueue.configuration.setting is 'The name of the setting';
+comment on column pgqueue.configuration.queue is 'The name of the queue';
+comment on column pgqueue.configuration.value is 'The value, as text';
+comment on column pgqueue.configuration.role is 'The role whose jobs the value applies to; NULL: it applies to the jobs of all roles';
 grant select on pgqueue.configuration to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

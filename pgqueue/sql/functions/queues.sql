@@ -107,6 +107,7 @@ comment on column pgqueue.queues.oldest_ready_at is 'When the oldest ready messa
 comment on column pgqueue.queues.paused is 'Whether workers take no messages from the queue (pgqueue.pause)';
 comment on column pgqueue.queues.consumers is 'How many registered workers and other processes take from the queue';
 comment on column pgqueue.queues.durability is 'How jobs commit that name no durability: sync or async';
+comment on column pgqueue.queues.group_commit is 'The largest number of jobs of one role that share a transaction; 1: each has its own';
 grant select on pgqueue.queues to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._task_name(payload json)
