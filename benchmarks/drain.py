@@ -9,6 +9,7 @@ from benchmarks.setting import NOTHING_LEFT, Setting, one_row, wait_until_done
 from tests.harness.database import Database
 
 CLIENTS = 8
+GROUP_COMMIT = 100
 PRELOAD = """select count(*) from pgqueue.enqueue_many(
                array(select format('insert into sink (n) values (%%s)', g) from generate_series(1, %s) g))"""
 # Jobs done and when, from the first to the last commit: the time to start and to preload is not in it.
@@ -64,16 +65,30 @@ def bare_inserts(setting: Setting, db: Database, count: int) -> float:
 
 
 def run(setting: Setting) -> list[Figure]:
-    """SQL jobs against pgbench."""
+    """SQL jobs against pgbench: each in a transaction of its own, and up to 100 in one."""
     count = setting.count(20_000)
-    ours, reference = [], []
+    ours: dict[int, list[float]] = {1: [], GROUP_COMMIT: []}
+    reference = []
     with setting.database() as db:
         make_sink(db)
         with setting.worker(db):
-            preload(db, count // 10)
-            drain(db)  # sessions are open and plans are made
+            for size in ours:
+                configure(db, size)
+                preload(db, count // 10)
+                drain(db)  # sessions are open and plans are made
             for _ in range(setting.repeat):
                 reference.append(bare_inserts(setting, db, count))
-                preload(db, count)
-                ours.append(drain(db).rate)
-    return [compare("drain, 8 executors", "jobs/s", ours, reference, "pgbench, 8 clients", ">= 1.0")]
+                for size, rates in ours.items():
+                    configure(db, size)
+                    preload(db, count)
+                    rates.append(drain(db).rate)
+    told = "pgbench, 8 clients"
+    return [
+        compare("drain, 8 executors", "jobs/s", ours[1], reference, told, ">= 1.0"),
+        compare("drain, 8 executors, group_commit 100", "jobs/s", ours[GROUP_COMMIT], reference, told, ">= 1.6"),
+    ]
+
+
+def configure(db: Database, size: int) -> None:
+    """Let so many jobs of a role share a transaction."""
+    db.execute("select pgqueue.configure('group_commit', %s, queue => 'default')", [str(size)])

@@ -363,6 +363,10 @@ CREATE FUNCTION pgqueue._check_sending(sending jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -764,6 +768,10 @@ COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task may be deliv
 
 CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._default_value(setting text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
@@ -1260,6 +1268,19 @@ CREATE FUNCTION pgqueue._settings() RETURNS jsonb
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
 
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    CONSTRAINT configured_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
+    CONSTRAINT configured_setting_is_known CHECK ((setting = 'group_commit'::text))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
 CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
     paused boolean DEFAULT false NOT NULL,
@@ -1333,6 +1354,10 @@ CREATE FUNCTION pgqueue._lowest_tracked(session bigint) RETURNS integer
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._make_background_role() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._make_group_runner(role oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1461,7 +1486,7 @@ CREATE FUNCTION pgqueue._overdue_schedule() RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean)
+CREATE FUNCTION pgqueue._oversee(ids bigint[], tokens bigint[], pids integer[], least_ms integer, grace_ms integer) RETURNS TABLE(id bigint, token bigint, pid integer, run_for_ms double precision, is_canceled boolean, is_overdue boolean, is_final boolean, xact bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1863,6 +1888,10 @@ CREATE FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._set_up() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1923,7 +1952,7 @@ CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETU
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) RETURNS boolean
+CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2097,6 +2126,9 @@ CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.configure(setting text, value text, queue text DEFAULT NULL::text) RETURNS void
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2226,6 +2258,14 @@ COMMENT ON TABLE pgqueue.compat IS 'The schemas in which pgqueue.install_compat 
 COMMENT ON COLUMN pgqueue.compat.objects IS 'The created objects, in the order in which they are dropped';
 
 COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was given the usage of the schema; of pg_cron''s names, whether the schema was created for them';
+
+COMMENT ON COLUMN pgqueue.configuration.setting IS 'The name of the setting';
+
+COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue';
+
+COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text';
+
+COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs the value applies to; NULL: it applies to the jobs of all roles';
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -2411,6 +2451,7 @@ CREATE TABLE pgqueue.role_key (
     seal_key text DEFAULT replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text) NOT NULL,
     enrolled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     runner oid,
+    group_runner oid,
     runner_xid xid,
     over_quota text
 );
@@ -2418,6 +2459,8 @@ CREATE TABLE pgqueue.role_key (
 COMMENT ON TABLE pgqueue.role_key IS 'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
 
 COMMENT ON COLUMN pgqueue.role_key.runner IS 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+
+COMMENT ON COLUMN pgqueue.role_key.group_runner IS 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
 
 COMMENT ON COLUMN pgqueue.role_key.runner_xid IS 'The transaction that made it: a changed one has another';
 
@@ -2447,6 +2490,8 @@ COMMENT ON COLUMN pgqueue.queues.paused IS 'Whether workers take no messages fro
 COMMENT ON COLUMN pgqueue.queues.consumers IS 'How many registered workers and other processes take from the queue';
 
 COMMENT ON COLUMN pgqueue.queues.durability IS 'How jobs commit that name no durability: sync or async';
+
+COMMENT ON COLUMN pgqueue.queues.group_commit IS 'The largest number of jobs of one role that share a transaction; 1: each has its own';
 
 CREATE TABLE pgqueue.role_usage (
     role oid NOT NULL,
@@ -2704,6 +2749,8 @@ ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.configuring ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
@@ -2724,6 +2771,9 @@ ALTER TABLE ONLY pgqueue.chord
 
 ALTER TABLE ONLY pgqueue.compat
     ADD CONSTRAINT compat_pkey PRIMARY KEY (schema_name);
+
+ALTER TABLE ONLY pgqueue.configured
+    ADD CONSTRAINT configured_pkey PRIMARY KEY (queue, setting, role);
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
@@ -2938,6 +2988,8 @@ CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECU
 
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
 
+CREATE TRIGGER set_up INSTEAD OF INSERT ON pgqueue.configuring FOR EACH ROW EXECUTE FUNCTION pgqueue._set_up();
+
 ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
 
@@ -2950,6 +3002,8 @@ ALTER TABLE pgqueue.chord ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.chord_part ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.compat ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.configured ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY everybody_may_read ON pgqueue.function_file FOR SELECT USING (true);
 
@@ -3264,6 +3318,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_schedule(o pgqueue.schedule_order) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue._check_sending(sending jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
@@ -3393,6 +3449,12 @@ GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclus
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._default_value(setting text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
@@ -3745,6 +3807,8 @@ REVOKE ALL ON FUNCTION pgqueue._loopback_places() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._lowest_tracked(session bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_background_role() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._make_group_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 
@@ -4111,6 +4175,8 @@ GRANT ALL ON FUNCTION pgqueue._set_progress(id bigint, token bigint, pct integer
 REVOKE ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_run_progress(id bigint, token bigint, pid integer, pct integer, msg text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._set_up() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
 
@@ -4154,8 +4220,8 @@ REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolea
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final boolean, xact bigint) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
@@ -4283,6 +4349,19 @@ GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text,
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
 
+GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_user;
+GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_admin;
+
+GRANT INSERT(value) ON TABLE pgqueue.configuring TO pgqueue_user;
+GRANT INSERT(value) ON TABLE pgqueue.configuring TO pgqueue_admin;
+
+GRANT INSERT(queue) ON TABLE pgqueue.configuring TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.configuring TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
 
@@ -4373,6 +4452,11 @@ GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_ad
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.cron_job TO pgqueue_user;
 
@@ -4487,6 +4571,10 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
+CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
+
 CREATE VIEW pgqueue.cron_job (jobid bigint, schedule text, command text, nodename text, nodeport integer, database text, username text, active boolean, jobname text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.cron_job_run (jobid bigint, runid bigint, job_pid integer, database text, username text, command text, status text, return_message text, start_time timestamp with time zone, end_time timestamp with time zone) WITH (security_barrier=true);
@@ -4517,7 +4605,7 @@ CREATE VIEW pgqueue.own_statement (settings jsonb, seen text, cookie bigint) WIT
 
 CREATE VIEW pgqueue.own_task (queue text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text) WITH (security_barrier=true);
+CREATE VIEW pgqueue.queues (queue text, ready bigint, delayed bigint, claimed bigint, oldest_ready_at timestamp with time zone, paused boolean, consumers bigint, durability text, group_commit integer) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.quotas (role name, over_quota text, messages bigint, max_messages integer, delayed bigint, max_delayed integer, megabytes bigint, max_megabytes integer, queues bigint, max_queues integer, exchanges bigint, max_exchanges integer, bindings bigint, max_bindings integer, counted_at timestamp with time zone) WITH (security_barrier=true);
 

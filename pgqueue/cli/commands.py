@@ -15,7 +15,21 @@ import psycopg
 
 from .. import __version__
 from ..errors import PgQueueError, from_driver
-from . import compat, database, doctor, flower, import_schedules, jobs, launch, outcome, queues, schedules, up, worker
+from . import (
+    compat,
+    configuration,
+    database,
+    doctor,
+    flower,
+    import_schedules,
+    jobs,
+    launch,
+    outcome,
+    queues,
+    schedules,
+    up,
+    worker,
+)
 from . import demo as demo_command
 from .failure import show_failure
 from .help import Commands
@@ -66,6 +80,7 @@ for command in (
     queues.resume,
     queues.redrive,
     queues.set_durability,
+    configuration.config,
     schedules.schedule,
     doctor.doctor,
 ):

@@ -180,7 +180,7 @@ def _check_oldest_snapshot(session: ClientSession) -> Finding:
 def _check_waiting_jobs(session: ClientSession) -> Finding:
     alone = [
         f"{queue} ({ready})"
-        for queue, ready, _delayed, _claimed, _oldest, paused, consumers, _durability in session.fetch("list_queues")
+        for queue, ready, _delayed, _claimed, _oldest, paused, consumers, *_settings in session.fetch("list_queues")
         if ready and not consumers and not paused and not queue.endswith(_DEAD)
     ]
     if alone:

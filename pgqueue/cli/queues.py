@@ -33,6 +33,7 @@ _QUEUES = (
     Column("paused", rank=1),
     Column("consumers", rank=2),
     Column("durability", rank=4),
+    Column("group_commit", rank=5),
 )
 _WAITING = (
     Column("id"),

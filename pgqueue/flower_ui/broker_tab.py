@@ -37,6 +37,7 @@ class QueueRow(NamedTuple):
     paused: bool
     consumers: int
     durability: str
+    group_commit: int
 
     @property
     def messages(self) -> int:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import Self
+
     from .claimed_job import Ending
     from .running.error_fields import Fields
 
@@ -30,6 +32,17 @@ class BatchJob(NamedTuple):
     #: The submitter.
     role: int
     delivery_tag: str
+    #: Where it comes from, if jobs of that queue may share a transaction; and how many may.
+    queue: str = ""
+    group_commit: int = 1
+
+    @classmethod
+    def from_claim(cls, job_id: int, token: int, document: int | Sequence[int], delivery_tag: str, queue: str) -> Self:
+        """Read what a claim says of a job: its role, or its role and how many such jobs may share a transaction."""
+        if isinstance(document, int):
+            return cls(job_id, token, document, delivery_tag)
+        role, group_commit = document
+        return cls(job_id, token, role, delivery_tag, queue, group_commit)
 
 
 @dataclass(eq=False)
@@ -57,6 +70,11 @@ class Chunk:
     #: The errors of the jobs that will be tried again.
     retried: dict[int, Fields] = field(default_factory=dict)
     seconds: float = 0.0
+    #: Odd while the session runs several jobs in one transaction.
+    #: The monitor uses what it reads only if the phase has not changed since.
+    phase: int = 0
+    #: Jobs that run by themselves, because their group was broken up or they failed in it.
+    alone: set[int] = field(default_factory=set)
 
     @property
     def role(self) -> int:

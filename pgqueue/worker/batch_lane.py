@@ -2,12 +2,16 @@
 
 The server runs the jobs of a chunk one after another, each in a transaction of its own, in one call. An error ends the
 call; the database then says what became of the job that raised it, and the rest is called again.
+
+Jobs of a queue with `group_commit` share a transaction. A job that fails in it runs again by itself, and after an error
+that ends the transaction all of its jobs do: no error of a group decides about a job.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from celery.worker import state
@@ -71,7 +75,7 @@ class BatchRunner:
         """
         self._chunk = chunk
         self._cancel_revoked(chunk)
-        left = list(chunk.jobs)
+        left = _order_by_queue(chunk.jobs)
         while left:
             if chunk.is_stopping:
                 self._release(left)
@@ -87,19 +91,23 @@ class BatchRunner:
                 self._release(left)
                 return
             called_at = monotonic()
+            jobs = _next_jobs(chunk, left)
+            is_group = _is_group(chunk, jobs)
             try:
                 chunk.pid = session.backend_pid
-                jobs = left[:1] if chunk.is_each_alone else left
-                self._run(session, jobs)
-                self._log_long(chunk, jobs)
-                left = left[len(jobs) :]
+                rest = self._run_group(chunk, session, jobs) if is_group else self._run(chunk, session, jobs)
+                left = [*rest, *left[len(jobs) :]]
                 self._jobs_run += len(jobs)
             except ConnectionLost as lost:
                 chunk.pid = None
-                left = self._settle_lost(chunk, left, lost, called_at, session)
+                left = self._settle_lost(chunk, left, lost, called_at, session, jobs if is_group else ())
             except (psycopg.Error, UnicodeError) as error:
                 chunk.pid = None
                 fields = fields_of(error)
+                if is_group:
+                    self._break_up(chunk, jobs, fields)
+                    self._empty(session)
+                    continue
                 is_jobs = self._is_jobs(chunk, left, fields)
                 if is_of_used_session(fields) and not chunk.is_each_alone:
                     # It runs again in a session of its own, and fails if that was not the reason.
@@ -115,15 +123,44 @@ class BatchRunner:
             if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
                 self.close_session()
 
-    def _run(self, session: JobSession, jobs: Sequence[BatchJob]) -> None:
-        """Run jobs, which are of one role, in one call."""
+    def _run(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> Sequence[BatchJob]:
+        """Run jobs, which are of one role, in one call; return those that are still to be run, none."""
+        self._call(session, "run_jobs", "jobs", jobs)
+        self._log_long(chunk, jobs)
+        return ()
+
+    def _run_group(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> list[BatchJob]:
+        """Run jobs in one transaction; return those that failed in it, which run by themselves, and those not begun."""
+        chunk.phase += 1
+        try:
+            alone, tried = self._call(session, "run_groups", "groups", jobs)
+        finally:
+            chunk.phase += 1
+        # Where there can be no group, none was tried.
+        chunk.alone.update(alone if tried else (job.id for job in jobs))
+        if alone:
+            self._forget_first_runs()
+        return [*(job for job in jobs[:tried] if job.id in chunk.alone), *jobs[tried:]]
+
+    def _forget_first_runs(self) -> None:
+        """Let jobs that run again find nothing of their first runs that no rollback undoes, such as connections."""
+        self._role = None
+
+    def _call(self, session: JobSession, query: str, procedure: str, jobs: Sequence[BatchJob]) -> tuple[Any, ...]:
         role = jobs[0].role
         if role != self._role:
             session.call("forget_role")
             self._role = role
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
-        names = {"jobs": f"jobs_{role}"}
-        session.call_named("run_jobs", names, ids=ids, tokens=tokens, worker=self._context.worker_name)
+        names = {procedure: f"{procedure}_{role}"}
+        return session.call_named(query, names, ids=ids, tokens=tokens, worker=self._context.worker_name)
+
+    def _break_up(self, chunk: Chunk, jobs: Sequence[BatchJob], fields: Fields) -> None:
+        """Let the jobs of a group whose transaction was rolled back run by themselves."""
+        chunk.alone.update(job.id for job in jobs)
+        self._forget_first_runs()
+        said = f"{fields.get('sqlstate')} {fields.get('message')}"
+        logger.info("%s: %s jobs that shared a transaction run one by one: %s", self._label, len(jobs), said)
 
     @staticmethod
     def _log_long(chunk: Chunk, done: Sequence[BatchJob]) -> None:
@@ -186,9 +223,19 @@ class BatchRunner:
         return [job for job in left if job.id in open_ids]
 
     def _settle_lost(
-        self, chunk: Chunk, left: list[BatchJob], lost: ConnectionLost, called_at: float, session: JobSession
+        self,
+        chunk: Chunk,
+        left: list[BatchJob],
+        lost: ConnectionLost,
+        called_at: float,
+        session: JobSession,
+        group: Sequence[BatchJob],
     ) -> list[BatchJob]:
-        """Go on after the session has ended: that counts for the job that ran, unless the server has ended them all."""
+        """Go on after the session has ended: that counts for the job that ran, unless the server has ended them all.
+
+        Args:
+            group: the jobs that shared a transaction. Of those none is known to be the one that ran.
+        """
         self.close_session()
         if lost.is_everybodys:
             self._context.completer.acquit(left)
@@ -203,6 +250,9 @@ class BatchRunner:
         was_there = again.end_lost(session)
         if chunk.is_stopping:
             return left
+        if group:
+            self._break_up(chunk, group, lost.fields)
+            return self._settle(chunk, left, lost.fields, called_at, session.backend_pid, is_jobs=False)
         # Without a word a job may have crashed it, unless it was not the session that ended but the way to it. The word
         # that ended it says whether one ran.
         is_crash = not (lost.has_last_word or lost.is_cut or was_there)
@@ -235,3 +285,30 @@ class BatchRunner:
             self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
         else:
             self._context.progress.hear_from_chunk(self._chunk, notice)
+
+
+def _order_by_queue(jobs: Sequence[BatchJob]) -> list[BatchJob]:
+    """Bring jobs together that may share a transaction: a group is of one queue. The order within a queue stays."""
+    if all(job.group_commit == 1 for job in jobs):
+        return list(jobs)
+    places: dict[str, int] = {}
+    return sorted(jobs, key=lambda job: places.setdefault(job.queue, len(places)))
+
+
+def _next_jobs(chunk: Chunk, left: list[BatchJob]) -> list[BatchJob]:
+    """Return the jobs of the next call: those that may share a transaction, or those that run by themselves."""
+    if chunk.is_each_alone:
+        return left[:1]
+    first = left[0]
+    if _is_alone(chunk, first):
+        return list(takewhile(lambda job: _is_alone(chunk, job), left))
+    together = takewhile(lambda job: job.queue == first.queue and not _is_alone(chunk, job), left)
+    return list(together)[: first.group_commit]
+
+
+def _is_alone(chunk: Chunk, job: BatchJob) -> bool:
+    return job.group_commit == 1 or job.id in chunk.alone
+
+
+def _is_group(chunk: Chunk, jobs: Sequence[BatchJob]) -> bool:
+    return len(jobs) > 1 and not _is_alone(chunk, jobs[0])

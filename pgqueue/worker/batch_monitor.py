@@ -27,7 +27,7 @@ logger = get_logger(__name__)
 _PAUSE = 0.1
 #: A job that runs for less time than this is not reported, in seconds.
 _LEAST_MS = 50
-#: Jobs that wait behind a job for longer than this go back to the queue.
+#: Jobs that wait behind a job for longer than this go back to the queue. A group that takes longer does not commit.
 _PATIENCE_MS = 500.0
 #: A job that continues for longer than this after its timeout, because it catches the cancel, loses its session.
 _GRACE_MS = 2000
@@ -42,6 +42,8 @@ class ObservedRun(NamedTuple):
     is_overdue: bool
     #: The job catches its cancel, so its session is to be ended.
     is_final: bool
+    #: The transaction.
+    xact: int
 
 
 _OVERSEE = NamedQuery("oversee", ObservedRun)
@@ -94,8 +96,17 @@ class BatchMonitor(threading.Thread):
         ids, tokens, pids = (list(column) for column in zip(*runs, strict=True))
         chunk_of = {job.id: chunk for chunk in chunks for job in chunk.jobs}
         limits = {"least_ms": _LEAST_MS, "grace_ms": _GRACE_MS}
+        phase_of = {chunk: chunk.phase for chunk in chunks}
+        runs_of: dict[Chunk, list[ObservedRun]] = {}
         for run in self._database.fetch_rows(_OVERSEE, ids=ids, tokens=tokens, pids=pids, **limits):
-            chunk = chunk_of[run.id]
+            runs_of.setdefault(chunk_of[run.id], []).append(run)
+        for chunk, seen in runs_of.items():
+            # If the chunk has begun another kind of transaction since, the row may be of a job that now runs again.
+            if chunk.phase == phase_of[chunk]:
+                (self._look_after_group if phase_of[chunk] % 2 else self._look_after_job)(chunk, seen)
+
+    def _look_after_job(self, chunk: Chunk, seen: list[ObservedRun]) -> None:
+        for run in seen:
             if run.is_canceled or run.is_overdue or chunk.is_stopping:
                 # The job was overdue before and has ended in time, so the mark no longer applies.
                 chunk.overdue_id = run.id if run.is_overdue and not run.is_canceled else None
@@ -104,6 +115,17 @@ class BatchMonitor(threading.Thread):
             if run.run_for_ms > _PATIENCE_MS:
                 self._announce(chunk, run.id, run.run_for_ms / 1000)
                 self._release_behind(chunk, run.id)
+
+    def _look_after_group(self, chunk: Chunk, seen: list[ObservedRun]) -> None:
+        """Cancel a group that has run for so long that it may not commit, or of which a job is canceled.
+
+        The job that runs just then may catch that; then the end of the group is refused (pgqueue_run.finish_group).
+        No other reason is good enough, timeouts included: its jobs have them when they run by themselves.
+        """
+        run_for_ms = seen[0].run_for_ms
+        if chunk.is_stopping or run_for_ms > _PATIENCE_MS or any(run.is_canceled for run in seen):
+            is_final = run_for_ms > _PATIENCE_MS + _GRACE_MS
+            self._stop_job(chunk, seen[0].id, is_final=is_final, xact=seen[0].xact)
 
     def _announce(self, chunk: Chunk, job_id: int, run_for: float) -> None:
         pid = chunk.pid
@@ -116,16 +138,19 @@ class BatchMonitor(threading.Thread):
             chunk.announced = LongRun(job_id, label, begun_at)
             self._on_long(job, message, pid, begun_at)
 
-    def _stop_job(self, chunk: Chunk, job_id: int, *, is_final: bool) -> None:
+    def _stop_job(self, chunk: Chunk, job_id: int, *, is_final: bool, xact: int | None = None) -> None:
         pid = chunk.pid
         if pid is not None:
             # The database makes sure that no other job is hit, even if this one has just ended.
             token = next(job.token for job in chunk.jobs if job.id == job_id)
-            self._database.fetch("stop_run", id=job_id, token=token, pid=pid, is_final=is_final)
+            key = {"id": job_id, "token": token, "pid": pid}
+            self._database.fetch("stop_run", **key, is_final=is_final, xact=xact)
 
     def _release_behind(self, chunk: Chunk, job_id: int) -> None:
         place = next(n for n, job in enumerate(chunk.jobs) if job.id == job_id)
-        behind = [job for job in chunk.jobs[place + 1 :] if job.id not in chunk.released]
+        # Of a chunk with groups, what failed in one runs last.
+        later = chunk.jobs[place + 1 :] if chunk.phase == 0 else [job for job in chunk.jobs if job.id != job_id]
+        behind = [job for job in later if job.id not in chunk.released]
         if behind:
             ids, tokens = [job.id for job in behind], [job.token for job in behind]
             released = {row[0] for row in self._database.fetch("release_waiting", ids=ids, tokens=tokens)}

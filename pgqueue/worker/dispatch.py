@@ -59,8 +59,9 @@ class Dispatch:
             role = self.waiting.next_role(lambda role: busy[role] < limit)
         if role is None:
             return None
-        # A fair share, so that a long job in front holds up few others.
-        count = min(self.batch_size.jobs, self.waiting.count(role) // max(1, min(size, limit)))
+        # A fair share, so that a long job in front holds up few others; or what may share one commit, if that is more.
+        share = min(self.batch_size.jobs, self.waiting.count(role) // max(1, min(size, limit)))
+        count = max(share, self.waiting.group_commit(role))
         jobs = self.waiting.take(role, count)
         # Either one of the top-level lane, or some of the batch lane.
         return jobs[0] if isinstance(jobs[0], ClaimedJob) else Chunk(cast("list[BatchJob]", jobs))

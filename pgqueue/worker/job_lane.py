@@ -228,8 +228,8 @@ def register_size(conf: Any, size: int) -> None:
 
 
 def to_job(claimed: ClaimedMessage, delivery_tag: str) -> BatchJob | ClaimedJob:
-    """Read what was claimed. Of a job of the batch lane it is the number of its role: the server reads the rest."""
+    """Read what was claimed. Of a job of the batch lane it is no more than its role: the server reads the rest."""
     document = json.loads(claimed.document)
     if Lane(claimed.lane) is Lane.BATCH:
-        return BatchJob(claimed.id, claimed.token, document, delivery_tag)
+        return BatchJob.from_claim(claimed.id, claimed.token, document, delivery_tag, claimed.queue)
     return ClaimedJob.from_document(document)

@@ -59,6 +59,11 @@ class RoleQueues:
         """Return the role whose turn it is, among those that may run."""
         return next(filter(may_run, self._of), None)
 
+    def group_commit(self, role: int) -> int:
+        """Return how many jobs may share a transaction with the first of a role."""
+        first = self._of[role][0]
+        return first.group_commit if isinstance(first, BatchJob) else 1
+
     def take(self, role: int, at_most: int) -> list[BatchJob | ClaimedJob]:
         """Take the first job of a role, and for the batch lane also those right behind it.
 

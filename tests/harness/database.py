@@ -57,7 +57,10 @@ class Database:
     def connect_executor(self) -> Connection:
         """Open a session in which jobs of the batch lane run, closed at the end of the test."""
         connection = psycopg.connect(
-            self.executor_dsn(), autocommit=True, options="-c search_path=pg_catalog,pg_temp -c statement_timeout=0"
+            self.executor_dsn(),
+            autocommit=True,
+            options="-c search_path=pg_catalog,pg_temp -c statement_timeout=0",
+            prepare_threshold=None,  # what is prepared goes with each job
         )
         self.at_close(connection.close)
         return connection

@@ -59,12 +59,9 @@ class Executors:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, claim: Claim) -> None:
-        """Let an executor run a claimed job, in the lane that the claim says."""
-        if claim.lane == "batch":
-            self.pool.submit([BatchJob(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}")])
-            return
-        self.pool.submit([ClaimedJob.from_document(claim.job)])
+    def submit(self, *claims: Claim) -> None:
+        """Let executors run claimed jobs, in the lanes that the claims say."""
+        self.pool.submit([_to_job(claim) for claim in claims])
 
     def endings(self, job_id: int) -> list[Outcome]:
         """What the lane was told about the end of a job."""
@@ -88,8 +85,8 @@ class Executors:
             room = self.pool.wanted - self.pool.info["waiting"] - len(self.pool.info["running"])
             if room <= 0:
                 continue
-            for claim in self.claimant.claim(self._queue, max_count=room):
-                self.submit(claim)
+            if claims := self.claimant.claim(self._queue, max_count=room):
+                self.submit(*claims)
 
     def _listen(self) -> None:
         presence = self.claimant.presence
@@ -97,3 +94,9 @@ class Executors:
         while not self._is_stopped.is_set():
             for _notify in presence.notifies(timeout=0.1):
                 self.pool.cancel_poller.poll_soon()
+
+
+def _to_job(claim: Claim) -> BatchJob | ClaimedJob:
+    if claim.lane != "batch":
+        return ClaimedJob.from_document(claim.job)
+    return BatchJob.from_claim(claim.id, claim.token, claim.message, f"{claim.id}:{claim.token}", claim.queue)

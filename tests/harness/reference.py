@@ -38,7 +38,7 @@ _GROUPS = {
         *("schedule", "schedule_task", "alter_schedule", "unschedule"),
         *("pause_schedule", "resume_schedule", "run_schedule"),
     ),
-    "Operate": ("pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"),
+    "Operate": ("pause", "resume", "set_durability", "configure", "redrive", "enroll", "unenroll", "reset_stats"),
     "Names of pg_background and pg_cron": (
         *("install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"),
     ),
@@ -86,7 +86,17 @@ def sql_types(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """Yield the views that users read, with their COMMENTs and columns."""
-    names = ("jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs")
+    names = (
+        "jobs",
+        "stats",
+        "stats_total",
+        "workers",
+        "queues",
+        "quotas",
+        "schedules",
+        "schedule_runs",
+        "configuration",
+    )
     for name in names:
         (oid, comment), *_ = connection.execute(
             "select c.oid, obj_description(c.oid, 'pg_class') from pg_class c where c.oid = %s::regclass",

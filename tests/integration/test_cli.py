@@ -396,6 +396,21 @@ class TestLooking:
         assert told == {"queue": "default", "durability": "sync"}
         assert db.fetch_value("select durability from pgqueue.queues where queue = 'default'") == "sync"
 
+    def test_queues_are_configured(self, db: Database, command: Command) -> None:
+        audit = ("--queue", "audit")
+        assert command("config", "set", "group_commit", "100", *audit) == "group_commit of queue audit is 100 now\n"
+        assert db.fetch_value("select group_commit from pgqueue.queues where queue = 'audit'") == 100
+        assert command("config", "get", "group_commit", *audit) == "100\n"
+        assert command("config", "get", "group_commit", "--queue", "other") == "1\n"
+        shown = [{"setting": "group_commit", "queue": "audit", "value": "100", "role": None}]
+        assert json.loads(command("config", "list", "--json")) == shown
+
+        told = json.loads(command("config", "set", "group_commit", "default", *audit, "--json"))
+        assert told == {"setting": "group_commit", "queue": "audit", "value": "1"}
+        assert json.loads(command("config", "list", "--json")) == []
+        assert "1 (the default) to 100" in command("config", "set", "group_commit", "0", *audit, fails=1)
+        assert "group_commit" in command("config", "get", "nonsense", *audit, fails=1)
+
     def test_dead_letters_are_sent_back(self, db: Database, command: Command, worker: Claimant) -> None:
         db.execute("select pgqueue._declare_queue('q', true, false, false, '{\"x-delivery-limit\": 0}')")
         db.execute("select pgqueue.enroll('postgres')")

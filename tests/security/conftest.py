@@ -15,7 +15,7 @@ from tests.harness.people import alice, bob, owner, superuser, worker
 
 __all__ = ["alice", "bob", "owner", "superuser", "worker"]
 
-LANES = ("top-level", "batch")
+LANES = ("top-level", "batch", "grouped")
 
 
 class Lane:
@@ -31,14 +31,35 @@ class Lane:
 
     def run(self, session: Connection, statement: str, **options: object) -> dict[str, Any]:
         """Let a job run on this lane and return what pgqueue.jobs shows of it when it has ended."""
+        if self.name == "grouped":
+            return self._run_between(session, statement)
         if self.name == "batch":
             row = session.execute("select (h).id, (h).cookie from pgqueue.submit(%s) h", [statement]).fetchone()
             assert row is not None
             return LaunchedJob(session, *row).end()
         return self.launch(session, statement, **options).end()
 
+    def _run_between(self, session: Connection, statement: str, params: list[str] | None = None) -> dict[str, Any]:
+        """Run a job between two others of its role, which may share its transaction; they succeed whatever it does."""
+        with session.transaction():
+            jobs = [
+                session.execute(
+                    "select (h).id, (h).cookie from pgqueue.submit(%s, params => %s) h",
+                    [sql, params if sql == statement else None],
+                ).fetchone()
+                for sql in ("select 1", statement, "select 2")
+            ]
+        before, job, after = (LaunchedJob(session, *row) for row in jobs if row is not None)
+        ended = job.end()
+        for neighbour in (before, after):
+            row = neighbour.end()
+            assert (row["state"], row["attempts"]) == ("succeeded", 1), row
+        return ended
+
     def run_with(self, session: Connection, statement: str, params: list[str]) -> dict[str, Any]:
         """The same for a job with parameters."""
+        if self.name == "grouped":
+            return self._run_between(session, statement, params)
         hand_in = submit if self.name == "batch" else launch
         return hand_in(session, statement, params=params).end()
 
@@ -50,10 +71,17 @@ def call_of(submitter: Connection) -> str:
     return f"call pgqueue_run.jobs_{row[0]}(%s, %s, 'w1')"
 
 
+def group(db: Database) -> None:
+    """Let jobs of the queue `default` share transactions."""
+    db.execute("select pgqueue.configure('group_commit', '100', queue => 'default')")
+
+
 @pytest.fixture(params=LANES)
 def lane(request: pytest.FixtureRequest, db: Database) -> Iterator[Lane]:
     """Two executors that run what is in the queue `default`, on each lane."""
     executors = Executors(db)
+    if request.param == "grouped":
+        group(db)
     try:
         yield Lane(request.param, executors)
     finally:

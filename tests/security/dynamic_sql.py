@@ -92,6 +92,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "execution _reset_session: execute 'close all';",
         "compat_result _create_reader: execute pg_catalog.format($sql$",
         "runner _make_runner: execute 'close all';",
+        "group_runner _make_group_runner: execute 'close all';",
     ),
     "Five literals, quoted by %L, for the arguments of one function; the session at the other end may call that function only.": (
         "loopback _over_loopback: || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,",
@@ -124,10 +125,14 @@ SAFE: dict[str, tuple[str, ...]] = {
     ),
     "It is the job, run as its submitter.": (
         "runner _make_runner: execute job.sql;",
+        "group_runner _make_group_runner: execute job.sql;",
+        "group_runner _make_group_runner: execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);",
         "runner _make_runner: execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);",
     ),
     "The parameters of the job, quoted by quote_nullable, run as its submitter.": (
         "runner _make_runner: (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');",
+        "group_runner _make_group_runner: (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');",
+        "group_runner _make_group_runner: execute pg_catalog.concat('execute pgqueue_job(',",
         "runner _make_runner: execute pg_catalog.concat('execute pgqueue_job(',",
     ),
     "Numbers and names of roles and routines, and passwords that pgqueue makes, quoted by %I, %L or the server (regrole, regprocedure).": (
@@ -136,6 +141,15 @@ SAFE: dict[str, tuple[str, ...]] = {
         "executor_login _executor_login: when pg_has_role(worker, owner, 'member') then format('a member of %s, the owner of pgqueue', owner::regrole) end;",
         "runner _make_runner: execute format($body$",
         "runner _make_runner: execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);",
+        "runner _make_runner: execute format('alter function pgqueue_run.group_%s owner to %s', role, role::regrole);",
+        "runner _make_runner: set runner = p.oid, runner_xid = p.xmin, group_runner = format('pgqueue_run.group_%s(bigint[], bigint[])', _make_runner.role)::regprocedure",
+        "group_runner _make_group_runner: execute format($body$",
+        "group_runner _make_group_runner: execute format('revoke all on function pgqueue_take.takes_%1$s, pgqueue_run.group_%1$s from public', role);",
+        "group_runner _make_group_runner: execute format('revoke all on procedure pgqueue_run.groups_%1$s from public', role);",
+        "group_runner _make_group_runner: execute format('grant execute on function pgqueue_take.takes_%s to %s', role, role::regrole);",
+        "group_runner _make_group_runner: execute format('grant execute on function pgqueue_run.group_%s to %I', role, pgqueue._executor_name());",
+        "group_runner _make_group_runner: execute format('grant execute on procedure pgqueue_run.groups_%s to %I', role, pgqueue._executor_name());",
+        "executor_login _repair_executor: execute format('grant execute on function pgqueue_run.check_group(oid), pgqueue_run.finish_group(bigint[], bigint[], bigint[], timestamptz[], timestamptz[], text) to %I', name);",
         "runner _make_runner: execute format('grant %s to %I', role::regrole, current_user);",
         "runner _make_runner: execute format('grant create on schema pgqueue_run to %s', role::regrole);",
         "runner _make_runner: execute format('grant execute on function pgqueue_run.job_%s to %I', role, pgqueue._executor_name());",
@@ -173,7 +187,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "db/named_query.py: results: list[pq.abc.PGresult] = self._session.wait(generators.execute(self._session.pgconn))",
         "db/named_query.py: self._session.pgconn.send_prepare(name, bound.text, bound.types)",
         'results/listener.py: session.execute(sql.SQL(query("listen")).format(channel=sql.Identifier(channel)))',
-        "worker/running/job_session.py: check(self._connection.wait(generators.execute(pgconn)), self._connection)",
+        "worker/running/job_session.py: rows = bound.load(self._connection.wait(generators.execute(pgconn)), self._connection)",
         'worker/running/job_session.py: text = text.replace(b"{%s}" % place.encode(), sql.Identifier(each).as_bytes(self._connection))',
     ),
     "It is the job, in a session of its submitter; values are parameters.": (

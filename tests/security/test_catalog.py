@@ -24,6 +24,7 @@ LOOKING = {
     "_advisory_locks",
     "_lock_class",
     "_current_session_id",
+    "_default_value",
     "_loopback_name",
 }
 OPERATION = {"_peek"}
@@ -31,6 +32,8 @@ ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive"
 # These act on what is not the caller's, so no user may call them.
 #: Users call them for their own schedules, administrators for those of others.
 SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
+#: The same for settings of queues.
+CONFIGURATION = {"configure"}
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
@@ -75,7 +78,7 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
 
     assert may_execute(owner, "pgqueue_gate") == GATE
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
-    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES
+    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)
     assert not worker & (GATE | ADMINISTRATION | NOBODYS)
@@ -190,7 +193,14 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
     ).fetchall()
 
     # What nobody may read, what has no rows, and sums.
-    assert open_views == [("declaration",), ("dispatch",), ("inbox",), ("schedule_order",), ("stats",)]
+    assert open_views == [
+        ("configuring",),
+        ("declaration",),
+        ("dispatch",),
+        ("inbox",),
+        ("schedule_order",),
+        ("stats",),
+    ]
 
 
 def test_nothing_is_granted_beyond_the_group_roles(owner):
@@ -317,6 +327,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
 
     assert rights == []
     assert columns == [
+        ("pgqueue.configuring", "INSERT"),
         ("pgqueue.declaration", "INSERT"),
         ("pgqueue.dispatch", "INSERT"),
         ("pgqueue.outbox", "INSERT"),

@@ -46,8 +46,8 @@ def rights_of_executor(owner):
 def test_the_whole_right_of_the_executors_login_are_the_runners_and_one_schema(alice, bob, owner):
     numbers = [fetch_value(owner, f"select '{role}'::regrole::oid") for role in ("alice", "bob")]
 
-    own = ["check_runner", "finish_job", "forget_role", "pass_gate"]
-    runners = [f"{kind}_{number}" for number in numbers for kind in ("job", "jobs")]
+    own = ["check_group", "check_runner", "finish_group", "finish_job", "forget_role", "pass_gate"]
+    runners = [f"{kind}_{number}" for number in numbers for kind in ("group", "groups", "job", "jobs")]
     assert rights_of_executor(owner) == sorted(
         ["USAGE on schema pgqueue_run", *(f"function pgqueue_run.{name}" for name in (*own, *runners))]
     )
@@ -151,6 +151,18 @@ def claimed(alice, worker, statement):
     return [[number], [worker.claim_one().token]]
 
 
+def claimed_group(owner, session, worker, statement):
+    """Three jobs that may share a transaction, the statement in their middle, in a worker's hands."""
+    owner.execute("select pgqueue.configure('group_commit', '100', queue => 'default')")
+    session.execute("select count(*) from pgqueue.enqueue_many(%s)", [["select 1", statement, "select 1"]])
+    claims = worker.claim()
+    return [[claim.id for claim in claims], [claim.token for claim in claims]]
+
+
+def group_call_of(submitter):
+    return call_of(submitter).replace(".jobs_", ".groups_").replace("'w1')", "'w1', null, null)")
+
+
 def test_a_role_cannot_name_its_runner_to_alter_it(alice, owner):
     number = fetch_value(owner, "select 'alice'::regrole::oid")
 
@@ -240,6 +252,80 @@ def trail(owner, alice):
     return owner
 
 
+def test_a_group_does_not_begin_where_triggers_wait_for_the_commit(alice, owner, executor, worker):
+    number = fetch_value(owner, ALICE)
+    owner.execute("create table public.loot (who text); grant all on public.loot to public")
+    call = claimed_group(owner, alice, worker, "select 1")
+    with executor.transaction(force_rollback=True):
+        executor.execute(
+            """create temp table bait (n int);
+               create function pg_temp.steal() returns trigger language plpgsql as
+                 $$ begin insert into public.loot values (current_user); return null; end $$;
+               create constraint trigger late after insert on bait deferrable initially deferred
+                 for each row execute function pg_temp.steal();
+               insert into bait values (1)"""
+        )
+        error = refused(executor, f"select pgqueue_run.group_{number}(%s, %s)", call)
+    assert error.sqlstate == "25000"
+    assert fetch_value(owner, "select count(*) from public.loot") == 0
+
+
+@pytest.mark.parametrize("change", ["security invoker", "set work_mem = '1MB'", "owner to bob", "cost 7"])
+def test_a_runner_of_groups_that_was_changed_runs_nothing(alice, bob, owner, superuser, executor, worker, change):
+    number = fetch_value(owner, ALICE)
+    call = claimed_group(owner, alice, worker, "create table public.was_run ()")
+    superuser.execute("grant create on schema pgqueue_run to bob")
+    superuser.execute(f"alter function pgqueue_run.group_{number}(bigint[], bigint[]) {change}")
+
+    error = refused(executor, group_call_of(alice), call)
+
+    assert error.sqlstate == "PQ006"
+    assert fetch_value(owner, "select to_regclass('public.was_run') is null")
+    assert fetch_value(owner, "select array_agg(r) from pgqueue._changed_runners() r") == ["alice"]
+    # By themselves they run: that runner is intact.
+    superuser.execute("grant create on schema public to alice")
+    executor.execute(call_of(alice), call)
+    assert fetch_value(alice, "select array_agg(state::text) from pgqueue.jobs") == ["succeeded"] * 3
+
+
+def test_a_role_cannot_name_its_runner_of_groups_to_alter_it(alice, owner):
+    number = fetch_value(owner, ALICE)
+
+    for change in ("security invoker", "set search_path = alice", "owner to current_user", "cost 1"):
+        error = refused(alice, f"alter function pgqueue_run.group_{number}(bigint[], bigint[]) {change}")
+        assert error.sqlstate == "42501", change
+
+
+def test_nobody_but_the_executors_may_run_or_end_a_group(alice, bob, owner, db, worker):
+    number = fetch_value(owner, ALICE)
+    call = claimed_group(owner, alice, worker, "select 1")
+    finish = "select pgqueue_run.finish_group(%s, %s, '{}', '{}', '{}', 'w1')"
+
+    for session in (alice, bob, db.connect(worker.role)):
+        assert refused(session, f"select pgqueue_run.group_{number}(%s, %s)", call).sqlstate == "42501"
+        assert refused(session, group_call_of(alice), call).sqlstate == "42501"
+        assert refused(session, finish, call).sqlstate == "42501"
+    # The jobs of a role are read with tokens, and by that role.
+    for session in (bob, db.connect(worker.role)):
+        assert refused(session, f"select pgqueue_take.takes_{number}(%s, %s)", call).sqlstate == "42501"
+    wrong = [call[0], [token + 1 for token in call[1]]]
+    assert fetch_value(alice, f"select cardinality(pgqueue_take.takes_{number}(%s, %s))", wrong) == 0
+
+
+def test_a_group_runs_no_job_of_another_role(alice, bob, owner, executor, worker):
+    owner.execute("create table public.loot (who text); grant all on public.loot to public")
+    mine = claimed_group(owner, alice, worker, "insert into public.loot values (current_user)")
+    theirs = claimed_group(owner, bob, worker, "insert into public.loot values (current_user)")
+    both = [mine[0] + theirs[0], mine[1] + theirs[1]]
+
+    # Again where the first plan took longer than a group may.
+    for _ in both[0]:
+        executor.execute(group_call_of(alice), both)
+
+    assert owner.execute("select who from public.loot").fetchall() == [("alice",)]
+    assert fetch_value(bob, "select count(*) from pgqueue.jobs where ended_at is not null") == 0
+
+
 LATE = {
     "a cursor that a trigger declares at the end": """
         execute 'set constraints all deferred';
@@ -262,17 +348,20 @@ LATE = {
 
 
 @pytest.mark.parametrize("kind", LATE)
-def test_no_code_of_a_job_runs_at_a_commit_that_is_not_its_submitters(alice, trail, executor, worker, kind):
+@pytest.mark.parametrize("is_group", [False, True], ids=["alone", "grouped"])
+def test_no_code_of_a_job_runs_at_a_commit_that_is_not_its_submitters(alice, trail, executor, worker, kind, is_group):
     alice.execute(
         f"""create function lair.late() returns trigger language plpgsql as $$ begin {LATE[kind]} return null; end $$;
             create constraint trigger late after insert on lair.src deferrable initially deferred
               for each row execute function lair.late()"""
     )
-    call = claimed(alice, worker, "insert into lair.src values (1)")
+    attack = "insert into lair.src values (1)"
+    call = claimed_group(trail, alice, worker, attack) if is_group else claimed(alice, worker, attack)
 
     executor.execute("set statement_timeout = '20 s'")
-    with contextlib.suppress(psycopg.Error):
-        executor.execute(call_of(alice), call)
+    for _ in call[0]:
+        with contextlib.suppress(psycopg.Error):
+            executor.execute(group_call_of(alice) if is_group else call_of(alice), call)
 
     strangers = trail.execute("select distinct who from public.trail where who <> 'alice'").fetchall()
     assert strangers == []
@@ -287,7 +376,7 @@ def test_two_messages_of_one_claim_have_two_tokens(alice, worker):
 
 
 def test_a_job_that_catches_its_cancel_does_not_outlive_its_timeout_by_more_than_the_grace(lane, alice):
-    if lane.name != "batch":
+    if lane.name == "top-level":
         pytest.skip("tests/integration/test_job_cancel.py has the other lane")
     job = alice.execute(
         "select (h).id, (h).cookie from pgqueue.submit(%s, timeout => '1 s') h",

@@ -30,11 +30,11 @@ USER_FUNCTIONS = [
     "alter_schedule",
 ]
 #: For users and, with the name of an owner, for administrators.
-SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule"]
+SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule", "configure"]
 ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
-VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs"]
+VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs", "configuration"]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
@@ -49,6 +49,7 @@ SIGNATURES = {
     "resume": "queue text",
     "set_durability": "queue text, durability text",
     "redrive": "queue text",
+    "configure": "setting text, value text, queue text = null",
     "enroll": "role regrole",
     "unenroll": "role regrole",
     "task_result": "task_id text",
@@ -95,6 +96,7 @@ RETURNS = {
     "resume": "boolean",
     "set_durability": "void",
     "redrive": "bigint",
+    "configure": "void",
     "enroll": "void",
     "unenroll": "void",
     "statement": "text",

@@ -32,7 +32,17 @@ JOBS = [
     "handle",
 ]
 WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
-QUEUES = ["queue", "ready", "delayed", "claimed", "oldest_ready_at", "paused", "consumers", "durability"]
+QUEUES = [
+    "queue",
+    "ready",
+    "delayed",
+    "claimed",
+    "oldest_ready_at",
+    "paused",
+    "consumers",
+    "durability",
+    "group_commit",
+]
 
 
 def columns_of(session, view):

@@ -20,10 +20,10 @@ from pgqueue.errors import JobFailed, UnknownJob
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
     "wait", "cancel", "stats", "queues", "workers", "peek", "pause", "resume",
-    "redrive", "schedule", "set-durability", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
+    "redrive", "schedule", "config", "set-durability", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
-GROUPS = {"schedule"}
+GROUPS = {"schedule", "config"}
 WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"} - GROUPS
 
 

@@ -125,3 +125,20 @@ def test_after_a_call_for_celery_that_fails_the_others_are_made_the_next_time() 
     calls.make()
 
     assert (made, bool(calls)) == ([10, 5], False)
+
+
+def test_jobs_that_may_share_a_commit_go_to_one_executor(dispatch: Dispatch) -> None:
+    dispatch.batch_size.jobs = 4
+    dispatch.waiting.add([BatchJob(n, 1, ADA, f"{n}:1", "audit", 10) for n in range(30)])
+
+    work = dispatch.next(8, 8)
+
+    assert isinstance(work, Chunk)
+    assert len(work.jobs) == 10
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"), [(7, BatchJob(1, 2, 7, "1:2")), ([7, 50], BatchJob(1, 2, 7, "1:2", "audit", 50))]
+)
+def test_a_claim_says_how_many_jobs_may_share_a_commit(document: Any, expected: BatchJob) -> None:
+    assert BatchJob.from_claim(1, 2, document, "1:2", "audit") == expected

@@ -1,7 +1,7 @@
 -- Jobs of the batch lane that take long: made visible, canceled, timed out, and what waits behind them given back.
 
 create or replace function pgqueue._oversee(ids bigint[], tokens bigint[], pids int[], least_ms int, grace_ms int)
-  returns table (id bigint, token bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean)
+  returns table (id bigint, token bigint, pid int, run_for_ms float8, is_canceled boolean, is_overdue boolean, is_final boolean, xact bigint)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
@@ -13,7 +13,8 @@ declare
   runs record;
 begin
   -- First the sessions that have been in a transaction for a while: mostly there are none.
-  select array_agg(m.id) as ids, array_agg(m.token) as tokens, array_agg(s.pid) as pids, array_agg(s.xact_start) as started_at into runs
+  select array_agg(m.id) as ids, array_agg(m.token) as tokens, array_agg(s.pid) as pids, array_agg(s.xact_start) as started_at,
+         array_agg(s.backend_xid::text::bigint) as xacts into runs
   from (
     select a.pid, a.xact_start, a.backend_xid
     from (select distinct p from unnest(pids) p) p
@@ -31,12 +32,15 @@ begin
   select m.id, m.token, m.worker_id, r.pid, r.started_at
   from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
   join pgqueue.message m on m.id = r.id and m.token = r.token
+  -- Of a group all that have begun hold their rows until its end, which is near: nobody needs to see them run.
+  where (select count(*) from unnest(runs.pids) p where p = r.pid) = 1
   on conflict do nothing;
   return query
   select m.id, m.token, r.pid, extract(epoch from o.run_for)::float8 * 1000, q.id is not null,
          coalesce(o.run_for > o.timeout, false),
-         coalesce(q.terminate_at <= clock_timestamp(), false) or coalesce(o.run_for - o.timeout > grace_ms * interval '1 ms', false)
-  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at) r (id, token, pid, started_at)
+         coalesce(q.terminate_at <= clock_timestamp(), false) or coalesce(o.run_for - o.timeout > grace_ms * interval '1 ms', false),
+         r.xact
+  from unnest(runs.ids, runs.tokens, runs.pids, runs.started_at, runs.xacts) r (id, token, pid, started_at, xact)
   join pgqueue.message m on m.id = r.id and m.token = r.token
   cross join lateral (
     select clock_timestamp() - r.started_at as run_for,
@@ -46,10 +50,10 @@ begin
 end
 $$;
 comment on function pgqueue._oversee(bigint[], bigint[], int[], int, int) is
-  'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended';
+  'Which of these jobs run in the batch lane, and since when: makes them visible as running, and says which are to be stopped: canceled, or past their timeout; is_final: for so long that their session is to be ended. Of a group: all that have begun, as long as it runs; xact: its transaction';
 grant execute on function pgqueue._oversee(bigint[], bigint[], int[], int, int) to pgqueue_worker;
 
-create or replace function pgqueue._stop_run(id bigint, token bigint, pid int, is_final boolean)
+create or replace function pgqueue._stop_run(id bigint, token bigint, pid int, is_final boolean, xact bigint default null)
   returns boolean
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -67,15 +71,18 @@ begin
       perform pg_sleep(0.001);
     end;
   end loop;
-  if not has_gate or not pgqueue._runs(id, token, pid) then
+  if not has_gate or not pgqueue._runs(id, token, pid)
+    -- A job of a group runs again by itself when the group is broken up.
+    or xact is not null and not exists (select from pgqueue.message m where m.id = _stop_run.id and m.xmax::text::bigint = xact)
+  then
     return false;
   end if;
   return case when is_final then pg_terminate_backend(pid) else pg_cancel_backend(pid) end;
 end
 $$;
-comment on function pgqueue._stop_run(bigint, bigint, int, boolean) is
-  'Cancels a job that runs in the batch lane, or ends its session; never another job. False: it does not run, or the next look tries again';
-grant execute on function pgqueue._stop_run(bigint, bigint, int, boolean) to pgqueue_worker;
+comment on function pgqueue._stop_run(bigint, bigint, int, boolean, bigint) is
+  'Cancels a job that runs in the batch lane, or ends its session; never another job. xact: only if it runs in that transaction; of a group it cancels the whole. False: it does not run, or the next look tries again';
+grant execute on function pgqueue._stop_run(bigint, bigint, int, boolean, bigint) to pgqueue_worker;
 
 create or replace function pgqueue._set_run_progress(id bigint, token bigint, pid int, pct int, msg text)
   returns void

@@ -66,23 +66,25 @@ begin
     for id, token, queue, earlier_deliveries, message, lane, has_passed_some in
     with wanted as materialized (
       -- This comes first: no message of a paused queue is to be locked.
-      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async
+      select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async,
+             -- How many jobs of a role may share a transaction: {role: count}, and under 0 what an administrator has said for all.
+             (select jsonb_object_agg(g.role, g.value) from pgqueue.configured g where g.queue = u.name and g.setting = 'group_commit') as group_sizes
       from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async, wanted.group_sizes
       from wanted
       cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
       union all
-      select o.id, 0, wanted.is_async
+      select o.id, 0, wanted.is_async, wanted.group_sizes
       from wanted
       cross join lateral pgqueue._next_overdue(_claim.kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
       where is_generous
     ), picked as materialized (
       -- The queues take turns: the first messages of each come before the second ones, and no queue is always first.
-      select c.id, c.place, c.is_async from candidate c order by c.place, random() limit max_count - cardinality(ids)
+      select c.id, c.place, c.is_async, c.group_sizes from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
@@ -98,11 +100,15 @@ begin
       from picked p
       where m.id = p.id
         and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
-      returning m.*, p.place
+      returning m.*, p.place, p.group_sizes
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
-           when l.lane = 'batch' then to_json(c.submitter::bigint)
+           when l.lane = 'batch' then
+             -- A job that has failed, or whose worker or session was lost while it ran, runs by itself, so that a second failure is known to be its own.
+             case when c.group_sizes is not null and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
+             then json_build_array(c.submitter::bigint, coalesce(c.group_sizes ->> '0', c.group_sizes ->> c.submitter::text, '1')::int)
+             else to_json(c.submitter::bigint) end
            else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
            l.lane,
            (select count(*) from candidate) > (select count(*) from picked)
@@ -161,7 +167,7 @@ begin
 end
 $$;
 comment on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, jsonb) is
-  'Gives up to max_count ready messages of these queues to a worker: the queues take turns, the roles of a queue take turns, and within a role higher priorities come first. role_limit: at most this many of one role, together with those that it already has by held ({role: count}). message: for a task its message, for a job of the batch lane the number of its submitter, else the document of the job';
+  'Gives up to max_count ready messages of these queues to a worker: the queues take turns, the roles of a queue take turns, and within a role higher priorities come first. role_limit: at most this many of one role, together with those that it already has by held ({role: count}). message: for a task its message, for a job of the batch lane the number of its submitter, or that number and how many such jobs may share a transaction, else the document of the job';
 grant execute on function pgqueue._claim(int, pgqueue.message_kind, text[], int, int, jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._ack_and_claim(worker_id int, ids bigint[], tokens bigint[], demand jsonb)

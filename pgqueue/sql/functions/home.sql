@@ -83,6 +83,8 @@ begin
   update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
   update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
   update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
+  update pgqueue.configured c set role = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where c.role = t.number;
+  update pgqueue.configured c set role = new_numbers[c.role::bigint - 4294000000] where c.role::bigint between 4294000001 and 4294899999;
   update pgqueue.schedule s set owner = 4294000000 + t.n from unnest(old_numbers) with ordinality t (number, n) where s.owner = t.number;
   update pgqueue.schedule s set owner = new_numbers[s.owner::bigint - 4294000000] where s.owner::bigint between 4294000001 and 4294899999;
   update pgqueue.schedule_run r set owner = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where r.owner = t.old_number;
@@ -121,7 +123,8 @@ begin
     select u.number, n.name
     from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h union select s.submitter from pgqueue.stat_total s
           union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
-          union select b.declared_by from pgqueue.binding b union select r.role from pgqueue.role_name r) u (number)
+          union select b.declared_by from pgqueue.binding b union select c.role from pgqueue.configured c where c.role <> 0
+          union select r.role from pgqueue.role_name r) u (number)
     left join pgqueue.role_name n on n.role = u.number
     where u.number >= case when is_elsewhere then 1 else 4294900000 end
   loop
@@ -159,11 +162,11 @@ begin
   -- Runners have numbers of the other cluster, and may be written for another version of the server.
   for routine in
     select p.oid::regprocedure::text from pg_proc p join pg_namespace s on s.oid = p.pronamespace
-    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(job|jobs|take)_[0-9]+$'
+    where s.nspname in ('pgqueue_run', 'pgqueue_take') and p.proname ~ '^(jobs?|groups?|takes?)_[0-9]+$'
   loop
     execute format('drop routine %s', routine);
   end loop;
-  update pgqueue.role_key k set runner = null, runner_xid = null;
+  update pgqueue.role_key k set runner = null, group_runner = null, runner_xid = null;
   return missing;
 end
 $$;
@@ -237,6 +240,7 @@ begin
   perform pgqueue._pause_schedules_of(k.role) from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.role_key k where k.role < 4294900000 and not exists (select from pg_roles r where r.oid = k.role);
   delete from pgqueue.queue d where d.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = d.declared_by);
+  delete from pgqueue.configured c where c.role between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = c.role);
   delete from pgqueue.exchange e where e.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = e.declared_by);
   delete from pgqueue.binding b where b.declared_by between 1 and 4294899999 and not exists (select from pg_roles r where r.oid = b.declared_by);
 end

@@ -77,9 +77,14 @@ create or replace view pgqueue.queues with (security_barrier) as
   select n.queue, coalesce(c.ready, 0) as ready, coalesce(c.delayed, 0) as delayed, coalesce(c.claimed, 0) as claimed, c.oldest_ready_at,
          coalesce(q.paused, false) as paused,
          (select count(*) from pgqueue.worker w where n.queue = any (w.queues)) as consumers,
-         coalesce(q.durability, 'sync') as durability
+         coalesce(q.durability, 'sync') as durability,
+         coalesce((select max(g.value::int) from pgqueue.configured g where g.queue = n.queue and g.setting = 'group_commit' and g.role = 0),
+                  (select max(g.value::int) from pgqueue.configured g where g.queue = n.queue and g.setting = 'group_commit' and ((select me.sees_all from me) or pg_has_role(g.role, 'member'))),
+                  1) as group_commit
   from (
     select name as queue from pgqueue.queue_switch where (select me.sees_all from me)
+    union
+    select queue from pgqueue.configured where (select me.sees_all from me) or role <> 0 and pg_has_role(role, 'member')
     union
     select name from pgqueue.queue where (select me.sees_all from me) or declared_by <> 0 and pg_has_role(declared_by, 'member')
     union
@@ -102,6 +107,7 @@ comment on column pgqueue.queues.oldest_ready_at is 'When the oldest ready messa
 comment on column pgqueue.queues.paused is 'Whether workers take no messages from the queue (pgqueue.pause)';
 comment on column pgqueue.queues.consumers is 'How many registered workers and other processes take from the queue';
 comment on column pgqueue.queues.durability is 'How jobs commit that name no durability: sync or async';
+comment on column pgqueue.queues.group_commit is 'The largest number of jobs of one role that share a transaction; 1: each has its own';
 grant select on pgqueue.queues to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._task_name(payload json)
@@ -151,6 +157,7 @@ begin atomic
   select queue in ('default', 'celery')
       or exists (select from pgqueue.queue_switch q where q.name = _knows_queue.queue)
       or exists (select from pgqueue.queue d where d.name = _knows_queue.queue)
+      or exists (select from pgqueue.configured c where c.queue = _knows_queue.queue)
       or exists (select from pgqueue.worker w where _knows_queue.queue = any (w.queues))
       or exists (select from pgqueue.message m where m.queue = _knows_queue.queue);
 end;

@@ -18,7 +18,7 @@ begin
     select p.oid::regprocedure::text
     from pg_proc p
     where p.pronamespace in ('pgqueue_run'::regnamespace, 'pgqueue_take'::regnamespace)
-      and p.proname in ('jobs_' || role, 'job_' || role, 'take_' || role)
+      and p.proname in ('jobs_' || role, 'job_' || role, 'groups_' || role, 'group_' || role, 'take_' || role, 'takes_' || role)
   loop
     execute format('drop routine %s', name);
   end loop;
@@ -155,6 +155,7 @@ begin
     end
     $run$
   $body$, role);
+  perform pgqueue._make_group_runner(role);
   -- Only the role itself can take its jobs, and only with the token: a runner that comes to belong to another role runs nothing.
   execute format('revoke all on function pgqueue_take.take_%1$s, pgqueue_run.job_%1$s from public', role);
   execute format('revoke all on procedure pgqueue_run.jobs_%1$s from public', role);
@@ -168,11 +169,13 @@ begin
   end if;
   execute format('grant create on schema pgqueue_run to %s', role::regrole);
   execute format('alter function pgqueue_run.job_%s owner to %s', role, role::regrole);
+  execute format('alter function pgqueue_run.group_%s owner to %s', role, role::regrole);
   execute format('revoke create on schema pgqueue_run from %s', role::regrole);
   if not is_ours then
     execute format('revoke %s from %I', role::regrole, current_user);
   end if;
-  update pgqueue.role_key k set runner = p.oid, runner_xid = p.xmin
+  update pgqueue.role_key k
+  set runner = p.oid, runner_xid = p.xmin, group_runner = format('pgqueue_run.group_%s(bigint[], bigint[])', _make_runner.role)::regprocedure
   from pg_proc p
   where k.role = _make_runner.role and p.oid = format('pgqueue_run.job_%s(bigint, bigint)', _make_runner.role)::regprocedure;
 end
@@ -208,7 +211,9 @@ create or replace function pgqueue._changed_runners()
   language sql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$
-  select pg_get_userbyid(k.role) from pgqueue.role_key k where k.runner is not null and not pgqueue._is_intact(k.runner, k.runner_xid, k.role) order by 1
+  select pg_get_userbyid(k.role) from pgqueue.role_key k
+  where k.runner is not null and not (pgqueue._is_intact(k.runner, k.runner_xid, k.role) and pgqueue._is_intact(k.group_runner, k.runner_xid, k.role))
+  order by 1
 $$;
 comment on function pgqueue._changed_runners() is
   'The roles whose runner was changed or dropped since they were enrolled: their jobs run at the top level until they are enrolled again';

@@ -3,16 +3,19 @@
 -- name: run_jobs
 call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)
 
+-- name: run_groups
+call pgqueue_run.{groups}(%(ids)s, %(tokens)s, %(worker)s, null, null)
+
 -- name: settle_run
 select id, token, ending, label
 from pgqueue._settle_run(%(ids)s, %(tokens)s, %(error)s::pg_catalog.jsonb, %(is_jobs)s, %(run_seconds)s, %(pid)s)
 
 -- name: oversee
-select id, run_for_ms, is_canceled, is_overdue, is_final
+select id, run_for_ms, is_canceled, is_overdue, is_final, xact
 from pgqueue._oversee(%(ids)s, %(tokens)s, %(pids)s, %(least_ms)s, %(grace_ms)s)
 
 -- name: stop_run
-select pgqueue._stop_run(%(id)s, %(token)s, %(pid)s, %(is_final)s)
+select pgqueue._stop_run(%(id)s, %(token)s, %(pid)s, %(is_final)s, %(xact)s)
 
 -- name: set_run_progress
 select pgqueue._set_run_progress(%(id)s, %(token)s, %(pid)s, %(pct)s, %(msg)s)

@@ -1,7 +1,7 @@
 -- Queries and switches for operators.
 
 -- name: list_queues
-select queue, ready, delayed, claimed, oldest_ready_at, paused, consumers, durability
+select queue, ready, delayed, claimed, oldest_ready_at, paused, consumers, durability, group_commit
 from pgqueue.queues
 order by queue
 
@@ -74,3 +74,18 @@ select case
        end as waits_for
 from pgqueue.jobs j
 where j.id = %(id)s and j.state = 'queued'
+
+-- name: configure
+select pgqueue.configure(%(setting)s, %(value)s, %(queue)s)
+
+-- name: list_configuration
+select setting, queue, value, role
+from pgqueue.configuration
+order by queue, setting, role nulls first
+
+-- name: get_configuration
+select coalesce(
+  (select c.value from pgqueue.configuration c
+   where c.setting = %(setting)s and c.queue = %(queue)s and (c.role is null or c.role = current_user)
+   order by c.role nulls first limit 1),
+  pgqueue._default_value(%(setting)s))

@@ -27,6 +27,18 @@ comment on table pgqueue.queue_switch is
   'The switches that administrators have set for a queue; a queue that only has messages needs no row';
 comment on column pgqueue.queue_switch.durability is 'The durability of jobs of this queue that have none of their own; NULL as sync';
 
+create table pgqueue.configured (
+  setting text not null,
+  queue text not null,
+  role oid not null default 0,
+  value text not null,
+  primary key (queue, setting, role),
+  constraint configured_queue_is_1_to_255_bytes check (octet_length(queue) between 1 and 255),
+  constraint configured_setting_is_known check (setting in ('group_commit'))
+);
+comment on table pgqueue.configured is 'Settings of queues that differ from their defaults (pgqueue.configure)';
+comment on column pgqueue.configured.role is 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
 -- Declarations. A declaration of a worker or an administrator applies to all messages. A declaration of another role applies to
 -- its own messages only, so it deletes, diverts, copies and slows down no message of others. None has a unique name: an insert
 -- would wait for a transaction of another role that declares the same. A change adds a row; the last row of a name counts, and
@@ -191,12 +203,14 @@ create table pgqueue.role_key (
   seal_key text not null default replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
   enrolled_at timestamptz not null default clock_timestamp(),
   runner oid,
+  group_runner oid,
   runner_xid xid,
   over_quota text
 );
 comment on table pgqueue.role_key is
   'Enrolled roles, and the secrets for their proofs and for the digests of their settings. Only the owner reads it';
 comment on column pgqueue.role_key.runner is 'The function that runs its jobs in the batch lane (pgqueue._make_runner). NULL: there is none';
+comment on column pgqueue.role_key.group_runner is 'The function that runs several of its jobs in one transaction (pgqueue._make_group_runner)';
 comment on column pgqueue.role_key.runner_xid is 'The transaction that made it: a changed one has another';
 comment on column pgqueue.role_key.over_quota is
   'The quota that the role exceeds: then none of its new messages is accepted. NULL: none. Upkeep writes it (pgqueue._note_usage)';

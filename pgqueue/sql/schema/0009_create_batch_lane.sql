@@ -1,8 +1,11 @@
 -- The logins that pgqueue creates for workers, and the table that jobs of the batch lane lock between two jobs.
 
 comment on schema pgqueue_run is
-  'The functions that only the executors'' login may call. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for one job after another';
-comment on schema pgqueue_take is 'For each enrolled role: take_*, with which the role''s runner reads the job that it is to run';
+  'The functions that only the executors'' login may call. For each enrolled role: job_*, which the role owns and which runs one of its jobs; jobs_*, which calls it for one job after another; group_* and groups_*, which do the same for several jobs in one transaction';
+comment on schema pgqueue_take is 'For each enrolled role: take_* and takes_*, with which the role''s runners read the jobs that they are to run';
+
+create type pgqueue_take.job as (place int, id bigint, token bigint, sql text, params text[], settings jsonb);
+comment on type pgqueue_take.job is 'What the runner of a group reads of a job; sql NULL: it is not to run in a group';
 
 create table pgqueue.login (
   purpose text primary key,

@@ -13,7 +13,7 @@ from psycopg import capabilities, generators, pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...db.connect import close_session, is_quiet, open_session
-from ...db.named_query import bind, check, run
+from ...db.named_query import bind, run
 from ...db.session_settings import JOB_SETTINGS
 from ...sql import query
 from .error_fields import ConnectionLost, SqlstateError, farewell_of
@@ -117,8 +117,10 @@ class JobSession:
         """
         return self.call_together((name, params))
 
-    def call_named(self, name: str, names: Mapping[str, str], **params: object) -> None:
-        """Run one named query in which {placeholders} stand for names of the database. It is prepared nowhere.
+    def call_named(self, name: str, names: Mapping[str, str], **params: object) -> tuple[Any, ...]:
+        """Run one named query in which {placeholders} stand for names of the database; return its first row, or ().
+
+        It is prepared nowhere.
 
         Raises:
             ConnectionLost, psycopg.Error: as `call`.
@@ -130,10 +132,11 @@ class JobSession:
         pgconn = self._connection.pgconn
         try:
             bound._replace(text=text).send(pgconn)
-            check(self._connection.wait(generators.execute(pgconn)), self._connection)
+            rows = bound.load(self._connection.wait(generators.execute(pgconn)), self._connection)
         except psycopg.Error as error:
             self._raise_if_lost(error)
             raise
+        return rows[0] if rows else ()
 
     def call_together(self, *calls: tuple[str, dict[str, object]]) -> tuple[Any, ...]:
         """Run named queries in one round trip, none after one that fails; return the first row of the last.

@@ -1,0 +1,53 @@
+"""What a group of jobs costs beside the jobs: reading them and ending them touches about as much as each by itself."""
+
+import psycopg
+import pytest
+
+from tests.plans.explained import plan_of
+
+COUNT = 100
+TAKE = "select array_agg(row(t.place"
+FINISH = "with said as materialized"
+REQUESTS = "exists (select from pgqueue.request"
+
+
+@pytest.fixture
+def claims(crowd):
+    """A hundred jobs in a worker's hands; ready again afterwards."""
+    found = crowd.worker.claim("busy", max_count=COUNT)
+    yield found
+    crowd.worker.release(*found, undelivered=True)
+
+
+def run_group(crowd, claims):
+    """Take and end the jobs as a group does, and undo it; return the plans. Not slower than a group may be."""
+    ids, tokens = [claim.id for claim in claims], [claim.token for claim in claims]
+    session = crowd.explained.session
+    for _ in range(20):
+        session.execute("begin")
+        try:
+            _, taken = crowd.explained.run(f"select pgqueue_take.takes_{claims[0].message}(%s, %s)", [ids, tokens])
+            _, finished = crowd.explained.run(
+                "select pgqueue_run.finish_group(%s, %s, %s, array_fill(now(), array[100]), array_fill(now(), array[100]), 'w1')",
+                [ids, tokens, [1] * COUNT],
+            )
+        except psycopg.errors.QueryCanceled:
+            continue  # a busy machine
+        finally:
+            session.execute("rollback")
+        return taken, finished
+    raise AssertionError("the machine is too busy")
+
+
+def test_a_group_reads_and_ends_its_jobs_by_index_and_touches_about_its_size(crowd, claims):
+    assert len(claims) == COUNT
+    for _ in range(3):
+        taken, finished = run_group(crowd, claims)
+
+    take, finish = plan_of(taken, TAKE), plan_of(finished, FINISH)
+    assert take.indexes == {"message_pkey"}
+    assert take.buffers < 12 * COUNT
+    assert finish.indexes >= {"message_pkey", "activity_pkey"}
+    assert finish.buffers < 30 * COUNT
+    assert not any({"message", "activity", "request"} & plan.scanned for plan in (take, finish))
+    assert plan_of(finished, REQUESTS).buffers < 4 * COUNT
