@@ -3,7 +3,9 @@
     .venv/bin/python -m tests.soak.cron_years [--schedules 2000] [--years 10] [--whole 4000] [--seed N]
 
 A schedule is valid if the database accepts it. cronsim gives all instants from one beginning; pgqueue's are computed as workers do it, in
-portions of 1 to 16 that each begin after the last one, and each stretch of time once more from a random instant within.
+portions of 1 to 16 that each begin after the last one. Other portions begin where a schedule may be made: at random, and within 90 min of
+changes of the clocks, so in the hour that comes twice. (There cronsim itself may have other instants than if it had begun before: it passes
+over some after a gap. That is counted, and is no difference.)
 A schedule with at most so many instants as --whole says is compared over all of the years; a more frequent one over a stretch around
 each change of the clocks and on random days. Exit code 1 if they differ.
 """
@@ -11,6 +13,7 @@ each change of the clocks and on random days. Exit code 1 if they differ.
 from __future__ import annotations
 
 import argparse
+import bisect
 import itertools
 import random
 import sys
@@ -34,15 +37,19 @@ _PORTION = 16
 #: A stretch around a change contains the day before it and the one after it on any clock.
 _BEFORE, _AFTER = timedelta(hours=12), timedelta(hours=36)
 _RANDOM_DAYS = 10
+#: So near to a change a schedule may be made, and so many changes are tried where it is compared as a whole.
+_NEAR = timedelta(minutes=90)
+_CHANGES_OF_WHOLE = 8
 _BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _ACCEPTS = "select pgqueue._cron_of(%s)"
 
 
 class Stretch(NamedTuple):
-    """A time over which instants are compared."""
+    """A time over which instants are compared, and where else within it a schedule may be made."""
 
     begin: datetime
     end: datetime
+    made_at: tuple[datetime, ...] = ()
 
 
 def by_library(cron: str, zone: str, stretch: Stretch) -> Iterator[datetime]:
@@ -68,15 +75,10 @@ def by_workers(cron: str, zone: str, stretch: Stretch, dice: random.Random) -> I
             return
 
 
-def differences(cron: str, zone: str, stretch: Stretch, known: list[datetime], dice: random.Random) -> Iterator[str]:
-    """Yield a sentence for each way of computing that has other instants than the library."""
-    if (found := list(by_workers(cron, zone, stretch, dice))) != known:
-        yield _tell(cron, zone, stretch.begin, found, known)
-    middle = stretch.begin + (stretch.end - stretch.begin) * dice.random()
-    later = [at for at in known if at > middle][:_PORTION]
-    coming = instants(cron, zone, middle) if later else iter(())
-    if (found := list(itertools.islice(coming, len(later)))) != later:
-        yield _tell(cron, zone, middle, found, later)
+def _by_library_from(cron: str, zone: str, made_at: datetime, count: int) -> list[datetime]:
+    """Return what cronsim says if it begins there; of the hour that comes twice it may give the first, which is over."""
+    found = (at.astimezone(timezone.utc) for at in CronSim(cron, made_at.astimezone(ZoneInfo(zone))))
+    return list(itertools.islice((at for at in found if at > made_at), count))
 
 
 def _tell(cron: str, zone: str, begin: datetime, found: list[datetime], known: list[datetime]) -> str:
@@ -92,10 +94,11 @@ class Comparison:
         self._all = Stretch(_BEGIN, _BEGIN.replace(year=_BEGIN.year + years))
         self._whole = whole
         self._dice = dice
-        self._changes = {zone: list(changes_of(ZoneInfo(zone), *self._all)) for zone in ZONES}
+        self._changes = {zone: list(changes_of(ZoneInfo(zone), *self._all[:2])) for zone in ZONES}
         self.counts: Counter[str] = Counter()
         self.zones: Counter[str] = Counter()
         self.differing: list[str] = []
+        self.of_library: list[str] = []
 
     def compare(self, cron: str, zone: str) -> None:
         """Compare a schedule, whole or in stretches."""
@@ -103,12 +106,28 @@ class Comparison:
         is_frequent = len(known) > self._whole
         self.zones[zone] += 1
         self.counts["frequent" if is_frequent else "whole"] += 1
-        for stretch in self._stretches(zone) if is_frequent else [self._all]:
+        for stretch in self._stretches(zone) if is_frequent else [self._whole_stretch(zone)]:
             if is_frequent:
                 known = list(by_library(cron, zone, stretch))
             self.counts["instants"] += len(known)
             self.counts["stretches"] += is_frequent
-            self.differing += differences(cron, zone, stretch, known, self._dice)
+            if (found := list(by_workers(cron, zone, stretch, self._dice))) != known:
+                self.differing.append(_tell(cron, zone, stretch.begin, found, known))
+            for made_at in stretch.made_at:
+                self._begin_at(made_at, cron, zone, known)
+
+    def _begin_at(self, made_at: datetime, cron: str, zone: str, known: list[datetime]) -> None:
+        self.counts["beginnings"] += 1
+        first = bisect.bisect_right(known, made_at)
+        later = known[first : first + _PORTION]
+        found = list(itertools.islice(instants(cron, zone, made_at), len(later))) if later else []
+        if found == later:
+            return
+        told = _tell(cron, zone, made_at, found, later)
+        if found == _by_library_from(cron, zone, made_at, len(later)):
+            self.of_library.append(told)
+        else:
+            self.differing.append(told)
 
     def has_none(self, cron: str, zone: str) -> bool:
         """Return whether a worker finds no instant at all, and says so."""
@@ -118,12 +137,23 @@ class Comparison:
             return True
         return False
 
+    def _whole_stretch(self, zone: str) -> Stretch:
+        changes = self._changes[zone]
+        tried = self._dice.sample(changes, min(len(changes), _CHANGES_OF_WHOLE))
+        return Stretch(*self._all[:2], (self._at_random(timedelta(0)), *map(self._near, tried)))
+
     def _stretches(self, zone: str) -> Iterator[Stretch]:
         for change in self._changes[zone]:
-            yield Stretch(change - _BEFORE, change + _AFTER)
+            yield Stretch(change - _BEFORE, change + _AFTER, (self._near(change), self._near(change)))
         for _ in range(_RANDOM_DAYS):
-            begin = self._all.begin + (self._all.end - self._all.begin - timedelta(days=1)) * self._dice.random()
+            begin = self._at_random(timedelta(days=1))
             yield Stretch(begin, begin + timedelta(days=1))
+
+    def _at_random(self, margin: timedelta) -> datetime:
+        return self._all.begin + (self._all.end - self._all.begin - margin) * self._dice.random()
+
+    def _near(self, change: datetime) -> datetime:
+        return change + _NEAR * self._dice.uniform(-1, 1)
 
 
 def is_accepted(connection: psycopg.Connection, cron: str) -> bool:
@@ -164,10 +194,12 @@ def main() -> int:
     counts = comparison.counts
     print(
         f"{comparison.zones.total()} schedules over {arguments.years} years: {counts['whole']} whole, {counts['frequent']} in {counts['stretches']}"
-        f" stretches, {counts['instants']} instants in {time.monotonic() - begun:.0f} s"
+        f" stretches, {counts['instants']} instants, {counts['beginnings']} other beginnings in {time.monotonic() - begun:.0f} s"
     )
     print(", ".join(f"{count} in {zone}" for zone, count in comparison.zones.items()))
     print(f"not compared: {refused} that the database refuses, {without} without an instant, as a worker says")
+    print(f"{len(comparison.of_library)} beginnings from which cronsim has other instants than from an earlier one")
+    print("\n".join(comparison.of_library[:5]), end="\n" if comparison.of_library else "")
     print(f"{len(comparison.differing)} differences")
     return 1 if comparison.differing else 0
 

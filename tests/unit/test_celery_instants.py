@@ -40,6 +40,9 @@ STARS = [
     ("Africa/Cairo", "*/20 23 * * *", "2026-10-29", ["23:00+0300", "23:20+0300", "23:40+0300"]),
     ("America/Santiago", "*/20 23 * * *", "2026-04-04", ["23:00-0300", "23:20-0300", "23:40-0300"]),
     ("UTC", "*/20 2 * * *", "2026-03-29", ["02:00+0000", "02:20+0000", "02:40+0000"]),
+    # Five fields leave these out.
+    ("Australia/Lord_Howe", "*/30 9 * * *", "2026-10-04", ["09:00+1100", "09:30+1100"]),
+    ("Africa/Cairo", "*/30 1 * * fri", "2026-04-24", ["01:00+0300", "01:30+0300"]),
 ]
 #: On how many hours of that day the hourly crontab runs: 23 if one is missing, and not 25 if one comes twice.
 HOURS = [

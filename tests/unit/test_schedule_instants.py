@@ -29,6 +29,15 @@ CHANGES = [
     # With a star in the minutes or hours: what does not exist is left out, what comes twice runs twice.
     ("Europe/Berlin", "*/20 2 * * *", "2026-03-29", []),
     ("Europe/Berlin", "*/30 2 * * *", "2026-10-25", ["02:00+0200", "02:30+0200", "02:00+0100", "02:30+0100"]),
+    # What the library passes over, as the docs say: half an hour after a change by half an hour, and the hour after a
+    # midnight that does not exist.
+    ("Australia/Lord_Howe", "*/15 9 * * *", "2026-10-04", ["09:30+1100", "09:45+1100"]),
+    ("Australia/Lord_Howe", "*/15 9 * * *", "2026-04-05", ["09:30+1030", "09:45+1030"]),
+    ("Africa/Cairo", "*/30 1 * * FRI", "2026-04-24", []),
+    ("America/Santiago", "*/30 1 * * SUN", "2026-09-06", []),
+    ("Africa/Cairo", "*/30 1 * * *", "2026-04-24", ["01:00+0300", "01:30+0300"]),
+    ("Australia/Lord_Howe", "0,15 9 * * *", "2026-10-04", ["09:00+1100", "09:15+1100"]),
+    ("Africa/Cairo", "0,30 1 * * FRI", "2026-04-24", ["01:00+0300", "01:30+0300"]),
 ]
 
 
