@@ -34,7 +34,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from tests.harness.celery_app import TRACES
-from tests.harness.database import Database
+from tests.harness.database import Connection, Database
 from tests.harness.eventually import eventually
 from tests.harness.servers import temporary_server
 from tests.harness.worker import Worker
@@ -100,9 +100,12 @@ from (select extract(epoch from fired_at - due_at)::float8 as late from pgqueue.
 
 
 @contextlib.contextmanager
-def installation(**settings: str) -> Iterator[tuple[Database, Path]]:
+def installation(*, autovacuum: str = "on") -> Iterator[tuple[Database, Path]]:
     """Run a server with a database, and give a directory for the logs of workers."""
-    with tempfile.TemporaryDirectory() as place, temporary_server(max_connections="300", **settings) as server:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        temporary_server(max_connections="300", autovacuum=autovacuum) as server,
+    ):
         db = Database(server)
         try:
             yield db, Path(place)
@@ -179,10 +182,10 @@ class Crew:
                 self.rolled_back += 1
             self._add()
 
-    def _find(self, watcher: object, until: float) -> tuple[str, int] | None:
+    def _find(self, watcher: Connection, until: float) -> tuple[str, int] | None:
         while time.monotonic() < until:
-            if (found := watcher.execute(FIRING).fetchone()) and found[0] in self._workers:  # type: ignore[attr-defined]
-                return found  # type: ignore[no-any-return]
+            if (found := watcher.execute(FIRING).fetchone()) and found[0] in self._workers:
+                return found[0], found[1]
         return None
 
     def _add(self) -> None:
@@ -320,7 +323,7 @@ def clock_of_the_worker(seconds: float) -> int:
     """The worker's clock must not matter."""
     with installation() as (db, place):
         steps = Clock(place)
-        db.execute(TRACES)  # type: ignore[arg-type]
+        db.execute(TRACES)
         alice = db.connect(db.create_role("alice"))
         worker = Worker(
             db, place / "w1.log", command="celery", app="tests.harness.celery_app", environment=steps.environment
@@ -437,7 +440,7 @@ def idle_transactions(db: Database, seconds: int) -> float:
 def burst(arguments: argparse.Namespace) -> int:
     count = arguments.schedules
     with installation() as (db, place):
-        db.execute(f'alter database "{db.name}" set pgqueue.max_schedules = 0')  # type: ignore[arg-type]
+        db.execute(f'alter database "{db.name}" set pgqueue.max_schedules = 0')
         alice = db.connect(db.create_role("alice"))
         Worker(db, place / "w1.log", arguments=("--concurrency=1", "--executors=2")).wait_online()
         instant = db.fetch_value(
