@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from ..broker.cron import instants
+from ..db.client_session import ClientSession
 from ..errors import PgQueueError
 from .ask import ask
 from .options import DURATION, INSTANT, Command, on_database
@@ -108,7 +109,8 @@ def add(
         if args_ != "[]" or options.pop("kwargs") != "{}":
             raise click.UsageError("--args and --kwargs are for --task")
         statement = sys.stdin.read() if sql == "-" else sql
-        [(number,)] = ask(dsn, "add_schedule", sql=statement, **options)
+        with ClientSession(dsn, application_name="pgqueue cli", hands_in=True) as session:
+            [(number,)] = session.fetch("add_own_schedule", sql=statement, **options, **session.captured._asdict())
     if as_json:
         print_json({"id": number, "name": name})
     else:

@@ -240,9 +240,10 @@ class Client:
         if values and params is not None:
             raise TypeError("give the parameters either one by one or as params=, not both")
         given = connection or current()
-        session, _captured = self._place(given)
+        session, captured = self._place(given)
         arguments = sql_arguments(name, schedule, sql, values or params, options, session)
-        return int(self._fetch(given, "add_schedule", arguments)[0][0])
+        query_name = "add_own_schedule" if captured else "add_schedule"
+        return int(self._fetch(given, query_name, {**arguments, **captured})[0][0])
 
     def schedule_task(
         self,

@@ -81,3 +81,17 @@ def test_what_makes_no_sense_is_refused(client: pgqueue.Client) -> None:
         client.schedule_task("a", "1 hour", "shop.a", timeout=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="either one by one"):
         client.schedule("a", "1 hour", "select $1", 1, params=[1])
+
+
+def test_runs_inherit_the_settings_of_the_role_and_not_those_of_the_clients_session(db: Database) -> None:
+    role = db.create_role("alice")
+    db.execute("alter role alice set search_path = shop, public")
+    with pgqueue.connect(db.dsn_for(role)) as client:
+        client.schedule("a", "1 hour", "refresh materialized view sales")
+        with psycopg.connect(db.dsn_for(role)) as connection:
+            connection.execute("set search_path = depot")
+            client.schedule("b", "1 hour", "refresh materialized view sales", connection=connection)
+
+    found = db.execute("select name, settings ->> 'search_path' from pgqueue.schedule order by name")
+
+    assert found == [("a", "shop, public"), ("b", "depot")]

@@ -97,3 +97,11 @@ def test_what_is_wrong_is_one_line_and_a_hint(schedule: Command) -> None:
     schedule("add", "a", "@daily", fails=2)
     schedule("add", "a", "@daily", "--task", "t", "-p", "1", fails=2)
     schedule("add", "a", "@daily", "select 1", "--args", "[1]", fails=2)
+
+
+def test_runs_of_an_added_schedule_find_what_the_role_finds(schedule: Command, db: Database) -> None:
+    db.execute("alter role alice set search_path = shop, public")
+
+    schedule("add", "nightly", "0 2 * * *", "refresh materialized view sales")
+
+    assert db.execute("select settings ->> 'search_path' from pgqueue.schedule") == [("shop, public",)]

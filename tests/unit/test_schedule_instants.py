@@ -10,8 +10,8 @@ from cronsim import CronSim
 
 from pgqueue.broker.consuming.plan_schedules import plan
 from pgqueue.broker.cron import Unscheduled, instants
+from tests.harness.random_crons import ZONES, a_schedule
 
-ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "America/Santiago", "UTC")
 #: docs/how-to/schedules.md has this table: a time of day in the hour that does not exist or in the one that comes twice, the
 #: day, and the instants of that day.
 CHANGES = [
@@ -39,25 +39,6 @@ def test_the_day_of_a_change_has_the_instants_of_the_table(zone: str, cron: str,
     found = [at.astimezone(ZoneInfo(zone)) for at in itertools.islice(instants(cron, zone, begin), 8)]
 
     assert [f"{at:%H:%M%z}" for at in found if f"{at:%Y-%m-%d}" == day] == expected
-
-
-def a_field(dice: random.Random, least: int, greatest: int) -> str:
-    first, last = sorted(dice.choices(range(least, greatest + 1), k=2))
-    step = dice.randint(1, greatest)
-    terms = ["*", f"*/{step}", f"{first}", f"{first}-{last}", f"{first}-{last}/{step}", f"{first},{last}"]
-    return dice.choices(terms, weights=[5, 2, 5, 2, 1, 2])[0]
-
-
-def a_schedule(dice: random.Random) -> str:
-    return " ".join(
-        [
-            a_field(dice, 0, 59),
-            a_field(dice, 0, 23),
-            dice.choice(["*", "*", "L", a_field(dice, 1, 28)]),
-            dice.choice(["*", "*", a_field(dice, 1, 12)]),
-            dice.choice(["*", "*", "MON-FRI", "5L", "SUN#2", a_field(dice, 0, 7)]),
-        ]
-    )
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))])

@@ -30,6 +30,16 @@ select pgqueue.schedule(%(schedule_name)s, %(schedule)s, %(sql)s, params => null
                         label => %(label)s, jitter => %(jitter)s::interval, starts_at => %(starts_at)s::timestamptz, ends_at => %(ends_at)s::timestamptz,
                         overlap => %(overlap)s, catch_up => %(catch_up)s)
 
+-- name: add_own_schedule
+-- As add_schedule, on a connection of the package's own: jobs inherit the settings that it had before the package changed them.
+insert into pgqueue.schedule_order (act, name, expression, timezone, sql, params, settings, queue, priority, timeout, max_attempts, backoff, label,
+                                    jitter, starts_at, ends_at, overlap, catch_up)
+select 'put', %(schedule_name)s::text, %(schedule)s::text, %(timezone)s::text, coalesce(%(sql)s::text, ''), nullif(%(params)s::text[], '{}'),
+       pgqueue._known_settings(%(backend_pid)s::int, %(settings)s::jsonb), coalesce(%(queue)s::text, 'default'), %(priority)s::int, %(timeout)s::interval,
+       %(max_attempts)s::int, %(backoff)s::interval, %(label)s::text, %(jitter)s::interval, %(starts_at)s::timestamptz, %(ends_at)s::timestamptz,
+       %(overlap)s::text, %(catch_up)s::text
+returning id;
+
 -- name: add_task_schedule
 select pgqueue.schedule_task(%(schedule_name)s, %(schedule)s, %(task)s, %(args)s::jsonb, %(kwargs)s::jsonb, timezone => %(timezone)s, queue => coalesce(%(queue)s, 'celery'),
                              priority => %(priority)s::int, label => %(label)s, jitter => %(jitter)s::interval, starts_at => %(starts_at)s::timestamptz,
