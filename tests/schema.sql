@@ -1835,6 +1835,34 @@ CREATE FUNCTION pgqueue._schedules_to_plan(max_count integer) RETURNS TABLE(id b
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.function_file (
+    name text NOT NULL,
+    hash text NOT NULL,
+    applied_by text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.function_file IS 'The files of functions and views that this database has, written by the installer';
+
+COMMENT ON COLUMN pgqueue.function_file.hash IS 'SHA-256 of the file: one whose hash differs is applied again';
+
+COMMENT ON COLUMN pgqueue.function_file.applied_by IS 'The version of the Python package that applied it';
+
+CREATE TABLE pgqueue.migration (
+    version integer NOT NULL,
+    name text NOT NULL,
+    applied_by text,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE pgqueue.migration IS 'The migrations that this database has, written by the installer';
+
+COMMENT ON COLUMN pgqueue.migration.applied_by IS 'The version of the Python package that applied it';
+
+CREATE FUNCTION pgqueue._schema_version() RETURNS integer[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2276,19 +2304,6 @@ ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE pgqueue.function_file (
-    name text NOT NULL,
-    hash text NOT NULL,
-    applied_by text NOT NULL,
-    applied_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE pgqueue.function_file IS 'The files of functions and views that this database has, written by the installer';
-
-COMMENT ON COLUMN pgqueue.function_file.hash IS 'SHA-256 of the file: one whose hash differs is applied again';
-
-COMMENT ON COLUMN pgqueue.function_file.applied_by IS 'The version of the Python package that applied it';
-
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
     cookie bigint CONSTRAINT history_cookie_not_null NOT NULL,
@@ -2410,17 +2425,6 @@ ALTER TABLE pgqueue.message ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE pgqueue.migration (
-    version integer NOT NULL,
-    name text NOT NULL,
-    applied_by text,
-    applied_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE pgqueue.migration IS 'The migrations that this database has, written by the installer';
-
-COMMENT ON COLUMN pgqueue.migration.applied_by IS 'The version of the Python package that applied it';
 
 CREATE UNLOGGED TABLE pgqueue.nonce (
     nonce bigint NOT NULL,
@@ -4139,6 +4143,22 @@ REVOKE ALL ON FUNCTION pgqueue._schedule_grace() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) TO pgqueue_worker;
 
+GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._schema_version() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
@@ -4474,20 +4494,10 @@ GRANT INSERT(expires_at) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
 GRANT SELECT(reached) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
-GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_user;
-GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_worker;
-GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_monitor;
-GRANT SELECT ON TABLE pgqueue.function_file TO pgqueue_admin;
-
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_admin;
-
-GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_user;
-GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_worker;
-GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_monitor;
-GRANT SELECT ON TABLE pgqueue.migration TO pgqueue_admin;
 
 GRANT SELECT(id) ON TABLE pgqueue.outbox TO pgqueue_user;
 

@@ -51,8 +51,8 @@ def make_app(dsn: str, schedule_file: str | None = None) -> Celery:
             Queue("news", Exchange("news", type="topic"), routing_key="eu.#"),
         ],
     )
-    app.task(bind=True, name="leave_trace")(leave_trace)
-    app.task(name="routed", expires=300)(routed)
+    app.task(bind=True, name="leave_trace", shared=False)(leave_trace)
+    app.task(name="routed", expires=300, shared=False)(routed)
     if schedule_file is not None:
         entries = json.loads(Path(schedule_file).read_text())
         app.conf.beat_schedule = {name: to_entry(entry) for name, entry in entries.items()}

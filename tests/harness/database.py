@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -95,7 +95,9 @@ class Database:
                     creator.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         return name
 
-    def execute(self, statement: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+    def execute(
+        self, statement: str, params: Sequence[object] | Mapping[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Run a statement as the installing role in a session of its own; return its rows, if it has any."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             cursor = connection.execute(statement, params)

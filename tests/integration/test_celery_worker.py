@@ -267,7 +267,9 @@ def test_a_worker_that_loses_its_presence_goes_on(db: Database, app: Celery, sta
     app.send_task("leave_trace", ["before"])
     eventually(lambda: labels(db) == ["before"])
 
-    db.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like '%presence%'")
+    db.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+    )
     app.send_task("leave_trace", ["after"])
 
     eventually(lambda: labels(db) == ["before", "after"], timeout=20)

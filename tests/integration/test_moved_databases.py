@@ -16,10 +16,14 @@ from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value, refused
 from tests.harness.servers import temporary_server
 from tests.harness.standby import synchronous_standby
+from tests.sql.test_schedules import pass_time, plan_all
 
 pytestmark = pytest.mark.slow
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+SCHEDULES = """
+select owner, name, next_at, enabled from pgqueue.schedules order by owner <> 'alice', name
+"""
 WHO = "insert into seen values (current_user, '%s')"
 
 
@@ -148,6 +152,69 @@ def test_a_dump_restored_where_roles_have_other_numbers_runs_jobs_as_who_submitt
         assert ("dora", "dora") in submitters(owner)
         with connect(new, "shop", "alice") as session:
             assert session.execute("select (pgqueue.launch('select 1')).id > 0").fetchall() == [(True,)]
+        place.close()
+
+
+def test_schedules_in_a_dump_keep_their_instants_and_fire_once_each_as_who_owns_them() -> None:
+    with temporary_server() as old, temporary_server() as new:
+        make_old_and_new_numbers(old, new)
+        old.admin.execute("create database shop")
+        there = Moved(old, "shop")
+        owner = there.connect()
+        migrate.install(owner)
+        for role in ("alice", "dora"):
+            owner.execute(f"select pgqueue.enroll('{role}')")
+            there.connect(role).execute(
+                "select pgqueue.schedule('cron', '0 2 * * *', 'select 1', timezone => 'Europe/Berlin'),"
+                " pgqueue.schedule('interval', '1 day', 'select 1'), pgqueue.schedule('next week', '7 days', 'select 1'),"
+                " pgqueue.schedule('paused', '1 day', 'select 1'), pgqueue.pause_schedule('paused')"
+            )
+        worker = Claimant(there)  # type: ignore[arg-type]
+        assert plan_all(worker) == 2
+        worker.session.close()
+        worker.presence.close()
+        pass_time(owner, hours=24)
+        before = owner.execute(SCHEDULES).fetchall()
+        assert [row[1] for row in before] == ["cron", "interval", "next week", "paused"] * 2
+        dump = run_tool(old, "pg_dump", "--dbname=shop")
+        there.close()
+        new.admin.execute("create database shop")
+        with connect(new, "postgres") as other:
+            migrate.install(other)  # makes the group roles
+        run_tool(new, "psql", "--dbname=shop", "--quiet", text=dump)
+
+        place = Moved(new, "shop")
+        owner = place.connect()
+        migrate.upgrade(owner)
+
+        after = owner.execute(SCHEDULES).fetchall()
+        assert after[:4] == before[:4]
+        assert [row[1:] for row in after[4:]] == [row[1:] for row in before[4:]]
+        assert str(after[4][0]).startswith("unknown")
+        workers = [Claimant(place, name) for name in ("w1", "w2")]  # type: ignore[arg-type]
+        for worker in (*workers, *workers):
+            worker.tick()
+        fired = "select owner, name, outcome, missed from pgqueue.schedule_runs order by owner, name"
+        alices: list[tuple[object, ...]] = [("alice", "cron", "enqueued", 0), ("alice", "interval", "enqueued", 0)]
+        assert owner.execute(fired).fetchall() == alices
+        assert owner.execute("select submitter from pgqueue.jobs").fetchall() == [("alice",)] * 2
+        # Nothing is enqueued for whom the new cluster lacks. She comes later, and her schedules go on.
+        faults = "select name, enabled, error from pgqueue.schedules where owner <> 'alice' order by name"
+        gone = "paused: its owner does not exist any more"
+        assert owner.execute(faults).fetchall() == [
+            *(("cron", False, gone), ("interval", False, gone)),
+            *(("next week", True, None), ("paused", False, None)),
+        ]
+        owner.execute("create role dora login")
+        migrate.upgrade(owner)
+        dora = place.connect("dora")
+        assert (
+            dora.execute("select pgqueue.resume_schedule(n) from unnest('{cron,interval}'::text[]) n").fetchall()
+            == [(True,)] * 2
+        )
+        assert dora.execute("select count(*) from pgqueue.schedules where enabled and error is null").fetchall() == [
+            (3,)
+        ]
         place.close()
 
 

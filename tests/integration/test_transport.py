@@ -437,7 +437,9 @@ def test_a_lost_presence_is_a_connection_error_and_the_message_comes_back(db: Da
     lost = Inbox(connection, Queue("q"), ack=False)
     lost.wait_for(1)
 
-    db.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like '%presence%'")
+    db.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'pgqueue worker%'"
+    )
     with pytest.raises(connection.connection_errors):
         connection.drain_events(timeout=20)
     connection.collect()

@@ -13,6 +13,7 @@ GROUPS = ("pgqueue_user", "pgqueue_worker", "pgqueue_monitor", "pgqueue_admin", 
 GATE = {"_gate"}
 LOOKING = {
     "_command_tag",
+    "_schema_version",
     "_faulty_settings",
     "_executor_fault",
     "_changed_runners",

@@ -62,7 +62,8 @@ begin
                                   then concat('the role has more ', k.over_quota, ' than one role may have') end) as refused_as,
            s.overlap = 'skip' and exists (select from pgqueue.message m where m.id = s.last_message_id) as is_running
     from pgqueue.schedule s
-    left join pgqueue.role_key k on k.role = s.owner
+    -- In a restored database a role may be missing whose name is still known (pgqueue._repair_home).
+    left join (pgqueue.role_key k join pg_roles o on o.oid = k.role) on k.role = s.owner
     cross join lateral (select case when s.sending ->> 'exchange' <> '' then array(select q.queue from pgqueue._route(s.sending ->> 'exchange', s.queue, s.owner) q)
                                     else array[s.queue] end) t (queues)
     cross join lateral (select * from pgqueue._due_instants(s, due_until) i where not is_manual

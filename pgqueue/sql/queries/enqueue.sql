@@ -64,6 +64,4 @@ from pgqueue._hand_in(
 
 -- name: capture_settings
 -- With the version of the schema, which a client checks when it connects: a query of its own would take as long again.
-select pg_backend_pid(), pgqueue._settings()::text,
-       (select max(regexp_match(v.applied_by, '([0-9]+)[.]([0-9]+)')::int[])
-        from (select m.applied_by from pgqueue.migration m union select f.applied_by from pgqueue.function_file f) v)
+select pg_backend_pid(), pgqueue._settings()::text, pgqueue._schema_version()

@@ -14,8 +14,7 @@ set transaction read only
 
 -- name: schema_version
 -- The major and the minor number of the newest version that has upgraded the schema.
-select max(regexp_match(v.applied_by, '([0-9]+)[.]([0-9]+)')::int[])
-from (select m.applied_by from pgqueue.migration m union select f.applied_by from pgqueue.function_file f) v
+select pgqueue._schema_version()
 
 -- name: server_pid
 select pg_catalog.pg_backend_pid()
