@@ -28,6 +28,7 @@ def bodies(db: Database) -> list[str]:
 
 def statements(db: Database, producer: Producer, publish: Callable[[], object]) -> int:
     """How many answers the publisher's session waits for meanwhile: one for each statement."""
+    producer.connection.connect()  # which checks the version of the schema
     pool = producer.connection.transport.database
     with pool.session() as session:
         run, original = [], session.wait

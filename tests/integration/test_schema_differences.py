@@ -18,8 +18,8 @@ CHANGES = {
     "drop index pgqueue.message_claimed": ["index pgqueue.message_claimed is missing"],
     "create index sneaky on pgqueue.message (label)": ["index pgqueue.sneaky is not of the release"],
     "alter table pgqueue.message add column note text": ["column pgqueue.message.note is not of the release"],
-    "alter table pgqueue.migration alter column applied_by type varchar": [
-        "column pgqueue.migration.applied_by differs from the release's"
+    "alter table pgqueue.migration alter column name type varchar": [
+        "column pgqueue.migration.name differs from the release's"
     ],
     "alter table pgqueue.migration alter column applied_at drop default": [
         "column pgqueue.migration.applied_at differs from the release's"
