@@ -132,14 +132,16 @@ def python_errors() -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """Yield each command with its help, its options and its examples, from click."""
+    # As when the command runs: a command keeps the first help option that was asked of it, and -h is the group's.
+    group = cli.make_context("pgqueue", [], resilient_parsing=True, terminal_width=WIDTH)
     for section, names in SECTIONS.items():
         yield f"## {section}\n"
         for name in names:
-            yield from _command(name, cli.commands[name])
+            yield from _command(name, cli.commands[name], group)
 
 
-def _command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=f"pgqueue {name}")
+def _command(name: str, command: click.Command, group: click.Context) -> Iterator[str]:
+    context = click.Context(command, info_name=name, parent=group)
     yield f"### `pgqueue {name}`\n"
     yield f"```text\n{command.get_usage(context)}\n```\n"
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
@@ -158,7 +160,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
         yield "```\n"
     if isinstance(command, click.Group):
         for part, one in command.commands.items():
-            yield from _command(f"{name} {part}", one)
+            yield from _command(f"{name} {part}", one, group)
 
 
 def _tree(kind: type, depth: int) -> Iterator[tuple[int, type]]:

@@ -22,7 +22,7 @@ def make_app(dsn: str, **conf: Any) -> Celery:
         **conf,
     )
     for task in (add, fail, fail_then_succeed, ignore, nap, report_then_return, total, note_error, spawn_then_wait):
-        app.task(bind=True, name=task.__name__)(task)
+        app.task(bind=True, name=task.__name__, shared=False)(task)
     app.tasks["ignore"].ignore_result = True
     app.tasks["report_then_return"].track_started = True
     app.finalize()

@@ -116,8 +116,12 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         """Whether nothing was lost, doubled or held up."""
-        is_whole = not (self.lost or self.unknown or self.failed)
-        return is_whole and not self.lock_waits and self.longest_claim < LONGEST_CLAIM
+        return self.is_whole and not self.lock_waits and self.longest_claim < LONGEST_CLAIM
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each job was run once, and no other."""
+        return not (self.lost or self.unknown or self.failed)
 
     def __str__(self) -> str:
         return (
