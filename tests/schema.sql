@@ -35,7 +35,8 @@ CREATE TYPE pgqueue.job_options AS (
 	unique_key text,
 	label text,
 	durability text,
-	traceparent text
+	traceparent text,
+	limit_key text
 );
 
 COMMENT ON TYPE pgqueue.job_options IS 'The options of launch, submit, enqueue and enqueue_many as one value';
@@ -53,10 +54,24 @@ COMMENT ON TYPE pgqueue.job_state IS 'The state of a job, as pgqueue.jobs shows 
 
 CREATE TYPE pgqueue.lane AS ENUM (
     'batch',
-    'top_level'
+    'top_level',
+    'held'
 );
 
-COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter';
+COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits, whose claim counts until the task has ended';
+
+CREATE TYPE pgqueue.limit_turn AS (
+	place integer,
+	limit_key text,
+	holder_id bigint,
+	seq bigint,
+	ids bigint[],
+	next_at timestamp with time zone,
+	room integer,
+	seconds double precision
+);
+
+COMMENT ON TYPE pgqueue.limit_turn IS 'A key that has its turn in a claim. ids: its messages that are claimed; room: how many more may be, NULL: any number; seconds: until there may be more room';
 
 CREATE TYPE pgqueue.message_kind AS ENUM (
     'job',
@@ -104,6 +119,10 @@ CREATE FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens b
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -137,6 +156,7 @@ CREATE TABLE pgqueue.message (
     state pgqueue.message_state DEFAULT 'ready'::pgqueue.message_state NOT NULL,
     kept pgqueue.result_kept DEFAULT 'none'::pgqueue.result_kept NOT NULL,
     top_level boolean DEFAULT false NOT NULL,
+    acked boolean DEFAULT false NOT NULL,
     worker_id integer,
     priority smallint DEFAULT 0 NOT NULL,
     deliveries smallint DEFAULT 0 NOT NULL,
@@ -150,6 +170,7 @@ CREATE TABLE pgqueue.message (
     backoff interval,
     label text,
     unique_key text,
+    limit_key text COLLATE pg_catalog."C",
     payload json,
     last_error jsonb
 )
@@ -165,9 +186,13 @@ COMMENT ON COLUMN pgqueue.message.submitter IS 'Set by the server, never by the 
 
 COMMENT ON COLUMN pgqueue.message.top_level IS 'Whether the job cannot run in the batch lane, as its first try has shown';
 
+COMMENT ON COLUMN pgqueue.message.acked IS 'Of a task that is under limits: Celery has acked it and runs it. The row stays until the task ends, because it is what counts; a lost one is not delivered again';
+
 COMMENT ON COLUMN pgqueue.message.deliveries IS 'How often it was handed to a worker';
 
 COMMENT ON COLUMN pgqueue.message.attempts IS 'How often a run of the job has failed';
+
+COMMENT ON COLUMN pgqueue.message.limit_key IS 'Whose limit it is under, for example a tenant: a name that the submitter gives';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -335,6 +360,10 @@ CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -396,9 +425,15 @@ CREATE FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, aw
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.message_kind, from_queue text, max_count integer, role_limit integer, held jsonb) RETURNS TABLE(id bigint, token bigint, queue text, earlier_deliveries integer, message json, lane pgqueue.lane)
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._claimed_of(ids bigint[]) RETURNS bigint[]
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._close_cron_schema(is_own boolean) RETURNS void
     LANGUAGE plpgsql
@@ -442,6 +477,10 @@ CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
 
 CREATE FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) RETURNS SETOF jsonb
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._count_claimed(queue text, role oid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql;
@@ -1054,6 +1093,10 @@ CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_limits() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1221,7 +1264,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
@@ -1261,6 +1304,12 @@ CREATE FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) RE
 CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) RETURNS oid[]
+    LANGUAGE sql;
+
+CREATE FUNCTION pgqueue._keys_after(kind pgqueue.message_kind, queue text, role oid, after text, max_count integer) RETURNS text[]
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql;
@@ -1320,6 +1369,35 @@ CREATE FUNCTION pgqueue._limit(name text, fallback integer) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.limit_rule (
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    max_running integer,
+    per_key integer,
+    rate integer,
+    period interval,
+    burst integer,
+    CONSTRAINT limit_rule_limits_something CHECK ((num_nonnulls(max_running, per_key, rate) > 0)),
+    CONSTRAINT limit_rule_max_running_in_range CHECK (((max_running >= 0) AND (max_running <= 10000))),
+    CONSTRAINT limit_rule_per_key_in_range CHECK (((per_key >= 1) AND (per_key <= 10000))),
+    CONSTRAINT limit_rule_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
+    CONSTRAINT limit_rule_rate_in_range CHECK ((((rate >= 1) AND (rate <= 1000000)) AND ((burst >= 1) AND (burst <= 1000000)) AND ((period >= '00:00:01'::interval) AND (period <= '366 days'::interval)))),
+    CONSTRAINT limit_rule_rate_is_whole CHECK ((num_nonnulls(rate, period, burst) = ANY (ARRAY[0, 3])))
+);
+
+COMMENT ON TABLE pgqueue.limit_rule IS 'The limits that pgqueue.set_limit has set';
+
+COMMENT ON COLUMN pgqueue.limit_rule.role IS 'To whose messages they apply. 0: to all, since an administrator has set them; then they count before all others';
+
+CREATE FUNCTION pgqueue._limit_rule(queue text, role oid) RETURNS pgqueue.limit_rule
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._limit_turn(place integer, key text, holder_id bigint, rule pgqueue.limit_rule, now_at timestamp with time zone) RETURNS pgqueue.limit_turn
+    LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) RETURNS text[]
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1330,6 +1408,9 @@ CREATE FUNCTION pgqueue._list_tracked(criteria jsonb DEFAULT '{}'::jsonb, OUT pi
 CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean DEFAULT false, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS bigint[]
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1418,6 +1499,9 @@ CREATE FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval,
 CREATE FUNCTION pgqueue._next_by_interval(anchor timestamp with time zone, every interval, after timestamp with time zone, ends_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._next_of_key(kind pgqueue.message_kind, queue text, role oid, key text, max_count integer) RETURNS TABLE(id bigint)
+    LANGUAGE plpgsql ROWS 1;
+
 CREATE FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) RETURNS TABLE(id bigint, rank bigint)
     LANGUAGE plpgsql ROWS 1;
 
@@ -1437,6 +1521,9 @@ CREATE FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exch
 CREATE FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._note_limit_wait(seconds double precision) RETURNS void
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1537,10 +1624,10 @@ CREATE FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) RETURNS pgqueu
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) RETURNS integer
+CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text DEFAULT NULL::text) RETURNS integer
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) RETURNS integer
+CREATE FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1556,7 +1643,7 @@ CREATE FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) RETURNS void
+CREATE FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone, limit_key text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1601,6 +1688,12 @@ CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
     LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._rank(priority smallint, id bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._rate_room(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) RETURNS integer
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._rate_seconds(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) RETURNS double precision
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._read_result(handle pgqueue.handle) RETURNS TABLE(seq integer, answer jsonb)
@@ -1882,7 +1975,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) RETURNS text
+CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1899,6 +1992,10 @@ CREATE FUNCTION pgqueue._set_background_defaults(is_set boolean) RETURNS void
 
 CREATE FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) RETURNS void
     LANGUAGE sql SECURITY DEFINER;
+
+CREATE FUNCTION pgqueue._set_limit() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._set_loopback(host text, port text) RETURNS void
     LANGUAGE plpgsql
@@ -2003,6 +2100,9 @@ CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql;
+
 CREATE FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) RETURNS TABLE(task_id text, fate text, queue text, outcome jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2074,6 +2174,10 @@ CREATE FUNCTION pgqueue._trigger_columns(argv text[]) RETURNS text[]
 
 CREATE FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) RETURNS pgqueue.inbox
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._trigger_options(argv text[]) RETURNS jsonb
@@ -2161,10 +2265,10 @@ CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
@@ -2186,7 +2290,7 @@ CREATE FUNCTION pgqueue.install_pg_cron() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
@@ -2225,18 +2329,21 @@ CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text
 CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS text
+CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.set_limit(queue text, max_running integer DEFAULT NULL::integer, per_key integer DEFAULT NULL::integer, rate integer DEFAULT NULL::integer, period interval DEFAULT '00:01:00'::interval, burst integer DEFAULT NULL::integer) RETURNS void
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.task_result(task_id text) RETURNS jsonb
@@ -2395,6 +2502,73 @@ COMMENT ON COLUMN pgqueue.jobs.error_hint IS 'The HINT of that error. NULL: none
 COMMENT ON COLUMN pgqueue.jobs.error_context IS 'The CONTEXT of that error. NULL: none, or the role is not a member of the submitter';
 
 COMMENT ON COLUMN pgqueue.jobs.handle IS 'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
+
+CREATE TABLE pgqueue.limit_holder (
+    id bigint NOT NULL,
+    queue text NOT NULL,
+    submitter oid NOT NULL,
+    is_total boolean NOT NULL,
+    limit_key text NOT NULL COLLATE pg_catalog."C"
+);
+
+COMMENT ON TABLE pgqueue.limit_holder IS 'What a limit counts separately: a key of a role in a queue, or all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
+
+COMMENT ON COLUMN pgqueue.limit_holder.is_total IS 'Whether it stands for all messages under the rule of this role (max_running), not for those of a key';
+
+COMMENT ON COLUMN pgqueue.limit_holder.limit_key IS 'Empty: the messages without a key';
+
+ALTER TABLE pgqueue.limit_holder ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.limit_holder_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE pgqueue.limit_state (
+    holder_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    ids bigint[] NOT NULL,
+    next_at timestamp with time zone,
+    written_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE pgqueue.limit_state IS 'Which messages were claimed under a limit. The row with the highest seq counts. A claim writes a new one and deletes the one before: it reads the index from its end, so it never reads past rows that an old snapshot keeps';
+
+COMMENT ON COLUMN pgqueue.limit_state.ids IS 'The claimed messages, including some that have ended since: those count that are in the queue and claimed';
+
+COMMENT ON COLUMN pgqueue.limit_state.next_at IS 'For a rate: when the next start would be due if all starts were evenly spaced';
+
+ALTER TABLE pgqueue.limit_state ALTER COLUMN seq ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME pgqueue.limit_state_seq_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+COMMENT ON COLUMN pgqueue.limits.queue IS 'The name of the queue';
+
+COMMENT ON COLUMN pgqueue.limits.limit_key IS 'The key; NULL: the row counts all messages under the limits';
+
+COMMENT ON COLUMN pgqueue.limits.running IS 'How many workers have now: what counts for max_running and per_key';
+
+COMMENT ON COLUMN pgqueue.limits.waiting IS 'How many are ready';
+
+COMMENT ON COLUMN pgqueue.limits.max_running IS 'How many workers may have of the queue at a time. NULL: any number';
+
+COMMENT ON COLUMN pgqueue.limits.per_key IS 'How many of one key of a role. NULL: any number';
+
+COMMENT ON COLUMN pgqueue.limits.rate IS 'How many of one key of a role may begin in a period. NULL: any number';
+
+COMMENT ON COLUMN pgqueue.limits.period IS 'The period of the rate. NULL: there is no rate';
+
+COMMENT ON COLUMN pgqueue.limits.burst IS 'How many may begin at the same moment. NULL: there is no rate';
+
+COMMENT ON COLUMN pgqueue.limits.role IS 'The role whose messages the row counts; NULL: those of all roles';
 
 CREATE TABLE pgqueue.login (
     purpose text NOT NULL,
@@ -2759,6 +2933,8 @@ ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.activity
@@ -2787,6 +2963,18 @@ ALTER TABLE ONLY pgqueue.function_file
 
 ALTER TABLE ONLY pgqueue.home
     ADD CONSTRAINT home_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY pgqueue.limit_holder
+    ADD CONSTRAINT limit_holder_is_one UNIQUE (queue, submitter, is_total, limit_key);
+
+ALTER TABLE ONLY pgqueue.limit_holder
+    ADD CONSTRAINT limit_holder_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.limit_rule
+    ADD CONSTRAINT limit_rule_pkey PRIMARY KEY (queue, role);
+
+ALTER TABLE ONLY pgqueue.limit_state
+    ADD CONSTRAINT limit_state_pkey PRIMARY KEY (holder_id, seq);
 
 ALTER TABLE ONLY pgqueue.login
     ADD CONSTRAINT login_pkey PRIMARY KEY (purpose);
@@ -2908,9 +3096,13 @@ CREATE INDEX message_expiry ON pgqueue.message USING btree (expires_at) WHERE ((
 
 COMMENT ON INDEX pgqueue.message_expiry IS 'pgqueue._expire_messages: tasks that no worker took in time';
 
-CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, submitter, (((((9 - priority))::bigint << 58) | id))) WHERE (state = 'ready'::pgqueue.message_state);
+CREATE INDEX message_keyed ON pgqueue.message USING btree (queue, kind, submitter, limit_key, (((((9 - priority))::bigint << 58) | id))) WHERE ((state = 'ready'::pgqueue.message_state) AND (limit_key IS NOT NULL));
 
-COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed messages are not in it';
+COMMENT ON INDEX pgqueue.message_keyed IS 'pgqueue._claim_limited: the keys that have ready messages in a queue, and the next messages of each key';
+
+CREATE INDEX message_ready ON pgqueue.message USING btree (queue, kind, submitter, (((((9 - priority))::bigint << 58) | id))) WHERE ((state = 'ready'::pgqueue.message_state) AND (limit_key IS NULL));
+
+COMMENT ON INDEX pgqueue.message_ready IS 'pgqueue._claim: the next messages of each role in a queue. Delayed and claimed messages are not in it, nor those with a limit key';
 
 CREATE INDEX message_session ON pgqueue.message USING btree (session_id, submitter) WHERE (session_id IS NOT NULL);
 
@@ -2992,6 +3184,8 @@ CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECU
 
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
 
+CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
+
 CREATE TRIGGER set_up INSTEAD OF INSERT ON pgqueue.configuring FOR EACH ROW EXECUTE FUNCTION pgqueue._set_up();
 
 ALTER TABLE ONLY pgqueue.chord_part
@@ -3022,6 +3216,12 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.home ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.limit_holder ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.limit_rule ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.limit_state ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.login ENABLE ROW LEVEL SECURITY;
 
@@ -3098,6 +3298,9 @@ GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_wor
 
 REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._acquit(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -3228,6 +3431,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) TO pgqueue_user;
 
@@ -3336,8 +3541,12 @@ GRANT ALL ON FUNCTION pgqueue._claim(worker_id integer, kind pgqueue.message_kin
 REVOKE ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.message_kind, from_queue text, max_count integer, role_limit integer, held jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._claimed_of(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
 
@@ -3371,6 +3580,8 @@ REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._count_claimed(queue text, role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
@@ -3622,6 +3833,8 @@ REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_limits() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
@@ -3730,8 +3943,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
@@ -3757,6 +3970,10 @@ REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices js
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._keys_after(kind pgqueue.message_kind, queue text, role oid, after text, max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
@@ -3785,6 +4002,12 @@ GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_wor
 GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._limit_rule(queue text, role oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._limit_turn(place integer, key text, holder_id bigint, rule pgqueue.limit_rule, now_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
 
@@ -3792,6 +4015,8 @@ REVOKE ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OU
 GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT cookie bigint, OUT launched_at timestamp with time zone, OUT user_id oid, OUT queue_size integer, OUT state text, OUT sql_preview text, OUT last_error text, OUT consumed boolean, OUT label text, OUT backend_pid integer) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
@@ -3853,6 +4078,8 @@ REVOKE ALL ON FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every in
 
 REVOKE ALL ON FUNCTION pgqueue._next_by_interval(anchor timestamp with time zone, every interval, after timestamp with time zone, ends_at timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._next_of_key(kind pgqueue.message_kind, queue text, role oid, key text, max_count integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._next_overdue(kind pgqueue.message_kind, queue text, max_count integer, bounds jsonb, role_limit integer, held jsonb) FROM PUBLIC;
@@ -3865,6 +4092,8 @@ GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._note_limit_wait(seconds double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) FROM PUBLIC;
 
@@ -3932,13 +4161,13 @@ REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone) TO pgqueue_worker;
+REVOKE ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._purge(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
@@ -3948,7 +4177,7 @@ GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, 
 
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._put_task(submitter oid, queue text, message json, priority integer, due_at timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._python_repr(value jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._python_repr(value jsonb) TO pgqueue_user;
@@ -3988,6 +4217,10 @@ REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._rank(priority smallint, id bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._rate_room(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._rate_seconds(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;
@@ -4170,8 +4403,8 @@ REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUB
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -4184,6 +4417,8 @@ REVOKE ALL ON FUNCTION pgqueue._set_background_defaults(is_set boolean) FROM PUB
 REVOKE ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._set_chord_size(group_id text, size integer, lifetime interval) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._set_limit() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._set_loopback(host text, port text) FROM PUBLIC;
 
@@ -4257,6 +4492,8 @@ GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count integer, pending bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) TO pgqueue_worker;
 
@@ -4310,6 +4547,9 @@ GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_options(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_options(argv text[]) TO pgqueue_user;
@@ -4385,11 +4625,11 @@ GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO
 REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;
@@ -4404,8 +4644,8 @@ REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.pause(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
@@ -4443,17 +4683,39 @@ GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, param
 REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
 
+GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+GRANT INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+GRANT INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+GRANT INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+GRANT INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+GRANT INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_user;
@@ -4494,10 +4756,17 @@ GRANT INSERT(expires_at) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
 GRANT SELECT(reached) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
+GRANT INSERT(limit_key) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.limits TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.limits TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.limits TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.limits TO pgqueue_admin;
 
 GRANT SELECT(id) ON TABLE pgqueue.outbox TO pgqueue_user;
 
@@ -4534,6 +4803,8 @@ GRANT INSERT(backoff) ON TABLE pgqueue.outbox TO pgqueue_user;
 GRANT INSERT(label) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_user;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(payload) ON TABLE pgqueue.outbox TO pgqueue_user;
 
@@ -4591,13 +4862,17 @@ CREATE VIEW pgqueue.cron_job_run (jobid bigint, runid bigint, job_pid integer, d
 
 CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb);
 
-CREATE VIEW pgqueue.dispatch (submitter oid, exchange text, routing_key text, payload json, priority integer, due_at timestamp with time zone, expires_at timestamp with time zone, reached integer);
+CREATE VIEW pgqueue.dispatch (submitter oid, exchange text, routing_key text, payload json, priority integer, due_at timestamp with time zone, expires_at timestamp with time zone, reached integer, limit_key text);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, last_error jsonb) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb) WITH (check_option=cascaded);
 
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.outbox (id bigint, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, priority smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, launched_at timestamp with time zone) WITH (security_barrier=true, check_option=local);
+CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer);
+
+CREATE VIEW pgqueue.limits (queue text, limit_key text, running bigint, waiting bigint, max_running integer, per_key integer, rate integer, period interval, burst integer, role name) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.outbox (id bigint, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, priority smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, launched_at timestamp with time zone) WITH (security_barrier=true, check_option=local);
 
 CREATE VIEW pgqueue.own_binding (exchange text, routing_key text, pattern text, queue text) WITH (security_barrier=true);
 

@@ -265,6 +265,7 @@ class Channel(virtual.Channel):
         if not subscription.no_ack and process_identity.is_worker() and not self._is_for_now(message, subscription):
             return subscription
         settled = self.qos.read_ahead.settled
+        message.holds_place = claimed.lane == "held" and not subscription.no_ack and process_identity.is_worker()
         try:
             subscription.callback(message)
         except MALFORMED:
@@ -329,6 +330,12 @@ class Channel(virtual.Channel):
         settled = tags[: tags.index(delivery_tag) + 1] if multiple and delivery_tag in tags else [delivery_tag]
         for tag in settled:
             self._send_ack(tag, makes_room=self._forget(tag))
+
+    def ack_early(self, delivery_tag: str) -> None:
+        """Ack a task that begins: it is not delivered again, and holds its place under a limit until `basic_ack`."""
+        self._acks.add_early(delivery_tag)
+        if not self._transport.gathers_acks:
+            self._acks.flush_early()
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back to its queue, or to the queue's dead letters. From any thread, also when closed."""

@@ -20,6 +20,8 @@ from ..errors import InvalidArgument
 ETA_HEADER = "published_eta"
 #: The header that counts earlier deliveries, if there were any: as in RabbitMQ's quorum queues.
 COUNT_HEADER = "x-delivery-count"
+#: How long a limit key may be.
+_KEY_BYTES = 255
 _HEADER_IDS = ("id", "root_id", "parent_id", "group")
 
 
@@ -34,6 +36,7 @@ class Row(NamedTuple):
     eta: datetime | None
     ttl_seconds: float | None
     is_transient: bool
+    limit_key: str | None = None
 
 
 def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
@@ -82,6 +85,7 @@ def to_row(message: Mapping[str, Any], exchange: str, routing_key: str) -> Row:
         eta=eta,
         ttl_seconds=None if expiration is None else int(expiration) / 1000,
         is_transient=properties.get("delivery_mode") == 1,
+        limit_key=None if headers.get("limit_key") is None else _to_key(headers["limit_key"]),
     )
 
 
@@ -117,6 +121,15 @@ def encode_body(body: object) -> tuple[object, str | None]:
             return _to_base64(raw), "base64"
         return (text, None) if "\0" not in text else (_to_base64(raw), "base64")
     return body, None
+
+
+def _to_key(value: object) -> str:
+    if not isinstance(value, (str, int, uuid.UUID)) or not 1 <= len(str(value).encode()) <= _KEY_BYTES:
+        raise InvalidArgument(
+            f"the header limit_key must be text of 1 to {_KEY_BYTES} bytes",
+            hint="It names whose limit counts, for example a tenant. Leave it out for none.",
+        )
+    return str(value)
 
 
 def _make_ids_text(fields: dict[str, Any], names: tuple[str, ...]) -> None:

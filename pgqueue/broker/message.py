@@ -31,6 +31,12 @@ class ReceivingChannel(Protocol):
     def refuse(self, delivery_tag: str, reason: str) -> None:
         """Make the message a dead letter, with the reason."""
 
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Remove the message."""
+
+    def ack_early(self, delivery_tag: str) -> None:
+        """Keep the message's place under a limit, but do not deliver it again."""
+
 
 class Message(virtual.Message):
     """A message as a consumer gets it.
@@ -41,6 +47,9 @@ class Message(virtual.Message):
 
     #: Why no consumer takes it, if that is so: then a reject makes it a dead letter with the reason.
     refusal: str | None = None
+    #: Whether its claim counts for a limit until its task has ended. Celery acks most tasks when they begin.
+    holds_place = False
+    _is_acked_early = False
 
     def __init__(self, payload: dict[str, Any], channel: ReceivingChannel) -> None:
         headers = payload.get("headers") or {}
@@ -61,6 +70,25 @@ class Message(virtual.Message):
             payload |= {"body": body, "properties": {**payload["properties"], "body_encoding": None}}
         super().__init__(payload, channel=channel)
         self.headers[_COMPRESSION] = method
+
+    def ack(self, multiple: bool = False) -> None:
+        """Ack the message; of a task that holds a place under a limit and has not ended, keep the place.
+
+        Raises:
+            MessageStateError: it was settled before.
+        """
+        if self.holds_place and not self.acknowledged and self.channel is not None:
+            self.channel.ack_early(self.delivery_tag)
+            self._state, self._is_acked_early = "ACK", True
+        else:
+            super().ack(multiple=multiple)
+
+    def end(self) -> None:
+        """Record that the task of the message has ended, and give its place back if it was acked before."""
+        self.holds_place = False
+        if self._is_acked_early:
+            self._is_acked_early = False
+            self.channel.basic_ack(self.delivery_tag)
 
     def reject(self, requeue: bool = False) -> None:
         """Give the message back to its queue, or make it a dead letter.

@@ -19,8 +19,9 @@ class OutgoingMessage(NamedTuple):
     priority: int
     eta: datetime | None
     ttl_seconds: float | None
+    limit_key: str | None = None
 
 
 def to_outgoing(row: Row, exchange: str, routing_key: str, priority: int) -> OutgoingMessage:
     """Address a message."""
-    return OutgoingMessage(exchange, routing_key, row.message, priority, row.eta, row.ttl_seconds)
+    return OutgoingMessage(exchange, routing_key, row.message, priority, row.eta, row.ttl_seconds, row.limit_key)

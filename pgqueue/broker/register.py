@@ -41,6 +41,20 @@ def send_groups_at_once(celery_canvas: ModuleType) -> None:
     batch_groups(celery_canvas)
 
 
+def limit_tasks(celery_worker_state: ModuleType) -> None:
+    """Let tasks under limits hold their places until they end."""
+    from .celery_patches.limited_tasks import tell_ends
+
+    tell_ends(celery_worker_state)
+
+
+def key_tasks(celery_app_amqp: ModuleType) -> None:
+    """Let tasks declare their limit key."""
+    from .celery_patches.limited_tasks import add_keys
+
+    add_keys(celery_app_amqp)
+
+
 def join_neighbours(with_gossip: bool) -> None:
     """Let Celery's mingle, and gossip if the application asks for it, run over this transport.
 
@@ -57,3 +71,5 @@ def join_neighbours(with_gossip: bool) -> None:
 register_transport()
 after_import("celery.app.amqp", take_callers_connections)
 after_import("celery.canvas", send_groups_at_once)
+after_import("celery.app.amqp", key_tasks)
+after_import("celery.worker.state", limit_tasks)

@@ -215,7 +215,7 @@ class Transport(virtual.Transport):
         fetcher = self._fetcher
         if fetcher is not None:
             fetcher.worker_session.claims.count(count)
-            if makes_room:
+            if makes_room or fetcher.waits_for_limit:
                 fetcher.call()
 
     def lose_track(self) -> None:

@@ -24,6 +24,7 @@ from . import (
     import_schedules,
     jobs,
     launch,
+    limits,
     outcome,
     queues,
     schedules,
@@ -81,6 +82,7 @@ for command in (
     queues.redrive,
     queues.set_durability,
     configuration.config,
+    limits.limit,
     schedules.schedule,
     doctor.doctor,
 ):

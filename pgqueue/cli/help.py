@@ -10,7 +10,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Run by the clock": ("schedule",),
     "See what runs, waits and failed": ("list", "show", "stats", "queues", "workers", "peek", "flower", "doctor"),
     "Run workers": ("worker",),
-    "Steer queues": ("pause", "resume", "redrive", "set-durability", "config"),
+    "Steer queues": ("pause", "resume", "redrive", "set-durability", "config", "limit"),
     "Install in a database, and say who may use it": (
         *("install", "upgrade", "status", "uninstall", "enroll", "unenroll"),
         *("install-compat", "uninstall-compat"),
@@ -58,6 +58,7 @@ _EXAMPLES = {
     "resume": ["pgqueue resume default"],
     "redrive": ["pgqueue redrive celery.dead"],
     "set-durability": ["pgqueue set-durability metrics async"],
+    "limit": ["pgqueue limit set mail --max-running 20 --per-key 2", "pgqueue limit list"],
     "config": ["pgqueue config set group_commit 100 --queue audit", "pgqueue config list"],
     "install": ["pgqueue install --dsn postgresql://postgres@localhost/shop"],
     "upgrade": ["pgqueue upgrade"],

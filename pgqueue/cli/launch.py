@@ -31,6 +31,7 @@ from .waiting import wait_with_progress
     "--durability", type=click.Choice(["sync", "async"]), help="async: its commit does not wait for the disk."
 )
 @click.option("--label", help="A name to find it by.")
+@click.option("--limit-key", help="Whose limit it is under, for example a tenant.")
 @click.option("--traceparent", help="The trace that it belongs to, as W3C Trace Context writes it.")
 @click.option("--unique-key", help="While an unfinished job has this key, give that one's handle.")
 @click.option("--wait/--no-wait", default=False, show_default=True, help="Wait for the result and print it.")

@@ -31,6 +31,7 @@ class JobOptions(TypedDict, total=False):
     label: str | None
     durability: str | None
     traceparent: str | None
+    limit_key: str | None
 
 
 def new_cookie() -> int:

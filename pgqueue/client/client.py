@@ -186,6 +186,7 @@ class Client:
         ignore_result: bool = False,
         link: str | None = None,
         errback: str | None = None,
+        limit_key: str | None = None,
         connection: CallerConnection | None = None,
     ) -> str:
         """Send a Celery task inside a transaction and return its id: workers see it at the commit.
@@ -193,6 +194,7 @@ class Client:
         Args:
             link: the task to call with the result of this one.
             errback: the task to call when this one fails.
+            limit_key: whose limit it is under, for example a tenant.
             connection: as for `enqueue`.
 
         Raises:
@@ -212,6 +214,7 @@ class Client:
             "ignore_result": ignore_result,
             "link": link,
             "errback": errback,
+            "limit_key": limit_key,
         }
         return str(self._fetch(connection or current(), "send_task", arguments)[0][0])
 

@@ -245,6 +245,7 @@ class Claimant:
         return [
             Claim(id, token, queue, earlier > 0, json.loads(message), lane, self.session)
             for _acked, _kind, id, token, queue, earlier, message, lane in rows[1:]
+            if _kind is not None  # else messages wait for a limit
         ]
 
     def _look(self, demand: list[dict[str, Any]]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Acks:
         self._database = database
         self._lock = threading.Lock()
         self._pending: list[str] = []
+        self._early: list[str] = []
         #: When the oldest ack must be sent (monotonic).
         self.due_at = math.inf
 
@@ -57,8 +58,32 @@ class Acks:
     def add(self, delivery_tag: str) -> None:
         """Keep an ack for the next `flush`."""
         with self._lock:
+            if delivery_tag in self._early:
+                self._early.remove(delivery_tag)
             self._pending.append(delivery_tag)
             self.due_at = min(self.due_at, time.monotonic() + GATHER_SECONDS)
+
+    def add_early(self, delivery_tag: str) -> None:
+        """Keep an ack of a task that begins and holds its place under a limit until it ends, when `add` is called."""
+        with self._lock:
+            self._early.append(delivery_tag)
+            self.due_at = min(self.due_at, time.monotonic() + GATHER_SECONDS)
+
+    def flush_early(self) -> None:
+        """Record in the database which tasks were acked early and have not ended.
+
+        Raises:
+            psycopg.Error: that was not possible, and is tried again at the next call.
+        """
+        with self._lock:
+            tags, self._early = self._early, []
+        if tags:
+            try:
+                settle(self._database, "ack_early", tags)
+            except BaseException:
+                with self._lock:
+                    self._early = tags + self._early
+                raise
 
     def flush(self) -> int:
         """Send the collected acks in one statement; return how many messages that removed.

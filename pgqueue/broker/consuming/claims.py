@@ -72,6 +72,8 @@ class Claims:
         self.needs_reconciling = False
         #: Set when the next instants of schedules are to be computed: see `plan`.
         self.must_plan = False
+        #: After how many seconds to look again for messages that wait for a limit; None: none of the last claim's do.
+        self.limit_seconds: float | None = None
         self._plans: list[dict[str, object]] = []
         self._owner = owner
         self._database = database
@@ -89,8 +91,7 @@ class Claims:
             rows = self._database.fetch(
                 "ack_and_claim", worker_id=self._owner.worker_id, ids=[], tokens=[], demand=demand
             )
-        _acked, *claims = rows
-        return list(map(ClaimedMessage.from_row, claims))
+        return self._read(rows[1:])
 
     def ack_and_claim(self, acks: Acks, demand: str) -> QueryRoutine[list[ClaimedMessage]]:
         """Send the collected acks, and claim as `claim` does, in one transaction.
@@ -105,7 +106,7 @@ class Claims:
             rows = yield "ack_and_claim", params
         (acked, *_), *claims = rows
         acks.check(tags, acked)
-        return list(map(ClaimedMessage.from_row, claims))
+        return self._read(claims)
 
     def tick(self, demand: str, hear_next_due: Callable[[float | None], None]) -> QueryRoutine[list[ClaimedMessage]]:
         """Do the upkeep and the heartbeat, and claim in the same transaction.
@@ -136,9 +137,17 @@ class Claims:
         hear_next_due(heartbeat.seconds_to_next_due)
         # A hint may have been sent to a connection that was lost.
         self._owner.tell_members()
-        claims = map(ClaimedMessage.from_row, rows)
-        # Without messages there is still one row.
-        return [claimed for claimed in claims if claimed.kind is not None]
+        return self._read(rows)
+
+    def _read(self, rows: list[tuple[Any, ...]]) -> list[ClaimedMessage]:
+        """Read the claims. A row without a kind is none: it may say when to look again for what waits for a limit."""
+        claims, self.limit_seconds = [], None
+        for claimed in map(ClaimedMessage.from_row, rows):
+            if claimed.kind:
+                claims.append(claimed)
+            elif claimed.document:
+                self.limit_seconds = float(claimed.document)
+        return claims
 
     def plan(self) -> QueryRoutine[list[ClaimedMessage]]:
         """Ask which schedules are to be planned; or, if that was asked, store their instants. Claims nothing.

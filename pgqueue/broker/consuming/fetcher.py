@@ -89,6 +89,11 @@ class Fetcher(Generic[ChannelT]):
         self._signals.call()
         self.waker.wake()
 
+    @property
+    def waits_for_limit(self) -> bool:
+        """Whether messages wait for a limit: the end of a message may make room there."""
+        return self._sleep.waits_for_limit
+
     # Methods for the thread that drains
 
     def enter_loop(self, loop: Watcher) -> None:
@@ -237,6 +242,7 @@ class Fetcher(Generic[ChannelT]):
     def _begin(self, now: float, poll: _Poll) -> None:
         """Begin a poll; without an event loop, end it as well."""
         self._poll = poll
+        self._acks.flush_early()
         if self._claims.needs_reconciling:
             # Acks go first.
             self._acks.flush()
@@ -258,6 +264,7 @@ class Fetcher(Generic[ChannelT]):
 
     def _flush(self) -> None:
         """Send the collected acks."""
+        self._acks.flush_early()
         self._poll = _Poll({}, set())
         self._ask(self._claims.ack_and_claim(self._acks, "[]"))
 
@@ -277,6 +284,7 @@ class Fetcher(Generic[ChannelT]):
             self._found_at = now
         if poll.wanted:
             self._schedule_next(poll, claimed)
+            self._sleep.wait_for_limit(now, self._claims.limit_seconds)
 
     def _schedule_next(self, poll: _Poll, claimed: list[ClaimedMessage]) -> None:
         """Compute from the result of a poll when the next one is due."""

@@ -21,6 +21,8 @@ _BACKOFF_FORGOTTEN_AFTER = 5.0
 #: A publisher that is about to commit keeps a consumer from sleeping. Its commit may take long, so the interval of
 #: polls grows up to this.
 _HURRY_FROM, _HURRY_TO = 0.01, 0.25
+#: When messages wait for a limit, the end of one may make room. More may end at the same time.
+_FREED_SECONDS = 0.002
 
 
 class AfterPoll(enum.Enum):
@@ -41,7 +43,7 @@ class PollSchedule:
 
     def __init__(self) -> None:
         self._poll_at = 0.0
-        self._next_due_at = math.inf
+        self._next_due_at = self._limit_at = math.inf
         self._is_notified = self._must_verify = False
         self._linger = self._backoff = self._hurry = 0.0
         self._found_at = self._fruitless_at = self._back_off_until = -math.inf
@@ -50,11 +52,26 @@ class PollSchedule:
         """Return when the next poll is due; math.inf: not before a signal."""
         if self._is_notified or self._must_verify:
             return -math.inf
-        return min(self._poll_at, self._next_due_at) if is_awake else self._next_due_at
+        due_at = min(self._next_due_at, self._limit_at)
+        return min(self._poll_at, due_at) if is_awake else due_at
 
     def call(self, now: float) -> None:
         """Poll now for the awake queues: there is new room or a new queue."""
         self._poll_at = min(self._poll_at, now)
+        if self.waits_for_limit:
+            self._limit_at = min(self._limit_at, now + _FREED_SECONDS)
+
+    def wait_for_limit(self, now: float, seconds: float | None) -> None:
+        """Record that messages wait for a limit, and when to look for them again; None: none do.
+
+        No notification comes when a message ends. A call for this process does, if the message was its own.
+        """
+        self._limit_at = math.inf if seconds is None else now + seconds
+
+    @property
+    def waits_for_limit(self) -> bool:
+        """Whether messages wait for a limit."""
+        return self._limit_at < math.inf
 
     def notify(self) -> None:
         """Poll now: messages were published to a queue for which the consumer sleeps."""

@@ -60,6 +60,15 @@ class SleepState:
         """Record when the next delayed message is due; None: there is none."""
         self._schedule.hear_next_due(now, seconds)
 
+    def wait_for_limit(self, now: float, seconds: float | None) -> None:
+        """Record when to look again for messages that wait for a limit; None: there are none."""
+        self._schedule.wait_for_limit(now, seconds)
+
+    @property
+    def waits_for_limit(self) -> bool:
+        """Whether messages wait for a limit."""
+        return self._schedule.waits_for_limit
+
     def want(self, wanted: set[Consumer]) -> set[str]:
         """Record which consumers want messages now; return the queues whose locks are to be given back."""
         self._asleep &= wanted

@@ -30,7 +30,11 @@ as $$
 declare
   released text[];
   dead_letters int;
+  gone int;
 begin
+  -- Celery acked them before they ran, so they are not delivered again.
+  delete from pgqueue.message m using unnest(ids, tokens) done (id, token) where m.id = done.id and m.token = done.token and m.acked;
+  get diagnostics gone = row_count;
   select count(pgqueue._dead_letter(m, 'delivery_limit')) into dead_letters
   from pgqueue.message m, unnest(ids, tokens) done (id, token)
   where m.id = done.id and m.token = done.token
@@ -46,7 +50,7 @@ begin
   )
   select array_agg(queue) into released from back;
   perform pgqueue._wake(q) from (select distinct unnest(released)) r (q);
-  return coalesce(cardinality(released), 0) + dead_letters;
+  return coalesce(cardinality(released), 0) + dead_letters + gone;
 end
 $$;
 comment on function pgqueue._release(bigint[], bigint[], boolean) is
@@ -89,3 +93,22 @@ end
 $$;
 comment on function pgqueue._claim_lost(bigint) is 'Raises PQ002';
 grant execute on function pgqueue._claim_lost(bigint) to pgqueue_user;
+
+create or replace function pgqueue._ack_early(ids bigint[], tokens bigint[])
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  acked int;
+begin
+  update pgqueue.message m set acked = true
+  from unnest(ids, tokens) done (id, token)
+  where m.id = done.id and m.token = done.token;
+  get diagnostics acked = row_count;
+  return acked;
+end
+$$;
+comment on function pgqueue._ack_early(bigint[], bigint[]) is
+  'For tasks under limits that are acked when they begin: the claims stay and count until the tasks end (pgqueue._ack), but their messages are not delivered again';
+grant execute on function pgqueue._ack_early(bigint[], bigint[]) to pgqueue_worker;

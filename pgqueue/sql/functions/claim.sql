@@ -31,6 +31,9 @@ declare
   is_due boolean;
   has_dead_letters boolean;
   is_ready boolean;
+  is_limited boolean;
+  limited text[];
+  got int;
 begin
   -- If a crash of the server loses a claim, the message is ready again, so the claim need not wait for the disk. For tasks the
   -- caller decides otherwise.
@@ -43,12 +46,15 @@ begin
          exists (select from pgqueue.message d where d.state = 'delayed' and d.due_at <= begun_at),
          exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null),
          memory is not null
-           or exists (select from pgqueue.message m where m.state = 'ready' and m.kind = _claim.kind and m.queue = any (_claim.queues))
-  into is_registered, is_due, has_dead_letters, is_ready;
+           or exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is null and m.kind = _claim.kind and m.queue = any (_claim.queues)),
+         -- Queues with limits or keys have a claim of their own. Both tests end at once where there are none.
+         exists (select from pgqueue.limit_rule l where l.queue = any (_claim.queues))
+           or exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is not null and m.kind = _claim.kind and m.queue = any (_claim.queues))
+  into is_registered, is_due, has_dead_letters, is_ready, is_limited;
   if not is_registered then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
-  if not (is_ready or is_due or has_dead_letters) and clock_timestamp() < begun_at + interval '5 ms' then
+  if not (is_ready or is_due or has_dead_letters or is_limited) and clock_timestamp() < begun_at + interval '5 ms' then
     -- A publisher that wakes a worker has mostly published only tasks or only jobs: starting the rest costs more than this check.
     -- An expensive claim continues, and is measured.
     return;
@@ -60,6 +66,19 @@ begin
   -- Messages under a declaration of their own sender are moved by upkeep.
   if has_dead_letters then
     perform pgqueue._expire_messages(_claim.queues, 1000);
+  end if;
+  if is_limited or is_due then
+    limited := pgqueue._limited_among(kind, queues);
+    for n in 1 .. cardinality(limited) loop
+      return query select * from pgqueue._claim_limited(worker_id, kind, limited[n], greatest(max_count / (cardinality(queues) - n + 1), 1), role_limit, held);
+      get diagnostics got = row_count;
+      max_count := max_count - got;
+      exit when max_count <= 0;
+    end loop;
+    queues := array(select u.name from unnest(queues) u (name) where u.name <> all (limited));
+    if queues = '{}' or max_count <= 0 then
+      return;
+    end if;
   end if;
   loop
     begun_at := clock_timestamp();
@@ -124,7 +143,7 @@ begin
       -- A worker that polled meanwhile and went to sleep did not see the messages that this claim has locked and leaves to
       -- others.
       perform pgqueue._wake(u.name) from unnest(_claim.queues) u (name)
-      where exists (select from pgqueue.message m where m.state = 'ready' and m.kind = _claim.kind and m.queue = u.name);
+      where exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is null and m.kind = _claim.kind and m.queue = u.name);
     end if;
     -- No message was claimed although some were ready: perhaps all of the chosen ones had expired, and more of them precede
     -- others.
@@ -180,6 +199,7 @@ declare
   of_session text := current_setting('synchronous_commit');
   wish record;
   must_last boolean := ids <> '{}';
+  wait text;
 begin
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
   return next;
@@ -189,6 +209,10 @@ begin
     from pgqueue._claim(_ack_and_claim.worker_id, wish.kind, wish.queues, wish.room, wish.role_limit, wish.held) c;
     must_last := must_last or found and wish.kind = 'task';
   end loop;
+  wait := nullif(current_setting('pgqueue.limit_wait', true), '');
+  if wait is not null then
+    return query select null::int, null::pgqueue.message_kind, null::bigint, null::bigint, null, null::int, wait, null::pgqueue.lane;
+  end if;
   if must_last then
     -- A task must not run again because the server crashed after its ack, nor run without the flag redelivered because the server
     -- crashed after its claim. A job that is claimed again has had no effect.
@@ -197,7 +221,7 @@ begin
 end
 $$;
 comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) is
-  'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the other rows are claims';
+  'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the other rows are claims. A row without a kind: messages wait for limits, and message says after how many seconds to look again';
 grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) to pgqueue_worker;
 
 create or replace function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
@@ -224,6 +248,8 @@ begin
     where m.id = awaited_id and m.kind = 'job' and m.state in ('ready', 'claimed') and pg_has_role(waiter.submitter, m.submitter, 'member')
       and exists (select from pgqueue.worker w where w.id = living_id and m.queue = any (w.queues))
       and not exists (select from pgqueue.queue_switch q where q.name = m.queue and q.paused)
+      -- One that waits for its limit goes on waiting: nothing here takes a place for it. One that was claimed has its place.
+      and (m.state = 'claimed' or m.limit_key is null and not exists (select from pgqueue.limit_rule l where l.queue = m.queue))
       -- A job that runs outside a transaction locks no row.
       and not exists (select from pgqueue.activity a where a.id = m.id and a.token = m.token)
     for update of m skip locked

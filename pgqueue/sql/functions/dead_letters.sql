@@ -119,8 +119,8 @@ begin
     letter := held.payload;  -- The headers do not have RabbitMQ's form, or jsonb cannot hold them.
   end;
   for target in select t.queue, d.message_ttl from unnest(targets) t (queue) left join lateral pgqueue._declared(t.queue, held.submitter) d on true loop
-    insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at)
-    values (target.queue, 'task', held.priority, held.submitter, letter, clock_timestamp() + target.message_ttl);
+    insert into pgqueue.inbox (queue, kind, priority, submitter, payload, expires_at, limit_key)
+    values (target.queue, 'task', held.priority, held.submitter, letter, clock_timestamp() + target.message_ttl, held.limit_key);
     perform pgqueue._wake(target.queue);
   end loop;
   return true;
@@ -195,7 +195,7 @@ begin
     with letter as materialized (
       select m.id, o.origin, pgqueue._may_enter(m.submitter, o.origin, m.payload) as may_enter
       from pgqueue.message m, pgqueue._text_in(m.payload, '{headers,x-death,0,queue}') o (origin)
-      where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready'
+      where m.queue = redrive.queue and m.kind = 'task' and m.state = 'ready' and (m.limit_key is null or m.limit_key is not null)  -- an index for each
       for update of m skip locked
     ), back as (
       -- The sender may have written the origin in a dead letter. So the letter goes only to queues to which its sender may send.

@@ -81,9 +81,9 @@ begin
     return query
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
-                                  settings, timeout, backoff, label)
+                                  settings, timeout, backoff, label, limit_key)
       select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
-             params, job_settings, options.timeout, options.backoff, options.label
+             params, job_settings, options.timeout, options.backoff, options.label, options.limit_key
       from unnest(sql) with ordinality s (statement, n)
       order by s.n
       returning outbox.id, outbox.cookie
@@ -95,9 +95,9 @@ begin
     end if;
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
-                                  settings, timeout, backoff, label, unique_key)
+                                  settings, timeout, backoff, label, unique_key, limit_key)
       select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', state, kept, options.priority, options.max_attempts, options.queue, s.statement,
-             s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key
+             s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key, options.limit_key
       from pgqueue._jobs_of(sql, params, unique_keys, rows) s
       order by s.n
       on conflict do nothing
@@ -132,16 +132,16 @@ create or replace function pgqueue.enqueue_many(sql text[], params text[] defaul
                                      delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                      timeout interval default null, max_attempts int default null, backoff interval default null,
                                      unique_keys text[] default null, label text default null, durability text default null,
-                                     keep_result boolean default false, rows text[] default null, traceparent text default null)
+                                     keep_result boolean default false, rows text[] default null, traceparent text default null, limit_key text default null)
   returns setof pgqueue.handle
   language plpgsql volatile
 as $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent)::pgqueue.job_options, unique_keys, rows);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent, limit_key)::pgqueue.job_options, unique_keys, rows);
 end
 $$;
-comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text)
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text)
   is 'Enqueues many statements in their order, all with the same params, or one statement with rows, an array of the parameters of each job. All jobs have the same options. unique_keys has a key for each job, NULL for none';
-grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text) to pgqueue_user;
+grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text) to pgqueue_user;

@@ -15,20 +15,20 @@ begin
     return array(
       with recursive later (role) as (
         select (select m.submitter from pgqueue.message m
-                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter > after
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.limit_key is null and m.submitter > after
                 order by m.submitter limit 1)
         union all
         select (select m.submitter from pgqueue.message m
-                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter > l.role
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.limit_key is null and m.submitter > l.role
                 order by m.submitter limit 1)
         from later l where l.role is not null
       ), earlier (role) as (
         select (select m.submitter from pgqueue.message m
-                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter <= after
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.limit_key is null and m.submitter <= after
                 order by m.submitter limit 1)
         union all
         select (select m.submitter from pgqueue.message m
-                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready'
+                where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.limit_key is null
                   and m.submitter > e.role and m.submitter <= after
                 order by m.submitter limit 1)
         from earlier e where e.role is not null
@@ -51,7 +51,7 @@ begin
         select from generate_series(0, 9) p (level)
         cross join lateral (
           select from pgqueue.message m
-          where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.submitter = k.role
+          where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.limit_key is null and m.submitter = k.role
             and pgqueue._rank(m.priority, m.id) > pgqueue._bound(bounds -> k.role::text, p.level)
             and pgqueue._rank(m.priority, m.id) < (p.level + 1)::bigint << 58
           limit 1
@@ -60,7 +60,7 @@ begin
       select n.role from known k
       cross join lateral (
         select m.submitter from pgqueue.message m
-        where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready'
+        where m.queue = _ready_roles.queue and m.kind = _ready_roles.kind and m.state = 'ready' and m.limit_key is null
           and m.submitter > k.role and m.submitter < k.next_role
         order by m.submitter limit 1
       ) n (role)
@@ -83,7 +83,7 @@ begin
     return query
     select m.id, pgqueue._rank(m.priority, m.id)
     from pgqueue.message m
-    where m.queue = _next_of_role.queue and m.kind = _next_of_role.kind and m.state = 'ready' and m.submitter = _next_of_role.role
+    where m.queue = _next_of_role.queue and m.kind = _next_of_role.kind and m.state = 'ready' and m.limit_key is null and m.submitter = _next_of_role.role
       and pgqueue._rank(m.priority, m.id) > above
     order by pgqueue._rank(m.priority, m.id)
     limit max_count
@@ -97,7 +97,7 @@ begin
     cross join lateral (
       select r.id, pgqueue._rank(r.priority, r.id) as rank
       from pgqueue.message r
-      where r.queue = _next_of_role.queue and r.kind = _next_of_role.kind and r.state = 'ready' and r.submitter = _next_of_role.role
+      where r.queue = _next_of_role.queue and r.kind = _next_of_role.kind and r.state = 'ready' and r.limit_key is null and r.submitter = _next_of_role.role
         and pgqueue._rank(r.priority, r.id) > greatest(pgqueue._bound(bounds, p.level), above)
         and pgqueue._rank(r.priority, r.id) < (p.level + 1)::bigint << 58
       order by pgqueue._rank(r.priority, r.id)
@@ -146,15 +146,15 @@ begin
     return query
     with last_role as materialized (
       select m.submitter from pgqueue.message m
-      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+      where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.limit_key is null
       order by m.submitter desc limit 1
     )
     select m.id, pgqueue._rank(m.priority, m.id)
     from pgqueue.message m
-    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready'
+    where m.queue = _next_ready.queue and m.kind = _next_ready.kind and m.state = 'ready' and m.limit_key is null
       and m.submitter = (select l.submitter from last_role l)
       and not exists (select from pgqueue.message e
-                      where e.queue = _next_ready.queue and e.kind = _next_ready.kind and e.state = 'ready'
+                      where e.queue = _next_ready.queue and e.kind = _next_ready.kind and e.state = 'ready' and e.limit_key is null
                         and e.submitter < (select l.submitter from last_role l))
     order by pgqueue._rank(m.priority, m.id)
     limit case when role_limit is null then max_count

@@ -76,6 +76,7 @@ begin
     and (m.settings is null or jsonb_typeof(m.settings) = 'object' and octet_length(m.settings::text) <= 1000000
                                and not jsonb_path_exists(m.settings, 'strict $.* ? (@.type() <> "string")'))
     and (m.label is null or octet_length(m.label) <= 10000)
+    and (m.limit_key is null or octet_length(m.limit_key) between 1 and 255)
     and pgqueue._may_enter(m.submitter, m.queue, m.payload);
 end
 $$;
@@ -101,7 +102,9 @@ begin
   else
     perform pgqueue._check_options('task', pgqueue._options(m.queue, m.priority, eta => m.due_at));
   end if;
-  if array_ndims(m.params) > 1 then
+  if octet_length(m.limit_key) not between 1 and 255 then
+    raise exception 'limit_key must have 1 to 255 bytes' using errcode = '22023', hint = 'It names whose limit counts, for example a tenant. Leave it out for none.';
+  elsif array_ndims(m.params) > 1 then
     perform pgqueue._refuse_params();
   elsif cardinality(m.params) > 65535 or octet_length(array_to_string(m.params, '')) > 16777216 then
     raise exception 'params are more than 65535 or have more than 16 MB' using errcode = '54000', hint = 'Put the data into a table first.';
@@ -126,7 +129,7 @@ grant execute on function pgqueue._refuse_message(pgqueue.message) to pgqueue_us
 create or replace view pgqueue.inbox as
   select * from pgqueue.message
   where case
-    when state = 'ready' and priority between 0 and 9 and num_nonnulls(due_at, timeout, backoff, label) = 0
+    when state = 'ready' and priority between 0 and 9 and num_nonnulls(due_at, timeout, backoff, label, limit_key) = 0
      and octet_length(queue) between 1 and 255 and right(queue, 7) <> '.pidbox' and left(queue, 9) <> 'celeryev.'
      and case when payload is null
            then kind = 'job' and cookie is not null and strpos(E' \t\r\n', left(sql, 1)) = 0 and octet_length(sql) <= 16777216
@@ -141,7 +144,7 @@ comment on view pgqueue.inbox is
 
 create or replace view pgqueue.outbox with (security_barrier) as
   select id, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
-         timeout, backoff, label, unique_key, payload, launched_at
+         timeout, backoff, label, unique_key, limit_key, payload, launched_at
   from pgqueue.inbox
   where submitter = quote_ident(current_user)::regrole::oid
     and (exists (select from pgqueue.role_key k where k.role = submitter and (k.over_quota is null or pgqueue._refuse_excess(submitter, k.over_quota)))
@@ -151,5 +154,5 @@ create or replace view pgqueue.outbox with (security_barrier) as
 comment on view pgqueue.outbox is
   'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
-grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key, payload) on pgqueue.outbox to pgqueue_user;
+grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key, limit_key, payload) on pgqueue.outbox to pgqueue_user;
 grant select (id, cookie, unique_key) on pgqueue.outbox to pgqueue_user;

@@ -5,13 +5,13 @@
 
 create or replace view pgqueue.dispatch as
   select null::oid as submitter, null::text as exchange, null::text as routing_key, null::json as payload, null::int as priority,
-         null::timestamptz as due_at, null::timestamptz as expires_at, null::int as reached
+         null::timestamptz as due_at, null::timestamptz as expires_at, null::int as reached, null::text as limit_key
   where false;
 alter view pgqueue.dispatch alter column submitter set default quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.dispatch is
   'The view into which roles insert to publish through an exchange: pgqueue._dispatch routes it. reached: the number of queues';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
-grant insert (exchange, routing_key, payload, priority, due_at, expires_at), select (reached) on pgqueue.dispatch to pgqueue_user;
+grant insert (exchange, routing_key, payload, priority, due_at, expires_at, limit_key), select (reached) on pgqueue.dispatch to pgqueue_user;
 
 create or replace function pgqueue._route(exchange text, routing_key text, submitter oid)
   returns table (queue text, message_ttl interval)
@@ -57,7 +57,8 @@ $$;
 comment on function pgqueue._message_ttl(text, name) is 'The x-message-ttl of a queue for the messages of a role; NULL: it has none';
 grant execute on function pgqueue._message_ttl(text, name) to pgqueue_user, pgqueue_worker;
 
-create or replace function pgqueue._put_task(submitter oid, queue text, message json, priority int, due_at timestamptz, expires timestamptz)
+create or replace function pgqueue._put_task(submitter oid, queue text, message json, priority int, due_at timestamptz, expires timestamptz,
+                                   limit_key text)
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -67,9 +68,9 @@ begin
     raise exception 'permission denied to control workers'
       using errcode = '42501', hint = format('Control messages can stop workers and cancel the jobs of any role. If this role may: grant pgqueue_worker to %I.', pg_get_userbyid(submitter));
   end if;
-  insert into pgqueue.inbox (submitter, queue, kind, state, priority, due_at, expires_at, payload)
+  insert into pgqueue.inbox (submitter, queue, kind, state, priority, due_at, expires_at, payload, limit_key)
   values (_put_task.submitter, _put_task.queue, 'task', case when _put_task.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
-          least(greatest(coalesce(_put_task.priority, 0), 0), 9), _put_task.due_at, _put_task.expires, message);
+          least(greatest(coalesce(_put_task.priority, 0), 0), 9), _put_task.due_at, _put_task.expires, message, _put_task.limit_key);
   if due_at is null then
     perform pgqueue._wake(queue);
   else
@@ -77,7 +78,7 @@ begin
   end if;
 end
 $$;
-comment on function pgqueue._put_task(oid, text, json, int, timestamptz, timestamptz) is 'Puts a kombu message of a role into a queue, in the caller''s transaction';
+comment on function pgqueue._put_task(oid, text, json, int, timestamptz, timestamptz, text) is 'Puts a kombu message of a role into a queue, in the caller''s transaction';
 
 create or replace function pgqueue._dispatch()
   returns trigger
@@ -91,7 +92,7 @@ begin
   perform pgqueue._require_quota(new.submitter);
   new.reached := 0;
   for target in select * from pgqueue._route(new.exchange, new.routing_key, new.submitter) loop
-    perform pgqueue._put_task(new.submitter, target.queue, new.payload, new.priority, new.due_at, least(new.expires_at, clock_timestamp() + target.message_ttl));
+    perform pgqueue._put_task(new.submitter, target.queue, new.payload, new.priority, new.due_at, least(new.expires_at, clock_timestamp() + target.message_ttl), new.limit_key);
     new.reached := new.reached + 1;
   end loop;
   return new;
@@ -101,7 +102,8 @@ comment on function pgqueue._dispatch() is 'Routes what a role has inserted into
 
 create or replace trigger dispatch instead of insert on pgqueue.dispatch for each row execute function pgqueue._dispatch();
 
-create or replace function pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
+create or replace function pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz,
+                                             limit_key text)
   returns int
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
@@ -109,15 +111,15 @@ as $$
 declare
   reached int;
 begin
-  insert into pgqueue.dispatch as d (exchange, routing_key, payload, priority, due_at, expires_at)
-  values (_publish_otherwise.exchange, _publish_otherwise.routing_key, message, _publish_otherwise.priority, case when eta > clock_timestamp() then eta end, expires)
+  insert into pgqueue.dispatch as d (exchange, routing_key, payload, priority, due_at, expires_at, limit_key)
+  values (_publish_otherwise.exchange, _publish_otherwise.routing_key, message, _publish_otherwise.priority, case when eta > clock_timestamp() then eta end, expires, _publish_otherwise.limit_key)
   returning d.reached into reached;
   return reached;
 end
 $$;
-comment on function pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz) is
+comment on function pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz, text) is
   'Publishes what is routed by an exchange, has a due time or is a control command';
-grant execute on function pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz) to pgqueue_user, pgqueue_worker;
+grant execute on function pgqueue._publish_otherwise(text, text, json, int, timestamptz, timestamptz, text) to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._goes_straight(exchange text, routing_key text, eta timestamptz)
   returns boolean
@@ -129,7 +131,8 @@ comment on function pgqueue._goes_straight(text, text, timestamptz) is
   'Whether a message is one row in the queue that its routing key names';
 grant execute on function pgqueue._goes_straight(text, text, timestamptz) to pgqueue_user, pgqueue_worker;
 
-create or replace function pgqueue._publish(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz)
+create or replace function pgqueue._publish(exchange text, routing_key text, message json, priority int, eta timestamptz, expires timestamptz,
+                                   limit_key text default null)
   returns int
   language plpgsql volatile
 as $$
@@ -138,18 +141,18 @@ declare
 begin
   -- Nearly all messages need one statement, as in pgqueue._enqueue: each further expression and SET clause would cost time.
   if pgqueue._goes_straight(exchange, routing_key, eta) then
-    insert into pgqueue.outbox (queue, kind, priority, expires_at, payload)
+    insert into pgqueue.outbox (queue, kind, priority, expires_at, payload, limit_key)
     values (routing_key, 'task', least(greatest(coalesce(priority, 0), 0), 9),
-            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key, current_user)), message)
+            least(expires, pg_catalog.clock_timestamp() operator(pg_catalog.+) pgqueue._message_ttl(routing_key, current_user)), message, limit_key)
     returning pgqueue._nobody_sleeps(routing_key) into nobody_sleeps;
     if not nobody_sleeps then
       perform pgqueue._wake(routing_key);
     end if;
     return 1;
   end if;
-  return pgqueue._publish_otherwise(exchange, routing_key, message, priority, eta, expires);
+  return pgqueue._publish_otherwise(exchange, routing_key, message, priority, eta, expires, limit_key);
 end
 $$;
-comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) is
+comment on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz, text) is
   'Publishes a kombu message in the caller''s transaction. Returns how many queues it reached; exchange '''' means the queue that the routing key names';
-grant execute on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz) to pgqueue_user, pgqueue_worker;
+grant execute on function pgqueue._publish(text, text, json, int, timestamptz, timestamptz, text) to pgqueue_user, pgqueue_worker;

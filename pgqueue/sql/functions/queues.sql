@@ -4,7 +4,7 @@
 create or replace view pgqueue.own_task with (security_barrier) as
   select m.queue
   from pgqueue.message m
-  where m.kind = 'task' and m.state = 'ready'
+  where m.kind = 'task' and m.state = 'ready' and (m.limit_key is null or m.limit_key is not null)  -- an index for each
     and (pg_has_role(m.submitter, 'member') or (select pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')));
 comment on view pgqueue.own_task is 'The queues of the ready tasks of the role that runs and of roles it is a member of; of all if it is a worker or an administrator';
 grant select on pgqueue.own_task to pgqueue_user;
@@ -133,11 +133,20 @@ as $$
   from (
     select n.* from unnest(pgqueue._ready_roles('job', _peek.queue, 0, max_count, null)) r (role) cross join lateral
       (select m.*, row_number() over (order by pgqueue._rank(m.priority, m.id)) as turn from pgqueue.message m
-       where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
+       where m.queue = _peek.queue and m.kind = 'job' and m.state = 'ready' and m.limit_key is null and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
     union all
     select n.* from unnest(pgqueue._ready_roles('task', _peek.queue, 0, max_count, null)) r (role) cross join lateral
       (select m.*, row_number() over (order by pgqueue._rank(m.priority, m.id)) as turn from pgqueue.message m
-       where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
+       where m.queue = _peek.queue and m.kind = 'task' and m.state = 'ready' and m.limit_key is null and m.submitter = r.role order by pgqueue._rank(m.priority, m.id) limit max_count) n
+    union all
+    select n.*
+    from unnest('{job,task}'::pgqueue.message_kind[]) k (kind)
+    cross join lateral unnest(pgqueue._keyed_roles(k.kind, _peek.queue)) r (role)
+    cross join lateral unnest(pgqueue._keys_after(k.kind, _peek.queue, r.role, '', max_count)) l (limit_key)
+    cross join lateral (
+      select m.*, row_number() over (order by pgqueue._rank(m.priority, m.id)) as turn from pgqueue.message m
+      where m.queue = _peek.queue and m.kind = k.kind and m.state = 'ready' and m.limit_key is not null and m.submitter = r.role and m.limit_key = l.limit_key
+      order by pgqueue._rank(m.priority, m.id) limit max_count) n
     union all
     (select m.*, 0 from pgqueue.message m where m.queue = _peek.queue and m.state = 'delayed' order by m.due_at limit max_count)
   ) w

@@ -72,6 +72,8 @@ begin
       perform pgqueue._archive(held, 'failed', jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
         'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
+    elsif held.acked then
+      delete from pgqueue.message d where d.id = held.id;  -- Celery acked it before it ran: it is lost with its worker, as without limits.
     elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else

@@ -114,13 +114,14 @@ comment on function pgqueue._tell_sent(json, text) is
 grant execute on function pgqueue._tell_sent(json, text) to pgqueue_user;
 
 create or replace function pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
-                                        task_id text, headers jsonb, ignore_result boolean, link text, errback text)
+                                        task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text)
   returns text
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   id text := coalesce(task_id, gen_random_uuid()::text);
+  key text;
   due_at timestamptz;
   message json;
 begin
@@ -136,37 +137,42 @@ begin
     raise exception '% cannot be empty', case when trim(link) = '' then 'link' else 'errback' end
       using errcode = '22023', hint = 'Name a task, or leave it out.';
   end if;
-  due_at := pgqueue._check_options('task', pgqueue._options(queue, priority, delay, eta, expires));
+  key := coalesce(limit_key, headers ->> 'limit_key');
+  due_at := pgqueue._check_options('task', jsonb_populate_record(pgqueue._options(queue, priority, delay, eta, expires), jsonb_build_object('limit_key', key)));
+  if key is not null then
+    headers := coalesce(headers, '{}') || jsonb_build_object('limit_key', key);  -- A retry of the task has it as well.
+  end if;
   perform pgqueue._require_enrolled();
   message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
-  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload)
+  insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload, limit_key)
   values (_send_otherwise.queue, 'task', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state, _send_otherwise.priority, due_at,
-          _send_otherwise.expires, message);
+          _send_otherwise.expires, message, key);
   perform pgqueue._wake_for(queue, due_at);
   perform pgqueue._tell_sent(message, queue);
   return id;
 end
 $$;
-comment on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
+comment on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) is
   'Sends a task that has options, or raises an error';
-grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) to pgqueue_user;
+grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
-                                       headers jsonb, link text, errback text)
+                                       headers jsonb, link text, errback text, limit_key text)
   returns boolean
   language sql immutable
 begin atomic
   select trim(task) <> '' and jsonb_typeof(args) = 'array' and jsonb_typeof(kwargs) = 'object' and queue is not null and priority between 0 and 9
-    and num_nonnulls(delay, eta, expires, headers, link, errback) = 0;
+    and num_nonnulls(delay, eta, expires, headers, link, errback, limit_key) = 0;
 end;
-comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text) is
+comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text) is
   'Whether a task is valid and has no option but its queue, priority and id';
-grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text) to pgqueue_user;
+grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue.send_task(task text, args jsonb default '[]', kwargs jsonb default '{}', queue text default 'celery',
                                   priority int default 0, delay interval default null, eta timestamptz default null,
                                   expires timestamptz default null, task_id text default null, headers jsonb default null,
-                                  ignore_result boolean default false, link text default null, errback text default null)
+                                  ignore_result boolean default false, link text default null, errback text default null,
+                                  limit_key text default null)
   returns text
   language plpgsql volatile
 as $$
@@ -177,8 +183,8 @@ declare
 begin
   -- The usual task is one statement, as in pgqueue._enqueue: each further expression and SET clause would cost time. So every
   -- name that could be shadowed is used in functions and views that are bound to the objects they use.
-  if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback) is not true then
-    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, task_id, headers, ignore_result, link, errback);
+  if pgqueue._is_plain_task(task, args, kwargs, queue, priority, delay, eta, expires, headers, link, errback, limit_key) is not true then
+    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, task_id, headers, ignore_result, link, errback, limit_key);
   end if;
   id := coalesce(task_id, pg_catalog.gen_random_uuid()::pg_catalog.text);
   insert into pgqueue.outbox (queue, kind, priority, payload)
@@ -189,13 +195,13 @@ begin
     return id;
   elsif nothing_left is null then
     -- No row was inserted: the role is not enrolled, or was enrolled only after the statement began.
-    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, id, headers, ignore_result, link, errback);
+    return pgqueue._send_otherwise(task, args, kwargs, queue, priority, delay, eta, expires, id, headers, ignore_result, link, errback, limit_key);
   end if;
   perform pgqueue._wake(queue);
   perform pgqueue._tell_sent(pgqueue._plain_task_message(task, args, kwargs, queue, priority, id, ignore_result), queue);
   return id;
 end
 $$;
-comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) is
+comment on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) is
   'Sends a Celery task when the caller commits, and never if the caller rolls back. Returns the id of the task';
-grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text) to pgqueue_user;
+grant execute on function pgqueue.send_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, text, jsonb, boolean, text, text, text) to pgqueue_user;

@@ -107,6 +107,7 @@ begin
     delete from pgqueue.queue q
     where q.id = any (array(select d.id from pgqueue.queue d where d.name = _give_up_queue.queue and d.declared_by = holder for update skip locked));
     delete from pgqueue.configured c where c.queue = _give_up_queue.queue and c.role = holder;
+    delete from pgqueue.limit_rule l where l.queue = _give_up_queue.queue and l.role = holder;
     if not exists (select from pgqueue.queue q where q.name = _give_up_queue.queue and q.declared_by = 0) then
       with gone as (
         delete from pgqueue.message m where m.queue = _give_up_queue.queue and m.kind = 'task' and m.submitter = holder and m.state <> 'claimed'

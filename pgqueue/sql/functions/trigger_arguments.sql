@@ -111,14 +111,39 @@ begin
   end if;
   for i in 3 .. coalesce(array_upper(argv, 1), 0) loop
     name := split_part(argv[i], '=', 1);
-    if name not in ('queue', 'priority', 'delay', 'label', 'timeout', 'max_attempts') or strpos(argv[i], '=') = 0 then
+    if name not in ('queue', 'priority', 'delay', 'label', 'timeout', 'max_attempts', 'limit_key', 'limit_key_column') or strpos(argv[i], '=') = 0 then
       raise exception 'option "%" of pgqueue.enqueue_trigger is not known', argv[i]
-        using errcode = '22023', hint = 'Options are queue, priority, delay, label, timeout and max_attempts, each as name=value.';
+        using errcode = '22023', hint = 'Options are queue, priority, delay, label, timeout, max_attempts, limit_key and limit_key_column, each as name=value.';
     end if;
     options := options || jsonb_build_object(name, substr(argv[i], strpos(argv[i], '=') + 1));
   end loop;
+  if options ?& array['limit_key', 'limit_key_column'] then
+    raise exception 'both limit_key and limit_key_column are given'
+      using errcode = '22023', hint = 'Give limit_key (the same for all rows) or limit_key_column (each row has its own).';
+  end if;
   return options;
 end
 $$;
+create or replace function pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text)
+  returns text
+  language plpgsql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text := options ->> 'limit_key_column';
+begin
+  if name is null then
+    return options ->> 'limit_key';
+  elsif row_json is null then
+    raise exception 'a statement trigger has no row, so it has no limit_key_column' using errcode = '22023', hint = 'Use "for each row", or give limit_key.';
+  elsif not row_json ? name then
+    raise exception 'column "%" named in the trigger does not exist in %.%', name, table_schema, table_name using errcode = '42703';
+  end if;
+  return nullif(row_json ->> name, '');
+end
+$$;
+comment on function pgqueue._trigger_limit_key(jsonb, jsonb, text, text) is 'The limit key of what a trigger enqueues for a row: a constant, or the value of a column';
+grant execute on function pgqueue._trigger_limit_key(jsonb, jsonb, text, text) to pgqueue_user;
+
 comment on function pgqueue._trigger_options(text[]) is 'The options of a trigger, after its arguments were checked';
 grant execute on function pgqueue._trigger_options(text[]) to pgqueue_user;

@@ -53,7 +53,7 @@ begin
 end
 $$;
 comment on function pgqueue.enqueue_trigger() is
-  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are queue, priority, delay, label, timeout and max_attempts';
+  'A trigger that enqueues a job or sends a Celery task. Its arguments are ''sql'', a statement [, columns [, option=value ...]] for a job whose $1, $2, ... are the columns, or ''task'', a name [, columns [, option=value ...]]. The options are queue, priority, delay, label, timeout, max_attempts, limit_key and limit_key_column';
 grant execute on function pgqueue.enqueue_trigger() to pgqueue_user;
 
 create or replace function pgqueue._is_plain_trigger(argv text[])
@@ -165,8 +165,12 @@ begin
   job.priority := coalesce((options ->> 'priority')::int, 0);
   job.max_attempts := (options ->> 'max_attempts')::int;
   job.label := options ->> 'label';
+  job.limit_key := options ->> 'limit_key';
   job.due_at := pgqueue._check_options(argv[1], pgqueue._options(job.queue, job.priority, (options ->> 'delay')::interval,
                                                                 timeout => (options ->> 'timeout')::interval, max_attempts => job.max_attempts));
+  if octet_length(job.limit_key) not between 1 and 255 then
+    perform pgqueue._check_options(argv[1], jsonb_populate_record(pgqueue._options('default'), options - array['delay', 'timeout']));
+  end if;
   job.state := case when job.due_at is null then 'ready' else 'delayed' end;
   job.sql := argv[1];
   job.settings := pgqueue._inherited(settings);
@@ -189,6 +193,7 @@ declare
   name text;
   args jsonb := '[]';
   options jsonb := pgqueue._trigger_options(argv);
+  key text := pgqueue._trigger_limit_key(options, coalesce(new_row, old_row), table_schema, table_name);
 begin
   if columns <> '{}' and new_row is null and old_row is null then
     raise exception 'a statement trigger has no row, so it can name no columns' using errcode = '22023',
@@ -196,7 +201,7 @@ begin
   end if;
   if argv[0] = 'sql' then
     perform pgqueue._enqueue('none', settings, argv[1], nullif(params, '{}'),
-                             jsonb_populate_record(pgqueue._options('default'), options));
+                             jsonb_populate_record(pgqueue._options('default'), options || jsonb_build_object('limit_key', key)));
     return;
   end if;
   foreach name in array columns loop
@@ -208,7 +213,7 @@ begin
   perform pgqueue.send_task(
     argv[1], args,
     case when columns <> '{}' then '{}' else jsonb_build_object('op', op, 'schema', table_schema, 'table', table_name, 'new', new_row, 'old', old_row) end,
-    queue => coalesce(options ->> 'queue', 'celery'), priority => coalesce((options ->> 'priority')::int, 0), delay => (options ->> 'delay')::interval);
+    queue => coalesce(options ->> 'queue', 'celery'), priority => coalesce((options ->> 'priority')::int, 0), delay => (options ->> 'delay')::interval, limit_key => key);
 end
 $$;
 comment on function pgqueue._enqueue_for_trigger(text[], jsonb, text, text, text, jsonb, jsonb, text[]) is 'Enqueues the job or the task that a trigger asks for';
@@ -223,7 +228,8 @@ declare
   columns text[] := pgqueue._trigger_columns(argv);
   transition text := (select case when op = 'DELETE' then t.tgoldtable else coalesce(t.tgnewtable, t.tgoldtable) end
                       from pg_trigger t where t.tgrelid = relation and t.tgname = trigger_name);
-  unknown text := (select min(c) from unnest(columns) c
+  options jsonb := pgqueue._trigger_options(argv);
+  unknown text := (select min(c) from unnest(columns || array_remove(array[options ->> 'limit_key_column'], null)) c
                    where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = c and a.attnum > 0 and not a.attisdropped));
 begin
   if columns = '{}' or transition is null then
@@ -231,15 +237,18 @@ begin
   elsif unknown is not null then
     raise exception 'column "%" named in the trigger does not exist in %', unknown, relation::regclass using errcode = '42703';
   end if;
-  perform pgqueue._refuse_virtual(relation, columns);
+  perform pgqueue._refuse_virtual(relation, columns || array_remove(array[options ->> 'limit_key_column'], null));
   if argv[0] = 'task' then
     -- Only the named columns are read: the whole row may have generated columns that are computed when they are read.
     return format('select pg_catalog.count(pgqueue._enqueue_for_trigger($11, null, $12, $13, $14, pg_catalog.to_jsonb(s), null, null)::pg_catalog.text) from (select %s from %I r) s',
-                  (select string_agg(format('r.%I', c), ', ' order by c) from (select distinct unnest(columns)) u (c)), transition);
+                  (select string_agg(format('r.%I', c), ', ' order by c)
+                   from (select unnest(columns) union select options ->> 'limit_key_column' where options ? 'limit_key_column') u (c)), transition);
   end if;
-  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label)
-                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10 from %I r$query$,
-                (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)), transition);
+  return format($query$insert into pgqueue.outbox (cookie, session_id, due_at, kind, state, priority, max_attempts, queue, sql, params, settings, timeout, label, limit_key)
+                       select $15, $1, $2, 'job', $3, $4, $5, $6, $7, array[%s], $8, $9, $10, %s from %I r$query$,
+                (select string_agg(format('r.%I::pg_catalog.text', c), ', ' order by n) from unnest(columns) with ordinality u (c, n)),
+                case when options ? 'limit_key_column' then format('nullif(r.%I::pg_catalog.text, '''')', options ->> 'limit_key_column')
+                     else format('%L::pg_catalog.text', options ->> 'limit_key') end, transition);
 end
 $$;
 comment on function pgqueue._transition_query(text[], text, oid, text) is

@@ -13,6 +13,9 @@ select id, token, message, lane from pgqueue._claim_awaited(%(waiter_id)s, %(wai
 -- name: ack
 select pgqueue._ack(%(ids)s::bigint[], %(tokens)s::bigint[]);
 
+-- name: ack_early
+select pgqueue._ack_early(%(ids)s::bigint[], %(tokens)s::bigint[]);
+
 -- name: release
 select pgqueue._release(%(ids)s::bigint[], %(tokens)s::bigint[], %(undelivered)s);
 

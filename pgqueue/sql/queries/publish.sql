@@ -3,16 +3,16 @@
 -- name: publish
 select pgqueue._publish(
   %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s, %(eta)s::timestamptz,
-  clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8));
+  clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8), %(limit_key)s);
 
 -- name: publish_many
 select coalesce(sum(pgqueue._publish(
-  m.exchange, m.routing_key, m.message::json, m.priority, m.eta, clock_timestamp() + make_interval(secs => m.ttl_seconds))), 0)
+  m.exchange, m.routing_key, m.message::json, m.priority, m.eta, clock_timestamp() + make_interval(secs => m.ttl_seconds), m.limit_key)), 0)
 from (
   select *
   from unnest(%(exchange)s::text[], %(routing_key)s::text[], %(message)s::text[], %(priority)s::int[], %(eta)s::timestamptz[],
-              %(ttl_seconds)s::float8[])
-    with ordinality l (exchange, routing_key, message, priority, eta, ttl_seconds, place)
+              %(ttl_seconds)s::float8[], %(limit_key)s::text[])
+    with ordinality l (exchange, routing_key, message, priority, eta, ttl_seconds, limit_key, place)
   order by l.place
 ) m;
 
@@ -21,7 +21,7 @@ from (
 with hurried as materialized (select set_config('synchronous_commit', 'off', true))
 select pgqueue._publish(
   %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s, %(eta)s::timestamptz,
-  clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8))
+  clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8), %(limit_key)s)
 from hurried;
 
 -- name: send_task
@@ -38,7 +38,8 @@ select pgqueue.send_task(
     headers => %(headers)s::jsonb,
     ignore_result => %(ignore_result)s::boolean,
     link => %(link)s,
-    errback => %(errback)s
+    errback => %(errback)s,
+    limit_key => %(limit_key)s
 )
 
 -- name: list_scheduled

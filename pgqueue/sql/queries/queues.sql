@@ -89,3 +89,12 @@ select coalesce(
    where c.setting = %(setting)s and c.queue = %(queue)s and (c.role is null or c.role = current_user)
    order by c.role nulls first limit 1),
   pgqueue._default_value(%(setting)s))
+
+-- name: set_limit
+select pgqueue.set_limit(%(queue)s, %(max_running)s::int, %(per_key)s::int, %(rate)s::int, coalesce(%(period)s::interval, interval '1 min'), %(burst)s::int)
+
+-- name: list_limits
+select queue, limit_key, running, waiting, max_running, per_key, rate, period::text, burst, role
+from pgqueue.limits
+where %(queue)s::text is null or queue = %(queue)s
+order by queue, limit_key nulls first, role nulls first

@@ -48,8 +48,9 @@ comment on type pgqueue.message_state is 'The state of a message in the queue; a
 create type pgqueue.message_kind as enum ('job', 'task');
 comment on type pgqueue.message_kind is 'A job is an SQL string that pgqueue runs, a task is a Celery message that Celery runs';
 
-create type pgqueue.lane as enum ('batch', 'top_level');
-comment on type pgqueue.lane is 'How a job runs: in the session for all roles, or in one that is logged in as its submitter';
+create type pgqueue.lane as enum ('batch', 'top_level', 'held');
+comment on type pgqueue.lane is
+  'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits, whose claim counts until the task has ended';
 
 create type pgqueue.ending as enum ('succeeded', 'failed', 'retried', 'canceled', 'expired', 'gone', 'deferred', 'released', 'handed_over');
 comment on type pgqueue.ending is
