@@ -3,6 +3,17 @@
 --
 -- Nothing here has a SET clause: those of pgqueue._claim apply.
 
+create or replace function pgqueue._note_limit_wait(seconds float8)
+  returns void
+  language plpgsql volatile
+as $$
+begin
+  perform set_config('pgqueue.limit_wait', least(seconds, nullif(current_setting('pgqueue.limit_wait', true), '')::float8)::text, true);
+end
+$$;
+comment on function pgqueue._note_limit_wait(float8) is
+  'Records for the end of the transaction that messages wait for a limit, and when to look again (pgqueue._ack_and_claim)';
+
 create or replace function pgqueue._take_turns(kind pgqueue.message_kind, queue text, role oid, rule pgqueue.limit_rule, max_count int,
                                      pending bigint[])
   returns bigint[]
@@ -11,29 +22,30 @@ as $$
 declare
   -- So many keys are looked at for nothing at most, before the next claim goes on with the others.
   most_keys constant int := 500;
-  turns jsonb := coalesce(nullif(current_setting('pgqueue.limit_turns', true), '')::jsonb, '{}');
+  memory jsonb := coalesce(nullif(current_setting('pgqueue.limit_turns', true), '')::jsonb, '{}');
   place text := concat(role, ' ', kind, ' ', queue);
-  after text := coalesce(turns ->> place, '');
-  now_at timestamptz := clock_timestamp();
+  after text := coalesce(memory ->> place, '');
+  first_key text;
+  is_last boolean := false;
   counts boolean := coalesce(rule.per_key, rule.rate) is not null;
-  key text;
   keys text[];
-  chosen text[] := '{}';
+  looked_at int := 0;
   turn pgqueue.limit_turn;
-  taking pgqueue.limit_turn[];
-  holders bigint[];
+  turns pgqueue.limit_turn[];
+  chosen text[] := '{}';
+  shares int[];
   total pgqueue.limit_turn;
-  ids bigint[] := '{}';
-  taken int[] := '{}';
-  passed int := 0;
+  wait float8;
+  ids bigint[];
+  places int[];
 begin
   if rule.max_running is not null then
-    holders := pgqueue._lock_holders(rule, rule.role, true, '{""}');
-    if holders = '{}' then
+    if pgqueue._lock_holders(rule, rule.role, true, '{""}') = '{}' then
       perform pgqueue._note_limit_wait(0.01);
       return '{}';
     end if;
-    total := pgqueue._limit_turn(0, null, holders[1], rule, now_at);
+    turns := pgqueue._limit_turns(rule, rule.role, true, '{""}');
+    total := turns[1];
     -- Those that this claim has taken before are not marked as claimed yet.
     total.ids := total.ids || pending;
     max_count := least(max_count, total.room - cardinality(pending));
@@ -42,63 +54,80 @@ begin
       return '{}';
     end if;
   end if;
-  keys := pgqueue._keys_after(kind, queue, role, after, most_keys + max_count);
-  foreach key in array keys loop
-    exit when cardinality(chosen) >= max_count or passed >= most_keys;
-    after := key;
-    if counts then
-      -- Not locked, so it is only a first look: what it finds full is full, or was a moment ago.
-      turn := (select pgqueue._limit_turn(0, key, h.id, rule, now_at)
-               from pgqueue.limit_holder h where h.queue = _take_turns.queue and h.submitter = role and not h.is_total and h.limit_key = key collate "C");
-      if turn.room < 1 then
-        passed := passed + 1;
-        perform pgqueue._note_limit_wait(coalesce(turn.seconds, 0.1));
-        continue;
+  while cardinality(chosen) < max_count and not is_last loop
+    keys := pgqueue._keys_after(kind, queue, role, after, max_count - cardinality(chosen) + 20);
+    is_last := cardinality(keys) < max_count - cardinality(chosen) + 20;
+    if first_key = any (keys) then
+      keys := keys[:array_position(keys, first_key) - 1];
+      is_last := true;
+    end if;
+    exit when keys = '{}';
+    first_key := coalesce(first_key, keys[1]);
+    looked_at := looked_at + cardinality(keys);
+    if not counts then
+      chosen := chosen || keys[:max_count - cardinality(chosen)];
+      after := chosen[cardinality(chosen)];
+      continue;
+    end if;
+    -- Nothing is locked yet, so this is only a first look: a key that it finds full is passed by.
+    foreach turn in array pgqueue._limit_turns(rule, role, false, keys) loop
+      after := turn.limit_key;
+      if coalesce(turn.room, 1) > 0 then
+        chosen := chosen || turn.limit_key;
+        exit when cardinality(chosen) >= max_count;
+      else
+        wait := least(wait, case when turn.seconds > 0 then turn.seconds else 0.1 end);
       end if;
+    end loop;
+    if looked_at > most_keys and not is_last then
+      wait := 0.005;
+      exit;
     end if;
-    chosen := chosen || key;
   end loop;
-  if passed >= most_keys then
-    perform pgqueue._note_limit_wait(0.005);
-  end if;
-  if chosen = '{}' then
-    taking := '{}';
-  elsif counts then
-    holders := pgqueue._lock_holders(rule, role, false, chosen);
-    if cardinality(holders) < cardinality(chosen) then
-      perform pgqueue._note_limit_wait(0.01);
+  if counts and chosen <> '{}' then
+    keys := pgqueue._lock_holders(rule, role, false, chosen);
+    if cardinality(keys) < cardinality(chosen) then
+      wait := least(wait, 0.01);
     end if;
-    select array_agg(t.turn) into taking
-    from (select pgqueue._limit_turn(o.place::int, h.limit_key, h.id, rule, now_at) as turn
-          from unnest(holders) with ordinality o (id, place) join pgqueue.limit_holder h on h.id = o.id offset 0) t
-    where coalesce((t.turn).room, 1) > 0;
-  else
-    taking := array(select row(c.place, c.key, null, null, null, null, null, null)::pgqueue.limit_turn from unnest(chosen) with ordinality c (key, place));
+    turns := array(select t from unnest(pgqueue._limit_turns(rule, role, false, keys)) t where coalesce(t.room, 1) > 0 order by t.place);
+    chosen := array(select t.limit_key from unnest(turns) t);
   end if;
-  -- Each key has an equal share of the room. No more keys were chosen than there is room for.
-  select array_agg(n.id order by n.nth, n.place), array_agg(n.place order by n.nth, n.place) into ids, taken
-  from (
-    select g.place, m.id, row_number() over (partition by g.place) as nth
-    from (
-      select t.place, t.limit_key, least(t.room, max_count / cardinality(taking) + (row_number() over (order by t.place) <= max_count % cardinality(taking))::int) as share
-      from unnest(taking) t
-    ) g
-    cross join lateral pgqueue._next_of_key(kind, queue, role, g.limit_key, g.share) m
-  ) n;
-  ids := coalesce(ids, '{}');
-  if ids <> '{}' and counts then
+  if wait is not null then
+    perform pgqueue._note_limit_wait(wait);
+  end if;
+  if chosen <> '{}' then
+    -- Each key has an equal share of the room. No more keys were chosen than there is room for.
+    shares := array_fill(max_count / cardinality(chosen), array[cardinality(chosen)]);
+    for n in 1 .. max_count % cardinality(chosen) loop
+      shares[n] := shares[n] + 1;
+    end loop;
+    if counts then
+      shares := array(select least(s.share, t.room) from unnest(shares, turns) with ordinality s (share, t_place, t_key, t_holder, t_seq, t_ids, t_next_at, room, t_seconds, n)
+                      cross join lateral (select s.room) t order by s.n);
+    end if;
+    select array_agg(n.id order by n.nth, n.place), array_agg(n.place order by n.nth, n.place) into ids, places
+    from pgqueue._next_of_keys(kind, queue, role, chosen, shares) n;
+  end if;
+  if ids is null then
+    ids := '{}';
+  elsif counts then
+    with taken as materialized (
+      select t.holder_id, t.seq, t.ids, t.next_at, p.ids as more
+      from (select u.place, array_agg(u.id) as ids from unnest(ids, places) u (id, place) group by u.place) p
+      join unnest(turns) with ordinality t (place, limit_key, holder_id, seq, ids, next_at, room, seconds, n) on t.n = p.place
+    ), gone as (
+      delete from pgqueue.limit_state s using taken t where s.holder_id = t.holder_id and s.seq = t.seq
+    )
     insert into pgqueue.limit_state (holder_id, ids, next_at)
-    select t.holder_id, t.ids || p.ids,
-           case when rule.rate is not null then greatest(t.next_at, now_at) + cardinality(p.ids) * rule.period / rule.rate end
-    from (select g.place, array_agg(g.id) as ids from unnest(ids, taken) g (id, place) group by g.place) p
-    join unnest(taking) t on t.place = p.place;
-    delete from pgqueue.limit_state s using unnest(taking) t where s.holder_id = t.holder_id and s.seq = t.seq and t.place = any (taken);
+    select t.holder_id, t.ids || t.more,
+           case when rule.rate is not null then greatest(t.next_at, clock_timestamp()) + cardinality(t.more) * rule.period / rule.rate end
+    from taken t;
   end if;
   if ids <> '{}' and total.holder_id is not null then
     insert into pgqueue.limit_state (holder_id, ids) values (total.holder_id, total.ids || ids);
     delete from pgqueue.limit_state s where s.holder_id = total.holder_id and s.seq = total.seq;
   end if;
-  perform set_config('pgqueue.limit_turns', (turns || jsonb_build_object(place, after))::text, false);
+  perform set_config('pgqueue.limit_turns', (memory || jsonb_build_object(place, after))::text, false);
   return ids;
 end
 $$;
@@ -129,7 +158,7 @@ begin
     role := roles[n];
     room := least(ceil((max_count - cardinality(ids)) / (cardinality(roles) - n + 1)::numeric), role_limit - coalesce((held ->> role::text)::int, 0));
     continue when room <= 0;
-    rule := pgqueue._limit_rule(from_queue, role);
+    select l.* into rule from pgqueue.limit_rule l where l.queue = from_queue and l.role in (0, roles[n]) order by l.role limit 1;
     if num_nonnulls(rule.max_running, rule.per_key) > 0 then
       counted := counted || role;
     end if;
@@ -177,11 +206,13 @@ comment on function pgqueue._claim_limited(int, pgqueue.message_kind, text, int,
 
 create or replace function pgqueue._limited_among(kind pgqueue.message_kind, queues text[])
   returns text[]
-  language sql volatile
+  language plpgsql volatile
 as $$
-  select array(select u.name from unnest(queues) u (name)
+begin
+  return array(select u.name from unnest(queues) u (name)
                where exists (select from pgqueue.limit_rule l where l.queue = u.name)
                   or exists (select from pgqueue.message m where m.queue = u.name and m.kind = _limited_among.kind and m.state = 'ready' and m.limit_key is not null)
-               order by random())
+               order by random());
+end
 $$;
-comment on function pgqueue._limited_among(pgqueue.message_kind, text[]) is 'Which of these queues pgqueue._claim_limited serves';
+comment on function pgqueue._limited_among(pgqueue.message_kind, text[]) is 'Which of these queues pgqueue._claim_limited serves: those that have limits or keys, in random order';
