@@ -432,9 +432,6 @@ CREATE FUNCTION pgqueue._claim_lost(id bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._claimed_of(ids bigint[]) RETURNS bigint[]
-    LANGUAGE sql STABLE;
-
 CREATE FUNCTION pgqueue._close_cron_schema(is_own boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1306,10 +1303,10 @@ CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._keyed_roles(kind pgqueue.message_kind, queue text) RETURNS oid[]
-    LANGUAGE sql;
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._keys_after(kind pgqueue.message_kind, queue text, role oid, after text, max_count integer) RETURNS text[]
-    LANGUAGE sql;
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql;
@@ -1389,14 +1386,11 @@ COMMENT ON TABLE pgqueue.limit_rule IS 'The limits that pgqueue.set_limit has se
 
 COMMENT ON COLUMN pgqueue.limit_rule.role IS 'To whose messages they apply. 0: to all, since an administrator has set them; then they count before all others';
 
-CREATE FUNCTION pgqueue._limit_rule(queue text, role oid) RETURNS pgqueue.limit_rule
-    LANGUAGE sql STABLE;
-
-CREATE FUNCTION pgqueue._limit_turn(place integer, key text, holder_id bigint, rule pgqueue.limit_rule, now_at timestamp with time zone) RETURNS pgqueue.limit_turn
+CREATE FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS pgqueue.limit_turn[]
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) RETURNS text[]
-    LANGUAGE sql;
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1409,7 +1403,7 @@ CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie te
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS bigint[]
+CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS text[]
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
@@ -1499,8 +1493,8 @@ CREATE FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every interval,
 CREATE FUNCTION pgqueue._next_by_interval(anchor timestamp with time zone, every interval, after timestamp with time zone, ends_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql STABLE;
 
-CREATE FUNCTION pgqueue._next_of_key(kind pgqueue.message_kind, queue text, role oid, key text, max_count integer) RETURNS TABLE(id bigint)
-    LANGUAGE plpgsql ROWS 1;
+CREATE FUNCTION pgqueue._next_of_keys(kind pgqueue.message_kind, queue text, role oid, keys text[], shares integer[]) RETURNS TABLE(id bigint, place integer, nth integer)
+    LANGUAGE plpgsql ROWS 100;
 
 CREATE FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) RETURNS TABLE(id bigint, rank bigint)
     LANGUAGE plpgsql ROWS 1;
@@ -1523,7 +1517,7 @@ CREATE FUNCTION pgqueue._note_exchange(holder oid, wanted_name text, wanted json
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._note_limit_wait(seconds double precision) RETURNS void
-    LANGUAGE sql;
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._note_queue(holder oid, wanted_name text, wanted jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1688,12 +1682,6 @@ CREATE FUNCTION pgqueue._random_bigint() RETURNS bigint
     LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._rank(priority smallint, id bigint) RETURNS bigint
-    LANGUAGE sql IMMUTABLE;
-
-CREATE FUNCTION pgqueue._rate_room(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) RETURNS integer
-    LANGUAGE sql IMMUTABLE;
-
-CREATE FUNCTION pgqueue._rate_seconds(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) RETURNS double precision
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._read_result(handle pgqueue.handle) RETURNS TABLE(seq integer, answer jsonb)
@@ -3546,8 +3534,6 @@ REVOKE ALL ON FUNCTION pgqueue._claim_limited(worker_id integer, kind pgqueue.me
 REVOKE ALL ON FUNCTION pgqueue._claim_lost(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._claim_lost(id bigint) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._claimed_of(ids bigint[]) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION pgqueue._close_cron_schema(is_own boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._close_loopback() FROM PUBLIC;
@@ -4002,9 +3988,7 @@ GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_wor
 GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue._limit_rule(queue text, role oid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._limit_turn(place integer, key text, holder_id bigint, rule pgqueue.limit_rule, now_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) FROM PUBLIC;
 
@@ -4078,7 +4062,7 @@ REVOKE ALL ON FUNCTION pgqueue._nth_of(anchor timestamp with time zone, every in
 
 REVOKE ALL ON FUNCTION pgqueue._next_by_interval(anchor timestamp with time zone, every interval, after timestamp with time zone, ends_at timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._next_of_key(kind pgqueue.message_kind, queue text, role oid, key text, max_count integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._next_of_keys(kind pgqueue.message_kind, queue text, role oid, keys text[], shares integer[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._next_of_role(kind pgqueue.message_kind, queue text, role oid, max_count integer, bounds jsonb, above bigint) FROM PUBLIC;
 
@@ -4217,10 +4201,6 @@ REVOKE ALL ON FUNCTION pgqueue._random_bigint() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._random_bigint() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._rank(priority smallint, id bigint) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._rate_room(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._rate_seconds(rule pgqueue.limit_rule, next_at timestamp with time zone, now_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._read_result(handle pgqueue.handle) TO pgqueue_user;

@@ -33,6 +33,7 @@ def make_app(dsn: str) -> Celery:
     )
     for task in (leave_trace, leave_first, leave_eta, sleep_then_leave_trace, stay_until_redelivered, send_traces):
         app.task(bind=True, name=task.__name__, acks_late=task is not leave_trace, shared=False)(task)
+    app.task(bind=True, name="occupy", limit_key=lambda key, *_rest: key, shared=False)(occupy)
     app.task(bind=True, name="kill_own_process", acks_late=True, reject_on_worker_lost=True, shared=False)(
         kill_own_process
     )
@@ -46,6 +47,13 @@ def leave_trace(task: Any, label: str) -> None:
             return _write_trace(task, label)
         time.sleep(0.2)
     raise TimeoutError("the server did not come back")
+
+
+def occupy(task: Any, key: str, seconds: float) -> None:
+    """Write a row when it begins and one when it ends. It is acked when it begins."""
+    _write_trace(task, f"{key} begins")
+    time.sleep(seconds)
+    _write_trace(task, f"{key} ends")
 
 
 def _write_trace(task: Any, label: str) -> None:

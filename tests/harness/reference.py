@@ -38,7 +38,17 @@ _GROUPS = {
         *("schedule", "schedule_task", "alter_schedule", "unschedule"),
         *("pause_schedule", "resume_schedule", "run_schedule"),
     ),
-    "Operate": ("pause", "resume", "set_durability", "configure", "redrive", "enroll", "unenroll", "reset_stats"),
+    "Operate": (
+        "pause",
+        "resume",
+        "set_durability",
+        "configure",
+        "set_limit",
+        "redrive",
+        "enroll",
+        "unenroll",
+        "reset_stats",
+    ),
     "Names of pg_background and pg_cron": (
         *("install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"),
     ),
@@ -96,6 +106,7 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "schedules",
         "schedule_runs",
         "configuration",
+        "limits",
     )
     for name in names:
         (oid, comment), *_ = connection.execute(

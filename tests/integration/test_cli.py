@@ -396,6 +396,20 @@ class TestLooking:
         assert told == {"queue": "default", "durability": "sync"}
         assert db.fetch_value("select durability from pgqueue.queues where queue = 'default'") == "sync"
 
+    def test_queues_are_limited(self, db: Database, command: Command) -> None:
+        assert command("limit", "set", "mail", "--max-running", "5", "--rate", "100", "--period", "2m") == (
+            "queue mail is limited now\n"
+        )
+        [shown] = json.loads(command("limit", "list", "--json"))
+        limits = {"max_running": 5, "per_key": None, "rate": 100, "period": "00:02:00", "burst": 2, "role": None}
+        assert shown == {"queue": "mail", "limit_key": None, "running": 0, "waiting": 0, **limits}
+        assert "mail" in command("limit", "list", "--queue", "mail")
+        assert json.loads(command("limit", "list", "--queue", "other", "--json")) == []
+        assert "Give --max-running" in command("limit", "set", "mail", fails=2)
+        assert "burst is given without rate" in command("limit", "set", "mail", "--per-key=1", "--burst=2", fails=1)
+        assert command("limit", "remove", "mail") == "queue mail has no limits now\n"
+        assert json.loads(command("limit", "list", "--json")) == []
+
     def test_queues_are_configured(self, db: Database, command: Command) -> None:
         audit = ("--queue", "audit")
         assert command("config", "set", "group_commit", "100", *audit) == "group_commit of queue audit is 100 now\n"

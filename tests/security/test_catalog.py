@@ -34,14 +34,14 @@ ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive"
 #: Users call them for their own schedules, administrators for those of others.
 SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
 #: The same for settings of queues.
-CONFIGURATION = {"configure"}
+CONFIGURATION = {"configure", "set_limit"}
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
     "_tick_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
-    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone",
+    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_ack_early",
 }  # fmt: skip
 NOBODYS = {
     "_fire",
@@ -53,6 +53,7 @@ NOBODYS = {
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
+    "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
     "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
 

@@ -137,9 +137,13 @@ def keys(arguments: argparse.Namespace) -> int:
             " (select ended_at, ntile(5) over (order by ended_at) as part from ran) t group by part order by part"
         )
         crew.end()
-    print(f"{arguments.jobs} jobs of {arguments.keys} keys, {arguments.workers} workers: {took:.1f} s, {arguments.jobs / took:.0f}/s")
+    print(
+        f"{arguments.jobs} jobs of {arguments.keys} keys, {arguments.workers} workers: {took:.1f} s, {arguments.jobs / took:.0f}/s"
+    )
     print(f"in each fifth: {', '.join(str(rate) for (rate,) in tenths)} a second")
-    print(f"at most {most} of a key at the same time (limit {arguments.per_key}); {count} runs of {distinct} jobs, {left} left")
+    print(
+        f"at most {most} of a key at the same time (limit {arguments.per_key}); {count} runs of {distinct} jobs, {left} left"
+    )
     return int(most > arguments.per_key or left > 0 or not count == distinct == arguments.jobs)
 
 
@@ -180,7 +184,9 @@ def rate(arguments: argparse.Namespace) -> int:
             "select max((select count(*) from ran b where b.begun_at >= a.begun_at and b.begun_at < a.begun_at + interval '1 min')) from ran a"
         )
         crew.end()
-    print(f"{count} began in {arguments.seconds} s, {allowed:.0f} were allowed ({count / allowed - 1:+.1%}); in any minute at most {minute}")
+    print(
+        f"{count} began in {arguments.seconds} s, {allowed:.0f} were allowed ({count / allowed - 1:+.1%}); in any minute at most {minute}"
+    )
     return int(abs(count / allowed - 1) > 0.02)
 
 
@@ -194,18 +200,28 @@ def turn(arguments: argparse.Namespace) -> int:
         waits = []
         for n in range(20):
             begun_at = time.monotonic()
-            db.execute("select pgqueue.enqueue('select public.run_one(''single'', %s, 0)', queue => 'mail', limit_key => 'single')" % n)
+            db.execute(
+                "select pgqueue.enqueue('select public.run_one(''single'', %s, 0)', queue => 'mail', limit_key => 'single')"
+                % n
+            )
             eventually(lambda: db.fetch_value("select count(*) from ran where key = 'single'") > n, 60)  # noqa: B023 - at once
             waits.append(time.monotonic() - begun_at)
         crew.end()
-    print(f"a single job took {sum(waits) / len(waits):.2f} s, at most {max(waits):.2f} s, beside {arguments.jobs} of another key")
+    print(
+        f"a single job took {sum(waits) / len(waits):.2f} s, at most {max(waits):.2f} s, beside {arguments.jobs} of another key"
+    )
     return int(max(waits) > 2)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parts = parser.add_subparsers(required=True)
-    for part, defaults in ((keys, (200_000, 1000, 8)), (cost, (20_000, 1000, 8)), (rate, (0, 1, 3)), (turn, (1_000_000, 1, 2))):
+    for part, defaults in (
+        (keys, (200_000, 1000, 8)),
+        (cost, (20_000, 1000, 8)),
+        (rate, (0, 1, 3)),
+        (turn, (1_000_000, 1, 2)),
+    ):
         command = parts.add_parser(part.__name__)
         command.set_defaults(part=part)
         command.add_argument("--jobs", type=int, default=defaults[0])

@@ -30,15 +30,27 @@ USER_FUNCTIONS = [
     "alter_schedule",
 ]
 #: For users and, with the name of an owner, for administrators.
-SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule", "configure"]
+SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule", "configure", "set_limit"]
 ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
-VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs", "configuration"]
+VIEWS = [
+    "jobs",
+    "stats",
+    "stats_total",
+    "workers",
+    "queues",
+    "quotas",
+    "schedules",
+    "schedule_runs",
+    "configuration",
+    "limits",
+]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
-    "backoff interval = null, unique_key text = null, label text = null, durability text = null, traceparent text = null",
+    "backoff interval = null, unique_key text = null, label text = null, durability text = null, traceparent text = null, "
+    "limit_key text = null",
     "result": "handle pgqueue.handle",
     "wait": "handle pgqueue.handle, timeout interval = null",
     "cancel": "handle pgqueue.handle, grace interval = '00:00:00'",
@@ -50,6 +62,7 @@ SIGNATURES = {
     "set_durability": "queue text, durability text",
     "redrive": "queue text",
     "configure": "setting text, value text, queue text = null",
+    "set_limit": "queue text, max_running int = null, per_key int = null, rate int = null, period interval = '00:01:00', burst int = null",
     "enroll": "role regrole",
     "unenroll": "role regrole",
     "task_result": "task_id text",
@@ -59,7 +72,7 @@ SIGNATURES = {
     "uninstall_pg_cron": "",
     "send_task": "task text, args jsonb = '[]', kwargs jsonb = '{}', queue text = 'celery', priority int = 0, "
     "delay interval = null, eta timestamptz = null, expires timestamptz = null, task_id text = null, headers jsonb = null, "
-    "ignore_result boolean = false, link text = null, errback text = null",
+    "ignore_result boolean = false, link text = null, errback text = null, limit_key text = null",
 }
 SIGNATURES["schedule"] = (
     "name text, schedule text, sql text, params text[] = null, timezone text = 'UTC', queue text = 'default', priority int = 0, "
@@ -97,6 +110,7 @@ RETURNS = {
     "set_durability": "void",
     "redrive": "bigint",
     "configure": "void",
+    "set_limit": "void",
     "enroll": "void",
     "unenroll": "void",
     "statement": "text",

@@ -7,13 +7,9 @@ task that has ended in whatever way.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..message import Message
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import ModuleType
 
 #: The header with the limit key of a message.
 KEY_HEADER = "limit_key"
@@ -36,27 +32,26 @@ def tell_ends(celery_worker_state: Any) -> None:
     celery_worker_state.task_ready = task_ready
 
 
-def add_keys(_celery_app_amqp: ModuleType) -> None:
-    """Let tasks declare their limit key: `@app.task(limit_key="tenant")`, or a function of their arguments."""
-    from celery.signals import before_task_publish
+def add_keys(celery_app_amqp: Any) -> None:
+    """Let tasks declare their limit key: `@app.task(limit_key="tenant")`, or a function of their arguments.
 
-    before_task_publish.connect(_add_key, weak=False, dispatch_uid="pgqueue.limit_key")
-
-
-def _add_key(sender: str | None = None, headers: Any = None, body: Any = None, **_kwargs: Any) -> None:
-    from celery import current_app
-
-    if not isinstance(headers, dict) or headers.get(KEY_HEADER) is not None or sender is None:
+    A key among the headers of a call has precedence.
+    """
+    make = celery_app_amqp.AMQP.as_task_v2
+    if hasattr(make, "adds_keys"):
         return
-    key = getattr(current_app.tasks.get(sender), KEY_HEADER, None)
-    if callable(key):
-        key = _call(key, body)
-    if key is not None:
-        headers[KEY_HEADER] = key
 
+    @functools.wraps(make)
+    def as_task_v2(
+        self: Any, task_id: str, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        message = make(self, task_id, name, args, kwargs, *rest, **options)
+        key = getattr(self.app.tasks.get(name), KEY_HEADER, None)
+        if callable(key):
+            key = key(*(args or ()), **(kwargs or {}))
+        if key is not None:
+            message.headers[KEY_HEADER] = key
+        return message
 
-def _call(key: Any, body: Any) -> object:
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    args, kwargs = body[0], body[1]
-    return key(*args, **kwargs)
+    as_task_v2.adds_keys = True  # type: ignore[attr-defined]
+    celery_app_amqp.AMQP.as_task_v2 = as_task_v2

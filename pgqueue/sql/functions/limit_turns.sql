@@ -66,8 +66,8 @@ begin
     insert into pgqueue.limit_holder (queue, submitter, is_total, limit_key)
     select rule.queue, _lock_holders.role, _lock_holders.is_total, k.key
     from unnest(keys) k (key)
-    where not exists (select from pgqueue.limit_holder h
-                      where h.queue = rule.queue and h.submitter = _lock_holders.role and h.is_total = _lock_holders.is_total and h.limit_key = k.key collate "C")
+    where (select h.id from pgqueue.limit_holder h
+           where h.queue = rule.queue and h.submitter = _lock_holders.role and h.is_total = _lock_holders.is_total and h.limit_key = k.key collate "C") is null
     on conflict do nothing;
     exit when not found;
   end loop;

@@ -24,7 +24,11 @@ declare
   most_keys constant int := 500;
   memory jsonb := coalesce(nullif(current_setting('pgqueue.limit_turns', true), '')::jsonb, '{}');
   place text := concat(role, ' ', kind, ' ', queue);
-  after text := coalesce(memory ->> place, '');
+  -- Where the last walk over the keys ended. If it met full keys, this session's own are the ones that are free again, and they stand
+  -- together: so it mostly begins where the last one began, and now and then goes on to the others.
+  begun_after text := coalesce(memory -> place ->> case when random() < 0.7 then 0 else 1 end, memory -> place ->> 1, '');
+  after text := begun_after;
+  has_met_full boolean := false;
   first_key text;
   is_last boolean := false;
   counts boolean := coalesce(rule.per_key, rule.rate) is not null;
@@ -76,6 +80,7 @@ begin
         chosen := chosen || turn.limit_key;
         exit when cardinality(chosen) >= max_count;
       else
+        has_met_full := true;
         wait := least(wait, case when turn.seconds > 0 then turn.seconds else 0.1 end);
       end if;
     end loop;
@@ -127,7 +132,7 @@ begin
     insert into pgqueue.limit_state (holder_id, ids) values (total.holder_id, total.ids || ids);
     delete from pgqueue.limit_state s where s.holder_id = total.holder_id and s.seq = total.seq;
   end if;
-  perform set_config('pgqueue.limit_turns', (memory || jsonb_build_object(place, after))::text, false);
+  perform set_config('pgqueue.limit_turns', (memory || jsonb_build_object(place, jsonb_build_array(case when has_met_full then begun_after end, after)))::text, false);
   return ids;
 end
 $$;
