@@ -39,7 +39,11 @@ def limit() -> None:
 @click.option("--per-key", type=click.IntRange(1), help="How many of one limit key may run at a time.")
 @click.option("--rate", type=click.IntRange(1), help="How many of one limit key may begin in a period.")
 @click.option("--period", type=DURATION, default="1m", show_default=True, help="The period of the rate.")
-@click.option("--burst", type=click.IntRange(1), help="How many may begin at the same moment; 2 % of the rate.")
+@click.option(
+    "--burst",
+    type=click.IntRange(1),
+    help="How many may begin at the same moment. Default: what the rate allows in 3 s.",
+)
 @on_database
 def set_limit(
     queue: str,

@@ -401,7 +401,7 @@ class TestLooking:
             "queue mail is limited now\n"
         )
         [shown] = json.loads(command("limit", "list", "--json"))
-        limits = {"max_running": 5, "per_key": None, "rate": 100, "period": "00:02:00", "burst": 2, "role": None}
+        limits = {"max_running": 5, "per_key": None, "rate": 100, "period": "00:02:00", "burst": 3, "role": None}
         assert shown == {"queue": "mail", "limit_key": None, "running": 0, "waiting": 0, **limits}
         assert "mail" in command("limit", "list", "--queue", "mail")
         assert json.loads(command("limit", "list", "--queue", "other", "--json")) == []

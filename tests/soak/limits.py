@@ -183,10 +183,14 @@ def rate(arguments: argparse.Namespace) -> int:
         minute = db.fetch_value(
             "select max((select count(*) from ran b where b.begun_at >= a.begun_at and b.begun_at < a.begun_at + interval '1 min')) from ran a"
         )
+        gaps = db.execute(
+            "select extract(epoch from begun_at - lag(begun_at) over (order by begun_at))::float8 as gap from ran order by gap desc nulls last limit 8"
+        )
         crew.end()
     print(
         f"{count} began in {arguments.seconds} s, {allowed:.0f} were allowed ({count / allowed - 1:+.1%}); in any minute at most {minute}"
     )
+    print(f"the longest times between two: {', '.join(f'{gap:.1f}' for (gap,) in gaps)} s")
     return int(abs(count / allowed - 1) > 0.02)
 
 
@@ -200,10 +204,8 @@ def turn(arguments: argparse.Namespace) -> int:
         waits = []
         for n in range(20):
             begun_at = time.monotonic()
-            db.execute(
-                "select pgqueue.enqueue('select public.run_one(''single'', %s, 0)', queue => 'mail', limit_key => 'single')"
-                % n
-            )
+            statement = f"select public.run_one('single', {n}, 0)"
+            db.execute("select pgqueue.enqueue(%s, queue => 'mail', limit_key => 'single')", [statement])
             eventually(lambda: db.fetch_value("select count(*) from ran where key = 'single'") > n, 60)  # noqa: B023 - at once
             waits.append(time.monotonic() - begun_at)
         crew.end()

@@ -93,8 +93,8 @@ begin
   else
     insert into pgqueue.limit_rule (queue, role, max_running, per_key, rate, period, burst)
     values (new.queue, holder, new.max_running, new.per_key, new.rate, case when new.rate is not null then new.period end,
-            -- A worker that comes a little late may make up for it: 2 % of the rate.
-            case when new.rate is not null then coalesce(new.burst, greatest(new.rate / 50, 1)) end)
+            -- Workers that come up to 3 s late, a naptime, make up for it.
+            case when new.rate is not null then coalesce(new.burst, least(ceil(new.rate * 3 / extract(epoch from new.period)), new.rate)) end)
     on conflict (queue, role) do update
     set max_running = excluded.max_running, per_key = excluded.per_key, rate = excluded.rate, period = excluded.period, burst = excluded.burst;
     perform pgqueue._count_claimed(new.queue, holder);
@@ -116,7 +116,7 @@ begin atomic
   values (set_limit.queue, set_limit.max_running, set_limit.per_key, set_limit.rate, set_limit.period, set_limit.burst);
 end;
 comment on function pgqueue.set_limit(text, int, int, int, interval, int) is
-  'Limits a queue for all workers together, in place of earlier limits; with none, the queue has no limits. max_running: how many of its jobs and tasks may be claimed at a time; per_key: how many of one limit_key of a role; rate: how many of one limit_key of a role may begin in a period, burst of them at the same moment (2 % of the rate). Messages without a limit_key count as one key of their role. Administrators set it for all messages of the queue, a role that has declared the queue for its own';
+  'Limits a queue for all workers together, in place of earlier limits; with none, the queue has no limits. max_running: how many of its jobs and tasks may be claimed at a time; per_key: how many of one limit_key of a role; rate: how many of one limit_key of a role may begin in a period, burst of them at the same moment (as many as the rate allows in 3 s). Messages without a limit_key count as one key of their role. Administrators set it for all messages of the queue, a role that has declared the queue for its own';
 grant execute on function pgqueue.set_limit(text, int, int, int, interval, int) to pgqueue_user, pgqueue_admin;
 
 create or replace view pgqueue.limits with (security_barrier) as
