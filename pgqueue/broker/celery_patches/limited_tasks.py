@@ -48,7 +48,8 @@ def add_keys(celery_app_amqp: Any) -> None:
         message = make(self, task_id, name, args, kwargs, *rest, **options)
         key = getattr(self.app.tasks.get(name), KEY_HEADER, None)
         if callable(key):
-            key = key(*(args or ()), **(kwargs or {}))
+            # A function that is an attribute of a task's class is bound to the task.
+            key = getattr(key, "__func__", key)(*(args or ()), **(kwargs or {}))
         if key is not None:
             message.headers[KEY_HEADER] = key
         return message

@@ -97,9 +97,6 @@ begin
     turns := array(select t from unnest(pgqueue._limit_turns(rule, role, false, keys)) t where coalesce(t.room, 1) > 0 order by t.place);
     chosen := array(select t.limit_key from unnest(turns) t);
   end if;
-  if wait is not null then
-    perform pgqueue._note_limit_wait(wait);
-  end if;
   if chosen <> '{}' then
     -- Each key has an equal share of the room. No more keys were chosen than there is room for.
     shares := array_fill(max_count / cardinality(chosen), array[cardinality(chosen)]);
@@ -127,6 +124,18 @@ begin
     select t.holder_id, t.ids || t.more,
            case when rule.rate is not null then greatest(t.next_at, clock_timestamp()) + cardinality(t.more) * rule.period / rule.rate end
     from taken t;
+  end if;
+  -- What has taken the last place may have left messages behind it.
+  if ids <> '{}' and counts and exists (
+       select from unnest(places) p (place) group by p.place having count(*) >= (turns[p.place]).room)
+  then
+    wait := least(wait, 0.1, extract(epoch from rule.period) / rule.rate);
+  end if;
+  if cardinality(ids) >= total.room - cardinality(pending) then
+    wait := least(wait, 0.1);
+  end if;
+  if wait is not null then
+    perform pgqueue._note_limit_wait(wait);
   end if;
   if ids <> '{}' and total.holder_id is not null then
     insert into pgqueue.limit_state (holder_id, ids) values (total.holder_id, total.ids || ids);
