@@ -365,7 +365,8 @@ CREATE FUNCTION pgqueue._check_sending(sending jsonb) RETURNS void
 
 CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "IntervalStyle" TO 'postgres';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -418,6 +419,32 @@ CREATE FUNCTION pgqueue._command_tag(sql text, row_count bigint) RETURNS text
 
 CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    pruned_to timestamp with time zone,
+    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
+    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
+
+CREATE FUNCTION pgqueue._configured_for_all(name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._configured_for_queue(queue text, submitter oid, name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._connect_loopback(name text) RETURNS text
@@ -768,10 +795,6 @@ COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task may be deliv
 
 CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._default_value(setting text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
@@ -1262,24 +1285,14 @@ CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._known_setting() RETURNS TABLE(setting text, kind text, fallback text, least_value text, greatest_value text, of_database boolean, of_queue boolean)
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
-
-CREATE TABLE pgqueue.configured (
-    setting text NOT NULL,
-    queue text NOT NULL,
-    role oid DEFAULT 0 NOT NULL,
-    value text NOT NULL,
-    CONSTRAINT configured_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
-    CONSTRAINT configured_setting_is_known CHECK ((setting = 'group_commit'::text))
-);
-
-COMMENT ON TABLE pgqueue.configured IS 'Settings of queues that differ from their defaults (pgqueue.configure)';
-
-COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
 
 CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
@@ -1372,6 +1385,9 @@ CREATE FUNCTION pgqueue._make_runner(role oid) RETURNS void
 CREATE FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._max_attempts(m pgqueue.message) RETURNS smallint
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
     LANGUAGE plpgsql STABLE
@@ -1530,6 +1546,10 @@ CREATE FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigin
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._prune_history() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1889,6 +1909,15 @@ CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, que
 CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._server_settings() RETURNS TABLE(setting text, value text, role oid, of_database boolean)
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._session_setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1927,9 +1956,6 @@ CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integ
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
-    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -2289,11 +2315,13 @@ COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was 
 
 COMMENT ON COLUMN pgqueue.configuration.setting IS 'The name of the setting';
 
-COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue';
+COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue; NULL: a setting of the database';
 
-COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text';
+COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text; NULL: none';
 
-COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs the value applies to; NULL: it applies to the jobs of all roles';
+COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs or sessions the value applies to; NULL: it applies to all roles';
+
+COMMENT ON COLUMN pgqueue.configuration.source IS 'Where the value comes from: queue or table (pgqueue.configure), role (ALTER ROLE), database (ALTER DATABASE), server (ALTER ROLE ALL) or default';
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -3357,6 +3385,14 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._configured_for_all(name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._configured_for_queue(queue text, submitter oid, name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._connect_loopback(name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
@@ -3453,12 +3489,6 @@ GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclus
 GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclusive boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._default_value(setting text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
@@ -3758,6 +3788,12 @@ GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jso
 
 REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._known_setting() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
 
@@ -3819,6 +3855,8 @@ REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._max_attempts(m pgqueue.message) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
@@ -3929,6 +3967,8 @@ REVOKE ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cooki
 GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._prune_history() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -4176,6 +4216,21 @@ GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs json
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._server_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
 
@@ -4202,9 +4257,6 @@ GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
@@ -4581,7 +4633,7 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
-CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name) WITH (security_barrier=true);
+CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name, source text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
 

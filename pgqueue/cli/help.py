@@ -58,7 +58,11 @@ _EXAMPLES = {
     "resume": ["pgqueue resume default"],
     "redrive": ["pgqueue redrive celery.dead"],
     "set-durability": ["pgqueue set-durability metrics async"],
-    "config": ["pgqueue config set group_commit 100 --queue audit", "pgqueue config list"],
+    "config": [
+        "pgqueue config set naptime '1 s'",
+        "pgqueue config set timeout '10 min' --queue reports",
+        "pgqueue config list",
+    ],
     "install": ["pgqueue install --dsn postgresql://postgres@localhost/shop"],
     "upgrade": ["pgqueue upgrade"],
     "status": ["pgqueue status"],

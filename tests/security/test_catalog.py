@@ -25,7 +25,10 @@ LOOKING = {
     "_advisory_locks",
     "_lock_class",
     "_current_session_id",
-    "_default_value",
+    "_known_setting",
+    "_configured_for_all",
+    "_server_settings",
+    "_session_setting",
     "_loopback_name",
 }
 OPERATION = {"_peek"}

@@ -76,7 +76,7 @@ create or replace view pgqueue.stats as
          coalesce(sum(e.canceled), 0)::bigint as workers_canceled,
          (select n from active)::int as workers_active,
          coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
-         nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
+         pgqueue._session_setting('max_workers', null)::int as max_workers
   from ended e;
 comment on view pgqueue.stats is 'Counts of the jobs that this session submitted as the current role, or as a role that it is a member of. The view reads totals and unfinished jobs, and never the history';
 comment on column pgqueue.stats.workers_launched is 'Submitted jobs, whether or not they have ended';
@@ -108,7 +108,7 @@ create or replace view pgqueue.stats_total with (security_barrier) as
          sum(e.canceled)::bigint as workers_canceled,
          coalesce(max(a.n), 0)::int as workers_active,
          coalesce(sum(e.total_ms) / nullif(sum(e.timed_jobs), 0), 0)::float8 as avg_execution_ms,
-         nullif(current_setting('pgqueue.max_workers', true), '')::int as max_workers
+         pgqueue._session_setting('max_workers', null)::int as max_workers
   from ended e
   left join active a on a.submitter = e.submitter and a.queue = e.queue
   where pg_has_role(e.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'))
