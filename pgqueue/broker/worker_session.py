@@ -21,7 +21,7 @@ from .. import errors
 from ..after_fork import Turn, call_in_forked_child
 from ..config import LISTEN_DSN_VARIABLE
 from ..db.connect import close_session, is_shared, open_session, told_on_one_line
-from ..sql import query
+from ..db.named_query import run
 from . import process_identity
 from .consuming.acks import Acks, to_arrays
 from .consuming.claims import Claims
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from ..db.database import Database
+    from ..db.named_query import Rows
 
 _BINDINGS_CHANNEL = "pgqueue.bindings"
 _SCHEDULES_CHANNEL = "pgqueue.schedules"
@@ -338,19 +339,22 @@ class WorkerSession:
         return self._asleep.get(member, frozenset())
 
     def _fetch(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
-        return self._execute(query(query_name), params).fetchall()
+        return self._run(query_name, params)
 
     def _listen(self, query_name: str, channel: str) -> None:
-        self._execute(sql.SQL(query(query_name)).format(channel=sql.Identifier(channel)))
+        self._run(query_name, parts={"channel": sql.Identifier(channel)})
 
-    def _execute(
-        self, statement: str | sql.Composed, params: Mapping[str, object] | None = None
-    ) -> psycopg.Cursor[Any]:
+    def _run(
+        self,
+        query_name: str,
+        params: Mapping[str, object] | None = None,
+        parts: Mapping[str, sql.Identifier] | None = None,
+    ) -> Rows:
         with self._lock:
             self._check()
             try:
                 with told_on_one_line():
-                    return self._session.execute(statement, params)
+                    return run(self._session, query_name, params, parts=parts)
             except psycopg.OperationalError:
                 if self._session.closed:
                     self.lose()

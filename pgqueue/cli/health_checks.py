@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..db.client_session import ClientSession
+from ..db.queue_rows import LIST_QUEUES
 from ..errors import InstallationError, PgQueueError
 from ..schema import catalog, migrate
 
@@ -179,9 +180,9 @@ def _check_oldest_snapshot(session: ClientSession) -> Finding:
 
 def _check_waiting_jobs(session: ClientSession) -> Finding:
     alone = [
-        f"{queue} ({ready})"
-        for queue, ready, _delayed, _claimed, _oldest, paused, consumers, *_settings in session.fetch("list_queues")
-        if ready and not consumers and not paused and not queue.endswith(_DEAD)
+        f"{row.queue} ({row.ready})"
+        for row in session.fetch_rows(LIST_QUEUES)
+        if row.ready and not row.consumers and not row.paused and not row.queue.endswith(_DEAD)
     ]
     if alone:
         hint = "Start one: pgqueue worker --queues QUEUE"
@@ -190,7 +191,11 @@ def _check_waiting_jobs(session: ClientSession) -> Finding:
 
 
 def _check_dead_letters(session: ClientSession) -> Finding:
-    dead = [f"{row[0]} ({row[1]})" for row in session.fetch("list_queues") if row[1] and row[0].endswith(_DEAD)]
+    dead = [
+        f"{row.queue} ({row.ready})"
+        for row in session.fetch_rows(LIST_QUEUES)
+        if row.ready and row.queue.endswith(_DEAD)
+    ]
     if dead:
         hint = "They came back too often. Look at them; when the cause is gone, run: pgqueue redrive QUEUE"
         return Finding("dead letters", Level.WARN, ", ".join(dead), hint)
@@ -219,7 +224,7 @@ def _check_schedules(session: ClientSession) -> Finding:
 
 
 def _check_paused_queues(session: ClientSession) -> Finding:
-    paused = [row[0] for row in session.fetch("list_queues") if row[5]]
+    paused = [row.queue for row in session.fetch_rows(LIST_QUEUES) if row.paused]
     if paused:
         return Finding("paused queues", Level.WARN, ", ".join(paused), "Run: pgqueue resume QUEUE")
     return Finding("paused queues", Level.OK, "none")

@@ -89,7 +89,7 @@ class Database:
                     raise
 
     def fetch_rows(self, named: NamedQuery[RowT], **params: object) -> list[RowT]:
-        """Run one named query as `fetch` does, and return its rows as NamedTuples.
+        """Run one named query as `fetch` does, and return its rows as values of their type.
 
         Raises:
             psycopg.Error: as `fetch`.
