@@ -102,7 +102,6 @@ class Transport(virtual.Transport):
         if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
             self._abandon()
         if self._caller is None:
-            self.database.check()
             require_usable_schema(self.database)
         self._is_closed = False
         super().establish_connection()

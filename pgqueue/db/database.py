@@ -152,15 +152,6 @@ class Database:
             finally:
                 del self._own.session
 
-    def check(self) -> None:
-        """Make sure that a connection is open and that the server has not closed it.
-
-        Raises:
-            psycopg.OperationalError: the server cannot be reached.
-        """
-        with self.session():
-            pass
-
     def close(self) -> None:
         """Close the idle connections; the next query opens new ones. Lent ones are closed when they are given back."""
         with self._lock:
