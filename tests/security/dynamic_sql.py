@@ -102,8 +102,7 @@ SAFE: dict[str, tuple[str, ...]] = {
         "loopback _over_loopback: return query select * from pgqueue._dblink_query(name, padded);",
         "execution _reset_session: execute 'close all';",
         "compat_result _create_reader: execute pg_catalog.format($sql$",
-        "runner _make_runner: execute 'close all';",
-        "group_runner _make_group_runner: execute 'close all';",
+        "runner _job_steps: execute 'close all';",
     ),
     "Five literals, quoted by %L, for the arguments of one function; the session at the other end may call that function only.": (
         "loopback _over_loopback: || format(case when pgqueue._dblink_is_closed() then 'execute pgqueue_gate(%L, %L, %L, %L, %L)' else 'select * from pgqueue._gate(%L, %L, %L, %L, %L)' end,",
@@ -135,16 +134,12 @@ SAFE: dict[str, tuple[str, ...]] = {
         "compat_2_0 _create_pg_background_2_0: return query execute run.reader using run.pid, run.cookie;",
     ),
     "It is the job, run as its submitter.": (
-        "runner _make_runner: execute job.sql;",
-        "group_runner _make_group_runner: execute job.sql;",
-        "group_runner _make_group_runner: execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);",
-        "runner _make_runner: execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);",
+        "runner _job_steps: execute job.sql;",
+        "runner _job_steps: execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);",
     ),
     "The parameters of the job, quoted by quote_nullable, run as its submitter.": (
-        "runner _make_runner: (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');",
-        "group_runner _make_group_runner: (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');",
-        "group_runner _make_group_runner: execute pg_catalog.concat('execute pgqueue_job(',",
-        "runner _make_runner: execute pg_catalog.concat('execute pgqueue_job(',",
+        "runner _job_steps: (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');",
+        "runner _job_steps: execute pg_catalog.concat('execute pgqueue_job(',",
     ),
     "Numbers and names of roles and routines, and passwords that pgqueue makes, quoted by %I, %L or the server (regrole, regprocedure).": (
         "runner _drop_runner: execute format('drop routine %s', name);",
