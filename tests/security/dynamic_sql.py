@@ -197,8 +197,8 @@ SAFE: dict[str, tuple[str, ...]] = {
         'worker/running/job_session.py: text = text.replace(b"{%s}" % place.encode(), sql.Identifier(each).as_bytes(self._connection))',
     ),
     "It is the job, in a session of its submitter; values are parameters.": (
-        "worker/running/job_session.py: [answer] = self._wait(generators.execute(pgconn))",
-        'worker/running/job_session.py: pgconn.send_prepare(b"", text.encode(self.encoding))',
-        "worker/running/job_session.py: pgconn.send_query_params(text, values, param_types=types)",
+        "worker/running/statement_exchange.py: [answer] = self._wait(generators.execute(pgconn))",
+        'worker/running/statement_exchange.py: pgconn.send_prepare(b"", text.encode(self.encoding))',
+        "worker/running/statement_exchange.py: pgconn.send_query_params(text, values, param_types=types)",
     ),
 }
