@@ -64,7 +64,7 @@ AREAS = {
             "unit/test_handle.py", "unit/test_options.py", "unit/test_text_format.py", "unit/test_without_posix.py",
         ),
         code=(
-            "__init__.py", "__main__.py", "after_fork.py", "cli/*.py", "client/*.py", "config.py", "db/*.py", "errors.py",
+            "__init__.py", "__main__.py", "after_fork.py", "cli/*.py", "cli/*/*.py", "client/*.py", "config.py", "db/*.py", "errors.py",
             "handle.py",
         ),
     ),

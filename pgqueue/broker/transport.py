@@ -102,7 +102,6 @@ class Transport(virtual.Transport):
         if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
             self._abandon()
         if self._caller is None:
-            self.database.check()
             require_usable_schema(self.database)
         self._is_closed = False
         super().establish_connection()
@@ -239,7 +238,7 @@ class Transport(virtual.Transport):
         if self._fetcher is not None and self._fetcher.worker_session.is_alive:
             if not any(c.kind == channel.kind and queue in c.queues for c in self.channels):
                 self._fetcher.stop(channel.kind, queue)
-            self._fetcher.worker_session.cancel(queue)
+            self._fetcher.worker_session.queues.cancel(queue)
 
     def drain_events(  # type: ignore[override] # kombu's base class has **kwargs, its virtual one a timeout
         self, connection: Transport, timeout: float | None = None

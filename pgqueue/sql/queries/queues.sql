@@ -11,8 +11,8 @@ from pgqueue.workers
 order by worker
 
 -- name: list_totals
-select submitter::text, queue, workers_launched, workers_completed, workers_failed, workers_canceled, workers_active,
-       avg_execution_ms, max_workers
+select submitter::text, queue, workers_launched as launched, workers_completed as completed, workers_failed as failed,
+       workers_canceled as canceled, workers_active as active, avg_execution_ms, max_workers
 from pgqueue.stats_total
 order by submitter, queue
 
