@@ -1,7 +1,7 @@
 """A PostgreSQL session in which jobs of one role run, logged in as that role.
 
-Knows the protocol: named queries, the statements of a job by the extended protocol, many of both in one round trip,
-rows as they arrive, cancel, reset. Knows nothing about what happens to a job.
+The session handles the protocol: named queries, the statements of a job by the extended protocol, many of both in one
+round trip, rows as they arrive, cancel, reset. It does not decide how a job ends.
 """
 
 from __future__ import annotations
@@ -91,17 +91,20 @@ class JobSession:
 
     @property
     def is_lost(self) -> bool:
-        """Tell whether the session has ended."""
+        """Return whether the session has ended."""
         return self._connection.closed
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether the session is open and the server has said nothing: what it says of itself is that it ends."""
+        """Return whether the session is open and the server has sent nothing.
+
+        Between statements the server sends a message only when it ends the session.
+        """
         return is_quiet(self._connection)
 
     @property
     def is_in_transaction(self) -> bool:
-        """Tell whether a transaction block is open."""
+        """Return whether a transaction block is open."""
         return self._connection.pgconn.transaction_status != pq.TransactionStatus.IDLE
 
     def add_notice_handler(self, handler: Callable[[psycopg.errors.Diagnostic], None]) -> None:
@@ -272,7 +275,7 @@ class JobSession:
         except psycopg.Error as error:
             self._raise_if_lost(error)
             raise
-        # What cannot be parsed is refused at a position; several statements are refused as such.
+        # The server refuses text that it cannot parse at a position, and several statements without one.
         return (
             answer.error_field(pq.DiagnosticField.SQLSTATE) == _SYNTAX_ERROR
             and answer.error_field(pq.DiagnosticField.STATEMENT_POSITION) is None
@@ -288,7 +291,7 @@ class JobSession:
         return self._connection.info.parameter_status(setting)
 
     def pause(self) -> None:
-        """Let whoever looks after the session (`on_pause`) do so."""
+        """Call `on_pause`, if it is set."""
         if self.on_pause is not None:
             self.on_pause()
 
