@@ -594,7 +594,7 @@ CREATE TABLE pgqueue.schedule (
     CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
 );
 
-COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
+COMMENT ON TABLE pgqueue.schedule IS 'The schedules: jobs and tasks, and when each is enqueued. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
 
 COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
 
@@ -618,7 +618,7 @@ COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the
 
 COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
 
-COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may not submit';
 
 COMMENT ON COLUMN pgqueue.schedule.source IS 'Which import has made it; NULL: it was made by hand, and no import touches it';
 
@@ -709,7 +709,7 @@ CREATE TABLE pgqueue.schedule_run (
     CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
 );
 
-COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
+COMMENT ON TABLE pgqueue.schedule_run IS 'The outcome of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
 
 CREATE FUNCTION pgqueue._cron_job_runs() RETURNS SETOF pgqueue.cron_job_run
     LANGUAGE sql STABLE;

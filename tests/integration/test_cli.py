@@ -437,6 +437,7 @@ class TestLooking:
         assert len(worker.claim("q", kind="task")) == 1
 
 
+@pytest.mark.every_server
 class TestSchema:
     def test_a_database_is_installed_looked_at_and_uninstalled(
         self, empty_db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -488,6 +489,7 @@ class TestSchema:
         assert 'role "no_such_role" does not exist' in command("enroll", "no_such_role", fails=1)
 
 
+@pytest.mark.every_server
 class TestDoctor:
     def findings(self, text: str) -> dict[str, dict[str, str]]:
         return {finding["check"]: finding for finding in json.loads(text)}
