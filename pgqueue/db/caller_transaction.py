@@ -35,7 +35,11 @@ CallerConnection = Union["psycopg.Connection[Any]", "SQLAlchemyConnection", "SQL
 
 
 class _Block:
-    """A block of a caller's transaction. Asyncio tasks and threads that start inside still see it after its end."""
+    """A block of a caller's transaction.
+
+    Asyncio tasks, and calls of `asyncio.to_thread`, that start inside get a copy of the context. They find the block
+    after its end as well, so it says whether it is over.
+    """
 
     def __init__(self, given: CallerConnection, outer: _Block | None) -> None:
         self.given = given
@@ -56,7 +60,7 @@ def current() -> CallerConnection | None:
 
 @contextmanager
 def entered(given: CallerConnection) -> Iterator[None]:
-    """Put this thread or asyncio task, and those that it starts, into the transaction of `given` for a block."""
+    """Put this thread or asyncio task, and the asyncio tasks that it starts, into the transaction of `given`."""
     block = _Block(given, _current.get())
     token = _current.set(block)
     try:
