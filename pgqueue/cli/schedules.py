@@ -90,14 +90,14 @@ def list_schedules(wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json
 @click.option(
     "--overlap",
     type=click.Choice(["skip", "queue"]),
-    help="While the last run has not ended: skip the instant, or queue it too [default: skip; --catch-up all: queue].",
+    help="While the last run has not ended, skip the instant or queue it too [default: skip; --catch-up all: queue].",
 )
 @click.option(
     "--catch-up",
     type=click.Choice(["none", "last", "all"]),
     default="last",
     show_default=True,
-    help="Which instants run later that no worker was there for. none: the last if at most 1 min late.",
+    help="Run none, the last or all of the instants at which no worker was there.",
 )
 @on_database
 def add(
@@ -105,7 +105,7 @@ def add(
 ) -> None:
     """Run SQL (`-` reads it from standard input) at the instants of SCHEDULE.
 
-    A schedule of that NAME is replaced with all its options, so this changes one as well.
+    A schedule of that NAME is replaced, with all its options: to change one, add it again.
     """
     if (sql is None) == (task is None):
         raise click.UsageError("give either SQL or --task")
