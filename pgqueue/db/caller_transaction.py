@@ -60,14 +60,25 @@ def current() -> CallerConnection | None:
 
 @contextmanager
 def entered(given: CallerConnection) -> Iterator[None]:
-    """Put this thread or asyncio task, and the asyncio tasks that it starts, into the transaction of `given`."""
+    """Put this thread or asyncio task, and the asyncio tasks that it starts, into the transaction of `given`.
+
+    Raises:
+        RuntimeError: the block is left in another context than it was entered in.
+    """
     block = _Block(given, _current.get())
     token = _current.set(block)
     try:
         yield
     finally:
         block.is_over = True
-        _current.reset(token)
+        try:
+            _current.reset(token)
+        except ValueError:
+            # The context in which it was entered was a copy that nobody else has seen.
+            raise RuntimeError(
+                "in_transaction was left in another thread or asyncio task than it was entered in, "
+                "so messages that were published in between are not in the transaction"
+            ) from None
 
 
 def driver_connection(given: CallerConnection) -> psycopg.Connection[Any]:
