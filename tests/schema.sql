@@ -929,8 +929,9 @@ CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS j
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._estimate_messages(percent double precision, max_rows integer, max_lines integer) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET max_parallel_workers_per_gather TO '0'
@@ -1424,7 +1425,7 @@ CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interva
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._messages(max_pages integer DEFAULT 400, max_rows integer DEFAULT 5000) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
+CREATE FUNCTION pgqueue._messages(max_pages integer DEFAULT 300, max_rows integer DEFAULT 1000) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2135,7 +2136,7 @@ CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._used_queues() RETURNS TABLE(queue text, paused boolean, consumers bigint)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._usual_settings(role text) RETURNS jsonb

@@ -1,4 +1,4 @@
-"""What a worker's process knows by itself of its own liveness: nothing here asks the database.
+"""The liveness of a worker, as far as its process knows it by itself: nothing here asks the database.
 
 A probe runs in a thread of its own and reads what the thread that drains the broker's connection has left here. The
 pulse is marked in each round of that thread. While the server is away Celery does not drain, it sleeps and tries to

@@ -13,7 +13,7 @@ from ..local.child_process import die_with_parent
 from .options import ADDRESS, dsn_option
 
 if TYPE_CHECKING:
-    from ..metrics.http_server import Address
+    from ..worker.metrics.http_server import Address
 
 logger = logging.getLogger("pgqueue.exporter")
 
@@ -43,7 +43,7 @@ def exporter(address: Address, max_queues: int, dsn: str | None) -> None:
     """
     die_with_parent()
     # prometheus_client may not be installed, because it is an extra.
-    from ..metrics.exporter import Exporter
+    from ..worker.metrics.exporter import Exporter
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     end = threading.Event()

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..config import LISTEN_DSN_VARIABLE
 from ..handle import Handle
-from ..metrics.http_server import Address
+from ..worker.metrics.http_server import Address
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -18,7 +18,7 @@ from .options import ADDRESS, dsn_option, listen_dsn_option
 if TYPE_CHECKING:
     from celery import Celery
 
-    from ..metrics.http_server import Address, HttpServer
+    from ..worker.metrics.http_server import Address, HttpServer
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -19,8 +19,8 @@ from ..broker.schema_check import require_usable_schema
 from ..config import with_defaults
 from ..db.database import Database
 from ..errors import PgQueueError
-from ..metrics.http_server import Address, Answer, HttpServer
-from ..metrics.worker_metrics import WorkerMetrics, WorkerNumbers
+from .metrics.http_server import Address, Answer, HttpServer
+from .metrics.worker_metrics import WorkerMetrics, WorkerNumbers
 from .monitoring.job_request import TASK_NAME
 from .pulse import is_shared_with_tasks
 

@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.error import URLError
 
 import pytest
 
-from pgqueue.metrics import exporter as exporter_module
-from pgqueue.metrics.exporter import Exporter
-from pgqueue.metrics.http_server import Address
+from pgqueue.worker.metrics import exporter as exporter_module
+from pgqueue.worker.metrics.exporter import Exporter
+from pgqueue.worker.metrics.http_server import Address
 from tests.harness.claimant import Claimant
 from tests.harness.eventually import eventually
 from tests.harness.ports import free_port
@@ -271,5 +272,5 @@ def test_an_unknown_path_is_not_found_and_nothing_can_be_posted(db):
         assert fetch(port, "/metrics", method="POST")[0] == 501
     finally:
         server.close()
-    with pytest.raises(OSError):
+    with pytest.raises(URLError):
         fetch(port, "/metrics")

@@ -8,6 +8,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import URLError
 
 import psutil
 import pytest
@@ -85,7 +86,7 @@ def test_a_worker_is_healthy_and_ready_and_closes_its_port_at_a_sigterm(db, star
 
     worker.terminate()
     assert worker.wait() == 0
-    with pytest.raises(OSError):
+    with pytest.raises(URLError):
         fetch(port, "/healthz")
 
 

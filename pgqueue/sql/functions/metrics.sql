@@ -1,5 +1,5 @@
 -- after: locks, stats
--- What monitoring systems read: numbers of messages and ages, at a cost that does not grow with the queue.
+-- Numbers for monitoring systems, at a cost that does not grow with the queue.
 
 create or replace function pgqueue.backlog(queue text, max_count int default 10000)
   returns int
@@ -129,7 +129,7 @@ begin
 end
 $$;
 comment on function pgqueue._estimate_messages(float8, int, int) is
-  'Counts what a bounded range of an index shows whole, and estimates the rest from a sample of the pages of the table. max_rows: so many entries are read for each state; max_lines: so many queues, roles and priorities are told apart';
+  'Counts what a bounded range of an index shows whole, and estimates the rest from a sample of the pages of the table. max_rows: so many entries are read for each state; max_lines: of so many queues, roles and priorities the first messages are read';
 
 create or replace function pgqueue._messages(max_pages int default 300, max_rows int default 1000)
   returns table (queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamptz)

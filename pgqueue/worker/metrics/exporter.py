@@ -1,4 +1,4 @@
-"""What the database knows of the queue, as metrics: read at each scrape, at a cost that does not grow with the queue.
+"""The database's view of the queue as metrics, read at each scrape at a cost that does not grow with the queue.
 
 One transaction reads all of it. The numbers of messages come last: should they take too long, under a snapshot that
 somebody holds, the others are there nevertheless, and say why.
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from ..config import Settings
-from ..db.database import Database
-from ..errors import ConnectionFailed, NotPermitted, from_driver
+from ...config import Settings
+from ...db.database import Database
+from ...errors import ConnectionFailed, NotPermitted, from_driver
 from .exposition import Collected, build_info, gauge, page_of, registry_of
 from .http_server import Address, Answer, HttpServer
 from .queue_names import QueueNames

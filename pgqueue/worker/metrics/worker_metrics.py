@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WorkerNumbers(NamedTuple):
-    """What a worker knows of itself."""
+    """The numbers that a worker knows of itself."""
 
     is_healthy: bool
     is_registered: bool

@@ -15,8 +15,8 @@ import threading
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..after_fork import Turn, call_in_forked_child
-from ..errors import PortInUse
+from ...after_fork import Turn, call_in_forked_child
+from ...errors import PortInUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/]+))
 
 
 class Answer(NamedTuple):
-    """What a page returns."""
+    """The answer of a page."""
 
     status: int
     body: bytes
