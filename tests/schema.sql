@@ -1203,10 +1203,6 @@ CREATE FUNCTION pgqueue._interval_argument(arguments jsonb, name text) RETURNS i
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._interval_counts(intervals integer[], jobs bigint[]) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
 CREATE FUNCTION pgqueue._is_acceptable(m pgqueue.message) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -3768,8 +3764,6 @@ REVOKE ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._inherited_timeout(captured jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._interval_argument(arguments jsonb, name text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._interval_counts(intervals integer[], jobs bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_acceptable(m pgqueue.message) TO pgqueue_user;

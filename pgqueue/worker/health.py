@@ -90,7 +90,8 @@ class WorkerHealth:
         return liveness.pulse.seconds_overdue()
 
     def _readiness(self) -> Readiness:
-        if state.should_stop not in (None, False) or state.should_terminate not in (None, False):
+        # Celery writes the exit code there, which is 0 in a warm shutdown.
+        if any(wish is not None and wish is not False for wish in (state.should_stop, state.should_terminate)):
             return Readiness(False, "the worker stops")
         registration = liveness.registration(self._conninfo)
         if registration is None:

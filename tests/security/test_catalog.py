@@ -54,7 +54,6 @@ WORKERS_ONLY = {
 NOBODYS = {
     "_count_messages",
     "_estimate_messages",
-    "_interval_counts",
     "_sum_counts",
     "_fire",
     "_fire_schedules",

@@ -22,17 +22,6 @@ comment on function pgqueue._duration_bounds() is
   'The bounds in seconds of the intervals in which waits and runs of jobs are counted: 12, so there are 13 intervals';
 grant execute on function pgqueue._duration_bounds() to pgqueue_monitor, pgqueue_admin;
 
-create or replace function pgqueue._interval_counts(intervals int[], jobs bigint[])
-  returns bigint[]
-  language sql immutable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select array_agg(coalesce(c.jobs, 0) order by i.n)
-  from generate_series(0, cardinality(pgqueue._duration_bounds())) i (n)
-  left join (select u.n, sum(u.jobs)::bigint as jobs from unnest(intervals, jobs) u (n, jobs) group by u.n) c on c.n = i.n
-$$;
-comment on function pgqueue._interval_counts(int[], bigint[]) is 'How many jobs are in each interval, from pairs of an interval and a number of jobs. NULL: in none';
-
 create or replace function pgqueue._sum_counts(counts bigint[])
   returns bigint[]
   language sql immutable
@@ -65,9 +54,11 @@ begin
            width_bucket(r.run, pgqueue._duration_bounds()) as run_interval, count(*) as jobs, count(r.run) as timed_jobs,
            coalesce(sum(r.run), 0) * 1000 as total_ms, coalesce(sum(r.wait), 0) * 1000 as total_wait_ms
     from (
-      select e.submitter, e.queue, e.state, e.session_id, extract(epoch from e.ended_at - e.started_at)::float8 as run,
-             case when e.started_at is not null then greatest(extract(epoch from e.started_at - e.due_at)::float8, 0) end as wait
+      -- date_part calculates with float8: extract, which is numeric, takes twice as long.
+      select e.submitter, e.queue, e.state, e.session_id, date_part('epoch', e.ended_at - e.started_at) as run,
+             case when e.started_at is not null then greatest(date_part('epoch', e.started_at - e.due_at), 0) end as wait
       from ended e
+      offset 0  -- Without it, the differences would be worked out for each of their uses.
     ) r
     group by 1, 2, 3, 4, 5, 6
   ), by_total as (
@@ -75,13 +66,30 @@ begin
     select submitter, queue, coalesce(sum(jobs) filter (where state = 'succeeded'), 0), coalesce(sum(jobs) filter (where state = 'failed'), 0),
            coalesce(sum(jobs) filter (where state = 'canceled'), 0), coalesce(sum(jobs) filter (where state = 'expired'), 0),
            sum(timed_jobs), sum(total_ms), sum(total_wait_ms),
-           pgqueue._interval_counts(array_agg(wait_interval), array_agg(jobs)), pgqueue._interval_counts(array_agg(run_interval), array_agg(jobs))
+           -- Written out: a call for each role and queue would cost more than all the rest.
+           array[coalesce(sum(jobs) filter (where wait_interval = 0), 0), coalesce(sum(jobs) filter (where wait_interval = 1), 0), coalesce(sum(jobs) filter (where wait_interval = 2), 0),
+                 coalesce(sum(jobs) filter (where wait_interval = 3), 0), coalesce(sum(jobs) filter (where wait_interval = 4), 0), coalesce(sum(jobs) filter (where wait_interval = 5), 0),
+                 coalesce(sum(jobs) filter (where wait_interval = 6), 0), coalesce(sum(jobs) filter (where wait_interval = 7), 0), coalesce(sum(jobs) filter (where wait_interval = 8), 0),
+                 coalesce(sum(jobs) filter (where wait_interval = 9), 0), coalesce(sum(jobs) filter (where wait_interval = 10), 0), coalesce(sum(jobs) filter (where wait_interval = 11), 0),
+                 coalesce(sum(jobs) filter (where wait_interval = 12), 0)]::bigint[],
+           array[coalesce(sum(jobs) filter (where run_interval = 0), 0), coalesce(sum(jobs) filter (where run_interval = 1), 0), coalesce(sum(jobs) filter (where run_interval = 2), 0),
+                 coalesce(sum(jobs) filter (where run_interval = 3), 0), coalesce(sum(jobs) filter (where run_interval = 4), 0), coalesce(sum(jobs) filter (where run_interval = 5), 0),
+                 coalesce(sum(jobs) filter (where run_interval = 6), 0), coalesce(sum(jobs) filter (where run_interval = 7), 0), coalesce(sum(jobs) filter (where run_interval = 8), 0),
+                 coalesce(sum(jobs) filter (where run_interval = 9), 0), coalesce(sum(jobs) filter (where run_interval = 10), 0), coalesce(sum(jobs) filter (where run_interval = 11), 0),
+                 coalesce(sum(jobs) filter (where run_interval = 12), 0)]::bigint[]
     from grouped group by submitter, queue
     on conflict (submitter, queue) do update
     set completed = t.completed + excluded.completed, failed = t.failed + excluded.failed, canceled = t.canceled + excluded.canceled,
         expired = t.expired + excluded.expired, timed_jobs = t.timed_jobs + excluded.timed_jobs, total_ms = t.total_ms + excluded.total_ms,
-        total_wait_ms = t.total_wait_ms + excluded.total_wait_ms, wait_counts = pgqueue._sum_counts(array[t.wait_counts, excluded.wait_counts]),
-        run_counts = pgqueue._sum_counts(array[t.run_counts, excluded.run_counts])
+        total_wait_ms = t.total_wait_ms + excluded.total_wait_ms,
+        wait_counts = array[t.wait_counts[1] + excluded.wait_counts[1], t.wait_counts[2] + excluded.wait_counts[2], t.wait_counts[3] + excluded.wait_counts[3], t.wait_counts[4] + excluded.wait_counts[4],
+                             t.wait_counts[5] + excluded.wait_counts[5], t.wait_counts[6] + excluded.wait_counts[6], t.wait_counts[7] + excluded.wait_counts[7], t.wait_counts[8] + excluded.wait_counts[8],
+                             t.wait_counts[9] + excluded.wait_counts[9], t.wait_counts[10] + excluded.wait_counts[10], t.wait_counts[11] + excluded.wait_counts[11], t.wait_counts[12] + excluded.wait_counts[12],
+                             t.wait_counts[13] + excluded.wait_counts[13]],
+        run_counts = array[t.run_counts[1] + excluded.run_counts[1], t.run_counts[2] + excluded.run_counts[2], t.run_counts[3] + excluded.run_counts[3], t.run_counts[4] + excluded.run_counts[4],
+                             t.run_counts[5] + excluded.run_counts[5], t.run_counts[6] + excluded.run_counts[6], t.run_counts[7] + excluded.run_counts[7], t.run_counts[8] + excluded.run_counts[8],
+                             t.run_counts[9] + excluded.run_counts[9], t.run_counts[10] + excluded.run_counts[10], t.run_counts[11] + excluded.run_counts[11], t.run_counts[12] + excluded.run_counts[12],
+                             t.run_counts[13] + excluded.run_counts[13]]
   ), by_session as (
     insert into pgqueue.stat_session as s (session_id, submitter, completed, failed, canceled, expired, timed_jobs, total_ms)
     select session_id, submitter, coalesce(sum(jobs) filter (where state = 'succeeded'), 0), coalesce(sum(jobs) filter (where state = 'failed'), 0),

@@ -125,6 +125,10 @@ class Exporter:
         started = time.monotonic()
         rows, failed = self._read()
         seconds = time.monotonic() - started
+        # All labels are known before the first family is written. The queues that workers take from come first.
+        for name in ("metrics_queues", "metrics_jobs", "metrics_messages"):
+            for queue, *_ in rows.get(name, ()):
+                self._names.label(queue)
         for name, part in self._parts.items():
             if name in rows:
                 yield from part(rows[name])
