@@ -24,7 +24,7 @@ COMMANDS = {
 }  # fmt: skip
 #: Each has commands of its own.
 GROUPS = {"schedule", "config"}
-WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"} - GROUPS
+WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower", "exporter"} - GROUPS
 
 
 def test_the_commands_are_the_documented_ones() -> None:
