@@ -470,6 +470,10 @@ CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
 CREATE FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) RETURNS SETOF jsonb
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._count_messages() RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql;
 
@@ -886,6 +890,9 @@ CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp wi
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._duration_bounds() RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -943,6 +950,15 @@ CREATE FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sq
 CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._estimate_messages(percent double precision, max_rows integer, max_lines integer) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET jit TO 'off';
 
 CREATE FUNCTION pgqueue._every_of(expression text) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE
@@ -1250,6 +1266,10 @@ CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queu
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._is_present(worker_id integer) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1267,6 +1287,10 @@ CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priori
 
 CREATE FUNCTION pgqueue._job_steps(job_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._job_totals() RETURNS TABLE(queue text, succeeded bigint, failed bigint, canceled bigint, expired bigint, wait_seconds double precision, run_seconds double precision, wait_counts bigint[], run_counts bigint[])
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) RETURNS TABLE(n bigint, statement text, row_params text[], unique_key text)
@@ -1414,6 +1438,10 @@ CREATE FUNCTION pgqueue._message_to_send(sending jsonb, task text, args jsonb, k
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interval
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._messages(max_pages integer DEFAULT 300, max_rows integer DEFAULT 1000) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1855,6 +1883,10 @@ CREATE FUNCTION pgqueue._schedule_grace() RETURNS interval
 
 ;
 
+CREATE FUNCTION pgqueue._schedule_lateness() RETURNS TABLE(active bigint, paused bigint, failing bigint, overdue bigint, seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._schedules_to_plan(max_count integer) RETURNS TABLE(id bigint, revision bigint, cron text, timezone text, consumed_until timestamp with time zone, ends_at timestamp with time zone, is_all boolean, seen_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2018,6 +2050,10 @@ CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_typ
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._sum_counts(counts bigint[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2125,6 +2161,10 @@ CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._used_queues() RETURNS TABLE(queue text, paused boolean, consumers bigint)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._usual_settings(role text) RETURNS jsonb
     LANGUAGE sql STABLE;
 
@@ -2179,6 +2219,12 @@ CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
 
 CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.backlog(queue text, max_count integer DEFAULT 10000) RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off';
 
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
@@ -2694,10 +2740,17 @@ CREATE TABLE pgqueue.stat_total (
     canceled bigint DEFAULT 0 NOT NULL,
     expired bigint DEFAULT 0 NOT NULL,
     timed_jobs bigint DEFAULT 0 NOT NULL,
-    total_ms double precision DEFAULT 0 NOT NULL
+    total_ms double precision DEFAULT 0 NOT NULL,
+    total_wait_ms double precision DEFAULT 0 NOT NULL,
+    wait_counts bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0,0,0,0}'::bigint[] NOT NULL,
+    run_counts bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0,0,0,0}'::bigint[] NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.stat_total IS 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
+
+COMMENT ON COLUMN pgqueue.stat_total.wait_counts IS 'How many jobs waited how long before their last run, by the intervals of pgqueue._duration_bounds. They are in this row so that a fold makes one row version for each queue';
+
+COMMENT ON COLUMN pgqueue.stat_total.run_counts IS 'How many jobs ran how long, by the same intervals';
 
 COMMENT ON COLUMN pgqueue.stats.workers_launched IS 'Submitted jobs, whether or not they have ended';
 
@@ -3412,6 +3465,8 @@ REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._count_messages() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_2_0() FROM PUBLIC;
@@ -3536,6 +3591,10 @@ REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
@@ -3576,6 +3635,8 @@ GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, 
 
 REVOKE ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._estimate_messages(percent double precision, max_rows integer, max_lines integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._every_of(expression text) FROM PUBLIC;
 
@@ -3770,6 +3831,9 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_present(worker_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_present(worker_id integer) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
@@ -3779,6 +3843,10 @@ REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_steps(job_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._job_totals() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) TO pgqueue_user;
@@ -3882,6 +3950,10 @@ REVOKE ALL ON FUNCTION pgqueue._message_to_send(sending jsonb, task text, args j
 REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 
@@ -4186,6 +4258,10 @@ GRANT ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail t
 
 REVOKE ALL ON FUNCTION pgqueue._schedule_grace() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._schedule_lateness() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._schedule_lateness() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._schedule_lateness() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) TO pgqueue_worker;
 
@@ -4305,6 +4381,8 @@ REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, cont
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._sum_counts(counts bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._suspect(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) FROM PUBLIC;
@@ -4383,6 +4461,10 @@ GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._used_queues() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._used_queues() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._used_queues() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._usual_settings(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._usual_settings(role text) TO pgqueue_user;
 
@@ -4423,6 +4505,11 @@ REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
@@ -4689,6 +4776,6 @@ CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, wo
 
 CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8) WITH (security_barrier=true);
+CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8, due_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[]) WITH (security_barrier=true);

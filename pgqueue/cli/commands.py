@@ -20,6 +20,7 @@ from . import (
     configuration,
     database,
     doctor,
+    exporter,
     flower,
     import_schedules,
     jobs,
@@ -43,6 +44,7 @@ EXTRAS = {
     "flower": "flower",
     "google": "worker",
     "postgast": "worker",
+    "prometheus_client": "metrics",
     "tornado": "flower",
 }
 
@@ -83,6 +85,7 @@ for command in (
     configuration.config,
     schedules.schedule,
     doctor.doctor,
+    exporter.exporter,
 ):
     cli.add_command(command)
 schedules.schedule.add_command(import_schedules.import_command)

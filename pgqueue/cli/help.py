@@ -8,7 +8,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("demo", "up"),
     "Run statements": ("launch", "wait", "result", "cancel"),
     "Run by the clock": ("schedule",),
-    "See what runs, waits and failed": ("list", "show", "stats", "queues", "workers", "peek", "flower", "doctor"),
+    "See what runs, waits and failed": (
+        *("list", "show", "stats", "queues", "workers", "peek"),
+        *("flower", "doctor", "exporter"),
+    ),
     "Run workers": ("worker",),
     "Steer queues": ("pause", "resume", "redrive", "set-durability", "config"),
     "Install in a database, and say who may use it": (
@@ -46,12 +49,14 @@ _EXAMPLES = {
     "workers": ["pgqueue workers"],
     "peek": ["pgqueue peek default", "pgqueue peek celery.dead --limit 100"],
     "flower": ["pgqueue flower", "pgqueue flower -A shop --port 5556"],
+    "exporter": ["pgqueue exporter", "pgqueue exporter --listen 0.0.0.0:9187 --dsn postgresql://scraper@db/shop"],
     "doctor": ["pgqueue doctor", "pgqueue doctor --strict --json"],
     "worker": [
         "pgqueue worker",
         "pgqueue worker -A shop --queues default,celery,mail --concurrency 4 --executors 8",
         "pgqueue worker -A shop --schedules",
         "pgqueue worker --autoscale 10,2",
+        "pgqueue worker --http 0.0.0.0:8080",
         "pgqueue worker --no-tasks --executors 8",
     ],
     "pause": ["pgqueue pause default"],

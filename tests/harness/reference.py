@@ -38,12 +38,27 @@ _GROUPS = {
         *("schedule", "schedule_task", "alter_schedule", "unschedule"),
         *("pause_schedule", "resume_schedule", "run_schedule"),
     ),
-    "Operate": ("pause", "resume", "set_durability", "configure", "redrive", "enroll", "unenroll", "reset_stats"),
+    "Operate": (
+        "pause",
+        "resume",
+        "set_durability",
+        "configure",
+        "redrive",
+        "backlog",
+        "enroll",
+        "unenroll",
+        "reset_stats",
+    ),
     "Names of pg_background and pg_cron": (
         *("install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"),
     ),
 }
-_READERS = {"pgqueue_user": "enrolled roles", "pgqueue_worker": "workers", "pgqueue_admin": "administrators"}
+_READERS = {
+    "pgqueue_user": "enrolled roles",
+    "pgqueue_worker": "workers",
+    "pgqueue_monitor": "monitors",
+    "pgqueue_admin": "administrators",
+}
 
 
 def sql_functions(connection: psycopg.Connection[Any]) -> Iterator[str]:

@@ -31,7 +31,15 @@ LOOKING = {
     "_session_setting",
     "_loopback_name",
 }
-OPERATION = {"_peek"}
+OPERATION = {
+    "_peek",
+    "backlog",
+    "_duration_bounds",
+    "_job_totals",
+    "_messages",
+    "_schedule_lateness",
+    "_used_queues",
+}
 ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"}
 # These act on what is not the caller's, so no user may call them.
 #: Users call them for their own schedules, administrators for those of others.
@@ -44,9 +52,12 @@ WORKERS_ONLY = {
     "_tick_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
-    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone",
+    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present",
 }  # fmt: skip
 NOBODYS = {
+    "_count_messages",
+    "_estimate_messages",
+    "_sum_counts",
     "_fire",
     "_fire_schedules",
     "_put_schedule",
