@@ -34,11 +34,22 @@ _SHORT = {"timestamp with time zone": "timestamptz", "integer": "int", "DEFAULT"
 _GROUPS = {
     "Submit": ("launch", "submit", "enqueue", "enqueue_many", "send_task", "enqueue_trigger"),
     "Follow a job": ("result", "wait", "cancel", "detach", "statement", "progress", "get_progress", "task_result"),
+    "Failed jobs, and many jobs at once": ("retry", "retry_jobs", "discard_jobs", "cancel_jobs"),
     "Run by the clock": (
         *("schedule", "schedule_task", "alter_schedule", "unschedule"),
         *("pause_schedule", "resume_schedule", "run_schedule"),
     ),
-    "Operate": ("pause", "resume", "set_durability", "configure", "redrive", "enroll", "unenroll", "reset_stats"),
+    "Operate": (
+        "pause",
+        "resume",
+        "set_durability",
+        "configure",
+        "redrive",
+        "purge",
+        "enroll",
+        "unenroll",
+        "reset_stats",
+    ),
     "Names of pg_background and pg_cron": (
         *("install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"),
     ),
