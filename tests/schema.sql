@@ -2060,6 +2060,10 @@ CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._task_document(content_type text, payload bytea) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) RETURNS TABLE(task_id text, fate text, queue text, outcome jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2288,6 +2292,10 @@ CREATE FUNCTION pgqueue.retry(handle pgqueue.handle) RETURNS pgqueue.handle
 
 CREATE FUNCTION pgqueue.retry_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE sql;
+
+CREATE FUNCTION pgqueue.retry_task(task_id text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.run_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS bigint
     LANGUAGE plpgsql;
@@ -2858,6 +2866,24 @@ CREATE TABLE pgqueue.task_result_default (
 ALTER TABLE ONLY pgqueue.task_result_default REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.task_result_default IS 'Has the results that end on a day for which no worker made a partition';
+
+COMMENT ON COLUMN pgqueue.tasks.task_id IS 'The id of the task';
+
+COMMENT ON COLUMN pgqueue.tasks.name IS 'The name under which the task is registered. NULL: only a result is left, without result_extended or not in JSON';
+
+COMMENT ON COLUMN pgqueue.tasks.state IS 'Celery''s state: of a task in a queue PENDING, RETRY, RECEIVED (a worker has it) or FAILURE (a dead letter); otherwise that of its result';
+
+COMMENT ON COLUMN pgqueue.tasks.queue IS 'The queue of the task. NULL: as for name';
+
+COMMENT ON COLUMN pgqueue.tasks.sent_at IS 'When the message was sent. NULL: the message is no longer in a queue';
+
+COMMENT ON COLUMN pgqueue.tasks.started_at IS 'When the task began. NULL: it has not, or the application does not set task_track_started';
+
+COMMENT ON COLUMN pgqueue.tasks.ended_at IS 'When the task ended. NULL: it has not ended';
+
+COMMENT ON COLUMN pgqueue.tasks.worker IS 'The worker that has or had the task. NULL: none is known';
+
+COMMENT ON COLUMN pgqueue.tasks.error IS 'The type of the exception of a task that failed or was revoked; for members of pgqueue_worker also its first message. NULL: no error';
 
 CREATE UNLOGGED TABLE pgqueue.tracked_timeout (
     session_id bigint NOT NULL,
@@ -4480,6 +4506,10 @@ REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
@@ -4510,6 +4540,12 @@ GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) TO pgqueue_worker;
 
@@ -4521,6 +4557,10 @@ REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb
 GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._task_name(payload json) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
@@ -4533,6 +4573,10 @@ REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
@@ -4705,6 +4749,9 @@ REVOKE ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sq
 GRANT ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue.retry_task(task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.retry_task(task_id text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_admin;
@@ -4853,6 +4900,11 @@ GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_admin;
 
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_admin;
+
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
@@ -4911,6 +4963,8 @@ CREATE VIEW pgqueue.sent_listener (exchange text) WITH (security_barrier=true);
 CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer);
 
 CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent_at timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, worker text, error text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8) WITH (security_barrier=true);
 

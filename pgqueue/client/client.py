@@ -408,6 +408,17 @@ class Client:
         taken = Handle.parse(str(job)) if isinstance(job, (int, str)) else Handle(*job)
         return Job(self._calls, Handle(*self._fetch(connection or current(), "retry_job", taken._asdict())[0]))
 
+    def retry_task(self, task_id: str, *, connection: CallerConnection | None = None) -> str:
+        """Send a Celery task again that failed or was revoked, and return the id of the new one.
+
+        The application needs `result_extended`, which keeps the name and the arguments of a task with its result.
+
+        Raises:
+            WrongState: it did not fail, or its result does not say how it was called.
+            PgQueueError: no result of it is known, or the server could not be asked.
+        """
+        return str(self._fetch(connection or current(), "retry_task", {"task_id": task_id})[0][0])
+
     def retry_jobs(
         self,
         *,

@@ -153,7 +153,7 @@ class TestCommands:
         assert command("retry", str(third.id), "--dry-run") == "would have retried 1 job\n"
         assert command("discard", str(third.id)) == "discarded 1 job\n"
         assert "is gone" in command("retry", str(third.id), fails=1)
-        ids = [str(job["id"]) for job in retried["jobs"]]
+        ids = [str(job["retried_as"]) for job in retried["jobs"]]
         assert json.loads(command("cancel", *ids, "--dry-run", "--json")) == {"canceled": 2, "dry_run": True}
         assert command("cancel", *ids) == "".join(f"job {number}: canceled\n" for number in ids)
 

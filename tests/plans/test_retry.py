@@ -12,9 +12,9 @@ FILTERS = [
     ("queue => 'q7'", "failed_job_queue"),
     ("label => 'l7'", "failed_job_label"),
     ("sqlstate => '40P01'", "failed_job_sqlstate"),
-    ("since => now() - interval '1 min'", "failed_job_ended_at"),
+    ("since => now() - interval '3 min'", "failed_job_ended_at"),
     ("until => now() - interval '55 h'", "failed_job_ended_at"),
-    ("queue => 'q7', since => now() - interval '1 h', error => 'zero'", "failed_job_queue"),
+    ("queue => 'q7', since => now() - interval '10 h', error => 'zero'", "failed_job_queue"),
 ]
 
 

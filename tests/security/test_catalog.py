@@ -27,6 +27,10 @@ LOOKING = {
     "_current_session_id",
     "_default_value",
     "_loopback_name",
+    "_state_rank",
+    "_task_document",
+    "_task_name",
+    "_text_in",
 }
 OPERATION = {"_peek"}
 ADMINISTRATION = {

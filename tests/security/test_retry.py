@@ -33,7 +33,7 @@ def test_a_job_runs_again_as_its_submitter_whoever_retries_it(db, alice, boss, o
     owner.execute("create table public.open (n int); grant select on public.open to public")
     alice.execute("set work_mem = '7MB'; set search_path = pg_catalog")
     statement = """insert into public.ran select current_user || ' ' || session_user, current_setting('work_mem'), current_setting('search_path')
-                   from (select 1 / count(*) from public.open) x"""
+                   where 1 / (select count(*) from public.open) = 1"""
     jobs = [fail(alice, worker, statement, function) for function in ("submit", "launch")]
     owner.execute("insert into public.open values (1)")
     boss.execute("set work_mem = '1MB'; set search_path = public")
