@@ -33,7 +33,17 @@ _SHORT = {"timestamp with time zone": "timestamptz", "integer": "int", "DEFAULT"
 #: Functions by what they are for, in the order of the page.
 _GROUPS = {
     "Submit": ("launch", "submit", "enqueue", "enqueue_many", "send_task", "enqueue_trigger"),
-    "Follow a job": ("result", "wait", "cancel", "detach", "statement", "progress", "get_progress", "task_result", "retry_task"),
+    "Follow a job": (
+        "result",
+        "wait",
+        "cancel",
+        "detach",
+        "statement",
+        "progress",
+        "get_progress",
+        "task_result",
+        "retry_task",
+    ),
     "Failed jobs, and many jobs at once": ("retry", "retry_jobs", "discard_jobs", "cancel_jobs"),
     "Run by the clock": (
         *("schedule", "schedule_task", "alter_schedule", "unschedule"),

@@ -123,6 +123,21 @@ def test_a_job_that_fails_again_can_be_retried_again_and_the_first_failure_not(a
     assert fetch_value(alice, "select retried_from from pgqueue.jobs where id = %s", [third]) == second
 
 
+@pytest.mark.parametrize("is_claimed", [True, False])
+def test_a_job_whose_sessions_end_is_kept_whatever_the_worker_knows_of_the_error(alice, owner, worker, is_claimed):
+    job = hand_in(alice, "submit", "select 1")
+    while job.state == "queued":
+        claim = worker.claim_one()
+        if not is_claimed:
+            worker.release(claim)
+        worker.settle_run([claim], {"session_lost": True}, 0, is_jobs=True)
+
+    assert job.state == "failed"
+    assert fetch_one(owner, "select id, sqlstate, sql from pgqueue.failed_job") == (job.id, "XX000", "select 1")
+    assert fetch_value(alice, "select count(*) from pgqueue.attempts") == 1
+    assert retry(alice, job)[0] > job.id
+
+
 def test_a_retry_is_part_of_the_callers_transaction(alice, worker, owner):
     failed = fail(alice, worker)
     alice.execute("begin")

@@ -29,12 +29,13 @@ declare
 begin
   delete from pgqueue.message q where q.id = m.id;
   perform pgqueue._archive(m, 'failed', error, null, null);
-  -- The history has the instants, which the end of a job that succeeds then need not return.
+  -- The history has the instants. pgqueue._archive does not return them, since that would cost each job that succeeds.
   ended := pgqueue._ended_job(m.id);
+  -- The error of a lost session is a worker's, and fields may be missing.
   insert into pgqueue.failed_job (id, ended_at, submitter, queue, label, sqlstate, error, kept, top_level, priority, max_attempts, sql, params,
                                   settings, timeout, backoff, unique_key)
-  values (m.id, ended.ended_at, m.submitter, m.queue, m.label, error ->> 'sqlstate', error ->> 'message', m.kept, m.top_level, m.priority,
-          m.max_attempts, m.sql, m.params, m.settings, m.timeout, m.backoff, m.unique_key);
+  values (m.id, ended.ended_at, m.submitter, m.queue, m.label, left(coalesce(error ->> 'sqlstate', 'XX000'), 5), left(error ->> 'message', 65536),
+          m.kept, m.top_level, m.priority, m.max_attempts, m.sql, m.params, m.settings, m.timeout, m.backoff, m.unique_key);
   perform pgqueue._note_attempt(m, error, ended.started_at, ended.worker);
 end
 $$;
