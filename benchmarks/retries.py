@@ -10,6 +10,8 @@ import statistics
 import threading
 import time
 
+import psutil
+
 import pgqueue
 from benchmarks.setting import setting
 from pgqueue.client.many_jobs import BATCH
@@ -84,13 +86,21 @@ def main() -> None:
             claims.take()
             time.sleep(options.seconds)
             print(f"claims alone: median {percentiles(claims.take())}")
+            pid = db.fetch_value(
+                "select pid from pg_stat_activity where application_name = 'pgqueue client' and datname = current_database()"
+            )
+            before = psutil.Process(pid).cpu_times()
             began = time.perf_counter()
             retried = client.retry_jobs(queue="mail", error="connection refused", batch=options.batch)
             took = time.perf_counter() - began
+            after = psutil.Process(pid).cpu_times()
+            busy = after.user + after.system - before.user - before.system
             print(f"claims meanwhile: median {percentiles(claims.take())}")
         assert retried == options.jobs
         assert db.fetch_value("select count(*) from pgqueue.message where retried_from is not null") == options.jobs
-        print(f"{retried} failed jobs retried in batches of {options.batch}: {took:.1f} s")
+        print(
+            f"{retried} failed jobs retried in batches of {options.batch}: {took:.1f} s, of which the server computed {busy:.1f} s"
+        )
 
 
 if __name__ == "__main__":

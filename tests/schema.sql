@@ -1819,7 +1819,9 @@ CREATE FUNCTION pgqueue._retry_one(o pgqueue.job_order, by_administrator boolean
 CREATE FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.job_order
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan';
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
 
 CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
     LANGUAGE sql STABLE;
@@ -3070,7 +3072,7 @@ CREATE INDEX exchange_name ON pgqueue.exchange USING btree (name, declared_by, i
 
 COMMENT ON INDEX pgqueue.exchange_name IS 'pgqueue._route: the type of an exchange';
 
-CREATE INDEX failed_job_ended_at ON pgqueue.failed_job USING btree (ended_at);
+CREATE INDEX failed_job_ended_at ON pgqueue.failed_job USING btree (ended_at) WHERE (retried_as IS NULL);
 
 COMMENT ON INDEX pgqueue.failed_job_ended_at IS 'pgqueue._forget_failures: what is older than the retention. pgqueue.retry_jobs: the order, and since and until';
 
@@ -3081,6 +3083,10 @@ COMMENT ON INDEX pgqueue.failed_job_label IS 'pgqueue.retry_jobs: those with a l
 CREATE INDEX failed_job_queue ON pgqueue.failed_job USING btree (queue, ended_at) WHERE (retried_as IS NULL);
 
 COMMENT ON INDEX pgqueue.failed_job_queue IS 'pgqueue.retry_jobs: those of a queue';
+
+CREATE INDEX failed_job_retried ON pgqueue.failed_job USING btree (ended_at) WHERE (retried_as IS NOT NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_retried IS 'pgqueue._forget_failures. It is apart, so that a batch of pgqueue.retry_jobs does not read past what earlier batches have retried';
 
 CREATE INDEX failed_job_sqlstate ON pgqueue.failed_job USING btree (sqlstate, ended_at) WHERE (retried_as IS NULL);
 

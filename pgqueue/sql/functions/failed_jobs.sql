@@ -52,7 +52,9 @@ declare
   max_count constant int := 20000;
 begin
   delete from pgqueue.failed_job f
-  where f.id = any (array(select o.id from pgqueue.failed_job o where o.ended_at < ended_before order by o.ended_at limit max_count for update skip locked));
+  where f.id = any (array(select o.id from pgqueue.failed_job o where o.retried_as is null and o.ended_at < ended_before order by o.ended_at limit max_count for update skip locked));
+  delete from pgqueue.failed_job f
+  where f.id = any (array(select o.id from pgqueue.failed_job o where o.retried_as is not null and o.ended_at < ended_before order by o.ended_at limit max_count for update skip locked));
   delete from pgqueue.attempt a
   where a.ctid = any (array(select o.ctid from pgqueue.attempt o where o.ended_at < ended_before order by o.ended_at limit max_count for update skip locked));
 end

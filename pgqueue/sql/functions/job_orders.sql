@@ -109,6 +109,9 @@ create or replace function pgqueue._retry_or_discard(o pgqueue.job_order, by_adm
   set search_path = pg_catalog, pg_temp
   -- With the filters as constants those that are not given cost nothing, and the others find their index.
   set plan_cache_mode = force_custom_plan
+  -- Row by row by the key: otherwise each batch would read all failures.
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
 declare
   is_retry constant boolean := o.act in ('retry', 'retry_jobs');

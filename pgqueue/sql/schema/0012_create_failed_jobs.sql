@@ -29,8 +29,10 @@ comment on column pgqueue.failed_job.ended_at is 'As in the history';
 comment on column pgqueue.failed_job.error is 'The message of the error, for searches';
 comment on column pgqueue.failed_job.retried_as is 'The job that runs it again, which has the content now. The row says that a failure is retried once';
 -- All indexes are written when a job fails, and none when it succeeds. Those for filters have only what can be retried.
-create index failed_job_ended_at on pgqueue.failed_job (ended_at);
+create index failed_job_ended_at on pgqueue.failed_job (ended_at) where retried_as is null;
 comment on index pgqueue.failed_job_ended_at is 'pgqueue._forget_failures: what is older than the retention. pgqueue.retry_jobs: the order, and since and until';
+create index failed_job_retried on pgqueue.failed_job (ended_at) where retried_as is not null;
+comment on index pgqueue.failed_job_retried is 'pgqueue._forget_failures. It is apart, so that a batch of pgqueue.retry_jobs does not read past what earlier batches have retried';
 create index failed_job_queue on pgqueue.failed_job (queue, ended_at) where retried_as is null;
 comment on index pgqueue.failed_job_queue is 'pgqueue.retry_jobs: those of a queue';
 create index failed_job_sqlstate on pgqueue.failed_job (sqlstate, ended_at) where retried_as is null;
