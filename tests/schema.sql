@@ -151,7 +151,8 @@ CREATE TABLE pgqueue.message (
     label text,
     unique_key text,
     payload json,
-    last_error jsonb
+    last_error jsonb,
+    retried_from bigint
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -168,6 +169,8 @@ COMMENT ON COLUMN pgqueue.message.top_level IS 'Whether the job cannot run in th
 COMMENT ON COLUMN pgqueue.message.deliveries IS 'How often it was handed to a worker';
 
 COMMENT ON COLUMN pgqueue.message.attempts IS 'How often a run of the job has failed';
+
+COMMENT ON COLUMN pgqueue.message.retried_from IS 'The failed job that this job runs again (pgqueue.retry)';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -276,6 +279,11 @@ CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS i
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cancel_matching(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.job_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
+
 CREATE TABLE pgqueue.request (
     id bigint NOT NULL,
     kind text NOT NULL,
@@ -307,6 +315,10 @@ CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._carry_out_job_order() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._carry_out_schedule() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -333,6 +345,10 @@ CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
 
 CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) RETURNS timestamp with time zone
@@ -539,7 +555,8 @@ CREATE TABLE pgqueue.history (
     worker text,
     progress_msg text,
     command_tags text[],
-    error jsonb
+    error jsonb,
+    retried_from bigint
 )
 PARTITION BY RANGE (ended_at);
 
@@ -1017,6 +1034,10 @@ CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETU
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1093,6 +1114,10 @@ CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_failures(ended_before timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1156,6 +1181,9 @@ CREATE FUNCTION pgqueue._hand_over(queue text) RETURNS void
     LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._has_part(value text, filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
@@ -1246,6 +1274,10 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_key_taken(role oid, key text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_operator(role oid) RETURNS boolean
     LANGUAGE sql STABLE;
 
@@ -1296,6 +1328,11 @@ CREATE FUNCTION pgqueue._job_totals() RETURNS TABLE(queue text, succeeded bigint
 CREATE FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) RETURNS TABLE(n bigint, statement text, row_params text[], unique_key text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator boolean, launched_until timestamp with time zone, max_count integer) RETURNS TABLE(id bigint, worker_id integer, is_claimed boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
 
 CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
     LANGUAGE plpgsql
@@ -1414,6 +1451,9 @@ CREATE FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) RET
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._matches(value text, filter text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._max_attempts(m pgqueue.message) RETURNS smallint
     LANGUAGE sql STABLE;
 
@@ -1477,6 +1517,10 @@ CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_c
 
 CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
     LANGUAGE sql;
+
+CREATE FUNCTION pgqueue._note_attempt(m pgqueue.message, error jsonb, started_at timestamp with time zone, worker text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1820,6 +1864,17 @@ CREATE FUNCTION pgqueue._retry_deferred(role oid) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._retry_one(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.job_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.job_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
+
 CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
     LANGUAGE sql STABLE;
 
@@ -1874,6 +1929,10 @@ CREATE FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lifetime 
     LANGUAGE sql SECURITY DEFINER;
 
 CREATE FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._say_what_stays(o pgqueue.job_order, may_see_all boolean, roles oid[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2069,6 +2128,10 @@ CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._task_document(content_type text, payload bytea) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) RETURNS TABLE(task_id text, fate text, queue text, outcome jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2230,12 +2293,18 @@ CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.cancel_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
+    LANGUAGE sql;
+
 CREATE FUNCTION pgqueue.configure(setting text, value text, queue text DEFAULT NULL::text) RETURNS void
     LANGUAGE sql;
 
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.discard_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
@@ -2275,6 +2344,10 @@ CREATE FUNCTION pgqueue.progress(pct integer, msg text DEFAULT NULL::text) RETUR
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.purge(queue text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.redrive(queue text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2291,6 +2364,16 @@ CREATE FUNCTION pgqueue.resume(queue text) RETURNS boolean
 
 CREATE FUNCTION pgqueue.resume_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS boolean
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.retry(handle pgqueue.handle) RETURNS pgqueue.handle
+    LANGUAGE sql;
+
+CREATE FUNCTION pgqueue.retry_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
+    LANGUAGE sql;
+
+CREATE FUNCTION pgqueue.retry_task(task_id text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.run_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS bigint
     LANGUAGE plpgsql;
@@ -2338,6 +2421,46 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.attempt (
+    id bigint NOT NULL,
+    attempt integer NOT NULL,
+    submitter oid NOT NULL,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    worker text,
+    error jsonb NOT NULL
+);
+
+ALTER TABLE ONLY pgqueue.attempt REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.attempt IS 'Attempts of jobs that failed, the last 100 of each job. Only an attempt that fails writes a row; retention deletes it';
+
+COMMENT ON COLUMN pgqueue.attempt.id IS 'The job';
+
+COMMENT ON COLUMN pgqueue.attempt.error IS 'The fields of the error, each cut to 1,000 characters';
+
+COMMENT ON COLUMN pgqueue.attempts.id IS 'The number of the job';
+
+COMMENT ON COLUMN pgqueue.attempts.attempt IS 'The number of the attempt, from 1';
+
+COMMENT ON COLUMN pgqueue.attempts.started_at IS 'When the attempt began. NULL: it is not known, or no run was begun';
+
+COMMENT ON COLUMN pgqueue.attempts.ended_at IS 'When the attempt failed';
+
+COMMENT ON COLUMN pgqueue.attempts.duration_ms IS 'How long the attempt took, in ms. NULL: it is not known when it began';
+
+COMMENT ON COLUMN pgqueue.attempts.worker IS 'The worker that ran it, as NAME@HOST. NULL: no worker had it';
+
+COMMENT ON COLUMN pgqueue.attempts.sqlstate IS 'The SQLSTATE of its error';
+
+COMMENT ON COLUMN pgqueue.attempts.error IS 'The first 1,000 characters of the message. NULL: the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.attempts.error_detail IS 'The same of the DETAIL. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.attempts.error_hint IS 'The same of the HINT. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.attempts.error_context IS 'The same of the CONTEXT. NULL: none, or the role is not a member of the submitter';
+
 ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.binding_id_seq
     START WITH 1
@@ -2382,6 +2505,37 @@ ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE pgqueue.failed_job (
+    id bigint NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    submitter oid NOT NULL,
+    queue text NOT NULL,
+    label text,
+    sqlstate text NOT NULL,
+    error text,
+    kept pgqueue.result_kept NOT NULL,
+    top_level boolean NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts smallint,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    backoff interval,
+    unique_key text,
+    retried_as bigint,
+    CONSTRAINT failed_job_can_run_again CHECK (((retried_as IS NULL) = (num_nonnulls(sql, settings) = 2))),
+    CONSTRAINT failed_job_gives_its_content_away CHECK (((retried_as IS NULL) OR (num_nonnulls(sql, params, settings, error) = 0)))
+);
+
+COMMENT ON TABLE pgqueue.failed_job IS 'Jobs that failed for good: what pgqueue.retry needs to run them again. It has parameters of statements, so it may have personal data; retention deletes it, and pgqueue.discard_jobs does so earlier';
+
+COMMENT ON COLUMN pgqueue.failed_job.ended_at IS 'As in the history';
+
+COMMENT ON COLUMN pgqueue.failed_job.error IS 'The message of the error, for searches';
+
+COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, which has the content now. The row says that a failure is retried once';
+
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
     cookie bigint CONSTRAINT history_cookie_not_null NOT NULL,
@@ -2406,7 +2560,8 @@ CREATE TABLE pgqueue.history_default (
     worker text,
     progress_msg text,
     command_tags text[],
-    error jsonb
+    error jsonb,
+    retried_from bigint
 );
 
 ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
@@ -2473,6 +2628,8 @@ COMMENT ON COLUMN pgqueue.jobs.error_hint IS 'The HINT of that error. NULL: none
 COMMENT ON COLUMN pgqueue.jobs.error_context IS 'The CONTEXT of that error. NULL: none, or the role is not a member of the submitter';
 
 COMMENT ON COLUMN pgqueue.jobs.handle IS 'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.retried_from IS 'The failed job that this job runs again (pgqueue.retry). NULL: it is no repetition';
 
 CREATE TABLE pgqueue.login (
     purpose text NOT NULL,
@@ -2797,6 +2954,24 @@ ALTER TABLE ONLY pgqueue.task_result_default REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.task_result_default IS 'Has the results that end on a day for which no worker made a partition';
 
+COMMENT ON COLUMN pgqueue.tasks.task_id IS 'The id of the task';
+
+COMMENT ON COLUMN pgqueue.tasks.name IS 'The name under which the task is registered. NULL: only a result is left, without result_extended or not in JSON';
+
+COMMENT ON COLUMN pgqueue.tasks.state IS 'Celery''s state: of a task in a queue PENDING, RETRY, RECEIVED (a worker has it) or FAILURE (a dead letter); otherwise that of its result';
+
+COMMENT ON COLUMN pgqueue.tasks.queue IS 'The queue of the task. NULL: as for name';
+
+COMMENT ON COLUMN pgqueue.tasks.sent_at IS 'When the message was sent. NULL: the message is no longer in a queue';
+
+COMMENT ON COLUMN pgqueue.tasks.started_at IS 'When the task began. NULL: it has not, or the application does not set task_track_started';
+
+COMMENT ON COLUMN pgqueue.tasks.ended_at IS 'When the task ended. NULL: it has not ended';
+
+COMMENT ON COLUMN pgqueue.tasks.worker IS 'The worker that has or had the task. NULL: none is known';
+
+COMMENT ON COLUMN pgqueue.tasks.error IS 'The type of the exception of a task that failed or was revoked; for members of pgqueue_worker also its first message. NULL: no error';
+
 CREATE UNLOGGED TABLE pgqueue.tracked_timeout (
     session_id bigint NOT NULL,
     timeouts bigint NOT NULL,
@@ -2844,6 +3019,8 @@ ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.activity
@@ -2866,6 +3043,9 @@ ALTER TABLE ONLY pgqueue.configured
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.failed_job
+    ADD CONSTRAINT failed_job_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.function_file
     ADD CONSTRAINT function_file_pkey PRIMARY KEY (name);
@@ -2945,6 +3125,14 @@ ALTER TABLE ONLY pgqueue.upkeep_failure
 ALTER TABLE ONLY pgqueue.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 
+CREATE INDEX attempt_ended_at ON pgqueue.attempt USING btree (ended_at);
+
+COMMENT ON INDEX pgqueue.attempt_ended_at IS 'pgqueue._forget_failures: what is older than the retention';
+
+CREATE INDEX attempt_id ON pgqueue.attempt USING btree (id, attempt);
+
+COMMENT ON INDEX pgqueue.attempt_id IS 'pgqueue.attempts: those of a job';
+
 CREATE INDEX binding_declared_by ON pgqueue.binding USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
 COMMENT ON INDEX pgqueue.binding_declared_by IS 'pgqueue._require_room: how many a role has';
@@ -2968,6 +3156,26 @@ COMMENT ON INDEX pgqueue.exchange_declared_by IS 'pgqueue._require_room: how man
 CREATE INDEX exchange_name ON pgqueue.exchange USING btree (name, declared_by, id);
 
 COMMENT ON INDEX pgqueue.exchange_name IS 'pgqueue._route: the type of an exchange';
+
+CREATE INDEX failed_job_ended_at ON pgqueue.failed_job USING btree (ended_at) WHERE (retried_as IS NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_ended_at IS 'pgqueue._forget_failures: what is older than the retention. pgqueue.retry_jobs: the order, and since and until';
+
+CREATE INDEX failed_job_label ON pgqueue.failed_job USING btree ("left"(label, 100), ended_at) WHERE ((retried_as IS NULL) AND (label IS NOT NULL));
+
+COMMENT ON INDEX pgqueue.failed_job_label IS 'pgqueue.retry_jobs: those with a label';
+
+CREATE INDEX failed_job_queue ON pgqueue.failed_job USING btree (queue, ended_at) WHERE (retried_as IS NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_queue IS 'pgqueue.retry_jobs: those of a queue';
+
+CREATE INDEX failed_job_retried ON pgqueue.failed_job USING btree (ended_at) WHERE (retried_as IS NOT NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_retried IS 'pgqueue._forget_failures. It is apart, so that a batch of pgqueue.retry_jobs does not read past what earlier batches have retried';
+
+CREATE INDEX failed_job_sqlstate ON pgqueue.failed_job USING btree (sqlstate, ended_at) WHERE (retried_as IS NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_sqlstate IS 'pgqueue.retry_jobs: those with an SQLSTATE';
 
 CREATE INDEX history_id ON ONLY pgqueue.history USING btree (id);
 
@@ -3071,6 +3279,8 @@ ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_def
 
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
 
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.job_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_job_order();
+
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.schedule_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_schedule();
 
 CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
@@ -3083,6 +3293,8 @@ ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
 
 ALTER TABLE pgqueue.activity ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.attempt ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.binding ENABLE ROW LEVEL SECURITY;
 
@@ -3099,6 +3311,8 @@ CREATE POLICY everybody_may_read ON pgqueue.function_file FOR SELECT USING (true
 CREATE POLICY everybody_may_read ON pgqueue.migration FOR SELECT USING (true);
 
 ALTER TABLE pgqueue.exchange ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.failed_job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.function_file ENABLE ROW LEVEL SECURITY;
 
@@ -3280,6 +3494,53 @@ REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms
 REVOKE ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) TO pgqueue_user;
 
+GRANT INSERT(act) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(act) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(id) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(id) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(cookie) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(cookie) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(queue) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(label) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(label) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(state) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(state) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(sqlstate) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(sqlstate) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(error) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(error) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(since) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(since) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(until) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(until) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(max_count) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(max_count) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(is_dry_run) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(is_dry_run) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT SELECT(count) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT SELECT(count) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT SELECT(new_id) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT SELECT(new_id) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT SELECT(new_cookie) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT SELECT(new_cookie) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._cancel_matching(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
@@ -3292,6 +3553,8 @@ REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM P
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._carry_out_job_order() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out_schedule() FROM PUBLIC;
 
@@ -3312,6 +3575,8 @@ GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_use
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) TO pgqueue_user;
@@ -3668,6 +3933,8 @@ REVOKE ALL ON FUNCTION pgqueue._expire_task_results() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) TO pgqueue_user;
 
@@ -3717,6 +3984,8 @@ REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_failures(ended_before timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
@@ -3756,6 +4025,8 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._has_part(value text, filter text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
@@ -3814,6 +4085,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FRO
 
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._is_key_taken(role oid, key text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
@@ -3850,6 +4123,8 @@ GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator boolean, launched_until timestamp with time zone, max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
@@ -3930,6 +4205,8 @@ REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._max_attempts(m pgqueue.message) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
@@ -3977,6 +4254,8 @@ REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._note_attempt(m pgqueue.message, error jsonb, started_at timestamp with time zone, worker text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) FROM PUBLIC;
 
@@ -4216,6 +4495,10 @@ GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._retry_deferred(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retry_deferred(role oid) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._retry_one(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
@@ -4255,6 +4538,8 @@ GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lif
 
 REVOKE ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._say_what_stays(o pgqueue.job_order, may_see_all boolean, roles oid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._schedule_grace() FROM PUBLIC;
 
@@ -4361,6 +4646,10 @@ REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
@@ -4393,6 +4682,12 @@ GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) TO pgqueue_worker;
 
@@ -4404,6 +4699,10 @@ REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb
 GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._task_name(payload json) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
@@ -4416,6 +4715,10 @@ REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
@@ -4514,6 +4817,10 @@ GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue.cancel_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.cancel_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.cancel_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
+
 GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_user;
 GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_admin;
 
@@ -4529,6 +4836,10 @@ GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO
 
 REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) TO pgqueue_user;
@@ -4562,6 +4873,9 @@ GRANT ALL ON FUNCTION pgqueue.pause_schedule(name text, owner regrole) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue.progress(pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.progress(pct integer, msg text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue.purge(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.purge(queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.redrive(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.redrive(queue text) TO pgqueue_admin;
 
@@ -4577,6 +4891,17 @@ GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.retry(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.retry(handle pgqueue.handle) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.retry(handle pgqueue.handle) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.retry_task(task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.retry_task(task_id text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_user;
@@ -4617,6 +4942,11 @@ GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_ad
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_worker;
@@ -4721,10 +5051,17 @@ GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_admin;
 
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_admin;
+
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
+
+CREATE VIEW pgqueue.attempts (id bigint, attempt integer, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, worker text, sqlstate text, error text, error_detail text, error_hint text, error_context text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name, source text) WITH (security_barrier=true);
 
@@ -4738,9 +5075,11 @@ CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb
 
 CREATE VIEW pgqueue.dispatch (submitter oid, exchange text, routing_key text, payload json, priority integer, due_at timestamp with time zone, expires_at timestamp with time zone, reached integer);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, last_error jsonb) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, last_error jsonb, retried_from bigint) WITH (check_option=cascaded);
 
-CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle) WITH (security_barrier=true);
+CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
+
+CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.outbox (id bigint, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, priority smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, launched_at timestamp with time zone) WITH (security_barrier=true, check_option=local);
 
@@ -4775,6 +5114,8 @@ CREATE VIEW pgqueue.sent_listener (exchange text) WITH (security_barrier=true);
 CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer);
 
 CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent_at timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, worker text, error text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8, due_at timestamp with time zone) WITH (security_barrier=true);
 

@@ -6,14 +6,14 @@ import click
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("demo", "up"),
-    "Run statements": ("launch", "wait", "result", "cancel"),
+    "Run statements": ("launch", "wait", "result", "cancel", "retry", "discard"),
     "Run by the clock": ("schedule",),
     "See what runs, waits and failed": (
         *("list", "show", "stats", "queues", "workers", "peek"),
         *("flower", "doctor", "exporter"),
     ),
     "Run workers": ("worker",),
-    "Steer queues": ("pause", "resume", "redrive", "set-durability", "config"),
+    "Steer queues": ("pause", "resume", "redrive", "purge", "drain", "set-durability", "config"),
     "Install in a database, and say who may use it": (
         *("install", "upgrade", "status", "uninstall", "enroll", "unenroll"),
         *("install-compat", "uninstall-compat"),
@@ -29,7 +29,19 @@ _EXAMPLES = {
     ],
     "wait": ["pgqueue wait 9", "pgqueue wait 9 --timeout 5m && pgqueue result 9"],
     "result": ["pgqueue result 9", "pgqueue result 9 --json"],
-    "cancel": ["pgqueue cancel 9", "pgqueue cancel 9 10 11 --grace 30s"],
+    "cancel": [
+        "pgqueue cancel 9",
+        "pgqueue cancel 9 10 11 --grace 30s",
+        "pgqueue cancel --queue reports --state queued --dry-run",
+    ],
+    "retry": [
+        "pgqueue retry 9",
+        "pgqueue retry --queue mail --error 'connection refused' --since 2h",
+        "pgqueue retry --sqlstate 40P01 --label 'nightly%' --dry-run",
+    ],
+    "discard": ["pgqueue discard 9", "pgqueue discard --queue mail --until 2026-01-31T00:00"],
+    "purge": ["pgqueue purge mail"],
+    "drain": ["pgqueue drain mail", "pgqueue drain mail --timeout 5m"],
     "list": [
         "pgqueue list --state failed",
         "pgqueue list --label 'nightly%' --columns id,state,ended,error",

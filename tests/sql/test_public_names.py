@@ -25,18 +25,41 @@ USER_FUNCTIONS = [
     "get_progress",
     "enqueue_trigger",
     "task_result",
+    "retry_task",
     "schedule",
     "schedule_task",
     "alter_schedule",
 ]
-#: For users and, with the name of an owner, for administrators.
-SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule", "configure"]
-ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
+#: For users, and for administrators with what is others'.
+SHARED_FUNCTIONS = [
+    "unschedule",
+    "pause_schedule",
+    "resume_schedule",
+    "run_schedule",
+    "configure",
+    "retry",
+    "retry_jobs",
+    "discard_jobs",
+    "cancel_jobs",
+]
+ADMIN_FUNCTIONS = ["purge", "pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
 #: For monitors, administrators and workers.
 MONITOR_FUNCTIONS = ["backlog"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
-VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs", "configuration"]
+VIEWS = [
+    "jobs",
+    "attempts",
+    "tasks",
+    "stats",
+    "stats_total",
+    "workers",
+    "queues",
+    "quotas",
+    "schedules",
+    "schedule_runs",
+    "configuration",
+]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
@@ -52,10 +75,12 @@ SIGNATURES = {
     "resume": "queue text",
     "set_durability": "queue text, durability text",
     "redrive": "queue text",
+    "purge": "queue text",
     "configure": "setting text, value text, queue text = null",
     "enroll": "role regrole",
     "unenroll": "role regrole",
     "task_result": "task_id text",
+    "retry_task": "task_id text",
     "install_compat": "version text = '2.0', schema text = 'public'",
     "uninstall_compat": "schema text = 'public'",
     "install_pg_cron": "",
@@ -80,6 +105,11 @@ SIGNATURES["enqueue_many"] = (
     .replace("sql text,", "sql text[],")
     .replace("unique_key text", "unique_keys text[]")
     .replace("traceparent", "keep_result boolean = false, rows text[] = null, traceparent")
+)
+SIGNATURES["retry"] = "handle pgqueue.handle"
+SIGNATURES["retry_jobs"] = SIGNATURES["discard_jobs"] = SIGNATURES["cancel_jobs"] = (
+    "queue text = null, label text = null, state text = null, sqlstate text = null, error text = null, since timestamptz = null, "
+    "until timestamptz = null, max_count int = null"
 )
 SIGNATURES["submit"] = SIGNATURES["launch"]
 SIGNATURES["enqueue"] = SIGNATURES["launch"].replace("traceparent", "keep_result boolean = false, traceparent")
@@ -107,6 +137,7 @@ RETURNS = {
     "reset_stats": "void",
     "enqueue_trigger": "trigger",
     "task_result": "jsonb",
+    "retry_task": "text",
     "install_compat": "void",
     "uninstall_compat": "void",
     "install_pg_cron": "void",
@@ -118,6 +149,11 @@ RETURNS = {
     "pause_schedule": "boolean",
     "resume_schedule": "boolean",
     "run_schedule": "bigint",
+    "purge": "bigint",
+    "retry": "pgqueue.handle",
+    "retry_jobs": "bigint",
+    "discard_jobs": "bigint",
+    "cancel_jobs": "bigint",
 }
 OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
 

@@ -19,7 +19,7 @@ from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
-    "wait", "cancel", "stats", "queues", "workers", "peek", "pause", "resume",
+    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "peek", "pause", "resume",
     "redrive", "schedule", "config", "set-durability", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.

@@ -77,9 +77,8 @@ create or replace function pgqueue._give_up(m pgqueue.message, error jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from pgqueue.message q where q.id = m.id;
-  perform pgqueue._archive(m, 'failed', error - 'session_lost' ||
-    '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}', null, null);
+  perform pgqueue._fail_for_good(m, error - 'session_lost' ||
+    '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}');
 end
 $$;
 comment on function pgqueue._give_up(pgqueue.message, jsonb) is 'Fails a job permanently whose session has ended too often';
@@ -129,6 +128,10 @@ begin
     pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
   retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01', '53100', '53300') then 10 else 1 end);
   if retry then
+    perform pgqueue._note_attempt(m, error, a.started_at, w.name)
+    from (select m.id, m.token, m.worker_id) c (id, token, worker_id)
+    left join pgqueue.activity a on a.id = c.id and a.token = c.token
+    left join pgqueue.worker w on w.id = c.worker_id;
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
         due_at = clock_timestamp() + least(interval '1 hour',
@@ -139,9 +142,13 @@ begin
     perform pgqueue._wake(m.queue);
     return 'retried';
   end if;
-  delete from pgqueue.message q where q.id = m.id;
-  perform pgqueue._archive(m, case when canceled then 'canceled' else 'failed' end::pgqueue.job_state, error, null, null);
-  return case when canceled then 'canceled' else 'failed' end;
+  if canceled then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'canceled', error, null, null);
+    return 'canceled';
+  end if;
+  perform pgqueue._fail_for_good(m, error);
+  return 'failed';
 end
 $$;
 comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is

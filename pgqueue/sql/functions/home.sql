@@ -80,6 +80,12 @@ begin
   update pgqueue.history h set submitter = t.new_number
   from unnest(old_numbers, new_numbers) t (old_number, new_number)
   where h.submitter = t.old_number and (granted_age is null or age(h.xmin) >= granted_age or h.submitter >= 4294900000);
+  update pgqueue.failed_job f set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where f.submitter = t.old_number and (granted_age is null or age(f.xmin) >= granted_age or f.submitter >= 4294900000);
+  update pgqueue.attempt a set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where a.submitter = t.old_number and (granted_age is null or age(a.xmin) >= granted_age or a.submitter >= 4294900000);
   update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
   update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
   update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
@@ -122,7 +128,8 @@ declare
 begin
   for used in
     select u.number, n.name
-    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h union select s.submitter from pgqueue.stat_total s
+    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h
+          union select f.submitter from pgqueue.failed_job f union select a.submitter from pgqueue.attempt a union select s.submitter from pgqueue.stat_total s
           union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
           union select b.declared_by from pgqueue.binding b union select c.role from pgqueue.configured c where c.role <> 0
           union select r.role from pgqueue.role_name r) u (number)

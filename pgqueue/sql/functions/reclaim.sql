@@ -69,10 +69,9 @@ begin
       and held.deliveries - coalesce((select l.acquittals from pgqueue.lost_session l where l.id = held.id), 0)
           >= coalesce(pgqueue._configured_for_queue(held.queue, held.submitter, 'max_deliveries')::int, max_deliveries)
     then
-      delete from pgqueue.message d where d.id = held.id;
-      perform pgqueue._archive(held, 'failed', jsonb_build_object(
+      perform pgqueue._fail_for_good(held, jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
-        'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
+        'hint', 'The job seems to end the worker or the server. It was given up.'));
     elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else

@@ -20,7 +20,7 @@ order by submitter, queue
 select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
        duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
        command_tag, sqlstate, error, error_detail, error_hint, error_context,
-       (handle).cookie as cookie
+       retried_from, (handle).cookie as cookie
 from pgqueue.jobs
 where (%(states)s::text[] is null or state::text = any (%(states)s::text[]))
   and (%(queue)s::text is null or queue = %(queue)s::text)
@@ -55,6 +55,22 @@ select pgqueue.set_durability(%(queue)s, %(durability)s)
 
 -- name: redrive_queue
 select pgqueue.redrive(%(queue)s)
+
+-- name: order_jobs
+insert into pgqueue.job_order (act, id, queue, label, state, sqlstate, error, since, until, max_count, is_dry_run)
+values (%(act)s, %(id)s, %(queue)s, %(label)s, %(state)s, %(sqlstate)s, %(error)s, %(since)s, %(until)s, %(max_count)s, %(is_dry_run)s)
+returning count
+
+-- name: server_now
+select clock_timestamp()
+
+-- name: purge_whole_queue
+select pgqueue.purge(%(queue)s)
+
+-- name: queue_left
+select coalesce(sum(ready + delayed + claimed), 0)::bigint
+from pgqueue.queues
+where queue = %(queue)s
 
 -- name: jobs_left
 -- After a purge, the remaining messages are jobs.

@@ -173,7 +173,8 @@ create table pgqueue.message (
   label text,
   unique_key text,
   payload json,
-  last_error jsonb
+  last_error jsonb,
+  retried_from bigint
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_scale_factor = 0.2);
 comment on table pgqueue.message is 'Jobs and Celery messages that are not finished. Hot: a row is inserted, claimed and deleted';
@@ -182,6 +183,7 @@ comment on column pgqueue.message.token is 'The fencing token of the current cla
 comment on column pgqueue.message.deliveries is 'How often it was handed to a worker';
 comment on column pgqueue.message.attempts is 'How often a run of the job has failed';
 comment on column pgqueue.message.top_level is 'Whether the job cannot run in the batch lane, as its first try has shown';
+comment on column pgqueue.message.retried_from is 'The failed job that this job runs again (pgqueue.retry)';
 comment on column pgqueue.message.session_id is 'The session that submitted the job, for pgqueue.stats';
 
 -- The index is on the expression and not on a function, which every inserting role would need the right to call. A generated

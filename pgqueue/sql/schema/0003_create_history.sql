@@ -24,7 +24,8 @@ create table pgqueue.history (
   worker text,
   progress_msg text,
   command_tags text[],
-  error jsonb
+  error jsonb,
+  retried_from bigint
 ) partition by range (ended_at);
 comment on table pgqueue.history is 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
 comment on column pgqueue.history.xact is
