@@ -20,11 +20,13 @@ from . import (
     configuration,
     database,
     doctor,
+    exporter,
     flower,
     import_schedules,
     jobs,
     launch,
     limits,
+    many_jobs,
     outcome,
     queues,
     schedules,
@@ -44,6 +46,7 @@ EXTRAS = {
     "flower": "flower",
     "google": "worker",
     "postgast": "worker",
+    "prometheus_client": "metrics",
     "tornado": "flower",
 }
 
@@ -72,7 +75,9 @@ for command in (
     jobs.show,
     outcome.result,
     outcome.wait,
-    outcome.cancel,
+    many_jobs.cancel,
+    many_jobs.retry,
+    many_jobs.discard,
     queues.stats,
     queues.queues_command,
     queues.workers,
@@ -80,11 +85,14 @@ for command in (
     queues.pause,
     queues.resume,
     queues.redrive,
+    many_jobs.purge,
+    many_jobs.drain,
     queues.set_durability,
     configuration.config,
     limits.limit,
     schedules.schedule,
     doctor.doctor,
+    exporter.exporter,
 ):
     cli.add_command(command)
 schedules.schedule.add_command(import_schedules.import_command)

@@ -6,11 +6,14 @@ import click
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("demo", "up"),
-    "Run statements": ("launch", "wait", "result", "cancel"),
+    "Run statements": ("launch", "wait", "result", "cancel", "retry", "discard"),
     "Run by the clock": ("schedule",),
-    "See what runs, waits and failed": ("list", "show", "stats", "queues", "workers", "peek", "flower", "doctor"),
+    "See what runs, waits and failed": (
+        *("list", "show", "stats", "queues", "workers", "peek"),
+        *("flower", "doctor", "exporter"),
+    ),
     "Run workers": ("worker",),
-    "Steer queues": ("pause", "resume", "redrive", "set-durability", "config", "limit"),
+    "Steer queues": ("pause", "resume", "redrive", "purge", "drain", "set-durability", "config", "limit"),
     "Install in a database, and say who may use it": (
         *("install", "upgrade", "status", "uninstall", "enroll", "unenroll"),
         *("install-compat", "uninstall-compat"),
@@ -26,7 +29,19 @@ _EXAMPLES = {
     ],
     "wait": ["pgqueue wait 9", "pgqueue wait 9 --timeout 5m && pgqueue result 9"],
     "result": ["pgqueue result 9", "pgqueue result 9 --json"],
-    "cancel": ["pgqueue cancel 9", "pgqueue cancel 9 10 11 --grace 30s"],
+    "cancel": [
+        "pgqueue cancel 9",
+        "pgqueue cancel 9 10 11 --grace 30s",
+        "pgqueue cancel --queue reports --state queued --dry-run",
+    ],
+    "retry": [
+        "pgqueue retry 9",
+        "pgqueue retry --queue mail --error 'connection refused' --since 2h",
+        "pgqueue retry --sqlstate 40P01 --label 'nightly%' --dry-run",
+    ],
+    "discard": ["pgqueue discard 9", "pgqueue discard --queue mail --until 2026-01-31T00:00"],
+    "purge": ["pgqueue purge mail"],
+    "drain": ["pgqueue drain mail", "pgqueue drain mail --timeout 5m"],
     "list": [
         "pgqueue list --state failed",
         "pgqueue list --label 'nightly%' --columns id,state,ended,error",
@@ -46,12 +61,14 @@ _EXAMPLES = {
     "workers": ["pgqueue workers"],
     "peek": ["pgqueue peek default", "pgqueue peek celery.dead --limit 100"],
     "flower": ["pgqueue flower", "pgqueue flower -A shop --port 5556"],
+    "exporter": ["pgqueue exporter", "pgqueue exporter --listen 0.0.0.0:9187 --dsn postgresql://scraper@db/shop"],
     "doctor": ["pgqueue doctor", "pgqueue doctor --strict --json"],
     "worker": [
         "pgqueue worker",
         "pgqueue worker -A shop --queues default,celery,mail --concurrency 4 --executors 8",
         "pgqueue worker -A shop --schedules",
         "pgqueue worker --autoscale 10,2",
+        "pgqueue worker --http 0.0.0.0:8080",
         "pgqueue worker --no-tasks --executors 8",
     ],
     "pause": ["pgqueue pause default"],
@@ -59,7 +76,11 @@ _EXAMPLES = {
     "redrive": ["pgqueue redrive celery.dead"],
     "set-durability": ["pgqueue set-durability metrics async"],
     "limit": ["pgqueue limit set mail --max-running 20 --per-key 2", "pgqueue limit list"],
-    "config": ["pgqueue config set group_commit 100 --queue audit", "pgqueue config list"],
+    "config": [
+        "pgqueue config set naptime '1 s'",
+        "pgqueue config set timeout '10 min' --queue reports",
+        "pgqueue config list",
+    ],
     "install": ["pgqueue install --dsn postgresql://postgres@localhost/shop"],
     "upgrade": ["pgqueue upgrade"],
     "status": ["pgqueue status"],

@@ -1,4 +1,4 @@
-"""What limits need of Celery: when a task has ended, and the limit key that a task declares.
+"""Limits need to know from Celery when a task has ended, and which limit key a task declares.
 
 Celery acks most tasks when they begin, and says nothing to the transport when they end. It calls `task_ready` for each
 task that has ended in whatever way.
@@ -16,7 +16,7 @@ KEY_HEADER = "limit_key"
 
 
 def tell_ends(celery_worker_state: Any) -> None:
-    """Let messages hear that their tasks have ended. Harmless to repeat."""
+    """Tell messages that their tasks have ended. Harmless to repeat."""
     tell = celery_worker_state.task_ready
     if hasattr(tell, "tells_messages"):
         return

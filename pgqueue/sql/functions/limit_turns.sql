@@ -1,5 +1,5 @@
 -- after: fairness, claim_message
--- What a limit counts, and the keys that have messages: the parts of the claim of a queue with limits (pgqueue._claim_limited).
+-- The parts of the claim of a queue with limits (pgqueue._claim_limited): the counts of limits, and the keys that have messages.
 --
 -- A claim locks the rows in pgqueue.limit_holder of what it is about to count, and only then, in a statement of its own, reads what
 -- is claimed: its snapshot is younger than the commit of any other claim under the same limit. It waits for no lock, so that two
@@ -37,7 +37,7 @@ begin
 end
 $$;
 comment on function pgqueue._limit_turns(pgqueue.limit_rule, oid, boolean, text[]) is
-  'What the limits of these keys of a role allow now (a rate by the generic cell rate algorithm). Exact if the caller has locked the holders in an earlier statement. is_total: of all messages under the rule, whose key is empty';
+  'How much the limits of these keys of a role allow now (a rate by the generic cell rate algorithm). Exact if the caller has locked the holders in an earlier statement. is_total: of all messages under the rule, whose key is empty';
 
 create or replace function pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[])
   returns text[]

@@ -125,7 +125,7 @@ begin
            case when rule.rate is not null then greatest(t.next_at, clock_timestamp()) + cardinality(t.more) * rule.period / rule.rate end
     from taken t;
   end if;
-  -- What has taken the last place may have left messages behind it.
+  -- If the last place of a key was taken, messages of the key may have been left.
   if ids <> '{}' and counts and exists (
        select from unnest(places) p (place) group by p.place having count(*) >= (turns[p.place]).room)
   then

@@ -29,7 +29,7 @@ create table pgqueue.limit_holder (
   constraint limit_holder_is_one unique (queue, submitter, is_total, limit_key)
 );
 comment on table pgqueue.limit_holder is
-  'What a limit counts separately: a key of a role in a queue, or all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
+  'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
 comment on column pgqueue.limit_holder.is_total is 'Whether it stands for all messages under the rule of this role (max_running), not for those of a key';
 comment on column pgqueue.limit_holder.limit_key is 'Empty: the messages without a key';
 
