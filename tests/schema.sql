@@ -2735,7 +2735,7 @@ CREATE TABLE pgqueue.limit_holder (
     limit_key text NOT NULL COLLATE pg_catalog."C"
 );
 
-COMMENT ON TABLE pgqueue.limit_holder IS 'What a limit counts separately: a key of a role in a queue, or all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
+COMMENT ON TABLE pgqueue.limit_holder IS 'Each row is one count of a limit: of a key of a role in a queue, or of all that a rule applies to. A claim locks the row while it decides; the row is never updated, so that no old snapshot makes it slow';
 
 COMMENT ON COLUMN pgqueue.limit_holder.is_total IS 'Whether it stands for all messages under the rule of this role (max_running), not for those of a key';
 
