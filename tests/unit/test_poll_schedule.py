@@ -171,3 +171,25 @@ def test_finding_something_forgives_the_fruitless_wakes() -> None:
     schedule.found_some(20.05, False, is_awake=True)
 
     assert schedule.due_at(is_awake=True) == pytest.approx(20.051)
+
+
+def test_messages_that_wait_for_a_limit_are_looked_for_when_the_claim_has_said() -> None:
+    schedule = asleep_since(10.0)
+
+    schedule.wait_for_limit(10.0, 0.6)
+
+    assert schedule.waits_for_limit
+    assert schedule.due_at(is_awake=False) == schedule.due_at(is_awake=True) == 10.6
+    schedule.wait_for_limit(10.6, None)
+    assert schedule.due_at(is_awake=False) == math.inf
+
+
+def test_the_end_of_a_message_brings_the_look_forward_if_any_waits_for_a_limit() -> None:
+    schedule = asleep_since(10.0)
+    schedule.call(11.0)
+    assert schedule.due_at(is_awake=False) == math.inf
+
+    schedule.wait_for_limit(11.0, 5.0)
+    schedule.call(12.0)
+
+    assert schedule.due_at(is_awake=False) == pytest.approx(12.002)
