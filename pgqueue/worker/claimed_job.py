@@ -81,6 +81,8 @@ class Lane(enum.Enum):
     BATCH = "batch"
     #: In a session that is logged in as the submitter.
     TOP_LEVEL = "top_level"
+    #: No job: a Celery task whose claim counts for a limit until the task has ended.
+    HELD = "held"
 
 
 class Ending(enum.Enum):

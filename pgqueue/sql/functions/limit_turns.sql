@@ -24,7 +24,7 @@ begin
                case when not is_total then greatest(s.early - (rule.burst - 1) * gap, 0) end)::pgqueue.limit_turn
     from unnest(keys) with ordinality k (key, place)
     left join lateral (
-      select h.id, n.seq, n.next_at, greatest(extract(epoch from n.next_at - now_at), 0)::float8 as early,
+      select h.id, n.seq, n.next_at, greatest(extract(epoch from n.next_at - now_at), 0)::pg_catalog.float8 as early,
              -- A message counts that is in the queue and that a worker has. A scalar subquery, and LIMIT below, keep the planner from
              -- reading all that are claimed, and all keys, for each key.
              array(select i.id from unnest(n.ids) i (id) where (select m.state from pgqueue.message m where m.id = i.id) = 'claimed') as alive
@@ -44,7 +44,7 @@ create or replace function pgqueue._lock_holders(rule pgqueue.limit_rule, role o
   language plpgsql volatile
 as $$
 declare
-  locked text[];
+  locked pg_catalog.text[];
 begin
   for attempt in 1 .. 2 loop
     select array_agg(l.limit_key) into locked

@@ -29,17 +29,17 @@ declare
   begun_after text := coalesce(memory -> place ->> case when random() < 0.7 then 0 else 1 end, memory -> place ->> 1, '');
   after text := begun_after;
   has_met_full boolean := false;
-  first_key text;
+  first_key pg_catalog.text;
   is_last boolean := false;
   counts boolean := coalesce(rule.per_key, rule.rate) is not null;
-  keys text[];
+  keys pg_catalog.text[];
   looked_at int := 0;
   turn pgqueue.limit_turn;
   turns pgqueue.limit_turn[];
-  chosen text[] := '{}';
+  chosen pg_catalog.text[] := '{}';
   shares int[];
   total pgqueue.limit_turn;
-  wait float8;
+  wait pg_catalog.float8;
   ids bigint[];
   places int[];
 begin
@@ -155,12 +155,12 @@ as $$
 #variable_conflict use_column
 declare
   switch pgqueue.queue_switch;
-  group_sizes jsonb;
-  roles oid[];
-  role oid;
+  group_sizes pg_catalog.jsonb;
+  roles pg_catalog.oid[];
+  role pg_catalog.oid;
   room int;
   rule pgqueue.limit_rule;
-  counted oid[] := '{}';
+  counted pg_catalog.oid[] := '{}';
   ids bigint[] := '{}';
 begin
   select q.* into switch from pgqueue.queue_switch q where q.name = from_queue;
