@@ -234,6 +234,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("dispatch",),
         ("inbox",),
         ("job_order",),
+        ("limiting",),
         ("schedule_order",),
         ("stats",),
     ]
@@ -367,6 +368,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.declaration", "INSERT"),
         ("pgqueue.dispatch", "INSERT"),
         ("pgqueue.job_order", "INSERT"),
+        ("pgqueue.limiting", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
         ("pgqueue.schedule_order", "INSERT"),
     ]

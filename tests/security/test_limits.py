@@ -21,7 +21,6 @@ from tests.sql.test_limits import enqueue, ids
         "select pgqueue._forget_limits()",
         "select pgqueue._ack_early('{1}', '{1}')",
         "select pgqueue._take_turns('job', 'mail', 0, null, 1, '{}')",
-        "lock table pgqueue.limit_holder",
     ],
 )
 def test_no_role_reads_or_writes_what_limits_count(owner, alice, attack):
