@@ -381,7 +381,8 @@ CREATE FUNCTION pgqueue._check_sending(sending jsonb) RETURNS void
 
 CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "IntervalStyle" TO 'postgres';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -436,6 +437,32 @@ CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    pruned_to timestamp with time zone,
+    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
+    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
+
+CREATE FUNCTION pgqueue._configured_for_all(name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._configured_for_queue(queue text, submitter oid, name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._connect_loopback(name text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -458,6 +485,10 @@ CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
 
 CREATE FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) RETURNS SETOF jsonb
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._count_messages() RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql;
@@ -584,7 +615,7 @@ CREATE TABLE pgqueue.schedule (
     CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
 );
 
-COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
+COMMENT ON TABLE pgqueue.schedule IS 'The schedules: jobs and tasks, and when each is enqueued. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
 
 COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
 
@@ -608,7 +639,7 @@ COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the
 
 COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
 
-COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may not submit';
 
 COMMENT ON COLUMN pgqueue.schedule.source IS 'Which import has made it; NULL: it was made by hand, and no import touches it';
 
@@ -699,7 +730,7 @@ CREATE TABLE pgqueue.schedule_run (
     CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
 );
 
-COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
+COMMENT ON TABLE pgqueue.schedule_run IS 'The outcome of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
 
 CREATE FUNCTION pgqueue._cron_job_runs() RETURNS SETOF pgqueue.cron_job_run
     LANGUAGE sql STABLE;
@@ -785,10 +816,6 @@ COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task may be deliv
 
 CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._default_value(setting text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
@@ -880,6 +907,9 @@ CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp wi
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._duration_bounds() RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -937,6 +967,15 @@ CREATE FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, OUT sq
 CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._estimate_messages(percent double precision, max_rows integer, max_lines integer) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET jit TO 'off';
 
 CREATE FUNCTION pgqueue._every_of(expression text) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE
@@ -1259,6 +1298,10 @@ CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queu
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._is_present(worker_id integer) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1272,6 +1315,14 @@ CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attem
 
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._job_steps(job_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._job_totals() RETURNS TABLE(queue text, succeeded bigint, failed bigint, canceled bigint, expired bigint, wait_seconds double precision, run_seconds double precision, wait_counts bigint[], run_counts bigint[])
+    LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) RETURNS TABLE(n bigint, statement text, row_params text[], unique_key text)
@@ -1299,24 +1350,14 @@ CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._known_setting() RETURNS TABLE(setting text, kind text, fallback text, least_value text, greatest_value text, of_database boolean, of_queue boolean)
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
-
-CREATE TABLE pgqueue.configured (
-    setting text NOT NULL,
-    queue text NOT NULL,
-    role oid DEFAULT 0 NOT NULL,
-    value text NOT NULL,
-    CONSTRAINT configured_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
-    CONSTRAINT configured_setting_is_known CHECK ((setting = 'group_commit'::text))
-);
-
-COMMENT ON TABLE pgqueue.configured IS 'Settings of queues that differ from their defaults (pgqueue.configure)';
-
-COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
 
 CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
@@ -1413,6 +1454,9 @@ CREATE FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) RET
 CREATE FUNCTION pgqueue._matches(value text, filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._max_attempts(m pgqueue.message) RETURNS smallint
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1434,6 +1478,10 @@ CREATE FUNCTION pgqueue._message_to_send(sending jsonb, task text, args jsonb, k
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interval
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._messages(max_pages integer DEFAULT 300, max_rows integer DEFAULT 1000) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1574,6 +1622,10 @@ CREATE FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigin
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._prune_history() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1890,6 +1942,10 @@ CREATE FUNCTION pgqueue._schedule_grace() RETURNS interval
 
 ;
 
+CREATE FUNCTION pgqueue._schedule_lateness() RETURNS TABLE(active bigint, paused bigint, failing bigint, overdue bigint, seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._schedules_to_plan(max_count integer) RETURNS TABLE(id bigint, revision bigint, cron text, timezone text, consumed_until timestamp with time zone, ends_at timestamp with time zone, is_all boolean, seen_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1948,6 +2004,15 @@ CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, que
 CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._server_settings() RETURNS TABLE(setting text, value text, role oid, of_database boolean)
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._session_setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1986,9 +2051,6 @@ CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integ
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
-    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -2045,6 +2107,10 @@ CREATE FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is_final
 
 CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text DEFAULT '200ms'::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._sum_counts(counts bigint[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
@@ -2158,6 +2224,10 @@ CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._used_queues() RETURNS TABLE(queue text, paused boolean, consumers bigint)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._usual_settings(role text) RETURNS jsonb
     LANGUAGE sql STABLE;
 
@@ -2212,6 +2282,12 @@ CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
 
 CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.backlog(queue text, max_count integer DEFAULT 10000) RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off';
 
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
@@ -2412,11 +2488,13 @@ COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was 
 
 COMMENT ON COLUMN pgqueue.configuration.setting IS 'The name of the setting';
 
-COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue';
+COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue; NULL: a setting of the database';
 
-COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text';
+COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text; NULL: none';
 
-COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs the value applies to; NULL: it applies to the jobs of all roles';
+COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs or sessions the value applies to; NULL: it applies to all roles';
+
+COMMENT ON COLUMN pgqueue.configuration.source IS 'Where the value comes from: queue or table (pgqueue.configure), role (ALTER ROLE), database (ALTER DATABASE), server (ALTER ROLE ALL) or default';
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -2819,10 +2897,17 @@ CREATE TABLE pgqueue.stat_total (
     canceled bigint DEFAULT 0 NOT NULL,
     expired bigint DEFAULT 0 NOT NULL,
     timed_jobs bigint DEFAULT 0 NOT NULL,
-    total_ms double precision DEFAULT 0 NOT NULL
+    total_ms double precision DEFAULT 0 NOT NULL,
+    total_wait_ms double precision DEFAULT 0 NOT NULL,
+    wait_counts bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0,0,0,0}'::bigint[] NOT NULL,
+    run_counts bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0,0,0,0}'::bigint[] NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.stat_total IS 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
+
+COMMENT ON COLUMN pgqueue.stat_total.wait_counts IS 'How many jobs waited how long before their last run, by the intervals of pgqueue._duration_bounds. They are in this row so that a fold makes one row version for each queue';
+
+COMMENT ON COLUMN pgqueue.stat_total.run_counts IS 'How many jobs ran how long, by the same intervals';
 
 COMMENT ON COLUMN pgqueue.stats.workers_launched IS 'Submitted jobs, whether or not they have ended';
 
@@ -3622,6 +3707,14 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._configured_for_all(name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._configured_for_queue(queue text, submitter oid, name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._connect_loopback(name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
@@ -3636,6 +3729,8 @@ REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._count_messages() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
@@ -3719,12 +3814,6 @@ GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclus
 
 REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._default_value(setting text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_admin;
-
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
 
@@ -3767,6 +3856,10 @@ REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
@@ -3807,6 +3900,8 @@ GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, 
 
 REVOKE ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._estimate_messages(percent double precision, max_rows integer, max_lines integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._every_of(expression text) FROM PUBLIC;
 
@@ -4009,6 +4104,9 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_present(worker_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_present(worker_id integer) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
@@ -4016,6 +4114,12 @@ REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._job_steps(job_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._job_totals() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) TO pgqueue_user;
@@ -4032,6 +4136,12 @@ REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices js
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._known_setting() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
@@ -4097,6 +4207,8 @@ REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password te
 
 REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._max_attempts(m pgqueue.message) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM PUBLIC;
@@ -4115,6 +4227,10 @@ REVOKE ALL ON FUNCTION pgqueue._message_to_send(sending jsonb, task text, args j
 REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 
@@ -4208,6 +4324,8 @@ REVOKE ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cooki
 GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._prune_history() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -4425,6 +4543,10 @@ REVOKE ALL ON FUNCTION pgqueue._say_what_stays(o pgqueue.job_order, may_see_all 
 
 REVOKE ALL ON FUNCTION pgqueue._schedule_grace() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._schedule_lateness() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._schedule_lateness() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._schedule_lateness() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) TO pgqueue_worker;
 
@@ -4461,6 +4583,21 @@ GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs json
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._server_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
 
@@ -4487,9 +4624,6 @@ GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
-
-REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
@@ -4535,6 +4669,8 @@ GRANT ALL ON FUNCTION pgqueue._stop_run(id bigint, token bigint, pid integer, is
 REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._sum_counts(counts bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._suspect(ids bigint[]) FROM PUBLIC;
 
@@ -4628,6 +4764,10 @@ GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._used_queues() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._used_queues() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._used_queues() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._usual_settings(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._usual_settings(role text) TO pgqueue_user;
 
@@ -4668,6 +4808,11 @@ REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
@@ -4918,7 +5063,7 @@ GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
 CREATE VIEW pgqueue.attempts (id bigint, attempt integer, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, worker text, sqlstate text, error text, error_detail text, error_hint text, error_context text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name) WITH (security_barrier=true);
+CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name, source text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
 
@@ -4972,6 +5117,6 @@ CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bi
 
 CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent_at timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, worker text, error text) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8) WITH (security_barrier=true);
+CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8, due_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[]) WITH (security_barrier=true);

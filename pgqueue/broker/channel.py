@@ -58,7 +58,7 @@ class Channel(virtual.Channel):
     Message = OurMessage  # type: ignore[assignment] # it is made by `receive`, in a way of ours
     supports_fanout = True
     do_restore = False
-    #: What consumers of this channel take: 'task' or 'job'. Set it before consuming.
+    #: The kind of messages that consumers of this channel take: 'task' or 'job'. Set it before consuming.
     kind = "task"
     #: Of kind 'job': takes jobs, of which kombu makes no messages, and their delivery tags.
     on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None] | None = None
@@ -68,7 +68,7 @@ class Channel(virtual.Channel):
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
-        # What acks need; they come after kombu has closed the channel, too.
+        # Acks need these three, also after kombu has closed the channel.
         self._transport = connection
         self._database = connection.database
         self._acks = connection.acks
@@ -224,7 +224,7 @@ class Channel(virtual.Channel):
         """
         tag = consumer_tag or f"ctag-{uuid.uuid4()}"
         try:
-            self._transport.worker_session.consume(queue)
+            self._transport.worker_session.queues.consume(queue)
         except psycopg.errors.ObjectInUse as failure:
             told = f"RESOURCE_LOCKED - {failure.diag.message_primary}"
             raise ResourceLocked(told, (60, 20), "Channel.basic_consume") from failure
@@ -234,7 +234,7 @@ class Channel(virtual.Channel):
         return tag
 
     def basic_cancel(self, consumer_tag: str) -> None:
-        """Stop a consumer. What was claimed for it and not delivered goes back."""
+        """Stop a consumer. Messages that were claimed for it and not delivered return to the queue."""
         subscription = self._subscriptions.get(consumer_tag)
         if subscription is not None:
             self._consumers.discard(consumer_tag)
@@ -275,7 +275,7 @@ class Channel(virtual.Channel):
                 "message %s of the queue %s was rejected: Celery cannot take it", claimed.delivery_tag, claimed.queue
             )
             self._refuse(claimed.delivery_tag)
-        # What was settled in here was run in this thread, which cannot see to what it has read ahead meanwhile.
+        # Tasks that were settled in here ran in this thread, which cannot attend to its read-ahead meanwhile.
         self.qos.read_ahead.settled = settled
         return subscription
 

@@ -20,6 +20,7 @@ from . import (
     configuration,
     database,
     doctor,
+    exporter,
     flower,
     import_schedules,
     jobs,
@@ -44,6 +45,7 @@ EXTRAS = {
     "flower": "flower",
     "google": "worker",
     "postgast": "worker",
+    "prometheus_client": "metrics",
     "tornado": "flower",
 }
 
@@ -88,6 +90,7 @@ for command in (
     configuration.config,
     schedules.schedule,
     doctor.doctor,
+    exporter.exporter,
 ):
     cli.add_command(command)
 schedules.schedule.add_command(import_schedules.import_command)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from ..config import LISTEN_DSN_VARIABLE
 from ..handle import Handle
+from ..worker.metrics.http_server import Address
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -86,6 +87,22 @@ class HandleType(ClickType):
             self.fail(str(misuse), param, ctx)
 
 
+class AddressType(ClickType):
+    """Where to listen: HOST:PORT."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Convert the text; raise an error if it is no address."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return Address.parse(str(value))
+        except ValueError as misuse:
+            self.fail(str(misuse), param, ctx)
+
+
+ADDRESS = AddressType()
 DURATION = DurationType()
 INSTANT = InstantType()
 MOMENT = MomentType()

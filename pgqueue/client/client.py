@@ -16,17 +16,17 @@ from ..db.text_format import dump_parameters, to_array, to_array_of_arrays, to_i
 from ..handle import Handle
 from .arguments import JobOptions, check_many, job_arguments, new_cookie, to_json
 from .job import Job
-from .job_calls import JobCalls, to_status
+from .job_calls import LIST_JOBS, JobCalls
 from .many_jobs import BATCH, JobFilters, ManyJobs
 from .schedule_calls import (
+    CLIENT_SCHEDULE_RUNS,
+    CLIENT_SCHEDULES,
     ScheduleChanges,
     SqlScheduleOptions,
     TaskScheduleOptions,
     change_arguments,
     sql_arguments,
     task_arguments,
-    to_schedule_runs,
-    to_schedules,
 )
 from .values import Attempt, JobState, JobStatus, Schedule, ScheduleRun
 
@@ -339,7 +339,7 @@ class Client:
         Raises:
             PgQueueError: the server could not be asked.
         """
-        return to_schedules(self._session.fetch("client_schedules", schedule_name=name))
+        return self._session.fetch_rows(CLIENT_SCHEDULES, schedule_name=name)
 
     def schedule_runs(self, name: str | None = None, *, limit: int = 50) -> list[ScheduleRun]:
         """Return what became of the last due instants, newest first: of all schedules, or of those of that name.
@@ -347,7 +347,7 @@ class Client:
         Raises:
             PgQueueError: the server could not be asked.
         """
-        return to_schedule_runs(self._session.fetch("client_schedule_runs", schedule_name=name, limit=limit))
+        return self._session.fetch_rows(CLIENT_SCHEDULE_RUNS, schedule_name=name, limit=limit)
 
     def job(self, handle: Handle | str | int) -> Job:
         """Return the job of a handle, of the handle's text `ID:COOKIE`, or of a number.
@@ -391,8 +391,7 @@ class Client:
             PgQueueError: the server could not be reached.
         """
         wanted = None if states is None else [state.value for state in states]
-        rows = self._session.fetch("list_jobs", states=wanted, queue=queue, label=label, limit=limit)
-        return [to_status(row) for row in rows]
+        return self._session.fetch_rows(LIST_JOBS, states=wanted, queue=queue, label=label, limit=limit)
 
     def retry(self, job: Handle | str | int, *, connection: CallerConnection | None = None) -> Job:
         """Run a job again that failed, as its submitter and with all that it had, and return the new job.

@@ -33,7 +33,9 @@ def make_app(dsn: str) -> Celery:
     )
     for task in (leave_trace, leave_first, leave_eta, sleep_then_leave_trace, stay_until_redelivered, send_traces):
         app.task(bind=True, name=task.__name__, acks_late=task is not leave_trace, shared=False)(task)
-    app.task(bind=True, name="kill_own_process", acks_late=True, reject_on_worker_lost=True, shared=False)(kill_own_process)
+    app.task(bind=True, name="kill_own_process", acks_late=True, reject_on_worker_lost=True, shared=False)(
+        kill_own_process
+    )
     return app
 
 

@@ -55,6 +55,7 @@ _GROUPS = {
         "set_durability",
         "configure",
         "redrive",
+        "backlog",
         "purge",
         "enroll",
         "unenroll",
@@ -64,7 +65,12 @@ _GROUPS = {
         *("install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"),
     ),
 }
-_READERS = {"pgqueue_user": "enrolled roles", "pgqueue_worker": "workers", "pgqueue_admin": "administrators"}
+_READERS = {
+    "pgqueue_user": "enrolled roles",
+    "pgqueue_worker": "workers",
+    "pgqueue_monitor": "monitors",
+    "pgqueue_admin": "administrators",
+}
 
 
 def sql_functions(connection: psycopg.Connection[Any]) -> Iterator[str]:

@@ -16,6 +16,8 @@ from tests.harness import eventually
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_value
 
+pytestmark = pytest.mark.every_server
+
 
 def test_every_field_of_an_error_reaches_the_reader(alice, executors):
     job = launch(
@@ -133,11 +135,11 @@ def test_text_that_is_not_text_fails_the_job_clearly(server):
     try:
         as_it_is, statement = split(
             r"set client_encoding = 'SQL_ASCII'; select convert_from('\xfffe', 'SQL_ASCII') from generate_series(1, 99999)",
-            session.has_several_statements,
+            session.statements.has_several_statements,
         )
-        session.run(PipelineCall.of(as_it_is, [], None))
+        session.statements.run(PipelineCall.of(as_it_is, [], None))
         with ResultBuffer(is_kept=True) as result, pytest.raises(SqlstateError) as raised:
-            session.run(PipelineCall.of(statement, [], result.add))
+            session.statements.run(PipelineCall.of(statement, [], result.add))
         assert raised.value.fields["sqlstate"] == "22021"
         assert session.call("do_nothing") == (1,)
     finally:

@@ -25,14 +25,25 @@ LOOKING = {
     "_advisory_locks",
     "_lock_class",
     "_current_session_id",
-    "_default_value",
+    "_known_setting",
+    "_configured_for_all",
+    "_server_settings",
+    "_session_setting",
     "_loopback_name",
     "_state_rank",
     "_task_document",
     "_task_name",
     "_text_in",
 }
-OPERATION = {"_peek"}
+OPERATION = {
+    "_peek",
+    "backlog",
+    "_duration_bounds",
+    "_job_totals",
+    "_messages",
+    "_schedule_lateness",
+    "_used_queues",
+}
 ADMINISTRATION = {
     "purge",
     "pause",
@@ -57,9 +68,12 @@ WORKERS_ONLY = {
     "_tick_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
-    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone",
+    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present",
 }  # fmt: skip
 NOBODYS = {
+    "_count_messages",
+    "_estimate_messages",
+    "_sum_counts",
     "_fail_for_good", "_note_attempt", "_forget_failures", "_retry_or_discard", "_retry_one", "_cancel_matching", "_jobs_to_cancel", "_say_what_stays",
     "_fire",
     "_fire_schedules",

@@ -43,6 +43,8 @@ SHARED_FUNCTIONS = [
     "cancel_jobs",
 ]
 ADMIN_FUNCTIONS = ["purge", "pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
+#: For monitors, administrators and workers.
+MONITOR_FUNCTIONS = ["backlog"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
 VIEWS = [
@@ -69,6 +71,7 @@ SIGNATURES = {
     "progress": "pct int, msg text = null",
     "get_progress": "handle pgqueue.handle, out progress_pct int, out progress_msg text",
     "pause": "queue text",
+    "backlog": "queue text, max_count int = 10000",
     "resume": "queue text",
     "set_durability": "queue text, durability text",
     "redrive": "queue text",
@@ -123,6 +126,7 @@ RETURNS = {
     "progress": "void",
     "get_progress": "record",
     "pause": "boolean",
+    "backlog": "integer",
     "resume": "boolean",
     "set_durability": "void",
     "redrive": "bigint",
@@ -157,7 +161,9 @@ OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_dep
 def test_the_public_functions_are_those_that_are_promised(owner):
     rows = owner.execute(f"select proname from pg_proc p where {OWN} and proname !~ '^_' order by 1").fetchall()
 
-    assert [row[0] for row in rows] == sorted(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
+    assert [row[0] for row in rows] == sorted(
+        USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS
+    )
 
 
 def test_the_functions_take_the_named_parameters_that_are_promised(owner):
@@ -185,7 +191,7 @@ def read_pages(*names):
 def test_they_are_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
 
-    for name in USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS:
+    for name in USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS:
         assert re.search(rf"\b{name}\(", text), name
     for view in VIEWS:
         columns = [column.name for column in owner.execute(f"select * from pgqueue.{view} limit 0").description]
@@ -198,7 +204,7 @@ def test_nothing_else_is_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
     called = set(re.findall(r"pgqueue\.([a-z]\w*)\(", text))
 
-    assert called <= set(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
+    assert called <= set(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS)
 
 
 def test_every_object_has_a_comment(owner):
@@ -266,9 +272,9 @@ def test_functions_that_inherit_the_path_run_with_the_callers_rights(owner):
     ("role", "functions"),
     [
         ("pgqueue_user", USER_FUNCTIONS + SHARED_FUNCTIONS),
-        ("pgqueue_worker", USER_FUNCTIONS + SHARED_FUNCTIONS),
-        ("pgqueue_admin", ADMIN_FUNCTIONS + SHARED_FUNCTIONS),
-        ("pgqueue_monitor", []),
+        ("pgqueue_worker", USER_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS),
+        ("pgqueue_admin", ADMIN_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS),
+        ("pgqueue_monitor", MONITOR_FUNCTIONS),
     ],
 )
 def test_the_public_functions_are_granted_to_whom_they_are_for(owner, role, functions):

@@ -26,6 +26,14 @@ $$;
 comment on function pgqueue._suspect(bigint[]) is
   'Counts that the session of the first remaining job has ended for an unknown reason: the job, an operator, or the kernel that needed memory';
 
+create or replace function pgqueue._max_attempts(m pgqueue.message)
+  returns smallint
+  language sql stable
+begin atomic
+  select coalesce(m.max_attempts, pgqueue._configured_for_queue(m.queue, m.submitter, 'max_attempts')::smallint);
+end;
+comment on function pgqueue._max_attempts(pgqueue.message) is 'How many attempts a job has: its own number, else that of its queue; NULL: neither is given';
+
 create or replace function pgqueue._is_given_up(id bigint, max_attempts int)
   returns boolean
   language sql stable security definer
@@ -52,7 +60,7 @@ begin
     where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
       and q.state in ('ready', 'delayed')
     for update skip locked;
-    if found and pgqueue._is_given_up(m.id, m.max_attempts) then
+    if found and pgqueue._is_given_up(m.id, pgqueue._max_attempts(m)) then
       perform pgqueue._give_up(m, error);
       return 'failed';
     end if;
@@ -93,6 +101,7 @@ begin
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
   end if;
+  m.max_attempts := pgqueue._max_attempts(m);
   -- The error does not matter: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   if error ? 'session_lost' then
@@ -126,7 +135,8 @@ begin
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
         due_at = clock_timestamp() + least(interval '1 hour',
-          coalesce(m.backoff, case when m.max_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
+          coalesce(m.backoff, pgqueue._configured_for_queue(m.queue, m.submitter, 'backoff')::interval,
+                   case when m.max_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
     where q.id = m.id;
     delete from pgqueue.activity a where a.id = m.id;
     perform pgqueue._wake(m.queue);

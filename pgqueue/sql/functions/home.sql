@@ -102,8 +102,9 @@ begin
   on conflict do nothing;
   totals := array(select s from pgqueue.stat_total s);
   delete from pgqueue.stat_total;
-  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
-  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms)
+  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms, total_wait_ms, wait_counts, run_counts)
+  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms),
+         sum(s.total_wait_ms), pgqueue._sum_counts(array_agg(s.wait_counts)), pgqueue._sum_counts(array_agg(s.run_counts))
   from unnest(totals) s left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = s.submitter
   group by 1, 2;
 end

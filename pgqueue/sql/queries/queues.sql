@@ -11,8 +11,8 @@ from pgqueue.workers
 order by worker
 
 -- name: list_totals
-select submitter::text, queue, workers_launched, workers_completed, workers_failed, workers_canceled, workers_active,
-       avg_execution_ms, max_workers
+select submitter::text, queue, workers_launched as launched, workers_completed as completed, workers_failed as failed,
+       workers_canceled as canceled, workers_active as active, avg_execution_ms, max_workers
 from pgqueue.stats_total
 order by submitter, queue
 
@@ -95,13 +95,17 @@ where j.id = %(id)s and j.state = 'queued'
 select pgqueue.configure(%(setting)s, %(value)s, %(queue)s)
 
 -- name: list_configuration
-select setting, queue, value, role
+select setting, queue, value, role, source
 from pgqueue.configuration
-order by queue, setting, role nulls first
+order by queue nulls first, setting, role nulls first
 
 -- name: get_configuration
-select coalesce(
-  (select c.value from pgqueue.configuration c
-   where c.setting = %(setting)s and c.queue = %(queue)s and (c.role is null or c.role = current_user)
-   order by c.role nulls first limit 1),
-  pgqueue._default_value(%(setting)s))
+-- No row: there is no such setting.
+select coalesce(c.value, d.value, k.fallback), coalesce(c.source, d.source, 'default')
+from pgqueue._known_setting() k
+left join lateral (
+  select q.value, q.source from pgqueue.configuration q
+  where q.setting = k.setting and q.queue = %(queue)s and (q.role is null or q.role = current_user) and q.source = 'queue'
+  order by q.role nulls first limit 1) c on true
+left join pgqueue.configuration d on d.setting = k.setting and d.queue is null and d.role is null
+where k.setting = %(setting)s

@@ -32,11 +32,14 @@ create table pgqueue.configured (
   queue text not null,
   role oid not null default 0,
   value text not null,
+  pruned_to timestamptz,
   primary key (queue, setting, role),
-  constraint configured_queue_is_1_to_255_bytes check (octet_length(queue) between 1 and 255),
-  constraint configured_setting_is_known check (setting in ('group_commit'))
+  constraint configured_queue_is_at_most_255_bytes check (octet_length(queue) <= 255),
+  constraint configured_of_all_is_an_administrators check (queue <> '' or role = 0)
 );
-comment on table pgqueue.configured is 'Settings of queues that differ from their defaults (pgqueue.configure)';
+comment on table pgqueue.configured is 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+comment on column pgqueue.configured.queue is 'The queue; empty: a setting of the database';
+comment on column pgqueue.configured.pruned_to is 'Of a retention: jobs that ended before were looked at';
 comment on column pgqueue.configured.role is 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
 
 -- Declarations. A declaration of a worker or an administrator applies to all messages. A declaration of another role applies to
