@@ -224,7 +224,7 @@ class Channel(virtual.Channel):
         """
         tag = consumer_tag or f"ctag-{uuid.uuid4()}"
         try:
-            self._transport.worker_session.consume(queue)
+            self._transport.worker_session.queues.consume(queue)
         except psycopg.errors.ObjectInUse as failure:
             told = f"RESOURCE_LOCKED - {failure.diag.message_primary}"
             raise ResourceLocked(told, (60, 20), "Channel.basic_consume") from failure

@@ -19,7 +19,7 @@ from .. import errors
 from ..config import URL_SCHEME, to_conninfo, to_url, without_password
 from ..db.database import Database
 from ..decompression import max_bytes
-from . import process_identity
+from . import liveness, process_identity
 from .celery_patches import ended_tasks, eta_header, inspect_scheduled
 from .channel import Channel as OurChannel
 from .channel import Subscription
@@ -88,6 +88,7 @@ class Transport(virtual.Transport):
         self._fetcher: Fetcher[OurChannel] | None = None
         self._event_loop: EventLoopAdapter | None = None
         self._on_control: Callable[[], None] = _do_nothing
+        self._on_round: Callable[[], None] = _do_nothing
         self._is_closed = False
 
     # The connection
@@ -101,8 +102,8 @@ class Transport(virtual.Transport):
         """
         if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
             self._abandon()
+        liveness.note_attempt()
         if self._caller is None:
-            self.database.check()
             require_usable_schema(self.database)
         self._is_closed = False
         super().establish_connection()
@@ -205,6 +206,10 @@ class Transport(virtual.Transport):
         """
         self._on_control = callback
 
+    def on_round(self, callback: Callable[[], None]) -> None:
+        """Call `callback` in each round of the thread that drains the connection."""
+        self._on_round = callback
+
     def is_heard(self, exchange: str, routing_key: str) -> bool:
         """Return whether a queue may be bound there: False if a publish has reached none and none was bound since."""
         fetcher = self._fetcher
@@ -239,7 +244,7 @@ class Transport(virtual.Transport):
         if self._fetcher is not None and self._fetcher.worker_session.is_alive:
             if not any(c.kind == channel.kind and queue in c.queues for c in self.channels):
                 self._fetcher.stop(channel.kind, queue)
-            self._fetcher.worker_session.cancel(queue)
+            self._fetcher.worker_session.queues.cancel(queue)
 
     def drain_events(  # type: ignore[override] # kombu's base class has **kwargs, its virtual one a timeout
         self, connection: Transport, timeout: float | None = None
@@ -282,6 +287,7 @@ class Transport(virtual.Transport):
         Raises:
             psycopg.OperationalError, WorkerUnknown: the connection is lost. Reconnect.
         """
+        self._on_round()
         return self._get_fetcher().poll()
 
     def interrupt(self) -> None:

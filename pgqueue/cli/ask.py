@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..db.client_session import ClientSession
+from ..db.named_query import NamedQuery, RowT
 
 
 def ask(dsn: str | None, name: str, **arguments: object) -> list[tuple[Any, ...]]:
@@ -15,3 +16,12 @@ def ask(dsn: str | None, name: str, **arguments: object) -> list[tuple[Any, ...]
     """
     with ClientSession(dsn, application_name="pgqueue cli") as session:
         return session.fetch(name, **arguments)
+
+
+def ask_rows(dsn: str | None, named: NamedQuery[RowT], **arguments: object) -> list[RowT]:
+    """Run one named query as `ask` does, and return its rows as values of their type.
+
+    Raises:
+        PgQueueError: as `ask`.
+    """
+    return named.read(ask(dsn, named.name, **arguments))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..db.client_session import ClientSession
+from ..db.queue_rows import LIST_QUEUES, LIST_WORKERS
 from ..schema import migrate
 from .ask import ask
 from .options import on_database
@@ -67,13 +68,13 @@ def status(dsn: str | None, as_json: bool) -> None:
             "pending": ", ".join(found.pending) or None,
         }
         if found.installed and not found.pending:
-            queues = session.fetch("list_queues")
+            queues = session.fetch_rows(LIST_QUEUES)
             fields |= {
-                "ready": sum(row[1] for row in queues),
-                "delayed": sum(row[2] for row in queues),
-                "claimed": sum(row[3] for row in queues),
-                "paused": [row[0] for row in queues if row[5]],
-                "workers": [row[0] for row in session.fetch("list_workers") if row[3] == "online"],
+                "ready": sum(row.ready for row in queues),
+                "delayed": sum(row.delayed for row in queues),
+                "claimed": sum(row.claimed for row in queues),
+                "paused": [row.queue for row in queues if row.paused],
+                "workers": [row.worker for row in session.fetch_rows(LIST_WORKERS) if row.status == "online"],
             }
     if as_json:
         print_json(fields | {"schema": found.installed, "latest": found.latest, "pending": found.pending})

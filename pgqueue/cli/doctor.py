@@ -8,7 +8,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from .health_checks import Finding, Level, examine
+from .health.examine import examine
+from .health.finding import Finding, Level
 from .options import on_database
 from .output import console, print_json, to_text
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import click
 
+from ..db.queue_rows import LIST_QUEUES, LIST_TOTALS, LIST_WORKERS, PEEK_QUEUE, QueueRow
 from ..errors import NotPermitted
-from .ask import ask
+from .ask import ask, ask_rows
 from .options import on_database
 from .output import print_json
 from .table import Column, View, show_table, table_options
@@ -66,9 +67,9 @@ _CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
 @on_database
 def stats(with_control: bool, wide: bool, dsn: str | None, as_json: bool) -> None:
     """Show jobs counted by role and queue, the queues and the workers."""
-    totals = _ask_for(_TOTALS, dsn, "list_totals")
-    queues = _without_control(_ask_for(_QUEUES, dsn, "list_queues"), with_control)
-    workers = _ask_for(_WORKERS, dsn, "list_workers")
+    totals = [row._asdict() for row in ask_rows(dsn, LIST_TOTALS)]
+    queues = _list_queues(dsn, with_control)
+    workers = [row._asdict() for row in ask_rows(dsn, LIST_WORKERS)]
     if as_json:
         print_json({"totals": totals, "queues": queues, "workers": workers})
         return
@@ -86,7 +87,7 @@ def stats(with_control: bool, wide: bool, dsn: str | None, as_json: bool) -> Non
 @on_database
 def queues_command(with_control: bool, wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json: bool) -> None:
     """Show the queues: what waits, since when, who takes from them."""
-    queues = _without_control(_ask_for(_QUEUES, dsn, "list_queues"), with_control)
+    queues = _list_queues(dsn, with_control)
     if as_json:
         print_json(queues)
     else:
@@ -98,7 +99,7 @@ def queues_command(with_control: bool, wide: bool, chosen: tuple[str, ...], dsn:
 @on_database
 def workers(wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json: bool) -> None:
     """Show the workers, and the jobs that they run."""
-    found = _ask_for(_WORKERS, dsn, "list_workers")
+    found = [row._asdict() for row in ask_rows(dsn, LIST_WORKERS)]
     if as_json:
         print_json(found)
     else:
@@ -113,7 +114,7 @@ def workers(wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json: bool)
 def peek(queue: str, limit: int, wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json: bool) -> None:
     """Show the jobs and tasks that wait in QUEUE, the next first. They stay there."""
     try:
-        waiting = _ask_for(_WAITING, dsn, "peek_queue", queue=queue, limit=limit)
+        waiting = [row._asdict() for row in ask_rows(dsn, PEEK_QUEUE, queue=queue, limit=limit)]
     except NotPermitted as refusal:
         refusal.hint = (
             "Queues show what is in them to pgqueue_monitor, pgqueue_worker and pgqueue_admin. "
@@ -124,25 +125,20 @@ def peek(queue: str, limit: int, wide: bool, chosen: tuple[str, ...], dsn: str |
         print_json(waiting)
         return
     if not waiting:
-        known = {str(row["queue"]): row for row in _ask_for(_QUEUES, dsn, "list_queues")}
+        known = {row.queue: row for row in ask_rows(dsn, LIST_QUEUES)}
         click.echo(_say_empty(queue, known), err=True)
     show_table(_WAITING, waiting, View(wide, chosen))
 
 
-def _say_empty(queue: str, known: Mapping[str, Mapping[str, object]]) -> str:
+def _say_empty(queue: str, known: Mapping[str, QueueRow]) -> str:
     if queue not in known:
         return f'no message and no worker knows a queue "{queue}": pgqueue queues lists those that there are'
-    claimed = known[queue]["claimed"]
+    claimed = known[queue].claimed
     return f"nothing waits in queue {queue}" + (f"; workers have {claimed} messages of it" if claimed else "")
 
 
-def _without_control(rows: list[dict[str, object]], with_control: bool) -> list[dict[str, object]]:
-    return [row for row in rows if with_control or not _CONTROL.search(str(row["queue"]))]
-
-
-def _ask_for(columns: Sequence[Column], dsn: str | None, name: str, **arguments: object) -> list[dict[str, object]]:
-    names = [column.name for column in columns]
-    return [dict(zip(names, row, strict=True)) for row in ask(dsn, name, **arguments)]
+def _list_queues(dsn: str | None, with_control: bool) -> list[dict[str, object]]:
+    return [row._asdict() for row in ask_rows(dsn, LIST_QUEUES) if with_control or not _CONTROL.search(row.queue)]
 
 
 @click.command()

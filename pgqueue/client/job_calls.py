@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..db.client_session import fetch_on
+from ..db.named_query import NamedQuery
 from ..db.text_format import load_rows, to_interval
 from ..handle import Handle
 from .values import Column, JobState, JobStatus, Progress, Result
@@ -41,10 +43,10 @@ class JobCalls:
         Raises:
             UnknownJob: there is none.
         """
-        rows = self._session.fetch("job_status", id=job_id)
-        if not rows:
+        found = self._session.fetch_rows(_JOB_STATUS, id=job_id)
+        if not found:
             raise errors.UnknownJob(f"there is no job {job_id} that this role may see")
-        return to_status(rows[0])
+        return found[0]
 
     def wait(self, handle: Handle, timeout: timedelta | float | None) -> bool:
         """Wait until a job has ended; return False if the timeout came first.
@@ -117,11 +119,17 @@ class JobCalls:
         return self._session.fetch(name, **handle._asdict(), **arguments)[0]
 
 
-def to_status(row: tuple[Any, ...]) -> JobStatus:
-    """Read a row of the queries `job_status` and `list_jobs`."""
-    handle = None if row[-1] is None else Handle(row[0], row[-1])
-    fields: tuple[Any, ...] = (row[0], JobState(row[1]), *row[2:-1], handle)
-    return JobStatus(*fields)
+def _to_status(*columns: Any) -> JobStatus:
+    fields = dict(zip(_STATUS_COLUMNS, columns, strict=True))
+    cookie = fields.pop("cookie")
+    handle = None if cookie is None else Handle(fields["id"], cookie)
+    return JobStatus(**fields | {"state": JobState(fields["state"])}, handle=handle)
+
+
+#: Each field of a status is a column of the queries, but the handle: that is a number and a cookie.
+_STATUS_COLUMNS = (*(field.name for field in dataclasses.fields(JobStatus) if field.name != "handle"), "cookie")
+_JOB_STATUS = NamedQuery("job_status", _to_status)
+LIST_JOBS = NamedQuery("list_jobs", _to_status)
 
 
 def _to_result(answers: Sequence[tuple[int, Any]], handle: Handle, session: psycopg.Connection[Any]) -> Result:

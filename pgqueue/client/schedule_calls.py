@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ..db.named_query import NamedQuery
 from ..db.text_format import dump_parameters, to_array, to_instant, to_interval
 from .arguments import to_json
 from .values import Schedule, ScheduleRun
@@ -54,6 +55,9 @@ class ScheduleChanges(SqlScheduleOptions, TaskScheduleOptions, total=False):
     args: Sequence[object]
     kwargs: dict[str, object]
 
+
+CLIENT_SCHEDULES = NamedQuery("client_schedules", Schedule)
+CLIENT_SCHEDULE_RUNS = NamedQuery("client_schedule_runs", ScheduleRun)
 
 _DURATIONS = frozenset({"jitter", "timeout", "backoff", "expires"})
 _INSTANTS = frozenset({"starts_at", "ends_at"})
@@ -118,16 +122,6 @@ def change_arguments(
         if changes.get(option) is not None:
             dumped[option] = to_json(type_(changes[option]))
     return {**dumped, "schedule_name": name, "params": _to_params(params, session)}
-
-
-def to_schedules(rows: Sequence[tuple[Any, ...]]) -> list[Schedule]:
-    """Return rows of the view as values."""
-    return [Schedule(*row) for row in rows]
-
-
-def to_schedule_runs(rows: Sequence[tuple[Any, ...]]) -> list[ScheduleRun]:
-    """Return rows of the view of runs as values."""
-    return [ScheduleRun(*row) for row in rows]
 
 
 def _dump(options: Mapping[str, Any], known: frozenset[str]) -> dict[str, object]:

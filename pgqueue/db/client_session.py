@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..handle import Handle
+    from .named_query import NamedQuery, RowT
 
 
 _READ_ONLY = "25006"
@@ -200,6 +201,14 @@ class ClientSession:
             if failure.sqlstate != _READ_ONLY or not is_standby(connection):
                 raise
             raise self._in_recovery() from failure
+
+    def fetch_rows(self, named: NamedQuery[RowT], **arguments: object) -> list[RowT]:
+        """Run a named query and return its rows as values of their type.
+
+        Raises:
+            PgQueueError: the server refused, or cannot be reached.
+        """
+        return named.read(self.fetch(named.name, **arguments))
 
     def run(self, name: str, **arguments: object) -> None:
         """Run a named query and ignore its rows.

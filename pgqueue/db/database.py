@@ -89,7 +89,7 @@ class Database:
                     raise
 
     def fetch_rows(self, named: NamedQuery[RowT], **params: object) -> list[RowT]:
-        """Run one named query as `fetch` does, and return its rows as NamedTuples.
+        """Run one named query as `fetch` does, and return its rows as values of their type.
 
         Raises:
             psycopg.Error: as `fetch`.
@@ -151,15 +151,6 @@ class Database:
                 yield
             finally:
                 del self._own.session
-
-    def check(self) -> None:
-        """Make sure that a connection is open and that the server has not closed it.
-
-        Raises:
-            psycopg.OperationalError: the server cannot be reached.
-        """
-        with self.session():
-            pass
 
     def close(self) -> None:
         """Close the idle connections; the next query opens new ones. Lent ones are closed when they are given back."""

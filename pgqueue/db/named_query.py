@@ -34,18 +34,18 @@ _KEPT_AFTER = 3
 _MOST = 100
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
-RowT = TypeVar("RowT", bound=tuple[Any, ...])
+RowT = TypeVar("RowT")
 
 
 class NamedQuery(NamedTuple, Generic[RowT]):
     """A named query, and the type of its rows."""
 
     name: str
-    #: A NamedTuple whose fields are the columns.
+    #: A NamedTuple or a dataclass whose fields are the columns, or what makes a value of the columns.
     row: Callable[..., RowT]
 
     def read(self, rows: Iterable[tuple[Any, ...]]) -> list[RowT]:
-        """Return the rows as NamedTuples."""
+        """Return the rows as values of their type."""
         return [self.row(*row) for row in rows]
 
 
@@ -186,7 +186,20 @@ def run(
     Raises:
         psycopg.Error: the server or the connection reported an error.
     """
-    text = sql.SQL(query(name)).format(**parts) if parts else query(name)
+    return run_text(connection, sql.SQL(query(name)).format(**parts) if parts else query(name), params, **options)
+
+
+def run_text(
+    connection: psycopg.Connection[Any],
+    text: str | sql.Composed,
+    params: Mapping[str, object] | None = None,
+    **options: Any,
+) -> Rows:
+    """Run a statement that is no named query of pgqueue, as `run` does.
+
+    Raises:
+        psycopg.Error: as `run`.
+    """
     # The cursor class is given, because the caller's connection may use another one with rows of another type.
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         cursor.execute(text, params or None, **options)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from rich.progress import Progress as Bar
 
 from ..client.values import JobState
+from ..db.queue_rows import LIST_TOTALS
 from ..errors import DemoFailed, JobCanceled, JobFailed
 from ..handle import Handle
 from ..local.readiness import fetch_page
@@ -119,13 +120,14 @@ def schedule_a_job(context: DemoContext) -> None:
 
 def count_jobs(context: DemoContext) -> None:
     """Read the statistics: they agree with what was done."""
-    totals = {row[1]: row[2:] for row in context.fetch_query("list_totals")}
+    totals = {row.queue: row for row in context.session.fetch_rows(LIST_TOTALS)}
     context.table(
-        ("queue", "launched", "completed", "failed", "canceled"), [(q, *row[:4]) for q, row in totals.items()]
+        ("queue", "launched", "completed", "failed", "canceled"),
+        [(row.queue, row.launched, row.completed, row.failed, row.canceled) for row in totals.values()],
     )
-    launched, completed, failed, canceled = totals["default"][:4]
-    require((failed, canceled) == (1, 1), f"counted {totals}")
-    require(launched == completed + failed + canceled, f"counted {totals}")
+    jobs = totals["default"]
+    require((jobs.failed, jobs.canceled) == (1, 1), f"counted {totals}")
+    require(jobs.launched == jobs.completed + jobs.failed + jobs.canceled, f"counted {totals}")
 
 
 def look_into_flower(context: DemoContext) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..client.client import Client
 from ..db.client_session import ClientSession
+from ..db.named_query import run_text
 from ..errors import DemoFailed
 
 Answer = TypeVar("Answer")
@@ -57,7 +58,7 @@ class DemoContext:
 
     def execute(self, name: str) -> None:
         """Print one of the demo's statements and run it."""
-        self.session.connection.execute(self.show_statement(name))
+        run_text(self.session.connection, self.show_statement(name))
 
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
@@ -70,11 +71,7 @@ class DemoContext:
     def fetch(self, name: str, *, quiet: bool = False) -> list[tuple[Any, ...]]:
         """Run one of the demo's statements and return its rows, printing it unless `quiet`."""
         sql = statement(name) if quiet else self.show_statement(name)
-        return self.session.connection.execute(sql).fetchall()
-
-    def fetch_query(self, name: str) -> list[tuple[Any, ...]]:
-        """Run one of pgqueue's named queries and return its rows."""
-        return self.session.fetch(name)
+        return run_text(self.session.connection, sql)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table."""

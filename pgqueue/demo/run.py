@@ -13,6 +13,7 @@ from rich.text import Text
 from .. import demo
 from ..client.client import Client
 from ..db.client_session import ClientSession
+from ..db.named_query import run_text
 from ..local.embedded import EmbeddedServer
 from ..local.readiness import find_free_port
 from ..local.stack import LOOPBACK, Stack, StackOptions
@@ -55,7 +56,7 @@ def _play_steps(stack: Stack, console: Console) -> None:
     ):
         context = DemoContext(client, session, stack.flower_url or "", stack.worker_name, console)
         for part in statement("create_tables").split(";\n"):
-            session.connection.execute(part)
+            run_text(session.connection, part)
         for number, check in enumerate(CHECKS, start=1):
             console.print()
             console.print(Text(f"{number}. {check.__doc__}", style="bold"))

@@ -7,6 +7,7 @@ import platform
 from celery import shared_task
 
 from ..db.client_session import ClientSession
+from ..db.named_query import run_text
 from .context import statement
 
 
@@ -15,5 +16,5 @@ def greet(order_id: int, name: str) -> str:
     """Write a line that only Python could have written, and return it."""
     line = f"Hello {name}, Python {platform.python_version()} has seen your order {order_id}"
     with ClientSession(application_name="pgqueue demo task", as_it_is=True) as session:
-        session.connection.execute(statement("write_greeting"), {"order_id": order_id, "line": line})
+        run_text(session.connection, statement("write_greeting"), {"order_id": order_id, "line": line})
     return line

@@ -9,43 +9,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from flower import views
 from flower.views.broker import BrokerView
 from tornado.ioloop import IOLoop
 
 from ..db.database import Database
-from ..db.named_query import NamedQuery
+from ..db.queue_rows import LIST_QUEUES
 
 #: Celery's own queues: for events, for control commands and for the answers to them.
 _CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
 #: A template with an absolute path is read from pgqueue, and the templates that it extends from Flower.
 _PAGE = str(Path(__file__).parent / "templates" / "broker.html")
-
-
-class QueueRow(NamedTuple):
-    """A row of the view `pgqueue.queues`."""
-
-    name: str
-    ready: int
-    delayed: int
-    claimed: int
-    oldest_ready_at: datetime | None
-    paused: bool
-    consumers: int
-    durability: str
-    group_commit: int
-
-    @property
-    def messages(self) -> int:
-        """Return how many messages the queue has."""
-        return self.ready + self.delayed + self.claimed
-
-
-_LIST_QUEUES = NamedQuery("list_queues", QueueRow)
 
 
 class QueueLengths:
@@ -64,10 +41,10 @@ class QueueLengths:
             psycopg.Error: the server could not be reached.
         """
         wanted = set(names)
-        queues = await IOLoop.current().run_in_executor(None, self._database.fetch_rows, _LIST_QUEUES)
+        queues = await IOLoop.current().run_in_executor(None, self._database.fetch_rows, LIST_QUEUES)
         return [
             {
-                "name": queue.name,
+                "name": queue.queue,
                 "messages": queue.messages,
                 "messages_ready": queue.ready,
                 "messages_delayed": queue.delayed,
@@ -79,7 +56,7 @@ class QueueLengths:
                 "consumers": queue.consumers,
             }
             for queue in queues
-            if queue.name in wanted or ((queue.messages or queue.paused) and not _CONTROL.search(queue.name))
+            if queue.queue in wanted or ((queue.messages or queue.paused) and not _CONTROL.search(queue.queue))
         ]
 
 

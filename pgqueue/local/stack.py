@@ -17,6 +17,7 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
+from ..client.job_calls import LIST_JOBS
 from ..config import DSN_VARIABLE, LISTEN_DSN_VARIABLE, WORKER_DSN_VARIABLE, to_url, without_password
 from ..db.client_session import ClientSession
 from ..errors import PgQueueError, PortInUse, ServiceFailed
@@ -165,12 +166,12 @@ class Stack:
     def _tell_what_runs(self) -> None:
         try:
             with ClientSession(self.conninfo, application_name="pgqueue up") as session:
-                rows = session.fetch("list_jobs", states=["running"], queue=None, label=None, limit=_TOLD_JOBS)
+                running = session.fetch_rows(LIST_JOBS, states=["running"], queue=None, label=None, limit=_TOLD_JOBS)
         except PgQueueError:
-            rows = None
-        if rows == [] and not self._options.takes_tasks:
+            running = None
+        if running == [] and not self._options.takes_tasks:
             return
-        jobs = ", ".join(f"{row[0]} ({_shorten(row[4] or row[5] or '')})" for row in rows or ())
+        jobs = ", ".join(f"{job.id} ({_shorten(job.label or job.statement or '')})" for job in running or ())
         self._say(
             f"waiting up to {_WORKER_PATIENCE_SECONDS:g} s for {'jobs ' + jobs if jobs else 'what runs'} to end; "
             "Ctrl-C or SIGTERM again stops them now, and the next worker runs them again"

@@ -17,7 +17,6 @@ from ..after_fork import Turn, call_in_forked_child
 from ..db.connect import close_session, open_session
 from ..db.named_query import run
 from ..db.self_pipe import SelfPipe
-from ..sql import query
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -167,7 +166,7 @@ class ResultListener:
         try:
             session.add_notify_handler(self._on_notify)
             channel = f"pgqueue.r.{session.info.backend_pid}"
-            session.execute(sql.SQL(query("listen")).format(channel=sql.Identifier(channel)))
+            run(session, "listen", parts={"channel": sql.Identifier(channel)})
         except BaseException:
             close_session(session)
             raise

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from .. import errors
-from ..db.named_query import run
+from ..db.named_query import run, run_text
 from ..sql import FunctionFile, Migration, query
 from .facts import Connection, Facts, missing_privilege
 from .pending import Pending, plan
@@ -97,7 +97,7 @@ def _apply_once(connection: Connection, pending: Pending, release: Release) -> A
 
 def _execute(connection: Connection, statements: Iterable[Statement]) -> None:
     for text, params in statements:
-        connection.execute(text, params)
+        run_text(connection, text, params)
 
 
 def migration_statements(steps: Iterable[Migration], version: str) -> Iterator[Statement]:

@@ -244,7 +244,7 @@ class Executor(threading.Thread):
                 ends_after = run.seconds + _RETRY_SECONDS
                 self._end_overdue(job)
 
-        session.on_pause = look_after
+        session.statements.on_pause = look_after
 
     def _end_overdue(self, job: ClaimedJob) -> None:
         try:

@@ -3,6 +3,9 @@
 `start` forks the process of this module, which then runs a module as `python -m` does. A process that was started so
 has its own session, environment and log, and is signaled by its pid. It differs from a fresh one in that the modules
 of `_MODULES` are imported already. None of them reads the environment when it is imported.
+
+A test run that is killed leaves no process behind: the process of this module then kills what it has started, and the
+kernel does so if that process is killed, too.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import IO, Any
+
+from pgqueue.local.death_signal import signal_me_when_parent_dies
 
 _MODULES = (
     "celery.apps.worker",
@@ -123,6 +128,7 @@ def _parent() -> _Parent:
 
 def _serve(control: socket.socket) -> dict[str, Any]:
     """Fork a process for each request; return the request in that process only."""
+    own_pid = os.getpid()
     endings: dict[int, tuple[int, socket.socket]] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -136,9 +142,11 @@ def _serve(control: socket.socket) -> dict[str, Any]:
                     continue
                 message, fds, _flags, _address = socket.recv_fds(control, _MOST_BYTES, 2)
                 if not message:
+                    _kill_groups(pid for pid, _ending in endings.values())
                     os._exit(0)
                 log, ending = fds[0], socket.socket(fileno=fds[1])
                 if (pid := os.fork()) == 0:
+                    signal_me_when_parent_dies(signal.SIGKILL, own_pid)
                     for other_fd, (_pid, other) in endings.items():
                         os.close(other_fd)
                         other.close()
@@ -152,6 +160,13 @@ def _serve(control: socket.socket) -> dict[str, Any]:
                 endings[watched] = (pid, ending)
                 selector.register(watched, selectors.EVENT_READ)
                 control.send(str(pid).encode())
+
+
+def _kill_groups(leaders: Iterable[int]) -> None:
+    """Kill processes that were not waited for yet, with all processes that they have started."""
+    for pid in leaders:
+        with contextlib.suppress(ProcessLookupError):  # it has not begun its session: the kernel kills it
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _report(pid: int, ending: socket.socket) -> None:

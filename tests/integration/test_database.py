@@ -54,6 +54,12 @@ def test_threads_share_two_sessions(db: Database, sessions: Sessions) -> None:
     assert 1 <= len(backends(db)) <= 2
 
 
+def borrow(sessions: Sessions) -> None:
+    """Open a connection if none is idle; run no query of pgqueue."""
+    with sessions.session():
+        pass
+
+
 def test_one_thread_uses_one_session(db: Database, sessions: Sessions) -> None:
     for _ in range(5):
         sessions.fetch("queue_size", queue="q")
@@ -62,7 +68,7 @@ def test_one_thread_uses_one_session(db: Database, sessions: Sessions) -> None:
 
 
 def test_an_idle_session_that_the_server_closed_is_replaced_unnoticed(db: Database, sessions: Sessions) -> None:
-    sessions.check()
+    borrow(sessions)
     [first] = backends(db)
 
     db.execute("select pg_terminate_backend(%s, 5000)", [first])
@@ -88,7 +94,7 @@ def test_a_session_that_is_refused_its_first_query_is_not_kept(db: Database, ses
 
     for _ in range(3):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            login.check()
+            borrow(login)
 
     eventually(lambda: backends(db) == [])
 
@@ -103,7 +109,7 @@ def test_a_session_left_in_a_transaction_is_not_used_again(db: Database, session
 
 
 def test_an_error_of_the_server_comes_as_it_is_and_keeps_the_session(db: Database, sessions: Sessions) -> None:
-    sessions.check()
+    borrow(sessions)
     before = backends(db)
 
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
@@ -114,11 +120,11 @@ def test_an_error_of_the_server_comes_as_it_is_and_keeps_the_session(db: Databas
 
 def test_a_refused_login_says_why(db: Database) -> None:
     with pytest.raises(psycopg.OperationalError, match='role "nobody" does not exist'):
-        Sessions(db.dsn_for("nobody")).check()
+        borrow(Sessions(db.dsn_for("nobody")))
 
 
 def test_a_fork_leaves_the_parents_session_alone(db: Database, sessions: Sessions) -> None:
-    sessions.check()
+    borrow(sessions)
     [parents] = backends(db)
 
     child = os.fork()
@@ -133,7 +139,7 @@ def test_a_fork_leaves_the_parents_session_alone(db: Database, sessions: Session
 
 
 def test_a_child_that_outlives_its_parent_does_not_hold_the_parents_session(db: Database, sessions: Sessions) -> None:
-    sessions.check()
+    borrow(sessions)
     reading, writing = os.pipe()
 
     child = os.fork()
@@ -159,7 +165,7 @@ def test_what_a_thread_does_in_a_transaction_is_done_together_or_not_at_all(db: 
     with sessions.transaction():
         declare("a")
         declare("b")
-        sessions.check()
+        borrow(sessions)
         assert queues() == 0
     assert queues() == 2
 

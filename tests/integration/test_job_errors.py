@@ -135,11 +135,11 @@ def test_text_that_is_not_text_fails_the_job_clearly(server):
     try:
         as_it_is, statement = split(
             r"set client_encoding = 'SQL_ASCII'; select convert_from('\xfffe', 'SQL_ASCII') from generate_series(1, 99999)",
-            session.has_several_statements,
+            session.statements.has_several_statements,
         )
-        session.run(PipelineCall.of(as_it_is, [], None))
+        session.statements.run(PipelineCall.of(as_it_is, [], None))
         with ResultBuffer(is_kept=True) as result, pytest.raises(SqlstateError) as raised:
-            session.run(PipelineCall.of(statement, [], result.add))
+            session.statements.run(PipelineCall.of(statement, [], result.add))
         assert raised.value.fields["sqlstate"] == "22021"
         assert session.call("do_nothing") == (1,)
     finally:

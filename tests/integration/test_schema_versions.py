@@ -11,6 +11,7 @@ from kombu import Connection
 import pgqueue
 from pgqueue import errors
 from pgqueue.cli.commands import run
+from pgqueue.db.database import Database as Sessions
 from pgqueue.sql.compatibility import require_usable
 from pgqueue.version import __version__
 from tests.harness import Database
@@ -85,6 +86,17 @@ def test_a_publisher_is_told_at_connect(db: Database, version: str, error: type[
     with pytest.raises(error):
         app.send_task("anything", retry=False)
     assert db.fetch_value("select count(*) from pgqueue.message") == 0
+
+
+def test_a_publisher_asks_the_server_once_at_connect(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    take = Sessions._take
+    monkeypatch.setattr(Sessions, "_take", lambda self: taken.append(take(self)) or taken[-1])
+
+    with Connection(db.url) as connection:
+        connection.connect()
+
+    assert len(taken) == 1
 
 
 def test_a_worker_of_celery_ends_with_what_to_do(db: Database, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness import eventually
+from tests.harness import eventually, wait_until_blocked
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
 
@@ -95,3 +95,59 @@ def test_what_two_imports_both_remove_is_removed_once(db, alice, owner):
 
     assert removed == [("a", "removed")]
     assert second.result(timeout=30) == []
+
+
+@pytest.fixture
+def removing(db, alice, owner):
+    """A transaction that has called pg_cron's unschedule of a job that is there."""
+    owner.execute("select pgqueue.install_pg_cron()")
+    alice.execute("select cron.schedule('a', '@daily', 'select 1')")
+    session = db.connect("alice", autocommit=False)
+    session.execute("select cron.unschedule('a')")
+    return session
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_cron_schedule_waits_for_an_unschedule_of_the_name_and_then_makes_or_changes_the_job(
+    alice, owner, removing, end
+):
+    [before] = owner.execute("select id from pgqueue.schedule").fetchone()
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(fetch_value, alice, "select cron.schedule('a', '@hourly', 'select 2')")
+        wait_until_blocked(owner, alice.info.backend_pid)
+        removing.execute(end)
+        made = call.result(timeout=30)
+
+    assert (made == before) == (end == "rollback")
+    found = owner.execute("select id, name, expression, sql, enabled from pgqueue.schedule").fetchall()
+    assert found == [(made, "a", "@hourly", "select 2", True)]
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_cron_unschedule_beside_another_removes_the_job_or_says_that_there_is_none(alice, owner, removing, end):
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(alice.execute, "select cron.unschedule('a')")
+        wait_until_blocked(owner, alice.info.backend_pid)
+        removing.execute(end)
+        error = call.exception(timeout=30)
+
+    assert (error is None) == (end == "rollback")
+    assert error is None or error.sqlstate == "42704"
+    assert owner.execute("select from pgqueue.schedule").fetchall() == []
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_cron_unschedule_removes_what_cron_schedule_changes_meanwhile(db, alice, owner, end):
+    owner.execute("select pgqueue.install_pg_cron()")
+    alice.execute("select cron.schedule('a', '@daily', 'select 1')")
+    changing = db.connect("alice", autocommit=False)
+    changing.execute("select cron.schedule('a', '@hourly', 'select 2')")
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(fetch_value, alice, "select cron.unschedule('a')")
+        wait_until_blocked(owner, alice.info.backend_pid)
+        changing.execute(end)
+
+    assert call.result() is True
+    assert owner.execute("select from pgqueue.schedule").fetchall() == []

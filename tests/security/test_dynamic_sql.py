@@ -15,7 +15,7 @@ IN_SQL = re.compile(
     re.IGNORECASE,
 )
 IN_PYTHON = re.compile(
-    r"\.execute(?:many)?\((?!query\()|\bsend_(?:query|query_params|prepare)\(|\bsql\.(?:SQL|Identifier|Literal|Composed)\("
+    r"(?:\.execute(?:many)?|(?<!def )\brun_text)\((?!query\()|\bsend_(?:query|query_params|prepare)\(|\bsql\.(?:SQL|Identifier|Literal|Composed)\("
 )
 ROUTINE = re.compile(r"create (?:or replace )?(?:function|procedure|view) (?:pgqueue\w*\.)?([\w%$]+)")
 QUERY = re.compile(r"-- name: (\w+)")

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.cli.health_checks import Level, examine
+from pgqueue.cli.health.examine import examine
+from pgqueue.cli.health.finding import Level
 from tests.harness import Worker, eventually
 from tests.harness.managed import PASSWORD
 from tests.harness.people import fetch_one, fetch_value, refused

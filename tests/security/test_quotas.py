@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgqueue.cli.health_checks import examine
+from pgqueue.cli.health.examine import examine
 from tests.harness.people import fetch_one, fetch_value, refused
 
 DOORS = {

@@ -22,7 +22,7 @@ def run_without_extras(statement: str) -> subprocess.CompletedProcess[str]:
         "import pgqueue; pgqueue.connect",
         "import pgqueue; pgqueue.in_transaction",
         "import pgqueue.cli; assert pgqueue.cli.run(['launch', '--help']) == 0",
-        "import pgqueue.schema.migrate, pgqueue.cli.health_checks",
+        "import pgqueue.schema.migrate, pgqueue.cli.health.examine",
         "from celery import Celery; app = Celery(broker='pgqueue://', backend='pgqueue://'); app.connection(); app.backend",
     ],
     ids=["client", "transaction", "command line", "installer", "publisher"],

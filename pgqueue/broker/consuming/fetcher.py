@@ -48,7 +48,8 @@ class Fetcher(Generic[ChannelT]):
         on_control: Callable[[], None],
     ) -> None:
         self.worker_session = worker_session
-        self.waker = Waker(worker_session.fileno())
+        self._connection = worker_session.connection
+        self.waker = Waker(worker_session.connection.fileno())
         self._capacity = Capacity(channels)
         self._claims = worker_session.claims
         self._acks = Acks.of(worker_session.database)
@@ -205,8 +206,8 @@ class Fetcher(Generic[ChannelT]):
 
     def _listen(self) -> None:
         """Read what has arrived on the worker session."""
-        if self.waker.drain() or not self.worker_session.is_alive:
-            self.worker_session.poll()
+        if self.waker.drain() or not self._connection.is_alive:
+            self._connection.poll()
 
     def _hear(self) -> None:
         """Handle the signals. Not while a poll is in flight, whose answer may be older."""
@@ -289,13 +290,13 @@ class Fetcher(Generic[ChannelT]):
 
     def _lock(self, queues: set[str]) -> None:
         """Take sleep locks, and ask when the next delayed message is due."""
-        given, seconds_to_next_due = self.worker_session.fall_asleep(self, queues)
+        given, seconds_to_next_due = self.worker_session.sleep_locks.take(self, queues)
         self._sleep.take_locks(queues, time.monotonic(), seconds_to_next_due, given=given)
 
     def _unlock(self, queues: set[str]) -> None:
         self._sleep.owe_nothing()
         if queues:
-            self.worker_session.wake_up(self, queues)
+            self.worker_session.sleep_locks.give_back(self, queues)
             self._sleep.give_back_locks(queues)
 
     def _give_back(self, unwanted: list[ClaimedMessage]) -> None:

@@ -77,12 +77,13 @@ begin
   end if;
   with gone as (
     delete from pgqueue.message q where q.id = finish_job.id and q.token = finish_job.token
-    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
+    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label, q.retried_from
   )
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
-                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
-         nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker
+         nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker,
+         m.retried_from
   from gone m;
   if not found then
     perform pgqueue._claim_lost(id);

@@ -97,37 +97,14 @@ begin
         end if;
         tried := job.place;
         has_run := false;
+        row_count := -1;
         if job.sql is null then
           failed := failed operator(pg_catalog.+) 1;
           alone[failed] := job.id;
           continue;
         end if;
         begin
-          is_set := pg_catalog.concat(
-            pg_catalog.set_config('pgqueue.job_id', job.id::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
-            pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
-          if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
-            perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
-          end if;
-          row_count := -1;
-          if job.params is null then
-            execute job.sql;
-            get diagnostics row_count = row_count;
-          else
-            execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
-            execute pg_catalog.concat('execute pgqueue_job(',
-              (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
-          end if;
-          -- Triggers and cursors of a job end with the job, as in pgqueue_run.job_%1$s.
-          set constraints all immediate;
-          begin
-            set transaction read only;
-            set constraints all immediate;
-          exception when assert_failure then
-            raise;
-          end;
-          discard temp;
-          execute 'close all';
+          %2$s
           is_off := pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off';
           -- As the next job is to find them. Nothing waits, so nothing fires.
           if are_deferred then
@@ -166,7 +143,7 @@ begin
       tried := pg_catalog.cardinality(ids);
     end
     $run$
-  $body$, role);
+  $body$, role, pgqueue._job_steps('job.id'));
   execute format($body$
     create procedure pgqueue_run.groups_%1$s(ids bigint[], tokens bigint[], worker text, inout alone bigint[], inout tried int)
       language plpgsql
@@ -247,12 +224,12 @@ begin
     using unnest(finish_group.ids, finish_group.tokens, finish_group.row_counts, finish_group.begun_at, finish_group.ended_at) d (id, token, row_count, begun_at, ended_at)
     where q.id = d.id and q.token = d.token
     returning q.id, q.token, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label,
-              d.row_count, d.begun_at, d.ended_at
+              q.retried_from, d.row_count, d.begun_at, d.ended_at
   )
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, ended_at, submitter, state, kept, backend_pid, row_count, priority,
-                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, m.begun_at, m.ended_at, m.submitter, 'succeeded', m.kept, pg_backend_pid(), nullif(m.row_count, -1),
-         m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, s.progress_pct, s.progress_msg, finish_group.worker
+         m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, s.progress_pct, s.progress_msg, finish_group.worker, m.retried_from
   from gone m
   left join said s on s.id = m.id and s.token = m.token;
   get diagnostics count = row_count;

@@ -26,6 +26,45 @@ end
 $$;
 comment on function pgqueue._drop_runner(oid) is 'Drops the runner of a role';
 
+create or replace function pgqueue._job_steps(job_id text)
+  returns text
+  language sql immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select replace($steps$
+    -- An expression handles the settings that every job has, and a query, which costs three times as much, only other settings.
+    is_set := pg_catalog.concat(
+      pg_catalog.set_config('pgqueue.job_id', <job_id>::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
+      pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
+    if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
+      perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
+    end if;
+    if job.params is null then
+      execute job.sql;
+      get diagnostics row_count = row_count;
+    else
+      -- It is prepared, so that the server determines the types of the parameters.
+      execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
+      execute pg_catalog.concat('execute pgqueue_job(',
+        (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
+    end if;
+    -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
+    -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
+    -- nothing is left that DISCARD accepts. Then cursors are closed, including those that a trigger has declared: the commit
+    -- would compute the rest of a holdable one as the executors' login.
+    set constraints all immediate;
+    begin
+      set transaction read only;
+      set constraints all immediate;
+    exception when assert_failure then
+      raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
+    end;
+    discard temp;
+    execute 'close all';
+$steps$, '<job_id>', job_id)
+$$;
+comment on function pgqueue._job_steps(text) is 'What a runner does to run one job: a part of the bodies that _make_runner and _make_group_runner make. job_id: the expression for the number of the job; its other values are in the variable job';
+
 create or replace function pgqueue._make_runner(role oid)
   returns void
   language plpgsql volatile security definer
@@ -87,39 +126,11 @@ begin
       -- those that the job names, and its settings must not change how the job's quotes are read.
       discard temp;
       deallocate all;
-      -- An expression handles the settings that every job has, and a query, which costs three times as much, only other settings.
-      is_set := pg_catalog.concat(
-        pg_catalog.set_config('pgqueue.job_id', id::pg_catalog.text, true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
-        pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
-      if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
-        perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
-      end if;
-      if job.params is null then
-        execute job.sql;
-        get diagnostics row_count = row_count;
-      else
-        -- It is prepared, so that the server determines the types of the parameters.
-        execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
-        execute pg_catalog.concat('execute pgqueue_job(',
-          (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
-      end if;
-      -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
-      -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
-      -- nothing is left that DISCARD accepts. Then cursors are closed, including those that a trigger has declared: the commit
-      -- would compute the rest of a holdable one as the executors' login.
-      set constraints all immediate;
-      begin
-        set transaction read only;
-        set constraints all immediate;
-      exception when assert_failure then
-        raise;  -- The block has a subtransaction, at whose end the read-only mode ends.
-      end;
-      discard temp;
-      execute 'close all';
+      %2$s
       return row_count;
     end
     $run$
-  $body$, role);
+  $body$, role, pgqueue._job_steps('id'));
   execute format($body$
     create procedure pgqueue_run.jobs_%1$s(ids bigint[], tokens bigint[], worker text)
       language plpgsql

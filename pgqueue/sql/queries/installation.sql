@@ -18,9 +18,9 @@ select pg_catalog.set_config('search_path', %(search_path)s, false)
 
 -- name: installation_facts
 select
-  current_setting('server_version_num')::int,
-  current_setting('server_version'),
-  pg_is_in_recovery(),
+  current_setting('server_version_num')::int as server_version_num,
+  current_setting('server_version') as server_version,
+  pg_is_in_recovery() as is_in_recovery,
   n.oid is not null as has_schema,
   exists (select from pg_class c where c.relnamespace = n.oid and c.relname = 'migration') as has_migrations,
   exists (select from pg_class c where c.relnamespace = n.oid and c.relname = 'function_file') as has_function_files,

@@ -42,4 +42,4 @@ select pgqueue.send_task(
 )
 
 -- name: list_scheduled
-select queue, eta, priority, message::text from pgqueue._list_scheduled(%(queues)s, %(max_count)s)
+select queue, eta, priority, message::text as document from pgqueue._list_scheduled(%(queues)s, %(max_count)s)

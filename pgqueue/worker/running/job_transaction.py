@@ -82,6 +82,7 @@ class JobTransaction:
         application_name: str = "pgqueue executor",
     ) -> None:
         self._session = session
+        self._statements = session.statements
         self._job = job
         self._guard = guard
         self._notices = notices or Notices()
@@ -103,7 +104,7 @@ class JobTransaction:
             SqlstateError, psycopg.Error, OSError: the job's error. The transaction may still be open.
             ConnectionLost: the session has ended; whether the commit was made is unknown.
         """
-        statements = split(self._job.sql, self._session.has_several_statements, has_backslashes=self._set_quoting())
+        statements = split(self._job.sql, self._statements.has_several_statements, has_backslashes=self._set_quoting())
         check_parameters(statements, len(self._job.params))
         with ResultBuffer(self._job.keep_result) as result:
             try:
@@ -174,7 +175,7 @@ class JobTransaction:
         with self._cancelable():
             answer = _Answer([])
             if timer := self._arm_timeout(is_local=False):
-                self._session.exchange(timer)
+                self._statements.exchange(timer)
             self._run_alone(statement, answer, result.add)
         output_settings = self._output_settings()
         self._session.roll_back()
@@ -207,7 +208,7 @@ class JobTransaction:
             if number == 1 and is_first_done:
                 continue
             if number > 1:
-                self._session.pause()
+                self._statements.pause()
             calls, beginning = beginning, []
             calls += self._arm_timeout(is_local=True)
             receive = result.add if number == len(statements) else None
@@ -229,7 +230,7 @@ class JobTransaction:
         self, statement: Statement, answer: _Answer, receive: Callable[[PGresult, str], None] | None
     ) -> None:
         call = PipelineCall.of(statement, self._job.params, receive)
-        self._session.run(call)
+        self._statements.run(call)
         answer.add(call)
 
     def _complete(
@@ -281,7 +282,7 @@ class JobTransaction:
         if not calls:
             return
         try:
-            self._session.exchange(calls, *then)
+            self._statements.exchange(calls, *then)
         except psycopg.Error as error:
             if error.sqlstate == CLAIM_LOST and (is_own or error is self._lock.error):
                 raise from_driver(error) from error

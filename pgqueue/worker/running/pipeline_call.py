@@ -1,4 +1,4 @@
-"""One query of a round trip: its parameters and its result. A `JobSession` sends and reads it."""
+"""One query of a round trip: its parameters and its result. A `StatementExchange` sends and reads it."""
 
 from __future__ import annotations
 
