@@ -319,3 +319,17 @@ def test_a_task_is_given_up_after_as_many_deliveries_as_its_queue_says(owner):
     assert fetch_value(owner, "select pgqueue._max_deliveries('other', 0::oid)") == 20
     owner.execute(CONFIGURE, ["max_deliveries", "5", None])
     assert fetch_value(owner, "select pgqueue._max_deliveries('other', 0::oid)") == 5
+
+
+def test_a_queue_that_forgets_its_failed_jobs_forgets_their_parameters(alice, owner, worker):
+    alice.execute(
+        "select pgqueue.enqueue('select 1 / $1::int', array['0'], queue => 'audit', max_attempts => 2, backoff => '0')"
+    )
+    assert worker.run_all("audit") == ["retried", "failed"]
+    owner.execute(CONFIGURE, ["retain_failed", "1 hour", "audit"])
+    owner.execute("update pgqueue.history set ended_at = ended_at - interval '2 hours'")
+
+    worker.tick()
+
+    for table in ("history", "failed_job", "attempt"):
+        assert fetch_value(owner, f"select count(*) from pgqueue.{table}") == 0

@@ -198,6 +198,10 @@ begin
       delete from pgqueue.history h using ended e where h.tableoid = e.tableoid and h.ctid = e.ctid returning h.id
     ), results as (
       delete from pgqueue.result r using gone g where r.id = g.id
+    ), failures as (
+      delete from pgqueue.failed_job f using gone g where f.id = g.id
+    ), attempts as (
+      delete from pgqueue.attempt a using gone g where a.id = g.id
     )
     select count(*) into pruned from gone;
     if pruned < most then
@@ -208,4 +212,4 @@ begin
 end
 $$;
 comment on function pgqueue._prune_history() is
-  'Deletes ended jobs that a queue keeps for less time than pgqueue.result_ttl, and their results: at most 20,000 of a setting at once, else every 10 minutes';
+  'Deletes ended jobs that a queue keeps for less time than pgqueue.result_ttl, with their results, errors and parameters: at most 20,000 of a setting at once, else every 10 minutes';
