@@ -414,3 +414,23 @@ def test_counts_of_keys_that_are_not_used_any_more_are_forgotten(owner, alice, w
 
     assert owner.execute("select limit_key from pgqueue.limit_holder").fetchall() == [("runs",)]
     assert fetch_value(owner, "select count(*) from pgqueue.limit_state") == 1
+
+
+def test_the_policies_of_a_queue_hold_under_limits(owner, alice, worker):
+    """A claim under limits is a statement of its own; it must give a job what the other one gives it."""
+    enqueue(alice, 4, queue="plain")
+    enqueue(alice, 4, "a", queue="limited")
+    for queue in ("plain", "limited"):
+        owner.execute("select pgqueue.configure('group_commit', '7', queue => %s)", [queue])
+        owner.execute("select pgqueue.configure('timeout', '3 min', queue => %s)", [queue])
+        owner.execute("select pgqueue.set_durability(%s, 'async')", [queue])
+    owner.execute("select pgqueue.set_limit('limited', per_key => 3)")
+
+    for queue in ("plain", "limited"):
+        first, second, third = worker.claim(queue, max_count=3)
+        shown = owner.execute(
+            "select timeout::text, settings ->> 'synchronous_commit', deliveries from pgqueue.message where id = any (%s)",
+            [ids([first, second, third])],
+        ).fetchall()
+        assert [claim.message[1] for claim in (first, second, third)] == [7] * 3
+        assert shown == [("00:03:00", "off", 1)] * 3

@@ -47,12 +47,15 @@ begin
          exists (select from pgqueue.queue q where q.name = any (_claim.queues) and q.declared_by = 0 and q.dead_letter_exchange is not null),
          memory is not null
            or exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is null and m.kind = _claim.kind and m.queue = any (_claim.queues)),
-         -- Queues with limits or keys have a claim of their own. Both tests end at once where there are none.
-         exists (select from pgqueue.limit_rule l where l.queue = any (_claim.queues))
-           or exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is not null and m.kind = _claim.kind and m.queue = any (_claim.queues))
+         -- Queues with limits or keys have a claim of their own. Both tests end at once where no queue has any.
+         exists (select from pgqueue.limit_rule) or exists (select from pgqueue.message m where m.state = 'ready' and m.limit_key is not null)
   into is_registered, is_due, has_dead_letters, is_ready, is_limited;
   if not is_registered then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
+  end if;
+  if is_limited then
+    limited := pgqueue._limited_among(kind, queues);
+    is_limited := limited <> '{}';
   end if;
   if not (is_ready or is_due or has_dead_letters or is_limited) and clock_timestamp() < begun_at + interval '5 ms' then
     -- A publisher that wakes a worker has mostly published only tasks or only jobs: starting the rest costs more than this check.
@@ -67,8 +70,10 @@ begin
   if has_dead_letters then
     perform pgqueue._expire_messages(_claim.queues, 1000);
   end if;
-  if is_limited or is_due then
-    limited := pgqueue._limited_among(kind, queues);
+  if is_due then
+    limited := pgqueue._limited_among(kind, queues);  -- Those that were due may have keys.
+  end if;
+  if is_limited or limited <> '{}' then
     for n in 1 .. cardinality(limited) loop
       return query select * from pgqueue._claim_limited(worker_id, kind, limited[n], greatest(max_count / (cardinality(queues) - n + 1), 1), role_limit, held);
       get diagnostics got = row_count;

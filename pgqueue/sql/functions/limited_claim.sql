@@ -155,7 +155,7 @@ as $$
 #variable_conflict use_column
 declare
   switch pgqueue.queue_switch;
-  group_sizes pg_catalog.jsonb;
+  policy pg_catalog.jsonb;
   roles pg_catalog.oid[];
   role pg_catalog.oid;
   room int;
@@ -181,8 +181,9 @@ begin
   if ids = '{}' then
     return;
   end if;
-  select jsonb_object_agg(g.role, g.value) into group_sizes from pgqueue.configured g where g.queue = from_queue and g.setting = 'group_commit';
   -- From here on as in pgqueue._claim.
+  select jsonb_object_agg(concat(g.setting, ' ', g.role), g.value) into policy from pgqueue.configured g
+  where g.queue in (from_queue, '') and g.setting in ('group_commit', 'timeout', 'worker_timeout');
   return query
   with picked as materialized (
     select p.id, p.place from unnest(ids) with ordinality p (id, place)
@@ -195,7 +196,9 @@ begin
   ), claimed as (
     update pgqueue.message m
     set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim_limited.worker_id, deliveries = least(m.deliveries + 1, 32767),
-        settings = case when switch.durability = 'async' and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+        settings = case when switch.durability = 'async' and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
+        timeout = case when policy is null or m.timeout is not null or m.kind <> 'job' then m.timeout
+                       else coalesce(policy ->> 'timeout 0', policy ->> ('timeout ' || m.submitter), policy ->> 'worker_timeout 0')::pg_catalog.interval end
     from picked p
     where m.id = p.id
       and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
@@ -204,8 +207,8 @@ begin
   select c.id, c.token, c.queue, c.deliveries - 1,
          case when c.kind = 'task' then c.payload
          when l.lane = 'batch' then
-           case when group_sizes is not null and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
-           then json_build_array(c.submitter::bigint, coalesce(group_sizes ->> '0', group_sizes ->> c.submitter::text, '1')::int)
+           case when policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
+           then json_build_array(c.submitter::bigint, coalesce(policy ->> 'group_commit 0', policy ->> ('group_commit ' || c.submitter))::int)
            else to_json(c.submitter::bigint) end
          else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
          l.lane
