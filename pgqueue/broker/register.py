@@ -26,12 +26,14 @@ def register_transport() -> None:
     TRANSPORT_ALIASES[URL_SCHEME] = "pgqueue.broker:Transport"
 
 
-def take_callers_connections(celery_app_amqp: ModuleType) -> None:
-    """Let Celery's `connection=` accept a driver's connection, and send in the transaction of that connection."""
+def change_publishing(celery_app_amqp: ModuleType) -> None:
+    """Let Celery's `connection=` accept a driver's connection, and send in its transaction; let tasks have limit keys."""
     if hasattr(celery_app_amqp, "AMQP"):
         from .celery_patches.caller_producer import CallerProducer
+        from .celery_patches.limited_tasks import add_keys
 
         celery_app_amqp.AMQP.Producer = CallerProducer
+        add_keys(celery_app_amqp)
 
 
 def send_groups_at_once(celery_canvas: ModuleType) -> None:
@@ -48,13 +50,6 @@ def limit_tasks(celery_worker_state: ModuleType) -> None:
     tell_ends(celery_worker_state)
 
 
-def key_tasks(celery_app_amqp: ModuleType) -> None:
-    """Let tasks declare their limit key."""
-    from .celery_patches.limited_tasks import add_keys
-
-    add_keys(celery_app_amqp)
-
-
 def join_neighbours(with_gossip: bool) -> None:
     """Let Celery's mingle, and gossip if the application asks for it, run over this transport.
 
@@ -69,7 +64,6 @@ def join_neighbours(with_gossip: bool) -> None:
 
 
 register_transport()
-after_import("celery.app.amqp", take_callers_connections)
+after_import("celery.app.amqp", change_publishing)
 after_import("celery.canvas", send_groups_at_once)
-after_import("celery.app.amqp", key_tasks)
 after_import("celery.worker.state", limit_tasks)
