@@ -27,7 +27,7 @@ def register_transport() -> None:
 
 
 def change_publishing(celery_app_amqp: ModuleType) -> None:
-    """Let Celery's `connection=` accept a driver's connection, and send in its transaction; let tasks have limit keys."""
+    """Let Celery's `connection=` accept a driver's connection and publish in its transaction; give tasks limit keys."""
     if hasattr(celery_app_amqp, "AMQP"):
         from .celery_patches.caller_producer import CallerProducer
         from .celery_patches.limited_tasks import add_keys
