@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install -qq
 
-# Debian's server binaries, where they are installed: the suites that speak to a server run on them as well.
+# Debian's server binaries, where they are installed: tests that depend on the server's version run on them as well.
 OTHER_SERVERS := $(patsubst %/postgres,--also-pg-bin=%,$(wildcard /usr/lib/postgresql/1[4-9]/bin/postgres))
 
 # CI gives what failed a second chance: .ci/second_chance.py.
@@ -36,7 +36,7 @@ venv: $(VENV)/.ready-dev  ## Set up .venv with everything that tests and checks 
 demo: $(VENV)/.ready  ## Start PostgreSQL, a worker and Flower, run real jobs, print what happened
 	@$(BIN)/pgqueue demo
 
-test: $(VENV)/.ready-dev  ## Run every test: on the embedded PostgreSQL 18 and on Debian's where it is installed
+test: $(VENV)/.ready-dev  ## Run every test on the embedded PostgreSQL 18; what depends on the version, on Debian's as well where it is installed
 	@$(PYTEST) -q $(SIDE_BY_SIDE) tests $(OTHER_SERVERS)
 	@$(PYTEST) -q --managed tests/sql/test_roles.py tests/sql/test_managed_service.py $(OTHER_SERVERS)
 
@@ -59,7 +59,7 @@ coverage: $(VENV)/.ready-dev  ## Say which lines the tests run, by part of the c
 	@tests=$$($(BIN)/python -m tests.areas $(AREA)) && $(PYTEST) -q $(SIDE_BY_SIDE) --cov --cov-report= $$tests
 	@$(BIN)/python -m tests.areas --coverage
 
-test-servers: $(VENV)/.ready-dev  ## SQL, security, pg_background on PostgreSQL 14 to 18 as managed services offer it; needs npm
+test-servers: $(VENV)/.ready-dev  ## PostgreSQL 14 to 18 as managed services offer it, and all of the integration tests on Debian's; needs npm
 	@$(BIN)/python -m tests.servers $(SERVERS)
 
 bench: $(VENV)/.ready-dev  ## Measure our figures on a durable server of its own, beside bare INSERTs, in under 10 minutes

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .client.arguments import JobOptions
 from .client.client import Client, connect
 from .client.job import Job
-from .client.values import Column, JobState, JobStatus, Progress, Result, Schedule, ScheduleRun
+from .client.many_jobs import JobFilters
+from .client.values import Attempt, Column, JobState, JobStatus, Progress, Result, Schedule, ScheduleRun
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
 from .version import __version__
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .broker.in_transaction import in_transaction
 
 __all__ = [
+    "Attempt",
     "Client",
     "Column",
     "Handle",
@@ -25,6 +27,7 @@ __all__ = [
     "JobError",
     "JobExpired",
     "JobFailed",
+    "JobFilters",
     "JobOptions",
     "JobState",
     "JobStatus",

@@ -81,7 +81,7 @@ class NotInstalled(InstallationError):
 
 
 class SchemaTooOld(InstallationError):
-    """The database has migrations to come."""
+    """The database lacks migrations or functions of this version of the package."""
 
 
 class SchemaTooNew(InstallationError):

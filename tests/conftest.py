@@ -1,7 +1,7 @@
 """Fixtures: a server for the session, a database for each test, workers on it.
 
-`--pg-bin DIR` runs everything on other binaries; `--also-pg-bin DIR` runs the suites that speak to a server on those
-as well; `--managed` makes servers like those of managed services (tests/harness/managed.py).
+`--pg-bin DIR` runs everything on other binaries; `--also-pg-bin DIR` runs the tests that depend on the server's version
+on those as well; `--managed` makes servers like those of managed services (tests/harness/managed.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ hypothesis.settings.load_profile("pgqueue")
 
 #: Every fixture that starts a server, or finds one running, asks for one of these.
 _SERVERS = {"server", "servers", "own_server"}
-ON_EVERY_SERVER = ("sql", "security", "integration", "isolation", "compat")
+#: The suites of which each test depends on the server's version. Elsewhere a test that does so has the mark `every_server`.
+ON_EVERY_SERVER = ("sql", "security", "isolation", "compat")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         action="append",
         default=[],
-        help=f"run the suites {', '.join(ON_EVERY_SERVER)} on these binaries as well; may be repeated",
+        help=f"run the suites {', '.join(ON_EVERY_SERVER)} and what is marked every_server on these binaries as well; may be repeated",
     )
 
 
@@ -84,7 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
     bins: list[str | None] = [config.getoption("--pg-bin")]
     suite = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
-    if suite in ON_EVERY_SERVER:
+    if suite in ON_EVERY_SERVER or metafunc.definition.get_closest_marker("every_server"):
         bins += config.getoption("--also-pg-bin")
     for fixture in {"server", "own_server"} & set(metafunc.fixturenames):
         # Two directories may hold the same version; a test needs an id of its own for each.

@@ -151,7 +151,8 @@ CREATE TABLE pgqueue.message (
     label text,
     unique_key text,
     payload json,
-    last_error jsonb
+    last_error jsonb,
+    retried_from bigint
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -168,6 +169,8 @@ COMMENT ON COLUMN pgqueue.message.top_level IS 'Whether the job cannot run in th
 COMMENT ON COLUMN pgqueue.message.deliveries IS 'How often it was handed to a worker';
 
 COMMENT ON COLUMN pgqueue.message.attempts IS 'How often a run of the job has failed';
+
+COMMENT ON COLUMN pgqueue.message.retried_from IS 'The failed job that this job runs again (pgqueue.retry)';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -276,6 +279,11 @@ CREATE FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) RETURNS i
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._cancel_matching(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.job_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
+
 CREATE TABLE pgqueue.request (
     id bigint NOT NULL,
     kind text NOT NULL,
@@ -307,6 +315,10 @@ CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._carry_out_job_order() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._carry_out_schedule() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -333,6 +345,10 @@ CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
 
 CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) RETURNS timestamp with time zone
@@ -365,7 +381,8 @@ CREATE FUNCTION pgqueue._check_sending(sending jsonb) RETURNS void
 
 CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp';
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "IntervalStyle" TO 'postgres';
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -420,6 +437,32 @@ CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.configured (
+    setting text NOT NULL,
+    queue text NOT NULL,
+    role oid DEFAULT 0 NOT NULL,
+    value text NOT NULL,
+    pruned_to timestamp with time zone,
+    CONSTRAINT configured_of_all_is_an_administrators CHECK (((queue <> ''::text) OR (role = (0)::oid))),
+    CONSTRAINT configured_queue_is_at_most_255_bytes CHECK ((octet_length(queue) <= 255))
+);
+
+COMMENT ON TABLE pgqueue.configured IS 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+
+COMMENT ON COLUMN pgqueue.configured.queue IS 'The queue; empty: a setting of the database';
+
+COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
+
+COMMENT ON COLUMN pgqueue.configured.pruned_to IS 'Of a retention: jobs that ended before were looked at';
+
+CREATE FUNCTION pgqueue._configured_for_all(name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._configured_for_queue(queue text, submitter oid, name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._connect_loopback(name text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -442,6 +485,10 @@ CREATE FUNCTION pgqueue._cookie_of(role oid, id bigint) RETURNS bigint
 
 CREATE FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) RETURNS SETOF jsonb
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._count_messages() RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._create_pg_background_1_8() RETURNS void
     LANGUAGE plpgsql;
@@ -508,7 +555,8 @@ CREATE TABLE pgqueue.history (
     worker text,
     progress_msg text,
     command_tags text[],
-    error jsonb
+    error jsonb,
+    retried_from bigint
 )
 PARTITION BY RANGE (ended_at);
 
@@ -567,7 +615,7 @@ CREATE TABLE pgqueue.schedule (
     CONSTRAINT schedule_runs_sql_or_task CHECK ((num_nonnulls(sql, task) = 1))
 );
 
-COMMENT ON TABLE pgqueue.schedule IS 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
+COMMENT ON TABLE pgqueue.schedule IS 'The schedules: jobs and tasks, and when each is enqueued. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
 
 COMMENT ON COLUMN pgqueue.schedule.expression IS 'As it was given; cron or every is what it means';
 
@@ -591,7 +639,7 @@ COMMENT ON COLUMN pgqueue.schedule.plan_at IS 'When a worker has to work out the
 
 COMMENT ON COLUMN pgqueue.schedule.last_message_id IS 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
 
-COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+COMMENT ON COLUMN pgqueue.schedule.error IS 'Why it is not fired: what only the evaluation finds, or that its owner may not submit';
 
 COMMENT ON COLUMN pgqueue.schedule.source IS 'Which import has made it; NULL: it was made by hand, and no import touches it';
 
@@ -682,7 +730,7 @@ CREATE TABLE pgqueue.schedule_run (
     CONSTRAINT schedule_run_outcome_is_known CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'skipped'::text, 'missed'::text, 'refused'::text])))
 );
 
-COMMENT ON TABLE pgqueue.schedule_run IS 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
+COMMENT ON TABLE pgqueue.schedule_run IS 'The outcome of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
 
 CREATE FUNCTION pgqueue._cron_job_runs() RETURNS SETOF pgqueue.cron_job_run
     LANGUAGE sql STABLE;
@@ -768,10 +816,6 @@ COMMENT ON COLUMN pgqueue.queue.max_deliveries IS 'How often a task may be deliv
 
 CREATE FUNCTION pgqueue._declared(queue text, role oid) RETURNS SETOF pgqueue.queue
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
-    SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._default_value(setting text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) RETURNS boolean
@@ -863,6 +907,9 @@ CREATE FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp wi
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._duration_bounds() RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._end_hold(is_done boolean) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -921,6 +968,15 @@ CREATE FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) RETURNS j
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._estimate_messages(percent double precision, max_rows integer, max_lines integer) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET jit TO 'off';
+
 CREATE FUNCTION pgqueue._every_of(expression text) RETURNS interval
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -975,6 +1031,10 @@ CREATE FUNCTION pgqueue._expire_task_results() RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) RETURNS pgqueue.ending
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1054,6 +1114,10 @@ CREATE FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_failures(ended_before timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1117,6 +1181,9 @@ CREATE FUNCTION pgqueue._hand_over(queue text) RETURNS void
     LANGUAGE sql;
 
 CREATE FUNCTION pgqueue._handle_of(job jsonb) RETURNS pgqueue.handle
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._has_part(value text, filter text) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._has_schedules_to_plan() RETURNS boolean
@@ -1207,6 +1274,10 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_key_taken(role oid, key text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_operator(role oid) RETURNS boolean
     LANGUAGE sql STABLE;
 
@@ -1227,6 +1298,10 @@ CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queu
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._is_present(worker_id integer) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1246,9 +1321,18 @@ CREATE FUNCTION pgqueue._job_steps(job_id text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._job_totals() RETURNS TABLE(queue text, succeeded bigint, failed bigint, canceled bigint, expired bigint, wait_seconds double precision, run_seconds double precision, wait_counts bigint[], run_counts bigint[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) RETURNS TABLE(n bigint, statement text, row_params text[], unique_key text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator boolean, launched_until timestamp with time zone, max_count integer) RETURNS TABLE(id bigint, worker_id integer, is_claimed boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
 
 CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
     LANGUAGE plpgsql
@@ -1266,24 +1350,14 @@ CREATE FUNCTION pgqueue._kept_error(error jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._known_setting() RETURNS TABLE(setting text, kind text, fallback text, least_value text, greatest_value text, of_database boolean, of_queue boolean)
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._settings() RETURNS jsonb
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue._known_settings(backend_pid integer, captured jsonb) RETURNS jsonb
     LANGUAGE sql;
-
-CREATE TABLE pgqueue.configured (
-    setting text NOT NULL,
-    queue text NOT NULL,
-    role oid DEFAULT 0 NOT NULL,
-    value text NOT NULL,
-    CONSTRAINT configured_queue_is_1_to_255_bytes CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
-    CONSTRAINT configured_setting_is_known CHECK ((setting = 'group_commit'::text))
-);
-
-COMMENT ON TABLE pgqueue.configured IS 'Settings of queues that differ from their defaults (pgqueue.configure)';
-
-COMMENT ON COLUMN pgqueue.configured.role IS 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
 
 CREATE TABLE pgqueue.queue_switch (
     name text NOT NULL,
@@ -1377,6 +1451,12 @@ CREATE FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) RET
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._matches(value text, filter text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._max_attempts(m pgqueue.message) RETURNS smallint
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1398,6 +1478,10 @@ CREATE FUNCTION pgqueue._message_to_send(sending jsonb, task text, args jsonb, k
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._message_ttl(queue text, submitter name) RETURNS interval
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._messages(max_pages integer DEFAULT 300, max_rows integer DEFAULT 1000) RETURNS TABLE(queue text, kind text, state text, messages bigint, is_exact boolean, oldest_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1433,6 +1517,10 @@ CREATE FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text, max_c
 
 CREATE FUNCTION pgqueue._nobody_sleeps(queue text) RETURNS boolean
     LANGUAGE sql;
+
+CREATE FUNCTION pgqueue._note_attempt(m pgqueue.message, error jsonb, started_at timestamp with time zone, worker text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1534,6 +1622,10 @@ CREATE FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigin
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._promote(max_count integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._prune_history() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1772,6 +1864,17 @@ CREATE FUNCTION pgqueue._retry_deferred(role oid) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._retry_one(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.job_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.job_order
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off';
+
 CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
     LANGUAGE sql STABLE;
 
@@ -1829,11 +1932,19 @@ CREATE FUNCTION pgqueue._say(level text, code text, message text, detail text, h
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._say_what_stays(o pgqueue.job_order, may_see_all boolean, roles oid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._schedule_grace() RETURNS interval
     LANGUAGE sql IMMUTABLE
     RETURN '00:01:00'::interval;
 
 ;
+
+CREATE FUNCTION pgqueue._schedule_lateness() RETURNS TABLE(active bigint, paused bigint, failing bigint, overdue bigint, seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._schedules_to_plan(max_count integer) RETURNS TABLE(id bigint, revision bigint, cron text, timezone text, consumed_until timestamp with time zone, ends_at timestamp with time zone, is_all boolean, seen_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1893,6 +2004,15 @@ CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, que
 CREATE FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE;
 
+CREATE FUNCTION pgqueue._server_settings() RETURNS TABLE(setting text, value text, role oid, of_database boolean)
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._session_setting(name text, fallback text) RETURNS text
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._session_settings() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1931,9 +2051,6 @@ CREATE FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integ
 CREATE FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._setting(name text, fallback text) RETURNS text
-    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._with_durability(settings jsonb, durability text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -1992,6 +2109,10 @@ CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_typ
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._sum_counts(counts bigint[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._suspect(ids bigint[]) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2006,6 +2127,10 @@ CREATE FUNCTION pgqueue._swap_settings(settings jsonb) RETURNS jsonb
 
 CREATE FUNCTION pgqueue._take_role(role text) RETURNS text
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._task_document(content_type text, payload bytea) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) RETURNS TABLE(task_id text, fate text, queue text, outcome jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2099,6 +2224,10 @@ CREATE FUNCTION pgqueue._untrack(role oid, args jsonb) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._used_queues() RETURNS TABLE(queue text, paused boolean, consumers bigint)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._usual_settings(role text) RETURNS jsonb
     LANGUAGE sql STABLE;
 
@@ -2154,9 +2283,18 @@ CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
 CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue.backlog(queue text, max_count integer DEFAULT 10000) RETURNS integer
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off';
+
 CREATE FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval DEFAULT '00:00:00'::interval) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.cancel_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue.configure(setting text, value text, queue text DEFAULT NULL::text) RETURNS void
     LANGUAGE sql;
@@ -2164,6 +2302,9 @@ CREATE FUNCTION pgqueue.configure(setting text, value text, queue text DEFAULT N
 CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.discard_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
+    LANGUAGE sql;
 
 CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
@@ -2203,6 +2344,10 @@ CREATE FUNCTION pgqueue.progress(pct integer, msg text DEFAULT NULL::text) RETUR
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.purge(queue text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.redrive(queue text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2219,6 +2364,16 @@ CREATE FUNCTION pgqueue.resume(queue text) RETURNS boolean
 
 CREATE FUNCTION pgqueue.resume_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS boolean
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.retry(handle pgqueue.handle) RETURNS pgqueue.handle
+    LANGUAGE sql;
+
+CREATE FUNCTION pgqueue.retry_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
+    LANGUAGE sql;
+
+CREATE FUNCTION pgqueue.retry_task(task_id text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.run_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS bigint
     LANGUAGE plpgsql;
@@ -2266,6 +2421,46 @@ CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NUL
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.attempt (
+    id bigint NOT NULL,
+    attempt integer NOT NULL,
+    submitter oid NOT NULL,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    worker text,
+    error jsonb NOT NULL
+);
+
+ALTER TABLE ONLY pgqueue.attempt REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.attempt IS 'Attempts of jobs that failed, the last 100 of each job. Only an attempt that fails writes a row; retention deletes it';
+
+COMMENT ON COLUMN pgqueue.attempt.id IS 'The job';
+
+COMMENT ON COLUMN pgqueue.attempt.error IS 'The fields of the error, each cut to 1,000 characters';
+
+COMMENT ON COLUMN pgqueue.attempts.id IS 'The number of the job';
+
+COMMENT ON COLUMN pgqueue.attempts.attempt IS 'The number of the attempt, from 1';
+
+COMMENT ON COLUMN pgqueue.attempts.started_at IS 'When the attempt began. NULL: it is not known, or no run was begun';
+
+COMMENT ON COLUMN pgqueue.attempts.ended_at IS 'When the attempt failed';
+
+COMMENT ON COLUMN pgqueue.attempts.duration_ms IS 'How long the attempt took, in ms. NULL: it is not known when it began';
+
+COMMENT ON COLUMN pgqueue.attempts.worker IS 'The worker that ran it, as NAME@HOST. NULL: no worker had it';
+
+COMMENT ON COLUMN pgqueue.attempts.sqlstate IS 'The SQLSTATE of its error';
+
+COMMENT ON COLUMN pgqueue.attempts.error IS 'The first 1,000 characters of the message. NULL: the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.attempts.error_detail IS 'The same of the DETAIL. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.attempts.error_hint IS 'The same of the HINT. NULL: none, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.attempts.error_context IS 'The same of the CONTEXT. NULL: none, or the role is not a member of the submitter';
+
 ALTER TABLE pgqueue.binding ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.binding_id_seq
     START WITH 1
@@ -2293,11 +2488,13 @@ COMMENT ON COLUMN pgqueue.compat.grants_usage IS 'Whether pgbackground_role was 
 
 COMMENT ON COLUMN pgqueue.configuration.setting IS 'The name of the setting';
 
-COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue';
+COMMENT ON COLUMN pgqueue.configuration.queue IS 'The name of the queue; NULL: a setting of the database';
 
-COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text';
+COMMENT ON COLUMN pgqueue.configuration.value IS 'The value, as text; NULL: none';
 
-COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs the value applies to; NULL: it applies to the jobs of all roles';
+COMMENT ON COLUMN pgqueue.configuration.role IS 'The role whose jobs or sessions the value applies to; NULL: it applies to all roles';
+
+COMMENT ON COLUMN pgqueue.configuration.source IS 'Where the value comes from: queue or table (pgqueue.configure), role (ALTER ROLE), database (ALTER DATABASE), server (ALTER ROLE ALL) or default';
 
 ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME pgqueue.exchange_id_seq
@@ -2307,6 +2504,37 @@ ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE pgqueue.failed_job (
+    id bigint NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    submitter oid NOT NULL,
+    queue text NOT NULL,
+    label text,
+    sqlstate text NOT NULL,
+    error text,
+    kept pgqueue.result_kept NOT NULL,
+    top_level boolean NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts smallint,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    backoff interval,
+    unique_key text,
+    retried_as bigint,
+    CONSTRAINT failed_job_can_run_again CHECK (((retried_as IS NULL) = (num_nonnulls(sql, settings) = 2))),
+    CONSTRAINT failed_job_gives_its_content_away CHECK (((retried_as IS NULL) OR (num_nonnulls(sql, params, settings, error) = 0)))
+);
+
+COMMENT ON TABLE pgqueue.failed_job IS 'Jobs that failed for good: what pgqueue.retry needs to run them again. It has parameters of statements, so it may have personal data; retention deletes it, and pgqueue.discard_jobs does so earlier';
+
+COMMENT ON COLUMN pgqueue.failed_job.ended_at IS 'As in the history';
+
+COMMENT ON COLUMN pgqueue.failed_job.error IS 'The message of the error, for searches';
+
+COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, which has the content now. The row says that a failure is retried once';
 
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
@@ -2332,7 +2560,8 @@ CREATE TABLE pgqueue.history_default (
     worker text,
     progress_msg text,
     command_tags text[],
-    error jsonb
+    error jsonb,
+    retried_from bigint
 );
 
 ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
@@ -2399,6 +2628,8 @@ COMMENT ON COLUMN pgqueue.jobs.error_hint IS 'The HINT of that error. NULL: none
 COMMENT ON COLUMN pgqueue.jobs.error_context IS 'The CONTEXT of that error. NULL: none, or the role is not a member of the submitter';
 
 COMMENT ON COLUMN pgqueue.jobs.handle IS 'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
+
+COMMENT ON COLUMN pgqueue.jobs.retried_from IS 'The failed job that this job runs again (pgqueue.retry). NULL: it is no repetition';
 
 CREATE TABLE pgqueue.login (
     purpose text NOT NULL,
@@ -2666,10 +2897,17 @@ CREATE TABLE pgqueue.stat_total (
     canceled bigint DEFAULT 0 NOT NULL,
     expired bigint DEFAULT 0 NOT NULL,
     timed_jobs bigint DEFAULT 0 NOT NULL,
-    total_ms double precision DEFAULT 0 NOT NULL
+    total_ms double precision DEFAULT 0 NOT NULL,
+    total_wait_ms double precision DEFAULT 0 NOT NULL,
+    wait_counts bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0,0,0,0}'::bigint[] NOT NULL,
+    run_counts bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0,0,0,0}'::bigint[] NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.stat_total IS 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
+
+COMMENT ON COLUMN pgqueue.stat_total.wait_counts IS 'How many jobs waited how long before their last run, by the intervals of pgqueue._duration_bounds. They are in this row so that a fold makes one row version for each queue';
+
+COMMENT ON COLUMN pgqueue.stat_total.run_counts IS 'How many jobs ran how long, by the same intervals';
 
 COMMENT ON COLUMN pgqueue.stats.workers_launched IS 'Submitted jobs, whether or not they have ended';
 
@@ -2715,6 +2953,24 @@ CREATE TABLE pgqueue.task_result_default (
 ALTER TABLE ONLY pgqueue.task_result_default REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.task_result_default IS 'Has the results that end on a day for which no worker made a partition';
+
+COMMENT ON COLUMN pgqueue.tasks.task_id IS 'The id of the task';
+
+COMMENT ON COLUMN pgqueue.tasks.name IS 'The name under which the task is registered. NULL: only a result is left, without result_extended or not in JSON';
+
+COMMENT ON COLUMN pgqueue.tasks.state IS 'Celery''s state: of a task in a queue PENDING, RETRY, RECEIVED (a worker has it) or FAILURE (a dead letter); otherwise that of its result';
+
+COMMENT ON COLUMN pgqueue.tasks.queue IS 'The queue of the task. NULL: as for name';
+
+COMMENT ON COLUMN pgqueue.tasks.sent_at IS 'When the message was sent. NULL: the message is no longer in a queue';
+
+COMMENT ON COLUMN pgqueue.tasks.started_at IS 'When the task began. NULL: it has not, or the application does not set task_track_started';
+
+COMMENT ON COLUMN pgqueue.tasks.ended_at IS 'When the task ended. NULL: it has not ended';
+
+COMMENT ON COLUMN pgqueue.tasks.worker IS 'The worker that has or had the task. NULL: none is known';
+
+COMMENT ON COLUMN pgqueue.tasks.error IS 'The type of the exception of a task that failed or was revoked; for members of pgqueue_worker also its first message. NULL: no error';
 
 CREATE UNLOGGED TABLE pgqueue.tracked_timeout (
     session_id bigint NOT NULL,
@@ -2763,6 +3019,8 @@ ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.activity
@@ -2785,6 +3043,9 @@ ALTER TABLE ONLY pgqueue.configured
 
 ALTER TABLE ONLY pgqueue.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.failed_job
+    ADD CONSTRAINT failed_job_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY pgqueue.function_file
     ADD CONSTRAINT function_file_pkey PRIMARY KEY (name);
@@ -2864,6 +3125,14 @@ ALTER TABLE ONLY pgqueue.upkeep_failure
 ALTER TABLE ONLY pgqueue.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 
+CREATE INDEX attempt_ended_at ON pgqueue.attempt USING btree (ended_at);
+
+COMMENT ON INDEX pgqueue.attempt_ended_at IS 'pgqueue._forget_failures: what is older than the retention';
+
+CREATE INDEX attempt_id ON pgqueue.attempt USING btree (id, attempt);
+
+COMMENT ON INDEX pgqueue.attempt_id IS 'pgqueue.attempts: those of a job';
+
 CREATE INDEX binding_declared_by ON pgqueue.binding USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
 COMMENT ON INDEX pgqueue.binding_declared_by IS 'pgqueue._require_room: how many a role has';
@@ -2887,6 +3156,26 @@ COMMENT ON INDEX pgqueue.exchange_declared_by IS 'pgqueue._require_room: how man
 CREATE INDEX exchange_name ON pgqueue.exchange USING btree (name, declared_by, id);
 
 COMMENT ON INDEX pgqueue.exchange_name IS 'pgqueue._route: the type of an exchange';
+
+CREATE INDEX failed_job_ended_at ON pgqueue.failed_job USING btree (ended_at) WHERE (retried_as IS NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_ended_at IS 'pgqueue._forget_failures: what is older than the retention. pgqueue.retry_jobs: the order, and since and until';
+
+CREATE INDEX failed_job_label ON pgqueue.failed_job USING btree ("left"(label, 100), ended_at) WHERE ((retried_as IS NULL) AND (label IS NOT NULL));
+
+COMMENT ON INDEX pgqueue.failed_job_label IS 'pgqueue.retry_jobs: those with a label';
+
+CREATE INDEX failed_job_queue ON pgqueue.failed_job USING btree (queue, ended_at) WHERE (retried_as IS NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_queue IS 'pgqueue.retry_jobs: those of a queue';
+
+CREATE INDEX failed_job_retried ON pgqueue.failed_job USING btree (ended_at) WHERE (retried_as IS NOT NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_retried IS 'pgqueue._forget_failures. It is apart, so that a batch of pgqueue.retry_jobs does not read past what earlier batches have retried';
+
+CREATE INDEX failed_job_sqlstate ON pgqueue.failed_job USING btree (sqlstate, ended_at) WHERE (retried_as IS NULL);
+
+COMMENT ON INDEX pgqueue.failed_job_sqlstate IS 'pgqueue.retry_jobs: those with an SQLSTATE';
 
 CREATE INDEX history_id ON ONLY pgqueue.history USING btree (id);
 
@@ -2990,6 +3279,8 @@ ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_def
 
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
 
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.job_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_job_order();
+
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.schedule_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_schedule();
 
 CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
@@ -3002,6 +3293,8 @@ ALTER TABLE ONLY pgqueue.chord_part
     ADD CONSTRAINT chord_part_group_id_fkey FOREIGN KEY (group_id) REFERENCES pgqueue.chord(group_id) ON DELETE CASCADE;
 
 ALTER TABLE pgqueue.activity ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.attempt ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.binding ENABLE ROW LEVEL SECURITY;
 
@@ -3018,6 +3311,8 @@ CREATE POLICY everybody_may_read ON pgqueue.function_file FOR SELECT USING (true
 CREATE POLICY everybody_may_read ON pgqueue.migration FOR SELECT USING (true);
 
 ALTER TABLE pgqueue.exchange ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.failed_job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.function_file ENABLE ROW LEVEL SECURITY;
 
@@ -3199,6 +3494,53 @@ REVOKE ALL ON FUNCTION pgqueue._cancel(role oid, handle pgqueue.handle, grace_ms
 REVOKE ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_many(criteria jsonb, grace_ms integer) TO pgqueue_user;
 
+GRANT INSERT(act) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(act) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(id) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(id) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(cookie) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(cookie) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(queue) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(label) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(label) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(state) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(state) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(sqlstate) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(sqlstate) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(error) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(error) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(since) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(since) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(until) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(until) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(max_count) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(max_count) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT INSERT(is_dry_run) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT INSERT(is_dry_run) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT SELECT(count) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT SELECT(count) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT SELECT(new_id) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT SELECT(new_id) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+GRANT SELECT(new_cookie) ON TABLE pgqueue.job_order TO pgqueue_user;
+GRANT SELECT(new_cookie) ON TABLE pgqueue.job_order TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._cancel_matching(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._cancel_requests(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
@@ -3211,6 +3553,8 @@ REVOKE ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) FROM P
 GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._carry_out_job_order() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out_schedule() FROM PUBLIC;
 
@@ -3231,6 +3575,8 @@ GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_use
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_options(sql text, options pgqueue.job_options) TO pgqueue_user;
@@ -3361,6 +3707,14 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._configured_for_all(name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._configured_for_queue(queue text, submitter oid, name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._connect_loopback(name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._consume(role oid, handle pgqueue.handle) FROM PUBLIC;
@@ -3375,6 +3729,8 @@ REVOKE ALL ON FUNCTION pgqueue._cookie_of(role oid, id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._copy_schedules(entries jsonb, kept text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._count_messages() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._create_pg_background_1_8() FROM PUBLIC;
 
@@ -3458,12 +3814,6 @@ GRANT ALL ON FUNCTION pgqueue._declare_queue(queue text, durable boolean, exclus
 
 REVOKE ALL ON FUNCTION pgqueue._declared(queue text, role oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._default_value(setting text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_user;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_worker;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_monitor;
-GRANT ALL ON FUNCTION pgqueue._default_value(setting text) TO pgqueue_admin;
-
 REVOKE ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._defer_job(id bigint, token bigint, note text, delay interval, longest interval) TO pgqueue_worker;
 
@@ -3506,6 +3856,10 @@ REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._due_instants(s pgqueue.schedule, due_until timestamp with time zone, OUT instants timestamp with time zone[], OUT latest timestamp with time zone, OUT missed integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._duration_bounds() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._duration_bounds() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._end_hold(is_done boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_hold(is_done boolean) TO pgqueue_user;
 
@@ -3547,6 +3901,8 @@ GRANT ALL ON FUNCTION pgqueue._error_info(want_pid integer, want_cookie bigint, 
 REVOKE ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._error_of(handle pgqueue.handle, answer jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._estimate_messages(percent double precision, max_rows integer, max_lines integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._every_of(expression text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._exchange_exists(name text) FROM PUBLIC;
@@ -3576,6 +3932,8 @@ REVOKE ALL ON FUNCTION pgqueue._expire_task_results() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_any_job(id bigint, token bigint, error jsonb) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) TO pgqueue_user;
@@ -3626,6 +3984,8 @@ REVOKE ALL ON FUNCTION pgqueue._forget_dropped_roles() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_failures(ended_before timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
@@ -3665,6 +4025,8 @@ REVOKE ALL ON FUNCTION pgqueue._hand_over(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._has_part(value text, filter text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
@@ -3723,6 +4085,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FRO
 
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._is_key_taken(role oid, key text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_own_event(payload json) FROM PUBLIC;
@@ -3740,6 +4104,9 @@ GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._is_present(worker_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_present(worker_id integer) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
@@ -3750,8 +4117,14 @@ REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text,
 
 REVOKE ALL ON FUNCTION pgqueue._job_steps(job_id text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._job_totals() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._job_totals() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator boolean, launched_until timestamp with time zone, max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
@@ -3763,6 +4136,12 @@ REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices js
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._kept_error(error jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._known_setting() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._known_setting() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settings() TO pgqueue_user;
@@ -3826,6 +4205,10 @@ REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._max_attempts(m pgqueue.message) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._worker_number(name text, fallback integer, least_value integer, greatest_value integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._max_deliveries(queue text, submitter oid) FROM PUBLIC;
@@ -3844,6 +4227,10 @@ REVOKE ALL ON FUNCTION pgqueue._message_to_send(sending jsonb, task text, args j
 REVOKE ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._message_ttl(queue text, submitter name) TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._messages(max_pages integer, max_rows integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._minute_key(key text, minutes_ago integer) FROM PUBLIC;
 
@@ -3867,6 +4254,8 @@ REVOKE ALL ON FUNCTION pgqueue._next_ready(kind pgqueue.message_kind, queue text
 
 REVOKE ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._nobody_sleeps(queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._note_attempt(m pgqueue.message, error jsonb, started_at timestamp with time zone, worker text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._note_binding(holder oid, wanted_queue text, wanted_exchange text, wanted_key text) FROM PUBLIC;
 
@@ -3935,6 +4324,8 @@ REVOKE ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cooki
 GRANT ALL ON FUNCTION pgqueue._progress_of_tracked(want_pid integer, want_cookie bigint, OUT progress_pct integer, OUT progress_msg text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._promote(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._prune_history() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -4104,6 +4495,10 @@ GRANT ALL ON FUNCTION pgqueue._retried_jobs(ids bigint[]) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._retry_deferred(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._retry_deferred(role oid) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._retry_one(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
@@ -4144,7 +4539,13 @@ GRANT ALL ON FUNCTION pgqueue._save_task_group(group_id text, payload bytea, lif
 REVOKE ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._say(level text, code text, message text, detail text, hint text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._say_what_stays(o pgqueue.job_order, may_see_all boolean, roles oid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._schedule_grace() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._schedule_lateness() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._schedule_lateness() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._schedule_lateness() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._schedules_to_plan(max_count integer) TO pgqueue_worker;
@@ -4182,6 +4583,21 @@ GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs json
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._server_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._session_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_settings() TO pgqueue_user;
 
@@ -4209,9 +4625,6 @@ GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
 
-REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
-
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
 
@@ -4233,6 +4646,10 @@ REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
@@ -4253,6 +4670,8 @@ REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, cont
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._sum_counts(counts bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._suspect(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._suspect_unclaimed(ids bigint[], error jsonb) FROM PUBLIC;
@@ -4262,6 +4681,12 @@ GRANT ALL ON FUNCTION pgqueue._swap_settings(settings jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._take_role(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._take_role(role text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._task_document(content_type text, payload bytea) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_fates(task_ids text[], workers text[], seen_at double precision[]) TO pgqueue_worker;
@@ -4274,6 +4699,10 @@ REVOKE ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb
 GRANT ALL ON FUNCTION pgqueue._task_message(task text, args jsonb, kwargs jsonb, queue text, priority integer, due_at timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._task_name(payload json) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._task_name(payload json) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._task_results(task_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_user;
@@ -4286,6 +4715,10 @@ REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
@@ -4331,6 +4764,10 @@ GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._used_queues() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._used_queues() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._used_queues() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._usual_settings(role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._usual_settings(role text) TO pgqueue_user;
 
@@ -4372,8 +4809,17 @@ REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PU
 REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue.backlog(queue text, max_count integer) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.cancel(handle pgqueue.handle, grace interval) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.cancel_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.cancel_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.cancel_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
 
 GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_user;
 GRANT INSERT(setting) ON TABLE pgqueue.configuring TO pgqueue_admin;
@@ -4390,6 +4836,10 @@ GRANT ALL ON FUNCTION pgqueue.configure(setting text, value text, queue text) TO
 
 REVOKE ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.detach(handle pgqueue.handle) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text) TO pgqueue_user;
@@ -4423,6 +4873,9 @@ GRANT ALL ON FUNCTION pgqueue.pause_schedule(name text, owner regrole) TO pgqueu
 REVOKE ALL ON FUNCTION pgqueue.progress(pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.progress(pct integer, msg text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue.purge(queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.purge(queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.redrive(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.redrive(queue text) TO pgqueue_admin;
 
@@ -4438,6 +4891,17 @@ GRANT ALL ON FUNCTION pgqueue.resume(queue text) TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.resume_schedule(name text, owner regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.retry(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.retry(handle pgqueue.handle) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.retry(handle pgqueue.handle) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.retry_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.retry_task(task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.retry_task(task_id text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_user;
@@ -4478,6 +4942,11 @@ GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_ad
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.attempts TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.configuration TO pgqueue_worker;
@@ -4582,12 +5051,19 @@ GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_admin;
 
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_admin;
+
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.workers TO pgqueue_admin;
 
-CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name) WITH (security_barrier=true);
+CREATE VIEW pgqueue.attempts (id bigint, attempt integer, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, worker text, sqlstate text, error text, error_detail text, error_hint text, error_context text) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.configuration (setting text, queue text, value text, role name, source text) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.configuring (role oid, setting text, value text, queue text);
 
@@ -4599,9 +5075,11 @@ CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb
 
 CREATE VIEW pgqueue.dispatch (submitter oid, exchange text, routing_key text, payload json, priority integer, due_at timestamp with time zone, expires_at timestamp with time zone, reached integer);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, last_error jsonb) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, last_error jsonb, retried_from bigint) WITH (check_option=cascaded);
 
-CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle) WITH (security_barrier=true);
+CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
+
+CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.outbox (id bigint, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, priority smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, payload json, launched_at timestamp with time zone) WITH (security_barrier=true, check_option=local);
 
@@ -4637,6 +5115,8 @@ CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, wo
 
 CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8) WITH (security_barrier=true);
+CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent_at timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, worker text, error text) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8, due_at timestamp with time zone) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[]) WITH (security_barrier=true);

@@ -47,7 +47,7 @@ class Channel(virtual.Channel):
     Message = OurMessage  # type: ignore[assignment] # it is made by `TaskDelivery.receive`, in a way of ours
     supports_fanout = True
     do_restore = False
-    #: What consumers of this channel take: 'task' or 'job'. Set it before consuming.
+    #: The kind of messages that consumers of this channel take: 'task' or 'job'. Set it before consuming.
     kind = "task"
     #: Of kind 'job': takes jobs, of which kombu makes no messages, and their delivery tags.
     on_jobs: Callable[[Sequence[ClaimedMessage], Sequence[str]], None] | None = None
@@ -57,7 +57,7 @@ class Channel(virtual.Channel):
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
-        # What acks need; they come after kombu has closed the channel, too.
+        # Acks need these three, also after kombu has closed the channel.
         self._transport = connection
         self._database = connection.database
         self.settlement = Settlement(connection, connection.database, connection.acks, self.qos)
@@ -224,7 +224,7 @@ class Channel(virtual.Channel):
         return tag
 
     def basic_cancel(self, consumer_tag: str) -> None:
-        """Stop a consumer. What was claimed for it and not delivered goes back."""
+        """Stop a consumer. Messages that were claimed for it and not delivered return to the queue."""
         subscription = self._subscriptions.get(consumer_tag)
         if subscription is not None:
             self._consumers.discard(consumer_tag)

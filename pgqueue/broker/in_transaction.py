@@ -25,8 +25,9 @@ _declared: dict[str, set[int]] = {}
 class in_transaction(Connection):  # noqa: N801 - it is written as a block
     """Send tasks in the transaction of `connection`, so that they are sent only if it commits.
 
-    As a block: everything that this thread publishes or enqueues inside. As Celery's `connection=`: that one call. The
-    messages go to the database of `connection`. Queues that a task needs are declared at once, on another connection.
+    As a block: everything that this thread or asyncio task, and each asyncio task that it starts inside, publishes or
+    enqueues before the block ends. As Celery's `connection=`: that one call. The messages go to the database of
+    `connection`. Queues that a task needs are declared at once, on another connection.
 
     Args:
         connection: a psycopg connection; SQLAlchemy's Connection or Session on psycopg 3; Django's `connection`.

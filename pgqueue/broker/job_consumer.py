@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.messaging import Consumer
 
+from . import liveness
 from .consuming.buffer import ClaimedMessage
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ class WorkerLink:
     def on_control(self, callback: Callable[[], None]) -> None:
         """Call `callback` when this worker may have a request to handle; the database has the request."""
         self._transport.on_control(callback)
+
+    def follow_pulse(self) -> None:
+        """Let the thread that drains this connection mark the pulse of the process in each of its rounds."""
+        self._transport.on_round(liveness.pulse.beat)
 
     def poll_now(self) -> None:
         """Poll again now, because there is room."""

@@ -69,8 +69,7 @@ class TaskDelivery:
                 "message %s of the queue %s was rejected: Celery cannot take it", claimed.delivery_tag, claimed.queue
             )
             self._settlement.reject(claimed.delivery_tag)
-        # The callback has run in this thread, which could not look at what it had read ahead meanwhile. So messages
-        # that were settled in it say nothing of how much to read ahead.
+        # Tasks that were settled in here ran in this thread, which cannot attend to its read-ahead meanwhile.
         self._qos.read_ahead.settled = settled
         return subscription
 

@@ -19,7 +19,7 @@ from .. import errors
 from ..config import URL_SCHEME, to_conninfo, to_url, without_password
 from ..db.database import Database
 from ..decompression import max_bytes
-from . import process_identity
+from . import liveness, process_identity
 from .celery_patches import ended_tasks, eta_header, inspect_scheduled
 from .channel import Channel as OurChannel
 from .consuming.acks import Acks
@@ -88,6 +88,7 @@ class Transport(virtual.Transport):
         self._fetcher: Fetcher[OurChannel] | None = None
         self._event_loop: EventLoopAdapter | None = None
         self._on_control: Callable[[], None] = _do_nothing
+        self._on_round: Callable[[], None] = _do_nothing
         self._is_closed = False
 
     # The connection
@@ -101,6 +102,7 @@ class Transport(virtual.Transport):
         """
         if self._fetcher is not None and not self._fetcher.worker_session.is_alive:
             self._abandon()
+        liveness.note_attempt()
         if self._caller is None:
             require_usable_schema(self.database)
         self._is_closed = False
@@ -204,6 +206,10 @@ class Transport(virtual.Transport):
         """
         self._on_control = callback
 
+    def on_round(self, callback: Callable[[], None]) -> None:
+        """Call `callback` in each round of the thread that drains the connection."""
+        self._on_round = callback
+
     def is_heard(self, exchange: str, routing_key: str) -> bool:
         """Return whether a queue may be bound there: False if a publish has reached none and none was bound since."""
         fetcher = self._fetcher
@@ -281,6 +287,7 @@ class Transport(virtual.Transport):
         Raises:
             psycopg.OperationalError, WorkerUnknown: the connection is lost. Reconnect.
         """
+        self._on_round()
         return self._get_fetcher().poll()
 
     def interrupt(self) -> None:

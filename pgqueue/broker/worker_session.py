@@ -123,6 +123,12 @@ class WorkerSession:
         return present
 
     @classmethod
+    def present(cls, conninfo: str) -> WorkerSession | None:
+        """Return the worker session of this process on a database, if no loss of it was noticed. Sends nothing."""
+        present = cls._known.get(conninfo)
+        return present if present is not None and present.is_alive else None
+
+    @classmethod
     def close_all(cls) -> None:
         """Unregister this process everywhere: its unfinished messages are free at once."""
         with cls.registry_lock:

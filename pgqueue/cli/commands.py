@@ -20,10 +20,12 @@ from . import (
     configuration,
     database,
     doctor,
+    exporter,
     flower,
     import_schedules,
     jobs,
     launch,
+    many_jobs,
     outcome,
     queues,
     schedules,
@@ -43,6 +45,7 @@ EXTRAS = {
     "flower": "flower",
     "google": "worker",
     "postgast": "worker",
+    "prometheus_client": "metrics",
     "tornado": "flower",
 }
 
@@ -71,7 +74,9 @@ for command in (
     jobs.show,
     outcome.result,
     outcome.wait,
-    outcome.cancel,
+    many_jobs.cancel,
+    many_jobs.retry,
+    many_jobs.discard,
     queues.stats,
     queues.queues_command,
     queues.workers,
@@ -79,10 +84,13 @@ for command in (
     queues.pause,
     queues.resume,
     queues.redrive,
+    many_jobs.purge,
+    many_jobs.drain,
     queues.set_durability,
     configuration.config,
     schedules.schedule,
     doctor.doctor,
+    exporter.exporter,
 ):
     cli.add_command(command)
 schedules.schedule.add_command(import_schedules.import_command)

@@ -34,6 +34,7 @@ _COLUMNS = (
     Column("pid", is_extra=True),
     Column("rows", is_extra=True),
     Column("sqlstate", is_extra=True),
+    Column("retried_from", is_extra=True),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from ..config import LISTEN_DSN_VARIABLE
 from ..handle import Handle
+from ..worker.metrics.http_server import Address
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,6 +58,20 @@ class InstantType(ClickType):
             )
 
 
+class MomentType(ClickType):
+    """A moment: an instant, or a duration that is so long ago."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Convert the text; raise an error if it is neither."""
+        if isinstance(value, datetime):
+            return value
+        if _DURATION.fullmatch(str(value).strip()):
+            return datetime.now(timezone.utc) - DURATION.convert(value, param, ctx)
+        return INSTANT.convert(value, param, ctx)
+
+
 class HandleType(ClickType):
     """A job: its number, or its handle `ID:COOKIE`."""
 
@@ -72,8 +87,25 @@ class HandleType(ClickType):
             self.fail(str(misuse), param, ctx)
 
 
+class AddressType(ClickType):
+    """Where to listen: HOST:PORT."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Convert the text; raise an error if it is no address."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return Address.parse(str(value))
+        except ValueError as misuse:
+            self.fail(str(misuse), param, ctx)
+
+
+ADDRESS = AddressType()
 DURATION = DurationType()
 INSTANT = InstantType()
+MOMENT = MomentType()
 HANDLE = HandleType()
 #: The name of a job on the command line.
 JOB = "ID|HANDLE"

@@ -1,4 +1,4 @@
-"""`pgqueue result`, `wait`, `cancel`: commands about one job, by its number or handle."""
+"""`pgqueue result`, `wait`: commands about one job, by its number or handle."""
 
 from __future__ import annotations
 
@@ -41,21 +41,6 @@ def wait(handle: Handle, timeout: timedelta | None, dsn: str | None, as_json: bo
         print_json({"id": handle.id, "state": state})
     else:
         click.echo(f"job {handle.id} {state}")
-
-
-@click.command()
-@click.argument("handles", type=HANDLE, nargs=-1, required=True, metavar=f"{JOB}...")
-@click.option("--grace", type=DURATION, default="0", help="Let a running job go on for this long before stopping it.")
-@on_database
-def cancel(handles: tuple[Handle, ...], grace: timedelta, dsn: str | None, as_json: bool) -> None:
-    """Take back jobs that are queued, stop those that run."""
-    with connect(dsn) as client:
-        answers = {handle: client.job(handle).cancel(grace) for handle in handles}
-    if as_json:
-        print_json([{"id": handle.id, "canceled": canceled} for handle, canceled in answers.items()])
-        return
-    for handle, canceled in answers.items():
-        click.echo(f"job {handle.id}: {'canceled' if canceled else 'had already ended'}")
 
 
 def print_result(job: Job, *, as_json: bool) -> None:

@@ -87,15 +87,26 @@ def list_schedules(wide: bool, chosen: tuple[str, ...], dsn: str | None, as_json
 @click.option("--jitter", type=DURATION, help="Start each run later by a random part of this.")
 @click.option("--starts-at", type=INSTANT, help="Not before this moment.")
 @click.option("--ends-at", type=INSTANT, help="Not after this moment.")
-@click.option("--overlap", type=click.Choice(["skip", "queue"]), help="When the run before has not ended.")
 @click.option(
-    "--catch-up", type=click.Choice(["none", "last", "all"]), default="last", show_default=True, help="What was missed."
+    "--overlap",
+    type=click.Choice(["skip", "queue"]),
+    help="While the last run has not ended, skip the instant or queue it too [default: skip; --catch-up all: queue].",
+)
+@click.option(
+    "--catch-up",
+    type=click.Choice(["none", "last", "all"]),
+    default="last",
+    show_default=True,
+    help="Run none, the last or all of the instants at which no worker was there.",
 )
 @on_database
 def add(
     name: str, when: str, sql: str | None, task: str | None, args_: str, dsn: str | None, as_json: bool, **options: Any
 ) -> None:
-    """Run SQL (`-` reads it from standard input) at the instants of SCHEDULE. A schedule of that NAME is replaced."""
+    """Run SQL (`-` reads it from standard input) at the instants of SCHEDULE.
+
+    A schedule of that NAME is replaced, with all its options: to change one, add it again.
+    """
     if (sql is None) == (task is None):
         raise click.UsageError("give either SQL or --task")
     options |= {"schedule_name": name, "schedule": when, "params": list(options["params"])}

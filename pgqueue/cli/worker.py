@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ import click
 from ..config import URL_SCHEME, WORKER_DSN_VARIABLE, to_url
 from ..local.child_process import die_with_parent
 from ..schema.prepare import require_worker
-from .celery_app import find_app, leads_to, own_queues, require_same_database
+from .celery_app import database_of, find_app, leads_to, own_queues, require_same_database
 from .import_schedules import install_schedules
-from .options import dsn_option, listen_dsn_option
+from .options import ADDRESS, dsn_option, listen_dsn_option
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from ..worker.metrics.http_server import Address, HttpServer
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -45,6 +48,13 @@ if TYPE_CHECKING:
 @click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to import; may be repeated.")
 @click.option("--loglevel", default="INFO", show_default=True, help="How much to log.")
 @click.option("--hostname", metavar="NAME", help="The worker's name; %h is the host [default: celery@%h].")
+@click.option(
+    "--http",
+    "http_address",
+    type=ADDRESS,
+    metavar="HOST:PORT",
+    help="Serve /healthz, /readyz and /metrics there. There is no authentication: choose who can reach it.",
+)
 @click.option("--same-database", is_flag=True, hidden=True, help="Refuse an app whose broker is another database.")
 @dsn_option
 @listen_dsn_option
@@ -61,6 +71,7 @@ def worker(
     include: tuple[str, ...],
     loglevel: str,
     hostname: str | None,
+    http_address: Address | None,
     same_database: bool,
     dsn: str | None,
     listen_dsn: str | None,
@@ -93,8 +104,21 @@ def worker(
         arguments.append(f"--include={','.join(include)}")
     if hostname is not None:
         arguments.append(f"--hostname={hostname}")
+    if http_address is not None and {"-D", "--detach"} & set(celery_options):
+        raise click.UsageError("--http does not go with --detach: a detached worker is another process")
     require_worker(app.conf.broker_url)
-    return _run_celery(app, [*arguments, *celery_options])
+    with contextlib.ExitStack() as until_the_end:
+        if http_address is not None:
+            until_the_end.callback(_serve_health(app, http_address).close)
+        return _run_celery(app, [*arguments, *celery_options])
+
+
+def _serve_health(app: Celery, address: Address) -> HttpServer:
+    """Answer probes from now on, while the worker starts as well."""
+    # prometheus_client may not be installed, because it is an extra.
+    from ..worker.health import WorkerHealth
+
+    return WorkerHealth(app, database_of(app)).serve(address)
 
 
 def _run_celery(app: Celery, arguments: list[str]) -> int:

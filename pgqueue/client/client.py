@@ -17,6 +17,7 @@ from ..handle import Handle
 from .arguments import JobOptions, check_many, job_arguments, new_cookie, to_json
 from .job import Job
 from .job_calls import LIST_JOBS, JobCalls
+from .many_jobs import BATCH, JobFilters, ManyJobs
 from .schedule_calls import (
     CLIENT_SCHEDULE_RUNS,
     CLIENT_SCHEDULES,
@@ -27,7 +28,7 @@ from .schedule_calls import (
     sql_arguments,
     task_arguments,
 )
-from .values import JobState, JobStatus, Schedule, ScheduleRun
+from .values import Attempt, JobState, JobStatus, Schedule, ScheduleRun
 
 if TYPE_CHECKING:
     import psycopg
@@ -58,6 +59,7 @@ class Client:
     def __init__(self, dsn: str | None = None) -> None:
         self._session = ClientSession(dsn, application_name="pgqueue client", hands_in=True)
         self._calls = JobCalls(self._session)
+        self._many = ManyJobs(self._session)
 
     def __enter__(self) -> Self:
         return self
@@ -390,6 +392,126 @@ class Client:
         """
         wanted = None if states is None else [state.value for state in states]
         return self._session.fetch_rows(LIST_JOBS, states=wanted, queue=queue, label=label, limit=limit)
+
+    def retry(self, job: Handle | str | int, *, connection: CallerConnection | None = None) -> Job:
+        """Run a job again that failed, as its submitter and with all that it had, and return the new job.
+
+        Args:
+            job: as for `job`; administrators give the number of any job.
+            connection: as for `enqueue`.
+
+        Raises:
+            NotPermitted: it is another role's, or its role may submit no jobs now.
+            PgQueueError: it has not failed, was retried or discarded before, or is not known.
+        """
+        taken = Handle.parse(str(job)) if isinstance(job, (int, str)) else Handle(*job)
+        return Job(self._calls, Handle(*self._fetch(connection or current(), "retry_job", taken._asdict())[0]))
+
+    def retry_task(self, task_id: str, *, connection: CallerConnection | None = None) -> str:
+        """Send a Celery task again that failed or was revoked, and return the id of the new one.
+
+        The application needs `result_extended`, which keeps the name and the arguments of a task with its result.
+
+        Raises:
+            WrongState: it did not fail, or its result does not say how it was called.
+            PgQueueError: no result of it is known, or the server could not be asked.
+        """
+        return str(self._fetch(connection or current(), "retry_task", {"task_id": task_id})[0][0])
+
+    def retry_jobs(
+        self,
+        *,
+        max_count: int | None = None,
+        batch: int = BATCH,
+        dry_run: bool = False,
+        connection: CallerConnection | None = None,
+        **filters: Unpack[JobFilters],
+    ) -> int:
+        """Run the failed jobs again that match all filters, the oldest failure first, and return how many.
+
+        Args:
+            batch: how many jobs one transaction takes. With a `connection` all are a part of its transaction.
+            dry_run: change nothing, and count those that would be retried.
+
+        Raises:
+            InvalidArgument: a filter is invalid, or there is none.
+            PgQueueError: the server could not be asked; the batches before are committed.
+        """
+        return self._change_many("retry_jobs", filters, max_count, batch, dry_run, connection)
+
+    def discard_jobs(
+        self,
+        *,
+        max_count: int | None = None,
+        batch: int = BATCH,
+        dry_run: bool = False,
+        connection: CallerConnection | None = None,
+        **filters: Unpack[JobFilters],
+    ) -> int:
+        """Delete what runs the failed jobs again that match, with their parameters; otherwise as `retry_jobs`.
+
+        Raises:
+            PgQueueError: as `retry_jobs`.
+        """
+        return self._change_many("discard_jobs", filters, max_count, batch, dry_run, connection)
+
+    def cancel_jobs(
+        self,
+        *,
+        max_count: int | None = None,
+        batch: int = BATCH,
+        dry_run: bool = False,
+        connection: CallerConnection | None = None,
+        **filters: Unpack[JobFilters],
+    ) -> int:
+        """Cancel the queued and running jobs that match; otherwise as `retry_jobs`.
+
+        A running job that ends at that moment may still succeed.
+
+        Raises:
+            PgQueueError: as `retry_jobs`.
+        """
+        return self._change_many("cancel_jobs", filters, max_count, batch, dry_run, connection)
+
+    def attempts(self, job_id: int) -> list[Attempt]:
+        """Return the attempts of a job that failed, the oldest first.
+
+        Raises:
+            PgQueueError: the server could not be asked.
+        """
+        return [Attempt(*row) for row in self._session.fetch("job_attempts", id=job_id)]
+
+    def purge(self, queue: str) -> int:
+        """Empty a queue, except for what workers have, and return how many jobs and tasks that were.
+
+        Raises:
+            NotPermitted: the role is no administrator.
+        """
+        return self._many.purge(queue)
+
+    def drain(self, queue: str, timeout: timedelta | float | None = None) -> bool:
+        """Wait until a queue is empty, of delayed messages too; return False when `timeout` passed first.
+
+        A role sees its own messages, and administrators see all.
+
+        Raises:
+            PgQueueError: the server could not be asked.
+        """
+        return self._many.drain(queue, timeout) == 0
+
+    def _change_many(
+        self,
+        act: str,
+        filters: JobFilters,
+        max_count: int | None,
+        batch: int,
+        is_dry_run: bool,
+        connection: CallerConnection | None,
+    ) -> int:
+        given = connection or current()
+        return self._many.change(
+            act, filters, max_count=max_count, batch=batch, is_dry_run=is_dry_run, connection=given
+        )
 
     def _hand_in(
         self,

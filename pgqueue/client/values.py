@@ -62,8 +62,26 @@ class JobStatus:
     error_detail: str | None
     error_hint: str | None
     error_context: str | None
+    retried_from: int | None = None
     handle: Handle | None = None
     """For roles that may use it."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One row of the view `pgqueue.attempts`: an attempt of a job that failed."""
+
+    id: int
+    attempt: int
+    started_at: datetime | None
+    ended_at: datetime
+    duration_ms: float | None
+    worker: str | None
+    sqlstate: str
+    error: str | None
+    error_detail: str | None
+    error_hint: str | None
+    error_context: str | None
 
 
 class Column(NamedTuple):

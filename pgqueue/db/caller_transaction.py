@@ -35,7 +35,11 @@ CallerConnection = Union["psycopg.Connection[Any]", "SQLAlchemyConnection", "SQL
 
 
 class _Block:
-    """A block of a caller's transaction. Asyncio tasks and threads that start inside still see it after its end."""
+    """A block of a caller's transaction.
+
+    Asyncio tasks, and calls of `asyncio.to_thread`, that start inside get a copy of the context. They find the block
+    after its end as well, so it says whether it is over.
+    """
 
     def __init__(self, given: CallerConnection, outer: _Block | None) -> None:
         self.given = given
@@ -56,14 +60,25 @@ def current() -> CallerConnection | None:
 
 @contextmanager
 def entered(given: CallerConnection) -> Iterator[None]:
-    """Put this thread or asyncio task, and those that it starts, into the transaction of `given` for a block."""
+    """Put this thread or asyncio task, and the asyncio tasks that it starts, into the transaction of `given`.
+
+    Raises:
+        RuntimeError: the block is left in another context than it was entered in.
+    """
     block = _Block(given, _current.get())
     token = _current.set(block)
     try:
         yield
     finally:
         block.is_over = True
-        _current.reset(token)
+        try:
+            _current.reset(token)
+        except ValueError:
+            # The context in which it was entered was a copy that nobody else has seen.
+            raise RuntimeError(
+                "in_transaction was left in another thread or asyncio task than it was entered in, "
+                "so messages that were published in between are not in the transaction"
+            ) from None
 
 
 def driver_connection(given: CallerConnection) -> psycopg.Connection[Any]:

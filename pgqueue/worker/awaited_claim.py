@@ -19,7 +19,7 @@ logger = get_logger(__name__)
 
 
 class _Claim(NamedTuple):
-    """What the query `claim_awaited` returns: one row, or none."""
+    """A row of the query `claim_awaited`, which returns at most one."""
 
     id: int
     token: int

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _RUNNER = "pgqueue_run.job_"
-#: What writes the end of a job.
+#: The call that writes the end of a job.
 _END = "finish_job("
 _CANCELED = "57014"
 _TERMINATED = "57P01"
@@ -44,8 +44,8 @@ _TERMINATED = "57P01"
 #: of the server takes away (names of custom settings, say) goes with it.
 _LONG_SECONDS = 0.5
 _MOST_JOBS = 5000
-#: What the session returns to after each job. A timeout here would be that of a whole call: the batch monitor
-#: sees to those of jobs.
+#: The session returns to these settings after each job. A timeout here would be that of a whole call: the batch monitor
+#: enforces the timeouts of jobs.
 _OPTIONS = to_options(BATCH_SETTINGS)
 
 
@@ -193,7 +193,10 @@ class BatchRunner:
 
     @staticmethod
     def _is_jobs(chunk: Chunk, left: list[BatchJob], fields: Fields) -> bool:
-        """Tell whether a job raised an error. One between two jobs is nobody's, unless it comes again."""
+        """Return whether a job raised an error.
+
+        An error between two jobs belongs to no job. A second one at the same job fails that job.
+        """
         if fields.get("sqlstate") == _CANCELED and _END in (fields.get("context") or ""):
             # It has caught its cancel or its timeout, and is refused at its end.
             fields.pop("context")
@@ -271,7 +274,7 @@ class BatchRunner:
         self._context.completer.release_all(jobs)
 
     def _cancel_revoked(self, chunk: Chunk) -> None:
-        """Ask for the cancel of jobs that Celery was told to revoke: the server ends them when their turn comes."""
+        """Request the cancel of jobs that Celery has revoked: the server ends them when their turn comes."""
         if state.revoked:
             for job in chunk.jobs:
                 if f"job-{job.id}" in state.revoked:

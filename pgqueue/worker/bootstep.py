@@ -20,6 +20,7 @@ from ..db.database import Database
 from .job_lane import JobLane, register_size
 from .log import get_logger
 from .monitoring.job_request import TASK_NAME
+from .pulse import follow_event_loop
 from .queue_changes import follow_queues
 from .scaling import scale_by_remote_control
 from .settings_check import warn_of_settings
@@ -57,6 +58,7 @@ class JobsBootstep(bootsteps.StartStopStep):
 
         Consume none if this worker's login has too many rights.
         """
+        follow_event_loop(consumer)
         queues = list(consumer.task_consumer.queues)
         if not _takes_tasks(consumer):
             # Celery begins to consume from them when all steps have started.

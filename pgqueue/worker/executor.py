@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: A job that runs for less was never seen running, but for what it told itself.
+#: A job that runs for less than this is not recorded as running, unless it has reported progress.
 _UNNOTED_SECONDS = 0.05
-#: Celery hears of one that runs for longer while it runs, of the others when they have ended.
+#: Celery gets the event of a job that runs for longer while it runs, and those of other jobs when they have ended.
 _UNTOLD_SECONDS = 0.5
 #: One that goes on for so long after its timeout, which it may catch, loses its session.
 _TIMEOUT_GRACE_SECONDS = 2.0
@@ -55,32 +55,32 @@ _RETRY_SECONDS = 1.0
 
 
 class WorkSource(Protocol):
-    """What gives an executor its work. Called in the executor's thread."""
+    """The source of an executor's work. The executor's thread calls it."""
 
     def take(self, executor: Executor) -> Work | None:
         """Wait for what the executor is to do next; None: no more will come."""
 
     def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> None:
-        """Take note that the executor does what it has claimed by itself."""
+        """Record that the executor runs a job or a chunk that it has claimed by itself."""
 
     def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
-        """Take note that the job of the executor waits for another."""
+        """Record that the job of the executor waits for another."""
 
     def end_wait(self, executor: Executor) -> None:
-        """Take note that it waits no longer."""
+        """Record that it waits no longer."""
 
 
 class RunListener(Protocol):
-    """What hears from an executor. Called in the executor's thread."""
+    """A receiver of an executor's reports. The executor's thread calls it."""
 
     def tell_running(self, job: ClaimedJob, run: Run) -> None:
-        """Take note of a job that runs for long."""
+        """Record that a job runs for long."""
 
     def end(self, job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
-        """Take note that a job has ended."""
+        """Record that a job has ended."""
 
     def end_chunk(self, chunk: Chunk) -> None:
-        """Take note that a chunk is done with."""
+        """Record that all jobs of a chunk have ended or were given back."""
 
 
 class Executor(threading.Thread):
@@ -262,7 +262,10 @@ class Executor(threading.Thread):
         return fault(f"The job outlasted {outlasted.value}, so its session was ended.").fields
 
     def _put_back(self, job: ClaimedJob, error: Exception) -> Outcome:
-        """Give back a job that did not begin: at once if the server is away, else its role is to blame."""
+        """Give back a job that did not begin: at once if the server is away, else after a delay.
+
+        Then the sessions of the job's role end early, which is recorded for the role.
+        """
         completer, credentials = self._context.completer, self._context.credentials
         try:
             return completer.defer(job, credentials.blame(job.submitter, error))
@@ -324,7 +327,7 @@ class Executor(threading.Thread):
             self._notices.add(notice)
 
     def _hear_wait(self, notice: psycopg.errors.Diagnostic, waiters: Iterable[Waiter]) -> None:
-        """Hear that one of these jobs waits for another job, or no longer does."""
+        """Handle a notice that one of these jobs waits for another job, or no longer does."""
         said = read_wait(notice)
         waiter = said and next((one for one in waiters if one.id == said[0]), None)
         if not waiter:

@@ -1,6 +1,6 @@
-"""The executors of a worker: takes jobs, tells what becomes of them.
+"""The executors of a worker: the pool takes jobs and reports their ends.
 
-What executors have to tell, `deliver` hands to Celery, in the thread that calls it.
+`deliver` passes the reports of executors to Celery, in the thread that calls it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EXTRA_EXECUTORS = 16
 
 
 class ExecutorPool:
-    """What the lane hands jobs to.
+    """The pool of executors, to which the lane passes jobs.
 
     Args:
         size: how many executors there are at least and at most.
@@ -59,7 +59,7 @@ class ExecutorPool:
         self._batch_monitor = BatchMonitor(
             database, self._find_chunks, self._reports.forget_released, self._reports.tell_long
         )
-        #: What waits, what runs, and who is free.
+        #: The jobs that wait, the jobs that run, and the executors that are free.
         self.work = WorkQueue(
             self.dispatch,
             threads,
@@ -93,7 +93,7 @@ class ExecutorPool:
 
     def terminate(self, job: ClaimedJob) -> None:
         """Cancel a job for Celery, soon: it ends as canceled whether it runs or waits, and in whichever lane."""
-        # What Celery says of the job may be forged. Its token is not: only a request that it made is obeyed.
+        # Celery's data about the job may be forged, but not its token: the server obeys only a request with that token.
         self.canceler.schedule(0.0, lambda: self.context.completer.request_cancel(job))
         self.cancel_poller.poll_soon()
 
@@ -116,7 +116,7 @@ class ExecutorPool:
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether a job waits, runs, or has ended without Celery knowing."""
+        """Return whether a job waits, runs, or has ended without Celery knowing."""
         # In this order: who ends a run reports it first.
         return bool(self.work) or bool(self._reports)
 

@@ -58,20 +58,20 @@ class ExecutorThreads:
 
     @property
     def has_too_many(self) -> bool:
-        """Tell whether there are more than there may be."""
+        """Return whether there are more executors than there may be."""
         return len(self.threads) > self.most + self.spare
 
     @property
     def has_all(self) -> bool:
-        """Tell whether there are as many as there may be."""
+        """Return whether there are as many executors as there may be."""
         return len(self.threads) >= self.most + self.spare
 
     def note_ready(self, thread: Executor) -> None:
-        """Take note that an executor asks for work."""
+        """Record that an executor asks for work."""
         self._starting.discard(thread)
 
     def add_idle(self, thread: Executor) -> Inbox:
-        """Take note that an executor is free; return where it finds its next job."""
+        """Record that an executor is free; return where it finds its next job."""
         inbox: Inbox = queue.SimpleQueue()
         self.idle[thread] = inbox
         return inbox

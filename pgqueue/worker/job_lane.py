@@ -1,7 +1,7 @@
-"""The jobs of one worker: from the broker to the executors, and what becomes of them to Celery and its monitors.
+"""The jobs of one worker: from the broker to the executors, and their ends to Celery and its monitors.
 
-Outlives Celery's connections: jobs that run go on, in sessions of their own, and jobs that wait are given up with the
-connection over which they came.
+The lane outlives Celery's connections: jobs that run go on, in sessions of their own, and jobs that wait are given up
+with the connection over which they came.
 """
 
 from __future__ import annotations
@@ -141,11 +141,11 @@ class JobLane:
         self._consumer.call_soon(self._deliver)
         connection = self._consumer.connection
         if connection is not None and (self._consumer.hub is None or self._is_draining):
-            # No event loop runs that would hear of it.
+            # No event loop runs that would make the call.
             WorkerLink(connection).interrupt()
 
     def on_job_ended(self, job: ClaimedJob, outcome: Outcome) -> None:
-        """Free the place of a job of the top-level lane, and tell of its end."""
+        """Free the place of a job of the top-level lane, and publish its end."""
         self._free([job], JobConsumer.settle)
         self._count([job])
         if outcome.ending in _ENDS:
@@ -214,7 +214,7 @@ class JobLane:
         return self._consumer.app.events.Dispatcher(connection, hostname=self._consumer.hostname)
 
     def _is_heard(self) -> bool:
-        """Tell whether events of tasks are on, and a monitor may be listening."""
+        """Return whether events of tasks are on, and a monitor may be listening."""
         dispatcher = self._consumer.event_dispatcher
         if dispatcher is None or not dispatcher.enabled or (dispatcher.groups and "task" not in dispatcher.groups):
             return False

@@ -1,4 +1,4 @@
-"""What executors and those who look after them tell of runs, handed to the listener in Celery's thread."""
+"""Reports of runs, from executors and monitors, passed to the listener in Celery's thread."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ class RunReports:
         self._calls = CallsForCelery(listener.on_change)
 
     def __bool__(self) -> bool:
-        """Tell whether there is something that the listener has not heard."""
+        """Return whether a report has not been delivered."""
         return bool(self._calls)
 
     def deliver(self) -> None:
-        """Tell the listener what there is to tell."""
+        """Pass the reports to the listener."""
         self._calls.make()
 
     def end(self, job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
-        """Tell that a job of the top-level lane has ended."""
+        """Report that a job of the top-level lane has ended."""
         log_end(job, outcome, seconds)
         self._calls.add(lambda: self._listener.on_job_ended(job, outcome))
 
     def end_chunk(self, chunk: Chunk) -> None:
-        """Tell that a chunk is done with."""
+        """Report that all jobs of a chunk have ended or were given back."""
         self._batch_size.adapt(len(chunk.jobs), chunk.seconds)
         ours = [job for job in chunk.jobs if job.id not in chunk.released] if chunk.released else chunk.jobs
         self._calls.add(lambda: self._listener.on_batch_ended(ours, chunk))
 
     def forget_released(self, chunk: Chunk, job_ids: Collection[int]) -> None:
-        """Tell that jobs of a chunk were given back to the queue: they are no longer ours."""
+        """Report that jobs of a chunk were given back to the queue: they are no longer this worker's."""
         self._calls.add(lambda: self._listener.on_batch_ended([job for job in chunk.jobs if job.id in job_ids], None))
 
     def tell_running(self, job: ClaimedJob, run: Run) -> None:
-        """Tell of a job of the top-level lane that runs for long."""
+        """Report that a job of the top-level lane runs for long."""
         if message := self._find_message(job):
             self.tell_long(job, message, run.backend_pid, run.begun_at)
 
     def tell_long(self, job: BatchJob | ClaimedJob, message: str, backend_pid: int, begun_at: float) -> None:
-        """Tell of a job that runs for long."""
+        """Report that a job runs for long."""
         self._calls.add(lambda: self._listener.on_long_run(job, message, backend_pid, begun_at))
 
     def tell_waiting(self, job: ClaimedJob) -> None:
-        """Tell of a job that has waited for an executor for long."""
+        """Report that a job has waited for an executor for long."""
         if message := self._find_message(job):
             self._calls.add(lambda: self._listener.on_long_wait(job, message))
 

@@ -79,12 +79,12 @@ class WorkQueue:
         return self._wait_for_work(executor, inbox)
 
     def assign(self, executor: Executor, work: ClaimedJob | Chunk) -> None:
-        """Take note that an executor does what it has claimed by itself."""
+        """Record that an executor runs a job or a chunk that it has claimed by itself."""
         with self._lock:
             self._assign(executor, work)
 
     def begin_wait(self, executor: Executor, waiter: Waiter, awaited_id: int) -> None:
-        """Take note that the job of an executor waits for another: that one is run, and others may run meanwhile."""
+        """Record that the job of an executor waits for another: that one is run, and others may run meanwhile."""
         with self._lock:
             waits = self._dispatch.waits
             if self._is_closed or executor not in self._dispatch.running:
@@ -99,7 +99,7 @@ class WorkQueue:
             self._look_again_soon()
 
     def end_wait(self, executor: Executor) -> None:
-        """Take note that the job of an executor waits no longer."""
+        """Record that the job of an executor waits no longer."""
         with self._lock:
             self._dispatch.waits.end(executor)
 
@@ -108,7 +108,7 @@ class WorkQueue:
         while True:
             try:
                 return inbox.get(timeout=AUTOSCALE_KEEPALIVE)
-            except queue.Empty:  # noqa: PERF203 - once in half a minute
+            except queue.Empty:  # noqa: PERF203 - once in 30 s
                 if self._is_superfluous(executor):
                     return None
                 if monotonic() - idle_since > _IDLE_SECONDS:
@@ -200,7 +200,7 @@ class WorkQueue:
     # What there is
 
     def __bool__(self) -> bool:
-        """Tell whether a job waits or runs."""
+        """Return whether a job waits or runs."""
         with self._lock:
             return bool(self._dispatch.waiting or self._dispatch.running)
 

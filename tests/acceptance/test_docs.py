@@ -209,10 +209,12 @@ def test_each_public_name_is_in_the_reference() -> None:
 
 def test_the_settings_that_are_documented_are_those_that_there_are(db: Database) -> None:
     page = (ROOT / "docs" / "reference" / "settings.md").read_text()
-    documented = re.findall(r"^\| `pgqueue\.(\w+)` ", page, re.MULTILINE)
-    ((body,),) = db.execute("select prosrc from pg_proc where proname = '_setting_fault'")
+    of_database = re.findall(r"^\| `pgqueue\.(\w+)` ", page, re.MULTILINE)
+    of_queues = re.findall(r"^\| `(\w+)` \| [^|]* \| [^|]* \| of a queue", page, re.MULTILINE)
+    known = db.execute("select setting, of_queue and not of_database from pgqueue._known_setting()")
 
-    assert sorted(documented) == sorted(set(re.findall(r"'([a-z_]+)'", body)) - {"call", "session"})
+    assert sorted(of_database) == sorted(name for name, is_queues in known if not is_queues)
+    assert sorted(of_queues) == sorted(name for name, is_queues in known if is_queues)
 
 
 def test_the_prose_keeps_the_rules_of_the_project() -> None:

@@ -33,17 +33,44 @@ _SHORT = {"timestamp with time zone": "timestamptz", "integer": "int", "DEFAULT"
 #: Functions by what they are for, in the order of the page.
 _GROUPS = {
     "Submit": ("launch", "submit", "enqueue", "enqueue_many", "send_task", "enqueue_trigger"),
-    "Follow a job": ("result", "wait", "cancel", "detach", "statement", "progress", "get_progress", "task_result"),
+    "Follow a job": (
+        "result",
+        "wait",
+        "cancel",
+        "detach",
+        "statement",
+        "progress",
+        "get_progress",
+        "task_result",
+        "retry_task",
+    ),
+    "Failed jobs, and many jobs at once": ("retry", "retry_jobs", "discard_jobs", "cancel_jobs"),
     "Run by the clock": (
         *("schedule", "schedule_task", "alter_schedule", "unschedule"),
         *("pause_schedule", "resume_schedule", "run_schedule"),
     ),
-    "Operate": ("pause", "resume", "set_durability", "configure", "redrive", "enroll", "unenroll", "reset_stats"),
+    "Operate": (
+        "pause",
+        "resume",
+        "set_durability",
+        "configure",
+        "redrive",
+        "backlog",
+        "purge",
+        "enroll",
+        "unenroll",
+        "reset_stats",
+    ),
     "Names of pg_background and pg_cron": (
         *("install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"),
     ),
 }
-_READERS = {"pgqueue_user": "enrolled roles", "pgqueue_worker": "workers", "pgqueue_admin": "administrators"}
+_READERS = {
+    "pgqueue_user": "enrolled roles",
+    "pgqueue_worker": "workers",
+    "pgqueue_monitor": "monitors",
+    "pgqueue_admin": "administrators",
+}
 
 
 def sql_functions(connection: psycopg.Connection[Any]) -> Iterator[str]:
@@ -88,6 +115,8 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """Yield the views that users read, with their COMMENTs and columns."""
     names = (
         "jobs",
+        "attempts",
+        "tasks",
         "stats",
         "stats_total",
         "workers",

@@ -8,6 +8,8 @@ from tests.harness.executors import Executors
 from tests.harness.jobs import submit
 from tests.harness.people import fetch_value
 
+pytestmark = pytest.mark.every_server
+
 WHERE = "insert into seen select current_user, session_user, pg_backend_pid(), current_setting('work_mem')"
 
 

@@ -57,6 +57,7 @@ def labels(db: Database) -> list[str]:
     return [label for label, _redelivered in traces(db)]
 
 
+@pytest.mark.every_server
 def test_a_task_runs(db: Database, app: Celery, start_worker: StartWorker) -> None:
     start(start_worker, db, "--concurrency=1")
 
@@ -198,6 +199,7 @@ def test_a_task_from_sql_calls_its_link_and_its_errback(db: Database, app: Celer
     eventually(lambda: sorted(labels(db)) == sorted(["linked", failing]))
 
 
+@pytest.mark.every_server
 def test_a_running_task_of_a_killed_worker_runs_again(db: Database, app: Celery, start_worker: StartWorker) -> None:
     killed = start(start_worker, db, "--concurrency=1")
     app.send_task("stay_until_redelivered", ["task"])
@@ -314,6 +316,7 @@ def test_an_idle_worker_is_quiet(db: Database, app: Celery, start_worker: StartW
     assert spent < 1
 
 
+@pytest.mark.every_server
 @pytest.mark.kills
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["restart", "crash"])

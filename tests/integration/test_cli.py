@@ -402,14 +402,29 @@ class TestLooking:
         assert db.fetch_value("select group_commit from pgqueue.queues where queue = 'audit'") == 100
         assert command("config", "get", "group_commit", *audit) == "100\n"
         assert command("config", "get", "group_commit", "--queue", "other") == "1\n"
-        shown = [{"setting": "group_commit", "queue": "audit", "value": "100", "role": None}]
-        assert json.loads(command("config", "list", "--json")) == shown
+        shown = {"setting": "group_commit", "queue": "audit", "value": "100", "role": None, "source": "queue"}
+        assert [row for row in json.loads(command("config", "list", "--json")) if row["queue"]] == [shown]
 
         told = json.loads(command("config", "set", "group_commit", "default", *audit, "--json"))
-        assert told == {"setting": "group_commit", "queue": "audit", "value": "1"}
-        assert json.loads(command("config", "list", "--json")) == []
+        assert told == {"setting": "group_commit", "queue": "audit", "value": "1", "source": "default"}
+        assert not [row for row in json.loads(command("config", "list", "--json")) if row["queue"]]
         assert "1 (the default) to 100" in command("config", "set", "group_commit", "0", *audit, fails=1)
-        assert "group_commit" in command("config", "get", "nonsense", *audit, fails=1)
+        assert "pgqueue config list" in command("config", "get", "nonsense", *audit, fails=2)
+
+    def test_the_database_is_configured(self, db: Database, command: Command) -> None:
+        assert command("config", "get", "naptime") == "3 s\n"
+        assert command("config", "get", "worker_timeout") == "not set\n"
+        assert command("config", "set", "naptime", "1 s") == "naptime of the database is 00:00:01 now\n"
+        rows = {row["setting"]: row for row in json.loads(command("config", "list", "--json"))}
+        assert rows["naptime"] == {
+            "setting": "naptime", "queue": None, "value": "00:00:01", "role": None, "source": "table"
+        }  # fmt: skip
+        assert rows["max_items"]["source"] == "default"
+        # What holds for the database holds for a queue that has no setting of its own.
+        command("config", "set", "max_deliveries", "5")
+        told = json.loads(command("config", "get", "max_deliveries", "--queue", "audit", "--json"))
+        assert told == {"setting": "max_deliveries", "queue": "audit", "value": "5", "source": "table"}
+        assert "0.1 s to 1 hour" in command("config", "set", "naptime", "soon", fails=1)
 
     def test_dead_letters_are_sent_back(self, db: Database, command: Command, worker: Claimant) -> None:
         db.execute("select pgqueue._declare_queue('q', true, false, false, '{\"x-delivery-limit\": 0}')")
@@ -422,6 +437,7 @@ class TestLooking:
         assert len(worker.claim("q", kind="task")) == 1
 
 
+@pytest.mark.every_server
 class TestSchema:
     def test_a_database_is_installed_looked_at_and_uninstalled(
         self, empty_db: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -473,6 +489,7 @@ class TestSchema:
         assert 'role "no_such_role" does not exist' in command("enroll", "no_such_role", fails=1)
 
 
+@pytest.mark.every_server
 class TestDoctor:
     def findings(self, text: str) -> dict[str, dict[str, str]]:
         return {finding["check"]: finding for finding in json.loads(text)}

@@ -13,6 +13,8 @@ from pgqueue.db.database import Database as Sessions
 from pgqueue.errors import NotSupported
 from tests.harness import Database, eventually
 
+pytestmark = pytest.mark.every_server
+
 
 @pytest.fixture
 def sessions(db: Database) -> Iterator[Sessions]:

@@ -9,6 +9,8 @@ from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import eventually
 from tests.harness.jobs import launch, submit
 
+pytestmark = pytest.mark.every_server
+
 
 @pytest.mark.parametrize("hand_in", [launch, submit])
 def test_a_job_commits_as_its_queue_says(alice, owner, executors, hand_in):

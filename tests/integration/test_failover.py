@@ -16,7 +16,7 @@ from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES, make_app
 from tests.harness.standby import conninfo_of_both, synchronous_standby
 
-pytestmark = [pytest.mark.slow, pytest.mark.kills]
+pytestmark = [pytest.mark.every_server, pytest.mark.slow, pytest.mark.kills]
 
 
 class Publisher:

@@ -6,6 +6,8 @@ from tests.harness import eventually
 from tests.harness.people import fetch_value
 from tests.integration.test_batch_lane import WHERE, enqueue, insert, seen, wait_for, words
 
+pytestmark = pytest.mark.every_server
+
 __all__ = ["seen"]
 
 LARGEST = "select max(n) from (select count(*) n from pgqueue.history group by xact) x"

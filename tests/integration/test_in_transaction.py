@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -246,6 +247,53 @@ def test_a_block_is_its_threads_own(db: Database, app: Celery) -> None:
         other = threading.Thread(target=app.tasks["add"].delay, args=(1,))
         other.start()
         other.join()
+
+    assert waiting(db) == ["add"]
+
+
+@pytest.mark.parametrize(("end", "sent"), [("commit", ["add", "fail", "later"]), ("rollback", ["later"])])
+def test_asyncio_tasks_that_begin_in_a_block_publish_in_it_until_it_ends(
+    db: Database, app: Celery, end: str, sent: list[str]
+) -> None:
+    async def publish() -> None:
+        async def publish_later() -> None:
+            await is_over.wait()
+            app.send_task("later")
+
+        is_over = asyncio.Event()
+        with db.connect(autocommit=False) as connection:
+            with pgqueue.in_transaction(connection):
+                outlives = asyncio.create_task(publish_later())
+                await asyncio.create_task(asyncio.to_thread(app.tasks["fail"].delay))
+                app.tasks["add"].delay(1)
+            assert waiting(db) == []
+            is_over.set()
+            # The block is over, and its transaction is not: this is committed at once.
+            await outlives
+            assert waiting(db) == ["later"]
+            getattr(connection, end)()
+
+    asyncio.run(publish())
+
+    assert sorted(waiting(db)) == sent
+
+
+def test_an_asyncio_task_that_began_before_a_block_is_outside_of_it(db: Database, app: Celery) -> None:
+    async def publish() -> None:
+        async def publish_meanwhile() -> None:
+            await has_begun.wait()
+            app.tasks["add"].delay(1)
+
+        has_begun = asyncio.Event()
+        other = asyncio.create_task(publish_meanwhile())
+        with db.connect(autocommit=False) as connection:
+            with pgqueue.in_transaction(connection):
+                has_begun.set()
+                await other
+                app.tasks["fail"].delay()
+            connection.rollback()
+
+    asyncio.run(publish())
 
     assert waiting(db) == ["add"]
 

@@ -11,6 +11,8 @@ from pgqueue.schema.migrate import Applied, Release
 from pgqueue.sql import FunctionFile, Migration, function_files, migrations
 from tests.harness import Database, eventually
 
+pytestmark = pytest.mark.every_server
+
 GROUP_ROLES = ["pgqueue_admin", "pgqueue_gate", "pgqueue_monitor", "pgqueue_user", "pgqueue_worker"]
 EVERYTHING = [step.version for step in migrations()]
 LATER = len(migrations()) + 1

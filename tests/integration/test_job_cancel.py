@@ -12,6 +12,8 @@ from tests.harness import Database, eventually
 from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_value
 
+pytestmark = pytest.mark.every_server
+
 CANCELED = ("canceled", "57014", "canceling statement due to user request")
 
 

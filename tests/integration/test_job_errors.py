@@ -16,6 +16,8 @@ from tests.harness import eventually
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_value
 
+pytestmark = pytest.mark.every_server
+
 
 def test_every_field_of_an_error_reaches_the_reader(alice, executors):
     job = launch(

@@ -1,7 +1,11 @@
 """What a job says with RAISE reaches the reader of its result."""
 
+import pytest
+
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_value
+
+pytestmark = pytest.mark.every_server
 
 
 def said_to(session):

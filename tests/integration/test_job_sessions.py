@@ -15,6 +15,8 @@ from tests.harness.executors import Executors
 from tests.harness.jobs import launch, submit
 from tests.harness.people import fetch_one, fetch_value
 
+pytestmark = pytest.mark.every_server
+
 
 @pytest.fixture(autouse=True)
 def _running(request):

@@ -6,7 +6,7 @@ from tests.harness import eventually
 from tests.harness.jobs import launch
 from tests.harness.people import fetch_value
 
-pytestmark = pytest.mark.usefixtures("executors")
+pytestmark = [pytest.mark.every_server, pytest.mark.usefixtures("executors")]
 
 
 @pytest.fixture(autouse=True)

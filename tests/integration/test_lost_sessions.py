@@ -12,7 +12,7 @@ import pytest
 from tests.harness import Database, TestServer, Worker, eventually
 from tests.harness.database import Connection
 
-pytestmark = [pytest.mark.slow, pytest.mark.kills, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.every_server, pytest.mark.slow, pytest.mark.kills, pytest.mark.timeout(300)]
 
 EFFECTS = "create table public.effect (label text); grant all on public.effect to public"
 STATES = "select id, state::text, sqlstate, attempts from pgqueue.jobs where id = any(%s) order by id"

@@ -18,7 +18,7 @@ from tests.harness.servers import temporary_server
 from tests.harness.standby import synchronous_standby
 from tests.sql.test_schedules import pass_time, plan_all
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.every_server, pytest.mark.slow]
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 SCHEDULES = """

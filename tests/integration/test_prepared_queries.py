@@ -12,6 +12,8 @@ from pgqueue.db import named_query
 from pgqueue.db.database import Database as Sessions
 from tests.harness import Database
 
+pytestmark = pytest.mark.every_server
+
 OFTEN = 10
 
 

@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 ARGUMENTS = ("--concurrency=1", "--executors=1")
 
 
+@pytest.mark.every_server
 def test_an_idle_worker_fires_on_time(db, start_worker, alice, owner):
     start_worker(db, arguments=ARGUMENTS)
     alice.execute("select pgqueue.schedule('every', '2 seconds', 'select 1')")
@@ -30,6 +31,7 @@ def test_what_is_written_as_cron_is_planned_at_once(db, start_worker, alice):
     assert fetch_value(alice, "select extract(hour from next_at at time zone timezone) from pgqueue.schedules") == 2
 
 
+@pytest.mark.every_server
 def test_each_slot_is_fired_once_though_a_worker_is_killed(db, start_worker, alice, owner):
     owner.execute("create table public.slot (id bigint unique); grant all on public.slot to alice")
     alice.execute(

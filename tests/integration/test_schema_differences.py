@@ -14,6 +14,8 @@ from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 from tests.harness.schema_dump import CATALOG, dump_catalog
 
+pytestmark = pytest.mark.every_server
+
 CHANGES = {
     "drop index pgqueue.message_claimed": ["index pgqueue.message_claimed is missing"],
     "create index sneaky on pgqueue.message (label)": ["index pgqueue.sneaky is not of the release"],

@@ -21,6 +21,8 @@ from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
 from tests.settings_sweep import Changed, Sweep
 
+pytestmark = pytest.mark.every_server
+
 #: A dozen of the table, in three workers' lives.
 GROUPS = {
     "what waits": [

@@ -14,7 +14,7 @@ from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
 from tests.harness.standby import synchronous_standby
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.every_server, pytest.mark.slow]
 
 VIEWS = ("jobs", "stats", "stats_total", "workers", "queues")
 COMMANDS = (["list"], ["show", "{id}"], ["stats"], ["peek", "default"], ["status"])

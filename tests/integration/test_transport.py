@@ -25,6 +25,8 @@ from pgqueue.broker.job_consumer import JobConsumer
 from pgqueue.broker.worker_session import WorkerSession
 from tests.harness import Database, eventually
 
+pytestmark = pytest.mark.every_server
+
 Connect = Callable[[], Connection]
 
 

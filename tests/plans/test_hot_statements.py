@@ -43,8 +43,13 @@ def claim(crowd, queues, count):
 def test_a_claim_touches_about_its_batch(crowd, count):
     for _ in range(7):  # plpgsql thinks about a generic plan from the sixth time on
         rows, plans = claim(crowd, ["busy"], count)
+    # One claim in ten also looks for what waits behind higher priorities.
+    claims = [(plan_of(plans, CLAIM_STATEMENT), plans)]
+    claims += [
+        (plan_of(plans, CLAIM_STATEMENT), plans) for _ in range(3) for plans in [claim(crowd, ["busy"], count)[1]]
+    ]
 
-    plan = plan_of(plans, CLAIM_STATEMENT)
+    plan, plans = min(claims, key=lambda found: found[0].buffers)
     assert len(rows) == count
     assert "message_pkey" in plan.indexes
     assert plan_of(plans, READY_STATEMENT).indexes == {"message_ready"}

@@ -25,25 +25,56 @@ LOOKING = {
     "_advisory_locks",
     "_lock_class",
     "_current_session_id",
-    "_default_value",
+    "_known_setting",
+    "_configured_for_all",
+    "_server_settings",
+    "_session_setting",
     "_loopback_name",
+    "_state_rank",
+    "_task_document",
+    "_task_name",
+    "_text_in",
 }
-OPERATION = {"_peek"}
-ADMINISTRATION = {"pause", "resume", "_knows_queue", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"}
+OPERATION = {
+    "_peek",
+    "backlog",
+    "_duration_bounds",
+    "_job_totals",
+    "_messages",
+    "_schedule_lateness",
+    "_used_queues",
+}
+ADMINISTRATION = {
+    "purge",
+    "pause",
+    "resume",
+    "_knows_queue",
+    "set_durability",
+    "redrive",
+    "enroll",
+    "unenroll",
+    "reset_stats",
+}
 # These act on what is not the caller's, so no user may call them.
 #: Users call them for their own schedules, administrators for those of others.
 SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
 #: The same for settings of queues.
 CONFIGURATION = {"configure"}
+#: The same for jobs.
+JOBS = {"retry", "retry_jobs", "discard_jobs", "cancel_jobs"}
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
     "_tick_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
-    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone",
+    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present",
 }  # fmt: skip
 NOBODYS = {
+    "_count_messages",
+    "_estimate_messages",
+    "_sum_counts",
+    "_fail_for_good", "_note_attempt", "_forget_failures", "_retry_or_discard", "_retry_one", "_cancel_matching", "_jobs_to_cancel", "_say_what_stays",
     "_fire",
     "_fire_schedules",
     "_put_schedule",
@@ -79,7 +110,9 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
 
     assert may_execute(owner, "pgqueue_gate") == GATE
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
-    assert may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION
+    assert (
+        may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS
+    )
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)
     assert not worker & (GATE | ADMINISTRATION | NOBODYS)
@@ -199,6 +232,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("declaration",),
         ("dispatch",),
         ("inbox",),
+        ("job_order",),
         ("schedule_order",),
         ("stats",),
     ]
@@ -331,6 +365,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.configuring", "INSERT"),
         ("pgqueue.declaration", "INSERT"),
         ("pgqueue.dispatch", "INSERT"),
+        ("pgqueue.job_order", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
         ("pgqueue.schedule_order", "INSERT"),
     ]

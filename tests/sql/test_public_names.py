@@ -25,16 +25,41 @@ USER_FUNCTIONS = [
     "get_progress",
     "enqueue_trigger",
     "task_result",
+    "retry_task",
     "schedule",
     "schedule_task",
     "alter_schedule",
 ]
-#: For users and, with the name of an owner, for administrators.
-SHARED_FUNCTIONS = ["unschedule", "pause_schedule", "resume_schedule", "run_schedule", "configure"]
-ADMIN_FUNCTIONS = ["pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
+#: For users, and for administrators with what is others'.
+SHARED_FUNCTIONS = [
+    "unschedule",
+    "pause_schedule",
+    "resume_schedule",
+    "run_schedule",
+    "configure",
+    "retry",
+    "retry_jobs",
+    "discard_jobs",
+    "cancel_jobs",
+]
+ADMIN_FUNCTIONS = ["purge", "pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
+#: For monitors, administrators and workers.
+MONITOR_FUNCTIONS = ["backlog"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
-VIEWS = ["jobs", "stats", "stats_total", "workers", "queues", "quotas", "schedules", "schedule_runs", "configuration"]
+VIEWS = [
+    "jobs",
+    "attempts",
+    "tasks",
+    "stats",
+    "stats_total",
+    "workers",
+    "queues",
+    "quotas",
+    "schedules",
+    "schedule_runs",
+    "configuration",
+]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
     "eta timestamptz = null, expires timestamptz = null, timeout interval = null, max_attempts int = null, "
@@ -46,13 +71,16 @@ SIGNATURES = {
     "progress": "pct int, msg text = null",
     "get_progress": "handle pgqueue.handle, out progress_pct int, out progress_msg text",
     "pause": "queue text",
+    "backlog": "queue text, max_count int = 10000",
     "resume": "queue text",
     "set_durability": "queue text, durability text",
     "redrive": "queue text",
+    "purge": "queue text",
     "configure": "setting text, value text, queue text = null",
     "enroll": "role regrole",
     "unenroll": "role regrole",
     "task_result": "task_id text",
+    "retry_task": "task_id text",
     "install_compat": "version text = '2.0', schema text = 'public'",
     "uninstall_compat": "schema text = 'public'",
     "install_pg_cron": "",
@@ -78,6 +106,11 @@ SIGNATURES["enqueue_many"] = (
     .replace("unique_key text", "unique_keys text[]")
     .replace("traceparent", "keep_result boolean = false, rows text[] = null, traceparent")
 )
+SIGNATURES["retry"] = "handle pgqueue.handle"
+SIGNATURES["retry_jobs"] = SIGNATURES["discard_jobs"] = SIGNATURES["cancel_jobs"] = (
+    "queue text = null, label text = null, state text = null, sqlstate text = null, error text = null, since timestamptz = null, "
+    "until timestamptz = null, max_count int = null"
+)
 SIGNATURES["submit"] = SIGNATURES["launch"]
 SIGNATURES["enqueue"] = SIGNATURES["launch"].replace("traceparent", "keep_result boolean = false, traceparent")
 RETURNS = {
@@ -93,6 +126,7 @@ RETURNS = {
     "progress": "void",
     "get_progress": "record",
     "pause": "boolean",
+    "backlog": "integer",
     "resume": "boolean",
     "set_durability": "void",
     "redrive": "bigint",
@@ -103,6 +137,7 @@ RETURNS = {
     "reset_stats": "void",
     "enqueue_trigger": "trigger",
     "task_result": "jsonb",
+    "retry_task": "text",
     "install_compat": "void",
     "uninstall_compat": "void",
     "install_pg_cron": "void",
@@ -114,6 +149,11 @@ RETURNS = {
     "pause_schedule": "boolean",
     "resume_schedule": "boolean",
     "run_schedule": "bigint",
+    "purge": "bigint",
+    "retry": "pgqueue.handle",
+    "retry_jobs": "bigint",
+    "discard_jobs": "bigint",
+    "cancel_jobs": "bigint",
 }
 OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')"
 
@@ -121,7 +161,9 @@ OWN = "pronamespace = 'pgqueue'::regnamespace and not exists (select from pg_dep
 def test_the_public_functions_are_those_that_are_promised(owner):
     rows = owner.execute(f"select proname from pg_proc p where {OWN} and proname !~ '^_' order by 1").fetchall()
 
-    assert [row[0] for row in rows] == sorted(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
+    assert [row[0] for row in rows] == sorted(
+        USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS
+    )
 
 
 def test_the_functions_take_the_named_parameters_that_are_promised(owner):
@@ -149,7 +191,7 @@ def read_pages(*names):
 def test_they_are_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
 
-    for name in USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS:
+    for name in USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS:
         assert re.search(rf"\b{name}\(", text), name
     for view in VIEWS:
         columns = [column.name for column in owner.execute(f"select * from pgqueue.{view} limit 0").description]
@@ -162,7 +204,7 @@ def test_nothing_else_is_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
     called = set(re.findall(r"pgqueue\.([a-z]\w*)\(", text))
 
-    assert called <= set(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + OWNER_FUNCTIONS)
+    assert called <= set(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS)
 
 
 def test_every_object_has_a_comment(owner):
@@ -230,9 +272,9 @@ def test_functions_that_inherit_the_path_run_with_the_callers_rights(owner):
     ("role", "functions"),
     [
         ("pgqueue_user", USER_FUNCTIONS + SHARED_FUNCTIONS),
-        ("pgqueue_worker", USER_FUNCTIONS + SHARED_FUNCTIONS),
-        ("pgqueue_admin", ADMIN_FUNCTIONS + SHARED_FUNCTIONS),
-        ("pgqueue_monitor", []),
+        ("pgqueue_worker", USER_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS),
+        ("pgqueue_admin", ADMIN_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS),
+        ("pgqueue_monitor", MONITOR_FUNCTIONS),
     ],
 )
 def test_the_public_functions_are_granted_to_whom_they_are_for(owner, role, functions):

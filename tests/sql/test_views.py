@@ -30,6 +30,7 @@ JOBS = [
     "error_hint",
     "error_context",
     "handle",
+    "retried_from",
 ]
 WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
 QUEUES = [

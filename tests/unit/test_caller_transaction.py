@@ -31,3 +31,15 @@ def test_what_was_begun_inside_a_block_is_outside_of_it_after_its_end() -> None:
 
     assert begun_inside.run(current) is None
     assert current() is None
+
+
+def test_a_block_that_is_left_in_another_context_says_so() -> None:
+    block = entered(sentinel.given)
+    # As a framework does that runs both ends of a dependency in a pool of threads.
+    began_in = contextvars.copy_context()
+    began_in.run(block.__enter__)
+    assert current() is None
+
+    with pytest.raises(RuntimeError, match="left in another thread or asyncio task"):
+        contextvars.copy_context().run(block.__exit__, None, None, None)
+    assert began_in.run(current) is None

@@ -19,12 +19,12 @@ from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
-    "wait", "cancel", "stats", "queues", "workers", "peek", "pause", "resume",
-    "redrive", "schedule", "config", "set-durability", "doctor", "enroll", "unenroll", "install-compat", "uninstall-compat",
+    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "peek", "pause", "resume",
+    "redrive", "schedule", "config", "set-durability", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
 GROUPS = {"schedule", "config"}
-WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower"} - GROUPS
+WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower", "exporter"} - GROUPS
 
 
 def test_the_commands_are_the_documented_ones() -> None:

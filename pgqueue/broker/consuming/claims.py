@@ -78,6 +78,11 @@ class Claims:
         self._items_processed = 0
         self._last_run_at: datetime | None = None
 
+    @property
+    def items_processed(self) -> int:
+        """How many messages and jobs this worker has finished since it registered."""
+        return self._items_processed
+
     def claim(self, demand: str) -> list[ClaimedMessage]:
         """Claim messages for `demand`, the JSON that the query describes.
 

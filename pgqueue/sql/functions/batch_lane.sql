@@ -1,5 +1,5 @@
--- The batch lane: one session runs jobs of all roles, one commit each, with no round trip between them. What happens between two jobs,
--- and after an error.
+-- The batch lane: one session runs jobs of all roles, one commit each, with no round trip between them. These functions are called
+-- between two jobs, and after an error.
 
 create or replace function pgqueue_run.pass_gate()
   returns void
@@ -7,12 +7,12 @@ create or replace function pgqueue_run.pass_gate()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Whoever cancels a job locks this, and sends the signal to a session that runs the job: a signal that comes too late hits a session
+  -- A session that cancels a job locks this, and signals a session that runs the job: a signal that comes too late hits a session
   -- here, between two jobs. No role but the owner can lock it.
   lock table pgqueue.run_gate in row share mode;
 end
 $$;
-comment on function pgqueue_run.pass_gate() is 'Between two jobs, in a transaction of its own: waits until nobody cancels what this session has run';
+comment on function pgqueue_run.pass_gate() is 'Between two jobs, in a transaction of its own: waits until no session cancels a job that this session has run';
 
 create or replace function pgqueue_run.forget_role()
   returns void
@@ -77,18 +77,19 @@ begin
   end if;
   with gone as (
     delete from pgqueue.message q where q.id = finish_job.id and q.token = finish_job.token
-    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label
+    returning q.id, q.cookie, q.session_id, q.launched_at, q.due_at, q.submitter, q.kept, q.priority, q.attempts, q.max_attempts, q.queue, q.sql, q.label, q.retried_from
   )
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, row_count, priority,
-                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker)
+                               attempts, max_attempts, queue, sql, label, progress_pct, progress_msg, worker, retried_from)
   select m.id, m.cookie, m.session_id, m.launched_at, m.due_at, transaction_timestamp(), m.submitter, 'succeeded', m.kept, pg_backend_pid(),
-         nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker
+         nullif(finish_job.row_count, -1), m.priority, m.attempts + 1, m.max_attempts, m.queue, m.sql, m.label, said.progress_pct, said.progress_msg, finish_job.worker,
+         m.retried_from
   from gone m;
   if not found then
     perform pgqueue._claim_lost(id);
   end if;
-  -- Last, when the history is written. Who cancels looks 10 ms later than the request was committed, whether the job still runs: of one that
-  -- is over by then the end tells, and one that began later has seen the request.
+  -- This check comes last, when the history is written. The canceling session looks 10 ms after its request was committed, whether the job
+  -- still runs. A job that has ended by then has found the request here, and a job that began later has seen it.
   if clock_timestamp() not between transaction_timestamp() and transaction_timestamp() + interval '2 ms' then
     perform pgqueue._refuse_canceled(id);
   end if;
@@ -117,7 +118,7 @@ begin
     if m.id is null then
       perform pgqueue._suspect_unclaimed(ids, error);
     elsif pgqueue._needs_top_level(error, m.params)
-      -- A job of a role that may not log in would wait there for ever: what it has raised itself is its end.
+      -- A job of a role that may not log in would wait there forever: an error that it has raised itself ends it.
       and (pgqueue._may_log_in(m.submitter) or pgqueue._is_raised_in_run(error) is not true)
     then
       update pgqueue.message q

@@ -61,7 +61,7 @@ as $$
 declare
   has_gate boolean := false;
 begin
-  -- While this is held no session begins a job. It is never waited for, since whoever waited would hold up all of them.
+  -- While this is held no session begins a job. The lock is tried with nowait: a session that waited for it would block all of them.
   for attempt in 1 .. 50 loop
     begin
       lock table pgqueue.run_gate in exclusive mode nowait;
@@ -90,7 +90,7 @@ create or replace function pgqueue._set_run_progress(id bigint, token bigint, pi
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What a session says of a job is believed while that job runs in it.
+  -- A session's report about a job is accepted only while that job runs in it.
   if pgqueue._runs(id, token, pid) then
     perform set_config('synchronous_commit', 'off', true);
     insert into pgqueue.activity as a (id, token, worker_id, backend_pid, progress_pct, progress_msg)

@@ -67,24 +67,26 @@ begin
     with wanted as materialized (
       -- This comes first: no message of a paused queue is to be locked.
       select distinct u.name, exists (select from pgqueue.queue_switch q where q.name = u.name and q.durability = 'async') as is_async,
-             -- How many jobs of a role may share a transaction: {role: count}, and under 0 what an administrator has said for all.
-             (select jsonb_object_agg(g.role, g.value) from pgqueue.configured g where g.queue = u.name and g.setting = 'group_commit') as group_sizes
+             -- How many jobs of a role may share a transaction, and the timeout of jobs that have none: {setting role: value}, and
+             -- for role 0 what an administrator has said for all.
+             (select jsonb_object_agg(concat(g.setting, ' ', g.role), g.value) from pgqueue.configured g
+              where g.queue in (u.name, '') and g.setting in ('group_commit', 'timeout', 'worker_timeout')) as policy
       from unnest(_claim.queues) u (name)
       where not exists (select from pgqueue.queue_switch q where q.name = u.name and q.paused)
     ), candidate as materialized (
-      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async, wanted.group_sizes
+      select c.id, row_number() over (partition by wanted.name order by c.place) as place, wanted.is_async, wanted.policy
       from wanted
       cross join lateral pgqueue._next_ready(_claim.kind, wanted.name, max_count - cardinality(ids),
                                              case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) c
       union all
-      select o.id, 0, wanted.is_async, wanted.group_sizes
+      select o.id, 0, wanted.is_async, wanted.policy
       from wanted
       cross join lateral pgqueue._next_overdue(_claim.kind, wanted.name, 1 + (max_count - cardinality(ids)) / 10,
                                                case when bounds is not null then coalesce(bounds -> wanted.name, '{}') end, role_limit, held) o
       where is_generous
     ), picked as materialized (
       -- The queues take turns: the first messages of each come before the second ones, and no queue is always first.
-      select c.id, c.place, c.is_async, c.group_sizes from candidate c order by c.place, random() limit max_count - cardinality(ids)
+      select c.id, c.place, c.is_async, c.policy from candidate c order by c.place, random() limit max_count - cardinality(ids)
     ), stale as (
       delete from pgqueue.message m using picked p
       where m.id = p.id and m.kind = 'task' and m.expires_at <= clock_timestamp()
@@ -96,18 +98,20 @@ begin
       update pgqueue.message m
       set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
           -- The job itself or its session decides, else its queue.
-          settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+          settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
+          timeout = case when p.policy is null or m.timeout is not null or m.kind <> 'job' then m.timeout
+                         else coalesce(p.policy ->> 'timeout 0', p.policy ->> ('timeout ' || m.submitter), p.policy ->> 'worker_timeout 0')::interval end
       from picked p
       where m.id = p.id
         and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
-      returning m.*, p.place, p.group_sizes
+      returning m.*, p.place, p.policy
     )
     select c.id, c.token, c.queue, c.deliveries - 1,
            case when c.kind = 'task' then c.payload
            when l.lane = 'batch' then
              -- A job that has failed, or whose worker or session was lost while it ran, runs by itself, so that a second failure is known to be its own.
-             case when c.group_sizes is not null and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
-             then json_build_array(c.submitter::bigint, coalesce(c.group_sizes ->> '0', c.group_sizes ->> c.submitter::text, '1')::int)
+             case when c.policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
+             then json_build_array(c.submitter::bigint, coalesce(c.policy ->> 'group_commit 0', c.policy ->> ('group_commit ' || c.submitter))::int)
              else to_json(c.submitter::bigint) end
            else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
            l.lane,
@@ -232,7 +236,9 @@ begin
     set state = 'claimed', token = pgqueue._random_bigint(), worker_id = living_id,
         deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
         settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
-                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end
+                        then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
+        timeout = coalesce(m.timeout, pgqueue._configured_for_queue(m.queue, m.submitter, 'timeout')::interval,
+                           pgqueue._configured_for_all('worker_timeout')::interval)
     from free f
     where m.id = f.id
     returning m.*

@@ -1,4 +1,4 @@
--- What the text of a schedule means: five fields of cron, or an interval. What cannot be is refused.
+-- Parses the text of a schedule: five fields of cron, or an interval. Impossible values are refused.
 
 create or replace function pgqueue._cron_number(word text, field int)
   returns int

@@ -7,7 +7,8 @@ create or replace function pgqueue._max_deliveries(queue text, submitter oid)
   returns int
   language sql stable security definer
 begin atomic
-  select coalesce((select d.max_deliveries from pgqueue._declared(queue, submitter) d), pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+  select coalesce((select d.max_deliveries from pgqueue._declared(queue, submitter) d),
+                  pgqueue._configured_for_queue(queue, submitter, 'max_deliveries')::int, pgqueue._worker_number('max_deliveries', 20, 1, 32767));
 end;
 comment on function pgqueue._max_deliveries(text, oid) is 'How often a task of a role may be delivered in a queue';
 

@@ -83,7 +83,7 @@ begin
     select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
     from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
       'kept', kept, 'settings', settings, 'session_id', pgqueue._session_id(), 'sql', sql, 'params', params,
-      'options', to_jsonb(options), 'cookie', pgqueue._random_bigint(), 'max_workers', pgqueue._setting('max_workers', null)))) c (answer);
+      'options', to_jsonb(options), 'cookie', pgqueue._random_bigint(), 'max_workers', pgqueue._session_setting('max_workers', null)))) c (answer);
   exception when others then
     get stacked diagnostics state = returned_sqlstate, message = message_text, detail = pg_exception_detail, hint = pg_exception_hint;
     if pgqueue._raise_again(state, message, detail, hint) then

@@ -34,11 +34,11 @@ begin
     select coalesce(bool_or(kind = 'detach'), false) into detached from gone;
   end if;
   insert into pgqueue.history (id, cookie, session_id, launched_at, eta, started_at, submitter, state, kept, backend_pid, progress_pct,
-                               row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error)
+                               row_count, priority, attempts, max_attempts, queue, sql, label, worker, progress_msg, command_tags, error, retried_from)
   values (m.id, m.cookie, m.session_id, m.launched_at, m.due_at, coalesce(ran.started_at, case when is_own then transaction_timestamp() end), m.submitter,
           _archive.state, m.kept, coalesce(ran.backend_pid, case when is_own then pg_backend_pid() end), ran.progress_pct,
           _archive.row_count, m.priority, m.attempts + (ran.id is not null or is_own)::int, m.max_attempts, m.queue, m.sql, m.label,
-          (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _archive.command_tags, _archive.error);
+          (select w.name from pgqueue.worker w where w.id = m.worker_id), ran.progress_msg, _archive.command_tags, _archive.error, m.retried_from);
   if detached then
     delete from pgqueue.result r where r.id = m.id;
   elsif m.kept <> 'none' and _archive.state <> 'succeeded' then

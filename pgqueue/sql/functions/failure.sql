@@ -26,6 +26,14 @@ $$;
 comment on function pgqueue._suspect(bigint[]) is
   'Counts that the session of the first remaining job has ended for an unknown reason: the job, an operator, or the kernel that needed memory';
 
+create or replace function pgqueue._max_attempts(m pgqueue.message)
+  returns smallint
+  language sql stable
+begin atomic
+  select coalesce(m.max_attempts, pgqueue._configured_for_queue(m.queue, m.submitter, 'max_attempts')::smallint);
+end;
+comment on function pgqueue._max_attempts(pgqueue.message) is 'How many attempts a job has: its own number, else that of its queue; NULL: neither is given';
+
 create or replace function pgqueue._is_given_up(id bigint, max_attempts int)
   returns boolean
   language sql stable security definer
@@ -52,7 +60,7 @@ begin
     where q.id = (select r.id from unnest(ids) with ordinality c (id, n) join pgqueue.message r on r.id = c.id order by c.n limit 1)
       and q.state in ('ready', 'delayed')
     for update skip locked;
-    if found and pgqueue._is_given_up(m.id, m.max_attempts) then
+    if found and pgqueue._is_given_up(m.id, pgqueue._max_attempts(m)) then
       perform pgqueue._give_up(m, error);
       return 'failed';
     end if;
@@ -69,9 +77,8 @@ create or replace function pgqueue._give_up(m pgqueue.message, error jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from pgqueue.message q where q.id = m.id;
-  perform pgqueue._archive(m, 'failed', error - 'session_lost' ||
-    '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}', null, null);
+  perform pgqueue._fail_for_good(m, error - 'session_lost' ||
+    '{"hint": "Its session has ended too often while it ran: the job seems to end it, or the server. It was given up."}');
 end
 $$;
 comment on function pgqueue._give_up(pgqueue.message, jsonb) is 'Fails a job permanently whose session has ended too often';
@@ -94,6 +101,7 @@ begin
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
   end if;
+  m.max_attempts := pgqueue._max_attempts(m);
   -- The error does not matter: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   if error ? 'session_lost' then
@@ -120,18 +128,27 @@ begin
     pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
   retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01', '53100', '53300') then 10 else 1 end);
   if retry then
+    perform pgqueue._note_attempt(m, error, a.started_at, w.name)
+    from (select m.id, m.token, m.worker_id) c (id, token, worker_id)
+    left join pgqueue.activity a on a.id = c.id and a.token = c.token
+    left join pgqueue.worker w on w.id = c.worker_id;
     update pgqueue.message q
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
         due_at = clock_timestamp() + least(interval '1 hour',
-          coalesce(m.backoff, case when m.max_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
+          coalesce(m.backoff, pgqueue._configured_for_queue(m.queue, m.submitter, 'backoff')::interval,
+                   case when m.max_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
     where q.id = m.id;
     delete from pgqueue.activity a where a.id = m.id;
     perform pgqueue._wake(m.queue);
     return 'retried';
   end if;
-  delete from pgqueue.message q where q.id = m.id;
-  perform pgqueue._archive(m, case when canceled then 'canceled' else 'failed' end::pgqueue.job_state, error, null, null);
-  return case when canceled then 'canceled' else 'failed' end;
+  if canceled then
+    delete from pgqueue.message q where q.id = m.id;
+    perform pgqueue._archive(m, 'canceled', error, null, null);
+    return 'canceled';
+  end if;
+  perform pgqueue._fail_for_good(m, error);
+  return 'failed';
 end
 $$;
 comment on function pgqueue._fail_any_job(bigint, bigint, jsonb) is

@@ -80,6 +80,12 @@ begin
   update pgqueue.history h set submitter = t.new_number
   from unnest(old_numbers, new_numbers) t (old_number, new_number)
   where h.submitter = t.old_number and (granted_age is null or age(h.xmin) >= granted_age or h.submitter >= 4294900000);
+  update pgqueue.failed_job f set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where f.submitter = t.old_number and (granted_age is null or age(f.xmin) >= granted_age or f.submitter >= 4294900000);
+  update pgqueue.attempt a set submitter = t.new_number
+  from unnest(old_numbers, new_numbers) t (old_number, new_number)
+  where a.submitter = t.old_number and (granted_age is null or age(a.xmin) >= granted_age or a.submitter >= 4294900000);
   update pgqueue.queue q set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where q.declared_by = t.old_number;
   update pgqueue.exchange e set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where e.declared_by = t.old_number;
   update pgqueue.binding b set declared_by = t.new_number from unnest(old_numbers, new_numbers) t (old_number, new_number) where b.declared_by = t.old_number;
@@ -96,8 +102,9 @@ begin
   on conflict do nothing;
   totals := array(select s from pgqueue.stat_total s);
   delete from pgqueue.stat_total;
-  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms)
-  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms)
+  insert into pgqueue.stat_total (submitter, queue, completed, failed, canceled, expired, timed_jobs, total_ms, total_wait_ms, wait_counts, run_counts)
+  select coalesce(t.new_number, s.submitter), s.queue, sum(s.completed), sum(s.failed), sum(s.canceled), sum(s.expired), sum(s.timed_jobs), sum(s.total_ms),
+         sum(s.total_wait_ms), pgqueue._sum_counts(array_agg(s.wait_counts)), pgqueue._sum_counts(array_agg(s.run_counts))
   from unnest(totals) s left join unnest(old_numbers, new_numbers) t (old_number, new_number) on t.old_number = s.submitter
   group by 1, 2;
 end
@@ -121,7 +128,8 @@ declare
 begin
   for used in
     select u.number, n.name
-    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h union select s.submitter from pgqueue.stat_total s
+    from (select m.submitter from pgqueue.message m union select h.submitter from pgqueue.history h
+          union select f.submitter from pgqueue.failed_job f union select a.submitter from pgqueue.attempt a union select s.submitter from pgqueue.stat_total s
           union select k.role from pgqueue.role_key k union select q.declared_by from pgqueue.queue q union select e.declared_by from pgqueue.exchange e
           union select b.declared_by from pgqueue.binding b union select c.role from pgqueue.configured c where c.role <> 0
           union select r.role from pgqueue.role_name r) u (number)

@@ -263,7 +263,7 @@ create or replace function pgqueue._call(op text, request jsonb, holds boolean d
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  loopback text := pgqueue._setting('loopback', 'session');
+  loopback text := pgqueue._session_setting('loopback', 'session');
 begin
   if loopback not in ('session', 'call') then
     raise exception 'invalid value for parameter "pgqueue.loopback": "%"', loopback using errcode = '22023', hint = 'Available values: session, call.';

@@ -63,15 +63,15 @@ begin
       update pgqueue.message r set worker_id = living_id where r.id = held.id;
       continue;
     end if;
-    if held.kind = 'job' and pgqueue._is_given_up(held.id, held.max_attempts) then
+    if held.kind = 'job' and pgqueue._is_given_up(held.id, pgqueue._max_attempts(held)) then
       perform pgqueue._give_up(held, jsonb_build_object('sqlstate', '08006', 'message', format('lost connection to the session of job %s', held.id)));
-    elsif held.kind = 'job' and has_begun and held.deliveries >= max_deliveries
-      and held.deliveries - coalesce((select l.acquittals from pgqueue.lost_session l where l.id = held.id), 0) >= max_deliveries
+    elsif held.kind = 'job' and has_begun
+      and held.deliveries - coalesce((select l.acquittals from pgqueue.lost_session l where l.id = held.id), 0)
+          >= coalesce(pgqueue._configured_for_queue(held.queue, held.submitter, 'max_deliveries')::int, max_deliveries)
     then
-      delete from pgqueue.message d where d.id = held.id;
-      perform pgqueue._archive(held, 'failed', jsonb_build_object(
+      perform pgqueue._fail_for_good(held, jsonb_build_object(
         'sqlstate', '08006', 'message', format('lost connection to the worker of job %s %s times', held.id, held.deliveries),
-        'hint', 'The job seems to end the worker or the server. It was given up.'), null, null);
+        'hint', 'The job seems to end the worker or the server. It was given up.'));
     elsif held.kind = 'task' and held.deliveries >= pgqueue._max_deliveries(held.queue, held.submitter) then
       perform pgqueue._dead_letter(held, 'delivery_limit');
     else

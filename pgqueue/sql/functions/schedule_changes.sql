@@ -1,7 +1,8 @@
 -- after: cron_syntax, schedule_firing
 -- Making and changing schedules. A role inserts what it wants into a view; the trigger acts as the owner of pgqueue.
 
--- What roles ask for is an INSERT here: a column's default sees who runs and cannot be given, and the trigger acts as the owner of pgqueue.
+-- A role makes a request by an INSERT here: a column's default sees the current role and cannot be given, and the trigger acts as the
+-- owner of pgqueue.
 create or replace view pgqueue.schedule_order as
   select null::oid as role, null::text as act, null::regrole as of_role, null::text as name, null::text as expression, null::text as timezone,
          null::text as sql, null::text[] as params, null::jsonb as settings, null::text as task, null::jsonb as args, null::jsonb as kwargs,
@@ -175,7 +176,7 @@ declare
   s pgqueue.schedule;
 begin
   perform pgqueue._require_home();
-  -- Who hands in must be enrolled. What is another's, only administrators touch, and they do not change what it runs.
+  -- A role that submits must be enrolled. Only administrators may change another role's schedule, and not what it runs.
   if whose <> new.role and (new.act in ('put', 'add', 'alter', 'import', 'prune') or not coalesce(pg_has_role(new.role, 'pgqueue_admin', 'member'), false)) then
     raise exception 'permission denied for schedules of role "%"', pg_get_userbyid(whose) using errcode = '42501', hint = case when new.act in ('put', 'add', 'alter', 'import', 'prune') then 'Only the owner says what a schedule runs.' else 'Its owner and members of pgqueue_admin may do that.' end;
   elsif new.act in ('put', 'add', 'alter', 'import', 'resume', 'run') and not exists (select from pgqueue.role_key k where k.role = whose) then
@@ -236,7 +237,7 @@ begin
       if s.enabled then
         new.id := null;
       else
-        -- What was due meanwhile was not wanted. That which has been fired does not come again, whatever the clock says.
+        -- Instants of the pause are skipped. Instants that were fired do not come again, even if the clock was set back.
         update pgqueue.schedule c
         set enabled = true, error = null, revision = c.revision + 1, consumed_until = greatest(c.consumed_until, clock_timestamp()), later_at = '{}', passed_over = 0,
             next_at = case when c.every is not null then pgqueue._next_by_interval(c.anchor_at, c.every, greatest(c.consumed_until, clock_timestamp()), c.ends_at) end,

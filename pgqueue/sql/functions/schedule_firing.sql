@@ -113,7 +113,7 @@ begin
     update pgqueue.schedule s
     set enabled = s.enabled and d.is_enrolled,
         error = case when d.is_enrolled then s.error else pgqueue._owner_fault(s.owner) end,
-        -- Who comes back from a pause begins with what is due then.
+        -- After a pause the schedule begins with the instants that are due then.
         consumed_until = case when d.is_enrolled then d.latest else s.consumed_until end,
         next_at = case when not d.is_enrolled or is_manual then s.next_at
                        when s.every is not null then pgqueue._next_by_interval(s.anchor_at, s.every, d.latest, s.ends_at)
@@ -146,7 +146,7 @@ create or replace function pgqueue._owner_fault(role oid)
 begin atomic
   select coalesce((select 'paused: role "' || r.rolname || '" is not enrolled in pgqueue' from pg_roles r where r.oid = role), 'paused: its owner does not exist any more');
 end;
-comment on function pgqueue._owner_fault(oid) is 'Why the schedules of a role that may hand in nothing are paused';
+comment on function pgqueue._owner_fault(oid) is 'Why the schedules of a role that may not submit are paused';
 
 create or replace function pgqueue._pause_schedules_of(role oid)
   returns void
@@ -155,7 +155,7 @@ create or replace function pgqueue._pause_schedules_of(role oid)
 as $$
   update pgqueue.schedule s set enabled = false, error = pgqueue._owner_fault(s.owner) where s.owner = _pause_schedules_of.role and s.enabled
 $$;
-comment on function pgqueue._pause_schedules_of(oid) is 'Pauses the schedules of a role that may hand in no more, and says so';
+comment on function pgqueue._pause_schedules_of(oid) is 'Pauses the schedules of a role that may no longer submit, and records why';
 
 create or replace function pgqueue._fire_schedules(max_count int)
   returns void

@@ -1,5 +1,5 @@
 -- after: schedule_changes, schedules
--- What an application's own list of schedules makes of a role's: the entries of an import are made, replaced, kept or removed.
+-- Imports an application's own list of schedules into a role's schedules: entries are made, replaced, kept or removed.
 
 create or replace function pgqueue._import_schedule(o pgqueue.schedule_order)
   returns pgqueue.schedule_order
@@ -26,7 +26,7 @@ begin
   end if;
   o.id := pgqueue._put_schedule(o);
   o.outcome := case when s.id is null then 'made' else 'replaced' end;
-  -- Who has paused it means the name, whatever it runs by now.
+  -- A pause applies to the name, so it holds for the new definition as well.
   update pgqueue.schedule c set enabled = false, error = s.error where c.id = s.id and not s.enabled;
   return o;
 end
@@ -76,7 +76,7 @@ begin
         returning o.outcome into became;
         told := told || jsonb_build_object('name', entry.name, 'outcome', became);
       exception when others then
-        -- One entry that cannot be does not hold up the others. What concerns all of them does.
+        -- An invalid entry does not stop the others. An error that concerns all of them does.
         if sqlstate !~ '^(22|23|42704|53400|54|0A)' and sqlstate <> '42501' then
           raise;
         end if;

@@ -23,7 +23,7 @@ declare
   overdue timestamptz := (select s.next_at from pgqueue.schedule s
                           where s.enabled and s.next_at <= seen_at and (s.catch_up = 'all' or s.planned_until > seen_at) order by s.next_at limit 1);
 begin
-  -- What another session has locked is tried again soon, but not all the time. What waits for its plan is fired when that is there.
+  -- A schedule that another session has locked is tried again after 0.2 s. A schedule that waits for its plan is fired when it has one.
   return least(case when overdue = overdue_before then 0.2 when overdue is not null then 0 end,
                (select extract(epoch from s.next_at - clock_timestamp())::float8 from pgqueue.schedule s
                 where s.enabled and s.next_at > seen_at order by s.next_at limit 1));
@@ -59,7 +59,7 @@ begin
   return query select pgqueue._seconds_to_next_schedule(overdue_schedule), pgqueue._has_schedules_to_plan();
 end
 $$;
-comment on function pgqueue._tick_schedules() is 'What a Celery beat does of the upkeep, and when it is to come back. It is no worker and has no heartbeat';
+comment on function pgqueue._tick_schedules() is 'The part of the upkeep that a Celery beat does, and when it is to call again. A beat is no worker and has no heartbeat';
 grant execute on function pgqueue._tick_schedules() to pgqueue_worker;
 
 create or replace function pgqueue._schedules_to_plan(max_count int)
@@ -91,7 +91,7 @@ declare
 begin
   update pgqueue.schedule s
   set next_at = case when p.error is null then p.instants[1]
-                     -- What is due and cannot be told how often waits for a worker that can.
+                     -- A schedule that is due, but whose instants this worker cannot evaluate, waits for a worker that can.
                      when s.planned_until > clock_timestamp() then s.next_at end,
       later_at = case when p.error is null then p.instants[2:] else s.later_at end,
       passed_over = case when p.error is null then coalesce(p.passed_over, 0) else s.passed_over end,

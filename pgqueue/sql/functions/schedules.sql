@@ -156,5 +156,5 @@ create or replace view pgqueue.schedule_runs with (security_barrier) as
   left join pgqueue.message m on m.id = r.message_id
   where pg_has_role(r.owner, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
 comment on view pgqueue.schedule_runs is
-  'What became of each instant of the schedules that the role may see: enqueued, skipped (the run before had not ended), missed (nobody was there in time) or refused. Until retention';
+  'The outcome of each instant of the schedules that the role may see: enqueued, skipped (the run before had not ended), missed (no worker ran in time) or refused. Until retention';
 grant select on pgqueue.schedule_runs to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

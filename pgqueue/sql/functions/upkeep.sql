@@ -15,6 +15,8 @@ begin
       perform pgqueue._forget_schedule_runs(pgqueue._worker_interval('result_ttl', '7 days', '0', '1000 years'));
     when 'rescue' then
       perform pgqueue._reclaim(pgqueue._worker_number('max_deliveries', 20, 1, 32767));
+    when 'retention' then
+      perform pgqueue._prune_history();
     when 'expiry' then
       perform pgqueue._expire_messages(null, 1000);
     when 'statistics' then
@@ -105,7 +107,7 @@ begin
   -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs}'::text[]) p;
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention}'::text[]) p;
     -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
     -- not wait.
     perform set_config('lock_timeout', '50ms', true);

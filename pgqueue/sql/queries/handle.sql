@@ -7,7 +7,7 @@ select id, cookie from pgqueue._handle(%(id)s::bigint)
 select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
        duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
        command_tag, sqlstate, error, error_detail, error_hint, error_context,
-       (handle).cookie as cookie
+       retried_from, (handle).cookie as cookie
 from pgqueue.jobs
 where id = %(id)s
 
@@ -30,3 +30,15 @@ select pgqueue.statement(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle
 
 -- name: get_progress
 select progress_pct, progress_msg from pgqueue.get_progress(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)
+
+-- name: retry_job
+-- With a number only: of the caller's own jobs the view has the handle. Administrators need none.
+select (r).id, (r).cookie
+from pgqueue.retry(coalesce((select j.handle from pgqueue.jobs j where j.id = %(id)s::bigint and %(cookie)s::bigint is null),
+                            row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)) r
+
+-- name: job_attempts
+select id, attempt, started_at, ended_at, duration_ms, worker, sqlstate, error, error_detail, error_hint, error_context
+from pgqueue.attempts
+where id = %(id)s
+order by ended_at, attempt

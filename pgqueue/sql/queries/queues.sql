@@ -20,7 +20,7 @@ order by submitter, queue
 select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
        duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
        command_tag, sqlstate, error, error_detail, error_hint, error_context,
-       (handle).cookie as cookie
+       retried_from, (handle).cookie as cookie
 from pgqueue.jobs
 where (%(states)s::text[] is null or state::text = any (%(states)s::text[]))
   and (%(queue)s::text is null or queue = %(queue)s::text)
@@ -56,6 +56,22 @@ select pgqueue.set_durability(%(queue)s, %(durability)s)
 -- name: redrive_queue
 select pgqueue.redrive(%(queue)s)
 
+-- name: order_jobs
+insert into pgqueue.job_order (act, id, queue, label, state, sqlstate, error, since, until, max_count, is_dry_run)
+values (%(act)s, %(id)s, %(queue)s, %(label)s, %(state)s, %(sqlstate)s, %(error)s, %(since)s, %(until)s, %(max_count)s, %(is_dry_run)s)
+returning count
+
+-- name: server_now
+select clock_timestamp()
+
+-- name: purge_whole_queue
+select pgqueue.purge(%(queue)s)
+
+-- name: queue_left
+select coalesce(sum(ready + delayed + claimed), 0)::bigint
+from pgqueue.queues
+where queue = %(queue)s
+
 -- name: jobs_left
 -- After a purge, the remaining messages are jobs.
 select ready + delayed
@@ -79,13 +95,17 @@ where j.id = %(id)s and j.state = 'queued'
 select pgqueue.configure(%(setting)s, %(value)s, %(queue)s)
 
 -- name: list_configuration
-select setting, queue, value, role
+select setting, queue, value, role, source
 from pgqueue.configuration
-order by queue, setting, role nulls first
+order by queue nulls first, setting, role nulls first
 
 -- name: get_configuration
-select coalesce(
-  (select c.value from pgqueue.configuration c
-   where c.setting = %(setting)s and c.queue = %(queue)s and (c.role is null or c.role = current_user)
-   order by c.role nulls first limit 1),
-  pgqueue._default_value(%(setting)s))
+-- No row: there is no such setting.
+select coalesce(c.value, d.value, k.fallback), coalesce(c.source, d.source, 'default')
+from pgqueue._known_setting() k
+left join lateral (
+  select q.value, q.source from pgqueue.configuration q
+  where q.setting = k.setting and q.queue = %(queue)s and (q.role is null or q.role = current_user) and q.source = 'queue'
+  order by q.role nulls first limit 1) c on true
+left join pgqueue.configuration d on d.setting = k.setting and d.queue is null and d.role is null
+where k.setting = %(setting)s

@@ -49,3 +49,6 @@ select pgqueue._finish_chord(%(group_id)s);
 -- name: task_fates
 select task_id, fate, queue, outcome
 from pgqueue._task_fates(%(task_ids)s::text[], %(workers)s::text[], %(seen_at)s::float8[])
+
+-- name: retry_task
+select pgqueue.retry_task(%(task_id)s)

@@ -32,11 +32,14 @@ create table pgqueue.configured (
   queue text not null,
   role oid not null default 0,
   value text not null,
+  pruned_to timestamptz,
   primary key (queue, setting, role),
-  constraint configured_queue_is_1_to_255_bytes check (octet_length(queue) between 1 and 255),
-  constraint configured_setting_is_known check (setting in ('group_commit'))
+  constraint configured_queue_is_at_most_255_bytes check (octet_length(queue) <= 255),
+  constraint configured_of_all_is_an_administrators check (queue <> '' or role = 0)
 );
-comment on table pgqueue.configured is 'Settings of queues that differ from their defaults (pgqueue.configure)';
+comment on table pgqueue.configured is 'Settings of queues and of the database that differ from their defaults (pgqueue.configure)';
+comment on column pgqueue.configured.queue is 'The queue; empty: a setting of the database';
+comment on column pgqueue.configured.pruned_to is 'Of a retention: jobs that ended before were looked at';
 comment on column pgqueue.configured.role is 'Whose jobs the value holds for. 0: for all, since an administrator has set it; then it counts before all others';
 
 -- Declarations. A declaration of a worker or an administrator applies to all messages. A declaration of another role applies to
@@ -170,7 +173,8 @@ create table pgqueue.message (
   label text,
   unique_key text,
   payload json,
-  last_error jsonb
+  last_error jsonb,
+  retried_from bigint
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_scale_factor = 0.2);
 comment on table pgqueue.message is 'Jobs and Celery messages that are not finished. Hot: a row is inserted, claimed and deleted';
@@ -179,6 +183,7 @@ comment on column pgqueue.message.token is 'The fencing token of the current cla
 comment on column pgqueue.message.deliveries is 'How often it was handed to a worker';
 comment on column pgqueue.message.attempts is 'How often a run of the job has failed';
 comment on column pgqueue.message.top_level is 'Whether the job cannot run in the batch lane, as its first try has shown';
+comment on column pgqueue.message.retried_from is 'The failed job that this job runs again (pgqueue.retry)';
 comment on column pgqueue.message.session_id is 'The session that submitted the job, for pgqueue.stats';
 
 -- The index is on the expression and not on a function, which every inserting role would need the right to call. A generated

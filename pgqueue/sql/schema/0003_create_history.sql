@@ -24,7 +24,8 @@ create table pgqueue.history (
   worker text,
   progress_msg text,
   command_tags text[],
-  error jsonb
+  error jsonb,
+  retried_from bigint
 ) partition by range (ended_at);
 comment on table pgqueue.history is 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
 comment on column pgqueue.history.xact is
@@ -90,9 +91,15 @@ create table pgqueue.stat_total (
   expired bigint not null default 0,
   timed_jobs bigint not null default 0,
   total_ms float8 not null default 0,
+  total_wait_ms float8 not null default 0,
+  wait_counts bigint[] not null default '{0,0,0,0,0,0,0,0,0,0,0,0,0}',
+  run_counts bigint[] not null default '{0,0,0,0,0,0,0,0,0,0,0,0,0}',
   primary key (submitter, queue)
 );
 comment on table pgqueue.stat_total is 'Ended jobs by submitter and queue since the installation, as of pgqueue.stat_fold';
+comment on column pgqueue.stat_total.wait_counts is
+  'How many jobs waited how long before their last run, by the intervals of pgqueue._duration_bounds. They are in this row so that a fold makes one row version for each queue';
+comment on column pgqueue.stat_total.run_counts is 'How many jobs ran how long, by the same intervals';
 
 create table pgqueue.stat_session (
   session_id bigint not null,

@@ -49,7 +49,7 @@ create table pgqueue.schedule (
   constraint schedule_overlap_is_known check (overlap in ('skip', 'queue')),
   constraint schedule_catch_up_is_known check (catch_up in ('none', 'last', 'all'))
 );
-comment on table pgqueue.schedule is 'What is enqueued at which instants. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
+comment on table pgqueue.schedule is 'The schedules: jobs and tasks, and when each is enqueued. The next instants stand in the row, so that SQL alone fires them; workers work them out ahead';
 comment on column pgqueue.schedule.expression is 'As it was given; cron or every is what it means';
 comment on column pgqueue.schedule.cron is 'Five fields, or a schedule of Celery''s as text: crontab(...), solar(...), schedule(...)';
 comment on column pgqueue.schedule.sending is 'How a task is sent, beyond its arguments, queue and priority: its options, or the message that Celery has made of them';
@@ -62,7 +62,7 @@ comment on column pgqueue.schedule.passed_over is 'How many due instants before 
 comment on column pgqueue.schedule.planned_until is 'All instants up to here are known; infinity: there are no others';
 comment on column pgqueue.schedule.plan_at is 'When a worker has to work out the next instants; NULL: never';
 comment on column pgqueue.schedule.last_message_id is 'The message of the last run that was enqueued; while it is in the queue, that run has not ended';
-comment on column pgqueue.schedule.error is 'Why it is not fired: what only the evaluation finds, or that its owner may hand in nothing';
+comment on column pgqueue.schedule.error is 'Why it is not fired: what only the evaluation finds, or that its owner may not submit';
 create index schedule_next_at on pgqueue.schedule (next_at) where enabled and next_at is not null;
 comment on index pgqueue.schedule_next_at is 'pgqueue._fire_schedules: what is due. Those that are not due cost nothing';
 create index schedule_plan_at on pgqueue.schedule (plan_at) where enabled and plan_at is not null;
@@ -83,7 +83,7 @@ create table pgqueue.schedule_run (
   error text,
   constraint schedule_run_outcome_is_known check (outcome in ('enqueued', 'skipped', 'missed', 'refused'))
 );
-comment on table pgqueue.schedule_run is 'What became of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
+comment on table pgqueue.schedule_run is 'The outcome of each due instant. Written in the transaction that enqueues the job and advances the schedule; retention deletes it';
 create index schedule_run_schedule on pgqueue.schedule_run (schedule_id, id);
 comment on index pgqueue.schedule_run_schedule is 'pgqueue.schedule_runs: the runs of a schedule';
 create index schedule_run_fired_at on pgqueue.schedule_run (fired_at);

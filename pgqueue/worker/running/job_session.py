@@ -1,7 +1,7 @@
 """A PostgreSQL session in which jobs of one role run, logged in as that role.
 
 It logs in, runs named queries, rolls back, resets, and ends itself or a lost session. `statements` sends the statements
-of a job. Nothing here knows what becomes of a job.
+of a job. The session does not decide how a job ends.
 """
 
 from __future__ import annotations
@@ -78,17 +78,20 @@ class JobSession:
 
     @property
     def is_lost(self) -> bool:
-        """Tell whether the session has ended."""
+        """Return whether the session has ended."""
         return self._connection.closed
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether the session is open and the server has said nothing: what it says of itself is that it ends."""
+        """Return whether the session is open and the server has sent nothing.
+
+        Between statements the server sends a message only when it ends the session.
+        """
         return is_quiet(self._connection)
 
     @property
     def is_in_transaction(self) -> bool:
-        """Tell whether a transaction block is open."""
+        """Return whether a transaction block is open."""
         return self._connection.pgconn.transaction_status != pq.TransactionStatus.IDLE
 
     def add_notice_handler(self, handler: Callable[[psycopg.errors.Diagnostic], None]) -> None:

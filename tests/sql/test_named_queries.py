@@ -1,0 +1,30 @@
+"""The server can prepare each named query: its syntax, and all that it names, are of every version that is supported.
+
+Most programs that run these queries are tested on one server only (CONTRIBUTING, "Tests").
+"""
+
+from psycopg import pq
+
+from pgqueue.sql import numbered, queries
+
+#: These are not prepared as they stand: names are put into some, two have several commands, one reads pg_cron's own table.
+NOT_AS_THEY_STAND = {
+    "forget_role", "listen", "lock_views", "pg_cron_jobs", "reset_session", "run_groups", "run_jobs", "unlisten",
+}  # fmt: skip
+
+
+def refusal_of(session, text):
+    """Return the error with which the server refuses to prepare a statement, or None."""
+    answer = session.pgconn.prepare(b"", text)
+    return None if answer.status == pq.ExecStatus.COMMAND_OK else answer.error_message.decode()
+
+
+def test_the_server_can_prepare_each_query(owner):
+    refused = {name: refusal_of(owner, numbered(name)[0]) for name in queries()}
+
+    assert {name: why for name, why in refused.items() if why and name not in NOT_AS_THEY_STAND} == {}
+    assert {name for name in NOT_AS_THEY_STAND if not refused[name]} == set()
+
+
+def test_a_query_that_names_what_is_not_there_is_refused(owner):
+    assert "does not exist" in refusal_of(owner, b"select m.paused from pgqueue.message m where m.id = $1")
