@@ -1,16 +1,15 @@
 """kombu's channel: each hook is one query.
 
 Exchanges, queues and bindings are shared tables, so kombu's in-process tables are not used. A channel consumes one kind
-of message: Celery's channels take tasks; one whose `kind` was set to 'job' takes SQL jobs from the
-same queues.
+of message: Celery's channels take tasks; one whose `kind` was set to 'job' takes SQL jobs from the same queues.
+`delivery` passes tasks to their consumers, `settlement` ends what was delivered.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from amqp.exceptions import NotFound, ResourceLocked
@@ -21,12 +20,12 @@ from kombu.utils.json import dumps
 
 from .. import errors
 from . import process_identity
-from .celery_patches import ended_tasks, eta_header
-from .consuming.acks import settle
-from .envelope import MALFORMED, from_row
 from .message import Message as OurMessage
 from .publish_batch import PublishBatch
 from .qos import QoS
+from .settlement import Settlement
+from .subscription import Subscription
+from .task_delivery import TaskDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,21 +40,11 @@ logger = logging.getLogger(__name__)
 _REFUSED = ("0A000", "22023", "PQ004")
 
 
-class Subscription(NamedTuple):
-    """A consumer of a queue."""
-
-    queue: str
-    callback: Callable[[Any], Any]
-    no_ack: bool
-    #: Of messages: task, or job, which does not go through Celery's pool.
-    kind: str
-
-
 class Channel(virtual.Channel):
     """A channel over the sessions that its process shares; it has none of its own."""
 
     QoS = QoS
-    Message = OurMessage  # type: ignore[assignment] # it is made by `receive`, in a way of ours
+    Message = OurMessage  # type: ignore[assignment] # it is made by `TaskDelivery.receive`, in a way of ours
     supports_fanout = True
     do_restore = False
     #: The kind of messages that consumers of this channel take: 'task' or 'job'. Set it before consuming.
@@ -71,7 +60,8 @@ class Channel(virtual.Channel):
         # Acks need these three, also after kombu has closed the channel.
         self._transport = connection
         self._database = connection.database
-        self._acks = connection.acks
+        self.settlement = Settlement(connection, connection.database, connection.acks, self.qos)
+        self.delivery = TaskDelivery(self, connection.database, self.qos, self.settlement, self._subscription)
         #: How large a compressed body may be once it is decompressed, in bytes.
         self.max_decompressed_size = connection.max_decompressed_size
         # Replaced, never changed: other threads read them.
@@ -256,72 +246,6 @@ class Channel(virtual.Channel):
     def _subscription(self, queue: str) -> Subscription:
         return next(s for s in self._subscriptions.values() if s.queue == queue)
 
-    def deliver(self, claimed: ClaimedMessage) -> Subscription:
-        """Hand a claimed message to the consumer of its queue, and return that."""
-        subscription = self._subscription(claimed.queue)
-        message = self.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, subscription.no_ack)
-        if message is None:
-            return subscription
-        if not subscription.no_ack and process_identity.is_worker() and not self._is_for_now(message, subscription):
-            return subscription
-        settled = self.qos.read_ahead.settled
-        message.holds_place = claimed.lane == "held" and not subscription.no_ack and process_identity.is_worker()
-        try:
-            subscription.callback(message)
-        except MALFORMED:
-            if not process_identity.is_worker():
-                raise
-            # Celery looks into the headers, and would end the worker over what it finds.
-            logger.exception(
-                "message %s of the queue %s was rejected: Celery cannot take it", claimed.delivery_tag, claimed.queue
-            )
-            self._refuse(claimed.delivery_tag)
-        # Tasks that were settled in here ran in this thread, which cannot attend to its read-ahead meanwhile.
-        self.qos.read_ahead.settled = settled
-        return subscription
-
-    def _is_for_now(self, message: OurMessage, subscription: Subscription) -> bool:
-        """Look into a Celery task; return whether the worker is to have it now.
-
-        One that is not due, and says so itself, is put off: the worker would hold it, and one more for it.
-        """
-        accept = getattr(getattr(subscription.callback, "__self__", None), "accept", None)
-        end = message.headers.get(ended_tasks.END_HEADER)
-        if isinstance(end, dict):
-            message.accept = accept
-            ended_tasks.end_task(message, end)
-            message.ack()
-            return False
-        if message.is_named_as_job(accept):
-            logger.error("message %s was rejected: it has the id of an SQL job", message.delivery_tag)
-            self._refuse(message.delivery_tag)
-            return False
-        due_at = message.take_eta(accept, eta_header.to_instant)
-        if due_at is None or due_at <= datetime.now(timezone.utc):
-            return True
-        message_id, token = message.delivery_tag.split(":")
-        if not self._fetch("postpone", id=int(message_id), token=int(token), due_at=due_at)[0][0]:
-            return True  # by the server's clock it is due
-        settled = self.qos.read_ahead.settled
-        self.forget([message.delivery_tag])
-        # It was not work: nobody is hungry for more of it.
-        self.qos.read_ahead.settled = settled
-        return False
-
-    def receive(self, document: str, delivery_tag: str, earlier_deliveries: int, no_ack: bool) -> Any:
-        """Make kombu's message of a claimed one, and count it or, with `no_ack`, ack it; None if it is none."""
-        try:
-            message = self.Message(from_row(document, delivery_tag, earlier_deliveries), channel=self)
-        except MALFORMED as error:
-            logger.error("message %s is none of kombu's, and was rejected: %.200s", delivery_tag, repr(error))
-            self._refuse(delivery_tag)
-            return None
-        if no_ack:
-            self._send_ack(delivery_tag, makes_room=False)
-        else:
-            self.qos.append(message, delivery_tag)
-        return message
-
     # Settling
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
@@ -329,22 +253,19 @@ class Channel(virtual.Channel):
         tags = self.qos.tags
         settled = tags[: tags.index(delivery_tag) + 1] if multiple and delivery_tag in tags else [delivery_tag]
         for tag in settled:
-            self._send_ack(tag, makes_room=self._forget(tag))
+            self.settlement.ack(tag, makes_room=self.settlement.free(tag))
 
     def ack_early(self, delivery_tag: str) -> None:
         """Ack a task that begins: it is not delivered again, and holds its place under a limit until `basic_ack`."""
-        self._acks.add_early(delivery_tag)
-        if not self._transport.gathers_acks:
-            self._acks.flush_early()
+        self.settlement.ack_early(delivery_tag)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back to its queue, or to the queue's dead letters. From any thread, also when closed."""
-        makes_room = self._forget(delivery_tag)
         if requeue:
-            self._release([delivery_tag])
+            self.settlement.free(delivery_tag)
+            self.settlement.release([delivery_tag])
         else:
-            self._give_back("reject", [delivery_tag], detail=None)
-            self._transport.count_settled(makes_room)
+            self.settlement.reject(delivery_tag)
 
     def basic_recover(self, requeue: bool = False) -> None:
         """Give back every message of this channel that is not settled. Other ways of recovery do not exist."""
@@ -353,16 +274,11 @@ class Channel(virtual.Channel):
         tags = self.qos.tags
         for tag in tags:
             self.qos.reject(tag)
-        self._release(tags)
+        self.settlement.release(tags)
 
-    def settle(self, delivery_tags: Sequence[str]) -> None:
-        """Free the places of messages that their own transactions have removed. Asks nothing of the server."""
-        self._transport.count_settled(self._forget(*delivery_tags), len(delivery_tags))
-
-    def forget(self, delivery_tags: Sequence[str]) -> None:
-        """Free the places of messages that were given back otherwise. Asks nothing of the server."""
-        self._forget(*delivery_tags)
-        self._transport.wake()
+    def refuse(self, delivery_tag: str, reason: str) -> None:
+        """Put a message that nobody takes among the dead letters, with the reason."""
+        self.settlement.reject(delivery_tag, reason)
 
     def close(self) -> None:
         """Cancel all consumers.
@@ -385,41 +301,6 @@ class Channel(virtual.Channel):
     def _set_subscriptions(self, subscriptions: dict[str, Subscription]) -> None:
         self._subscriptions = subscriptions
         self.queues = frozenset(subscription.queue for subscription in subscriptions.values())
-
-    def _release(self, tags: list[str]) -> None:
-        if tags:
-            self._give_back("release", tags, undelivered=False)
-        self._transport.wake()
-
-    def refuse(self, delivery_tag: str, reason: str) -> None:
-        """Put a message that nobody takes among the dead letters, with the reason."""
-        self._refuse(delivery_tag, reason)
-
-    def _refuse(self, delivery_tag: str, reason: str | None = None) -> None:
-        """Reject a message that every worker would refuse."""
-        makes_room = self._forget(delivery_tag)
-        self._give_back("reject", [delivery_tag], detail=reason)
-        self._transport.count_settled(makes_room)
-
-    def _give_back(self, query_name: str, tags: list[str], **params: object) -> None:
-        try:
-            settle(self._database, query_name, tags, **params)
-        except psycopg.Error:
-            # They count as settled here: without more they would stay claimed for as long as this process lives.
-            self._transport.lose_track()
-            raise
-
-    def _forget(self, *delivery_tags: str) -> bool:
-        """Take messages out of the count; return whether there is room now, or much room, where there was none."""
-        had_room, was_roomy = self.qos.can_consume(), self.qos.is_roomy()
-        self.qos.ack(*delivery_tags)
-        return (not had_room and self.qos.can_consume()) or (not was_roomy and self.qos.is_roomy())
-
-    def _send_ack(self, delivery_tag: str, makes_room: bool) -> None:
-        self._acks.add(delivery_tag)
-        self._transport.count_settled(makes_room)
-        if not self._transport.gathers_acks:
-            self._acks.flush()
 
     def _declare(self, query_name: str, **params: object) -> list[tuple[Any, ...]]:
         """Run a query that pgqueue may refuse with a sentence of its own."""

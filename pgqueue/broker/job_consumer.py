@@ -94,11 +94,11 @@ class JobConsumer:
 
     def settle(self, delivery_tags: Sequence[str]) -> None:
         """Free the places of jobs that their own transactions have removed."""
-        self._channel.settle(delivery_tags)
+        self._channel.settlement.settle(delivery_tags)
 
     def forget(self, delivery_tags: Sequence[str]) -> None:
         """Free the places of jobs that were given back in another way."""
-        self._channel.forget(delivery_tags)
+        self._channel.settlement.forget(delivery_tags)
 
 
 class WorkerLink:

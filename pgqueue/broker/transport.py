@@ -22,13 +22,13 @@ from ..decompression import max_bytes
 from . import liveness, process_identity
 from .celery_patches import ended_tasks, eta_header, inspect_scheduled
 from .channel import Channel as OurChannel
-from .channel import Subscription
 from .consuming.acks import Acks
 from .consuming.event_loop import EventLoopAdapter
 from .consuming.fetcher import Fetcher
 from .publisher import Publisher
 from .register import join_neighbours
 from .schema_check import require_usable_schema
+from .subscription import Subscription
 from .url import conninfo_of, move_password_out
 from .worker_session import WorkerSession
 
@@ -233,7 +233,7 @@ class Transport(virtual.Transport):
         claimed = self._get_fetcher().take(channel.kind, queue)
         if claimed is None:
             return None
-        return channel.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, no_ack)
+        return channel.delivery.receive(claimed.document, claimed.delivery_tag, claimed.earlier_deliveries, no_ack)
 
     def stop_consuming(self, channel: OurChannel, queue: str) -> None:
         """Clean up after a consumer of a channel has ended.
@@ -279,7 +279,7 @@ class Transport(virtual.Transport):
         claimed, channel = found
         if claimed.kind == "job":
             return channel.deliver_jobs([claimed, *fetcher.more_like(claimed, channel)])
-        return channel.deliver(claimed)
+        return channel.delivery.deliver(claimed)
 
     def poll(self) -> float:
         """Send acks and poll if a poll is due; return when to call again.

