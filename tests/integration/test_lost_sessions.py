@@ -75,7 +75,7 @@ class People:
                 return []
             return [row[1:] for row in rows] if all(row[1] in ("succeeded", "failed") for row in rows) else []
 
-        return eventually(ended, 90, what="all have ended")
+        return eventually(ended, 180, what="all have ended")
 
     def _count_running(self, ids: list[int]) -> int:
         try:
