@@ -32,7 +32,7 @@ begin
     raise exception 'queue name must have 1 to 255 bytes' using errcode = '22023';
   elsif known.kind = 'number' then
     -- Eighteen digits fit into a bigint.
-    is_in_range := value ~ '^\s*\d{1,18}\s*$' and value::bigint between known.least_value::bigint and known.greatest_value::bigint;
+    is_in_range := value ~ '^ *[0-9]{1,18} *$' and value::bigint between known.least_value::bigint and known.greatest_value::bigint;
     if not is_in_range then
       raise exception '% cannot be "%"', setting, value
         using errcode = '22023',
