@@ -250,8 +250,10 @@ class Channel(virtual.Channel):
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Remove a message, or with `multiple` all delivered up to it. From any thread, also when closed."""
-        tags = self.qos.tags
-        settled = tags[: tags.index(delivery_tag) + 1] if multiple and delivery_tag in tags else [delivery_tag]
+        settled = [delivery_tag]
+        if multiple:
+            tags = self.qos.tags
+            settled = tags[: tags.index(delivery_tag) + 1] if delivery_tag in tags else settled
         for tag in settled:
             self.settlement.ack(tag, makes_room=self.settlement.free(tag))
 
