@@ -430,7 +430,7 @@ def test_the_policies_of_a_queue_hold_under_limits(owner, alice, worker):
     for queue in ("plain", "limited"):
         first, second, third = worker.claim(queue, max_count=3)
         shown = owner.execute(
-            "select timeout::text, settings ->> 'synchronous_commit', deliveries from pgqueue.message where id = any (%s)",
+            "select queue_timeout::text, settings ->> 'synchronous_commit', deliveries from pgqueue.message where id = any (%s)",
             [ids([first, second, third])],
         ).fetchall()
         assert [claim.message[1] for claim in (first, second, third)] == [7] * 3
