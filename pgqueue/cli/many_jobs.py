@@ -113,16 +113,21 @@ def purge(queue: str, dsn: str | None, as_json: bool) -> None:
 @click.option("--timeout", type=DURATION, help="Give up waiting after this long, and exit with 1.")
 @on_database
 def drain(queue: str, timeout: timedelta | None, dsn: str | None, as_json: bool) -> int:
-    """Wait until QUEUE is empty: nothing waits in it, is delayed, or is with a worker."""
+    """Wait until QUEUE is empty: nothing waits in it, is delayed, or is with a worker.
+
+    Monitors, workers and administrators wait for the messages of all roles. Any other role waits for its own messages,
+    and the output says so.
+    """
     with ClientSession(dsn, application_name="pgqueue cli") as session:
         left = ManyJobs(session).drain(queue, timeout)
+    is_empty, is_of_all = left.messages == 0, left.is_of_all_roles
     if as_json:
-        print_json({"queue": queue, "empty": left == 0, "left": left})
-    elif left == 0:
-        click.echo(f"queue {to_text(queue)} is empty")
+        print_json({"queue": queue, "empty": is_empty, "left": left.messages, "scope": "all" if is_of_all else "own"})
+    elif is_empty:
+        click.echo(f"queue {to_text(queue)} {'is empty' if is_of_all else 'has none of your messages'}")
     else:
-        click.echo(f"{left} left in queue {to_text(queue)}", err=True)
-    return int(left > 0)
+        click.echo(f"{left.messages}{'' if is_of_all else ' of your messages'} left in queue {to_text(queue)}", err=True)
+    return int(not is_empty)
 
 
 def _change(

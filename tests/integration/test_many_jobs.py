@@ -183,7 +183,32 @@ class TestCommands:
 
         assert json.loads(command("drain", "q", "--timeout=50ms", "--json", fails=1) or "{}") in (
             {},
-            {"queue": "q", "empty": False, "left": 1},
+            {"queue": "q", "empty": False, "left": 1, "scope": "all"},
         )
         assert command("purge", "q") == "1 purged from queue q\n"
         assert command("drain", "q", "--timeout=5s") == "queue q is empty\n"
+
+    def test_a_role_that_sees_only_its_own_messages_is_told_that_it_waits_for_those(
+        self, db: Database, client: pgqueue.Client, command: Command
+    ) -> None:
+        db.create_role("bob")
+        with pgqueue.connect(db.dsn_for("bob")) as bob:
+            bob.submit("select 1", queue="q")
+        empty = {"queue": "q", "empty": True, "left": 0}
+
+        assert command("drain", "q") == "queue q has none of your messages\n"
+        assert json.loads(command("drain", "q", "--json")) == empty | {"scope": "own"}
+        client.submit("select 1", queue="q")
+        assert command("drain", "q", "--timeout=50ms", fails=1) == "1 of your messages left in queue q\n"
+        db.execute("grant pgqueue_monitor to alice")
+        assert command("drain", "q", "--timeout=50ms", fails=1) == "2 left in queue q\n"
+        db.execute("delete from pgqueue.message")
+        assert json.loads(command("drain", "q", "--json")) == empty | {"scope": "all"}
+
+    def test_a_role_that_is_not_enrolled_learns_nothing_from_drain(self, db: Database, command: Command) -> None:
+        db.create_role("carol", enrolled=False)
+
+        refusal = command("drain", "q", "--dsn", db.dsn_for("carol"), fails=1)
+
+        assert "(42501)" in refusal
+        assert "pgqueue.enroll" in refusal

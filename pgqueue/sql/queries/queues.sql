@@ -68,7 +68,9 @@ select clock_timestamp()
 select pgqueue.purge(%(queue)s)
 
 -- name: queue_left
-select coalesce(sum(ready + delayed + claimed), 0)::bigint
+-- The second column is that of pgqueue.queues: whether the role sees the messages of all roles.
+select coalesce(sum(ready + delayed + claimed), 0)::bigint,
+       pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')
 from pgqueue.queues
 where queue = %(queue)s
 
