@@ -1091,6 +1091,44 @@ CREATE FUNCTION pgqueue._failing_upkeep() RETURNS TABLE(part text, failing_since
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._matches(value text, filter text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
+
+CREATE TABLE pgqueue.failed_job (
+    id bigint NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    submitter oid NOT NULL,
+    queue text NOT NULL,
+    label text,
+    sqlstate text NOT NULL,
+    error text,
+    kept pgqueue.result_kept NOT NULL,
+    top_level boolean NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts smallint,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    backoff interval,
+    unique_key text,
+    limit_key text,
+    retried_as bigint,
+    CONSTRAINT failed_job_can_run_again CHECK (((retried_as IS NULL) = (num_nonnulls(sql, settings) = 2))),
+    CONSTRAINT failed_job_gives_its_content_away CHECK (((retried_as IS NULL) OR (num_nonnulls(sql, params, settings, error) = 0)))
+);
+
+COMMENT ON TABLE pgqueue.failed_job IS 'Jobs that failed for good: what pgqueue.retry needs to run them again. It has parameters of statements, so it may have personal data; retention deletes it, and pgqueue.discard_jobs does so earlier';
+
+COMMENT ON COLUMN pgqueue.failed_job.ended_at IS 'As in the history';
+
+COMMENT ON COLUMN pgqueue.failed_job.error IS 'The message of the error, for searches';
+
+COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, which has the content now. The row says that a failure is retried once';
+
+CREATE FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) RETURNS SETOF pgqueue.failed_job
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1481,6 +1519,10 @@ CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie te
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.failed_job
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS text[]
     LANGUAGE plpgsql;
 
@@ -1525,9 +1567,6 @@ CREATE FUNCTION pgqueue._make_runner(role oid) RETURNS void
 CREATE FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._matches(value text, filter text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._max_attempts(m pgqueue.message) RETURNS smallint
     LANGUAGE sql STABLE;
@@ -2599,38 +2638,6 @@ ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE pgqueue.failed_job (
-    id bigint NOT NULL,
-    ended_at timestamp with time zone NOT NULL,
-    submitter oid NOT NULL,
-    queue text NOT NULL,
-    label text,
-    sqlstate text NOT NULL,
-    error text,
-    kept pgqueue.result_kept NOT NULL,
-    top_level boolean NOT NULL,
-    priority smallint NOT NULL,
-    max_attempts smallint,
-    sql text,
-    params text[],
-    settings jsonb,
-    timeout interval,
-    backoff interval,
-    unique_key text,
-    limit_key text,
-    retried_as bigint,
-    CONSTRAINT failed_job_can_run_again CHECK (((retried_as IS NULL) = (num_nonnulls(sql, settings) = 2))),
-    CONSTRAINT failed_job_gives_its_content_away CHECK (((retried_as IS NULL) OR (num_nonnulls(sql, params, settings, error) = 0)))
-);
-
-COMMENT ON TABLE pgqueue.failed_job IS 'Jobs that failed for good: what pgqueue.retry needs to run them again. It has parameters of statements, so it may have personal data; retention deletes it, and pgqueue.discard_jobs does so earlier';
-
-COMMENT ON COLUMN pgqueue.failed_job.ended_at IS 'As in the history';
-
-COMMENT ON COLUMN pgqueue.failed_job.error IS 'The message of the error, for searches';
-
-COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, which has the content now. The row says that a failure is retried once';
 
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
@@ -4142,6 +4149,10 @@ GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
 
@@ -4386,6 +4397,8 @@ GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
@@ -4414,8 +4427,6 @@ REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._max_attempts(m pgqueue.message) FROM PUBLIC;
 

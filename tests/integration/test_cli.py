@@ -179,7 +179,12 @@ class TestWaiting:
 
         assert command("cancel", str(handle)) == f"job {handle.id}: canceled\n"
         assert command("cancel", str(handle)) == f"job {handle.id}: had already ended\n"
-        assert json.loads(command("cancel", str(handle), "--json")) == [{"id": handle.id, "canceled": False}]
+        assert json.loads(command("cancel", str(handle), "--json")) == {
+            "canceled": 0,
+            "dry_run": False,
+            "jobs": [{"id": handle.id, "canceled": False}],
+            "notices": [],
+        }
 
     def test_an_unknown_job_is_an_error(self, command: Command) -> None:
         assert "pgqueue: error:" in command("show", "4711", fails=1)

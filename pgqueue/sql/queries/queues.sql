@@ -61,6 +61,12 @@ insert into pgqueue.job_order (act, id, queue, label, state, sqlstate, error, si
 values (%(act)s, %(id)s, %(queue)s, %(label)s, %(state)s, %(sqlstate)s, %(error)s, %(since)s, %(until)s, %(max_count)s, %(is_dry_run)s)
 returning count
 
+-- name: discard_job
+-- The cookie of a number: as in retry_job.
+insert into pgqueue.job_order (act, id, cookie)
+values ('discard', %(id)s::bigint, coalesce(%(cookie)s::bigint, (select (j.handle).cookie from pgqueue.jobs j where j.id = %(id)s::bigint)))
+returning count
+
 -- name: server_now
 select clock_timestamp()
 
