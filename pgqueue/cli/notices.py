@@ -1,4 +1,4 @@
-"""What the server says while a command runs: NOTICEs and WARNINGs, for standard error and for the JSON."""
+"""Collect the NOTICEs and WARNINGs of the server while a command runs, for standard error and for the JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Notices:
 
 @contextmanager
 def open_heard(dsn: str | None, *, as_json: bool) -> Iterator[tuple[ClientSession, Notices]]:
-    """Open a session whose notices are heard; write them to standard error at the end, unless the output is JSON."""
+    """Open a session and keep its notices; write them to standard error at the end, unless the output is JSON."""
     notices = Notices()
     try:
         with ClientSession(dsn, application_name="pgqueue cli", hear=notices.hear) as session:

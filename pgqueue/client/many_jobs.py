@@ -38,7 +38,7 @@ class JobFilters(TypedDict, total=False):
 
 
 class Left(NamedTuple):
-    """What is left in a queue, of the messages that the role sees."""
+    """How many messages are left in a queue, of those that the role sees."""
 
     messages: int
     #: Monitors, workers and administrators see all messages, other roles their own.

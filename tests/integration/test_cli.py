@@ -452,7 +452,11 @@ class TestLooking:
         worker.release(worker.claim_one("q", kind="task"))
 
         assert command("redrive", "q.dead") == "1 sent back from queue q.dead\n"
-        assert json.loads(command("redrive", "q.dead", "--json")) == {"queue": "q.dead", "redriven": 0}
+        assert json.loads(command("redrive", "q.dead", "--json")) == {
+            "queue": "q.dead",
+            "redriven": 0,
+            "notices": [],
+        }
         assert len(worker.claim("q", kind="task")) == 1
 
 

@@ -272,3 +272,13 @@ class TestCommands:
 
         assert "(42501)" in refusal
         assert "pgqueue.enroll" in refusal
+
+    def test_a_role_without_the_right_learns_which_group_role_it_lacks(self, db: Database, command: Command) -> None:
+        db.create_role("mon", enrolled=False)
+        db.execute("grant pgqueue_monitor to mon")
+
+        for arguments in (["retry", "--all"], ["cancel", "--all"], ["discard", "5"], ["purge", "q"], ["redrive", "q"]):
+            refusal = command(*arguments, "--dsn", db.dsn_for("mon"), fails=1)
+
+            assert "(42501)" in refusal
+            assert "grant pgqueue_admin to this_role" in refusal, arguments
