@@ -119,7 +119,10 @@ left join pgqueue.configuration d on d.setting = k.setting and d.queue is null a
 where k.setting = %(setting)s
 
 -- name: set_limit
-select pgqueue.set_limit(%(queue)s, %(max_running)s::int, %(per_key)s::int, %(rate)s::int, coalesce(%(period)s::interval, interval '1 min'), %(burst)s::int)
+-- As pgqueue.set_limit; it returns what was computed.
+insert into pgqueue.limiting (queue, max_running, per_key, rate, period, burst)
+values (%(queue)s, %(max_running)s::int, %(per_key)s::int, %(rate)s::int, coalesce(%(period)s::interval, interval '1 min'), %(burst)s::int)
+returning max_running, per_key, rate, period::text, burst, had_limits
 
 -- name: list_limits
 select queue, limit_key, running, waiting, max_running, per_key, rate, period::text, burst, role
