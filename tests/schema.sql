@@ -5154,20 +5154,23 @@ GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgq
 GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_user;
 GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(max_running),INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(max_running),INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(per_key),INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(per_key),INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(rate),INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(rate),INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(period),INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(period),INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(burst),INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(burst),INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+GRANT SELECT(had_limits) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(had_limits) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) TO pgqueue_user;
@@ -5344,7 +5347,7 @@ CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, que
 
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer);
+CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 
 CREATE VIEW pgqueue.limits (queue text, limit_key text, running bigint, waiting bigint, max_running integer, per_key integer, rate integer, period interval, burst integer, role name) WITH (security_barrier=true);
 
