@@ -173,7 +173,8 @@ CREATE TABLE pgqueue.message (
     limit_key text COLLATE pg_catalog."C",
     payload json,
     last_error jsonb,
-    retried_from bigint
+    retried_from bigint,
+    queue_timeout interval
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -196,6 +197,8 @@ COMMENT ON COLUMN pgqueue.message.attempts IS 'How often a run of the job has fa
 COMMENT ON COLUMN pgqueue.message.limit_key IS 'Whose limit it is under, for example a tenant: a name that the submitter gives';
 
 COMMENT ON COLUMN pgqueue.message.retried_from IS 'The failed job that this job runs again (pgqueue.retry)';
+
+COMMENT ON COLUMN pgqueue.message.queue_timeout IS 'The timeout of the queue or the database when the job was claimed, for a job that has none. It is apart from timeout, so that a job that is claimed or retried later has that of then';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5341,7 +5344,7 @@ CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb
 
 CREATE VIEW pgqueue.dispatch (submitter oid, exchange text, routing_key text, payload json, priority integer, due_at timestamp with time zone, expires_at timestamp with time zone, reached integer, limit_key text);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval) WITH (check_option=cascaded);
 
 CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
 

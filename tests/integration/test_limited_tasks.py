@@ -1,4 +1,4 @@
-"""Celery tasks under limits, in real workers: they keep their places until they end, however they are acked."""
+"""Celery tasks and jobs under limits, in real workers: tasks keep their places until they end, however they are acked."""
 
 from __future__ import annotations
 
@@ -80,3 +80,17 @@ def test_the_key_of_a_task_is_its_header_or_what_the_task_declares(db: Database,
 def test_a_bad_key_is_refused_when_the_task_is_sent(db: Database, app: Celery, key: Any) -> None:
     with pytest.raises(InvalidArgument, match="limit_key must be text of 1 to 255 bytes"):
         app.tasks["leave_trace"].apply_async(["x"], headers={"limit_key": key})
+
+
+def test_keyed_jobs_begin_while_there_are_free_executors_though_most_queues_are_empty(
+    db: Database, start_worker: StartWorker
+) -> None:
+    # With so long a naptime, a worker that took the queue for empty would need minutes.
+    db.execute("select pgqueue.configure('naptime', '30 s')")
+    db.create_role("carol")
+    carol = db.connect("carol")
+    start_worker(db, arguments=["--concurrency=1", "--executors=4", "--queues=default,celery,e1,e2,e3,e4"])
+    for number in range(12):
+        carol.execute("select pgqueue.enqueue('select pg_sleep(0.1)', limit_key => %s)", [f"t{number % 4}"])
+
+    eventually(lambda: db.fetch_value("select count(*) from pgqueue.history") == 12, 25)

@@ -75,6 +75,9 @@ def test_a_queue_that_has_no_message_yet_can_be_configured_and_is_shown(owner):
         ("max_attempts", "1001", "audit", "1 to 1000"),
         ("max_attempts", "5", None, "queue =>"),
         ("timeout", "0", "audit", "1 ms to 1000 years"),
+        ("timeout", "1 mon -29 days -23:59:59", "audit", "1 ms to 1000 years"),
+        ("retain_failed", "1 mon -29 days", "audit", "1 hour to 1000 years"),
+        ("result_ttl", "30", None, "1 hour to 1000 years"),
         ("backoff", "2 years", "audit", "0 to 1 year"),
         ("durability", "fsync", "audit", "sync (the default) or async"),
         ("retain_failed", "59 min", "audit", "1 hour to 1000 years"),
@@ -234,11 +237,11 @@ def test_a_queue_says_how_often_its_jobs_are_tried_unless_they_say_it(alice, own
     worker.tick()
     assert [worker.run(claim) for claim in worker.claim("audit")] == ["failed"]
     shown = "select attempts, max_attempts from pgqueue.jobs where queue = 'audit' order by 1"
-    assert alice.execute(shown).fetchall() == [(1, 1), (2, 2)]
+    assert alice.execute(shown).fetchall() == [(1, 1), (2, None)]
 
 
 def test_a_queue_says_how_long_its_jobs_may_run_unless_they_say_it(alice, owner, worker):
-    timeout = "select timeout from pgqueue.message where id = %s"
+    timeout = "select coalesce(timeout, queue_timeout) from pgqueue.message where id = %s"
     ids = {}
     owner.execute(CONFIGURE, ["worker_timeout", "3 s", None])
     owner.execute(CONFIGURE, ["timeout", "2 s", "audit"])
@@ -267,7 +270,9 @@ def test_what_a_role_sets_for_its_queue_holds_for_its_jobs_only(alice, bob, owne
 
     worker.claim("audit")
 
-    rows = owner.execute("select submitter::regrole::text, timeout is null from pgqueue.message order by 1").fetchall()
+    rows = owner.execute(
+        "select submitter::regrole::text, queue_timeout is null from pgqueue.message order by 1"
+    ).fetchall()
     assert rows == [("alice", False), ("bob", True)]
 
 
@@ -333,3 +338,29 @@ def test_a_queue_that_forgets_its_failed_jobs_forgets_their_parameters(alice, ow
 
     for table in ("history", "failed_job", "attempt"):
         assert fetch_value(owner, f"select count(*) from pgqueue.{table}") == 0
+
+
+def test_a_job_that_runs_again_has_what_its_queue_says_then(alice, owner, worker):
+    owner.execute(CONFIGURE, ["timeout", "1 s", "audit"])
+    owner.execute(CONFIGURE, ["max_attempts", "2", "audit"])
+    failing = "select pgqueue.enqueue('select 1 / 0', queue => 'audit', backoff => '0')"
+    handle = fetch_value(alice, failing)
+    claim = worker.claim_one("audit")
+    assert worker.run(claim) == "retried"
+    owner.execute(CONFIGURE, ["timeout", "10 min", "audit"])
+    owner.execute(CONFIGURE, ["max_attempts", "3", "audit"])
+    worker.tick()
+
+    claim = worker.claim_one("audit")
+    timeout = "select extract(epoch from coalesce(timeout, queue_timeout))::int from pgqueue.message where id = %s"
+    assert fetch_value(owner, timeout, [claim.id]) == 600
+    assert worker.run(claim) == "retried"
+    worker.tick()
+    assert worker.run(worker.claim_one("audit")) == "failed"
+    # A job that an operator retries is a new one in this, too.
+    owner.execute(CONFIGURE, ["timeout", None, "audit"])
+    owner.execute(CONFIGURE, ["max_attempts", None, "audit"])
+    alice.execute("select pgqueue.retry(%s::pgqueue.handle)", [handle])
+    claim = worker.claim_one("audit")
+    assert fetch_value(owner, "select num_nonnulls(timeout, queue_timeout, max_attempts) from pgqueue.message") == 0
+    assert worker.run(claim) == "failed"

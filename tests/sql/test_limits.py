@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from pgqueue.sql import query
 from tests.harness import eventually
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value, refused
@@ -429,8 +430,28 @@ def test_the_policies_of_a_queue_hold_under_limits(owner, alice, worker):
     for queue in ("plain", "limited"):
         first, second, third = worker.claim(queue, max_count=3)
         shown = owner.execute(
-            "select timeout::text, settings ->> 'synchronous_commit', deliveries from pgqueue.message where id = any (%s)",
+            "select queue_timeout::text, settings ->> 'synchronous_commit', deliveries from pgqueue.message where id = any (%s)",
             [ids([first, second, third])],
         ).fetchall()
         assert [claim.message[1] for claim in (first, second, third)] == [7] * 3
         assert shown == [("00:03:00", "off", 1)] * 3
+
+
+def test_a_claim_for_many_queues_leaves_no_keyed_message_where_there_is_room(alice, bob, worker):
+    # Most of the queues are empty, and one role has most of what waits.
+    empty = [f"nothing{n}" for n in range(6)]
+    for n in range(8):
+        alice.execute("select pgqueue.enqueue('select 1', queue => 'mail', limit_key => %s)", [f"t{n % 4}"])
+    bob.execute("select pgqueue.enqueue('select 1', queue => 'mail', limit_key => 't0')")
+    alice.execute("select pgqueue.enqueue('select 1', queue => 'plain')")
+
+    claimed = asked = 0
+    while claimed < 10:
+        demand = [{"kind": "job", "queues": ["mail", "plain", *empty], "room": 4}]
+        rows = worker.session.execute(query("ack_and_claim"), worker._look(demand)).fetchall()[1:]
+        count = sum(row[1] is not None for row in rows)
+        claimed, asked = claimed + count, asked + 1
+        # Either the room is used up, or the worker is told to look again at once.
+        assert count == 4 or rows[-1][1] is None or claimed == 10
+
+    assert asked <= 5

@@ -22,10 +22,10 @@ from pgqueue.errors import JobFailed, UnknownJob
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
     "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "peek", "pause", "resume",
-    "redrive", "schedule", "config", "set-durability", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
+    "redrive", "schedule", "config", "limit", "set-durability", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
-GROUPS = {"schedule", "config"}
+GROUPS = {"schedule", "config", "limit"}
 WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower", "exporter"} - GROUPS
 
 

@@ -44,7 +44,7 @@ begin
   join pgqueue.message m on m.id = r.id and m.token = r.token
   cross join lateral (
     select clock_timestamp() - r.started_at as run_for,
-           pgqueue._time_allowed(m.timeout, m.settings) as timeout
+           pgqueue._time_allowed(coalesce(m.timeout, m.queue_timeout), m.settings) as timeout
   ) o
   left join pgqueue.request q on q.id = m.id and q.kind = 'cancel';
 end
@@ -130,7 +130,7 @@ create or replace function pgqueue._running_message(id bigint, token bigint)
   set search_path = pg_catalog, pg_temp
 as $$
   select pgqueue._job_message(m.id, m.token, m.queue, m.priority, m.deliveries, m.attempts, m.submitter, m.sql, m.params, m.settings,
-                              m.timeout, m.kept, m.label)
+                              coalesce(m.timeout, m.queue_timeout), m.kept, m.label)
   from pgqueue.message m
   where m.id = _running_message.id and m.token = _running_message.token
 $$;

@@ -33,6 +33,7 @@ declare
   is_ready boolean;
   is_limited boolean;
   limited text[];
+  share int;
   got int;
 begin
   -- If a crash of the server loses a claim, the message is ready again, so the claim need not wait for the disk. For tasks the
@@ -75,8 +76,14 @@ begin
   end if;
   if is_limited or limited <> '{}' then
     for n in 1 .. cardinality(limited) loop
-      return query select * from pgqueue._claim_limited(worker_id, kind, limited[n], greatest(max_count / (cardinality(queues) - n + 1), 1), role_limit, held);
+      -- A part of the room for each of those that are left, and one for the other queues if they may have messages.
+      share := greatest(max_count / (cardinality(limited) - n + 1 + (is_ready and cardinality(queues) > cardinality(limited))::int), 1);
+      return query select * from pgqueue._claim_limited(worker_id, kind, limited[n], share, role_limit, held);
       get diagnostics got = row_count;
+      if got >= share and got < max_count then
+        -- There may be more than its share. The worker must not take this queue for empty if the others leave room.
+        perform pgqueue._note_limit_wait(0);
+      end if;
       max_count := max_count - got;
       exit when max_count <= 0;
     end loop;
@@ -123,8 +130,8 @@ begin
       set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim.worker_id, deliveries = least(m.deliveries + 1, 32767),
           -- The job itself or its session decides, else its queue.
           settings = case when p.is_async and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
-          timeout = case when p.policy is null or m.timeout is not null or m.kind <> 'job' then m.timeout
-                         else coalesce(p.policy ->> 'timeout 0', p.policy ->> ('timeout ' || m.submitter), p.policy ->> 'worker_timeout 0')::interval end
+          queue_timeout = case when p.policy is not null
+                               then coalesce(p.policy ->> 'timeout 0', p.policy ->> ('timeout ' || m.submitter), p.policy ->> 'worker_timeout 0')::interval end
       from picked p
       where m.id = p.id
         and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
@@ -137,7 +144,7 @@ begin
              case when c.policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
              then json_build_array(c.submitter::bigint, coalesce(c.policy ->> 'group_commit 0', c.policy ->> ('group_commit ' || c.submitter))::int)
              else to_json(c.submitter::bigint) end
-           else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
+           else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
            l.lane,
            (select count(*) from candidate) > (select count(*) from picked)
     from claimed c
@@ -268,15 +275,14 @@ begin
         deliveries = least(m.deliveries + (f.state = 'ready')::int, 32767),
         settings = case when exists (select from pgqueue.queue_switch q where q.name = m.queue and q.durability = 'async')
                         then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
-        timeout = coalesce(m.timeout, pgqueue._configured_for_queue(m.queue, m.submitter, 'timeout')::interval,
-                           pgqueue._configured_for_all('worker_timeout')::interval)
+        queue_timeout = coalesce(pgqueue._configured_for_queue(m.queue, m.submitter, 'timeout'), pgqueue._configured_for_all('worker_timeout'))::interval
     from free f
     where m.id = f.id
     returning m.*
   )
   select c.id, c.token,
          case when l.lane = 'batch' then to_json(c.submitter::bigint)
-              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
+              else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
          l.lane
   from claimed c
   left join pgqueue.role_key k on k.role = c.submitter

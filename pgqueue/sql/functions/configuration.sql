@@ -42,7 +42,8 @@ begin
     return value::bigint::text;
   elsif known.kind = 'interval' then
     begin
-      is_in_range := value::interval between known.least_value::interval and known.greatest_value::interval;
+      -- With a part that is negative, '1 mon -29 days' for one, it is longer or shorter than the comparison says.
+      is_in_range := value::interval between known.least_value::interval and known.greatest_value::interval and strpos(value::interval::text, '-') = 0;
     exception when data_exception then
       is_in_range := false;
     end;
@@ -178,6 +179,7 @@ declare
   policy record;
   until_at timestamptz;
   pruned bigint;
+  found_count bigint;
   most constant int := 20000;
 begin
   for policy in
@@ -185,6 +187,8 @@ begin
     from pgqueue.configured c
     where starts_with(c.setting, 'retain_')
       and (c.pruned_to is null or c.pruned_to < clock_timestamp() - c.value::interval - interval '10 min')
+    -- Nothing here waits for a lock: a role may hold one for as long as it likes, and the worker would claim nothing meanwhile.
+    for update skip locked
   loop
     until_at := clock_timestamp() - policy.keep;
     -- Statistics count a job once it is in the history. The margin is for jobs whose transactions ended late.
@@ -194,17 +198,26 @@ begin
       where h.ended_at < until_at and h.ended_at >= coalesce(policy.pruned_to - interval '10 min', '-infinity')
         and h.queue = policy.queue and h.state = policy.state and (policy.role = 0 or h.submitter = policy.role)
       limit most
+      for update skip locked
+    ), failures as materialized (
+      select f.id from pgqueue.failed_job f join ended e on e.id = f.id for update of f skip locked
     ), gone as (
-      delete from pgqueue.history h using ended e where h.tableoid = e.tableoid and h.ctid = e.ctid returning h.id
-    ), results as (
-      delete from pgqueue.result r using gone g where r.id = g.id
-    ), failures as (
-      delete from pgqueue.failed_job f using gone g where f.id = g.id
-    ), attempts as (
+      -- One that is being retried or discarded just now stays until that has ended.
+      delete from pgqueue.history h using ended e
+      where h.tableoid = e.tableoid and h.ctid = e.ctid
+        and (exists (select from failures f where f.id = e.id) or not exists (select from pgqueue.failed_job f where f.id = e.id))
+      returning h.id
+    ), without_failure as (
+      delete from pgqueue.failed_job f using failures l where f.id = l.id
+    ), unread as materialized (
+      select r.id, r.tableoid, r.ctid from pgqueue.result r join gone g on g.id = r.id for update of r skip locked
+    ), without_result as (
+      delete from pgqueue.result r using unread u where r.tableoid = u.tableoid and r.ctid = u.ctid
+    ), without_attempts as (
       delete from pgqueue.attempt a using gone g where a.id = g.id
     )
-    select count(*) into pruned from gone;
-    if pruned < most then
+    select (select count(*) from gone), (select count(*) from ended) into pruned, found_count;
+    if pruned = found_count and pruned < most then
       update pgqueue.configured c set pruned_to = until_at
       where c.setting = policy.setting and c.queue = policy.queue and c.role = policy.role;
     end if;

@@ -90,6 +90,8 @@ create or replace function pgqueue._fail_any_job(id bigint, token bigint, error 
 as $$
 declare
   m pgqueue.message;
+  -- A number of the queue may change, so it is not written into the job.
+  most_attempts smallint;
   sqlstate_ text;
   canceled boolean;
   is_awaited boolean;
@@ -101,13 +103,13 @@ begin
   if not found then
     return pgqueue._suspect_unclaimed(array[_fail_any_job.id], error);
   end if;
-  m.max_attempts := pgqueue._max_attempts(m);
+  most_attempts := pgqueue._max_attempts(m);
   -- The error does not matter: a job may catch the cancel and fail in its own way.
   canceled := exists (select from pgqueue.request r where r.id = m.id and r.kind = 'cancel');
   if error ? 'session_lost' then
     -- This does not count as an attempt of the job, but its number is limited.
     perform pgqueue._suspect(array[m.id]);
-    if not canceled and pgqueue._is_given_up(m.id, m.max_attempts) then
+    if not canceled and pgqueue._is_given_up(m.id, most_attempts) then
       perform pgqueue._give_up(m, error);
       return 'failed';
     elsif not canceled then
@@ -126,7 +128,7 @@ begin
   is_awaited := sqlstate_ = '40P01' and strpos(error ->> 'detail', format('[%s,%s,%s,1]',
     (select d.oid from pg_database d where d.datname = current_database()),
     pgqueue._run_key_of(id, token) >> 32 & 4294967295, pgqueue._run_key_of(id, token) & 4294967295)) > 0;
-  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(m.max_attempts, case when sqlstate_ in ('40001', '40P01', '53100', '53300') then 10 else 1 end);
+  retry := not canceled and is_awaited is not true and m.attempts + 1 < coalesce(most_attempts, case when sqlstate_ in ('40001', '40P01', '53100', '53300') then 10 else 1 end);
   if retry then
     perform pgqueue._note_attempt(m, error, a.started_at, w.name)
     from (select m.id, m.token, m.worker_id) c (id, token, worker_id)
@@ -136,7 +138,7 @@ begin
     set state = 'delayed', token = null, worker_id = null, deliveries = 0, attempts = m.attempts + 1, last_error = error,
         due_at = clock_timestamp() + least(interval '1 hour',
           coalesce(m.backoff, pgqueue._configured_for_queue(m.queue, m.submitter, 'backoff')::interval,
-                   case when m.max_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
+                   case when most_attempts is null and starts_with(sqlstate_, '40') then interval '20 ms' else interval '1 s' end) * power(2, least(m.attempts, 20)) * (0.75 + random() / 2))
     where q.id = m.id;
     delete from pgqueue.activity a where a.id = m.id;
     perform pgqueue._wake(m.queue);

@@ -213,7 +213,7 @@ begin
   end if;
   if exists (select from unnest(begun_at, ended_at) t (begun_at, ended_at) where t.ended_at - t.begun_at > interval '2 ms')
     and exists (select from unnest(ids, begun_at, ended_at) t (id, begun_at, ended_at) join pgqueue.message m on m.id = t.id
-                where t.ended_at - t.begun_at > pgqueue._time_allowed(m.timeout, m.settings))
+                where t.ended_at - t.begun_at > pgqueue._time_allowed(coalesce(m.timeout, m.queue_timeout), m.settings))
   then
     raise exception 'canceling statement due to statement timeout' using errcode = '57014';
   end if;

@@ -158,7 +158,11 @@ declare
   policy pg_catalog.jsonb;
   roles pg_catalog.oid[];
   role pg_catalog.oid;
+  share int;
   room int;
+  taken bigint[];
+  is_cut boolean := false;
+  claimed_count int;
   rule pgqueue.limit_rule;
   counted pg_catalog.oid[] := '{}';
   ids bigint[] := '{}';
@@ -170,14 +174,21 @@ begin
   roles := pgqueue._keyed_roles(kind, from_queue);
   for n in 1 .. cardinality(roles) loop
     role := roles[n];
-    room := least(ceil((max_count - cardinality(ids)) / (cardinality(roles) - n + 1)::numeric), role_limit - coalesce((held ->> role::text)::int, 0));
+    share := ceil((max_count - cardinality(ids)) / (cardinality(roles) - n + 1)::numeric);
+    room := least(share, role_limit - coalesce((held ->> role::text)::int, 0));
     continue when room <= 0;
     select l.* into rule from pgqueue.limit_rule l where l.queue = from_queue and l.role in (0, roles[n]) order by l.role limit 1;
     if num_nonnulls(rule.max_running, rule.per_key) > 0 then
       counted := counted || role;
     end if;
-    ids := ids || pgqueue._take_turns(kind, from_queue, role, rule, room, case when rule.role = 0 then ids else '{}' end);
+    taken := pgqueue._take_turns(kind, from_queue, role, rule, room, case when rule.role = 0 then ids else '{}' end);
+    ids := ids || taken;
+    is_cut := is_cut or cardinality(taken) >= share;
   end loop;
+  if is_cut and cardinality(ids) < max_count then
+    -- The role may have more than its share, for which the others have left room.
+    perform pgqueue._note_limit_wait(0);
+  end if;
   if ids = '{}' then
     return;
   end if;
@@ -197,8 +208,8 @@ begin
     update pgqueue.message m
     set state = 'claimed', token = pgqueue._random_bigint(), worker_id = _claim_limited.worker_id, deliveries = least(m.deliveries + 1, 32767),
         settings = case when switch.durability = 'async' and m.kind = 'job' then '{"synchronous_commit": "off"}' || coalesce(m.settings, '{}') else m.settings end,
-        timeout = case when policy is null or m.timeout is not null or m.kind <> 'job' then m.timeout
-                       else coalesce(policy ->> 'timeout 0', policy ->> ('timeout ' || m.submitter), policy ->> 'worker_timeout 0')::pg_catalog.interval end
+        queue_timeout = case when policy is not null
+                             then coalesce(policy ->> 'timeout 0', policy ->> ('timeout ' || m.submitter), policy ->> 'worker_timeout 0')::pg_catalog.interval end
     from picked p
     where m.id = p.id
       and case when m.kind = 'task' and m.expires_at <= clock_timestamp() then pgqueue._is_revoked_by_worker(m.payload) else true end
@@ -210,12 +221,17 @@ begin
            case when policy ?| array['group_commit 0', 'group_commit ' || c.submitter] and c.deliveries = 1 and c.attempts = 0 and c.last_error is null
            then json_build_array(c.submitter::bigint, coalesce(policy ->> 'group_commit 0', policy ->> ('group_commit ' || c.submitter))::int)
            else to_json(c.submitter::bigint) end
-         else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, c.timeout, c.kept, c.label) end,
+         else pgqueue._job_document(c.id, c.token, c.queue, c.attempts, c.submitter, c.sql, c.params, c.settings, coalesce(c.timeout, c.queue_timeout), c.kept, c.label) end,
          l.lane
   from claimed c
   left join pgqueue.role_key k on k.role = c.submitter
   cross join lateral (select case when c.kind = 'job' then pgqueue._lane(k.runner, c.kept, c.top_level, c.settings, c.params, c.sql) when c.submitter = any (counted) then 'held' end) l (lane)
   order by c.place;
+  get diagnostics claimed_count = row_count;
+  if claimed_count < cardinality(ids) then
+    -- Some had expired, and others may stand behind them.
+    perform pgqueue._note_limit_wait(0);
+  end if;
 end
 $$;
 comment on function pgqueue._claim_limited(int, pgqueue.message_kind, text, int, int, jsonb) is

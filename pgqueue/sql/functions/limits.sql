@@ -17,7 +17,9 @@ begin
     raise exception 'per_key % is out of range', per_key using errcode = '22023', hint = 'It is 1 to 10000; leave it out for no limit. To stop a queue, call pgqueue.pause.';
   elsif rate not between 1 and 1000000 then
     raise exception 'rate % is out of range', rate using errcode = '22023', hint = 'It is 1 to 1000000 in a period; leave it out for no limit.';
-  elsif rate is not null and (period is null or not isfinite(period) or period not between interval '1 s' and interval '366 days') then
+  elsif rate is not null and (period is null or not isfinite(period) or period not between interval '1 s' and interval '366 days'
+        or least(extract(year from period), extract(month from period), extract(day from period), extract(hour from period), extract(minute from period),
+                 extract(second from period)) < 0) then
     raise exception 'period "%" is out of range', coalesce(period::text, 'NULL') using errcode = '22023', hint = 'It is 1 second to 366 days, for example interval ''1 min''.';
   elsif burst is not null and rate is null then
     raise exception 'burst is given without rate' using errcode = '22023', hint = 'Give rate, or leave burst out.';

@@ -43,7 +43,7 @@ create or replace function pgqueue._refuse_overdue(id bigint)
 as $$
 begin
   if exists (select from pgqueue.message m
-             where m.id = _refuse_overdue.id and clock_timestamp() - transaction_timestamp() > pgqueue._time_allowed(m.timeout, m.settings)) then
+             where m.id = _refuse_overdue.id and clock_timestamp() - transaction_timestamp() > pgqueue._time_allowed(coalesce(m.timeout, m.queue_timeout), m.settings)) then
     raise exception 'canceling statement due to statement timeout' using errcode = '57014';
   end if;
 end

@@ -11,7 +11,7 @@ begin atomic
     ('max_deliveries', 'number', '20', '1', '32767', true, true),
     ('max_lost_sessions', 'number', '3', '1', '32767', true, false),
     ('max_executors_per_role', 'number', '0', '0', '10000', true, false),
-    ('result_ttl', 'interval', '7 days', '0', '1000 years', true, false),
+    ('result_ttl', 'interval', '7 days', '1 hour', '1000 years', true, false),
     ('max_messages', 'number', '0', '0', '2147483647', true, false),
     ('max_delayed', 'number', '0', '0', '2147483647', true, false),
     ('max_megabytes', 'number', '0', '0', '2147483647', true, false),

@@ -177,7 +177,8 @@ create table pgqueue.message (
   limit_key text collate "C",
   payload json,
   last_error jsonb,
-  retried_from bigint
+  retried_from bigint,
+  queue_timeout interval
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_scale_factor = 0.2);
 comment on table pgqueue.message is 'Jobs and Celery messages that are not finished. Hot: a row is inserted, claimed and deleted';
@@ -190,6 +191,8 @@ comment on column pgqueue.message.acked is
   'Of a task that is under limits: Celery has acked it and runs it. The row stays until the task ends, because it is what counts; a lost one is not delivered again';
 comment on column pgqueue.message.limit_key is 'Whose limit it is under, for example a tenant: a name that the submitter gives';
 comment on column pgqueue.message.retried_from is 'The failed job that this job runs again (pgqueue.retry)';
+comment on column pgqueue.message.queue_timeout is
+  'The timeout of the queue or the database when the job was claimed, for a job that has none. It is apart from timeout, so that a job that is claimed or retried later has that of then';
 comment on column pgqueue.message.session_id is 'The session that submitted the job, for pgqueue.stats';
 
 -- The index is on the expression and not on a function, which every inserting role would need the right to call. A generated
