@@ -34,6 +34,7 @@ PgQueueError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import psycopg
@@ -273,6 +274,14 @@ _CONNECTION_SQLSTATES = ("08", "28", "53300", "57P01", "57P02", "57P03", "3D000"
 # 22023 a setting, by 55000 an object in another state. Permissions (42501) are ours and the server's to refuse.
 _RAISED_BY_FUNCTIONS = ("exec_stmt_raise", "dblink_res_error")
 _ENROLL = "Let an administrator run: select pgqueue.enroll('this_role')"
+# The server itself refuses these to roles without the group role, and gives no hint.
+_DENIED = re.compile(
+    "permission denied for (?:view (?:job_order|limiting|configuring|schedule_order)"
+    "|function (?P<function>purge|pause|resume|set_durability|redrive|enroll|unenroll|reset_stats))"
+)
+_GRANT_ADMIN = "Let an administrator run: grant pgqueue_admin to this_role"
+_MEMBERS_MAY = f"Enrolled roles may do it with what is their own, members of pgqueue_admin with all. {_GRANT_ADMIN}"
+_ADMINISTRATORS_MAY = f"Members of pgqueue_admin may do it. {_GRANT_ADMIN}"
 _REPORT_FIELDS = ("sqlstate", "detail", "hint", "context", "schema", "table", "column", "datatype", "constraint")
 
 
@@ -294,7 +303,7 @@ def from_driver(failure: psycopg.Error, handle: tuple[int, int | None] | None = 
         message,
         sqlstate=sqlstate,
         detail=report.message_detail,
-        hint=report.message_hint or (_ENROLL if f"schema {SCHEMA}" in message else None),
+        hint=report.message_hint or _find_hint(sqlstate, message),
         context=report.context,
         schema=report.schema_name,
         table=report.table_name,
@@ -312,6 +321,16 @@ def from_job(
     said = report or {}
     fields = {name: said.get(name) for name in _REPORT_FIELDS}
     return BY_STATE[state](said.get("message") or f"the job was {_ENDED[state]}", handle=handle, **fields)
+
+
+def _find_hint(sqlstate: str, message: str) -> str | None:
+    """Return what to do about a refusal of the server itself."""
+    if f"schema {SCHEMA}" in message:
+        return _ENROLL
+    denied = _DENIED.fullmatch(message) if sqlstate == "42501" else None
+    if denied is None:
+        return None
+    return _ADMINISTRATORS_MAY if denied["function"] else _MEMBERS_MAY
 
 
 def _connection_failed(failure: psycopg.Error) -> ConnectionFailed:

@@ -1094,6 +1094,44 @@ CREATE FUNCTION pgqueue._failing_upkeep() RETURNS TABLE(part text, failing_since
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._matches(value text, filter text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
+
+CREATE TABLE pgqueue.failed_job (
+    id bigint NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    submitter oid NOT NULL,
+    queue text NOT NULL,
+    label text,
+    sqlstate text NOT NULL,
+    error text,
+    kept pgqueue.result_kept NOT NULL,
+    top_level boolean NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts smallint,
+    sql text,
+    params text[],
+    settings jsonb,
+    timeout interval,
+    backoff interval,
+    unique_key text,
+    limit_key text,
+    retried_as bigint,
+    CONSTRAINT failed_job_can_run_again CHECK (((retried_as IS NULL) = (num_nonnulls(sql, settings) = 2))),
+    CONSTRAINT failed_job_gives_its_content_away CHECK (((retried_as IS NULL) OR (num_nonnulls(sql, params, settings, error) = 0)))
+);
+
+COMMENT ON TABLE pgqueue.failed_job IS 'Jobs that failed for good: what pgqueue.retry needs to run them again. It has parameters of statements, so it may have personal data; retention deletes it, and pgqueue.discard_jobs does so earlier';
+
+COMMENT ON COLUMN pgqueue.failed_job.ended_at IS 'As in the history';
+
+COMMENT ON COLUMN pgqueue.failed_job.error IS 'The message of the error, for searches';
+
+COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, which has the content now. The row says that a failure is retried once';
+
+CREATE FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) RETURNS SETOF pgqueue.failed_job
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1484,6 +1522,10 @@ CREATE FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie te
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) RETURNS pgqueue.failed_job
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) RETURNS text[]
     LANGUAGE plpgsql;
 
@@ -1528,9 +1570,6 @@ CREATE FUNCTION pgqueue._make_runner(role oid) RETURNS void
 CREATE FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
-
-CREATE FUNCTION pgqueue._matches(value text, filter text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._max_attempts(m pgqueue.message) RETURNS smallint
     LANGUAGE sql STABLE;
@@ -2602,38 +2641,6 @@ ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE pgqueue.failed_job (
-    id bigint NOT NULL,
-    ended_at timestamp with time zone NOT NULL,
-    submitter oid NOT NULL,
-    queue text NOT NULL,
-    label text,
-    sqlstate text NOT NULL,
-    error text,
-    kept pgqueue.result_kept NOT NULL,
-    top_level boolean NOT NULL,
-    priority smallint NOT NULL,
-    max_attempts smallint,
-    sql text,
-    params text[],
-    settings jsonb,
-    timeout interval,
-    backoff interval,
-    unique_key text,
-    limit_key text,
-    retried_as bigint,
-    CONSTRAINT failed_job_can_run_again CHECK (((retried_as IS NULL) = (num_nonnulls(sql, settings) = 2))),
-    CONSTRAINT failed_job_gives_its_content_away CHECK (((retried_as IS NULL) OR (num_nonnulls(sql, params, settings, error) = 0)))
-);
-
-COMMENT ON TABLE pgqueue.failed_job IS 'Jobs that failed for good: what pgqueue.retry needs to run them again. It has parameters of statements, so it may have personal data; retention deletes it, and pgqueue.discard_jobs does so earlier';
-
-COMMENT ON COLUMN pgqueue.failed_job.ended_at IS 'As in the history';
-
-COMMENT ON COLUMN pgqueue.failed_job.error IS 'The message of the error, for searches';
-
-COMMENT ON COLUMN pgqueue.failed_job.retried_as IS 'The job that runs it again, which has the content now. The row says that a failure is retried once';
 
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
@@ -4145,6 +4152,10 @@ GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
 
@@ -4389,6 +4400,8 @@ GRANT ALL ON FUNCTION pgqueue._list_tracked(criteria jsonb, OUT pid integer, OUT
 
 REVOKE ALL ON FUNCTION pgqueue._locate(role oid, handle pgqueue.handle, wrong_cookie text, by_administrators boolean, OUT live boolean, OUT state pgqueue.job_state, OUT kept pgqueue.result_kept, OUT worker_id integer, OUT running boolean, OUT run_key bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
@@ -4417,8 +4430,6 @@ REVOKE ALL ON FUNCTION pgqueue._make_partitions() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._make_runner(role oid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._make_worker_login(OUT role text, OUT password text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._max_attempts(m pgqueue.message) FROM PUBLIC;
 
@@ -5149,20 +5160,23 @@ GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgq
 GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_user;
 GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(max_running),INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(max_running),INSERT(max_running) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(per_key),INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(per_key),INSERT(per_key) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(rate),INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(rate),INSERT(rate) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(period),INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(period),INSERT(period) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
-GRANT INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_user;
-GRANT INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_admin;
+GRANT SELECT(burst),INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(burst),INSERT(burst) ON TABLE pgqueue.limiting TO pgqueue_admin;
+
+GRANT SELECT(had_limits) ON TABLE pgqueue.limiting TO pgqueue_user;
+GRANT SELECT(had_limits) ON TABLE pgqueue.limiting TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) TO pgqueue_user;
@@ -5339,7 +5353,7 @@ CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, que
 
 CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer);
+CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 
 CREATE VIEW pgqueue.limits (queue text, limit_key text, running bigint, waiting bigint, max_running integer, per_key integer, rate integer, period interval, burst integer, role name) WITH (security_barrier=true);
 

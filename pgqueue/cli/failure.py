@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 
@@ -12,14 +13,21 @@ from .output import to_text
 _MORE = ("detail", "hint", "context")
 
 
-def show_failure(failure: PgQueueError | str, *, as_json: bool) -> None:
-    """Write an error to standard error, as lines or as one JSON object."""
+def show_failure(failure: PgQueueError | str, *, as_json: bool, about: str | None = None) -> None:
+    """Write an error to standard error, as lines or as one JSON object.
+
+    Args:
+        about: stands before a message that does not name it.
+    """
     if as_json:
         click.echo(json.dumps({"error": failure_fields(failure)}), err=True)
         return
     fields = failure_fields(failure)
     sqlstate = f" ({fields['sqlstate']})" if fields.get("sqlstate") else ""
-    click.echo(f"pgqueue: error: {to_text(fields['message'])}{sqlstate}", err=True)
+    message = to_text(fields["message"])
+    if about is not None and not re.search(rf"\b{re.escape(about)}\b", message):
+        message = f"{about}: {message}"
+    click.echo(f"pgqueue: error: {message}{sqlstate}", err=True)
     if not isinstance(failure, JobError):
         fields.pop("context", None)  # The context names pgqueue's own functions, which does not help the user.
     for name in _MORE:

@@ -8,7 +8,7 @@ import click
 
 from .ask import ask
 from .options import DURATION, on_database
-from .output import print_json
+from .output import print_json, to_text
 from .table import Column, View, show_table, table_options
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _COLUMNS = (
     Column("burst", rank=7),
     Column("role", rank=8),
 )
+_LIMITS = ("max_running", "per_key", "rate", "period", "burst")
 
 
 @click.group("limit")
@@ -58,7 +59,7 @@ def set_limit(
     """Limit QUEUE, in place of its limits until now."""
     if max_running is None and per_key is None and rate is None:
         raise click.UsageError("Give --max-running, --per-key or --rate. To end the limits: pgqueue limit remove")
-    ask(
+    [(*limits, _)] = ask(
         dsn,
         "set_limit",
         queue=queue,
@@ -68,7 +69,12 @@ def set_limit(
         period=period,
         burst=burst,
     )
-    _show_end(queue, as_json, "is limited now")
+    fields = dict(zip(_LIMITS, limits, strict=True))
+    if as_json:
+        print_json({"queue": queue, **fields})
+    else:
+        told = ", ".join(f"{name} {to_text(value)}" for name, value in fields.items() if value is not None)
+        click.echo(f"queue {to_text(queue)} is limited now: {told}")
 
 
 @limit.command("remove")
@@ -76,8 +82,12 @@ def set_limit(
 @on_database
 def remove_limit(queue: str, dsn: str | None, as_json: bool) -> None:
     """End the limits of QUEUE."""
-    ask(dsn, "set_limit", queue=queue, max_running=None, per_key=None, rate=None, period=None, burst=None)
-    _show_end(queue, as_json, "has no limits now")
+    none = dict.fromkeys(_LIMITS)
+    [(*_, had_limits)] = ask(dsn, "set_limit", queue=queue, **none)
+    if as_json:
+        print_json({"queue": queue, "removed": had_limits})
+    else:
+        click.echo(f"queue {to_text(queue)} {'has no limits now' if had_limits else 'had no limits'}")
 
 
 @limit.command("list")
@@ -92,10 +102,3 @@ def list_limits(queue: str | None, wide: bool, chosen: tuple[str, ...], dsn: str
         print_json(rows)
     else:
         show_table(_COLUMNS, rows, View(wide, chosen))
-
-
-def _show_end(queue: str, as_json: bool, told: str) -> None:
-    if as_json:
-        print_json({"queue": queue})
-    else:
-        click.echo(f"queue {queue} {told}")

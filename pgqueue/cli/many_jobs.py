@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import click
 
 from ..client.client import connect
+from ..client.job_calls import JobCalls
 from ..client.many_jobs import BATCH, ManyJobs
 from ..db.client_session import ClientSession
+from ..errors import ConnectionFailed, PgQueueError
 from ..handle import Handle
+from .failure import failure_fields, show_failure
+from .notices import open_heard
 from .options import DURATION, HANDLE, JOB, MOMENT, Command, on_database
 from .output import print_json, to_text
 
+#: Does one thing with one job; returns the fields of its outcome.
+_Change = Callable[[ClientSession, Handle], dict[str, Any]]
 _JOBS = f"[{JOB}]..."
 _SQL_NAMES = {"retry": "retry_jobs", "discard": "discard_jobs", "cancel": "cancel_jobs"}
 _DONE = {"retry": "retried", "discard": "discarded", "cancel": "canceled"}
@@ -41,32 +49,21 @@ def _with_filters(command: Command) -> Command:
 @click.command()
 @_with_filters
 @on_database
-def retry(handles: tuple[Handle, ...], dsn: str | None, as_json: bool, **given: Any) -> None:
+def retry(handles: tuple[Handle, ...], dsn: str | None, as_json: bool, **given: Any) -> int:
     """Run failed jobs again: those named, or those that match all filters.
 
     Each runs as its submitter, with the statement, the parameters and the settings that it had. A failure is retried
     once.
     """
-    if not handles or given["dry_run"]:
-        _change("retry", handles, None, given, dsn, as_json=as_json)
-        return
-    _refuse_both(given)
-    with connect(dsn) as client:
-        retried = {handle.id: client.retry(handle).handle for handle in handles}
-    if as_json:
-        jobs = [{"id": old, "retried_as": new.id, "handle": str(new)} for old, new in retried.items()]
-        print_json({"retried": len(jobs), "dry_run": False, "jobs": jobs})
-        return
-    for old, new in retried.items():
-        click.echo(f"job {old}: retried as job {new.id}")
+    return _run("retry", handles, _retry, given, dsn, as_json=as_json)
 
 
 @click.command()
 @_with_filters
 @on_database
-def discard(handles: tuple[Handle, ...], dsn: str | None, as_json: bool, **given: Any) -> None:
+def discard(handles: tuple[Handle, ...], dsn: str | None, as_json: bool, **given: Any) -> int:
     """Give up failed jobs: delete what is kept to run them again, with their parameters."""
-    _change("discard", handles, None, given, dsn, as_json=as_json)
+    return _run("discard", handles, _discard, given, dsn, as_json=as_json)
 
 
 @click.command()
@@ -76,23 +73,11 @@ def discard(handles: tuple[Handle, ...], dsn: str | None, as_json: bool, **given
     "--grace", type=DURATION, default="0", help="Let a named running job go on for this long before stopping it."
 )
 @on_database
-def cancel(
-    handles: tuple[Handle, ...], state: str | None, grace: timedelta, dsn: str | None, as_json: bool, **given: Any
-) -> None:
+def cancel(handles: tuple[Handle, ...], grace: timedelta, dsn: str | None, as_json: bool, **given: Any) -> int:
     """Take back jobs that are queued, stop those that run: those named, or those that match all filters."""
-    if not handles or given["dry_run"]:
-        if grace:
-            raise click.UsageError("--grace is for jobs that are named")
-        _change("cancel", handles, state, given, dsn, as_json=as_json)
-        return
-    _refuse_both(given | {"state": state})
-    with connect(dsn) as client:
-        answers = {handle: client.job(handle).cancel(grace) for handle in handles}
-    if as_json:
-        print_json([{"id": handle.id, "canceled": canceled} for handle, canceled in answers.items()])
-        return
-    for handle, canceled in answers.items():
-        click.echo(f"job {handle.id}: {'canceled' if canceled else 'had already ended'}")
+    if grace and (not handles or given["dry_run"]):
+        raise click.UsageError("--grace is for jobs that are named")
+    return _run("cancel", handles, partial(_cancel, grace=grace), given, dsn, as_json=as_json)
 
 
 @click.command()
@@ -113,37 +98,100 @@ def purge(queue: str, dsn: str | None, as_json: bool) -> None:
 @click.option("--timeout", type=DURATION, help="Give up waiting after this long, and exit with 1.")
 @on_database
 def drain(queue: str, timeout: timedelta | None, dsn: str | None, as_json: bool) -> int:
-    """Wait until QUEUE is empty: nothing waits in it, is delayed, or is with a worker."""
+    """Wait until QUEUE is empty: nothing waits in it, is delayed, or is with a worker.
+
+    Monitors, workers and administrators wait for the messages of all roles. Any other role waits for its own messages,
+    and the output says so.
+    """
     with ClientSession(dsn, application_name="pgqueue cli") as session:
         left = ManyJobs(session).drain(queue, timeout)
+    is_empty, is_of_all = left.messages == 0, left.is_of_all_roles
     if as_json:
-        print_json({"queue": queue, "empty": left == 0, "left": left})
-    elif left == 0:
-        click.echo(f"queue {to_text(queue)} is empty")
+        print_json({"queue": queue, "empty": is_empty, "left": left.messages, "scope": "all" if is_of_all else "own"})
+    elif is_empty:
+        click.echo(f"queue {to_text(queue)} {'is empty' if is_of_all else 'has none of your messages'}")
     else:
-        click.echo(f"{left} left in queue {to_text(queue)}", err=True)
-    return int(left > 0)
+        click.echo(
+            f"{left.messages}{'' if is_of_all else ' of your messages'} left in queue {to_text(queue)}", err=True
+        )
+    return int(not is_empty)
 
 
-def _change(
-    act: str, handles: tuple[Handle, ...], state: str | None, given: dict[str, Any], dsn: str | None, *, as_json: bool
-) -> None:
-    filters = _filters(given)
+def _run(
+    act: str, handles: tuple[Handle, ...], change: _Change, given: dict[str, Any], dsn: str | None, *, as_json: bool
+) -> int:
+    """Do one thing with the jobs that are named or that match; return the exit code."""
     if handles:
-        _refuse_both(given | {"dry_run": False})
-    elif not filters and not given["is_all"] and state is None:
+        _refuse_both(given)
+        if not given["dry_run"]:
+            return _change_named(act, handles, change, dsn, as_json=as_json)
+    elif not _filters(given) and not given["is_all"] and given.get("state") is None:
         raise click.UsageError(f"name jobs, or give a filter: pgqueue {act} --queue QUEUE. For all jobs: --all")
-    with ClientSession(dsn, application_name="pgqueue cli") as session:
+    _change_matching(act, handles, given, dsn, as_json=as_json)
+    return 0
+
+
+def _change_named(act: str, handles: tuple[Handle, ...], change: _Change, dsn: str | None, *, as_json: bool) -> int:
+    """Do one thing with each named job, each in a transaction of its own, and say of each how that ended."""
+    jobs: list[dict[str, Any]] = []
+    lost: ConnectionFailed | None = None
+    with open_heard(dsn, as_json=as_json) as (session, notices):
+        for handle in dict.fromkeys(handles):
+            try:
+                if lost is not None:
+                    raise lost
+                outcome = change(session, handle)
+            except PgQueueError as failure:
+                lost = failure if isinstance(failure, ConnectionFailed) else None
+                outcome = {"error": failure_fields(failure)}
+                if not as_json:
+                    show_failure(failure, as_json=False, about=f"job {handle.id}")
+            jobs.append({"id": handle.id, **outcome})
+            if not as_json and "error" not in outcome:
+                click.echo(f"job {handle.id}: {_describe(act, outcome)}")
+    done = _DONE[act]
+    if as_json:
+        count = sum("error" not in job and job.get(done, True) for job in jobs)
+        print_json({done: count, "dry_run": False, "jobs": jobs, "notices": notices.to_json()})
+    return int(any("error" in job for job in jobs))
+
+
+def _retry(session: ClientSession, handle: Handle) -> dict[str, Any]:
+    new = Handle(*session.fetch("retry_job", **handle._asdict())[0])
+    return {"retried_as": new.id, "handle": str(new)}
+
+
+def _discard(session: ClientSession, handle: Handle) -> dict[str, Any]:
+    session.fetch("discard_job", **handle._asdict())
+    return {}
+
+
+def _cancel(session: ClientSession, handle: Handle, grace: timedelta) -> dict[str, Any]:
+    if handle.cookie is None:
+        handle = Handle(*session.fetch("find_handle", id=handle.id)[0])
+    return {"canceled": JobCalls(session).cancel(handle, grace)}
+
+
+def _describe(act: str, outcome: dict[str, Any]) -> str:
+    if act == "retry":
+        return f"retried as job {outcome['retried_as']}"
+    return _DONE[act] if outcome.get("canceled", True) else "had already ended"
+
+
+def _change_matching(
+    act: str, handles: tuple[Handle, ...], given: dict[str, Any], dsn: str | None, *, as_json: bool
+) -> None:
+    filters = _filters(given) | {"state": given.get("state")}
+    options = {"max_count": given["limit"], "is_dry_run": given["dry_run"], "batch": given["batch"]}
+    with open_heard(dsn, as_json=as_json) as (session, notices):
         many = ManyJobs(session)
-        options = {"max_count": given["limit"], "is_dry_run": given["dry_run"], "batch": given["batch"]}
-        filters |= {"state": state}
         count = sum(
             many.change(_SQL_NAMES[act], filters, id=handle and handle.id, is_all=given["is_all"], **options)
             for handle in handles or (None,)
         )
     done = _DONE[act]
     if as_json:
-        print_json({done: count, "dry_run": given["dry_run"]})
+        print_json({done: count, "dry_run": given["dry_run"], "notices": notices.to_json()})
     else:
         jobs = f"{count} job{'' if count == 1 else 's'}"
         click.echo(f"would have {done} {jobs}" if given["dry_run"] else f"{done} {jobs}")

@@ -10,6 +10,7 @@ import click
 from ..db.queue_rows import LIST_QUEUES, LIST_TOTALS, LIST_WORKERS, PEEK_QUEUE, QueueRow
 from ..errors import NotPermitted
 from .ask import ask, ask_rows
+from .notices import open_heard
 from .options import on_database
 from .output import print_json
 from .table import Column, View, show_table, table_options
@@ -162,9 +163,10 @@ def resume(queue: str, dsn: str | None, as_json: bool) -> None:
 @on_database
 def redrive(queue: str, dsn: str | None, as_json: bool) -> None:
     """Send the dead letters in QUEUE back to the queues that they come from."""
-    redriven = int(ask(dsn, "redrive_queue", queue=queue)[0][0])
+    with open_heard(dsn, as_json=as_json) as (session, notices):
+        redriven = int(session.fetch("redrive_queue", queue=queue)[0][0])
     if as_json:
-        print_json({"queue": queue, "redriven": redriven})
+        print_json({"queue": queue, "redriven": redriven, "notices": notices.to_json()})
     else:
         click.echo(f"{redriven} sent back from queue {queue}")
 

@@ -495,12 +495,13 @@ class Client:
     def drain(self, queue: str, timeout: timedelta | float | None = None) -> bool:
         """Wait until a queue is empty, of delayed messages too; return False when `timeout` passed first.
 
-        A role sees its own messages, and administrators see all.
+        Monitors, workers and administrators wait for the messages of all roles. Any other role waits for its own and
+        those of roles that it is a member of: the queue may have more.
 
         Raises:
             PgQueueError: the server could not be asked.
         """
-        return self._many.drain(queue, timeout) == 0
+        return self._many.drain(queue, timeout).messages == 0
 
     def _change_many(
         self,

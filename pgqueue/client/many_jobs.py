@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from ..db.caller_transaction import CallerConnection, driver_connection
 from ..db.client_session import fetch_on
@@ -35,6 +35,14 @@ class JobFilters(TypedDict, total=False):
     error: str | None
     since: datetime | None
     until: datetime | None
+
+
+class Left(NamedTuple):
+    """How many messages are left in a queue, of those that the role sees."""
+
+    messages: int
+    #: Monitors, workers and administrators see all messages, other roles their own.
+    is_of_all_roles: bool
 
 
 _FILTERS = ("queue", "label", "state", "sqlstate", "error")
@@ -93,12 +101,12 @@ class ManyJobs:
         """Delete what waits in a queue; return how many messages that were."""
         return int(self._session.fetch("purge_whole_queue", queue=queue)[0][0])
 
-    def count_left(self, queue: str) -> int:
+    def count_left(self, queue: str) -> Left:
         """Return how many messages of a queue this role sees: waiting, delayed and with workers."""
-        return int(self._session.fetch("queue_left", queue=queue)[0][0])
+        return Left(*self._session.fetch("queue_left", queue=queue)[0])
 
-    def drain(self, queue: str, timeout: timedelta | float | None) -> int:
-        """Wait until a queue is empty; return how many messages are left when `timeout` has passed, else 0."""
+    def drain(self, queue: str, timeout: timedelta | float | None) -> Left:
+        """Wait until this role sees no message in a queue; return what is left when `timeout` has passed."""
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         deadline = None if seconds is None else time.monotonic() + seconds
         pause = _SHORTEST_PAUSE_SECONDS
@@ -106,7 +114,7 @@ class ManyJobs:
             begun_at = time.monotonic()
             left = self.count_left(queue)
             now = time.monotonic()
-            if left == 0 or (deadline is not None and now >= deadline):
+            if left.messages == 0 or (deadline is not None and now >= deadline):
                 return left
             # Counting a long queue takes a while, and takes at most 20 % of the time.
             pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)

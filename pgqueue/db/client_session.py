@@ -22,6 +22,9 @@ from .pooler import can_prepare, fetch_on_pooled, settle
 from .session_settings import CALLER_SETTINGS, OWN_SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg.errors import Diagnostic
     from typing_extensions import Self
 
     from ..handle import Handle
@@ -45,15 +48,22 @@ class ClientSession:
         hands_in: jobs are submitted over it. They inherit the settings of its role and its database, which are captured
             before the session gets the settings that pgqueue's own statements rely on.
         as_it_is: the session gets no settings, because its statements are the caller's.
+        hear: gets each notice of the server.
     """
 
     def __init__(
-        self, dsn: str | None = None, *, application_name: str, hands_in: bool = False, as_it_is: bool = False
+        self,
+        dsn: str | None = None,
+        *,
+        application_name: str,
+        hands_in: bool = False,
+        as_it_is: bool = False,
+        hear: Callable[[Diagnostic], None] | None = None,
     ) -> None:
         self.conninfo = Settings.load(dsn).conninfo
         self._settings = None if hands_in or as_it_is else OWN_SETTINGS
         self._hands_in = hands_in
-        self._application_name = application_name
+        self._application_name, self._hear = application_name, hear
         self._opening, self._pid = threading.Lock(), os.getpid()
         self._connection: psycopg.Connection[Any] | None = None
         self._is_closed = False
@@ -135,6 +145,8 @@ class ClientSession:
                     may_be_standby=True,
                     settings=self._settings,
                 )
+                if self._hear is not None:
+                    connection.add_notice_handler(self._hear)
                 if self._hands_in:
                     try:
                         self._settle(connection)

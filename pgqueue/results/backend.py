@@ -97,6 +97,9 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
     ) -> object:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta["task_id"] = to_text_id(task_id)
+        if "queue" in meta and (key := getattr(request, "limit_key", None)) is not None:
+            # An extended result says how to send the task again (pgqueue.retry_task); Celery keeps no headers in it.
+            meta["limit_key"] = str(key)
         lifetime = self.failure_expires if state == states.FAILURE else self.expires
         try:
             self.fetch(

@@ -141,6 +141,18 @@ def test_the_examples_of_a_page_run(db: Database, start_worker: Callable[..., Wo
         _run_block(block, db.dsn, str(psql))
 
 
+def test_the_queries_in_the_tables_of_the_pages_run(db: Database) -> None:
+    queries = [
+        query
+        for page in (ROOT / "docs").glob("**/*.md")
+        for query in re.findall(r"^\|.*\| `(select [^`]* from pgqueue\.[^`]*)` \|$", page.read_text(), re.MULTILINE)
+    ]
+
+    assert any("pgqueue.quotas" in query for query in queries)
+    for query in queries:
+        db.execute(query)
+
+
 def test_the_make_targets_that_the_readme_names_exist() -> None:
     named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text())) - {"lists"}
 

@@ -74,4 +74,4 @@ def spawn_then_wait(task: Any) -> int:
 
 
 if "PGQUEUE_DSN" in os.environ:
-    app = make_app(os.environ["PGQUEUE_DSN"])
+    app = make_app(os.environ["PGQUEUE_DSN"], result_extended="RESULT_EXTENDED" in os.environ)

@@ -179,7 +179,12 @@ class TestWaiting:
 
         assert command("cancel", str(handle)) == f"job {handle.id}: canceled\n"
         assert command("cancel", str(handle)) == f"job {handle.id}: had already ended\n"
-        assert json.loads(command("cancel", str(handle), "--json")) == [{"id": handle.id, "canceled": False}]
+        assert json.loads(command("cancel", str(handle), "--json")) == {
+            "canceled": 0,
+            "dry_run": False,
+            "jobs": [{"id": handle.id, "canceled": False}],
+            "notices": [],
+        }
 
     def test_an_unknown_job_is_an_error(self, command: Command) -> None:
         assert "pgqueue: error:" in command("show", "4711", fails=1)
@@ -398,7 +403,7 @@ class TestLooking:
 
     def test_queues_are_limited(self, db: Database, command: Command) -> None:
         assert command("limit", "set", "mail", "--max-running", "5", "--rate", "100", "--period", "2m") == (
-            "queue mail is limited now\n"
+            "queue mail is limited now: max_running 5, rate 100, period 00:02:00, burst 3\n"
         )
         [shown] = json.loads(command("limit", "list", "--json"))
         limits = {"max_running": 5, "per_key": None, "rate": 100, "period": "00:02:00", "burst": 3, "role": None}
@@ -407,7 +412,25 @@ class TestLooking:
         assert json.loads(command("limit", "list", "--queue", "other", "--json")) == []
         assert "Give --max-running" in command("limit", "set", "mail", fails=2)
         assert "burst is given without rate" in command("limit", "set", "mail", "--per-key=1", "--burst=2", fails=1)
+        assert json.loads(command("limit", "set", "mail", "--max-running=0", "--rate=1", "--json")) == {
+            "queue": "mail",
+            "max_running": 0,
+            "per_key": None,
+            "rate": 1,
+            "period": "00:01:00",
+            "burst": 1,
+        }
+        assert json.loads(command("limit", "set", "mail", "--per-key=2", "--json")) == {
+            "queue": "mail",
+            "max_running": None,
+            "per_key": 2,
+            "rate": None,
+            "period": None,
+            "burst": None,
+        }
         assert command("limit", "remove", "mail") == "queue mail has no limits now\n"
+        assert command("limit", "remove", "mail") == "queue mail had no limits\n"
+        assert json.loads(command("limit", "remove", "mail", "--json")) == {"queue": "mail", "removed": False}
         assert json.loads(command("limit", "list", "--json")) == []
 
     def test_queues_are_configured(self, db: Database, command: Command) -> None:
@@ -447,7 +470,11 @@ class TestLooking:
         worker.release(worker.claim_one("q", kind="task"))
 
         assert command("redrive", "q.dead") == "1 sent back from queue q.dead\n"
-        assert json.loads(command("redrive", "q.dead", "--json")) == {"queue": "q.dead", "redriven": 0}
+        assert json.loads(command("redrive", "q.dead", "--json")) == {
+            "queue": "q.dead",
+            "redriven": 0,
+            "notices": [],
+        }
         assert len(worker.claim("q", kind="task")) == 1
 
 

@@ -151,18 +151,78 @@ class TestCommands:
         retried = json.loads(command("retry", str(first.id), str(second.handle), "--json"))
         assert (retried["retried"], [job["id"] for job in retried["jobs"]]) == (2, [first.id, second.id])
         assert command("retry", str(third.id), "--dry-run") == "would have retried 1 job\n"
-        assert command("discard", str(third.id)) == "discarded 1 job\n"
+        assert command("discard", str(third.id)) == f"job {third.id}: discarded\n"
         assert "is gone" in command("retry", str(third.id), fails=1)
         ids = [str(job["retried_as"]) for job in retried["jobs"]]
-        assert json.loads(command("cancel", *ids, "--dry-run", "--json")) == {"canceled": 2, "dry_run": True}
+        assert json.loads(command("cancel", *ids, "--dry-run", "--json")) == {
+            "canceled": 2,
+            "dry_run": True,
+            "notices": [],
+        }
         assert command("cancel", *ids) == "".join(f"job {number}: canceled\n" for number in ids)
+
+    def test_each_named_job_is_tried_and_its_outcome_is_said(
+        self, client: pgqueue.Client, worker: Claimant, command: Command, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first, second, third, fourth, fifth, sixth = fail(client, worker, 6)
+        queued = [client.submit("select 1") for _ in range(4)]
+
+        assert run(["retry", str(first.id), "999999", str(second.id)]) == 1
+        told = capsys.readouterr()
+        again = {job.retried_from: job.id for job in client.list_jobs(states=[pgqueue.JobState.QUEUED])}
+        assert told.out == "".join(f"job {job.id}: retried as job {again[job.id]}\n" for job in (first, second))
+        assert told.err.startswith("pgqueue: error: job 999999 is not known (42704)\nhint: ")
+        assert run(["retry", "999999", str(third.id), "--json"]) == 1
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["retried"], [job["id"] for job in shown["jobs"]]) == (1, [999999, third.id])
+        error = shown["jobs"][0]["error"]
+        assert (error["type"], error["sqlstate"], error["message"]) == (
+            "UnknownJob",
+            "42704",
+            "job 999999 is not known",
+        )
+
+        assert run(["discard", str(fourth.id), str(queued[0].id), "999999", str(fifth.id), f"{sixth.id}:1"]) == 1
+        told = capsys.readouterr()
+        assert told.out == f"job {fourth.id}: discarded\njob {fifth.id}: discarded\n"
+        assert f"job {queued[0].id} has not ended (55000)" in told.err
+        assert "job 999999 is not known (42704)" in told.err
+        assert f"cookie mismatch for job {sixth.id}" in told.err
+
+        assert run(["cancel", str(queued[0].id), "999999", str(queued[1].id)]) == 1
+        told = capsys.readouterr()
+        assert told.out == f"job {queued[0].id}: canceled\njob {queued[1].id}: canceled\n"
+        assert "job 999999 is not known (42704)" in told.err
+        assert run(["cancel", str(queued[2].id), "999999", str(queued[3].id), "--json"]) == 1
+        shown = json.loads(capsys.readouterr().out)
+        assert (shown["canceled"], [job.get("canceled") for job in shown["jobs"]]) == (2, [True, None, True])
+
+    def test_what_the_server_says_of_failures_that_stay_is_shown_once(
+        self, client: pgqueue.Client, worker: Claimant, command: Command, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fail(client, worker, 1, label="uk", unique_key="k")
+        fail(client, worker, 3, label="uk")
+        client.submit("select 1", unique_key="k")
+
+        assert run(["retry", "--label=uk", "--limit=1"]) == 0
+        assert run(["retry", "--label=uk", "--batch=2"]) == 0
+        told = capsys.readouterr()
+        assert told.out == "retried 1 job\nretried 2 jobs\n"
+        assert told.err.startswith("pgqueue: notice: 1 failed job stays\nhint: Jobs that have not ended have their")
+        assert told.err.count("stays") == 1
+        [notice] = json.loads(command("retry", "--label=uk", "--json"))["notices"]
+        assert (notice["severity"], notice["message"]) == ("NOTICE", "1 failed job stays")
 
     def test_filters_say_how_many(self, client: pgqueue.Client, worker: Claimant, command: Command) -> None:
         fail(client, worker, 3, queue="mail", label="a")
         fail(client, worker, 2, queue="sms", label="b")
 
         assert command("retry", "--queue=mail", "--dry-run") == "would have retried 3 jobs\n"
-        assert json.loads(command("retry", "--label=a", "--limit=1", "--json")) == {"retried": 1, "dry_run": False}
+        assert json.loads(command("retry", "--label=a", "--limit=1", "--json")) == {
+            "retried": 1,
+            "dry_run": False,
+            "notices": [],
+        }
         assert command("retry", "--error=division", "--since=1h", "--sqlstate=22012", "--batch=1") == "retried 4 jobs\n"
         assert command("retry", "--until=1h", "--queue=mail") == "retried 0 jobs\n"
         assert command("cancel", "--queue=sms", "--state=queued") == "canceled 2 jobs\n"
@@ -183,7 +243,42 @@ class TestCommands:
 
         assert json.loads(command("drain", "q", "--timeout=50ms", "--json", fails=1) or "{}") in (
             {},
-            {"queue": "q", "empty": False, "left": 1},
+            {"queue": "q", "empty": False, "left": 1, "scope": "all"},
         )
         assert command("purge", "q") == "1 purged from queue q\n"
         assert command("drain", "q", "--timeout=5s") == "queue q is empty\n"
+
+    def test_a_role_that_sees_only_its_own_messages_is_told_that_it_waits_for_those(
+        self, db: Database, client: pgqueue.Client, command: Command
+    ) -> None:
+        db.create_role("bob")
+        with pgqueue.connect(db.dsn_for("bob")) as bob:
+            bob.submit("select 1", queue="q")
+        empty = {"queue": "q", "empty": True, "left": 0}
+
+        assert command("drain", "q") == "queue q has none of your messages\n"
+        assert json.loads(command("drain", "q", "--json")) == empty | {"scope": "own"}
+        client.submit("select 1", queue="q")
+        assert command("drain", "q", "--timeout=50ms", fails=1) == "1 of your messages left in queue q\n"
+        db.execute("grant pgqueue_monitor to alice")
+        assert command("drain", "q", "--timeout=50ms", fails=1) == "2 left in queue q\n"
+        db.execute("delete from pgqueue.message")
+        assert json.loads(command("drain", "q", "--json")) == empty | {"scope": "all"}
+
+    def test_a_role_that_is_not_enrolled_learns_nothing_from_drain(self, db: Database, command: Command) -> None:
+        db.create_role("carol", enrolled=False)
+
+        refusal = command("drain", "q", "--dsn", db.dsn_for("carol"), fails=1)
+
+        assert "(42501)" in refusal
+        assert "pgqueue.enroll" in refusal
+
+    def test_a_role_without_the_right_learns_which_group_role_it_lacks(self, db: Database, command: Command) -> None:
+        db.create_role("mon", enrolled=False)
+        db.execute("grant pgqueue_monitor to mon")
+
+        for arguments in (["retry", "--all"], ["cancel", "--all"], ["discard", "5"], ["purge", "q"], ["redrive", "q"]):
+            refusal = command(*arguments, "--dsn", db.dsn_for("mon"), fails=1)
+
+            assert "(42501)" in refusal
+            assert "grant pgqueue_admin to this_role" in refusal, arguments

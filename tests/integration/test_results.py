@@ -628,3 +628,26 @@ def test_an_id_that_no_task_can_have_fails_only_who_asks_for_it(app: Celery, bad
 
     app.backend.store_result("good", 4, "SUCCESS")
     assert app.AsyncResult("good").get(timeout=10) == 4
+
+
+def test_an_extended_result_knows_the_limit_key_with_which_the_task_is_sent_again(
+    app: Celery, db: Database, start_worker: Callable[..., Worker]
+) -> None:
+    start_worker(
+        db,
+        command="celery",
+        app="tests.harness.result_app",
+        arguments=["--concurrency=1", "--pool=prefork"],
+        environment={"RESULT_EXTENDED": "1"},
+    )
+    failed = app.tasks["fail"].apply_async(headers={"limit_key": "tenant 7"})
+    with pytest.raises(ValueError, match="as planned"):
+        failed.get(timeout=60)
+
+    db.execute("select pgqueue.enroll('postgres')")
+    sent = db.fetch_value("select pgqueue.retry_task(%s)", [failed.id])
+    with pytest.raises(ValueError, match="as planned"):
+        AsyncResult(sent, app=app).get(timeout=60)
+
+    keys = "select array_agg(convert_from(payload, 'UTF8')::jsonb ->> 'limit_key') from pgqueue.task_result"
+    assert db.fetch_value(keys) == ["tenant 7", "tenant 7"]

@@ -239,3 +239,17 @@ def test_hostile_text_in_filters_is_only_text(alice, owner, worker):
             assert fetch_value(alice, f"select pgqueue.discard_jobs({name} => %s)", [text]) == 0
     assert refused(alice, "select pgqueue.discard_jobs(label => '%\\')").sqlstate == "22025"
     assert count(owner) == 1
+
+
+def test_notices_tell_an_administrator_nothing_of_errors_that_it_may_not_read(alice, boss, worker, owner):
+    owner.execute("grant pgqueue_admin to boss")
+    alice.execute("select pgqueue.submit('select 1 / 0', unique_key => 'k')")
+    worker.run_all()
+    alice.execute("select pgqueue.submit('select 1', unique_key => 'k')")
+    said = []
+    boss.add_notice_handler(lambda notice: said.append(notice.message_primary))
+
+    for part in ("division", "something else"):
+        assert fetch_value(boss, f"select pgqueue.retry_jobs({ALL}, error => '{part}')") == 0
+
+    assert said == ["failed jobs of these roles were not searched: alice"] * 2

@@ -364,3 +364,27 @@ def test_a_job_keeps_its_last_hundred_attempts_with_a_part_of_each_text(alice, o
 
     assert fetch_one(owner, "select min(attempt), max(attempt), count(*) from pgqueue.attempt") == (52, 151, 100)
     assert fetch_value(alice, "select length(error) from pgqueue.attempts where attempt = 151") == 1000
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ("sqlstate => '40P01'", []),
+        ("label => 'other'", []),
+        ("until => '2020-01-01'", []),
+        ("since => '2100-01-01'", []),
+        ("error => 'deadlock'", []),
+        ("sqlstate => '22012'", ["1 failed job stays"]),
+        ("label => 'k%', error => 'division'", ["1 failed job stays"]),
+    ],
+)
+def test_a_notice_speaks_of_failures_that_match_the_filters(alice, worker, filters, said):
+    alice.execute("select pgqueue.submit('select 1 / 0', label => 'key', unique_key => 'k')")
+    worker.run_all()
+    alice.execute("select pgqueue.submit('select 1', unique_key => 'k')")
+    notices = []
+    alice.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+
+    assert fetch_value(alice, f"select pgqueue.retry_jobs({filters})") == 0
+
+    assert notices == said

@@ -105,6 +105,16 @@ def test_a_task_that_failed_is_sent_again_as_it_was_called(alice, owner):
     assert (headers["task"], headers["id"], headers["retried_from"]) == ("shop.pay", new_id, "a")
 
 
+def test_a_task_is_sent_again_with_the_limit_key_of_its_result(alice, owner):
+    store_failure(alice, "a", **EXTENDED, limit_key="tenant 7")
+    store_failure(alice, "b", **EXTENDED)
+
+    alice.execute("select pgqueue.retry_task('a'), pgqueue.retry_task('b')")
+
+    keys = "select limit_key, payload #>> '{headers,limit_key}' from pgqueue.message order by id"
+    assert owner.execute(keys).fetchall() == [("tenant 7", "tenant 7"), (None, None)]
+
+
 @pytest.mark.parametrize(
     ("stored", "sqlstate", "message"),
     [

@@ -68,6 +68,21 @@ end
 $$;
 comment on function pgqueue._check_job_filters(pgqueue.job_order) is 'Refuses filters that are missing or that nothing could match';
 
+create or replace function pgqueue._failures_to_explain(o pgqueue.job_order)
+  returns setof pgqueue.failed_job
+  language sql stable
+begin atomic
+  -- All filters but that of the error, which not every role may search.
+  select f.* from pgqueue.failed_job f
+  where f.retried_as is null
+    and (o.queue is null or f.queue = o.queue)
+    and pgqueue._matches(f.label, o.label)
+    and (o.sqlstate is null or f.sqlstate = o.sqlstate)
+    and (o.since is null or f.ended_at >= o.since)
+    and (o.until is null or f.ended_at < o.until);
+end;
+comment on function pgqueue._failures_to_explain(pgqueue.job_order) is 'The failed jobs that match all filters but the one of the error';
+
 create or replace function pgqueue._say_what_stays(o pgqueue.job_order, may_see_all boolean, roles oid[])
   returns void
   language plpgsql volatile
@@ -78,11 +93,12 @@ declare
   unread text;
   held_back bigint;
 begin
-  select string_agg(quote_ident(pg_get_userbyid(s.submitter)), ', ') filter (where s.submitter <> all (roles)),
+  select string_agg(quote_ident(pg_get_userbyid(s.submitter)), ', ') filter (where s.submitter <> all (roles) and s.has_match and (o.error is null or s.is_own)),
          string_agg(quote_ident(pg_get_userbyid(s.submitter)), ', ') filter (where o.error is not null and not s.is_own)
   into refused, unread
-  from (select d.submitter, coalesce(pg_has_role(o.role, d.submitter, 'member'), false) as is_own
-        from (select distinct f.submitter from pgqueue.failed_job f where f.retried_as is null and (o.queue is null or f.queue = o.queue)) d) s
+  from (select d.submitter, d.has_match, coalesce(pg_has_role(o.role, d.submitter, 'member'), false) as is_own
+        from (select f.submitter, bool_or(pgqueue._has_part(f.error, o.error)) as has_match
+              from pgqueue._failures_to_explain(o) f group by f.submitter) d) s
   where may_see_all or s.is_own;
   if refused is not null and o.act = 'retry_jobs' then
     raise notice 'failed jobs of these roles stay: %', refused using hint = 'They are not enrolled, have more messages than one role may have, or were dropped.';
@@ -91,13 +107,15 @@ begin
     raise notice 'failed jobs of these roles were not searched: %', unread using hint = 'Only members of a role read the errors of its jobs. Choose by sqlstate, label or time.';
   end if;
   select count(*) into held_back
-  from pgqueue.failed_job f
-  where f.retried_as is null and (o.queue is null or f.queue = o.queue) and (f.unique_key is not null or f.kept <> 'none')
-    and (may_see_all or pg_has_role(o.role, f.submitter, 'member'))
+  from pgqueue._failures_to_explain(o) f
+  where (f.unique_key is not null or f.kept <> 'none')
+    and pgqueue._has_part(f.error, o.error)
+    and (may_see_all and o.error is null or pg_has_role(o.role, f.submitter, 'member'))
     and (f.unique_key is not null and pgqueue._is_key_taken(f.submitter, f.unique_key)
          or f.kept <> 'none' and not pgqueue._may_log_in(f.submitter));
   if held_back > 0 and o.act = 'retry_jobs' then
-    raise notice '% failed jobs stay', held_back using hint = 'Jobs that have not ended have their unique keys, or they keep results and their roles may not log in.';
+    raise notice '% failed %', held_back, case held_back when 1 then 'job stays' else 'jobs stay' end
+      using hint = 'Jobs that have not ended have their unique keys, or they keep results and their roles may not log in.';
   end if;
 end
 $$;
@@ -165,7 +183,7 @@ begin
   into wanted, o.count, queues, o.new_id, o.new_cookie
   from put p;
   -- With the last of several batches: it reads what was kept of all failures of the queue.
-  if o.act <> 'retry' and (o.max_count is null or wanted < o.max_count) then
+  if o.act not in ('retry', 'discard') and (o.max_count is null or wanted < o.max_count) then
     perform pgqueue._say_what_stays(o, by_administrator, roles);
   end if;
   if not is_retry or o.is_dry_run then
@@ -177,8 +195,8 @@ end
 $$;
 comment on function pgqueue._retry_or_discard(pgqueue.job_order, boolean) is 'Queues the failed jobs that match again, or deletes what runs them again, in one statement';
 
-create or replace function pgqueue._retry_one(o pgqueue.job_order, by_administrator boolean)
-  returns pgqueue.job_order
+create or replace function pgqueue._lock_failed_job(o pgqueue.job_order, by_administrator boolean)
+  returns pgqueue.failed_job
   language plpgsql volatile
   set search_path = pg_catalog, pg_temp
 as $$
@@ -187,16 +205,31 @@ declare
   failed pgqueue.failed_job;
 begin
   if place.live then
-    raise exception 'job % has not ended', o.id using errcode = '55000', hint = 'Only a job that failed can be retried.';
+    raise exception 'job % has not ended', o.id using errcode = '55000', hint = format('Only a job that failed can be %s.', case o.act when 'retry' then 'retried' else 'discarded' end);
   elsif place.state <> 'failed' then
-    raise exception 'job % did not fail, it is %', o.id, place.state using errcode = '55000', hint = 'Only a job that failed can be retried. Submit it again.';
+    raise exception 'job % did not fail, it is %', o.id, place.state
+      using errcode = '55000', hint = case o.act when 'retry' then 'Only a job that failed can be retried. Submit it again.' else 'Only of jobs that failed is kept what runs them again.' end;
   end if;
   select * into failed from pgqueue.failed_job f where f.id = o.id for update;
   if failed.id is null then
     raise exception 'what job % needs to run again is gone', o.id using errcode = '55000', hint = 'It was discarded (pgqueue.discard_jobs), or is older than the retention.';
   elsif failed.retried_as is not null then
-    raise exception 'job % was retried as job %', o.id, failed.retried_as using errcode = '55000', hint = format('If that failed too, retry job %s.', failed.retried_as);
-  elsif not exists (select from pgqueue.role_key k join pg_roles r on r.oid = k.role where k.role = failed.submitter) then
+    raise exception 'job % was retried as job %', o.id, failed.retried_as using errcode = '55000', hint = format('If that failed too, %s job %s.', o.act, failed.retried_as);
+  end if;
+  return failed;
+end
+$$;
+comment on function pgqueue._lock_failed_job(pgqueue.job_order, boolean) is 'Locks what runs a failed job again, or says why it cannot be retried or discarded';
+
+create or replace function pgqueue._retry_one(o pgqueue.job_order, by_administrator boolean)
+  returns pgqueue.job_order
+  language plpgsql volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  failed pgqueue.failed_job := pgqueue._lock_failed_job(o, by_administrator);
+begin
+  if not exists (select from pgqueue.role_key k join pg_roles r on r.oid = k.role where k.role = failed.submitter) then
     perform pgqueue._refuse_stranger(failed.submitter);
   end if;
   perform pgqueue._require_quota(failed.submitter);
@@ -232,6 +265,9 @@ begin
   end if;
   if new.act = 'retry' then
     return pgqueue._retry_one(new, by_administrator);
+  elsif new.act = 'discard' then
+    perform pgqueue._lock_failed_job(new, by_administrator);
+    return pgqueue._retry_or_discard(new, by_administrator);
   elsif new.act is null or new.act not in ('retry_jobs', 'discard_jobs', 'cancel_jobs') then
     raise exception 'act "%" is not known', new.act using errcode = '22023', hint = 'Use the functions of the schema pgqueue.';
   end if;

@@ -31,11 +31,12 @@ $$;
 comment on function pgqueue._check_limit(text, int, int, int, interval, int) is 'Raises 22023 unless these limits can be set';
 
 create or replace view pgqueue.limiting as
-  select null::oid as role, null::text as queue, null::int as max_running, null::int as per_key, null::int as rate, null::interval as period, null::int as burst
+  select null::oid as role, null::text as queue, null::int as max_running, null::int as per_key, null::int as rate, null::interval as period, null::int as burst,
+         null::boolean as had_limits
   where false;
 alter view pgqueue.limiting alter column role set default quote_ident(current_user)::regrole::oid;
-comment on view pgqueue.limiting is 'Where pgqueue.set_limit inserts the limits that a role wants to set: pgqueue._set_limit does it';
-grant insert (queue, max_running, per_key, rate, period, burst) on pgqueue.limiting to pgqueue_user, pgqueue_admin;
+comment on view pgqueue.limiting is 'Where pgqueue.set_limit inserts the limits that a role wants to set: pgqueue._set_limit does it, and returns them with what it has computed. had_limits: whether there were any';
+grant insert (queue, max_running, per_key, rate, period, burst), select (max_running, per_key, rate, period, burst, had_limits) on pgqueue.limiting to pgqueue_user, pgqueue_admin;
 
 create or replace function pgqueue._count_claimed(queue text, role oid)
   returns void
@@ -90,13 +91,18 @@ begin
       raise exception 'permission denied for the limits of queue "%"', new.queue using errcode = '42501', hint = 'An administrator has set them.';
     end if;
   end if;
+  new.had_limits := exists (select from pgqueue.limit_rule l where l.queue = new.queue and l.role = holder);
+  if new.rate is null then
+    new.period := null;
+  else
+    -- Workers that come up to 3 s late, a naptime, make up for it.
+    new.burst := coalesce(new.burst, least(ceil(new.rate * 3 / extract(epoch from new.period)), new.rate));
+  end if;
   if num_nonnulls(new.max_running, new.per_key, new.rate) = 0 then
     delete from pgqueue.limit_rule l where l.queue = new.queue and l.role = holder;
   else
     insert into pgqueue.limit_rule (queue, role, max_running, per_key, rate, period, burst)
-    values (new.queue, holder, new.max_running, new.per_key, new.rate, case when new.rate is not null then new.period end,
-            -- Workers that come up to 3 s late, a naptime, make up for it.
-            case when new.rate is not null then coalesce(new.burst, least(ceil(new.rate * 3 / extract(epoch from new.period)), new.rate)) end)
+    values (new.queue, holder, new.max_running, new.per_key, new.rate, new.period, new.burst)
     on conflict (queue, role) do update
     set max_running = excluded.max_running, per_key = excluded.per_key, rate = excluded.rate, period = excluded.period, burst = excluded.burst;
     perform pgqueue._count_claimed(new.queue, holder);

@@ -83,9 +83,9 @@ begin
       using errcode = '55000', hint = 'Let the application set result_extended = True and serialize results as JSON, and send this task again yourself.';
   end if;
   return pgqueue.send_task(document ->> 'name', document -> 'args', document -> 'kwargs', coalesce(document ->> 'queue', 'celery'),
-                           headers => jsonb_build_object('retried_from', retry_task.task_id));
+                           headers => jsonb_build_object('retried_from', retry_task.task_id), limit_key => document ->> 'limit_key');
 end
 $$;
 comment on function pgqueue.retry_task(text) is
-  'Sends a Celery task again that failed or was revoked, with the name, arguments and queue of its result, as the caller. Returns the id of the new task, whose header retried_from names the old one. The application needs result_extended';
+  'Sends a Celery task again that failed or was revoked, with the name, arguments, queue and limit key of its result, as the caller. Returns the id of the new task, whose header retried_from names the old one. The application needs result_extended';
 grant execute on function pgqueue.retry_task(text) to pgqueue_user;

@@ -61,6 +61,12 @@ insert into pgqueue.job_order (act, id, queue, label, state, sqlstate, error, si
 values (%(act)s, %(id)s, %(queue)s, %(label)s, %(state)s, %(sqlstate)s, %(error)s, %(since)s, %(until)s, %(max_count)s, %(is_dry_run)s)
 returning count
 
+-- name: discard_job
+-- The cookie of a number: as in retry_job.
+insert into pgqueue.job_order (act, id, cookie)
+values ('discard', %(id)s::bigint, coalesce(%(cookie)s::bigint, (select (j.handle).cookie from pgqueue.jobs j where j.id = %(id)s::bigint)))
+returning count
+
 -- name: server_now
 select clock_timestamp()
 
@@ -68,7 +74,9 @@ select clock_timestamp()
 select pgqueue.purge(%(queue)s)
 
 -- name: queue_left
-select coalesce(sum(ready + delayed + claimed), 0)::bigint
+-- The second column is that of pgqueue.queues: whether the role sees the messages of all roles.
+select coalesce(sum(ready + delayed + claimed), 0)::bigint,
+       pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')
 from pgqueue.queues
 where queue = %(queue)s
 
@@ -111,7 +119,10 @@ left join pgqueue.configuration d on d.setting = k.setting and d.queue is null a
 where k.setting = %(setting)s
 
 -- name: set_limit
-select pgqueue.set_limit(%(queue)s, %(max_running)s::int, %(per_key)s::int, %(rate)s::int, coalesce(%(period)s::interval, interval '1 min'), %(burst)s::int)
+-- As pgqueue.set_limit; it returns what was computed.
+insert into pgqueue.limiting (queue, max_running, per_key, rate, period, burst)
+values (%(queue)s, %(max_running)s::int, %(per_key)s::int, %(rate)s::int, coalesce(%(period)s::interval, interval '1 min'), %(burst)s::int)
+returning max_running, per_key, rate, period::text, burst, had_limits
 
 -- name: list_limits
 select queue, limit_key, running, waiting, max_running, per_key, rate, period::text, burst, role
