@@ -4819,6 +4819,9 @@ GRANT ALL ON FUNCTION pgqueue._server_settings() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._setting(name text, fallback text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._session_setting(name text, fallback text) TO pgqueue_user;

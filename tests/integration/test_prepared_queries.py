@@ -60,7 +60,7 @@ def test_values_arrive_as_what_they_are_whether_the_plan_is_kept_or_not(sessions
         for ttl in (None, 60.5):
             for _ in range(OFTEN):
                 letter = {"exchange": "", "routing_key": "a quéue", "message": '{"a": "ü"}', "priority": priority}
-                assert sessions.fetch("publish", **letter, eta=None, ttl_seconds=ttl) == [(1,)]
+                assert sessions.fetch("publish", **letter, eta=None, ttl_seconds=ttl, limit_key=None) == [(1,)]
 
     with sessions.session() as session:
         rows = session.execute(

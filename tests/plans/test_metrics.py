@@ -16,7 +16,7 @@ def test_the_numbers_of_messages_cost_the_same_however_many_there_are(crowd: Cro
     plan = plan_of(plans, "with recursive place")
     assert {(row[0], row[2]) for row in rows} >= {("busy", "ready"), ("busy", "delayed"), ("q19", "ready")}
     assert plan.scanned == set()
-    assert plan.indexes == {"message_ready", "message_delayed", "message_claimed"}
+    assert plan.indexes == {"message_ready", "message_keyed", "message_delayed", "message_claimed"}
     # Of 400,000 rows: the sample, 1,000 delayed rows, and some pages for each of the 22 queues.
     assert plan.buffers < MOST_PAGES * 2 + 1_200 + 22 * 40
 

@@ -29,6 +29,7 @@ LOOKING = {
     "_configured_for_all",
     "_server_settings",
     "_session_setting",
+    "_setting",
     "_loopback_name",
     "_state_rank",
     "_task_document",

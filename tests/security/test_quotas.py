@@ -13,7 +13,7 @@ DOORS = {
     "delayed": "select pgqueue.enqueue('select 1', delay => '1 hour')",
     "send_task": "select pgqueue.send_task('some.task')",
     "trigger": "insert into noted values (1)",
-    "publishing": "select pgqueue._publish_otherwise('x', 'k', '{}', 0, null, null)",
+    "publishing": "select pgqueue._publish_otherwise('x', 'k', '{}', 0, null, null, null)",
     "outbox": "insert into pgqueue.outbox (cookie, kind, queue, sql, settings) values (1, 'job', 'q', 'select 1', '{}')",
 }
 

@@ -22,7 +22,7 @@ from pgqueue.errors import JobFailed, UnknownJob
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
     "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "peek", "pause", "resume",
-    "redrive", "schedule", "config", "limit", "set-durability", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
+    "redrive", "schedule", "config", "set-durability", "limit", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
 GROUPS = {"schedule", "config", "limit"}

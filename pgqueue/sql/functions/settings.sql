@@ -66,7 +66,7 @@ begin atomic
   select coalesce(nullif(current_setting('pgqueue.' || name, true), ''), fallback);
 end;
 comment on function pgqueue._setting(text, text) is 'A setting with the value of the calling session';
-grant execute on function pgqueue._setting(text, text) to pgqueue_user;
+grant execute on function pgqueue._setting(text, text) to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._session_setting(name text, fallback text)
   returns text

@@ -109,7 +109,7 @@ order by queue nulls first, setting, role nulls first
 
 -- name: get_configuration
 -- No row: there is no such setting.
-select coalesce(c.value, d.value, k.fallback), coalesce(c.source, d.source, 'default')
+select coalesce(c.value, d.value, k.fallback) as value, coalesce(c.source, d.source, 'default') as source
 from pgqueue._known_setting() k
 left join lateral (
   select q.value, q.source from pgqueue.configuration q
