@@ -84,6 +84,27 @@ def test_a_second_retry_of_one_job_waits_for_the_first(db, alice, owner, failed,
     assert fetch_value(owner, "select count(*) from pgqueue.message") == 1
 
 
+@pytest.mark.parametrize("first", ["retry", "discard"])
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_who_discards_one_job_waits_for_who_retries_or_discards_it(db, alice, owner, failed, in_background, first, end):
+    discard = f"insert into pgqueue.job_order (act, id, cookie) values ('discard', {failed.id}, {failed.cookie}) returning count"
+    second = db.connect("alice")
+    alice.execute("begin")
+    fetch_value(alice, call(failed) if first == "retry" else discard)
+    waiting = in_background(fetch_value if end == "rollback" else refused, second, discard)
+    wait_until_blocked(owner, second.info.backend_pid)
+
+    alice.execute(end)
+
+    outcome = waiting.result(timeout=20)
+    if end == "commit":
+        assert ("was retried as job" if first == "retry" else "is gone") in outcome.diag.message_primary
+    else:
+        assert outcome == 1
+    kept = fetch_value(owner, "select count(*) from pgqueue.failed_job where retried_as is null")
+    assert kept == 0
+
+
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_who_retries_by_filter_skips_what_another_is_retrying_or_discarding(db, alice, owner, failed, end):
     second = db.connect("alice")
