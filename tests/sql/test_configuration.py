@@ -12,6 +12,14 @@ CONFIGURE = "select pgqueue.configure(%s, %s, %s)"
 SHOWN = "select group_commit from pgqueue.queues where queue = %s"
 
 
+@pytest.fixture
+def boss(db, owner):
+    """A session of an administrator of pgqueue who is no superuser."""
+    db.create_role("boss", enrolled=False)
+    owner.execute("grant pgqueue_admin to boss")
+    return db.connect("boss")
+
+
 def declare(session, queue):
     attributes = '{"durable": true, "exclusive": false, "auto_delete": false, "arguments": {}}'
     session.execute(
@@ -45,10 +53,10 @@ def test_a_setting_shows_in_the_view_of_queues_and_is_reset_by_null(owner, alice
     assert alice.execute(OF_QUEUES).fetchall() == []
 
 
-def test_a_queue_that_has_no_message_yet_can_be_configured_and_is_shown(owner):
+def test_a_queue_that_has_no_message_yet_can_be_configured_and_is_shown(owner, boss):
     owner.execute(SET, ["5", "later"])
 
-    assert fetch_value(owner, SHOWN, ["later"]) == 5
+    assert fetch_value(boss, SHOWN, ["later"]) == 5
 
 
 @pytest.mark.parametrize(
@@ -93,13 +101,11 @@ def test_what_no_setting_can_be_is_refused_at_the_door(owner, setting, value, qu
     assert fetch_value(owner, "select count(*) from pgqueue.configured") == 0
 
 
-def test_only_administrators_and_whoever_has_declared_a_queue_configure_it(db, owner, alice, bob):
-    db.create_role("boss", enrolled=False)
-    owner.execute("grant pgqueue_admin to boss")
+def test_only_administrators_and_whoever_has_declared_a_queue_configure_it(db, owner, alice, bob, boss):
     db.create_role("stranger", enrolled=False)
     declare(alice, "audit")
 
-    db.connect("boss").execute(SET, ["3", "other"])
+    boss.execute(SET, ["3", "other"])
     alice.execute(SET, ["5", "audit"])
 
     for session, queue in ((bob, "audit"), (bob, "default"), (alice, "other"), (db.connect("stranger"), "audit")):
@@ -166,10 +172,7 @@ def test_what_a_dropped_role_has_set_goes_with_it(db, owner, superuser, worker):
     assert fetch_value(owner, "select count(*) from pgqueue.configured") == 0
 
 
-def test_each_setting_of_the_database_is_set_by_an_administrator_who_is_no_superuser(db, owner):
-    db.create_role("boss", enrolled=False)
-    owner.execute("grant pgqueue_admin to boss")
-    boss = db.connect("boss")
+def test_each_setting_of_the_database_is_set_by_an_administrator_who_is_no_superuser(boss):
     known = boss.execute(
         "select setting, kind, fallback, least_value from pgqueue._known_setting() where of_database"
     ).fetchall()
@@ -276,9 +279,9 @@ def test_what_a_role_sets_for_its_queue_holds_for_its_jobs_only(alice, bob, owne
     assert rows == [("alice", False), ("bob", True)]
 
 
-def test_the_durability_of_a_queue_is_one_setting_under_both_names(owner):
+def test_the_durability_of_a_queue_is_one_setting_under_both_names(owner, boss):
     owner.execute(CONFIGURE, ["durability", "async", "audit"])
-    assert fetch_value(owner, "select durability from pgqueue.queues where queue = 'audit'") == "async"
+    assert fetch_value(boss, "select durability from pgqueue.queues where queue = 'audit'") == "async"
 
     owner.execute("select pgqueue.set_durability('audit', 'sync')")
     assert owner.execute(OF_QUEUES).fetchall() == [("durability", "audit", "sync", None, "queue")]
