@@ -185,10 +185,6 @@ begin
     ids := ids || taken;
     is_cut := is_cut or cardinality(taken) >= share;
   end loop;
-  if is_cut and cardinality(ids) < max_count then
-    -- The role may have more than its share, for which the others have left room.
-    perform pgqueue._note_limit_wait(0);
-  end if;
   if ids = '{}' then
     return;
   end if;
@@ -229,7 +225,10 @@ begin
   order by c.place;
   get diagnostics claimed_count = row_count;
   if claimed_count < cardinality(ids) then
-    -- Some had expired, and others may stand behind them.
+    -- Some had expired, and others may stand behind them. Those that upkeep moves to dead letters stay until then.
+    perform pgqueue._note_limit_wait(0.1);
+  elsif is_cut and cardinality(ids) < max_count then
+    -- The role may have more than its share, for which the others have left room.
     perform pgqueue._note_limit_wait(0);
   end if;
 end
