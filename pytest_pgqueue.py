@@ -86,3 +86,15 @@ def pgqueue_django(pgqueue_server: TemporaryServer) -> Iterator[Any]:
 
     with test_database(pgqueue_server) as connection:
         yield connection
+
+
+@pytest.fixture
+def pgqueue_atomic(pgqueue_django: Any) -> Iterator[Any]:
+    """Yield Django's connection inside a transaction that is rolled back after the test, as in Django's TestCase."""
+    from django.core import mail
+    from django.db import transaction
+
+    mail.outbox = []
+    with transaction.atomic(using=pgqueue_django.alias):
+        yield pgqueue_django
+        transaction.set_rollback(True, using=pgqueue_django.alias)

@@ -127,7 +127,7 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        given = connection or current()
+        given = connection or current(self.dsn)
         if given is None and options.keys() <= _PLAIN_OPTIONS and not keep_result:
             return self._hand_in("enqueue_plain_job", sql, values, params, options, cookie=new_cookie())
         name = "enqueue_own_job" if given is None else "enqueue_job"
@@ -160,7 +160,7 @@ class Client:
         if options.get("unique_key") is not None:
             raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
         texts = check_many(statements, params, rows)
-        given = connection or current()
+        given = connection or current(self.dsn)
         session, captured = self._place(given)
         arguments = job_arguments(session, to_array(texts), params or (), options) | captured
         arguments["rows"] = (
@@ -218,7 +218,7 @@ class Client:
             "errback": errback,
             "limit_key": limit_key,
         }
-        return str(self._fetch(connection or current(), "send_task", arguments)[0][0])
+        return str(self._fetch(connection or current(self.dsn), "send_task", arguments)[0][0])
 
     def schedule(
         self,
@@ -244,7 +244,7 @@ class Client:
         """
         if values and params is not None:
             raise TypeError("give the parameters either one by one or as params=, not both")
-        given = connection or current()
+        given = connection or current(self.dsn)
         session, captured = self._place(given)
         arguments = sql_arguments(name, schedule, sql, values or params, options, session)
         query_name = "add_own_schedule" if captured else "add_schedule"
@@ -272,7 +272,7 @@ class Client:
             PgQueueError: as `schedule`.
         """
         arguments = task_arguments(name, schedule, task, args, kwargs, options)
-        return int(self._fetch(connection or current(), "add_task_schedule", arguments)[0][0])
+        return int(self._fetch(connection or current(self.dsn), "add_task_schedule", arguments)[0][0])
 
     def alter_schedule(
         self,
@@ -288,7 +288,7 @@ class Client:
         Raises:
             PgQueueError: as `schedule`; or there is no such schedule.
         """
-        given = connection or current()
+        given = connection or current(self.dsn)
         session, _captured = self._place(given)
         self._fetch(given, "alter_schedule", change_arguments(name, params, changes, session))
 
@@ -408,7 +408,7 @@ class Client:
             PgQueueError: it has not failed, was retried or discarded before, or is not known.
         """
         taken = Handle.parse(str(job)) if isinstance(job, (int, str)) else Handle(*job)
-        return Job(self._calls, Handle(*self._fetch(connection or current(), "retry_job", taken._asdict())[0]))
+        return Job(self._calls, Handle(*self._fetch(connection or current(self.dsn), "retry_job", taken._asdict())[0]))
 
     def retry_task(self, task_id: str, *, connection: CallerConnection | None = None) -> str:
         """Send a Celery task again that failed or was revoked, and return the id of the new one.
@@ -419,7 +419,7 @@ class Client:
             WrongState: it did not fail, or its result does not say how it was called.
             PgQueueError: no result of it is known, or the server could not be asked.
         """
-        return str(self._fetch(connection or current(), "retry_task", {"task_id": task_id})[0][0])
+        return str(self._fetch(connection or current(self.dsn), "retry_task", {"task_id": task_id})[0][0])
 
     def retry_jobs(
         self,
@@ -512,7 +512,7 @@ class Client:
         is_dry_run: bool,
         connection: CallerConnection | None,
     ) -> int:
-        given = connection or current()
+        given = connection or current(self.dsn)
         return self._many.change(
             act, filters, max_count=max_count, batch=batch, is_dry_run=is_dry_run, connection=given
         )
@@ -536,7 +536,7 @@ class Client:
 
     def _of_schedule(self, query: str, name: str, owner: str | None, connection: CallerConnection | None) -> Any:
         arguments: dict[str, object] = {"schedule_name": name, "owner": owner}
-        return self._fetch(connection or current(), query, arguments)[0][0]
+        return self._fetch(connection or current(self.dsn), query, arguments)[0][0]
 
     def _place(self, given: CallerConnection | None) -> tuple[psycopg.Connection[Any], dict[str, object]]:
         # The owner of a passed connection may change its settings, so the server looks them up. The client's own

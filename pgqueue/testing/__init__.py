@@ -8,6 +8,7 @@ from .asserting import (
     all_enqueued,
     assert_enqueued,
     assert_task_sent,
+    clear,
     refute_enqueued,
     refute_task_sent,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "all_enqueued",
     "assert_enqueued",
     "assert_task_sent",
+    "clear",
     "drain",
     "inline",
     "pointed_at",

@@ -38,6 +38,21 @@ def all_enqueued(on: Target | None = None, *, queue: str | None = None, kind: st
     return [each for each in found if queue in (None, each.queue) and kind in (None, each.kind)]
 
 
+def clear(on: Target | None = None) -> int:
+    """Delete all that is queued, and return how much that was: after a test that has left committed jobs behind.
+
+    Args:
+        on: as for `drain`.
+
+    Raises:
+        NotTestable: nothing says where.
+        PgQueueError: the server cannot be reached, or refuses.
+    """
+    target = find_target(on)
+    [(count,)] = call(target.session if isinstance(target, QueueDatabase) else open_connection(target), "clear")
+    return int(count)
+
+
 def assert_enqueued(
     sql: str | None = None,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..broker.repointing import repoint
 from ..config import URL_SCHEME, to_url
 from ..db.database import Database
 
@@ -26,22 +27,9 @@ def pointed_at(app: Celery, dsn: str) -> Iterator[Celery]:
     before = {name: app.conf.get(name) for name in (*_URLS, "result_backend")}
     is_without_results = not before["result_backend"] or before["result_backend"] == "disabled"
     try:
-        _point(app, {**dict.fromkeys(_URLS, url), "result_backend": before["result_backend"] if is_without_results else url})
+        repoint(app, {**dict.fromkeys(_URLS, url), "result_backend": before["result_backend"] if is_without_results else url})
         yield app
     finally:
-        _point(app, before)
+        repoint(app, before)
         Database.for_dsn(dsn).close()
 
-
-def _point(app: Celery, settings: dict[str, object]) -> None:
-    # Celery keeps its connections by their URLs, and a result backend for each thread.
-    if app._pool is not None:
-        app._pool.force_close_all(close_pool=False)
-        app._pool = None
-    app.amqp._producer_pool = None
-    backend = app._backend
-    if backend is not None and hasattr(backend, "result_consumer"):
-        backend.result_consumer.stop()
-    app.conf.update(settings)
-    app._backend_cache = None
-    app._local.backend = None

@@ -125,3 +125,12 @@ as $$
   select coalesce((select h.error from pgqueue.history h where h.id = error_of.id), (select m.last_error from pgqueue.message m where m.id = error_of.id))::json
 $$;
 comment on function pgqueue_testing.error_of(bigint) is 'The error of a job that has failed or will be tried again';
+
+create or replace function pgqueue_testing.clear()
+  returns bigint
+  language sql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  with gone as (delete from pgqueue.message m returning m.id) select count(*) from gone
+$$;
+comment on function pgqueue_testing.clear() is 'Deletes all that is queued, and returns how much that was';

@@ -42,7 +42,8 @@ class TemporaryServer:
 
     def __init__(self, dsn: str, role: str | None = None) -> None:
         self.dsn, self.role = Settings.load(dsn).conninfo, role
-        self._prefix = f"pgqueue_test_{os.getpid()}"
+        #: The beginning of the names of its databases: several processes may use one server.
+        self.prefix = f"pgqueue_test_{os.getpid()}"
         self._numbers = itertools.count(1)
         self._open = ExitStack()
         self._template: str | None = None
@@ -63,7 +64,7 @@ class TemporaryServer:
             InstallationError: pgqueue cannot be installed on this server.
             psycopg.Error: the database cannot be made.
         """
-        name = f"{self._prefix}_{next(self._numbers)}"
+        name = f"{self.prefix}_{next(self._numbers)}"
         self._copy(self._find_template(), name)
         with ExitStack() as undo:
             undo.callback(self._drop, name)
@@ -86,7 +87,7 @@ class TemporaryServer:
 
     def _find_template(self) -> str:
         if self._template is None:
-            name = f"{self._prefix}_template"
+            name = f"{self.prefix}_template"
             if self.role is not None:
                 with self._session.transaction():
                     self._make_role(self.role)
@@ -116,12 +117,24 @@ class TemporaryServer:
         self._session.execute(statement)
 
     def _drop(self, name: str) -> None:
+        with self.logins_dropped(name):
+            self._session.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+    @contextmanager
+    def logins_dropped(self, name: str) -> Iterator[None]:
+        """Drop the logins that pgqueue has made for a database, after the block has dropped that."""
         found = self._session.execute("select oid from pg_database where datname = %s", [name]).fetchone()
-        self._session.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        yield
         if found is not None:
             for kind in ("executor", "worker", "gate"):
                 login = sql.Identifier(f"pgqueue_{kind}_{found[0]}")
                 self._session.execute(sql.SQL("drop role if exists {}").format(login))
+
+    def end_sessions(self, name: str) -> None:
+        """End all sessions in a database."""
+        self._session.execute(
+            "select pg_terminate_backend(a.pid, 5000) from pg_stat_activity a where a.datname = %s", [name]
+        )
 
     @property
     def _session(self) -> psycopg.Connection[Any]:

@@ -123,7 +123,10 @@ def from_row_of(claim: Claim) -> dict[str, Any]:
 
 def _make_request(message: Message, app: Celery) -> Any:
     name = message.headers.get("task") or message.payload.get("task")
-    app.finalize()
+    if name not in app.tasks:
+        # As a worker does when it starts: the modules that the application includes, or finds by autodiscovery.
+        app.loader.import_default_modules()
+        app.finalize()
     if name not in app.tasks:
         raise NotTestable(
             f"the application {app.main or app} has no task {name}",
