@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FAILED_TASK, _READY = "FAILED", "READY"
 
 
-class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class _ReadOnlyAdmin(admin.ModelAdmin):
     """Shows rows and changes none."""
 
     show_full_result_count = False
@@ -37,7 +37,7 @@ class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Let those retry who may change the model."""
-        return super().has_change_permission(request)
+        return bool(super().has_change_permission(request))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Return all fields."""
@@ -47,7 +47,9 @@ class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Look into the database that has the queue."""
         return super().get_queryset(request).using(queue_connection().alias)
 
-    def _retry_each(self, request: HttpRequest, chosen: QuerySet[Any], state: str, retry: Callable[[Any], None]) -> None:
+    def _retry_each(
+        self, request: HttpRequest, chosen: QuerySet[Any], state: str, retry: Callable[[Any], None]
+    ) -> None:
         """Retry those of the chosen rows that have failed, each by itself; say how many, and why others were not."""
         done = 0
         for row in chosen:

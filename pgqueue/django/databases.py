@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _LIBPQ = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
 #: By their conninfo, which changes where a test runner puts another database in the place of the project's.
 _clients: dict[str, Client] = {}
+_places: dict[tuple[Any, ...], dict[str, str]] = {}
 #: The parameters that say which database it is.
 _PLACE = {"host": "", "port": "5432", "dbname": "", "service": ""}
 
@@ -55,7 +57,7 @@ def broker_url() -> str:
 
 
 def client() -> Client:
-    """Return the client of this process for the queue's database. It connects when it first has to.
+    """Find or make the client of this process for the queue's database. It connects when it first has to.
 
     Jobs and tasks that it enqueues inside `transaction.atomic` are sent over Django's connection, and are a part of
     that transaction. `launch`, `submit` and all questions go over a session of its own.
@@ -82,10 +84,20 @@ def find_open_transaction(conninfo: str) -> DjangoConnection | None:
     connection = getattr(connections._connections, alias, None)
     if connection is None or not connection.in_atomic_block or not setting("transactional"):
         return None
-    found: DjangoConnection | None = connection if _place(conninfo) == _place(dsn_of(connection)) else None
+    found: DjangoConnection | None = connection if _place(conninfo) == _place_of(connection) else None
     return found
 
 
+def _place_of(connection: Any) -> dict[str, str]:
+    """Return the place of Django's connection. It is computed once for each, because each message asks for it."""
+    settings = connection.settings_dict
+    key = connection.alias, settings["HOST"], settings["PORT"], settings["NAME"]
+    if key not in _places:
+        _places[key] = _place(dsn_of(connection))
+    return _places[key]
+
+
+@lru_cache
 def _place(conninfo: str) -> dict[str, str]:
     given = conninfo_to_dict(conninfo)
     return {name: str(given.get(name) or default) for name, default in _PLACE.items()}

@@ -45,7 +45,7 @@ _LOWEST, _HIGHEST, _LEVELS = -100, 100, 9
 _ID_LENGTH = 32
 
 
-class PgQueueBackend(BaseTaskBackend):  # type: ignore[misc]
+class PgQueueBackend(BaseTaskBackend):
     """`TASKS = {"default": {"BACKEND": "pgqueue.django.PgQueueBackend"}}`."""
 
     supports_defer = True

@@ -12,7 +12,7 @@ _DEFAULT = "default"
 
 
 def find_task_queues() -> list[str]:
-    """Return the queues that a worker of the project takes from, if it is told none."""
+    """Return the queues that a worker of the project takes from, if none are named."""
     named = [queue for options in _backends() for queue in options.get("QUEUES", [_DEFAULT])]
     return list(dict.fromkeys([*find_application().amqp.queues.consume_from, _DEFAULT, *named]))
 

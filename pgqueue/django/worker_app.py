@@ -1,4 +1,4 @@
-"""What `celery -A pgqueue.django.worker_app` and `manage.py pgqueue_worker` run: the project's Celery application."""
+"""The Celery application of the project, as `manage.py pgqueue_worker` and `celery -A` load it."""
 
 from __future__ import annotations
 

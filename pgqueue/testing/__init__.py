@@ -1,6 +1,6 @@
-"""A test kit for applications: what they have queued is looked at, and run in the test's own process.
+"""A test kit for applications: it shows what they have queued, and runs that in the process of the test.
 
-The fixtures of its pytest plugin are in `pytest_pgqueue`. Nothing of pgqueue imports this package, and it imports pytest
+The fixtures of the plugin of pytest are in `pytest_pgqueue`. Nothing of pgqueue imports this package, and it imports pytest
 and Django only where a test uses them.
 """
 

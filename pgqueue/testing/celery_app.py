@@ -27,9 +27,11 @@ def pointed_at(app: Celery, dsn: str) -> Iterator[Celery]:
     before = {name: app.conf.get(name) for name in (*_URLS, "result_backend")}
     is_without_results = not before["result_backend"] or before["result_backend"] == "disabled"
     try:
-        repoint(app, {**dict.fromkeys(_URLS, url), "result_backend": before["result_backend"] if is_without_results else url})
+        repoint(
+            app,
+            {**dict.fromkeys(_URLS, url), "result_backend": before["result_backend"] if is_without_results else url},
+        )
         yield app
     finally:
         repoint(app, before)
         Database.for_dsn(dsn).close()
-

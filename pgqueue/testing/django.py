@@ -18,7 +18,7 @@ from django.test.utils import (
 from psycopg.conninfo import conninfo_to_dict
 
 from ..db.database import Database
-from ..django.databases import close_clients, dsn_of
+from ..django.databases import close_clients, dsn_of, queue_connection
 from ..django.settings import database_alias
 from .queue_database import QueueDatabase, prepare
 
@@ -88,6 +88,7 @@ def test_database(server: TemporaryServer) -> Iterator[Any]:
         run.callback(teardown_test_environment)
         made = setup_databases(verbosity=0, interactive=False, aliases={connection.alias})
         run.callback(_drop, server, name, made)
+        queue_database(connection)
         yield connection
 
 
@@ -108,6 +109,12 @@ class QueueTestRunner(DiscoverRunner):
 
     It ends pgqueue's sessions in the test database, without which that cannot be dropped.
     """
+
+    def setup_databases(self, **kwargs: Any) -> Any:
+        """Make the test databases, and that of the queue ready for the kit."""
+        made = super().setup_databases(**kwargs)
+        queue_database(queue_connection())
+        return made
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
         """Drop the test databases."""

@@ -40,7 +40,7 @@ def drain(
         until: run delayed messages as well that are due up to then, in the order in which they are due. A timedelta
             counts from now. Clocks do not change: `now()` in a job is still the present.
         app: the Celery application whose tasks are run; None: that of the `QueueDatabase`, or Celery's current one.
-        max_count: after so many runs a job or task is taken to enqueue itself for ever.
+        max_count: after so many runs a job or task is taken to enqueue itself forever.
 
     Raises:
         NotTestable: something cannot run there; the hint says where it can. Runs before it stay done.
@@ -62,9 +62,7 @@ def _find_queues(runs: Runs, wanted: Sequence[str] | None) -> list[str]:
     return sorted({each.queue for each in runs.waiting()})
 
 
-def _run_ready(
-    runs: Runs, queues: list[str], app: Celery | None, outcomes: list[Outcome], max_count: int
-) -> bool:
+def _run_ready(runs: Runs, queues: list[str], app: Celery | None, outcomes: list[Outcome], max_count: int) -> bool:
     """Run one job and one task of those that are ready; return whether there was any."""
     has_run = False
     for kind in ("job", "task"):
@@ -87,6 +85,6 @@ def _run_ready(
         if len(outcomes) > max_count:
             raise NotTestable(
                 f"after {max_count} runs there still are more: the last was {outcome}",
-                hint="A job or task that enqueues itself again never ends. Give drain(max_count=...) if these are so many.",
+                hint="A job or task that enqueues itself never ends. Else give drain(max_count=...).",
             )
     return has_run

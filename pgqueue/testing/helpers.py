@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import tuple_row
 
+from ..db.named_query import run
 from ..errors import NotTestable, from_driver
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 _SCHEMA = "pgqueue_testing"
+#: The connections to databases that had the functions before they were called.
+_having: weakref.WeakSet[Connection] = weakref.WeakSet()
 _MISSING = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
 
 
@@ -46,10 +49,16 @@ def call(connection: Connection, function: str, **arguments: object) -> list[tup
     Raises:
         NotTestable: they are missing and cannot be added, or pgqueue is not installed.
     """
+    if connection in _having:
+        return _call(connection, function, arguments)
     try:
+        # Without the savepoint, the missing functions would end the transaction of the test.
         with connection.transaction():
-            return _call(connection, function, arguments)
+            rows = _call(connection, function, arguments)
+        _having.add(connection)
+        return rows
     except _MISSING:
+        # They may go away with the transaction of the test, so the connection is asked again the next time.
         add_helpers(connection)
     try:
         with connection.transaction():
@@ -73,7 +82,5 @@ def _call(connection: Connection, function: str, arguments: dict[str, object]) -
     named = sql.SQL(", ").join(
         sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in arguments
     )
-    statement = sql.SQL("select * from {}({})").format(sql.Identifier(_SCHEMA, function), named)
-    with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-        cursor.execute(statement, arguments or None)
-        return cursor.fetchall()
+    parts = {"function": sql.Identifier(_SCHEMA, function), "arguments": named}
+    return run(connection, "call_test_helper", arguments, parts=parts)

@@ -28,8 +28,8 @@ def inline(on: Target | None = None, *, app: Celery | None = None) -> Iterator[l
     """Run each job and Celery task at once that this process enqueues or publishes inside the block.
 
     It is queued as usual, and then drained. Delayed ones stay queued, and so does what SQL enqueues by itself
-    (`select pgqueue.enqueue(...)`, triggers) until the next call of this process. What failed raises nothing here,
-    as in production: see the outcomes.
+    (`select pgqueue.enqueue(...)`, triggers) until the next call of this process. A failed run
+    raises nothing here, as in production: the outcomes show it.
 
     Args:
         on: as for `drain`. A call with a `connection=` of its own means that one.
@@ -44,8 +44,8 @@ def inline(on: Target | None = None, *, app: Celery | None = None) -> Iterator[l
     mode = _Inline(on, app)
     with ExitStack() as patches:
         for owner, name in (
-            (Client, "launch"), (Client, "submit"), (Client, "enqueue"), (Client, "enqueue_many"), (Client, "send_task"),
-            (Publisher, "publish"), (Publisher, "publish_many"),
+            (Client, "launch"), (Client, "submit"), (Client, "enqueue"), (Client, "enqueue_many"),
+            (Client, "send_task"), (Publisher, "publish"), (Publisher, "publish_many"),
         ):  # fmt: skip
             patches.enter_context(patch.object(owner, name, mode.wrap(getattr(owner, name))))
         yield mode.outcomes
@@ -72,7 +72,7 @@ class _Inline:
                 )
             returned = original(owner, *args, **options)
             if not self._is_draining:
-                # What a job or task enqueues is taken by the drain that runs it.
+                # The drain that runs a job or task also takes those that this one enqueues.
                 self._is_draining = True
                 try:
                     self.outcomes += drain(target, app=self._app)

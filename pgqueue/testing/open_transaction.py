@@ -1,7 +1,7 @@
 """Runs what the test's open transaction has enqueued, in savepoints of that transaction.
 
 Each job runs in the session of the test, with the code of a worker's top-level lane. It keeps nothing: the test's
-rollback takes back the jobs, their effects and their ends. What needs a transaction of its own cannot run here.
+rollback takes back the jobs, their effects and their ends. A job that needs a transaction of its own cannot run here.
 """
 
 from __future__ import annotations
@@ -37,8 +37,17 @@ if TYPE_CHECKING:
 _SAVEPOINTS = Boundaries(begin="begin_savepoint", commit="release_savepoint", clean=None)
 _NEEDS_OWN_TRANSACTION = ("25001", "2D000")
 #: The settings that a run changes in any case.
-_CHANGED = ("application_name", "pgqueue.job_id", "role", "statement_timeout", "lock_timeout", "standard_conforming_strings")
-_WHERE = "Test it with the fixture pgqueue_database, or with Django's TransactionTestCase: there everything is committed."
+_CHANGED = (
+    "application_name",
+    "pgqueue.job_id",
+    "role",
+    "statement_timeout",
+    "lock_timeout",
+    "standard_conforming_strings",
+)
+_WHERE = (
+    "Test it with the fixture pgqueue_database, or with Django's TransactionTestCase: there everything is committed."
+)
 _sessions: weakref.WeakKeyDictionary[Connection, JobSession] = weakref.WeakKeyDictionary()
 
 
@@ -86,7 +95,7 @@ class TransactionRuns:
         job = ClaimedJob.from_document(claim.document)
         if job.submitter != self._connection.info.user:
             raise NotTestable(
-                f"job {job.id} is of the role {job.submitter}, and this session is logged in as {self._connection.info.user}",
+                f"job {job.id} is of the role {job.submitter}, and this session is of {self._connection.info.user}",
                 hint=_WHERE,
             )
         with self._settings_restored(job):
@@ -115,7 +124,7 @@ class TransactionRuns:
     def _run(self, job: ClaimedJob) -> tuple[Ending, Fields]:
         transaction = JobTransaction(self._session, job, CancelGuard(), boundaries=_SAVEPOINTS)
         try:
-            # Whatever the job fails at, the transaction goes back to where it was.
+            # After any error the transaction is where it was before the job.
             with self._connection.transaction():
                 transaction.run()
             return Ending.SUCCEEDED, {}
@@ -145,12 +154,12 @@ class TransactionRuns:
 
 
 def _refuse_committed(waiting: list[Enqueued]) -> None:
-    """Refuse to go on where jobs are committed: launch and submit commit by themselves, whatever the test rolls back."""
+    """Refuse to go on where jobs are committed: no rollback of the test would take them back."""
     committed = [each for each in waiting if not each.is_own]
     if committed:
         listed = "\n".join(f"  {each}" for each in committed[:20])
         raise NotTestable(
-            f"{len(committed)} jobs or tasks are committed, and cannot run in the open transaction of a test:\n{listed}",
+            f"{len(committed)} committed jobs or tasks cannot run in the open transaction of a test:\n{listed}",
             detail="launch and submit commit a job at once, apart from the transaction of the caller; "
             "so does everything that another test has committed.",
             hint=f"Use enqueue and send_task where the transaction decides. {_WHERE}",

@@ -111,7 +111,7 @@ class QueueDatabase:
 
 
 def prepare(dsn: str, owner_dsn: str | None = None, app: Celery | None = None) -> QueueDatabase:
-    """Make a database ready for tests: install pgqueue if it is missing, enroll the application's role, add the helpers.
+    """Make a database ready for tests: install pgqueue, enroll the application's role, add the functions of the kit.
 
     Args:
         dsn: the application's login.

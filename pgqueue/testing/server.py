@@ -88,10 +88,9 @@ class TemporaryServer:
     def _find_template(self) -> str:
         if self._template is None:
             name = f"{self.prefix}_template"
-            if self.role is not None:
-                with self._session.transaction():
-                    self._make_role(self.role)
-            self._session.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+            if self.role is not None and not run(self._session, "find_role", {"role": self.role}):
+                run(self._session, "create_login", parts={"role": sql.Identifier(self.role)})
+            run(self._session, "create_template_database", parts={"name": sql.Identifier(name)})
             with ExitStack() as undo:
                 undo.callback(self._drop, name)
                 with psycopg.connect(self.conninfo(name), autocommit=True) as owner:
@@ -102,39 +101,32 @@ class TemporaryServer:
             self._template = name
         return self._template
 
-    def _make_role(self, role: str) -> None:
-        known = self._session.execute("select from pg_roles where rolname = %s", [role]).fetchone()
-        if known is None:
-            self._session.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
-
     def _copy(self, template: str, name: str) -> None:
-        # Through the WAL, the default since PostgreSQL 15, a copy takes twice as long.
-        strategy = "strategy file_copy" if self._session.info.server_version >= 150000 else ""
-        owner = sql.SQL("owner {}").format(sql.Identifier(self.role)) if self.role else sql.SQL("")
-        statement = sql.SQL("create database {} template {} {} {}").format(
-            sql.Identifier(name), sql.Identifier(template), owner, sql.SQL(strategy)
-        )
-        self._session.execute(statement)
+        has_strategies = self._session.info.server_version >= 150000
+        parts = {
+            "name": sql.Identifier(name),
+            "template": sql.Identifier(template),
+            "owner": sql.SQL("owner {}").format(sql.Identifier(self.role)) if self.role else sql.SQL(""),
+            "strategy": sql.SQL("strategy file_copy" if has_strategies else ""),
+        }
+        run(self._session, "copy_database", parts=parts)
 
     def _drop(self, name: str) -> None:
         with self.logins_dropped(name):
-            self._session.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+            run(self._session, "drop_database", parts={"name": sql.Identifier(name)})
 
     @contextmanager
     def logins_dropped(self, name: str) -> Iterator[None]:
         """Drop the logins that pgqueue has made for a database, after the block has dropped that."""
-        found = self._session.execute("select oid from pg_database where datname = %s", [name]).fetchone()
+        found = run(self._session, "find_database", {"name": name})
         yield
-        if found is not None:
+        for (oid,) in found:
             for kind in ("executor", "worker", "gate"):
-                login = sql.Identifier(f"pgqueue_{kind}_{found[0]}")
-                self._session.execute(sql.SQL("drop role if exists {}").format(login))
+                run(self._session, "drop_login", parts={"role": sql.Identifier(f"pgqueue_{kind}_{oid}")})
 
     def end_sessions(self, name: str) -> None:
         """End all sessions in a database."""
-        self._session.execute(
-            "select pg_terminate_backend(a.pid, 5000) from pg_stat_activity a where a.datname = %s", [name]
-        )
+        run(self._session, "end_database_sessions", {"name": name})
 
     @property
     def _session(self) -> psycopg.Connection[Any]:

@@ -65,7 +65,7 @@ def using(database: QueueDatabase) -> Iterator[QueueDatabase]:
 
 
 def find_target(on: Target | None) -> Target:
-    """Return where a call looks: where it says, in the caller's block or Django's transaction, or the fixture's database.
+    """Return where a call looks: as given, else in the block or in Django's transaction, else the fixture's database.
 
     Raises:
         NotTestable: nothing says where.

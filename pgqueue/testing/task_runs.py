@@ -60,7 +60,8 @@ class _Ending:
     """Hears Celery's signals during one task: how it ended, and with what."""
 
     def __init__(self) -> None:
-        self.state, self.result, self.error = "rejected", None, None
+        self.state, self.result = "rejected", None
+        self.error: str | None = None
 
     def on_success(self, result: Any = None, **_said: Any) -> None:
         """Record a success."""
@@ -137,5 +138,13 @@ def _make_request(message: Message, app: Celery) -> Any:
         return Request(message, app=app, hostname=_NAME, task=app.tasks[name], **settling)
     body, headers, decoded, utc = proto1_to_proto2(message, message.payload)
     return Request(
-        message, app=app, hostname=_NAME, task=app.tasks[name], body=body, headers=headers, decoded=decoded, utc=utc, **settling
+        message,
+        app=app,
+        hostname=_NAME,
+        task=app.tasks[name],
+        body=body,
+        headers=headers,
+        decoded=decoded,
+        utc=utc,
+        **settling,
     )

@@ -1,4 +1,4 @@
-"""What the test kit returns: what waits in the queue, and how runs ended."""
+"""The values that the test kit returns: jobs and tasks in the queue, and the ends of runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Enqueued:
     def __str__(self) -> str:
         if self.kind == "job":
             said = f"job {self.id} in {self.queue}: {_shorten(self.sql or '')}"
-            given = {"params": list(self.params) or None, "label": self.label}
+            given: dict[str, Any] = {"params": list(self.params) or None, "label": self.label}
         else:
             said = f"task {self.name} in {self.queue}"
             given = {"args": list(self.args) or None, "kwargs": self.kwargs or None, "id": self.id}
@@ -81,14 +81,15 @@ class Outcome:
     #: The number of a job; of a task its id.
     id: int | str
     queue: str
-    #: `succeeded`, `failed`, `retried` (it waits for its next attempt), `canceled`, `expired`; of a task also `rejected`.
+    #: `succeeded`, `failed`, `retried` (it waits for its next attempt), `canceled`, `expired`; of a task also
+    #: `rejected`.
     state: str
     submitter: str
     label: str | None = None
     sql: str | None = None
     #: The name of a Celery task.
     name: str | None = None
-    #: What a Celery task returned. The rows of a job are read with `job.result()`.
+    #: The return value of a Celery task. The rows of a job are read with `job.result()`.
     result: Any = None
     #: The message of an error.
     error: str | None = None
@@ -107,7 +108,7 @@ class Outcome:
 
 
 def read_task(message: dict[str, Any]) -> tuple[str | None, tuple[Any, ...], dict[str, Any], str | None]:
-    """Return the name, the arguments and the id of a Celery message, as far as they can be read without its serializer."""
+    """Return the name, the arguments and the id of a Celery message, as far as they are readable JSON."""
     headers, body = message.get("headers") or {}, message.get("body")
     try:
         decoded = json.loads(body) if isinstance(body, str) else body

@@ -123,9 +123,9 @@ class PlacingTests(TestCase):
         self.assertEqual(self.order.invoice, "")
 
     def test_the_error_of_an_invoice_is_kept(self):
-        from pgqueue.django.models import TaskRecord
-
         from shop.orders import cancel_order
+
+        from pgqueue.django.models import TaskRecord
 
         cancel_order(self.order)
         drain(queues=["invoices"])
