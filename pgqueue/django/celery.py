@@ -62,6 +62,11 @@ def make_application() -> Celery:
     return app
 
 
+def stop_following() -> None:
+    """Leave the application where it is: a worker has a login of its own."""
+    connection_created.disconnect(dispatch_uid="pgqueue.django")
+
+
 def _follow(connection: Any, **_said: Any) -> None:
     """Point the application at the database that Django has just connected to, if that is another than before."""
     if _made is None or connection.alias != database_alias():

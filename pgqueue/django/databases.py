@@ -17,8 +17,8 @@ from .settings import database_alias, setting
 if TYPE_CHECKING:
     from ..db.caller_transaction import DjangoConnection
 
-#: The parameters of libpq, among those with which Django connects.
-_LIBPQ = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
+#: The parameters of libpq that are passed on, among those with which Django connects.
+_LIBPQ = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults()) - {"client_encoding"}
 #: By their conninfo, which changes where a test runner puts another database in the place of the project's.
 _clients: dict[str, Client] = {}
 _places: dict[tuple[Any, ...], dict[str, str]] = {}
@@ -57,7 +57,7 @@ def broker_url() -> str:
 
 
 def client() -> Client:
-    """Find or make the client of this process for the queue's database. It connects when it first has to.
+    """Let this process enqueue into the queue's database. The client connects when it first has to.
 
     Jobs and tasks that it enqueues inside `transaction.atomic` are sent over Django's connection, and are a part of
     that transaction. `launch`, `submit` and all questions go over a session of its own.

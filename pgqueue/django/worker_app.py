@@ -5,8 +5,9 @@ from __future__ import annotations
 import django
 from django.apps import apps
 
-from .celery import find_application
+from .celery import find_application, stop_following
 
 if not apps.ready:
     django.setup()
+stop_following()
 app = find_application()

@@ -1,7 +1,7 @@
 """A test kit for applications: it shows what they have queued, and runs that in the process of the test.
 
-The fixtures of the plugin of pytest are in `pytest_pgqueue`. Nothing of pgqueue imports this package, and it imports pytest
-and Django only where a test uses them.
+The fixtures of its pytest plugin are in `pytest_pgqueue`. Nothing of pgqueue imports this package, and it imports
+pytest and Django only where a test uses them.
 """
 
 from .asserting import (
