@@ -48,7 +48,7 @@ def dsn_of(connection: Any) -> str:
 
 
 def broker_url() -> str:
-    """Return the URL of the queue's database for a Celery application: `app.conf.broker_url = broker_url()`.
+    """Return the URL of the queue's database, for the settings of a Celery application.
 
     Raises:
         ImproperlyConfigured: as `queue_connection`.

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import WorkerShutdown, WorkerTerminate
 from django.core import checks
 from django.db import transaction
 from django.utils import timezone
@@ -145,7 +146,7 @@ def run(record: TaskRecord, worker: str) -> None:
     record.started_at = record.started_at or now
     record.worker_ids = [*record.worker_ids, worker]
     record.save(update_fields=["status", "last_attempted_at", "started_at", "worker_ids"])
-    sender, result = PgQueueBackend, None
+    sender, task = PgQueueBackend, None
     try:
         task = find_task(record)
         sender = type(task.get_backend())
@@ -156,18 +157,26 @@ def run(record: TaskRecord, worker: str) -> None:
         is_tested = queue_connection().in_atomic_block
         with transaction.atomic(using=queue_connection().alias) if is_tested else nullcontext():
             record.return_value = normalize_json(task.call(*context, *record.args, **record.kwargs))
-    except Exception as error:  # noqa: BLE001 - whatever a task raises is its end
+    except (KeyboardInterrupt, WorkerShutdown, WorkerTerminate):
+        raise  # This is the end of the process, and the task runs again.
+    except BaseException as error:  # noqa: BLE001 - any other error, exit() among them, is the end of the task
         kind = type(error)
         failure = {
             "exception_class_path": f"{kind.__module__}.{kind.__qualname__}",
             "traceback": "".join(format_exception(error)),
         }
         record.status, record.errors = TaskResultStatus.FAILED, [*record.errors, failure]
+        # Here Django's log finds the error.
+        _finish(record, sender, task)
     else:
         record.status = TaskResultStatus.SUCCESSFUL
+        _finish(record, sender, task)
+
+
+def _finish(record: TaskRecord, sender: type[PgQueueBackend], task: Any) -> None:
     record.finished_at = timezone.now()
     record.save(update_fields=["status", "finished_at", "errors", "return_value"])
-    if result is not None:
+    if task is not None:
         task_finished.send(sender, task_result=to_result(record, task))
 
 

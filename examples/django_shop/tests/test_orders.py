@@ -56,6 +56,10 @@ class PlacingTests(TestCase):
         job = assert_enqueued(label=f"order {self.order.pk}")
         self.assertEqual(job.state, "delayed")
 
+    def test_the_failure_of_an_assertion_lists_what_is_queued(self):
+        with pytest.raises(AssertionError, match="insert into shop_sales"):
+            assert_enqueued(queue="no such queue")
+
     def test_nothing_is_sent_before_it_runs(self):
         self.assertEqual(mail.outbox, [])
 
