@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -233,7 +233,7 @@ class ClientSession:
 
 
 def fetch_on(
-    connection: psycopg.Connection[Any], name: str, arguments: dict[str, object], about: Handle | None = None
+    connection: psycopg.Connection[Any], name: str, arguments: Mapping[str, object], about: Handle | None = None
 ) -> list[tuple[Any, ...]]:
     """Run a named query on a connection, inside the current transaction of that connection, and return its rows.
 
