@@ -56,7 +56,12 @@ async def apply_async(
 
     transaction = await find_transaction(given)
     recorded = RecordedMessages(task.app, transaction.session)
-    result = await asyncio.to_thread(_send, task, args, kwargs, {**options, "connection": recorded})
+
+    def record() -> Any:
+        with recorded.recording():
+            return _send(task, args, kwargs, {**options, "connection": recorded})
+
+    result = await asyncio.to_thread(record)
     for query, params in recorded.publications:
         await transaction.fetch(query, params)
     return result

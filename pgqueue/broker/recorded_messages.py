@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 from kombu.connection import Connection
 from psycopg.conninfo import make_conninfo
 
 from ..config import URL_SCHEME, to_url
+from ..db.caller_transaction import entered
 from .in_transaction import declared_on
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import psycopg
 
@@ -40,6 +42,12 @@ class RecordedMessages(Connection):
     def clone(self, **_kwargs: Any) -> RecordedMessages:
         """Return this connection: what is published over a clone belongs to the same call."""
         return self
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Keep also what Celery publishes without this connection, such as the header of a chord."""
+        with entered(cast("Any", self)):
+            yield
 
     def record(self, query_name: str, params: Mapping[str, object]) -> int:
         """Keep a message; return how many queues it has reached as far as its sender needs to know."""
