@@ -96,12 +96,6 @@ class AsyncRunner:
             await self.session.connection()  # It says that the client is closed.
         if self._waits is None:
             self._waits = Waits.join(self.session.conninfo)
-        if seconds is None or seconds > job_calls.TELL_SECONDS:
-            if await self._waits.wait(handle, job_calls.TELL_SECONDS):
-                return True
-            if hint := await self.run(job_calls.find_no_worker(handle)):
-                _logger.warning("job %s waits: %s", handle.id, hint)
-            seconds = None if seconds is None else seconds - job_calls.TELL_SECONDS
         if await self._waits.wait(handle, seconds):
             return True
         return await self.run(job_calls.ask_for_end(handle, _NOW))

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import weakref
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..client import job_calls
+from ..client.steps import Ask
 from ..db.async_session import AsyncSession
 from ..db.client_session import ClientSession
 from ..db.text_format import to_array
@@ -21,12 +24,16 @@ from ..db.text_format import to_array
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..client.steps import Call, T
     from ..handle import Handle
 
+_logger = logging.getLogger("pgqueue")
 _NOW = timedelta(0)
 _SHORTEST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.25
-#: The share of its own time that a look may take of the time: 20 %.
+#: How many ended jobs are told before the event loop gets its turn.
+_ENDS_IN_A_TURN = 50
+#: A pause is as many times as long as the look before it, so looks take at most 20 % of the time.
 _PAUSE_PER_LOOK = 4
 
 #: The waits of each event loop, by the address of the database.
@@ -39,7 +46,11 @@ class _Wait:
     def __init__(self, began_at: float) -> None:
         self.began_at = began_at
         self.next_at = began_at
-        self.futures: set[asyncio.Future[None]] = set()
+        self.futures: set[asyncio.Future[bool]] = set()
+        #: Whether the job was in the queue of this role with this cookie: if it is not there any more, it has ended.
+        self.was_queued = False
+        #: Whether it was looked up if a worker takes jobs from its queue.
+        self.is_told = False
 
 
 class Waits:
@@ -79,20 +90,19 @@ class Waits:
             PgQueueError: the server refused the request, or could not be reached.
         """
         loop = asyncio.get_running_loop()
-        wait = self._waits.setdefault(handle, _Wait(loop.time()))
-        future: asyncio.Future[None] = loop.create_future()
+        if (wait := self._waits.get(handle)) is None:
+            wait = self._waits[handle] = _Wait(loop.time())
+        future: asyncio.Future[bool] = loop.create_future()
         wait.futures.add(future)
+        timer = None if seconds is None else loop.call_later(seconds, _answer, future, False)
         self._is_called.set()
         if self._watching is None or self._watching.done():
             self._watching = loop.create_task(self._watch())
         try:
-            await asyncio.wait({future}, timeout=seconds)
-            if not future.done():
-                return False
-            future.result()
-            return True
+            return await future
         finally:
-            future.cancel()
+            if timer is not None:
+                timer.cancel()
             wait.futures.discard(future)
             if not wait.futures and self._waits.get(handle) is wait:
                 del self._waits[handle]
@@ -106,6 +116,7 @@ class Waits:
             if due:
                 try:
                     await self._look_after(due)
+                    await self._tell_long_waits(now)
                 except errors.PgQueueError as failure:
                     self._fail(due, failure)
                 looked_for = loop.time() - now
@@ -115,36 +126,65 @@ class Waits:
                 await asyncio.wait_for(self._is_called.wait(), max(0.0, next_at - loop.time()))
 
     async def _look_after(self, due: list[Handle]) -> None:
-        for handle in await self._find_ended(due):
-            if handle in self._waits:
-                try:
-                    has_ended = await self._has_ended(handle)
-                except errors.ConnectionFailed:
-                    raise
-                except errors.PgQueueError as refusal:
-                    self._fail([handle], refusal)
-                else:
-                    if has_ended:
-                        self._end(handle)
+        gone = await self._find_gone(due)
+        for n, handle in enumerate(due):
+            wait = self._waits.get(handle)
+            if wait is None:
+                continue
+            if handle.id not in gone:
+                wait.was_queued = True
+            elif wait.was_queued or await self._has_ended(handle):
+                self._end(handle)
+            if n % _ENDS_IN_A_TURN == 0:
+                # The coroutines of the jobs that have ended get their turn, and so does the rest of the program.
+                await asyncio.sleep(0)
 
-    async def _find_ended(self, due: list[Handle]) -> list[Handle]:
-        """Return the jobs that may have ended; the others are in the queue of this role."""
+    async def _find_gone(self, due: list[Handle]) -> set[int]:
+        """Return the numbers of the jobs that are not in the queue of this role."""
         arguments = {
             "ids": to_array([str(handle.id) for handle in due]),
             "cookies": to_array([None if handle.cookie is None else str(handle.cookie) for handle in due]),
         }
         try:
-            rows = await self._session.fetch("find_ended_jobs", arguments)
+            rows = await self._session.fetch("find_gone_jobs", arguments)
         except errors.ServerError:
             # A role that may not submit at present has no queue to look at. The server is asked about each job then.
-            return due
-        ended = {job_id for (job_id,) in rows}
-        return [handle for handle in due if handle.id in ended]
+            for wait in self._waits.values():
+                wait.was_queued = False
+            return {handle.id for handle in due}
+        return {job_id for (job_id,) in rows}
 
     async def _has_ended(self, handle: Handle) -> bool:
         """Ask about one job as `pgqueue.wait` does, with its checks of the handle."""
-        arguments = {**handle._asdict(), "timeout": _NOW}
-        return bool((await self._session.fetch("wait_for_job", arguments))[0][0])
+        try:
+            return await self._run(job_calls.ask_for_end(handle, _NOW))
+        except errors.ConnectionFailed:
+            raise
+        except errors.PgQueueError as refusal:
+            self._fail([handle], refusal)
+            return False
+
+    async def _tell_long_waits(self, now: float) -> None:
+        """Log a warning if a job waits for a worker that is not there: for one of those that began at the same time."""
+        long = [
+            wait
+            for wait in self._waits.items()
+            if not wait[1].is_told and now - wait[1].began_at > job_calls.TELL_SECONDS
+        ]
+        for _handle, wait in long:
+            wait.is_told = True
+        if long and (hint := await self._run(job_calls.find_no_worker(long[0][0]))):
+            _logger.warning("job %s waits: %s", long[0][0].id, hint)
+
+    async def _run(self, call: Call[T]) -> T:
+        try:
+            step = next(call)
+            while isinstance(step, Ask):
+                step = call.send(await self._session.fetch(step.query, step.arguments, step.about))
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        raise TypeError("the waits run calls of queries only")
 
     def _plan(self, looked_after: Iterable[Handle], shortest: float) -> None:
         now = asyncio.get_running_loop().time()
@@ -154,9 +194,9 @@ class Waits:
                 wait.next_at = now + max(shortest, pause)
 
     def _end(self, handle: Handle) -> None:
-        for future in self._waits.pop(handle).futures:
-            if not future.done():
-                future.set_result(None)
+        if (wait := self._waits.pop(handle, None)) is not None:
+            for future in wait.futures:
+                _answer(future, True)
 
     def _fail(self, handles: Iterable[Handle], failure: errors.PgQueueError) -> None:
         for handle in list(handles):
@@ -164,3 +204,8 @@ class Waits:
             for future in () if wait is None else wait.futures:
                 if not future.done():
                     future.set_exception(failure)
+
+
+def _answer(future: asyncio.Future[bool], answer: bool) -> None:
+    if not future.done():
+        future.set_result(answer)

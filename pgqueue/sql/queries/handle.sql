@@ -14,7 +14,7 @@ where id = %(id)s
 -- name: wait_for_job
 select pgqueue.wait(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle, %(timeout)s::interval)
 
--- name: find_ended_jobs
+-- name: find_gone_jobs
 -- Those of the jobs that the caller's queue has not: they have ended, or are another role's, or unknown. Each is looked up
 -- by its number (offset 0), because a join may read the whole queue.
 select w.id
