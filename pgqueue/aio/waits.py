@@ -31,7 +31,7 @@ _logger = logging.getLogger("pgqueue")
 _NOW = timedelta(0)
 _SHORTEST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.25
-#: How many ended jobs are told before the event loop gets its turn.
+#: How many ended jobs are passed on before the event loop gets its turn.
 _ENDS_IN_A_TURN = 50
 #: A pause is as many times as long as the look before it, so looks take at most 20 % of the time.
 _PAUSE_PER_LOOK = 4
