@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # A job with no other option than these is submitted by the fast path.
 _PLAIN_OPTIONS = frozenset({"queue"})
+_WHERE = Where(captures=True)
 
 
 def launch(
@@ -59,7 +60,7 @@ def enqueue_many(
     if options.get("unique_key") is not None:
         raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
     texts = check_many(statements, params, rows)
-    place: Place = yield Where(captures=True)
+    place: Place = yield _WHERE
     arguments = {
         **job_arguments(place.session, to_array(texts), params or (), options),
         **place.captured,
@@ -106,7 +107,7 @@ def _hand_in(
 ) -> Call[Handle]:
     if values and params is not None:
         raise TypeError("give the parameters either one by one or as params=, not both")
-    place: Place = yield Where(captures=True)
+    place: Place = yield _WHERE
     arguments = job_arguments(place.session, sql, values or params or (), options)
     rows: list[tuple[Any, ...]] = yield Ask(name, {**arguments, **place.captured, **more})
     return Handle(rows[0][0], rows[0][1])
