@@ -119,6 +119,8 @@ class Waits:
                     await self._tell_long_waits(now)
                 except errors.PgQueueError as failure:
                     self._fail(due, failure)
+                except Exception as failure:  # noqa: BLE001 - it is raised where the coroutines wait
+                    self._fail(self._waits, failure)
                 looked_for = loop.time() - now
                 self._plan(due, max(_SHORTEST_PAUSE_SECONDS, _PAUSE_PER_LOOK * looked_for))
             next_at = min((wait.next_at for wait in self._waits.values()), default=0.0)
@@ -198,7 +200,7 @@ class Waits:
             for future in wait.futures:
                 _answer(future, True)
 
-    def _fail(self, handles: Iterable[Handle], failure: errors.PgQueueError) -> None:
+    def _fail(self, handles: Iterable[Handle], failure: Exception) -> None:
         for handle in list(handles):
             wait = self._waits.pop(handle, None)
             for future in () if wait is None else wait.futures:

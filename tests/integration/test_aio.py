@@ -524,3 +524,17 @@ def test_a_client_is_of_one_event_loop(dsn: str) -> None:
 
 async def open_client(dsn: str) -> pgqueue.aio.AsyncClient:
     return await pgqueue.aio.connect(dsn)
+
+
+def test_a_failure_of_the_look_after_jobs_reaches_those_who_wait(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_ids: object) -> str:
+        raise ZeroDivisionError("a mistake")
+
+    async def main() -> None:
+        async with pgqueue.aio.connect(dsn) as client:
+            job = await client.launch("select 1")
+            monkeypatch.setattr("pgqueue.aio.waits.to_array", refuse)
+            with pytest.raises(ZeroDivisionError):
+                await job.wait()
+
+    run(main())
