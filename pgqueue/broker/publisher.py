@@ -15,6 +15,7 @@ from ..db.named_query import run
 from .celery_patches import group_publishing
 from .envelope import to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
+from .recorded_messages import RecordedMessages
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Publisher:
             own.
     """
 
-    def __init__(self, database: Database, caller: CallerConnection | None) -> None:
+    def __init__(self, database: Database, caller: CallerConnection | RecordedMessages | None) -> None:
         self.database = database
         self._caller = caller
 
@@ -76,17 +77,21 @@ class Publisher:
         params = dict(zip(OutgoingMessage._fields, map(list, columns), strict=True))
         return self._ask("publish_many", params, self._find_caller())
 
-    def _find_caller(self, *, is_transient: bool = False) -> CallerConnection | None:
+    def _find_caller(self, *, is_transient: bool = False) -> CallerConnection | RecordedMessages | None:
         """Return the owner of the transaction to publish in, if there is one.
 
         A control command in the transaction of a framework would wait for its commit, and its sender for the answers.
         """
         return self._caller or current(None if is_transient else self.database.conninfo)
 
-    def _ask(self, query_name: str, params: Mapping[str, object], caller: CallerConnection | None) -> int:
+    def _ask(
+        self, query_name: str, params: Mapping[str, object], caller: CallerConnection | RecordedMessages | None
+    ) -> int:
         if caller is None:
             [(reached,)] = self.database.fetch(query_name, **params)
             return int(reached)
+        if isinstance(caller, RecordedMessages):
+            return caller.record(query_name, params)
         connection = driver_connection(caller)
         try:
             [(reached,)] = run(connection, query_name, params, prepare=False)
