@@ -51,12 +51,12 @@ class Project:
         """Run Python in the project; return the last line that it printed."""
         return self.call("shell", "-v", "0", "-c", code, **environment).splitlines()[-1:][0]
 
-    def start_worker(self) -> Path:
+    def start_worker(self, *options: str) -> Path:
         """Start `manage.py pgqueue_worker`; return its log."""
         log = self._place / "worker.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "manage.py", "pgqueue_worker", "--pool=solo", "--executors=1"], env=self.environment,
+                [sys.executable, "manage.py", "pgqueue_worker", "--pool=solo", "--executors=1", *options], env=self.environment,
                 cwd=SHOP, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self._db.at_close(lambda: (process.kill(), process.wait()))
@@ -155,7 +155,7 @@ print(len(found))
 
 
 def test_the_worker_runs_tasks_of_both_kinds_and_jobs(project, db):
-    log = project.start_worker()
+    log = project.start_worker("--queues=celery,default,invoices,reports")
     project.shell(MAKE_ORDER + "print(place_order('tea', 2, 'a@example.com').pk)")
 
     def is_done() -> Any:
