@@ -139,21 +139,6 @@ print("done")
     assert db.fetch_value("select count(*) from pgqueue.message where kind = 'task'") == 1
 
 
-def test_a_control_command_in_a_transaction_is_sent_at_once(project):
-    project.start_worker()
-    code = """
-from celery import current_app
-from django.db import transaction
-import time
-end = time.monotonic() + 60
-with transaction.atomic():
-    while not (found := current_app.control.ping(timeout=2)) and time.monotonic() < end:
-        pass
-print(len(found))
-"""
-    assert project.shell(code) == "1"
-
-
 def test_the_worker_runs_tasks_of_both_kinds_and_jobs(project, db):
     log = project.start_worker("--queues=celery,default,invoices,reports")
     project.shell(MAKE_ORDER + "print(place_order('tea', 2, 'a@example.com').pk)")
