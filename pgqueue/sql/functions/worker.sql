@@ -194,7 +194,8 @@ create or replace view pgqueue.workers with (security_barrier) as
                       or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')))
                order by a.started_at) as running,
          case when (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'))
-              then w.queues end as queues
+              then w.queues end as queues,
+         (select r.executors from pgqueue.scale_request r where r.worker = w.name) as wanted_executors
   from pgqueue.worker w;
 comment on view pgqueue.workers is
   'Processes that consume: Celery workers, and programs that listen to events or replies. running counts the running jobs that the role may see. queues is shown to monitors, workers and administrators';
@@ -209,4 +210,6 @@ comment on column pgqueue.workers.executors is 'How many SQL jobs it can run at 
 comment on column pgqueue.workers.running is 'The numbers of its running jobs that the role may see, the longest first';
 comment on column pgqueue.workers.queues is
   'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
+comment on column pgqueue.workers.wanted_executors is
+  'How many executors it is asked to have (pgqueue.scale); executors follows within a naptime. NULL: its own number';
 grant select on pgqueue.workers to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
