@@ -34,7 +34,7 @@ _COLD_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
 
 @dataclass(frozen=True)
 class HostOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     launch: Launch
     dsn: str | None = None

@@ -1,4 +1,4 @@
-"""One process of a fleet on this host: the place that it has, and what becomes of it when it dies.
+"""One process of a fleet on this host: it is started, stopped, and started again when it has died.
 
 A slot reaches what is asked of it by steps. `look` takes the next one, a few times a second.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a slot, and the arguments of the process that does it."""
+    """A wish for a slot, and the arguments of the process that fulfils it."""
 
     wish: Wish
     arguments: tuple[str, ...]
@@ -49,7 +49,7 @@ class Slot:
         self._launch, self._spawn, self._say = launch, spawn, say
         self._asked: Asked | None = None
         self._child: ChildProcess | None = None
-        #: What the running process was started for.
+        #: The wish that the running process was started for.
         self._running_for: Asked | None = None
         self._is_stopping = False
         self._backoff = Backoff()

@@ -1,7 +1,7 @@
-"""What the database asks this host to run: checked once more, because a host starts processes with it.
+"""The wishes of the database for this host. They are checked once more, because a host starts processes with them.
 
-Nothing of it is a command, a path or an option of its own: names, numbers and queues become the values of a closed list
-of options of `pgqueue worker`, each in one argument, and no shell reads them.
+Nothing in them is a command, a path or an option of its own: names, numbers and queues become the values of a closed
+list of options of `pgqueue worker`, each in one argument, and no shell reads them.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ REPORT_FLEET = NamedQuery("report_fleet", FleetRow)
 
 
 class Answer(NamedTuple):
-    """What the database has last said."""
+    """The last answer of the database."""
 
     #: Whether this process has the host; else another one of the same name has, and this one waits.
     is_held: bool

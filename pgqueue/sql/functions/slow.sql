@@ -21,7 +21,7 @@ create or replace function pgqueue._statement_shape(sql text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- A longer statement is told by its beginning: it may have megabytes.
+  -- A longer statement counts with its beginning: it may have megabytes.
   shape text := left(sql, 4000);
 begin
   if strpos(shape, '$') > 0 then
@@ -37,7 +37,7 @@ begin
     shape := regexp_replace(shape, '(\$\$(?:[^$]|\$(?!\$))*(?:\$\$|$)|\y[eE]''(?:[^''\\]|\\.|'''')*''?|''(?:[^'']|'''')*''?|"(?:[^"]|"")*"?)|--[^\n\r]*|/\*(?:[^*]|\*+[^*/])*(?:\*+/|$)',
                             '\1 ', 'g');
   end if;
-  -- What is kept (quoted identifiers, parameters) has the mark behind it, what is replaced has only the mark.
+  -- Quoted identifiers and parameters stay and have a mark behind them; literals become the mark.
   shape := regexp_replace(shape, '("(?:[^"]|"")*"?|\$[0-9]+)|\$\$(?:[^$]|\$(?!\$))*(?:\$\$|$)|\y[eE]''(?:[^''\\]|\\.|'''')*''?|(?:\y(?:[bBxXnN]|[uU]&))?''(?:[^'']|'''')*''?'
                                  || '|(?:\y|(?=\.))(?:0[xXoObB][0-9a-fA-F_]+|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?)(?![a-zA-Z0-9_])',
                           E'\\1 \x01', 'g');
