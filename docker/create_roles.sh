@@ -16,7 +16,10 @@ psql --set=ON_ERROR_STOP=1 --no-psqlrc --username="$POSTGRES_USER" --dbname="$PO
 \getenv flower_password FLOWER_LOGIN_PASSWORD
 \getenv app_password APP_PASSWORD
 create role pgqueue_worker nologin;
+create role pgqueue_monitor nologin;
+create role pgqueue_admin nologin;
 create role worker login password :'worker_password' in role pgqueue_worker;
-create role flower login password :'flower_password' in role pgqueue_worker;
+-- Flower observes and administers; it claims neither jobs nor tasks.
+create role flower login password :'flower_password' in role pgqueue_monitor, pgqueue_admin;
 create role app login password :'app_password';
 SQL

@@ -942,6 +942,10 @@ CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._drop_queue(queue text, if_unused boolean, if_empty boolean) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._drop_runner(role oid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1321,7 +1325,8 @@ CREATE TABLE pgqueue.worker (
     items_processed bigint DEFAULT 0 NOT NULL,
     last_run_at timestamp with time zone,
     lost_at timestamp with time zone,
-    successor integer
+    successor integer,
+    login oid DEFAULT ((quote_ident((SESSION_USER)::text))::regrole)::oid NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
@@ -1329,6 +1334,8 @@ COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process reported it';
 
 COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
+
+COMMENT ON COLUMN pgqueue.worker.login IS 'The role that its session has logged in as: an administrator who observes acts for its own only';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1420,6 +1427,9 @@ CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
 CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._is_worker_login() RETURNS boolean
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE;
@@ -1982,6 +1992,18 @@ CREATE FUNCTION pgqueue._require_home() RETURNS void
 
 CREATE FUNCTION pgqueue._require_login(role oid) RETURNS void
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._require_observable(queues text[]) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._require_observers_claim(worker_id integer, demand jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._require_own_worker(worker_id integer) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._require_part(role oid) RETURNS void
@@ -3794,9 +3816,11 @@ GRANT ALL ON FUNCTION pgqueue._handle(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -4234,6 +4258,7 @@ GRANT ALL ON FUNCTION pgqueue._delete_exchange(name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
@@ -4262,6 +4287,8 @@ REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, extension text, behavio
 REVOKE ALL ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._drop_queue(queue text, if_unused boolean, if_empty boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
@@ -4361,6 +4388,7 @@ REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._setting_fault(name text, value text) FROM PUBLIC;
 
@@ -4537,6 +4565,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._is_worker_login() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
@@ -4557,6 +4587,7 @@ GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
@@ -4871,12 +4902,15 @@ GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO p
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) FROM PUBLIC;
 
@@ -4916,6 +4950,12 @@ GRANT ALL ON FUNCTION pgqueue._require_home() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._require_login(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_login(role oid) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_observable(queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._require_observers_claim(worker_id integer, demand jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._require_own_worker(worker_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._require_part(role oid) FROM PUBLIC;
 
@@ -5077,9 +5117,11 @@ REVOKE ALL ON FUNCTION pgqueue._set_up() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
@@ -5204,6 +5246,7 @@ GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_adm
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._tick_schedules() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick_schedules() TO pgqueue_worker;
@@ -5246,6 +5289,7 @@ GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key tex
 
 REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
@@ -5279,6 +5323,7 @@ GRANT ALL ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time z
 
 REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._wanted_executors(worker_id integer) FROM PUBLIC;
 

@@ -28,7 +28,7 @@ def deployed(own_server, tmp_path, monkeypatch):
         secrets[f"{name}_FILE"] = str(tmp_path / name)
         (tmp_path / name).write_text(f"{password}\n")
     run_script("create_roles.sh", database, POSTGRES_USER="postgres", POSTGRES_DB=database.name, **secrets)
-    for arguments in (["install"], ["enroll", "app"]):
+    for arguments in (["install"], ["enroll", "app"], ["enroll", "flower"]):
         subprocess.run([sys.executable, "-m", "pgqueue", *arguments, "--dsn", database.dsn], check=True)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
     files = f"worker={secrets['WORKER_PASSWORD_FILE']} app={secrets['APP_PASSWORD_FILE']}"

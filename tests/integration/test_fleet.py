@@ -259,3 +259,12 @@ def test_a_fleet_of_tasks_shows_why_a_host_without_an_app_does_not_start_it(owne
     eventually(lambda: [row[1] for row in host.processes()] == ["refused"], PATIENCE)
     assert "start pgqueue fleet with -A" in str(fetch_value(owner, "select last_exit from pgqueue.fleet_processes"))
     assert host.note_children() == []
+
+
+@pytest.mark.parametrize(("login", "said"), [("alice", "permission denied"), (None, "pgqueue is not installed")])
+def test_a_host_that_can_keep_no_fleets_says_why_and_ends(db, empty_db, alice, start, login, said) -> None:
+    host = start(f"--dsn={db.dsn_for(login) if login else empty_db.dsn}")
+
+    assert host.process.wait(30) == 1
+    assert f"pgqueue: error: {said}" in host.log
+    assert "hint: " in host.log

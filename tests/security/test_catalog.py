@@ -73,6 +73,11 @@ SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
 CONFIGURATION = {"configure", "set_limit"}
 #: The same for jobs.
 JOBS = {"retry", "retry_jobs", "discard_jobs", "cancel_jobs"}
+#: The same for observers of events, which are logins of administrators such as Flower's.
+OBSERVING = {
+    "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_keep_claims", "_fall_asleep",
+    "_wake_up", "_tick", "_delete_queue", "_ack_and_claim", "_ack", "_release", "_reject",
+}  # fmt: skip
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
@@ -97,6 +102,7 @@ NOBODYS = {
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
     "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet",
+    "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
     "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
 
@@ -124,7 +130,8 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
     assert may_execute(owner, "pgqueue_gate") == GATE
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
     assert (
-        may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS
+        may_execute(owner, "pgqueue_admin")
+        == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS | OBSERVING
     )
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)

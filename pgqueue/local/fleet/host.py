@@ -7,7 +7,6 @@ means this process and not one of its threads.
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,19 +53,23 @@ class FleetHost:
         self._reports: list[dict[str, Any]] = []
         self._wishes = Wishes(options.dsn, options.launch.host, lambda: self._reports, say)
         self._notifier = ServiceNotifier()
-        self._wake, self._stop, self._is_cold = threading.Event(), False, False
+        # A handler of signals takes no lock, which the interrupted code may hold: it only sets these.
+        self._stop = self._is_cold = False
         self._told_limit: tuple[str, ...] = ()
         self._was_held: bool | None = None
 
     def run(self) -> None:
-        """Keep the processes running until SIGTERM (warm) or SIGINT (cold), and return when they have ended."""
+        """Keep the processes running until SIGTERM (warm) or SIGINT (cold), and return when they have ended.
+
+        Raises:
+            PgQueueError: pgqueue is not installed in the database, or the login may keep no fleets.
+        """
         with self._handled_signals():
             self._wishes.start()
             try:
                 while not self._stop:
                     self._step()
-                    self._wake.wait(_LOOK_SECONDS)
-                    self._wake.clear()
+                    time.sleep(_LOOK_SECONDS)
             finally:
                 self._notifier.stopping()
                 self._stop_all()
@@ -77,6 +80,8 @@ class FleetHost:
     def _step(self) -> None:
         now = time.monotonic()
         answer = self._wishes.answer
+        if self._wishes.refusal is not None:
+            raise self._wishes.refusal
         if answer is not None:
             self._note_held(answer.is_held)
             self._ask_slots(answer.wishes if answer.is_held else (), now)
@@ -154,8 +159,7 @@ class FleetHost:
             self._look(now)
             self._notifier.alive()
             if self._slots:
-                self._wake.wait(_LOOK_SECONDS)
-                self._wake.clear()
+                time.sleep(_LOOK_SECONDS)
 
     @contextmanager
     def _handled_signals(self) -> Iterator[None]:
@@ -169,4 +173,3 @@ class FleetHost:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._is_cold = self._is_cold or self._stop or number in _COLD_SIGNALS
         self._stop = True
-        self._wake.set()

@@ -9,13 +9,13 @@ import json
 import os
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import psycopg
 
 from ...db.client_session import ClientSession
 from ...db.named_query import NamedQuery
-from ...errors import PgQueueError
+from ...errors import InstallationError, NotPermitted, PgQueueError, ServerInRecovery
 from .wish import Wish
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Wishes:
         self._instance = uuid.uuid4()
         self._answer: Answer | None = None
         self._is_away = False
+        self._refusal: PgQueueError | None = None
         self._told: set[str] = set()
         self._end, self._changed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="pgqueue fleet wishes", daemon=True)
@@ -80,6 +81,11 @@ class Wishes:
     def is_away(self) -> bool:
         """Return whether the last question had no answer."""
         return self._is_away
+
+    @property
+    def refusal(self) -> PgQueueError | None:
+        """Return why this login can keep no fleets there, if the first answer was that."""
+        return self._refusal
 
     def start(self) -> None:
         """Start to ask."""
@@ -121,7 +127,13 @@ class Wishes:
                 )
             )
         except (PgQueueError, psycopg.Error) as failure:
-            if not self._is_away:
+            if self._answer is None and _is_refusal(failure):
+                if isinstance(failure, NotPermitted) and failure.hint is None:
+                    failure.hint = (
+                        "A host logs in as a worker does: let an administrator grant pgqueue_worker to the login."
+                    )
+                self._refusal = failure
+            elif not self._is_away:
                 self._say(f"the database gives no answer, so all goes on as it is: {failure}")
             self._is_away = True
             return _RETRY_SECONDS
@@ -153,3 +165,8 @@ class Wishes:
                     self._told.add(str(fault))
                     self._say(f"a fleet is left out: {fault}")
         return wishes
+
+
+def _is_refusal(failure: Exception) -> TypeGuard[PgQueueError]:
+    """Return whether waiting does not help: the login lacks a right, or pgqueue is not there."""
+    return isinstance(failure, (InstallationError, NotPermitted)) and not isinstance(failure, ServerInRecovery)

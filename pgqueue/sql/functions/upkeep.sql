@@ -100,7 +100,8 @@ as $$
 declare
   overdue_schedule timestamptz;
 begin
-  if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null) then
+  if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null
+                   and (w.login = quote_ident(session_user)::regrole::oid or pgqueue._is_worker_login())) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   update pgqueue.worker w
@@ -133,4 +134,4 @@ end
 $$;
 comment on function pgqueue._tick(int, bigint, timestamptz) is
   'Heartbeat and upkeep, once every naptime by each worker. Returns the current settings, when the next delayed message and the next schedule are due, whether schedules are to be planned, and how many executors the worker is asked to have';
-grant execute on function pgqueue._tick(int, bigint, timestamptz) to pgqueue_worker;
+grant execute on function pgqueue._tick(int, bigint, timestamptz) to pgqueue_worker, pgqueue_admin;
