@@ -35,6 +35,10 @@ LOOKING = {
     "_task_document",
     "_task_name",
     "_text_in",
+    "_matches",
+    "_has_part",
+    "_search_jobs",
+    "_search_step",
 }
 OPERATION = {
     "_peek",
@@ -44,6 +48,8 @@ OPERATION = {
     "_messages",
     "_schedule_lateness",
     "_used_queues",
+    "_dead_letters",
+    "_throughput",
 }
 ADMINISTRATION = {
     "purge",
@@ -86,7 +92,7 @@ NOBODYS = {
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
-    "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
+    "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
 
 
