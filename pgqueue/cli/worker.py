@@ -10,6 +10,7 @@ import click
 
 from ..config import URL_SCHEME, WORKER_DSN_VARIABLE, to_url
 from ..local.child_process import die_with_parent
+from ..local.service_watch import ServiceWatch
 from ..schema.prepare import require_worker
 from .celery_app import database_of, find_app, leads_to, own_queues, require_same_database
 from .import_schedules import install_schedules
@@ -108,6 +109,10 @@ def worker(
         raise click.UsageError("--http does not go with --detach: a detached worker is another process")
     require_worker(app.conf.broker_url)
     with contextlib.ExitStack() as until_the_end:
+        service = ServiceWatch(database_of(app).conninfo)
+        if service.is_needed:
+            service.start()
+            until_the_end.callback(service.stop)
         if http_address is not None:
             until_the_end.callback(_serve_health(app, http_address).close)
         return _run_celery(app, [*arguments, *celery_options])

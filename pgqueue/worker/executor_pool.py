@@ -69,6 +69,8 @@ class ExecutorPool:
         )
         self._waiting_jobs = WaitingJobs(self.canceler.schedule, self.work.waiting_jobs, self._reports.tell_waiting)
         self.cancel_poller = CancelPoller(database, self.canceler, self.work.running_jobs)
+        #: How many executors there were at least and at most before `pgqueue.scale` asked for a number.
+        self._own_bounds: tuple[int, int] | None = None
 
     def start(self) -> None:
         """Start the threads. They open no session before the first job."""
@@ -163,6 +165,22 @@ class ExecutorPool:
     def autoscale(self, least: int, most: int) -> None:
         """Have between `least` and `most` executors from now on, as jobs come."""
         self.work.resize(lambda _least, _most: (least, most))
+
+    def request_size(self, count: int | None) -> None:
+        """Have `count` executors, as `pgqueue.scale` asks; None: as many as before it asked. No job is stopped.
+
+        The request counts before remote control: the next heartbeat takes back what that has changed meanwhile.
+        """
+
+        def requested(least: int, most: int) -> tuple[int, int] | None:
+            if count is None:
+                own, self._own_bounds = self._own_bounds, None
+                return own
+            if self._own_bounds is None:
+                self._own_bounds = (least, most)
+            return None if (least, most) == (count, count) else (count, count)
+
+        self.work.resize(requested)
 
     # For those who were made before the work queue
 

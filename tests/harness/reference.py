@@ -57,7 +57,11 @@ _GROUPS = {
         "set_limit",
         "redrive",
         "backlog",
+        "slow_jobs",
         "purge",
+        "scale",
+        "set_fleet",
+        "remove_fleet",
         "enroll",
         "unenroll",
         "reset_stats",
@@ -127,6 +131,9 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "schedule_runs",
         "configuration",
         "limits",
+        "slow",
+        "fleets",
+        "fleet_processes",
     )
     for name in names:
         (oid, comment), *_ = connection.execute(

@@ -21,11 +21,11 @@ from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
     "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
-    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "peek", "pause", "resume",
+    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "scale", "slow", "fleet", "peek", "pause", "resume",
     "redrive", "schedule", "config", "set-durability", "limit", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
-GROUPS = {"schedule", "config", "limit"}
+GROUPS = {"schedule", "config", "limit", "fleet"}
 WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower", "exporter"} - GROUPS
 
 
