@@ -824,6 +824,10 @@ CREATE FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text, detail t
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._dead_letters(queue text, max_count integer) RETURNS TABLE(id bigint, name text, task_id text, submitter text, sent_at timestamp with time zone, origin text, reason text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
     LANGUAGE sql;
 
@@ -1178,6 +1182,11 @@ CREATE FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, 
 CREATE FUNCTION pgqueue._fire_schedules(max_count integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._first_block(part regclass, since timestamp with time zone, OUT first bigint, OUT blocks bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan';
 
 CREATE FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -2164,6 +2173,16 @@ CREATE FUNCTION pgqueue._schema_version() RETURNS integer[]
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
+
+CREATE FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
+
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2369,6 +2388,11 @@ CREATE FUNCTION pgqueue._tell_wait(id bigint) RETURNS void
 CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._throughput() RETURNS TABLE(queue text, minutes_ago integer, succeeded bigint, failed bigint, is_estimate boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan';
 
 CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision, seconds_to_next_schedule double precision, has_schedules_to_plan boolean, wanted_executors integer)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2889,6 +2913,20 @@ CREATE TABLE pgqueue.home (
 
 COMMENT ON TABLE pgqueue.home IS 'The cluster and the database in which the numbers of roles are right; a copy or a restored dump has those of another one';
 
+CREATE TABLE pgqueue.result (
+    id bigint NOT NULL,
+    seq integer NOT NULL,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    columns jsonb,
+    output_settings jsonb,
+    rows jsonb
+)
+PARTITION BY RANGE (ended_at);
+
+ALTER TABLE ONLY pgqueue.result REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
+
 COMMENT ON COLUMN pgqueue.jobs.id IS 'The number of the job';
 
 COMMENT ON COLUMN pgqueue.jobs.state IS 'queued, running, succeeded, failed, canceled or expired. A job shows as running once it has run for about 100 ms';
@@ -3151,20 +3189,6 @@ COMMENT ON COLUMN pgqueue.quotas.bindings IS 'How many bindings it has made';
 COMMENT ON COLUMN pgqueue.quotas.max_bindings IS 'The limit of bindings (pgqueue.max_bindings)';
 
 COMMENT ON COLUMN pgqueue.quotas.counted_at IS 'When upkeep counted messages, delayed messages and megabytes. NULL: not counted';
-
-CREATE TABLE pgqueue.result (
-    id bigint NOT NULL,
-    seq integer NOT NULL,
-    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    columns jsonb,
-    output_settings jsonb,
-    rows jsonb
-)
-PARTITION BY RANGE (ended_at);
-
-ALTER TABLE ONLY pgqueue.result REPLICA IDENTITY FULL;
-
-COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
 
 CREATE TABLE pgqueue.result_default (
     id bigint CONSTRAINT result_id_not_null NOT NULL,
@@ -4239,6 +4263,11 @@ REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text, detail text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
@@ -4383,6 +4412,10 @@ GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PUBLIC;
 
@@ -4415,6 +4448,8 @@ GRANT ALL ON FUNCTION pgqueue._finish_chord(group_id text) TO pgqueue_worker;
 REVOKE ALL ON FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time zone, is_manual boolean, refusal text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fire_schedules(max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._first_block(part regclass, since timestamp with time zone, OUT first bigint, OUT blocks bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) TO pgqueue_user;
@@ -4481,6 +4516,10 @@ REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._has_part(value text, filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
@@ -5057,6 +5096,18 @@ GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
@@ -5243,6 +5294,11 @@ GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_use
 GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._throughput() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._throughput() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._throughput() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._throughput() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
@@ -5556,6 +5612,11 @@ GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_admin;
 
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_admin;
+
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_monitor;
@@ -5674,6 +5735,8 @@ CREATE VIEW pgqueue.fleet_processes (host text, host_status text, last_seen_at t
 CREATE VIEW pgqueue.fleets (fleet text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval, changed_at timestamp with time zone, running bigint) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval) WITH (check_option=cascaded);
+
+CREATE VIEW pgqueue.job_content (id bigint, statement text, params text[], notices jsonb, retried_as bigint, can_be_retried boolean, is_readable boolean) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
 

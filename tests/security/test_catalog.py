@@ -42,6 +42,10 @@ LOOKING = {
     "_shape_digest",
     "_slow_since",
     "slow_jobs",
+    "_matches",
+    "_has_part",
+    "_search_jobs",
+    "_search_step",
 }
 OPERATION = {
     "_peek",
@@ -51,6 +55,8 @@ OPERATION = {
     "_messages",
     "_schedule_lateness",
     "_used_queues",
+    "_dead_letters",
+    "_throughput",
 }
 ADMINISTRATION = {
     "purge",
@@ -103,7 +109,7 @@ NOBODYS = {
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
     "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet",
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
-    "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
+    "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
 
 

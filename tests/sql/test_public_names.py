@@ -339,6 +339,7 @@ def test_the_tables_are_nobodys_and_the_views_everybodys_who_takes_part(owner):
         "sent_listener",
         "own_binding",
         "own_task",
+        "job_content",
         "cron_job",
         "cron_job_run",
         "migration",

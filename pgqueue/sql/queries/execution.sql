@@ -52,6 +52,15 @@ savepoint pgqueue_job
 -- name: end_read_only
 release savepoint pgqueue_job
 
+-- name: begin_savepoint
+savepoint pgqueue_testing
+
+-- name: release_savepoint
+release savepoint pgqueue_testing
+
+-- name: read_settings
+select name, pg_catalog.current_setting(name, true) from pg_catalog.unnest(%(names)s::pg_catalog.text[]) as s (name)
+
 -- name: check_constraints
 set constraints all immediate
 
