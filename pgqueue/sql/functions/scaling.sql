@@ -22,8 +22,10 @@ begin
   where w.lost_at is null and case when scale.queue is null then w.name = scale.worker else scale.queue = any (w.queues) end;
   -- A request for a worker that is away can be taken back.
   if processes = 0 and not (executors is null and exists (select from pgqueue.scale_request r where r.worker = scale.worker)) then
-    raise exception '%', case when queue is null then format('worker "%s" is not known', worker) else format('no worker takes from queue "%s"', queue) end
-      using errcode = '42704', hint = 'The view pgqueue.workers lists the workers and their queues.';
+    if queue is null then
+      raise exception 'worker "%" is not known', worker using errcode = '42704', hint = 'The view pgqueue.workers lists the workers and their queues.';
+    end if;
+    raise exception 'no worker takes from queue "%"', queue using errcode = '42704', hint = 'The view pgqueue.workers lists the workers and their queues.';
   end if;
   if executors is null then
     delete from pgqueue.scale_request r where r.worker = scale.worker or r.worker = any (told);
