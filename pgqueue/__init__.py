@@ -9,7 +9,7 @@ from .client.arguments import JobOptions
 from .client.client import Client, connect
 from .client.job import Job
 from .client.many_jobs import JobFilters
-from .client.values import Attempt, Column, JobState, JobStatus, Progress, Result, Schedule, ScheduleRun
+from .client.values import Attempt, Column, JobState, JobStatus, LogLine, Progress, Result, Schedule, ScheduleRun
 from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
 from .handle import Handle
 from .version import __version__
@@ -31,6 +31,7 @@ __all__ = [
     "JobOptions",
     "JobState",
     "JobStatus",
+    "LogLine",
     "PgQueueError",
     "Progress",
     "Result",

@@ -1394,6 +1394,10 @@ CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1510,6 +1514,13 @@ CREATE FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total
 
 CREATE FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) RETURNS text[]
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._line_bytes(message text, detail text, hint text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN (((COALESCE(octet_length(message), 0))::bigint + COALESCE(octet_length(detail), 0)) + COALESCE(octet_length(hint), 0));
+
+;
 
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2414,6 +2425,10 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._write_job_log(lines jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
 
@@ -2462,6 +2477,10 @@ CREATE FUNCTION pgqueue.install_compat(version text DEFAULT '2.0'::text, schema 
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.install_pg_cron() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.job_log(handle pgqueue.handle) RETURNS TABLE(at timestamp with time zone, severity text, sqlstate text, message text, detail text, hint text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2682,6 +2701,47 @@ CREATE TABLE pgqueue.home (
 );
 
 COMMENT ON TABLE pgqueue.home IS 'The cluster and the database in which the numbers of roles are right; a copy or a restored dump has those of another one';
+
+CREATE TABLE pgqueue.job_log_line (
+    id bigint NOT NULL,
+    written_at timestamp with time zone NOT NULL,
+    place integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    severity text NOT NULL,
+    sqlstate text,
+    message text NOT NULL,
+    detail text,
+    hint text,
+    is_last boolean DEFAULT false NOT NULL
+)
+PARTITION BY RANGE (written_at);
+
+ALTER TABLE ONLY pgqueue.job_log_line REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.job_log_line IS 'The messages that jobs have raised, written by their workers outside the transactions of the jobs: a rollback keeps them. Only a job that says something writes rows';
+
+COMMENT ON COLUMN pgqueue.job_log_line.id IS 'The job';
+
+COMMENT ON COLUMN pgqueue.job_log_line.written_at IS 'When the worker wrote the lines. All lines of one call have the same instant, and place is their order in it';
+
+COMMENT ON COLUMN pgqueue.job_log_line.is_last IS 'The line says that the log was cut: nothing is written after it';
+
+CREATE TABLE pgqueue.job_log_line_default (
+    id bigint CONSTRAINT job_log_line_id_not_null NOT NULL,
+    written_at timestamp with time zone CONSTRAINT job_log_line_written_at_not_null NOT NULL,
+    place integer CONSTRAINT job_log_line_place_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT job_log_line_at_not_null NOT NULL,
+    severity text CONSTRAINT job_log_line_severity_not_null NOT NULL,
+    sqlstate text,
+    message text CONSTRAINT job_log_line_message_not_null NOT NULL,
+    detail text,
+    hint text,
+    is_last boolean DEFAULT false CONSTRAINT job_log_line_is_last_not_null NOT NULL
+);
+
+ALTER TABLE ONLY pgqueue.job_log_line_default REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.job_log_line_default IS 'Has the lines that are written on a day for which no worker made a partition';
 
 COMMENT ON COLUMN pgqueue.jobs.id IS 'The number of the job';
 
@@ -3182,6 +3242,8 @@ COMMENT ON COLUMN pgqueue.workers.queues IS 'The queues from which it takes. NUL
 
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.job_log_line ATTACH PARTITION pgqueue.job_log_line_default DEFAULT;
+
 ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
@@ -3376,6 +3438,12 @@ COMMENT ON INDEX pgqueue.history_xact IS 'pgqueue.unfolded: jobs that statistics
 
 CREATE INDEX history_default_xact_idx ON pgqueue.history_default USING btree (xact);
 
+CREATE INDEX job_log_line_id ON ONLY pgqueue.job_log_line USING btree (id, written_at, place);
+
+COMMENT ON INDEX pgqueue.job_log_line_id IS 'pgqueue.job_log: the lines of a job, in order';
+
+CREATE INDEX job_log_line_default_id_written_at_place_idx ON pgqueue.job_log_line_default USING btree (id, written_at, place);
+
 CREATE INDEX message_claimed ON pgqueue.message USING btree (worker_id) WHERE (state = 'claimed'::pgqueue.message_state);
 
 COMMENT ON INDEX pgqueue.message_claimed IS 'pgqueue._reclaim: messages of lost workers';
@@ -3464,6 +3532,8 @@ ALTER INDEX pgqueue.history_id ATTACH PARTITION pgqueue.history_default_id_idx;
 
 ALTER INDEX pgqueue.history_xact ATTACH PARTITION pgqueue.history_default_xact_idx;
 
+ALTER INDEX pgqueue.job_log_line_id ATTACH PARTITION pgqueue.job_log_line_default_id_written_at_place_idx;
+
 ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx;
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
@@ -3514,6 +3584,10 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.home ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.job_log_line ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.job_log_line_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.limit_holder ENABLE ROW LEVEL SECURITY;
 
@@ -4327,6 +4401,8 @@ REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_steps(job_id text) FROM PUBLIC;
@@ -4391,6 +4467,8 @@ GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_adm
 REVOKE ALL ON FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._line_bytes(message text, detail text, hint text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
@@ -5044,6 +5122,9 @@ REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, le
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
@@ -5097,6 +5178,9 @@ GRANT ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_p
 REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..handle import Handle
     from .job_calls import JobCalls
-    from .values import JobStatus, Progress, Result
+    from .values import JobStatus, LogLine, Progress, Result
 
 
 class Job:
@@ -106,6 +106,17 @@ class Job:
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return self._calls.get_progress(self.handle)
+
+    def log(self) -> list[LogLine]:
+        """Return what the job has said with RAISE INFO, NOTICE or WARNING, also while it runs and after a rollback.
+
+        Lines appear within 200 ms. A job keeps 1,000 lines and 256 kB; the last line then says that the log was cut.
+
+        Raises:
+            UnknownJob: there is no such job, or its transaction has not committed.
+            NotPermitted: another role submitted it, and this role is no administrator.
+        """
+        return self._calls.read_log(self.handle)
 
     def statement(self) -> str:
         """Return the whole statement; the view shows only its beginning.

@@ -13,7 +13,7 @@ from ..db.client_session import fetch_on
 from ..db.named_query import NamedQuery
 from ..db.text_format import load_rows, to_interval
 from ..handle import Handle
-from .values import Column, JobState, JobStatus, Progress, Result
+from .values import Column, JobState, JobStatus, LogLine, Progress, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +115,10 @@ class JobCalls:
         """Return the whole statement of a job."""
         return str(self._ask("job_statement", handle)[0])
 
+    def read_log(self, handle: Handle) -> list[LogLine]:
+        """Return what a job has said."""
+        return self._session.fetch_rows(_JOB_LOG, **handle._asdict())
+
     def _ask(self, name: str, handle: Handle, **arguments: object) -> tuple[Any, ...]:
         return self._session.fetch(name, **handle._asdict(), **arguments)[0]
 
@@ -129,6 +133,7 @@ def _to_status(*columns: Any) -> JobStatus:
 #: Each field of a status is a column of the queries, but the handle: that is a number and a cookie.
 _STATUS_COLUMNS = (*(field.name for field in dataclasses.fields(JobStatus) if field.name != "handle"), "cookie")
 _JOB_STATUS = NamedQuery("job_status", _to_status)
+_JOB_LOG = NamedQuery("job_log", LogLine)
 LIST_JOBS = NamedQuery("list_jobs", _to_status)
 
 

@@ -20,9 +20,11 @@ from ..db.session_settings import BATCH_SETTINGS, to_options
 from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import name_job
+from .job_log_writer import find_speaker, read_line
 from .job_waits import WAIT_SQLSTATE, Waiter
 from .log import get_logger
 from .lost_connection import wait_for_server
+from .progress import PROGRESS_SQLSTATE
 from .running.error_fields import ConnectionLost, fields_of, is_of_used_session, timed_out
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from .batch import BatchJob, Chunk
     from .context import WorkerContext
+    from .job_log_writer import Line
     from .running.error_fields import Fields
     from .running.job_session import JobSession
 
@@ -66,6 +69,8 @@ class BatchRunner:
         self._role: int | None = None
         self._jobs_run = 0
         self._chunk: Chunk | None = None
+        #: The messages of jobs that share a transaction: if it fails, the jobs run again and raise them again.
+        self._said_in_group: list[Line] = []
 
     def run(self, chunk: Chunk) -> None:
         """Run the jobs of a chunk to their ends, or give them back.
@@ -132,12 +137,16 @@ class BatchRunner:
     def _run_group(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> list[BatchJob]:
         """Run jobs in one transaction; return those that failed in it, which run by themselves, and those not begun."""
         chunk.phase += 1
+        self._said_in_group.clear()
         try:
             alone, tried = self._call(session, "run_groups", "groups", jobs)
         finally:
             chunk.phase += 1
         # Where there can be no group, none was tried.
         chunk.alone.update(alone if tried else (job.id for job in jobs))
+        for line in self._said_in_group:
+            if line["id"] not in chunk.alone:
+                self._context.job_log.add(line)
         if alone:
             self._forget_first_runs()
         return [*(job for job in jobs[:tried] if job.id in chunk.alone), *jobs[tried:]]
@@ -286,8 +295,13 @@ class BatchRunner:
         if notice.sqlstate == WAIT_SQLSTATE:
             # All are of one role: no role's job speaks for another's.
             self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
-        else:
+        elif notice.sqlstate == PROGRESS_SQLSTATE:
             self._context.progress.hear_from_chunk(self._chunk, notice)
+        elif (job_id := find_speaker(self._chunk, notice)) is not None:
+            if self._chunk.phase % 2:
+                self._said_in_group.append(read_line(job_id, notice))
+            else:
+                self._context.job_log.hear(job_id, notice)
 
 
 def _order_by_queue(jobs: Sequence[BatchJob]) -> list[BatchJob]:

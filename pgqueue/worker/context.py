@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .completer import Completer
 from .credentials import Credentials
+from .job_log_writer import JobLogWriter
 from .progress import ProgressWriter
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class WorkerContext:
     completer: Completer
     credentials: Credentials
     progress: ProgressWriter
+    job_log: JobLogWriter
     #: Set when the worker gives its jobs up: then no thread waits for the server any more.
     is_stopped: threading.Event
 
@@ -39,5 +41,6 @@ class WorkerContext:
             Completer(database, is_stopped),
             Credentials(database),
             ProgressWriter(database),
+            JobLogWriter(database),
             is_stopped,
         )

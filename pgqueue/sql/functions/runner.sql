@@ -40,13 +40,14 @@ as $$
       perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
     end if;
     if job.params is null then
-      execute job.sql;
+      -- The server says with each notice which statement raised it. The number of the job in that text tells the worker which job it was.
+      execute pg_catalog.concat(job.sql, E'\n-- pgqueue job ', <job_id>);
       get diagnostics row_count = row_count;
     else
       -- It is prepared, so that the server determines the types of the parameters.
       execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
       execute pg_catalog.concat('execute pgqueue_job(',
-        (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
+        (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), E')\n-- pgqueue job ', <job_id>);
     end if;
     -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
     -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that
