@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -22,6 +23,8 @@ class LongRun(NamedTuple):
     label: str | None
     #: Monotonic.
     begun_at: float
+    #: The fields of its lines in the log.
+    log_fields: Mapping[str, object] = MappingProxyType({})
 
 
 class BatchJob(NamedTuple):

@@ -19,9 +19,10 @@ from celery.worker import state
 from ..db.session_settings import BATCH_SETTINGS, to_options
 from .claimed_job import Ending
 from .credentials import LoginRefused
-from .job_log import name_job
+from .job_log import log_fields, name_job
 from .job_log_writer import find_speaker, read_line
 from .job_waits import WAIT_SQLSTATE, Waiter
+from .json_log import FIELDS
 from .log import get_logger
 from .lost_connection import wait_for_server
 from .progress import PROGRESS_SQLSTATE
@@ -176,7 +177,8 @@ class BatchRunner:
         """Log that a job succeeded, if it took long. The others are too many for a log."""
         run = chunk.announced
         if run is not None and any(job.id == run.id for job in done):
-            logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at)
+            about = {FIELDS: run.log_fields}
+            logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at, extra=about)
 
     def close_session(self) -> None:
         """End the session; the next chunk opens another."""
@@ -230,7 +232,8 @@ class BatchRunner:
                     chunk.retried[job.id] = {name: value for name, value in fields.items() if name != "context"}
                 say = logger.warning if ending is Ending.FAILED else logger.info
                 name, how = name_job(job.id, job.label), job.ending.replace("_", " ")
-                say("%s %s: %s %s", name, how, fields.get("sqlstate"), fields.get("message"))
+                about = {FIELDS: log_fields(job.id, job.label, job.queue, job.role, job.attempt, job.traceparent)}
+                say("%s %s: %s %s", name, how, fields.get("sqlstate"), fields.get("message"), extra=about)
         open_ids = {job.id for job in rows if job.ending is None}
         return [job for job in left if job.id in open_ids]
 

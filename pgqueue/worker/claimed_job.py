@@ -28,6 +28,9 @@ class ClaimedJob:
     timeout_ms: int | None
     keep_result: bool
     label: str | None = None
+    queue: str | None = None
+    #: The number of this attempt, from 1.
+    attempt: int | None = None
 
     @classmethod
     def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:
@@ -43,6 +46,8 @@ class ClaimedJob:
             timeout_ms=job["timeout_ms"],
             keep_result=job["keep_result"],
             label=job.get("label"),
+            queue=job.get("queue"),
+            attempt=job.get("attempt"),
         )
 
     @property

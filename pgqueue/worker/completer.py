@@ -31,12 +31,19 @@ _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 
 
 class SettledJob(NamedTuple):
-    """A job of a chunk that an error ended: how the job ended, or (None) that it is still to be run."""
+    """A job of a chunk that an error ended: how the job ended, or (None) that it is still to be run.
+
+    The fields after the label are of the job that ended.
+    """
 
     id: int
     token: int
     ending: str | None
     label: str | None
+    queue: str | None = None
+    role: str | None = None
+    attempt: int | None = None
+    traceparent: str | None = None
 
 
 _SETTLE_RUN = NamedQuery("settle_run", SettledJob)

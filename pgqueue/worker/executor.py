@@ -19,7 +19,9 @@ from .batch_lane import BatchRunner
 from .cancellation import CancelGuard, Cause, Outlasted
 from .claimed_job import Ending, Outcome, Run
 from .credentials import LoginRefused
+from .job_log import fields_of_job
 from .job_waits import WAIT_SQLSTATE, Awaited, Waiter, read_wait
+from .json_log import enter_job
 from .log import get_logger
 from .lost_connection import LostRun
 from .progress import PROGRESS_SQLSTATE
@@ -115,12 +117,14 @@ class Executor(threading.Thread):
             job = work
             started, self._job, self._notices = monotonic(), job, Notices()
             self.guard.enter(job.id)
+            enter_job(job, fields_of_job)
             outcome = self._run_guarded(job)
             self.guard.leave()
             self._context.progress.forget(job.id)
             self._context.job_log.forget((job.id,))
             self._job = self._job_run = None
             self._listener.end(job, outcome, monotonic() - started)
+            enter_job(None)
             self._reset_session()
         self.close_sessions()
 

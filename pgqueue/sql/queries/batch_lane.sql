@@ -7,7 +7,7 @@ call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)
 call pgqueue_run.{groups}(%(ids)s, %(tokens)s, %(worker)s, null, null)
 
 -- name: settle_run
-select id, token, ending, label
+select id, token, ending, label, queue, role, attempt, traceparent
 from pgqueue._settle_run(%(ids)s, %(tokens)s, %(error)s::pg_catalog.jsonb, %(is_jobs)s, %(run_seconds)s, %(pid)s)
 
 -- name: oversee
