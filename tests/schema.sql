@@ -139,6 +139,10 @@ CREATE FUNCTION pgqueue._advisory_locks(class integer) RETURNS TABLE(objid integ
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._ambient_settings() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1374,7 +1378,7 @@ CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS bool
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE;
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
@@ -1390,6 +1394,9 @@ CREATE FUNCTION pgqueue._is_raised_in_run(error jsonb) RETURNS boolean
 CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE;
@@ -1891,6 +1898,10 @@ CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_traceparent(value text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2316,6 +2327,10 @@ CREATE FUNCTION pgqueue._tick_schedules() RETURNS TABLE(seconds_to_next_schedule
 CREATE FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) RETURNS interval
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) RETURNS TABLE(id bigint, traceparent text, queue text, attempt integer, first_traceparent text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2408,6 +2423,10 @@ CREATE FUNCTION pgqueue._wake_up(queues text[]) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._with_trace(headers jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -3689,6 +3708,9 @@ GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._ambient_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
 
@@ -4399,6 +4421,9 @@ REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._is_traceparent(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_traceparent(value text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) FROM PUBLIC;
@@ -4729,6 +4754,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_traceparent(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_traceparent(value text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
 
@@ -5041,6 +5069,9 @@ GRANT ALL ON FUNCTION pgqueue._tick_schedules() TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
@@ -5112,6 +5143,9 @@ REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._with_trace(headers jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._with_trace(headers jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;

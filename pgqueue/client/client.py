@@ -6,7 +6,7 @@ values to the functions' arguments, and driver errors to pgqueue's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..db.caller_transaction import CallerConnection, current, driver_connection
 from ..db.client_session import ClientSession, fetch_on
 from ..db.text_format import dump_parameters, to_array, to_array_of_arrays, to_instant, to_interval
 from ..handle import Handle
+from ..tracing import HEADER, find_tracer, sending
 from .arguments import JobOptions, check_many, job_arguments, new_cookie, to_json
 from .job import Job
 from .job_calls import LIST_JOBS, JobCalls
@@ -96,7 +97,7 @@ class Client:
             InvalidArgument: an option is out of range.
             PgQueueError: the server refused the job, or could not be reached; nothing was launched then.
         """
-        return self._hand_in("hand_in_job", sql, values, params, options, kept="once")
+        return self._send(options, lambda given: self._hand_in("hand_in_job", sql, values, params, given, kept="once"))
 
     def submit(
         self, sql: str, /, *values: object, params: Sequence[object] | None = None, **options: Unpack[JobOptions]
@@ -106,7 +107,7 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        return self._hand_in("hand_in_job", sql, values, params, options, kept="none")
+        return self._send(options, lambda given: self._hand_in("hand_in_job", sql, values, params, given, kept="none"))
 
     def enqueue(
         self,
@@ -127,11 +128,15 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        given = connection or current()
-        if given is None and options.keys() <= _PLAIN_OPTIONS and not keep_result:
-            return self._hand_in("enqueue_plain_job", sql, values, params, options, cookie=new_cookie())
-        name = "enqueue_own_job" if given is None else "enqueue_job"
-        return self._hand_in(name, sql, values, params, options, given, keep_result=keep_result)
+        caller = connection or current()
+
+        def enqueue(given: JobOptions) -> Job:
+            if caller is None and given.keys() <= _PLAIN_OPTIONS and not keep_result:
+                return self._hand_in("enqueue_plain_job", sql, values, params, given, cookie=new_cookie())
+            name = "enqueue_own_job" if caller is None else "enqueue_job"
+            return self._hand_in(name, sql, values, params, given, caller, keep_result=keep_result)
+
+        return self._send(options, enqueue)
 
     def enqueue_many(
         self,
@@ -160,6 +165,13 @@ class Client:
         if options.get("unique_key") is not None:
             raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
         texts = check_many(statements, params, rows)
+        tracer = None if options.get("traceparent") else find_tracer()
+        if tracer is not None:
+            count = len(texts) if rows is None else len(rows)
+            more: dict[str, Any] = {"params": params, "rows": rows, "unique_keys": unique_keys}
+            with sending(tracer, options.get("queue", "default"), count) as (_span, traceparent):
+                traced: JobOptions = {**options, "traceparent": traceparent}
+                return self.enqueue_many(statements, keep_result=keep_result, connection=connection, **more, **traced)
         given = connection or current()
         session, captured = self._place(given)
         arguments = job_arguments(session, to_array(texts), params or (), options) | captured
@@ -202,6 +214,24 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
+        tracer = None if HEADER in (headers or {}) else find_tracer()
+        if tracer is not None:
+            more: dict[str, Any] = {
+                "priority": priority,
+                "delay": delay,
+                "eta": eta,
+                "expires": expires,
+                "task_id": task_id,
+                "ignore_result": ignore_result,
+                "link": link,
+                "errback": errback,
+                "limit_key": limit_key,
+            }
+            with sending(tracer, queue) as (span, traceparent):
+                traced: dict[str, object] = {**(headers or {}), HEADER: traceparent}
+                sent = self.send_task(task, args, kwargs, queue=queue, headers=traced, connection=connection, **more)
+                span.set_attribute("messaging.message.id", sent)
+                return sent
         arguments: dict[str, object] = {
             "task": task,
             "args": to_json(list(args)),
@@ -516,6 +546,17 @@ class Client:
         return self._many.change(
             act, filters, max_count=max_count, batch=batch, is_dry_run=is_dry_run, connection=given
         )
+
+    @staticmethod
+    def _send(options: JobOptions, submit: Callable[[JobOptions], Job]) -> Job:
+        """Submit a job; in a program that traces, within a span that the job belongs to."""
+        tracer = None if options.get("traceparent") else find_tracer()
+        if tracer is None:
+            return submit(options)
+        with sending(tracer, options.get("queue", "default")) as (span, traceparent):
+            job = submit({**options, "traceparent": traceparent})
+            span.set_attribute("messaging.message.id", f"job-{job.id}")
+            return job
 
     def _hand_in(
         self,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .claimed_job import Ending
+    from .job_spans import TracedJob
     from .running.error_fields import Fields
 
 
@@ -78,6 +79,8 @@ class Chunk:
     phase: int = 0
     #: Jobs that run by themselves, because their group was broken up or they failed in it.
     alone: set[int] = field(default_factory=set)
+    #: The jobs of which the worker makes spans: each is run in a call of its own.
+    traced: Mapping[int, TracedJob] = field(default_factory=dict)
 
     @property
     def role(self) -> int:

@@ -17,6 +17,7 @@ import psycopg
 from celery.worker import state
 
 from ..db.session_settings import BATCH_SETTINGS, to_options
+from ..tracing import HEADER
 from .claimed_job import Ending
 from .credentials import LoginRefused
 from .job_log import log_fields, name_job
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .batch import BatchJob, Chunk
     from .context import WorkerContext
     from .job_log_writer import Line
+    from .job_spans import JobSpan
     from .running.error_fields import Fields
     from .running.job_session import JobSession
 
@@ -72,6 +74,10 @@ class BatchRunner:
         self._chunk: Chunk | None = None
         #: The messages of jobs that share a transaction: if it fails, the jobs run again and raise them again.
         self._said_in_group: list[Line] = []
+        #: The span of the job that runs, if it has one; and the error that ended it.
+        self._span: JobSpan | None = None
+        self._span_error: Fields = {}
+        self._has_run_traceparent = False
 
     def run(self, chunk: Chunk) -> None:
         """Run the jobs of a chunk to their ends, or give them back.
@@ -82,6 +88,9 @@ class BatchRunner:
         self._chunk = chunk
         self._cancel_revoked(chunk)
         left = _order_by_queue(chunk.jobs)
+        if self._context.tracer is not None:
+            chunk.traced = self._context.tracer.find_traced(chunk.jobs)
+            chunk.alone.update(chunk.traced)
         while left:
             if chunk.is_stopping:
                 self._release(left)
@@ -99,10 +108,13 @@ class BatchRunner:
             called_at = monotonic()
             jobs = _next_jobs(chunk, left)
             is_group = _is_group(chunk, jobs)
+            self._begin_span(chunk, jobs)
+            has_ended = False
             try:
                 chunk.pid = session.backend_pid
                 rest = self._run_group(chunk, session, jobs) if is_group else self._run(chunk, session, jobs)
                 left = [*rest, *left[len(jobs) :]]
+                has_ended = True
                 self._jobs_run += len(jobs)
             except ConnectionLost as lost:
                 chunk.pid = None
@@ -126,8 +138,20 @@ class BatchRunner:
             finally:
                 chunk.pid = None
                 self._chunk = chunk
+                if self._span is not None:
+                    self._end_span(chunk.endings.get(jobs[0].id, Ending.SUCCEEDED if has_ended else Ending.GONE))
             if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
                 self.close_session()
+
+    def _begin_span(self, chunk: Chunk, jobs: Sequence[BatchJob]) -> None:
+        tracer = self._context.tracer
+        if tracer is not None and jobs[0].id in chunk.traced:
+            self._span, self._span_error = tracer.start(chunk.traced[jobs[0].id]), {}
+
+    def _end_span(self, ending: Ending) -> None:
+        assert self._span is not None
+        self._span.end(ending, self._span_error.get("sqlstate"))
+        self._span = None
 
     def _run(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> Sequence[BatchJob]:
         """Run jobs, which are of one role, in one call; return those that are still to be run, none."""
@@ -161,6 +185,9 @@ class BatchRunner:
         if role != self._role:
             session.call("forget_role")
             self._role = role
+        if self._span is not None or self._has_run_traceparent:
+            self._has_run_traceparent = self._span is not None
+            session.call("set_run_traceparent", traceparent="" if self._span is None else self._span.traceparent)
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         names = {procedure: f"{procedure}_{role}"}
         return session.call_named(query, names, ids=ids, tokens=tokens, worker=self._context.worker_name)
@@ -185,6 +212,7 @@ class BatchRunner:
         if self._session is not None:
             self._session.close()
         self._session, self._role, self._jobs_run = None, None, 0
+        self._has_run_traceparent = False
 
     def _get_session(self) -> JobSession:
         if self._session is not None and not self._session.is_alive:
@@ -223,7 +251,9 @@ class BatchRunner:
         if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None and not fields.get("detail"):
             fields = timed_out().fields
         chunk.overdue_id = None
-        rows = self._context.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
+        self._span_error = fields
+        stored = fields if self._span is None else {**fields, HEADER: self._span.traceparent}
+        rows = self._context.completer.settle_run(left, stored, monotonic() - called_at, pid, is_jobs=is_jobs)
         for job in rows:
             if job.ending is not None:
                 ending = chunk.endings[job.id] = Ending(job.ending)
@@ -320,8 +350,10 @@ def _next_jobs(chunk: Chunk, left: list[BatchJob]) -> list[BatchJob]:
     if chunk.is_each_alone:
         return left[:1]
     first = left[0]
+    if first.id in chunk.traced:
+        return [first]
     if _is_alone(chunk, first):
-        return list(takewhile(lambda job: _is_alone(chunk, job), left))
+        return list(takewhile(lambda job: _is_alone(chunk, job) and job.id not in chunk.traced, left))
     together = takewhile(lambda job: job.queue == first.queue and not _is_alone(chunk, job), left)
     return list(together)[: first.group_commit]
 

@@ -31,6 +31,8 @@ class ClaimedJob:
     queue: str | None = None
     #: The number of this attempt, from 1.
     attempt: int | None = None
+    #: The span of this run, if it has one.
+    span_traceparent: str | None = None
 
     @classmethod
     def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import psycopg
 
 from ..db.named_query import NamedQuery
+from ..tracing import HEADER
 from .claimed_job import Ending, Outcome
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ class Completer:
         Args:
             run: None if the job did not begin.
         """
-        params: dict[str, object] = {**job.key, "error": json.dumps(fields)}
+        # The next attempt is linked to this one.
+        stored = fields if job.span_traceparent is None else {**fields, HEADER: job.span_traceparent}
+        params: dict[str, object] = {**job.key, "error": json.dumps(stored)}
         ending = None
         if session is not None:
             calls: list[tuple[str, dict[str, object]]] = []

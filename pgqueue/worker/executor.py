@@ -114,12 +114,16 @@ class Executor(threading.Thread):
                 continue
             if work is None:
                 continue
-            job = work
+            job, span = work, None
+            if self._context.tracer is not None:
+                job, span = self._context.tracer.begin(job)
             started, self._job, self._notices = monotonic(), job, Notices()
             self.guard.enter(job.id)
             enter_job(job, fields_of_job)
             outcome = self._run_guarded(job)
             self.guard.leave()
+            if span is not None:
+                span.end(outcome.ending, outcome.fields.get("sqlstate"))
             self._context.progress.forget(job.id)
             self._context.job_log.forget((job.id,))
             self._job = self._job_run = None

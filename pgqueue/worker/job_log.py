@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ..tracing import SETTING
 from .claimed_job import Ending
 from .json_log import trace_of
 from .log import get_logger
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from .claimed_job import ClaimedJob, Outcome
 
 logger = get_logger(__name__)
-
-#: The setting of a job that names its trace.
-TRACEPARENT = "pgqueue.traceparent"
 
 
 def log_end(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
@@ -32,7 +30,7 @@ def log_end(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
 
 def fields_of_job(job: ClaimedJob) -> dict[str, object]:
     """Return what a line of the log says of a job beside its message."""
-    traceparent = job.settings.get(TRACEPARENT)
+    traceparent = job.settings.get(SETTING)
     return log_fields(job.id, job.label, job.queue, job.submitter, job.attempt, traceparent)
 
 

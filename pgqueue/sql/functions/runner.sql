@@ -38,6 +38,10 @@ as $$
       pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
     if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
       perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
+      -- A worker that makes a span for the job has set its own: what the job submits belongs to that.
+      if job.settings operator(pg_catalog.?) 'pgqueue.traceparent' and pg_catalog.current_setting('pgqueue.run_traceparent', true) operator(pg_catalog.<>) '' then
+        is_set := pg_catalog.set_config('pgqueue.traceparent', pg_catalog.current_setting('pgqueue.run_traceparent'), true) is not null;
+      end if;
     end if;
     if job.params is null then
       -- The server says with each notice which statement raised it. The number of the job in that text tells the worker which job it was.
