@@ -88,8 +88,10 @@ vale: $(VENV)/.ready-dev  ## Check the prose with Vale itself, which is fetched 
 	@$(PIP) vale==3.25.1.0
 	@$(BIN)/vale README.md CONTRIBUTING.md CHANGELOG.md docs examples
 
-typecheck: $(VENV)/.ready-dev  ## Check the types
+typecheck: $(VENV)/.ready-dev  ## Check the types, and what mypy and pyright know of a program of a user
 	@$(BIN)/mypy
+	@$(BIN)/mypy --strict tests/types/of_users.py
+	@$(BIN)/pyright --pythonpath $(BIN)/python tests/types
 
 format: $(VENV)/.ready-dev  ## Put the code into the project's format
 	@$(BIN)/ruff check --fix-only .

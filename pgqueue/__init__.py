@@ -9,8 +9,32 @@ from .client.arguments import JobOptions
 from .client.client import Client, connect
 from .client.job import Job
 from .client.many_jobs import JobFilters
+from .client.rows import dict_row, scalar, tuple_row
 from .client.values import Attempt, Column, JobState, JobStatus, LogLine, Progress, Result, Schedule, ScheduleRun
-from .errors import JobCanceled, JobError, JobExpired, JobFailed, PgQueueError
+from .config import to_url
+from .errors import (
+    ClientClosed,
+    ConnectionFailed,
+    InstallationError,
+    InvalidArgument,
+    InvalidDsn,
+    JobCanceled,
+    JobError,
+    JobExpired,
+    JobFailed,
+    NotInstalled,
+    NotPermitted,
+    NotSupported,
+    PgQueueError,
+    ReportedError,
+    SchemaTooNew,
+    SchemaTooOld,
+    ServerError,
+    TooManyJobs,
+    UnknownJob,
+    WaitTimeout,
+    WrongState,
+)
 from .handle import Handle
 from .version import __version__
 
@@ -20,8 +44,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Attempt",
     "Client",
+    "ClientClosed",
     "Column",
+    "ConnectionFailed",
     "Handle",
+    "InstallationError",
+    "InvalidArgument",
+    "InvalidDsn",
     "Job",
     "JobCanceled",
     "JobError",
@@ -32,14 +61,29 @@ __all__ = [
     "JobState",
     "JobStatus",
     "LogLine",
+    "NotInstalled",
+    "NotPermitted",
+    "NotSupported",
     "PgQueueError",
     "Progress",
+    "ReportedError",
     "Result",
     "Schedule",
     "ScheduleRun",
+    "SchemaTooNew",
+    "SchemaTooOld",
+    "ServerError",
+    "TooManyJobs",
+    "UnknownJob",
+    "WaitTimeout",
+    "WrongState",
     "__version__",
     "connect",
+    "dict_row",
     "in_transaction",
+    "scalar",
+    "to_url",
+    "tuple_row",
 ]
 
 

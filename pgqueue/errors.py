@@ -287,31 +287,46 @@ _REPORT_FIELDS = ("sqlstate", "detail", "hint", "context", "schema", "table", "c
 
 def from_driver(failure: psycopg.Error, handle: tuple[int, int | None] | None = None) -> PgQueueError:
     """Return the error of this tree for one of the driver; raise it `from` that one."""
-    sqlstate, report = failure.sqlstate, failure.diag
-    if sqlstate is None:
+    report = failure.diag
+    if failure.sqlstate is None:
         is_about_session = isinstance(failure, (psycopg.OperationalError, psycopg.InterfaceError))
         return _connection_failed(failure) if is_about_session else ServerError(str(failure), handle=handle)
-    if sqlstate.startswith(_CONNECTION_SQLSTATES):
+    if failure.sqlstate.startswith(_CONNECTION_SQLSTATES):
         return _connection_failed(failure)
+    fields = {
+        "detail": report.message_detail,
+        "hint": report.message_hint,
+        "context": report.context,
+        "schema": report.schema_name,
+        "table": report.table_name,
+        "column": report.column_name,
+        "datatype": report.datatype_name,
+        "constraint": report.constraint_name,
+    }
     message = report.message_primary or str(failure)
+    return from_report(failure.sqlstate, message, fields, report.source_function, handle)
+
+
+def from_report(
+    sqlstate: str,
+    message: str,
+    fields: Mapping[str, str | None],
+    source_function: str | None,
+    handle: tuple[int, int | None] | None = None,
+) -> PgQueueError:
+    """Return the error of this tree for a report of the server, whatever driver has read it.
+
+    Args:
+        fields: those of `ReportedError`.
+        source_function: the function of the server that raised the error.
+    """
     if (sqlstate == "3F000" and f'"{SCHEMA}"' in message) or (sqlstate == "42P01" and f'"{SCHEMA}.' in message):
         return NotInstalled("pgqueue is not installed in this database", hint="Run: pgqueue install")
     kind = BY_SQLSTATE.get(sqlstate, ServerError)
-    if sqlstate != "42501" and not sqlstate.startswith("PQ") and report.source_function not in _RAISED_BY_FUNCTIONS:
+    if sqlstate != "42501" and not sqlstate.startswith("PQ") and source_function not in _RAISED_BY_FUNCTIONS:
         kind = ServerError
-    return kind(
-        message,
-        sqlstate=sqlstate,
-        detail=report.message_detail,
-        hint=report.message_hint or _find_hint(sqlstate, message),
-        context=report.context,
-        schema=report.schema_name,
-        table=report.table_name,
-        column=report.column_name,
-        datatype=report.datatype_name,
-        constraint=report.constraint_name,
-        handle=handle,
-    )
+    hint = fields["hint"] or _find_hint(sqlstate, message)
+    return kind(message, sqlstate=sqlstate, handle=handle, **{**fields, "hint": hint})
 
 
 def from_job(

@@ -76,17 +76,21 @@ def attributes_of(operation: str, queue: str) -> dict[str, Any]:
 @contextmanager
 def sending(tracer: Any, queue: str, count: int | None = None) -> Iterator[tuple[Any, str]]:
     """Make the span of a program that sends to a queue; yield it, and what the message carries."""
-    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace import SpanKind, Status, StatusCode
 
     attributes = attributes_of("send", queue)
     if count is not None:
         attributes["messaging.batch.message_count"] = count
-    with tracer.start_as_current_span(f"send {queue}", kind=SpanKind.PRODUCER, attributes=attributes) as span:
-        try:
-            yield span, to_traceparent(span.get_span_context())
-        except Exception as error:
-            span.set_attribute("error.type", getattr(error, "sqlstate", None) or type(error).__name__)
-            raise
+    # It does not become the current span: a coroutine may go on in another context.
+    span = tracer.start_span(f"send {queue}", kind=SpanKind.PRODUCER, attributes=attributes)
+    try:
+        yield span, to_traceparent(span.get_span_context())
+    except BaseException as error:
+        span.set_attribute("error.type", getattr(error, "sqlstate", None) or type(error).__name__)
+        span.set_status(Status(StatusCode.ERROR))
+        raise
+    finally:
+        span.end()
 
 
 def with_trace(message: Mapping[str, Any]) -> Mapping[str, Any]:

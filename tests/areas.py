@@ -58,13 +58,13 @@ AREAS = {
     ),
     "client": Area(
         tests=(
-            "integration/test_cli.py", "integration/test_schedule_command.py", "integration/test_schedule_imports.py", "integration/test_client*.py", "integration/test_connection_options.py",
+            "integration/test_aio*.py", "integration/test_cli.py", "integration/test_schedule_command.py", "integration/test_schedule_imports.py", "integration/test_client*.py", "integration/test_connection_options.py",
             "integration/test_database.py", "integration/test_many_jobs.py", "integration/test_prepared_queries.py", "integration/test_terminals.py",
-            "unit/test_client_alone.py", "unit/test_command_line.py", "unit/test_config.py", "unit/test_crontab.py", "unit/test_errors.py",
+            "unit/test_client_*.py", "unit/test_types.py", "unit/test_command_line.py", "unit/test_config.py", "unit/test_crontab.py", "unit/test_errors.py",
             "unit/test_handle.py", "unit/test_http_server.py", "integration/test_exporter.py", "integration/test_dashboards.py", "unit/test_options.py", "unit/test_text_format.py", "unit/test_without_posix.py",
         ),
         code=(
-            "__init__.py", "__main__.py", "after_fork.py", "cli/*.py", "cli/*/*.py", "client/*.py", "config.py", "db/*.py", "errors.py",
+            "__init__.py", "__main__.py", "after_fork.py", "aio/*.py", "cli/*.py", "cli/*/*.py", "client/*.py", "config.py", "db/*.py", "errors.py",
             "handle.py",
         ),
     ),

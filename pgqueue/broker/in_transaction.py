@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
     from ..db.caller_transaction import CallerConnection
 
-#: The declarations made on each database: these connections live too briefly to remember them themselves.
 _declared: dict[str, set[int]] = {}
+
+
+def declared_on(url: str) -> set[int]:
+    """Return the declarations made on a database: connections for one call live too briefly to remember them."""
+    return _declared.setdefault(url, set())
 
 
 class in_transaction(Connection):  # noqa: N801 - it is written as a block
@@ -45,7 +49,7 @@ class in_transaction(Connection):  # noqa: N801 - it is written as a block
         self._given = connection
         self._blocks = contextlib.ExitStack()
         self.connect()
-        self.declared_entities = _declared.setdefault(url, set())
+        self.declared_entities = declared_on(url)
 
     def clone(self, **_kwargs: Any) -> in_transaction:
         """Return another connection in the same transaction."""

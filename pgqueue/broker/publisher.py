@@ -16,6 +16,7 @@ from ..tracing import with_trace
 from .celery_patches import group_publishing
 from .envelope import to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
+from .recorded_messages import RecordedMessages
 from .worker_session import WorkerSession
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Publisher:
             own.
     """
 
-    def __init__(self, database: Database, caller: CallerConnection | None) -> None:
+    def __init__(self, database: Database, caller: CallerConnection | RecordedMessages | None) -> None:
         self.database = database
         self._caller = caller
 
@@ -80,6 +81,8 @@ class Publisher:
         if caller is None:
             [(reached,)] = self.database.fetch(query_name, **params)
             return int(reached)
+        if isinstance(caller, RecordedMessages):
+            return caller.record(query_name, params)
         connection = driver_connection(caller)
         try:
             [(reached,)] = run(connection, query_name, params, prepare=False)

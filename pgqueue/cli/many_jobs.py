@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from ..client import job_calls, many_jobs
 from ..client.client import connect
-from ..client.job_calls import JobCalls
-from ..client.many_jobs import BATCH, ManyJobs
+from ..client.many_jobs import BATCH
+from ..client.runner import Runner
 from ..db.client_session import ClientSession
 from ..errors import ConnectionFailed, PgQueueError
 from ..handle import Handle
@@ -104,7 +105,7 @@ def drain(queue: str, timeout: timedelta | None, dsn: str | None, as_json: bool)
     and the output says so.
     """
     with ClientSession(dsn, application_name="pgqueue cli") as session:
-        left = ManyJobs(session).drain(queue, timeout)
+        left = Runner(session).run(many_jobs.drain(queue, timeout))
     is_empty, is_of_all = left.messages == 0, left.is_of_all_roles
     if as_json:
         print_json({"queue": queue, "empty": is_empty, "left": left.messages, "scope": "all" if is_of_all else "own"})
@@ -169,7 +170,7 @@ def _discard(session: ClientSession, handle: Handle) -> dict[str, Any]:
 def _cancel(session: ClientSession, handle: Handle, grace: timedelta) -> dict[str, Any]:
     if handle.cookie is None:
         handle = Handle(*session.fetch("find_handle", id=handle.id)[0])
-    return {"canceled": JobCalls(session).cancel(handle, grace)}
+    return {"canceled": Runner(session).run(job_calls.cancel(handle, grace))}
 
 
 def _describe(act: str, outcome: dict[str, Any]) -> str:
@@ -184,9 +185,13 @@ def _change_matching(
     filters = _filters(given) | {"state": given.get("state")}
     options = {"max_count": given["limit"], "is_dry_run": given["dry_run"], "batch": given["batch"]}
     with open_heard(dsn, as_json=as_json) as (session, notices):
-        many = ManyJobs(session)
+        runner = Runner(session)
         count = sum(
-            many.change(_SQL_NAMES[act], filters, id=handle and handle.id, is_all=given["is_all"], **options)
+            runner.run(
+                many_jobs.change_jobs(
+                    _SQL_NAMES[act], filters, id=handle and handle.id, is_all=given["is_all"], **options
+                )
+            )
             for handle in handles or (None,)
         )
     done = _DONE[act]

@@ -47,7 +47,7 @@ def to_json(value: object) -> str:
 
 
 def job_arguments(
-    session: psycopg.Connection[Any], sql: str, values: Sequence[object], options: JobOptions
+    session: psycopg.BaseConnection[Any] | None, sql: str, values: Sequence[object], options: JobOptions
 ) -> dict[str, object]:
     """Return the parameters of a query that submits a job.
 

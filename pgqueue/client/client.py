@@ -1,42 +1,32 @@
 """The Python API beside the SQL API: launch, submit, enqueue, send_task, schedule.
 
-One Client is one PostgreSQL session, like a caller of the SQL functions. It has no rules of its own: it converts Python
-values to the functions' arguments, and driver errors to pgqueue's.
+One Client is one PostgreSQL session, like a caller of the SQL functions. It has no rules of its own: each method makes
+a call of steps (`steps.py`), which the client of `pgqueue.aio` makes as well, and runs it over its session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..db.caller_transaction import CallerConnection, current, driver_connection
-from ..db.client_session import ClientSession, fetch_on
-from ..db.text_format import dump_parameters, to_array, to_array_of_arrays, to_instant, to_interval
-from ..handle import Handle
-from ..tracing import HEADER, find_tracer, sending
-from .arguments import JobOptions, check_many, job_arguments, new_cookie, to_json
+from ..db.caller_transaction import current
+from ..db.client_session import ClientSession
+from . import job_calls, submission
+from .client_many_jobs import ClientManyJobs
+from .client_schedules import ClientSchedules
 from .job import Job
-from .job_calls import LIST_JOBS, JobCalls
-from .many_jobs import BATCH, JobFilters, ManyJobs
-from .schedule_calls import (
-    CLIENT_SCHEDULE_RUNS,
-    CLIENT_SCHEDULES,
-    ScheduleChanges,
-    SqlScheduleOptions,
-    TaskScheduleOptions,
-    change_arguments,
-    sql_arguments,
-    task_arguments,
-)
-from .values import Attempt, JobState, JobStatus, Schedule, ScheduleRun
+from .runner import Runner
 
 if TYPE_CHECKING:
-    import psycopg
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
     from typing_extensions import Self, Unpack
 
-# A job with no other option than these is submitted by the fast path.
-_PLAIN_OPTIONS = frozenset({"queue"})
+    from ..db.caller_transaction import CallerConnection
+    from ..handle import Handle
+    from .arguments import JobOptions
+    from .steps import Call
+    from .values import Attempt, JobState, JobStatus
 
 
 def connect(dsn: str | None = None) -> Client:
@@ -50,7 +40,7 @@ def connect(dsn: str | None = None) -> Client:
     return client
 
 
-class Client:
+class Client(ClientSchedules, ClientManyJobs):
     """Launch SQL jobs and send Celery tasks over one PostgreSQL session of its own.
 
     Threads may share it: their calls take turns, and a waiting thread lets others in twice a second. When the server
@@ -59,8 +49,7 @@ class Client:
 
     def __init__(self, dsn: str | None = None) -> None:
         self._session = ClientSession(dsn, application_name="pgqueue client", hands_in=True)
-        self._calls = JobCalls(self._session)
-        self._many = ManyJobs(self._session)
+        self._runner = Runner(self._session)
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +86,7 @@ class Client:
             InvalidArgument: an option is out of range.
             PgQueueError: the server refused the job, or could not be reached; nothing was launched then.
         """
-        return self._send(options, lambda given: self._hand_in("hand_in_job", sql, values, params, given, kept="once"))
+        return self._submit(submission.launch("once", sql, values, params, options))
 
     def submit(
         self, sql: str, /, *values: object, params: Sequence[object] | None = None, **options: Unpack[JobOptions]
@@ -107,7 +96,7 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        return self._send(options, lambda given: self._hand_in("hand_in_job", sql, values, params, given, kept="none"))
+        return self._submit(submission.launch("none", sql, values, params, options))
 
     def enqueue(
         self,
@@ -128,15 +117,9 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        caller = connection or current()
-
-        def enqueue(given: JobOptions) -> Job:
-            if caller is None and given.keys() <= _PLAIN_OPTIONS and not keep_result:
-                return self._hand_in("enqueue_plain_job", sql, values, params, given, cookie=new_cookie())
-            name = "enqueue_own_job" if caller is None else "enqueue_job"
-            return self._hand_in(name, sql, values, params, given, caller, keep_result=keep_result)
-
-        return self._send(options, enqueue)
+        given = connection or current()
+        call = submission.enqueue(sql, values, params, options, keep_result=keep_result, is_own=given is None)
+        return self._submit(call, given)
 
     def enqueue_many(
         self,
@@ -162,26 +145,11 @@ class Client:
             TypeError: the parameters are given in another way.
             PgQueueError: as `launch`; no job was queued.
         """
-        if options.get("unique_key") is not None:
-            raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
-        texts = check_many(statements, params, rows)
-        tracer = None if options.get("traceparent") else find_tracer()
-        if tracer is not None:
-            count = len(texts) if rows is None else len(rows)
-            more: dict[str, Any] = {"params": params, "rows": rows, "unique_keys": unique_keys}
-            with sending(tracer, options.get("queue", "default"), count) as (_span, traceparent):
-                traced: JobOptions = {**options, "traceparent": traceparent}
-                return self.enqueue_many(statements, keep_result=keep_result, connection=connection, **more, **traced)
         given = connection or current()
-        session, captured = self._place(given)
-        arguments = job_arguments(session, to_array(texts), params or (), options) | captured
-        arguments["rows"] = (
-            None if rows is None else to_array_of_arrays([dump_parameters(row, session) for row in rows])
+        call = submission.enqueue_many(
+            statements, params, rows, unique_keys, options, keep_result=keep_result, is_own=given is None
         )
-        arguments["unique_keys"] = None if unique_keys is None else to_array(unique_keys)
-        arguments["keep_result"] = keep_result
-        rows = self._fetch(given, "enqueue_own_jobs" if given is None else "enqueue_jobs", arguments)
-        return [Job(self._calls, Handle(*row)) for row in rows]
+        return [Job(self._runner, handle) for handle in self._runner.run(call, given)]
 
     def send_task(
         self,
@@ -214,173 +182,23 @@ class Client:
         Raises:
             PgQueueError: as `launch`.
         """
-        tracer = None if HEADER in (headers or {}) else find_tracer()
-        if tracer is not None:
-            more: dict[str, Any] = {
-                "priority": priority,
-                "delay": delay,
-                "eta": eta,
-                "expires": expires,
-                "task_id": task_id,
-                "ignore_result": ignore_result,
-                "link": link,
-                "errback": errback,
-                "limit_key": limit_key,
-            }
-            with sending(tracer, queue) as (span, traceparent):
-                traced: dict[str, object] = {**(headers or {}), HEADER: traceparent}
-                sent = self.send_task(task, args, kwargs, queue=queue, headers=traced, connection=connection, **more)
-                span.set_attribute("messaging.message.id", sent)
-                return sent
-        arguments: dict[str, object] = {
-            "task": task,
-            "args": to_json(list(args)),
-            "kwargs": to_json(kwargs or {}),
-            "queue": queue,
-            "priority": priority,
-            "delay": to_interval(delay, "delay"),
-            "eta": to_instant(eta, "eta"),
-            "expires": to_instant(expires, "expires"),
-            "task_id": task_id,
-            "headers": None if headers is None else to_json(headers),
-            "ignore_result": ignore_result,
-            "link": link,
-            "errback": errback,
-            "limit_key": limit_key,
-        }
-        return str(self._fetch(connection or current(), "send_task", arguments)[0][0])
-
-    def schedule(
-        self,
-        name: str,
-        schedule: str,
-        sql: str,
-        /,
-        *values: object,
-        params: Sequence[object] | None = None,
-        connection: CallerConnection | None = None,
-        **options: Unpack[SqlScheduleOptions],
-    ) -> int:
-        """Run SQL by the clock, and return the number of the schedule. One of that name is replaced.
-
-        Args:
-            schedule: five fields of cron, `@daily` and the like, or an interval such as `30 seconds`.
-            values: bound to `$1`, `$2`, ... of the statement; or give them as one sequence in `params`.
-            connection: as for `enqueue`; the schedule is there when its transaction commits.
-
-        Raises:
-            InvalidArgument: it would never run, or an option is out of range.
-            PgQueueError: as `launch`.
-        """
-        if values and params is not None:
-            raise TypeError("give the parameters either one by one or as params=, not both")
-        given = connection or current()
-        session, captured = self._place(given)
-        arguments = sql_arguments(name, schedule, sql, values or params, options, session)
-        query_name = "add_own_schedule" if captured else "add_schedule"
-        return int(self._fetch(given, query_name, {**arguments, **captured})[0][0])
-
-    def schedule_task(
-        self,
-        name: str,
-        schedule: str,
-        task: str,
-        /,
-        args: Sequence[object] = (),
-        kwargs: dict[str, object] | None = None,
-        *,
-        connection: CallerConnection | None = None,
-        **options: Unpack[TaskScheduleOptions],
-    ) -> int:
-        """Send a Celery task by the clock, and return the number of the schedule. One of that name is replaced.
-
-        Args:
-            schedule: as for `schedule`.
-            connection: as for `schedule`.
-
-        Raises:
-            PgQueueError: as `schedule`.
-        """
-        arguments = task_arguments(name, schedule, task, args, kwargs, options)
-        return int(self._fetch(connection or current(), "add_task_schedule", arguments)[0][0])
-
-    def alter_schedule(
-        self,
-        name: str,
-        /,
-        *,
-        params: Sequence[object] | None = None,
-        connection: CallerConnection | None = None,
-        **changes: Unpack[ScheduleChanges],
-    ) -> None:
-        """Change what is given of a schedule, and leave the rest as it is.
-
-        Raises:
-            PgQueueError: as `schedule`; or there is no such schedule.
-        """
-        given = connection or current()
-        session, _captured = self._place(given)
-        self._fetch(given, "alter_schedule", change_arguments(name, params, changes, session))
-
-    def unschedule(self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None) -> None:
-        """Remove a schedule; what it has enqueued stays.
-
-        Args:
-            owner: for administrators, whose it is.
-
-        Raises:
-            PgQueueError: there is none, or it is another role's.
-        """
-        self._of_schedule("remove_schedule", name, owner, connection)
-
-    def pause_schedule(
-        self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
-    ) -> bool:
-        """Stop a schedule until it is resumed; return False if it was paused already.
-
-        Raises:
-            PgQueueError: as `unschedule`.
-        """
-        return bool(self._of_schedule("pause_schedule", name, owner, connection))
-
-    def resume_schedule(
-        self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
-    ) -> bool:
-        """Let a paused schedule go on with its next instant; return False if it was not paused.
-
-        Raises:
-            PgQueueError: as `unschedule`.
-        """
-        return bool(self._of_schedule("resume_schedule", name, owner, connection))
-
-    def run_schedule(
-        self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
-    ) -> int | None:
-        """Enqueue what a schedule runs now, beside its instants; return the number of its job or message.
-
-        None: the last run has not ended, and runs must not overlap.
-
-        Raises:
-            PgQueueError: as `unschedule`.
-        """
-        number = self._of_schedule("run_schedule", name, owner, connection)
-        return None if number is None else int(number)
-
-    def schedules(self, name: str | None = None) -> list[Schedule]:
-        """Return the schedules that this role may see, or those of that name.
-
-        Raises:
-            PgQueueError: the server could not be asked.
-        """
-        return self._session.fetch_rows(CLIENT_SCHEDULES, schedule_name=name)
-
-    def schedule_runs(self, name: str | None = None, *, limit: int = 50) -> list[ScheduleRun]:
-        """Return what became of the last due instants, newest first: of all schedules, or of those of that name.
-
-        Raises:
-            PgQueueError: the server could not be asked.
-        """
-        return self._session.fetch_rows(CLIENT_SCHEDULE_RUNS, schedule_name=name, limit=limit)
+        call = submission.send_task(
+            task,
+            args,
+            kwargs,
+            delay=delay,
+            eta=eta,
+            expires=expires,
+            headers=headers,
+            queue=queue,
+            priority=priority,
+            task_id=task_id,
+            ignore_result=ignore_result,
+            link=link,
+            errback=errback,
+            limit_key=limit_key,
+        )
+        return self._runner.run(call, connection or current())
 
     def job(self, handle: Handle | str | int) -> Job:
         """Return the job of a handle, of the handle's text `ID:COOKIE`, or of a number.
@@ -392,12 +210,7 @@ class Client:
             ValueError: the text is neither a handle nor a number.
             PgQueueError: the server could not be reached.
         """
-        if isinstance(handle, int):
-            handle = Handle(handle, None)
-        taken = Handle.parse(handle) if isinstance(handle, str) else Handle(*handle)
-        if taken.cookie is None:
-            taken = Handle(*self._session.fetch("find_handle", id=taken.id)[0])
-        return Job(self._calls, taken)
+        return Job(self._runner, self._runner.run(job_calls.find_handle(handle)))
 
     def status(self, job_id: int) -> JobStatus:
         """Return the row of `pgqueue.jobs` for a job that this role may see.
@@ -405,7 +218,7 @@ class Client:
         Raises:
             UnknownJob: there is no such job.
         """
-        return self._calls.status(job_id)
+        return self._runner.run(job_calls.status(job_id))
 
     def list_jobs(
         self,
@@ -423,88 +236,7 @@ class Client:
         Raises:
             PgQueueError: the server could not be reached.
         """
-        wanted = None if states is None else [state.value for state in states]
-        return self._session.fetch_rows(LIST_JOBS, states=wanted, queue=queue, label=label, limit=limit)
-
-    def retry(self, job: Handle | str | int, *, connection: CallerConnection | None = None) -> Job:
-        """Run a job again that failed, as its submitter and with all that it had, and return the new job.
-
-        Args:
-            job: as for `job`; administrators give the number of any job.
-            connection: as for `enqueue`.
-
-        Raises:
-            NotPermitted: it is another role's, or its role may submit no jobs now.
-            PgQueueError: it has not failed, was retried or discarded before, or is not known.
-        """
-        taken = Handle.parse(str(job)) if isinstance(job, (int, str)) else Handle(*job)
-        return Job(self._calls, Handle(*self._fetch(connection or current(), "retry_job", taken._asdict())[0]))
-
-    def retry_task(self, task_id: str, *, connection: CallerConnection | None = None) -> str:
-        """Send a Celery task again that failed or was revoked, and return the id of the new one.
-
-        The application needs `result_extended`, which keeps the name and the arguments of a task with its result.
-
-        Raises:
-            WrongState: it did not fail, or its result does not say how it was called.
-            PgQueueError: no result of it is known, or the server could not be asked.
-        """
-        return str(self._fetch(connection or current(), "retry_task", {"task_id": task_id})[0][0])
-
-    def retry_jobs(
-        self,
-        *,
-        max_count: int | None = None,
-        batch: int = BATCH,
-        dry_run: bool = False,
-        connection: CallerConnection | None = None,
-        **filters: Unpack[JobFilters],
-    ) -> int:
-        """Run the failed jobs again that match all filters, the oldest failure first, and return how many.
-
-        Args:
-            batch: how many jobs one transaction takes. With a `connection` all are a part of its transaction.
-            dry_run: change nothing, and count those that would be retried.
-
-        Raises:
-            InvalidArgument: a filter is invalid, or there is none.
-            PgQueueError: the server could not be asked; the batches before are committed.
-        """
-        return self._change_many("retry_jobs", filters, max_count, batch, dry_run, connection)
-
-    def discard_jobs(
-        self,
-        *,
-        max_count: int | None = None,
-        batch: int = BATCH,
-        dry_run: bool = False,
-        connection: CallerConnection | None = None,
-        **filters: Unpack[JobFilters],
-    ) -> int:
-        """Delete what runs the failed jobs again that match, with their parameters; otherwise as `retry_jobs`.
-
-        Raises:
-            PgQueueError: as `retry_jobs`.
-        """
-        return self._change_many("discard_jobs", filters, max_count, batch, dry_run, connection)
-
-    def cancel_jobs(
-        self,
-        *,
-        max_count: int | None = None,
-        batch: int = BATCH,
-        dry_run: bool = False,
-        connection: CallerConnection | None = None,
-        **filters: Unpack[JobFilters],
-    ) -> int:
-        """Cancel the queued and running jobs that match; otherwise as `retry_jobs`.
-
-        A running job that ends at that moment may still succeed.
-
-        Raises:
-            PgQueueError: as `retry_jobs`.
-        """
-        return self._change_many("cancel_jobs", filters, max_count, batch, dry_run, connection)
+        return self._runner.run(job_calls.list_jobs(states, queue, label, limit))
 
     def attempts(self, job_id: int) -> list[Attempt]:
         """Return the attempts of a job that failed, the oldest first.
@@ -512,82 +244,7 @@ class Client:
         Raises:
             PgQueueError: the server could not be asked.
         """
-        return [Attempt(*row) for row in self._session.fetch("job_attempts", id=job_id)]
+        return self._runner.run(job_calls.attempts(job_id))
 
-    def purge(self, queue: str) -> int:
-        """Empty a queue, except for what workers have, and return how many jobs and tasks that were.
-
-        Raises:
-            NotPermitted: the role is no administrator.
-        """
-        return self._many.purge(queue)
-
-    def drain(self, queue: str, timeout: timedelta | float | None = None) -> bool:
-        """Wait until a queue is empty, of delayed messages too; return False when `timeout` passed first.
-
-        Monitors, workers and administrators wait for the messages of all roles. Any other role waits for its own and
-        those of roles that it is a member of: the queue may have more.
-
-        Raises:
-            PgQueueError: the server could not be asked.
-        """
-        return self._many.drain(queue, timeout).messages == 0
-
-    def _change_many(
-        self,
-        act: str,
-        filters: JobFilters,
-        max_count: int | None,
-        batch: int,
-        is_dry_run: bool,
-        connection: CallerConnection | None,
-    ) -> int:
-        given = connection or current()
-        return self._many.change(
-            act, filters, max_count=max_count, batch=batch, is_dry_run=is_dry_run, connection=given
-        )
-
-    @staticmethod
-    def _send(options: JobOptions, submit: Callable[[JobOptions], Job]) -> Job:
-        """Submit a job; in a program that traces, within a span that the job belongs to."""
-        tracer = None if options.get("traceparent") else find_tracer()
-        if tracer is None:
-            return submit(options)
-        with sending(tracer, options.get("queue", "default")) as (span, traceparent):
-            job = submit({**options, "traceparent": traceparent})
-            span.set_attribute("messaging.message.id", f"job-{job.id}")
-            return job
-
-    def _hand_in(
-        self,
-        name: str,
-        sql: str,
-        values: Sequence[object],
-        params: Sequence[object] | None,
-        options: JobOptions,
-        connection: CallerConnection | None = None,
-        **more: object,
-    ) -> Job:
-        if values and params is not None:
-            raise TypeError("give the parameters either one by one or as params=, not both")
-        session, captured = self._place(connection)
-        arguments = job_arguments(session, sql, values or params or (), options)
-        job_id, cookie, *_ = self._fetch(connection, name, arguments | captured | more)[0]
-        return Job(self._calls, Handle(job_id, cookie))
-
-    def _of_schedule(self, query: str, name: str, owner: str | None, connection: CallerConnection | None) -> Any:
-        arguments: dict[str, object] = {"schedule_name": name, "owner": owner}
-        return self._fetch(connection or current(), query, arguments)[0][0]
-
-    def _place(self, given: CallerConnection | None) -> tuple[psycopg.Connection[Any], dict[str, object]]:
-        # The owner of a passed connection may change its settings, so the server looks them up. The client's own
-        # connection has no other user.
-        if given is not None:
-            return driver_connection(given), {}
-        captured = self._session.captured
-        return self._session.connection, captured._asdict()
-
-    def _fetch(self, given: CallerConnection | None, name: str, arguments: dict[str, object]) -> list[tuple[Any, ...]]:
-        if given is None:
-            return self._session.fetch(name, **arguments)
-        return fetch_on(driver_connection(given), name, arguments)
+    def _submit(self, call: Call[Handle], given: CallerConnection | None = None) -> Job:
+        return Job(self._runner, self._runner.run(call, given))

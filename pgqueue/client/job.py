@@ -6,23 +6,27 @@ it has read, because reading consumes it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from .values import JobState
+from . import job_calls
+from .results import RowReader
+from .rows import to_maker, tuple_row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
 
     from ..handle import Handle
-    from .job_calls import JobCalls
+    from .rows import Row, RowFactory, T
+    from .runner import Runner
     from .values import JobStatus, LogLine, Progress, Result
 
 
 class Job:
     """One job, named by its handle. A Client's launch, submit and enqueue return it, and `Client.job`."""
 
-    def __init__(self, calls: JobCalls, handle: Handle) -> None:
-        self._calls = calls
+    def __init__(self, runner: Runner, handle: Handle) -> None:
+        self._runner = runner
         self._result: Result | None = None
         self.handle = handle
 
@@ -34,11 +38,21 @@ class Job:
         """Return the number of the job."""
         return self.handle.id
 
-    def result(self, timeout: timedelta | float | None = None) -> list[tuple[Any, ...]]:
+    @overload
+    def result(self, timeout: timedelta | float | None = None) -> list[Row]: ...
+    @overload
+    def result(self, timeout: timedelta | float | None = None, *, row: type[T]) -> list[T]: ...
+    @overload
+    def result(self, timeout: timedelta | float | None = None, *, row: RowFactory[T]) -> list[T]: ...
+    def result(self, timeout: timedelta | float | None = None, *, row: Any = tuple_row) -> list[Any]:
         """Wait for the job to end and return its rows as Python values.
 
         A job whose statements give no rows returns one `(command tag,)` for each of them. The server gives a
         result out once; this object keeps what it has read, so asking it again is free.
+
+        Args:
+            row: what a row becomes: `dict_row`, `scalar`, or a class that takes the columns as keyword arguments, such
+                as a dataclass.
 
         Raises:
             WaitTimeout: the job had not ended within `timeout`; it continues, and its result can still be read.
@@ -48,7 +62,35 @@ class Job:
             UnknownJob: there is no such job, or its result was read or detached before.
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
-        return self.read(timeout).rows
+        found = self.read(timeout)
+        return found.rows if row is tuple_row else list(map(to_maker(row, found.columns), found.rows))
+
+    @overload
+    def rows(self, timeout: timedelta | float | None = None) -> Iterator[Row]: ...
+    @overload
+    def rows(self, timeout: timedelta | float | None = None, *, row: type[T]) -> Iterator[T]: ...
+    @overload
+    def rows(self, timeout: timedelta | float | None = None, *, row: RowFactory[T]) -> Iterator[T]: ...
+    def rows(self, timeout: timedelta | float | None = None, *, row: Any = tuple_row) -> Iterator[Any]:
+        """Wait for the job to end and yield its rows as they arrive, so that a large result needs little memory.
+
+        The rows come over a connection of their own, which is closed at the end of the loop. A launched job's result is
+        consumed by the first row, so a loop that is left early loses the rest.
+
+        Args:
+            row: as for `result`.
+
+        Raises:
+            PgQueueError: as `result`.
+        """
+        if self._result is not None:
+            yield from map(to_maker(row, self._result.columns), self._result.rows)
+            return
+        self._runner.run(job_calls.await_end(self.handle, timeout))
+        with self._runner.streaming("read_result", self.handle) as (session, parts):
+            reader = RowReader(self.handle, session, row)
+            for part in parts:
+                yield from reader.read(part)
 
     def read(self, timeout: timedelta | float | None = None) -> Result:
         """Wait for the job to end and return its whole result: columns, rows, command tags.
@@ -57,7 +99,8 @@ class Job:
             PgQueueError: as `result`.
         """
         if self._result is None:
-            self._result = self._calls.read_result(self.handle, timeout)
+            self._runner.run(job_calls.await_end(self.handle, timeout))
+            self._result = self._runner.run(job_calls.read_result(self.handle))
         return self._result
 
     def wait(self, timeout: timedelta | float | None = None) -> bool:
@@ -67,7 +110,7 @@ class Job:
             UnknownJob: there is no such job, or its transaction has not committed.
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
-        return self._calls.wait(self.handle, timeout)
+        return self._runner.run(job_calls.wait(self.handle, timeout))
 
     def waits_for_worker(self) -> bool:
         """Return whether the job is queued and no live worker takes jobs from its queue.
@@ -75,8 +118,7 @@ class Job:
         Raises:
             UnknownJob: there is no such job, or this role may not see it.
         """
-        status = self.status()
-        return status.state is JobState.QUEUED and not self._calls.has_takers(status.queue)
+        return self._runner.run(job_calls.waits_for_worker(self.handle))
 
     def cancel(self, grace: timedelta | float = 0.0) -> bool:
         """Cancel the job if it is queued, or stop it if it runs; return False when it had already ended.
@@ -88,7 +130,7 @@ class Job:
             UnknownJob: there is no such job, or its transaction has not committed.
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
-        return self._calls.cancel(self.handle, grace)
+        return self._runner.run(job_calls.cancel(self.handle, grace))
 
     def detach(self) -> None:
         """Drop the result; the job continues and commits.
@@ -97,7 +139,7 @@ class Job:
             UnknownJob: there is no such job, or it was detached before.
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
-        self._calls.detach(self.handle)
+        self._runner.run(job_calls.detach(self.handle))
 
     def progress(self) -> Progress:
         """Return the last progress that the job reported with `pgqueue.progress`, also before the job commits.
@@ -105,7 +147,7 @@ class Job:
         Raises:
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
-        return self._calls.get_progress(self.handle)
+        return self._runner.run(job_calls.get_progress(self.handle))
 
     def log(self) -> list[LogLine]:
         """Return what the job has said with RAISE INFO, NOTICE or WARNING, also while it runs and after a rollback.
@@ -116,7 +158,7 @@ class Job:
             UnknownJob: there is no such job, or its transaction has not committed.
             NotPermitted: another role submitted it, and this role is no administrator.
         """
-        return self._calls.read_log(self.handle)
+        return self._runner.run(job_calls.read_log(self.handle))
 
     def statement(self) -> str:
         """Return the whole statement; the view shows only its beginning.
@@ -125,7 +167,7 @@ class Job:
             UnknownJob: there is no such job, or its transaction has not committed.
             NotPermitted: another role submitted it.
         """
-        return self._calls.read_statement(self.handle)
+        return self._runner.run(job_calls.read_statement(self.handle))
 
     def status(self) -> JobStatus:
         """Return the job's row of `pgqueue.jobs`.
@@ -133,4 +175,4 @@ class Job:
         Raises:
             UnknownJob: there is no such job, or this role may not see it.
         """
-        return self._calls.status(self.handle.id)
+        return self._runner.run(job_calls.status(self.handle.id))

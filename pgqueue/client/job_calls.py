@@ -1,126 +1,155 @@
-"""The calls about one job over the client's session: wait, result, cancel, progress."""
+"""The calls about one job, as steps: result, cancel, progress, status."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-import time
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import errors
-from ..db.client_session import fetch_on
 from ..db.named_query import NamedQuery
-from ..db.text_format import load_rows, to_interval
+from ..db.text_format import to_interval
 from ..handle import Handle
-from .values import Column, JobState, JobStatus, LogLine, Progress, Result
+from .results import to_result
+from .steps import Ask, AwaitEnd, Call, Place, Where, fetch_rows, fetch_value
+from .values import Attempt, JobState, JobStatus, LogLine, Progress, Result
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import psycopg
-
-    from ..db.client_session import ClientSession
-
-# A wait is sent in slices, so that another thread can use the session in between, for example to cancel.
-_WAIT_SLICE = timedelta(milliseconds=500)
-_LET_OTHERS_IN_SECONDS = 0.001
-# A longer wait logs a warning if no worker takes jobs from the queue.
-_TELL_SECONDS = 3.0
-_logger = logging.getLogger("pgqueue")
-_COMMAND_TAG = Column("command_tag", "text", 25, -1)
+#: A longer wait logs a warning if no worker takes jobs from the queue.
+TELL_SECONDS = 3.0
 
 
-class JobCalls:
-    """The calls about jobs over one session. Threads may share it."""
+def find_handle(job: Handle | str | int) -> Call[Handle]:
+    """Return the handle of a job; the server is asked only if there is no cookie.
 
-    def __init__(self, session: ClientSession) -> None:
-        self._session = session
+    Raises:
+        ValueError: the text is neither a handle nor a number.
+    """
+    handle = to_handle(job)
+    if handle.cookie is None:
+        rows: list[tuple[Any, ...]] = yield Ask("find_handle", {"id": handle.id})
+        return Handle(*rows[0])
+    return handle
 
-    def status(self, job_id: int) -> JobStatus:
-        """Return the row of `pgqueue.jobs` for a job that this role may see.
 
-        Raises:
-            UnknownJob: there is none.
-        """
-        found = self._session.fetch_rows(_JOB_STATUS, id=job_id)
-        if not found:
-            raise errors.UnknownJob(f"there is no job {job_id} that this role may see")
-        return found[0]
+def to_handle(job: Handle | str | int) -> Handle:
+    """Read a handle, its text or a number.
 
-    def wait(self, handle: Handle, timeout: timedelta | float | None) -> bool:
-        """Wait until a job has ended; return False if the timeout came first.
+    Raises:
+        ValueError: the text is neither a handle nor a number.
+    """
+    if isinstance(job, int):
+        return Handle(job, None)
+    return Handle.parse(job) if isinstance(job, str) else Handle(*job)
 
-        Raises:
-            PgQueueError: the server refused the request, or could not be reached.
-        """
-        limit = to_interval(timeout, "timeout")
-        began = time.monotonic()
-        deadline = None if limit is None else began + limit.total_seconds()
-        is_told = False
-        while True:
-            left = _WAIT_SLICE
-            if deadline is not None:
-                left = min(_WAIT_SLICE, timedelta(seconds=max(0.0, deadline - time.monotonic())))
-            if self._ask("wait_for_job", handle, timeout=left)[0]:
-                return True
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            if not is_told and time.monotonic() > began + _TELL_SECONDS:
-                is_told = True
-                if hint := self._find_no_worker(handle):
-                    _logger.warning("job %s waits: %s", handle.id, hint)
-            time.sleep(_LET_OTHERS_IN_SECONDS)
 
-    def _find_no_worker(self, handle: Handle) -> str | None:
-        """Log a warning if no worker takes jobs from the queue of the job."""
-        try:
-            status = self.status(handle.id)
-        except errors.UnknownJob:
-            return None
-        if status.state is not JobState.QUEUED or self.has_takers(status.queue):
-            return None
-        return f"no live worker takes from queue {status.queue}"
+def status(job_id: int) -> Call[JobStatus]:
+    """Return the row of `pgqueue.jobs` for a job that the role may see.
 
-    def has_takers(self, queue: str) -> bool:
-        """Return whether a live worker takes jobs from a queue."""
-        return bool(self._session.fetch("has_takers", queue=queue)[0][0])
+    Raises:
+        UnknownJob: there is none.
+    """
+    found = yield from fetch_rows(_JOB_STATUS, {"id": job_id})
+    if not found:
+        raise errors.UnknownJob(f"there is no job {job_id} that this role may see")
+    return found[0]
 
-    def read_result(self, handle: Handle, timeout: timedelta | float | None) -> Result:
-        """Wait until a job has ended, and read its result, which consumes it.
 
-        Raises:
-            PgQueueError: the job did not succeed in time, or its result cannot be read.
-        """
-        if not self.wait(handle, timeout):
-            raise errors.WaitTimeout(
-                f"job {handle.id} has not ended yet", handle=handle, hint=self._find_no_worker(handle)
-            )
-        session = self._session.connection
-        return _to_result(fetch_on(session, "read_result", handle._asdict(), handle), handle, session)
+def list_jobs(
+    states: Sequence[JobState] | None, queue: str | None, label: str | None, limit: int
+) -> Call[list[JobStatus]]:
+    """Return the newest jobs that the role may see, newest first."""
+    wanted = None if states is None else [state.value for state in states]
+    return fetch_rows(LIST_JOBS, {"states": wanted, "queue": queue, "label": label, "limit": limit})
 
-    def cancel(self, handle: Handle, grace: timedelta | float) -> bool:
-        """Cancel a job; return False if it had ended."""
-        return bool(self._ask("cancel_job", handle, grace=to_interval(grace, "grace"))[0])
 
-    def detach(self, handle: Handle) -> None:
-        """Drop the result of a job."""
-        self._ask("detach_job", handle)
+def attempts(job_id: int) -> Call[list[Attempt]]:
+    """Return the attempts of a job that failed, the oldest first."""
+    return fetch_rows(_ATTEMPTS, {"id": job_id})
 
-    def get_progress(self, handle: Handle) -> Progress:
-        """Return the last progress that a job has reported."""
-        return Progress(*self._ask("get_progress", handle))
 
-    def read_statement(self, handle: Handle) -> str:
-        """Return the whole statement of a job."""
-        return str(self._ask("job_statement", handle)[0])
+def ask_for_end(handle: Handle, timeout: timedelta) -> Call[bool]:
+    """Let the server wait for the end of a job; False: `timeout` passed first."""
+    return bool((yield from _about(handle, "wait_for_job", timeout=timeout)))
 
-    def read_log(self, handle: Handle) -> list[LogLine]:
-        """Return what a job has said."""
-        return self._session.fetch_rows(_JOB_LOG, **handle._asdict())
 
-    def _ask(self, name: str, handle: Handle, **arguments: object) -> tuple[Any, ...]:
-        return self._session.fetch(name, **handle._asdict(), **arguments)[0]
+def find_no_worker(handle: Handle) -> Call[str | None]:
+    """Return a warning if the job is queued and no live worker takes jobs from its queue."""
+    try:
+        found = yield from status(handle.id)
+    except errors.UnknownJob:
+        return None
+    if found.state is not JobState.QUEUED or (yield from _has_takers(found.queue)):
+        return None
+    return f"no live worker takes from queue {found.queue}"
+
+
+def waits_for_worker(handle: Handle) -> Call[bool]:
+    """Return whether the job is queued and no live worker takes jobs from its queue."""
+    found = yield from status(handle.id)
+    return found.state is JobState.QUEUED and not (yield from _has_takers(found.queue))
+
+
+def wait(handle: Handle, timeout: timedelta | float | None) -> Call[bool]:
+    """Wait for the end of a job; return False if `timeout` passed first."""
+    has_ended: bool = yield AwaitEnd(handle, timeout)
+    return has_ended
+
+
+def await_end(handle: Handle, timeout: timedelta | float | None) -> Call[None]:
+    """Wait for the end of a job.
+
+    Raises:
+        WaitTimeout: it has not ended within `timeout`.
+    """
+    if not (yield AwaitEnd(handle, timeout)):
+        hint = yield from find_no_worker(handle)
+        raise errors.WaitTimeout(f"job {handle.id} has not ended yet", handle=handle, hint=hint)
+
+
+def read_result(handle: Handle) -> Call[Result]:
+    """Read the result of a job that has ended, which consumes it.
+
+    Raises:
+        JobError: the job did not succeed.
+    """
+    place: Place = yield Where()
+    answers: list[tuple[int, Any]] = yield Ask("read_result", handle._asdict(), handle)
+    return to_result(answers, handle, place.session)
+
+
+def cancel(handle: Handle, grace: timedelta | float) -> Call[bool]:
+    """Cancel a job; return False if it had ended."""
+    return bool((yield from _about(handle, "cancel_job", grace=to_interval(grace, "grace"))))
+
+
+def detach(handle: Handle) -> Call[None]:
+    """Drop the result of a job."""
+    yield from _about(handle, "detach_job")
+
+
+def get_progress(handle: Handle) -> Call[Progress]:
+    """Return the last progress that a job has reported."""
+    rows: list[tuple[Any, ...]] = yield Ask("get_progress", handle._asdict())
+    return Progress(*rows[0])
+
+
+def read_statement(handle: Handle) -> Call[str]:
+    """Return the whole statement of a job."""
+    return str((yield from _about(handle, "job_statement")))
+
+
+def read_log(handle: Handle) -> Call[list[LogLine]]:
+    """Return what a job has said."""
+    return fetch_rows(_JOB_LOG, handle._asdict())
+
+
+def _has_takers(queue: str) -> Call[bool]:
+    return bool((yield from fetch_value("has_takers", {"queue": queue})))
+
+
+def _about(handle: Handle, query: str, **arguments: object) -> Call[Any]:
+    return fetch_value(query, {**handle._asdict(), **arguments})
 
 
 def _to_status(*columns: Any) -> JobStatus:
@@ -133,18 +162,6 @@ def _to_status(*columns: Any) -> JobStatus:
 #: Each field of a status is a column of the queries, but the handle: that is a number and a cookie.
 _STATUS_COLUMNS = (*(field.name for field in dataclasses.fields(JobStatus) if field.name != "handle"), "cookie")
 _JOB_STATUS = NamedQuery("job_status", _to_status)
-_JOB_LOG = NamedQuery("job_log", LogLine)
 LIST_JOBS = NamedQuery("list_jobs", _to_status)
-
-
-def _to_result(answers: Sequence[tuple[int, Any]], handle: Handle, session: psycopg.Connection[Any]) -> Result:
-    (_seq, told), *chunks = answers
-    if told["state"] != JobState.SUCCEEDED.value:
-        raise errors.from_job(told["state"], told["error"], handle)
-    tags = tuple(told["command_tags"] or ())
-    if not told["columns"]:
-        return Result((_COMMAND_TAG,), [(tag,) for tag in tags], tags)
-    columns = tuple(Column(c["name"], c["type"], c["oid"], c["typmod"]) for c in told["columns"])
-    printed = [row for _seq, rows in chunks for row in rows]
-    oids = [column.type_oid for column in columns]
-    return Result(columns, load_rows(printed, oids, session, told["output_settings"] or {}), tags)
+_JOB_LOG = NamedQuery("job_log", LogLine)
+_ATTEMPTS = NamedQuery("job_attempts", Attempt)

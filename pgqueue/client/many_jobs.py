@@ -1,19 +1,15 @@
-"""The calls about many jobs at once over the client's session: run again, discard, cancel, purge, drain."""
+"""The calls about many jobs at once, as steps: run again, discard, cancel, purge, drain."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
-from ..db.caller_transaction import CallerConnection, driver_connection
-from ..db.client_session import fetch_on
 from ..db.text_format import to_instant
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..db.client_session import ClientSession
+from ..handle import Handle
+from .steps import Call, Pause, fetch, fetch_value
 
 #: How many jobs one transaction changes: its locks and its effects on claims stay short.
 BATCH = 2_000
@@ -49,80 +45,82 @@ _FILTERS = ("queue", "label", "state", "sqlstate", "error")
 _INSTANTS = ("since", "until")
 
 
-class ManyJobs:
-    """Changes many jobs, a batch in each transaction."""
+def change_jobs(
+    act: str,
+    filters: Mapping[str, Any],
+    *,
+    id: int | None = None,
+    is_all: bool = False,
+    max_count: int | None = None,
+    is_dry_run: bool = False,
+    batch: int = BATCH,
+    is_own: bool = True,
+) -> Call[int]:
+    """Do one thing with the jobs that match, a batch in each transaction, and return with how many.
 
-    def __init__(self, session: ClientSession) -> None:
-        self._session = session
+    Args:
+        is_all: no filter is an error unless this says that all jobs are meant.
+        is_own: the call runs over the client's own connection. In a transaction of the caller's, there are no batches.
 
-    def change(
-        self,
-        act: str,
-        filters: Mapping[str, Any],
-        *,
-        id: int | None = None,
-        is_all: bool = False,
-        max_count: int | None = None,
-        is_dry_run: bool = False,
-        batch: int = BATCH,
-        connection: CallerConnection | None = None,
-    ) -> int:
-        """Do one thing with the jobs that match, and return with how many.
+    Raises:
+        TypeError: there is no such filter.
+        ValueError: `batch` is not positive.
+    """
+    if batch < 1:
+        raise ValueError("batch must be 1 or more")
+    arguments = {"act": act, "id": id, "is_dry_run": is_dry_run, **_dump(filters)}
+    if not is_own:
+        return (yield from _order(arguments, max_count))
+    if arguments["until"] is None and (is_all or id is not None or any(filters.values())):
+        # Jobs that fail again meanwhile, or that are submitted, are not taken a second time.
+        arguments["until"] = yield from fetch_value("server_now", {})
+    if is_dry_run:
+        return (yield from _order(arguments, max_count))
+    total = 0
+    while max_count is None or total < max_count:
+        count = yield from _order(arguments, batch if max_count is None else min(batch, max_count - total))
+        total += count
+        if count == 0:
+            break
+    return total
 
-        Args:
-            is_all: no filter is an error unless this says that all jobs are meant.
 
-        Raises:
-            TypeError: there is no such filter.
-            ValueError: `batch` is not positive.
-            PgQueueError: a filter is invalid, or the server could not be asked.
-        """
-        if batch < 1:
-            raise ValueError("batch must be 1 or more")
-        arguments = {"act": act, "id": id, "is_dry_run": is_dry_run, **_dump(filters)}
-        if connection is not None:
-            return int(
-                fetch_on(driver_connection(connection), "order_jobs", {**arguments, "max_count": max_count})[0][0]
-            )
-        if arguments["until"] is None and (is_all or id is not None or any(filters.values())):
-            # Jobs that fail again meanwhile, or that are submitted, are not taken a second time.
-            arguments["until"] = self._session.fetch("server_now")[0][0]
-        if is_dry_run:
-            return self._order(arguments, max_count)
-        total = 0
-        while max_count is None or total < max_count:
-            count = self._order(arguments, batch if max_count is None else min(batch, max_count - total))
-            total += count
-            if count == 0:
-                break
-        return total
+def retry(handle: Handle) -> Call[Handle]:
+    """Run a failed job again; return the handle of the new one."""
+    rows = yield from fetch("retry_job", handle._asdict())
+    return Handle(*rows[0])
 
-    def purge(self, queue: str) -> int:
-        """Delete what waits in a queue; return how many messages that were."""
-        return int(self._session.fetch("purge_whole_queue", queue=queue)[0][0])
 
-    def count_left(self, queue: str) -> Left:
-        """Return how many messages of a queue this role sees: waiting, delayed and with workers."""
-        return Left(*self._session.fetch("queue_left", queue=queue)[0])
+def retry_task(task_id: str) -> Call[str]:
+    """Send a Celery task again; return the id of the new one."""
+    return str((yield from fetch_value("retry_task", {"task_id": task_id})))
 
-    def drain(self, queue: str, timeout: timedelta | float | None) -> Left:
-        """Wait until this role sees no message in a queue; return what is left when `timeout` has passed."""
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        deadline = None if seconds is None else time.monotonic() + seconds
-        pause = _SHORTEST_PAUSE_SECONDS
-        while True:
-            begun_at = time.monotonic()
-            left = self.count_left(queue)
-            now = time.monotonic()
-            if left.messages == 0 or (deadline is not None and now >= deadline):
-                return left
-            # Counting a long queue takes a while, and takes at most 20 % of the time.
-            pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
-            wanted = max(pause, 4 * (now - begun_at))
-            time.sleep(wanted if deadline is None else max(0.0, min(wanted, deadline - now)))
 
-    def _order(self, arguments: Mapping[str, object], max_count: int | None) -> int:
-        return int(self._session.fetch("order_jobs", **arguments, max_count=max_count)[0][0])
+def purge(queue: str) -> Call[int]:
+    """Delete what waits in a queue; return how many messages that were."""
+    return int((yield from fetch_value("purge_whole_queue", {"queue": queue})))
+
+
+def drain(queue: str, timeout: timedelta | float | None) -> Call[Left]:
+    """Wait until the role sees no message in a queue; return what is left when `timeout` has passed."""
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    deadline = None if seconds is None else time.monotonic() + seconds
+    pause = _SHORTEST_PAUSE_SECONDS
+    while True:
+        begun_at = time.monotonic()
+        rows = yield from fetch("queue_left", {"queue": queue})
+        left = Left(*rows[0])
+        now = time.monotonic()
+        if left.messages == 0 or (deadline is not None and now >= deadline):
+            return left
+        # Counting a long queue takes a while, and takes at most 20 % of the time.
+        pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
+        wanted = max(pause, 4 * (now - begun_at))
+        yield Pause(wanted if deadline is None else max(0.0, min(wanted, deadline - now)))
+
+
+def _order(arguments: Mapping[str, object], max_count: int | None) -> Call[int]:
+    return int((yield from fetch_value("order_jobs", {**arguments, "max_count": max_count})))
 
 
 def _dump(filters: Mapping[str, Any]) -> dict[str, object]:

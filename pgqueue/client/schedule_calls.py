@@ -1,146 +1,87 @@
-"""From Python values to the arguments of the SQL functions of schedules, and from the views' rows to values."""
+"""The calls about schedules, as steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from ..db.named_query import NamedQuery
-from ..db.text_format import dump_parameters, to_array, to_instant, to_interval
-from .arguments import to_json
+from .schedule_arguments import change_arguments, sql_arguments, task_arguments
+from .steps import Call, Where, fetch_rows, fetch_value
 from .values import Schedule, ScheduleRun
 
 if TYPE_CHECKING:
-    import psycopg
-
-
-class ScheduleOptions(TypedDict, total=False):
-    """The options that schedules of SQL and of tasks have in common; durations are timedelta or seconds."""
-
-    timezone: str
-    queue: str
-    priority: int
-    label: str | None
-    jitter: timedelta | float | None
-    starts_at: datetime | None
-    ends_at: datetime | None
-    overlap: str | None
-    catch_up: str
-
-
-class SqlScheduleOptions(ScheduleOptions, total=False):
-    """The options of a schedule of SQL."""
-
-    timeout: timedelta | float | None
-    max_attempts: int | None
-    backoff: timedelta | float | None
-
-
-class TaskScheduleOptions(ScheduleOptions, total=False):
-    """The options of a schedule of a task."""
-
-    headers: dict[str, object] | None
-    expires: timedelta | float | None
-    ignore_result: bool | None
-    link: str | None
-    errback: str | None
-
-
-class ScheduleChanges(SqlScheduleOptions, TaskScheduleOptions, total=False):
-    """The options that alter_schedule changes."""
-
-    schedule: str
-    sql: str
-    args: Sequence[object]
-    kwargs: dict[str, object]
-
+    from .steps import Place
 
 CLIENT_SCHEDULES = NamedQuery("client_schedules", Schedule)
 CLIENT_SCHEDULE_RUNS = NamedQuery("client_schedule_runs", ScheduleRun)
 
-_DURATIONS = frozenset({"jitter", "timeout", "backoff", "expires"})
-_INSTANTS = frozenset({"starts_at", "ends_at"})
-_OF_BOTH = frozenset(ScheduleOptions.__annotations__)
-_OF_SQL = frozenset({"timeout", "max_attempts", "backoff"})
-_OF_TASK = frozenset({"headers", "expires", "ignore_result", "link", "errback"})
-_CHANGES = _OF_BOTH | _OF_SQL | _OF_TASK | {"schedule", "sql", "args", "kwargs"}
 
-
-def sql_arguments(
-    name: str, schedule: str, sql: str, params: Sequence[object] | None, options: Mapping[str, Any], session: Session
-) -> dict[str, object]:
-    """Return the parameters of the query that schedules SQL.
-
-    Raises:
-        TypeError: there is no such option.
-    """
-    defaults = {"timezone": "UTC", "queue": "default", "priority": 0, "catch_up": "last"}
-    return {
-        **_dump({**defaults, **options}, _OF_BOTH | _OF_SQL),
-        "schedule_name": name,
-        "schedule": schedule,
-        "sql": sql,
-        "params": _to_params(params, session),
-    }
-
-
-def task_arguments(
+def schedule(
     name: str,
-    schedule: str,
+    at: str,
+    sql: str,
+    values: Sequence[object],
+    params: Sequence[object] | None,
+    options: Mapping[str, Any],
+) -> Call[int]:
+    """Schedule SQL; return the number of the schedule."""
+    if values and params is not None:
+        raise TypeError("give the parameters either one by one or as params=, not both")
+    place: Place = yield Where(captures=True)
+    arguments = sql_arguments(name, at, sql, values or params, options, place.session)
+    query = "add_own_schedule" if place.captured else "add_schedule"
+    return int((yield from fetch_value(query, {**arguments, **place.captured})))
+
+
+def schedule_task(
+    name: str,
+    at: str,
     task: str,
     args: Sequence[object],
     kwargs: Mapping[str, object] | None,
     options: Mapping[str, Any],
-) -> dict[str, object]:
-    """Return the parameters of the query that schedules a task.
-
-    Raises:
-        TypeError: there is no such option.
-    """
-    defaults = {"timezone": "UTC", "queue": "celery", "priority": 0, "catch_up": "last"}
-    return {
-        **_dump({**defaults, **options}, _OF_BOTH | _OF_TASK),
-        "schedule_name": name,
-        "schedule": schedule,
-        "task": task,
-        "args": to_json(list(args)),
-        "kwargs": to_json(dict(kwargs or {})),
-    }
+) -> Call[int]:
+    """Schedule a Celery task; return the number of the schedule."""
+    return int((yield from fetch_value("add_task_schedule", task_arguments(name, at, task, args, kwargs, options))))
 
 
-def change_arguments(
-    name: str, params: Sequence[object] | None, changes: Mapping[str, Any], session: Session
-) -> dict[str, object]:
-    """Return the parameters of the query that alters a schedule.
-
-    Raises:
-        TypeError: there is no such option.
-    """
-    dumped = _dump(changes, _CHANGES)
-    for option, type_ in (("args", list), ("kwargs", dict)):
-        if changes.get(option) is not None:
-            dumped[option] = to_json(type_(changes[option]))
-    return {**dumped, "schedule_name": name, "params": _to_params(params, session)}
+def alter_schedule(name: str, params: Sequence[object] | None, changes: Mapping[str, Any]) -> Call[None]:
+    """Change what is given of a schedule."""
+    place: Place = yield Where()
+    yield from fetch_value("alter_schedule", change_arguments(name, params, changes, place.session))
 
 
-def _dump(options: Mapping[str, Any], known: frozenset[str]) -> dict[str, object]:
-    unknown = options.keys() - known
-    if unknown:
-        raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
-    dumped: dict[str, object] = {option: options.get(option) for option in known}
-    for option in _DURATIONS & known:
-        dumped[option] = to_interval(options.get(option), option)
-    for option in _INSTANTS & known:
-        dumped[option] = to_instant(options.get(option), option)
-    if options.get("headers") is not None:
-        dumped["headers"] = to_json(options["headers"])
-    return dumped
+def unschedule(name: str, owner: str | None) -> Call[None]:
+    """Remove a schedule."""
+    yield from _order("remove_schedule", name, owner)
 
 
-def _to_params(params: Sequence[object] | None, session: Session) -> str | None:
-    return to_array(dump_parameters(params, session)) if params else None
+def pause(name: str, owner: str | None) -> Call[bool]:
+    """Stop a schedule until it is resumed; False: it was paused already."""
+    return bool((yield from _order("pause_schedule", name, owner)))
 
 
-if TYPE_CHECKING:
-    Session = psycopg.Connection[Any]
+def resume(name: str, owner: str | None) -> Call[bool]:
+    """Let a paused schedule go on; False: it was not paused."""
+    return bool((yield from _order("resume_schedule", name, owner)))
+
+
+def run(name: str, owner: str | None) -> Call[int | None]:
+    """Enqueue what a schedule runs; return the number of its job or message, None if its last run has not ended."""
+    number = yield from _order("run_schedule", name, owner)
+    return None if number is None else int(number)
+
+
+def list_schedules(name: str | None) -> Call[list[Schedule]]:
+    """Return the schedules that the role may see, or those of that name."""
+    return fetch_rows(CLIENT_SCHEDULES, {"schedule_name": name})
+
+
+def list_runs(name: str | None, limit: int) -> Call[list[ScheduleRun]]:
+    """Return what became of the last due instants, newest first."""
+    return fetch_rows(CLIENT_SCHEDULE_RUNS, {"schedule_name": name, "limit": limit})
+
+
+def _order(query: str, name: str, owner: str | None) -> Call[Any]:
+    return fetch_value(query, {"schedule_name": name, "owner": owner})

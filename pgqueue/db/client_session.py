@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,6 +98,21 @@ class ClientSession:
                 if connection is None or connection.closed:
                     connection = self._connection = self._open()
         return connection
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called, and `open` was not called since."""
+        return self._is_closed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, so that `connection` returns at once."""
+        return self._connection is not None and not self._connection.closed
+
+    @property
+    def has_captured(self) -> bool:
+        """Whether the settings of the connection are known, so that `captured` returns at once."""
+        return self.is_open and self._captured is not None and self._captured[0] is self._connection
 
     @property
     def captured(self) -> Captured:
@@ -210,9 +225,14 @@ class ClientSession:
                     return fetch_on_pooled(connection, name, arguments)
             return fetch_on(connection, name, arguments)
         except errors.ServerError as failure:
-            if failure.sqlstate != _READ_ONLY or not is_standby(connection):
-                raise
-            raise self._in_recovery() from failure
+            raise self.explain(failure) from failure.__cause__
+
+    def explain(self, failure: errors.ServerError) -> errors.PgQueueError:
+        """Return the error to raise for a refusal: on a standby, a write is refused because it is one."""
+        connection = self._connection
+        if failure.sqlstate != _READ_ONLY or connection is None or not is_standby(connection):
+            return failure
+        return self._in_recovery()
 
     def fetch_rows(self, named: NamedQuery[RowT], **arguments: object) -> list[RowT]:
         """Run a named query and return its rows as values of their type.
@@ -233,7 +253,7 @@ class ClientSession:
 
 
 def fetch_on(
-    connection: psycopg.Connection[Any], name: str, arguments: dict[str, object], about: Handle | None = None
+    connection: psycopg.Connection[Any], name: str, arguments: Mapping[str, object], about: Handle | None = None
 ) -> list[tuple[Any, ...]]:
     """Run a named query on a connection, inside the current transaction of that connection, and return its rows.
 

@@ -149,24 +149,33 @@ class PreparedQueries:
         Raises:
             psycopg.Error: the server or the connection reported an error.
         """
-        bound = bind(self._session, query_name, params)
-        with self._session.lock:
-            bound.send(self._session.pgconn, self._statements.find(bound) or self._prepare(bound))
-            results = self._receive()
-        return bound.load(results, self._session)
+        # As `exchange` does, which takes longer: psycopg waits for its own generator in C.
+        session, bound = self._session, bind(self._session, query_name, params)
+        with session.lock:
+            bound.send(session.pgconn, self._statements.find(bound) or session.wait(self._prepare(bound)))
+            results = session.wait(generators.execute(session.pgconn))
+        return bound.load(results, session)
 
-    def _prepare(self, bound: BoundQuery) -> bytes | None:
+    def exchange(self, query_name: str, params: Mapping[str, object]) -> abc.PQGen[Rows]:
+        """Run one named query and return its rows: a generator for psycopg's wait functions.
+
+        Raises:
+            psycopg.Error: as `fetch`.
+        """
+        bound = bind(self._session, query_name, params)
+        pgconn = self._session.pgconn
+        statement = self._statements.find(bound) or (yield from self._prepare(bound))
+        bound.send(pgconn, statement)
+        return bound.load((yield from generators.execute(pgconn)), self._session)
+
+    def _prepare(self, bound: BoundQuery) -> abc.PQGen[bytes | None]:
         """Prepare a query that was run often enough, and return the name of the statement."""
         name = self._statements.count(bound)
         if name is not None:
             self._session.pgconn.send_prepare(name, bound.text, bound.types)
-            check(self._receive(), self._session)
+            check((yield from generators.execute(self._session.pgconn)), self._session)
             self._statements.add(bound, name)
         return name
-
-    def _receive(self) -> list[pq.abc.PGresult]:
-        results: list[pq.abc.PGresult] = self._session.wait(generators.execute(self._session.pgconn))
-        return results
 
 
 def run(

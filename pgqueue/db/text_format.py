@@ -40,8 +40,11 @@ def _quote(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def dump_parameters(values: Sequence[object], connection: psycopg.Connection[Any]) -> list[str | None]:
+def dump_parameters(values: Sequence[object], connection: psycopg.BaseConnection[Any] | None) -> list[str | None]:
     """Write Python values as PostgreSQL would print them; None stays None, a mapping becomes JSON.
+
+    Args:
+        connection: its adapters and its encoding are used; None: psycopg's own adapters.
 
     Raises:
         TypeError: psycopg has no text form for a value's type.
@@ -50,7 +53,7 @@ def dump_parameters(values: Sequence[object], connection: psycopg.Connection[Any
         # Most parameters are of these types, and a transformer takes longer than the rest of submitting a job.
         return [None if value is None else str(value) for value in values]
     transformer = Transformer(connection)
-    encoding = connection.info.encoding
+    encoding = transformer.encoding
     return [_dump_value(value, transformer, encoding) for value in values]
 
 
@@ -69,7 +72,7 @@ def _dump_value(value: object, transformer: Any, encoding: str) -> str | None:
 def load_rows(
     rows: Sequence[Sequence[str | None]],
     type_oids: Sequence[int],
-    connection: psycopg.Connection[Any],
+    connection: psycopg.BaseConnection[Any],
     printed_under: Mapping[str, str],
 ) -> list[tuple[Any, ...]]:
     """Read rows printed by PostgreSQL into Python values.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: For so long after a change was reported, the calls that it was about are expected to be made.
+_TRUSTED_SECONDS = 0.02
 
 
 class CallsForCelery:
@@ -19,6 +24,7 @@ class CallsForCelery:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._calls: deque[Callable[[], None]] = deque()
+        self._reported_at = -math.inf
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -26,7 +32,12 @@ class CallsForCelery:
     def add(self, call: Callable[[], None]) -> None:
         """Add a call."""
         self._calls.append(call)
-        self._on_change()
+        # The thread that makes the calls before this one makes this one as well. But a report may get lost, when Celery
+        # reconnects.
+        now = monotonic()
+        if len(self._calls) == 1 or now > self._reported_at + _TRUSTED_SECONDS:
+            self._reported_at = now
+            self._on_change()
 
     def make(self) -> None:
         """Make the calls that were left. After one that fails, the rest are made the next time."""

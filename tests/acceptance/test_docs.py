@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 import pgqueue
+import pgqueue.aio
 from tests.harness import Database, Worker, eventually, reference
 from tests.harness.running_up import BIN, place_for_up, running_up
 from tests.sql.test_public_names import ADMIN_FUNCTIONS, OWNER_FUNCTIONS, USER_FUNCTIONS
@@ -217,6 +218,8 @@ def test_each_public_name_is_in_the_reference() -> None:
         assert f"### `{name}`\n" in functions, name
     for name in set(pgqueue.__all__) - {"__version__"}:
         assert re.search(rf"^::: pgqueue\.(\w+\.)*{name}$", python, re.MULTILINE), name
+    for name in pgqueue.aio.__all__:
+        assert re.search(rf"^::: pgqueue\.aio\.{name}$", python, re.MULTILINE), name
 
 
 def test_the_settings_that_are_documented_are_those_that_there_are(db: Database) -> None:

@@ -7,10 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import Database
+from tests.harness.clients import Clients
 from tests.harness.executors import Executors
 from tests.harness.people import alice, bob, owner, superuser
 
 __all__ = ["alice", "bob", "executors", "owner", "superuser"]
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
+    """Opens clients: the blocking one and the one of asyncio keep the same promises."""
+    opener = Clients(request.param)
+    yield opener
+    opener.stop()
 
 
 @pytest.fixture

@@ -288,7 +288,7 @@ class TestLonelyQueues:
     def test_a_client_that_waits_long_logs_it_once(
         self, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("pgqueue.client.job_calls._TELL_SECONDS", 0.1)
+        monkeypatch.setattr("pgqueue.client.job_calls.TELL_SECONDS", 0.1)
         with pgqueue.connect(db.dsn_for(db.create_role("alice"))) as client:
             job = client.launch("select 1", queue="lonely")
 

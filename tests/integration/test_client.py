@@ -38,12 +38,20 @@ from pgqueue.errors import (
 )
 from tests.harness import Database, eventually
 from tests.harness.claimant import Claimant
+from tests.harness.clients import Clients
 
 InBackground = Callable[..., Future[Any]]
 
 
 @pytest.fixture
-def client(db: Database) -> Iterator[pgqueue.Client]:
+def client(db: Database, clients: Clients) -> Iterator[pgqueue.Client]:
+    db.create_role("alice")
+    with clients.connect(db.dsn_for("alice")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def blocking_client(db: Database) -> Iterator[pgqueue.Client]:
     db.create_role("alice")
     with pgqueue.connect(db.dsn_for("alice")) as opened:
         yield opened
@@ -305,11 +313,11 @@ class TestWaiting:
         with pytest.raises(WrongState, match="cookie mismatch"):
             client.job((job.id, job.handle.cookie + 1)).wait()
 
-    def test_another_roles_job_is_not_ours(self, client: pgqueue.Client, db: Database) -> None:
+    def test_another_roles_job_is_not_ours(self, client: pgqueue.Client, db: Database, clients: Clients) -> None:
         db.create_role("mallory")
         job = client.launch("select 1")
 
-        with pgqueue.connect(db.dsn_for("mallory")) as other:
+        with clients.connect(db.dsn_for("mallory")) as other:
             with pytest.raises(NotPermitted):
                 other.job(job.handle).cancel()
             with pytest.raises(UnknownJob):
@@ -515,25 +523,25 @@ class TestTransactions:
 
     @pytest.mark.parametrize("commits", [True, False])
     def test_a_sqlalchemy_connections_transaction_decides(
-        self, client: pgqueue.Client, engine: Engine, commits: bool
+        self, blocking_client: pgqueue.Client, engine: Engine, commits: bool
     ) -> None:
         with engine.connect() as connection:
-            client.enqueue("select 1", connection=connection)
-            assert count_jobs(client) == 0
+            blocking_client.enqueue("select 1", connection=connection)
+            assert count_jobs(blocking_client) == 0
             connection.commit() if commits else connection.rollback()
 
-        assert count_jobs(client) == int(commits)
+        assert count_jobs(blocking_client) == int(commits)
 
     @pytest.mark.parametrize("commits", [True, False])
     def test_a_sqlalchemy_sessions_transaction_decides(
-        self, client: pgqueue.Client, engine: Engine, commits: bool
+        self, blocking_client: pgqueue.Client, engine: Engine, commits: bool
     ) -> None:
         with Session(engine) as session:
-            client.send_task("shop.placed", connection=session)
-            client.enqueue("select 1", connection=session)
+            blocking_client.send_task("shop.placed", connection=session)
+            blocking_client.enqueue("select 1", connection=session)
             session.commit() if commits else session.rollback()
 
-        assert count_jobs(client) == int(commits)
+        assert count_jobs(blocking_client) == int(commits)
 
     def test_an_error_in_the_callers_transaction_keeps_its_sqlstate(self, client: pgqueue.Client, db: Database) -> None:
         connection = db.connect("alice", autocommit=False)
@@ -563,18 +571,18 @@ class TestTasks:
 
 
 class TestSession:
-    def test_an_unreachable_server_is_told_from_a_bad_query(self) -> None:
+    def test_an_unreachable_server_is_told_from_a_bad_query(self, clients: Clients) -> None:
         with pytest.raises(ConnectionFailed):
-            pgqueue.connect("host=/nowhere/at/all")
+            clients.connect("host=/nowhere/at/all")
 
-    def test_a_database_without_pgqueue_says_so(self, empty_db: Database) -> None:
-        with pgqueue.connect(empty_db.dsn) as client, pytest.raises(NotInstalled):
+    def test_a_database_without_pgqueue_says_so(self, empty_db: Database, clients: Clients) -> None:
+        with clients.connect(empty_db.dsn) as client, pytest.raises(NotInstalled):
             client.launch("select 1")
 
-    def test_a_role_that_is_not_enrolled_is_told_what_to_do(self, db: Database) -> None:
+    def test_a_role_that_is_not_enrolled_is_told_what_to_do(self, db: Database, clients: Clients) -> None:
         db.create_role("stranger", enrolled=False)
 
-        with pgqueue.connect(db.dsn_for("stranger")) as client, pytest.raises(NotPermitted) as refused:
+        with clients.connect(db.dsn_for("stranger")) as client, pytest.raises(NotPermitted) as refused:
             client.launch("select 1")
         assert "pgqueue.enroll" in (refused.value.hint or "")
 
@@ -593,14 +601,14 @@ class TestSession:
 
 class TestSettings:
     def test_the_settings_that_a_client_was_opened_with_are_inherited_by_every_way_in(
-        self, db: Database, worker: Claimant
+        self, db: Database, worker: Claimant, clients: Clients
     ) -> None:
         db.create_role("alice")
         dsn = make_conninfo(db.dsn_for("alice"), options="-c work_mem=9MB -c search_path=here")
         db.execute(f"alter database {db.name} set pgqueue.inherit = 'app.tenant'; ")
         db.execute(f"alter database {db.name} set app.tenant = 'blue'")
         db.execute(f"alter database {db.name} set pgqueue.worker_timeout = '7 min'")
-        with pgqueue.connect(dsn) as client:
+        with clients.connect(dsn) as client:
             client.enqueue("select 1")
             client.enqueue("select 1", priority=1)
             client.enqueue_many(["select 1"])
@@ -659,11 +667,13 @@ class TestSettings:
         assert prepared[0] >= 1
 
 
-def test_threads_that_are_the_first_to_use_a_client_open_one_session(db: Database, in_background: InBackground) -> None:
+def test_threads_that_are_the_first_to_use_a_client_open_one_session(
+    db: Database, in_background: InBackground, clients: Clients
+) -> None:
     db.create_role("alice")
     start = threading.Barrier(5)
 
-    with pgqueue.Client(db.dsn_for("alice")) as client:
+    with clients.make(db.dsn_for("alice")) as client:
 
         def look() -> int:
             start.wait()

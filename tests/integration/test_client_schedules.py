@@ -11,12 +11,13 @@ import pytest
 import pgqueue
 from pgqueue.errors import InvalidArgument
 from tests.harness import Database
+from tests.harness.clients import Clients
 
 
 @pytest.fixture
-def client(db: Database) -> Iterator[pgqueue.Client]:
+def client(db: Database, clients: Clients) -> Iterator[pgqueue.Client]:
     db.create_role("alice")
-    with pgqueue.connect(db.dsn_for("alice")) as opened:
+    with clients.connect(db.dsn_for("alice")) as opened:
         yield opened
 
 

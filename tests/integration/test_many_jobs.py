@@ -14,14 +14,15 @@ from pgqueue.cli.commands import run
 from pgqueue.errors import InvalidArgument, NotPermitted, WrongState
 from tests.harness import Database
 from tests.harness.claimant import Claimant
+from tests.harness.clients import Clients
 
 Command = Callable[..., str]
 
 
 @pytest.fixture
-def client(db: Database) -> Iterator[pgqueue.Client]:
+def client(db: Database, clients: Clients) -> Iterator[pgqueue.Client]:
     db.create_role("alice")
-    with pgqueue.connect(db.dsn_for("alice")) as opened:
+    with clients.connect(db.dsn_for("alice")) as opened:
         yield opened
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,11 +14,13 @@ from kombu import Connection
 from psycopg.conninfo import make_conninfo
 
 import pgqueue
+import pgqueue.aio
 from pgqueue.broker.worker_session import WorkerSession
 from pgqueue.config import to_url
 from pgqueue.db.database import Database as Sessions
 from tests.harness import Database, Worker, eventually
 from tests.harness.celery_app import TRACES
+from tests.harness.claimant import Claimant
 from tests.harness.pgbouncer import PROGRAM, pooled
 from tests.harness.result_app import make_app
 
@@ -111,6 +115,24 @@ def test_a_client_prepares_nothing_behind_the_pooler(db: Database, pooled_dsn: s
         assert client._session.connection.prepare_threshold is None
 
     assert db.fetch_value("select count(*) from pgqueue.message where settings ? 'search_path'") == 20
+
+
+def test_the_client_of_asyncio_works_behind_the_pooler(db: Database, pooled_dsn: str) -> None:
+    db.execute("select pgqueue.enroll('postgres')")
+    worker = Claimant(db)
+
+    async def main() -> list[Any]:
+        async with pgqueue.aio.connect(pooled_dsn) as client:
+            jobs = [await client.launch("select $1::int", n) for n in range(20)]
+            with pytest.raises(pgqueue.InvalidArgument):
+                await client.enqueue(" ")
+            many = await client.launch("select n from generate_series(1, 20000) n")
+            results = await asyncio.gather(*[job.result() for job in jobs])
+            assert [row[0] async for row in many.rows()] == list(range(1, 20001))
+            return results
+
+    with worker.serving():
+        assert asyncio.run(main()) == [[(n,)] for n in range(20)]
 
 
 def test_only_sessions_of_their_own_go_past_the_pooler(

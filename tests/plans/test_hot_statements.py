@@ -5,6 +5,7 @@ Bounds are pages touched, which do not depend on the machine; they leave about h
 
 import pytest
 
+from pgqueue.sql import query
 from tests.harness.claimant import Claimant
 from tests.harness.people import fetch_value
 from tests.plans.conftest import ENQUEUE
@@ -278,3 +279,17 @@ def test_one_job_of_the_view_is_found_by_its_number(crowd):
     (plan,) = (plan for plan in plans if "pgqueue.jobs" in plan.statement)
     assert not plan.scanned & {"message", "history"}
     assert plan.buffers < 60
+
+
+def test_the_waits_of_an_event_loop_look_up_each_job_by_its_number(crowd):
+    rows = crowd.explained.session.execute(
+        "select id, cookie from pgqueue.message where kind = 'job' limit 100"
+    ).fetchall()
+    ids, cookies = [row[0] for row in rows], [row[1] for row in rows]
+
+    _rows, plans = crowd.explained.run(query("find_gone_jobs"), {"ids": ids, "cookies": cookies})
+
+    plan = plan_of(plans, "-- Those of the jobs")
+    assert "message_pkey" in plan.indexes
+    assert "message" not in plan.scanned
+    assert plan.buffers < 100 * 10

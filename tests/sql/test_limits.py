@@ -380,6 +380,13 @@ def test_administrators_limit_a_queue_for_all_and_its_owner_for_its_own_messages
     error = refused(alice, "select pgqueue.set_limit('mail')")
     assert error.diag.message_primary == 'permission denied for the limits of queue "mail"'
     assert len(worker.claim("mail", max_count=100)) == 4
+    # The view lists the limits that count.
+    listed = "select max_running, role from pgqueue.limits where limit_key is null"
+    assert alice.execute(listed).fetchall() == [(100, None)]
+    assert owner.execute(listed).fetchall() == [(100, None)]
+
+    owner.execute("select pgqueue.set_limit('mail')")
+    assert alice.execute(listed).fetchall() == [(1, alice.info.user)]
 
 
 def test_the_view_shows_the_limits_and_what_they_count(owner, alice, bob, worker):

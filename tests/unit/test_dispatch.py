@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pgqueue.worker import calls_for_celery
 from pgqueue.worker.batch import BatchJob, Chunk
+from pgqueue.worker.batch_size import BatchSize
 from pgqueue.worker.calls_for_celery import CallsForCelery
 from pgqueue.worker.claimed_job import ClaimedJob
 from pgqueue.worker.dispatch import Dispatch
@@ -121,10 +123,48 @@ def test_after_a_call_for_celery_that_fails_the_others_are_made_the_next_time() 
 
     with pytest.raises(ZeroDivisionError):
         calls.make()
-    assert (made, len(changes), bool(calls)) == ([10], 4, True)
+    # Once for the first, and once for what is left.
+    assert (made, len(changes), bool(calls)) == ([10], 2, True)
     calls.make()
 
     assert (made, bool(calls)) == ([10, 5], False)
+
+
+def test_a_call_for_celery_is_reported_again_if_nobody_has_made_the_ones_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes: list[None] = []
+    calls = CallsForCelery(lambda: changes.append(None))
+    for now in (100.0, 100.01, 100.05):
+        monkeypatch.setattr(calls_for_celery, "monotonic", lambda now=now: now)
+        calls.add(lambda: None)
+
+    assert len(changes) == 2
+
+
+def test_the_size_of_chunks_follows_the_last_ones_and_not_a_single_one() -> None:
+    size = BatchSize()
+    for _ in range(10):
+        size.adapt(16, 0.016)
+    assert size.jobs == 50
+
+    size.adapt(16, 0.032)
+    assert 40 < size.jobs < 50
+
+
+def test_a_long_job_makes_chunks_small_at_once_and_short_ones_make_them_grow_step_by_step() -> None:
+    size = BatchSize()
+    for _ in range(10):
+        size.adapt(16, 0.016)
+
+    size.adapt(1, 5.0)
+    assert size.jobs == 1
+
+    sizes = []
+    for _ in range(12):
+        size.adapt(size.jobs, size.jobs * 0.001)
+        sizes.append(size.jobs)
+    assert sizes == [1, 1, 1, 1, 1, 1, 1, 2, 4, 8, 16, 32]
 
 
 def test_jobs_that_may_share_a_commit_go_to_one_executor(dispatch: Dispatch) -> None:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ...db.async_query import QueryRoutine, Watcher
     from ..worker_session import WorkerSession
 
+#: While no task comes and all jobs are of one role, a claim waits for as long as the executors need for half of their
+#: jobs (BatchSize), so that it brings about as many.
+_BUSY_SECONDS = 0.05
+
 
 class _Poll(NamedTuple):
     """A poll in flight: its request, and the consumers (kind, queue) it is for."""
@@ -58,7 +62,9 @@ class Fetcher(Generic[ChannelT]):
         self._on_control = on_control
         self._sleep = SleepState()
         self._signals = Signals()
-        self._found_at = -math.inf
+        self._found_at = self._polled_at = -math.inf
+        #: How long a poll waits after the one before, while the executors have enough jobs.
+        self._pause = AHEAD_SECONDS
         self._fallback_at = 0.0
         worker_session.join(self)
 
@@ -233,16 +239,18 @@ class Fetcher(Generic[ChannelT]):
         poll_at = -math.inf if self._claims.must_plan else min(self._claims.tick_at, self._fallback_at)
         if wanted:
             due_at = self._sleep.due_at(wanted)
-            if not self._capacity.is_roomy():
-                # Jobs come by the hundred: each poll costs as much as about 12 of them, also for tasks.
-                wait = AHEAD_SECONDS if self._capacity.are_executors_busy() else patience
-                due_at = max(due_at, self._found_at + wait)
+            if self._capacity.are_executors_busy():
+                # Jobs come by the hundred: each claim costs as much as 30 to 60 of them.
+                due_at = max(due_at, self._polled_at + self._pause)
+            elif not self._capacity.is_roomy():
+                due_at = max(due_at, self._found_at + patience)
             poll_at = min(poll_at, due_at)
         return poll_at, self._acks.due_at + patience - GATHER_SECONDS
 
     def _begin(self, now: float, poll: _Poll) -> None:
         """Begin a poll; without an event loop, end it as well."""
         self._poll = poll
+        self._polled_at = now
         self._acks.flush_early()
         if self._claims.needs_reconciling:
             # Acks go first.
@@ -283,6 +291,9 @@ class Fetcher(Generic[ChannelT]):
         self._capacity.note_settled(now, self._claims.max_items)
         if claimed:
             self._found_at = now
+        has_many_roles = any(request.role_limit is not None for request in poll.requests.values())
+        must_hurry = has_many_roles or any(message.kind == "task" for message in claimed)
+        self._pause = AHEAD_SECONDS if must_hurry else _BUSY_SECONDS
         if poll.wanted:
             self._schedule_next(poll, claimed)
             self._sleep.wait_for_limit(now, self._claims.limit_seconds)

@@ -14,6 +14,14 @@ where id = %(id)s
 -- name: wait_for_job
 select pgqueue.wait(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle, %(timeout)s::interval)
 
+-- name: find_gone_jobs
+-- Those of the jobs that the caller's queue has not: they have ended, or are another role's, or unknown. Each is looked up
+-- by its number (offset 0), because a join may read the whole queue.
+select w.id
+from unnest(%(ids)s::bigint[], %(cookies)s::bigint[]) w (id, cookie)
+left join lateral (select o.id from pgqueue.outbox o where o.id = w.id and o.cookie = w.cookie offset 0) queued on true
+where queued.id is null
+
 -- name: read_result
 select seq, answer
 from pgqueue._read_result(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)

@@ -2,7 +2,7 @@
 
 -- name: publish
 select pgqueue._publish(
-  %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s, %(eta)s::timestamptz,
+  %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s::int, %(eta)s::timestamptz,
   clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8), %(limit_key)s);
 
 -- name: publish_many
@@ -20,7 +20,7 @@ from (
 -- A crash of the server may lose the message, so its commit need not wait for the disk.
 with hurried as materialized (select set_config('synchronous_commit', 'off', true))
 select pgqueue._publish(
-  %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s, %(eta)s::timestamptz,
+  %(exchange)s, %(routing_key)s, %(message)s::json, %(priority)s::int, %(eta)s::timestamptz,
   clock_timestamp() + make_interval(secs => %(ttl_seconds)s::float8), %(limit_key)s)
 from hurried;
 

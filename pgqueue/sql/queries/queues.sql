@@ -58,7 +58,8 @@ select pgqueue.redrive(%(queue)s)
 
 -- name: order_jobs
 insert into pgqueue.job_order (act, id, queue, label, state, sqlstate, error, since, until, max_count, is_dry_run)
-values (%(act)s, %(id)s, %(queue)s, %(label)s, %(state)s, %(sqlstate)s, %(error)s, %(since)s, %(until)s, %(max_count)s, %(is_dry_run)s)
+values (%(act)s, %(id)s::bigint, %(queue)s, %(label)s, %(state)s, %(sqlstate)s, %(error)s, %(since)s::timestamptz, %(until)s::timestamptz,
+        %(max_count)s::int, %(is_dry_run)s::boolean)
 returning count
 
 -- name: discard_job

@@ -1,0 +1,1 @@
+"""Programs that type checkers check: `make typecheck`, and tests/unit/test_types.py."""
