@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .claimed_job import Ending
-    from .job_spans import TracedJob
     from .running.error_fields import Fields
 
 
@@ -47,6 +46,19 @@ class BatchJob(NamedTuple):
             return cls(job_id, token, document, delivery_tag)
         role, group_commit = document
         return cls(job_id, token, role, delivery_tag, queue, group_commit)
+
+
+class TracedJob(NamedTuple):
+    """A claimed job that belongs to a trace."""
+
+    id: int
+    #: Of its sender.
+    traceparent: str
+    queue: str
+    #: From 1.
+    attempt: int
+    #: The span of the first attempt that failed.
+    first_traceparent: str | None
 
 
 @dataclass(eq=False)

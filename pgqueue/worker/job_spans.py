@@ -7,12 +7,13 @@ its own `pgqueue.traceparent`, so what it submits belongs to that span.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from ..db.named_query import NamedQuery
 from ..tracing import SETTING, attributes_of, find_tracer, is_sampled, to_context, to_traceparent
+from .batch import TracedJob
 from .claimed_job import Ending
 from .log import get_logger
 
@@ -29,19 +30,6 @@ logger = get_logger(__name__)
 
 #: A run that ended otherwise did not happen, or another worker has the job: it has no span.
 _ENDS = (Ending.SUCCEEDED, Ending.FAILED, Ending.RETRIED, Ending.CANCELED)
-
-
-class TracedJob(NamedTuple):
-    """A claimed job that belongs to a trace."""
-
-    id: int
-    #: Of its sender.
-    traceparent: str
-    queue: str
-    #: From 1.
-    attempt: int
-    #: The span of the first attempt that failed.
-    first_traceparent: str | None
 
 
 _TRACED_JOBS = NamedQuery("traced_jobs", TracedJob)
