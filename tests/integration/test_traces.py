@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import pgqueue
-from pgqueue import tracing
+from pgqueue import aio, tracing
 from pgqueue.tasks.app import make_app
 from tests.harness import Database, eventually
 from tests.harness.database import Connection
@@ -232,6 +233,24 @@ def test_what_a_program_enqueues_carries_the_span_of_its_sending(db: Database, a
     (sent, task_id), (given, _) = headers.fetchall()
     assert (sent, given) == (tracing.to_traceparent(task.context), TRACE)
     assert task.attributes["messaging.message.id"] == task_id
+
+
+def test_the_client_for_asyncio_does_the_same(db: Database, alice: Connection, spans: Spans) -> None:
+    async def send() -> None:
+        async with aio.connect(db.dsn_for("alice")) as client:
+            with spans.tracer.start_as_current_span("request"):
+                await asyncio.gather(client.enqueue("select 1"), client.send_task("shop.t"))
+                with pytest.raises(pgqueue.PgQueueError):
+                    await client.enqueue("select 1", priority=99)
+
+    asyncio.run(send())
+
+    (request,), (sent, failed), (task,) = (
+        spans.find(name, count) for name, count in (("request", 1), ("send default", 2), ("send celery", 1))
+    )
+    assert {parent_of(span) for span in (sent, failed, task)} == {request.context.span_id}
+    assert failed.attributes["error.type"] == "22023"
+    assert sent.attributes["messaging.message.id"].startswith("job-")
 
 
 def test_a_celery_task_has_the_current_span_as_a_header(db: Database, spans: Spans) -> None:
