@@ -139,6 +139,10 @@ CREATE FUNCTION pgqueue._advisory_locks(class integer) RETURNS TABLE(objid integ
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._ambient_settings() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1420,7 +1424,7 @@ CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS bool
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE;
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
@@ -1437,11 +1441,18 @@ CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
+
 CREATE FUNCTION pgqueue._is_worker_login() RETURNS boolean
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
@@ -1563,6 +1574,13 @@ CREATE FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total
 
 CREATE FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) RETURNS text[]
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._line_bytes(message text, detail text, hint text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN (((COALESCE(octet_length(message), 0))::bigint + COALESCE(octet_length(detail), 0)) + COALESCE(octet_length(hint), 0));
+
+;
 
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1933,6 +1951,10 @@ CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_traceparent(value text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2279,7 +2301,7 @@ CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text)
+CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text, queue text, role text, attempt integer, traceparent text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2405,6 +2427,10 @@ CREATE FUNCTION pgqueue._tick_schedules() RETURNS TABLE(seconds_to_next_schedule
 CREATE FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) RETURNS interval
     LANGUAGE sql STABLE;
 
+CREATE FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) RETURNS TABLE(id bigint, traceparent text, queue text, attempt integer, first_traceparent text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2518,6 +2544,10 @@ CREATE FUNCTION pgqueue._with_death(payload json, queue text, reason text, excha
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._with_trace(headers jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
     LANGUAGE sql;
 
@@ -2531,6 +2561,10 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._write_job_log(lines jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
@@ -2580,6 +2614,10 @@ CREATE FUNCTION pgqueue.install_compat(version text DEFAULT '2.0'::text, schema 
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.install_pg_cron() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.job_log(handle pgqueue.handle) RETURNS TABLE(at timestamp with time zone, severity text, sqlstate text, message text, detail text, hint text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2926,6 +2964,47 @@ PARTITION BY RANGE (ended_at);
 ALTER TABLE ONLY pgqueue.result REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
+
+CREATE TABLE pgqueue.job_log_line (
+    id bigint NOT NULL,
+    written_at timestamp with time zone NOT NULL,
+    place integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    severity text NOT NULL,
+    sqlstate text,
+    message text NOT NULL,
+    detail text,
+    hint text,
+    is_last boolean DEFAULT false NOT NULL
+)
+PARTITION BY RANGE (written_at);
+
+ALTER TABLE ONLY pgqueue.job_log_line REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.job_log_line IS 'The messages that jobs have raised, written by their workers outside the transactions of the jobs: a rollback keeps them. Only a job that says something writes rows';
+
+COMMENT ON COLUMN pgqueue.job_log_line.id IS 'The job';
+
+COMMENT ON COLUMN pgqueue.job_log_line.written_at IS 'When the worker wrote the lines. All lines of one call have the same instant, and place is their order in it';
+
+COMMENT ON COLUMN pgqueue.job_log_line.is_last IS 'The line says that the log was cut: nothing is written after it';
+
+CREATE TABLE pgqueue.job_log_line_default (
+    id bigint CONSTRAINT job_log_line_id_not_null NOT NULL,
+    written_at timestamp with time zone CONSTRAINT job_log_line_written_at_not_null NOT NULL,
+    place integer CONSTRAINT job_log_line_place_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT job_log_line_at_not_null NOT NULL,
+    severity text CONSTRAINT job_log_line_severity_not_null NOT NULL,
+    sqlstate text,
+    message text CONSTRAINT job_log_line_message_not_null NOT NULL,
+    detail text,
+    hint text,
+    is_last boolean DEFAULT false CONSTRAINT job_log_line_is_last_not_null NOT NULL
+);
+
+ALTER TABLE ONLY pgqueue.job_log_line_default REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.job_log_line_default IS 'Has the lines that are written on a day for which no worker made a partition';
 
 COMMENT ON COLUMN pgqueue.jobs.id IS 'The number of the job';
 
@@ -3414,6 +3493,8 @@ COMMENT ON COLUMN pgqueue.workers.wanted_executors IS 'How many executors it is 
 
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
 
+ALTER TABLE ONLY pgqueue.job_log_line ATTACH PARTITION pgqueue.job_log_line_default DEFAULT;
+
 ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.task_result ATTACH PARTITION pgqueue.task_result_default DEFAULT;
@@ -3617,6 +3698,12 @@ COMMENT ON INDEX pgqueue.history_xact IS 'pgqueue.unfolded: jobs that statistics
 
 CREATE INDEX history_default_xact_idx ON pgqueue.history_default USING btree (xact);
 
+CREATE INDEX job_log_line_id ON ONLY pgqueue.job_log_line USING btree (id, written_at, place);
+
+COMMENT ON INDEX pgqueue.job_log_line_id IS 'pgqueue.job_log: the lines of a job, in order';
+
+CREATE INDEX job_log_line_default_id_written_at_place_idx ON pgqueue.job_log_line_default USING btree (id, written_at, place);
+
 CREATE INDEX message_claimed ON pgqueue.message USING btree (worker_id) WHERE (state = 'claimed'::pgqueue.message_state);
 
 COMMENT ON INDEX pgqueue.message_claimed IS 'pgqueue._reclaim: messages of lost workers';
@@ -3705,6 +3792,8 @@ ALTER INDEX pgqueue.history_id ATTACH PARTITION pgqueue.history_default_id_idx;
 
 ALTER INDEX pgqueue.history_xact ATTACH PARTITION pgqueue.history_default_xact_idx;
 
+ALTER INDEX pgqueue.job_log_line_id ATTACH PARTITION pgqueue.job_log_line_default_id_written_at_place_idx;
+
 ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx;
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
@@ -3759,6 +3848,10 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.home ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.job_log_line ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.job_log_line_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.limit_holder ENABLE ROW LEVEL SECURITY;
 
@@ -3863,6 +3956,9 @@ GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._ambient_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
@@ -4604,9 +4700,14 @@ REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._is_traceparent(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_traceparent(value text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._is_worker_login() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
@@ -4676,6 +4777,8 @@ GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_adm
 REVOKE ALL ON FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._line_bytes(message text, detail text, hint text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
@@ -4935,6 +5038,9 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._refuse_traceparent(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_traceparent(value text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
@@ -5309,6 +5415,9 @@ GRANT ALL ON FUNCTION pgqueue._tick_schedules() TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
 
@@ -5385,6 +5494,9 @@ REVOKE ALL ON FUNCTION pgqueue._wanted_executors(worker_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._with_trace(headers jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._with_trace(headers jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
@@ -5393,6 +5505,9 @@ REVOKE ALL ON FUNCTION pgqueue._without_runner(error jsonb, sql text) FROM PUBLI
 REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -5447,6 +5562,9 @@ GRANT ALL ON FUNCTION pgqueue.get_progress(handle pgqueue.handle, OUT progress_p
 REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;

@@ -12,6 +12,7 @@ import psycopg
 from .. import errors
 from ..db.caller_transaction import current, driver_connection
 from ..db.named_query import run
+from ..tracing import with_trace
 from .celery_patches import group_publishing
 from .envelope import to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
@@ -47,7 +48,7 @@ class Publisher:
             psycopg.Error: the server or the connection reported an error.
             PgQueueError: the same in a caller's transaction, where kombu must not try again.
         """
-        row = to_row(message, exchange, routing_key)
+        row = to_row(with_trace(message), exchange, routing_key)
         group = group_publishing.current()
         # Among transient messages, only events of sent tasks are collected. A control command is not: its sender waits
         # for answers.

@@ -9,7 +9,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Run statements": ("launch", "wait", "result", "cancel", "retry", "discard"),
     "Run by the clock": ("schedule",),
     "See what runs, waits and failed": (
-        *("list", "show", "slow", "stats", "queues", "workers", "peek"),
+        *("list", "show", "log", "slow", "stats", "queues", "workers", "peek"),
         *("flower", "doctor", "exporter"),
     ),
     "Run workers": ("worker", "scale", "fleet"),
@@ -48,6 +48,7 @@ _EXAMPLES = {
         "pgqueue list --json",
     ],
     "show": ["pgqueue show 9", "pgqueue show 9 --full"],
+    "log": ["pgqueue log 9", "pgqueue log 9 --follow", "pgqueue log 9 --json"],
     "schedule": [
         "pgqueue schedule add nightly '0 2 * * *' 'refresh materialized view sales' --timezone Europe/Berlin",
         "pgqueue schedule add digest '*/15 8-18 * * 1-5' --task shop.send_digest --args '[\"eu\"]'",

@@ -74,7 +74,7 @@ class ExecutorPool:
 
     def start(self) -> None:
         """Start the threads. They open no session before the first job."""
-        for thread in (self.context.progress, self.canceler, self._batch_monitor):
+        for thread in (self.context.progress, self.context.job_log, self.canceler, self._batch_monitor):
             thread.start()
         self.work.start()
 
@@ -115,6 +115,9 @@ class ExecutorPool:
         self.canceler.stop()
         self._batch_monitor.stop()
         self.context.progress.stop()
+        self.context.job_log.stop()
+        if self.context.job_log.is_alive():
+            self.context.job_log.join(_JOIN_SECONDS)
 
     @property
     def is_busy(self) -> bool:

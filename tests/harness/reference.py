@@ -41,6 +41,7 @@ _GROUPS = {
         "statement",
         "progress",
         "get_progress",
+        "job_log",
         "task_result",
         "retry_task",
     ),

@@ -90,7 +90,7 @@ WORKERS_ONLY = {
     "_tick_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
-    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
+    "_set_progress", "_write_job_log", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
 }  # fmt: skip
 NOBODYS = {
     "_count_messages",
@@ -101,7 +101,7 @@ NOBODYS = {
     "_fire_schedules",
     "_put_schedule",
     "_pause_schedules_of",
-    "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_cancel", "_locate", "_archive",
+    "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_job_log_of", "_cancel", "_locate", "_archive",
     "_promote", "_reclaim", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",

@@ -20,7 +20,7 @@ from pgqueue.cli.help import SECTIONS
 from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
-    "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
+    "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "log", "result",
     "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "scale", "slow", "fleet", "peek", "pause", "resume",
     "redrive", "schedule", "config", "set-durability", "limit", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip

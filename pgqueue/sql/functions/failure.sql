@@ -9,7 +9,7 @@ as $$
   select coalesce((
       select jsonb_object_agg(f.key, left(f.value, 65536))
       from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
-      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint', 'session_lost')), '{}')
+      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint', 'session_lost', 'traceparent')), '{}')
     || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
 $$;
 comment on function pgqueue._kept_error(jsonb) is 'The stored fields of an error, all of them text';
