@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from celery import Celery, chain, chord, group
 from kombu.exceptions import OperationalError
 
 import pgqueue
+from pgqueue.broker.celery_patches import group_publishing
 from pgqueue.broker.publisher import Publisher
 from pgqueue.errors import InvalidArgument
 from tests.harness import Database
@@ -38,9 +40,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
     sent: Statements = []
     ask = Publisher._ask
 
-    def count(self: Publisher, query_name: str, params: Any) -> int:
+    def count(self: Publisher, query_name: str, params: Any, *rest: Any) -> int:
         sent.append(len(params["message"]) if query_name == "publish_many" else 1)
-        return ask(self, query_name, params)
+        return ask(self, query_name, params, *rest)
 
     monkeypatch.setattr(Publisher, "_ask", count)
     return sent
@@ -124,6 +126,26 @@ def test_an_endless_group_is_sent_in_parts(
     group(app.tasks["add"].s(n) for n in range(50)).apply_async()
 
     assert statements == [20, 20, 10]
+
+
+def test_tasks_that_a_generator_gives_slowly_are_sent_as_they_come(
+    db: Database, app: Celery, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_publishing, "SLOW_SECONDS", 0.05)
+    add, total, sent = app.tasks["add"], app.tasks["total"], []
+
+    def slowly() -> Iterator[Any]:
+        for n in range(6):
+            time.sleep(0.1)
+            sent.append(count(db))
+            yield add.s(n)
+
+    chord(slowly(), total.s()).apply_async()
+
+    # Celery looks a few tasks ahead.
+    assert sent[-1] > 0
+    assert len(statements) > 1
+    assert sum(statements) == 6
 
 
 def test_a_group_in_a_callers_transaction_is_sent_if_that_commits(db: Database, app: Celery) -> None:

@@ -1,7 +1,8 @@
 """Send the messages of a Celery group in one statement: all or none, with one commit instead of one for each task.
 
 Celery publishes the tasks of a group one by one, including the groups of chords and chunks. `group.apply_async` is
-therefore a block in which publishers collect messages, and which sends them at its end.
+therefore a block in which publishers collect messages, and which sends them at its end. Tasks that come slowly, from a
+generator that waits, are sent as they come, so that workers begin with the first ones.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 #: A group may be endless: at this size the collected messages are sent, and the rest follows.
 MOST_MESSAGES = 10_000
 MOST_CHARS = 16 * 1024 * 1024
+#: A task that comes so long after the one before is sent at once, with those that were kept.
+SLOW_SECONDS = 0.5
 _TIMING = ("max_retries", "interval_start", "interval_step", "interval_max")
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
@@ -43,9 +47,10 @@ class GroupBatch:
         #: The publisher for each database: any of its publishers can send.
         self._senders: dict[Database, PublishMany] = {}
         self._count = self._chars = 0
+        self._last_at = monotonic()
 
     def add(self, database: Database, publish_many: PublishMany, outgoing: OutgoingMessage) -> None:
-        """Keep a message; send all kept messages when they are many.
+        """Keep a message; send all kept messages when they are many, or this one has come late.
 
         Raises:
             kombu.exceptions.OperationalError, psycopg.Error: as `send`.
@@ -54,7 +59,9 @@ class GroupBatch:
         self._messages.setdefault(database, []).append(outgoing)
         self._count += 1
         self._chars += len(outgoing.message)
-        if self._count >= MOST_MESSAGES or self._chars >= MOST_CHARS:
+        now = monotonic()
+        is_late, self._last_at = now > self._last_at + SLOW_SECONDS, now
+        if is_late or self._count >= MOST_MESSAGES or self._chars >= MOST_CHARS:
             self.send()
 
     def send(self) -> None:
