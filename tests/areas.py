@@ -65,7 +65,7 @@ AREAS = {
         ),
         code=(
             "__init__.py", "__main__.py", "after_fork.py", "aio/*.py", "cli/*.py", "cli/*/*.py", "client/*.py", "config.py", "db/*.py", "errors.py",
-            "handle.py",
+            "encryption.py", "handle.py",
         ),
     ),
     "results": Area(
