@@ -15,7 +15,7 @@ TEST_PROCESSES ?= $(shell n=$$(($$(nproc) * 2)); [ $$n -gt 8 ] && n=8; echo $$n)
 SIDE_BY_SIDE = --numprocesses=$(TEST_PROCESSES)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging coverage bench bench-peers lint structure vale typecheck format schema reference docs clean
+.PHONY: help venv demo test test-unit test-area test-fast test-servers test-packaging test-chart coverage bench bench-peers lint structure vale typecheck format schema reference docs clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ test-fast: $(VENV)/.ready-dev  ## Run the unit tests and the quick SQL tests, ab
 
 test-packaging: $(VENV)/.ready-dev  ## Build the package, install it as the README says, run the demo from it; needs the package index
 	@$(PYTEST) -q --packaging tests/acceptance/test_packaging.py
+
+# Helm's engine is a wheel of 240 MB, so it is no part of the tools that all tests need.
+test-chart: $(VENV)/.ready-dev  ## Render the Helm chart with Helm's engine, check the objects against Kubernetes' schemas; needs the package index
+	@$(PIP) helm-python-sdk==0.2.2 kubernetes-validate==1.37.0
+	@$(PYTEST) -q tests/unit/test_chart.py
 
 coverage: $(VENV)/.ready-dev  ## Say which lines the tests run, by part of the code; with AREA=..., only the tests of that part run
 	@mkdir -p build/coverage

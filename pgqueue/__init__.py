@@ -10,7 +10,7 @@ from .client.client import Client, connect
 from .client.job import Job
 from .client.many_jobs import JobFilters
 from .client.rows import dict_row, scalar, tuple_row
-from .client.values import Attempt, Column, JobState, JobStatus, Progress, Result, Schedule, ScheduleRun
+from .client.values import Attempt, Column, JobState, JobStatus, LogLine, Progress, Result, Schedule, ScheduleRun
 from .config import to_url
 from .errors import (
     ClientClosed,
@@ -60,6 +60,7 @@ __all__ = [
     "JobOptions",
     "JobState",
     "JobStatus",
+    "LogLine",
     "NotInstalled",
     "NotPermitted",
     "NotSupported",

@@ -25,6 +25,7 @@ PgQueueError
   ServiceFailed             the worker or Flower did not start, or keeps dying
   DemoFailed                something that the demo shows is not true here
   EncryptionError           keys are missing or malformed, or none of them decrypts a text
+  NotTestable               the test kit cannot do there what a test asks
   WaitTimeout               a job has not ended in time; it goes on
   ServerError               PostgreSQL refused a call; has all the fields of its report
     NotPermitted, UnknownJob, InvalidArgument, WrongState, NotSupported, ResultMismatch, TooManyJobs,
@@ -156,6 +157,10 @@ class DemoFailed(PgQueueError):
 
 class EncryptionError(PgQueueError):
     """Encryption keys are missing or malformed, or none of them decrypts a text."""
+
+
+class NotTestable(PgQueueError):
+    """The test kit cannot do there what a test asks; the hint says where it can."""
 
 
 class WaitTimeout(PgQueueError):

@@ -139,6 +139,10 @@ CREATE FUNCTION pgqueue._advisory_locks(class integer) RETURNS TABLE(objid integ
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._ambient_settings() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -369,6 +373,10 @@ CREATE FUNCTION pgqueue._check_cron_schedule(schedule text) RETURNS void
 
 CREATE FUNCTION pgqueue._check_enrollable(role regrole) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_fleet(name text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean DEFAULT false) RETURNS void
@@ -820,6 +828,10 @@ CREATE FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text, detail t
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._dead_letters(queue text, max_count integer) RETURNS TABLE(id bigint, name text, task_id text, submitter text, sent_at timestamp with time zone, origin text, reason text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) RETURNS void
     LANGUAGE sql;
 
@@ -935,6 +947,10 @@ CREATE FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._drop_partitions(older_than interval) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._drop_queue(queue text, if_unused boolean, if_empty boolean) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1171,8 +1187,17 @@ CREATE FUNCTION pgqueue._fire_schedules(max_count integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._first_block(part regclass, since timestamp with time zone, OUT first bigint, OUT blocks bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan';
+
 CREATE FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) RETURNS text[]
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._fleet_lease() RETURNS interval
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._fold_stats() RETURNS void
@@ -1195,7 +1220,29 @@ CREATE FUNCTION pgqueue._forget_failures(ended_before timestamp with time zone) 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.fleet_host (
+    host text NOT NULL,
+    instance uuid NOT NULL,
+    pid integer NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    processes jsonb DEFAULT '[]'::jsonb NOT NULL,
+    CONSTRAINT fleet_host_is_1_to_255_bytes CHECK (((octet_length(host) >= 1) AND (octet_length(host) <= 255)))
+);
+
+COMMENT ON TABLE pgqueue.fleet_host IS 'The hosts with `pgqueue fleet`, and the processes that they have, as they report';
+
+COMMENT ON COLUMN pgqueue.fleet_host.instance IS 'The process of `pgqueue fleet` that has the host: of two with the same name one waits';
+
+CREATE FUNCTION pgqueue._forget_fleet_hosts() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_limits() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._forget_scale_requests() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1291,7 +1338,8 @@ CREATE TABLE pgqueue.worker (
     items_processed bigint DEFAULT 0 NOT NULL,
     last_run_at timestamp with time zone,
     lost_at timestamp with time zone,
-    successor integer
+    successor integer,
+    login oid DEFAULT ((quote_ident((SESSION_USER)::text))::regrole)::oid NOT NULL
 );
 
 COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
@@ -1299,6 +1347,8 @@ COMMENT ON TABLE pgqueue.worker IS 'Processes that consume. A worker is alive as
 COMMENT ON COLUMN pgqueue.worker.lost_at IS 'When its session was first seen to be gone; -infinity: its process reported it';
 
 COMMENT ON COLUMN pgqueue.worker.successor IS 'The number under which its process has last registered again';
+
+COMMENT ON COLUMN pgqueue.worker.login IS 'The role that its session has logged in as: an administrator who observes acts for its own only';
 
 CREATE FUNCTION pgqueue._has_takers(queue text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1374,7 +1424,7 @@ CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS bool
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE;
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
@@ -1391,8 +1441,18 @@ CREATE FUNCTION pgqueue._is_revoked_by_worker(payload json) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._is_traceparent(value text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._is_worker_login() RETURNS boolean
+    LANGUAGE sql STABLE;
+
 CREATE FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) RETURNS SETOF jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) RETURNS json
     LANGUAGE sql STABLE
@@ -1481,6 +1541,10 @@ CREATE FUNCTION pgqueue._launch_tracked(role oid, args jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._leave_fleet(host text, instance uuid) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._limit(name text, fallback integer) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1510,6 +1574,13 @@ CREATE FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total
 
 CREATE FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) RETURNS text[]
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._line_bytes(message text, detail text, hint text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    RETURN (((COALESCE(octet_length(message), 0))::bigint + COALESCE(octet_length(detail), 0)) + COALESCE(octet_length(hint), 0));
+
+;
 
 CREATE FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) RETURNS TABLE(queue text, eta text, priority integer, message json)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1880,6 +1951,10 @@ CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_traceparent(value text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1920,9 +1995,16 @@ CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) RETURNS TABLE(naptime double precision, is_held boolean, name text, wanted integer, queues text[], executors integer, concurrency integer, restart_after double precision, version bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._reported_processes(processes jsonb) RETURNS TABLE(fleet text, number integer, worker text, pid integer, state text, started_at timestamp with time zone, restarts integer, last_exit text, next_start_at timestamp with time zone)
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._request(handle pgqueue.handle) RETURNS jsonb
     LANGUAGE sql STABLE;
@@ -1941,6 +2023,18 @@ CREATE FUNCTION pgqueue._require_home() RETURNS void
 
 CREATE FUNCTION pgqueue._require_login(role oid) RETURNS void
     LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._require_observable(queues text[]) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._require_observers_claim(worker_id integer, demand jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._require_own_worker(worker_id integer) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._require_part(role oid) RETURNS void
@@ -2101,6 +2195,16 @@ CREATE FUNCTION pgqueue._schema_version() RETURNS integer[]
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
+
+CREATE FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan';
+
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2197,12 +2301,21 @@ CREATE FUNCTION pgqueue._settle_here(is_elsewhere boolean) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text)
+CREATE FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) RETURNS TABLE(id bigint, token bigint, ending pgqueue.ending, label text, queue text, role text, attempt integer, traceparent text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._shape_digest(shape text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION pgqueue._shape_of_code(code text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE;
+
 CREATE FUNCTION pgqueue._shown(repr text) RETURNS text
     LANGUAGE sql IMMUTABLE;
+
+CREATE FUNCTION pgqueue._slow_since() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
     LANGUAGE sql;
@@ -2219,6 +2332,10 @@ CREATE FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) RETURNS t
 
 CREATE FUNCTION pgqueue._statement_settings() RETURNS jsonb
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue._statement_shape(sql text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql
@@ -2294,7 +2411,12 @@ CREATE FUNCTION pgqueue._text_in(payload json, path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision, seconds_to_next_schedule double precision, has_schedules_to_plan boolean)
+CREATE FUNCTION pgqueue._throughput() RETURNS TABLE(queue text, minutes_ago integer, succeeded bigint, failed bigint, is_estimate boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan';
+
+CREATE FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) RETURNS TABLE(naptime double precision, max_items integer, seconds_to_next_due double precision, seconds_to_next_schedule double precision, has_schedules_to_plan boolean, wanted_executors integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2304,6 +2426,10 @@ CREATE FUNCTION pgqueue._tick_schedules() RETURNS TABLE(seconds_to_next_schedule
 
 CREATE FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) RETURNS interval
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) RETURNS TABLE(id bigint, traceparent text, queue text, attempt integer, first_traceparent text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) RETURNS record
     LANGUAGE plpgsql
@@ -2396,7 +2522,29 @@ CREATE FUNCTION pgqueue._wake_up(queues text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE TABLE pgqueue.scale_request (
+    worker text NOT NULL,
+    executors integer NOT NULL,
+    requested_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    missing_since timestamp with time zone,
+    CONSTRAINT scale_request_executors_are_1_to_1000 CHECK (((executors >= 1) AND (executors <= 1000)))
+);
+
+COMMENT ON TABLE pgqueue.scale_request IS 'How many executors workers were asked to have (pgqueue.scale). A worker reads its row at each tick; only administrators and upkeep write here, so a worker waits for no lock';
+
+COMMENT ON COLUMN pgqueue.scale_request.worker IS 'The name of the worker, under which it comes back after a restart';
+
+COMMENT ON COLUMN pgqueue.scale_request.missing_since IS 'When upkeep has first found no worker of this name';
+
+CREATE FUNCTION pgqueue._wanted_executors(worker_id integer) RETURNS integer
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._with_trace(headers jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2413,6 +2561,10 @@ CREATE FUNCTION pgqueue._worker_interval(name text, fallback interval, least_val
 
 CREATE FUNCTION pgqueue._worker_setting(name text, fallback text) RETURNS text
     LANGUAGE sql STABLE;
+
+CREATE FUNCTION pgqueue._write_job_log(lines jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.alter_schedule(name text, schedule text DEFAULT NULL::text, sql text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], args jsonb DEFAULT NULL::jsonb, kwargs jsonb DEFAULT NULL::jsonb, timezone text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql;
@@ -2465,6 +2617,10 @@ CREATE FUNCTION pgqueue.install_pg_cron() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.job_log(handle pgqueue.handle) RETURNS TABLE(at timestamp with time zone, severity text, sqlstate text, message text, detail text, hint text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
@@ -2483,6 +2639,10 @@ CREATE FUNCTION pgqueue.purge(queue text) RETURNS bigint
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.redrive(queue text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue.remove_fleet(name text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2512,6 +2672,10 @@ CREATE FUNCTION pgqueue.retry_task(task_id text) RETURNS text
 CREATE FUNCTION pgqueue.run_schedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS bigint
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue.scale(worker text DEFAULT NULL::text, executors integer DEFAULT NULL::integer, queue text DEFAULT NULL::text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[] DEFAULT NULL::text[], timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text) RETURNS bigint
     LANGUAGE plpgsql;
 
@@ -2525,8 +2689,39 @@ CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue.set_fleet(name text, processes integer, queues text[] DEFAULT NULL::text[], executors integer DEFAULT NULL::integer, concurrency integer DEFAULT 0, restart_after interval DEFAULT '00:00:01'::interval) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.set_limit(queue text, max_running integer DEFAULT NULL::integer, per_key integer DEFAULT NULL::integer, rate integer DEFAULT NULL::integer, period interval DEFAULT '00:01:00'::interval, burst integer DEFAULT NULL::integer) RETURNS void
     LANGUAGE sql;
+
+COMMENT ON COLUMN pgqueue.slow.queue IS 'The queue';
+
+COMMENT ON COLUMN pgqueue.slow.submitter IS 'The role that submitted the jobs';
+
+COMMENT ON COLUMN pgqueue.slow.label IS 'The label. NULL: the jobs have none, and their statements have one form';
+
+COMMENT ON COLUMN pgqueue.slow.fingerprint IS 'A short name for the form of the statements. NULL: the jobs have a label';
+
+COMMENT ON COLUMN pgqueue.slow.statement IS 'The form of the statements, with ? for literals. NULL: the jobs have a label, or the role is not a member of the submitter';
+
+COMMENT ON COLUMN pgqueue.slow.calls IS 'How many jobs have run';
+
+COMMENT ON COLUMN pgqueue.slow.mean_ms IS 'How long they ran on average, in ms; of a job the last run counts';
+
+COMMENT ON COLUMN pgqueue.slow.p95_ms IS 'How long 95 % of them ran at most, in ms';
+
+COMMENT ON COLUMN pgqueue.slow.max_ms IS 'How long the longest ran, in ms';
+
+COMMENT ON COLUMN pgqueue.slow.total_ms IS 'How long they ran together, in ms';
+
+COMMENT ON COLUMN pgqueue.slow.last_run_at IS 'When the last of them began';
+
+COMMENT ON COLUMN pgqueue.slow.failures IS 'How many of them have failed';
+
+CREATE FUNCTION pgqueue.slow_jobs(since interval DEFAULT '1 day'::interval, queue text DEFAULT NULL::text) RETURNS SETOF pgqueue.slow
+    LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
@@ -2642,6 +2837,79 @@ ALTER TABLE pgqueue.exchange ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE pgqueue.fleet (
+    name text NOT NULL,
+    processes integer NOT NULL,
+    queues text[],
+    executors integer,
+    concurrency integer,
+    restart_after interval,
+    version bigint NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT fleet_concurrency_is_0_to_1000 CHECK (((concurrency >= 0) AND (concurrency <= 1000))),
+    CONSTRAINT fleet_executors_are_1_to_1000 CHECK (((executors >= 1) AND (executors <= 1000))),
+    CONSTRAINT fleet_name_is_a_word CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,30}$'::text)),
+    CONSTRAINT fleet_processes_are_0_to_1000 CHECK (((processes >= 0) AND (processes <= 1000))),
+    CONSTRAINT fleet_restart_after_is_in_range CHECK (((restart_after >= '00:00:00'::interval) AND (restart_after <= '1 day'::interval)))
+);
+
+COMMENT ON TABLE pgqueue.fleet IS 'The worker processes that each host with `pgqueue fleet` keeps running. There is no command and no path in it: a host starts nothing but workers of its own installation';
+
+COMMENT ON COLUMN pgqueue.fleet.restart_after IS 'After how long a process that has died is started again; NULL: never';
+
+COMMENT ON COLUMN pgqueue.fleet.version IS 'A new number for each change: a host then starts processes again that it had given up';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.host IS 'The name of the host';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.host_status IS 'online; lost: its last report is older than three naptimes, 10 s at least. Its processes end soon after it, or it cannot reach the database';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.last_seen_at IS 'When its last report came';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.host_pid IS 'The process id of `pgqueue fleet` there';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.fleet IS 'The fleet. NULL: the host has no processes';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.number IS 'Which of the processes of the fleet it is on this host, from 1';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.worker IS 'The name of the worker, as in pgqueue.workers';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.pid IS 'Its process id. NULL: it does not run';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.state IS 'running; stopping: it finishes its jobs; waiting: it has died and is started again at next_start_at; ended: it has died and is not started again; refused: it cannot be started, see last_exit';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.started_at IS 'When it was last started';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.restarts IS 'How often it was started again after it had died';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.last_exit IS 'How its last process ended, or why it cannot be started. NULL: none has ended';
+
+COMMENT ON COLUMN pgqueue.fleet_processes.next_start_at IS 'When it is started again. NULL: it runs, or is not started again';
+
+CREATE SEQUENCE pgqueue.fleet_version
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE pgqueue.fleet_version IS 'Numbers of changes: a fleet that is removed and made again has another number';
+
+COMMENT ON COLUMN pgqueue.fleets.fleet IS 'The name of the fleet';
+
+COMMENT ON COLUMN pgqueue.fleets.processes IS 'How many worker processes each host keeps';
+
+COMMENT ON COLUMN pgqueue.fleets.queues IS 'From which queues they take. NULL: those from which pgqueue worker takes by itself';
+
+COMMENT ON COLUMN pgqueue.fleets.executors IS 'How many SQL jobs each runs at the same time. NULL: as many as the host has processors';
+
+COMMENT ON COLUMN pgqueue.fleets.concurrency IS 'How many processes for Celery tasks each has; 0: it runs SQL jobs only';
+
+COMMENT ON COLUMN pgqueue.fleets.restart_after IS 'After how long a process that has died is started again, at first. NULL: never';
+
+COMMENT ON COLUMN pgqueue.fleets.changed_at IS 'When it was last set';
+
+COMMENT ON COLUMN pgqueue.fleets.running IS 'How many of its processes run now, on all hosts that are online';
+
 CREATE TABLE pgqueue.history_default (
     id bigint CONSTRAINT history_id_not_null NOT NULL,
     cookie bigint CONSTRAINT history_cookie_not_null NOT NULL,
@@ -2682,6 +2950,61 @@ CREATE TABLE pgqueue.home (
 );
 
 COMMENT ON TABLE pgqueue.home IS 'The cluster and the database in which the numbers of roles are right; a copy or a restored dump has those of another one';
+
+CREATE TABLE pgqueue.result (
+    id bigint NOT NULL,
+    seq integer NOT NULL,
+    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    columns jsonb,
+    output_settings jsonb,
+    rows jsonb
+)
+PARTITION BY RANGE (ended_at);
+
+ALTER TABLE ONLY pgqueue.result REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
+
+CREATE TABLE pgqueue.job_log_line (
+    id bigint NOT NULL,
+    written_at timestamp with time zone NOT NULL,
+    place integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    severity text NOT NULL,
+    sqlstate text,
+    message text NOT NULL,
+    detail text,
+    hint text,
+    is_last boolean DEFAULT false NOT NULL
+)
+PARTITION BY RANGE (written_at);
+
+ALTER TABLE ONLY pgqueue.job_log_line REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.job_log_line IS 'The messages that jobs have raised, written by their workers outside the transactions of the jobs: a rollback keeps them. Only a job that says something writes rows';
+
+COMMENT ON COLUMN pgqueue.job_log_line.id IS 'The job';
+
+COMMENT ON COLUMN pgqueue.job_log_line.written_at IS 'When the worker wrote the lines. All lines of one call have the same instant, and place is their order in it';
+
+COMMENT ON COLUMN pgqueue.job_log_line.is_last IS 'The line says that the log was cut: nothing is written after it';
+
+CREATE TABLE pgqueue.job_log_line_default (
+    id bigint CONSTRAINT job_log_line_id_not_null NOT NULL,
+    written_at timestamp with time zone CONSTRAINT job_log_line_written_at_not_null NOT NULL,
+    place integer CONSTRAINT job_log_line_place_not_null NOT NULL,
+    at timestamp with time zone CONSTRAINT job_log_line_at_not_null NOT NULL,
+    severity text CONSTRAINT job_log_line_severity_not_null NOT NULL,
+    sqlstate text,
+    message text CONSTRAINT job_log_line_message_not_null NOT NULL,
+    detail text,
+    hint text,
+    is_last boolean DEFAULT false CONSTRAINT job_log_line_is_last_not_null NOT NULL
+);
+
+ALTER TABLE ONLY pgqueue.job_log_line_default REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE pgqueue.job_log_line_default IS 'Has the lines that are written on a day for which no worker made a partition';
 
 COMMENT ON COLUMN pgqueue.jobs.id IS 'The number of the job';
 
@@ -2946,20 +3269,6 @@ COMMENT ON COLUMN pgqueue.quotas.max_bindings IS 'The limit of bindings (pgqueue
 
 COMMENT ON COLUMN pgqueue.quotas.counted_at IS 'When upkeep counted messages, delayed messages and megabytes. NULL: not counted';
 
-CREATE TABLE pgqueue.result (
-    id bigint NOT NULL,
-    seq integer NOT NULL,
-    ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    columns jsonb,
-    output_settings jsonb,
-    rows jsonb
-)
-PARTITION BY RANGE (ended_at);
-
-ALTER TABLE ONLY pgqueue.result REPLICA IDENTITY FULL;
-
-COMMENT ON TABLE pgqueue.result IS 'Rows of kept results in chunks; chunk 0 exists for every kept job that ended and describes the columns, chunk -1 holds notices. Reading a launched job''s result deletes it';
-
 CREATE TABLE pgqueue.result_default (
     id bigint CONSTRAINT result_id_not_null NOT NULL,
     seq integer CONSTRAINT result_seq_not_null NOT NULL,
@@ -3180,7 +3489,11 @@ COMMENT ON COLUMN pgqueue.workers.running IS 'The numbers of its running jobs th
 
 COMMENT ON COLUMN pgqueue.workers.queues IS 'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
 
+COMMENT ON COLUMN pgqueue.workers.wanted_executors IS 'How many executors it is asked to have (pgqueue.scale); executors follows within a naptime. NULL: its own number';
+
 ALTER TABLE ONLY pgqueue.history ATTACH PARTITION pgqueue.history_default DEFAULT;
+
+ALTER TABLE ONLY pgqueue.job_log_line ATTACH PARTITION pgqueue.job_log_line_default DEFAULT;
 
 ALTER TABLE ONLY pgqueue.result ATTACH PARTITION pgqueue.result_default DEFAULT;
 
@@ -3221,6 +3534,12 @@ ALTER TABLE ONLY pgqueue.exchange
 
 ALTER TABLE ONLY pgqueue.failed_job
     ADD CONSTRAINT failed_job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.fleet_host
+    ADD CONSTRAINT fleet_host_pkey PRIMARY KEY (host);
+
+ALTER TABLE ONLY pgqueue.fleet
+    ADD CONSTRAINT fleet_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY pgqueue.function_file
     ADD CONSTRAINT function_file_pkey PRIMARY KEY (name);
@@ -3278,6 +3597,9 @@ ALTER TABLE ONLY pgqueue.role_name
 
 ALTER TABLE ONLY pgqueue.role_usage
     ADD CONSTRAINT role_usage_pkey PRIMARY KEY (role);
+
+ALTER TABLE ONLY pgqueue.scale_request
+    ADD CONSTRAINT scale_request_pkey PRIMARY KEY (worker);
 
 ALTER TABLE ONLY pgqueue.schedule
     ADD CONSTRAINT schedule_name_is_unique_per_owner UNIQUE (owner, name);
@@ -3376,6 +3698,12 @@ COMMENT ON INDEX pgqueue.history_xact IS 'pgqueue.unfolded: jobs that statistics
 
 CREATE INDEX history_default_xact_idx ON pgqueue.history_default USING btree (xact);
 
+CREATE INDEX job_log_line_id ON ONLY pgqueue.job_log_line USING btree (id, written_at, place);
+
+COMMENT ON INDEX pgqueue.job_log_line_id IS 'pgqueue.job_log: the lines of a job, in order';
+
+CREATE INDEX job_log_line_default_id_written_at_place_idx ON pgqueue.job_log_line_default USING btree (id, written_at, place);
+
 CREATE INDEX message_claimed ON pgqueue.message USING btree (worker_id) WHERE (state = 'claimed'::pgqueue.message_state);
 
 COMMENT ON INDEX pgqueue.message_claimed IS 'pgqueue._reclaim: messages of lost workers';
@@ -3464,6 +3792,8 @@ ALTER INDEX pgqueue.history_id ATTACH PARTITION pgqueue.history_default_id_idx;
 
 ALTER INDEX pgqueue.history_xact ATTACH PARTITION pgqueue.history_default_xact_idx;
 
+ALTER INDEX pgqueue.job_log_line_id ATTACH PARTITION pgqueue.job_log_line_default_id_written_at_place_idx;
+
 ALTER INDEX pgqueue.result_id ATTACH PARTITION pgqueue.result_default_id_seq_idx;
 
 ALTER INDEX pgqueue.task_result_task_id ATTACH PARTITION pgqueue.task_result_default_task_id_idx;
@@ -3507,6 +3837,10 @@ ALTER TABLE pgqueue.exchange ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.failed_job ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE pgqueue.fleet ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.fleet_host ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE pgqueue.function_file ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
@@ -3514,6 +3848,10 @@ ALTER TABLE pgqueue.history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.history_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.home ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.job_log_line ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.job_log_line_default ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.limit_holder ENABLE ROW LEVEL SECURITY;
 
@@ -3552,6 +3890,8 @@ ALTER TABLE pgqueue.role_name ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.role_usage ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.run_gate ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.scale_request ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.schedule ENABLE ROW LEVEL SECURITY;
 
@@ -3593,9 +3933,11 @@ GRANT ALL ON FUNCTION pgqueue._handle(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack(ids bigint[], tokens bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._ack_and_claim(worker_id integer, ids bigint[], tokens bigint[], demand jsonb) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._ack_early(ids bigint[], tokens bigint[]) TO pgqueue_worker;
@@ -3614,6 +3956,9 @@ GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._advisory_locks(class integer) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._ambient_settings() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._ambient_settings() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._append_result(id bigint, token bigint, seq integer, rows jsonb) TO pgqueue_user;
@@ -3775,6 +4120,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._check_cron_schedule(schedule text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._check_enrollable(role regrole) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_fleet(name text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
 
@@ -4012,6 +4359,11 @@ REVOKE ALL ON FUNCTION pgqueue._dblink_query(name text, query text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._dead_letter(held pgqueue.message, reason text, detail text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._dead_letters(queue text, max_count integer) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._declare_exchange(name text, type text, durable boolean, auto_delete boolean, arguments jsonb) TO pgqueue_worker;
@@ -4031,6 +4383,7 @@ GRANT ALL ON FUNCTION pgqueue._delete_exchange(name text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._delete_task_group(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._delete_task_group(group_id text) TO pgqueue_user;
@@ -4059,6 +4412,8 @@ REVOKE ALL ON FUNCTION pgqueue._drop_compat(schema text, extension text, behavio
 REVOKE ALL ON FUNCTION pgqueue._drop_exchange(holder oid, unwanted text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_partitions(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._drop_queue(queue text, if_unused boolean, if_empty boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._drop_runner(role oid) FROM PUBLIC;
 
@@ -4153,11 +4508,16 @@ GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._matches(value text, filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._matches(value text, filter text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._failures_to_explain(o pgqueue.job_order) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._fall_asleep(queues text[], OUT asleep boolean, OUT seconds_to_next_due double precision) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._setting_fault(name text, value text) FROM PUBLIC;
 
@@ -4185,8 +4545,15 @@ REVOKE ALL ON FUNCTION pgqueue._fire(ids bigint[], due_until timestamp with time
 
 REVOKE ALL ON FUNCTION pgqueue._fire_schedules(max_count integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._first_block(part regclass, since timestamp with time zone, OUT first bigint, OUT blocks bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fit_casts(answer jsonb, casts text[], misfit text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._fleet_lease() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._fleet_lease() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._fleet_lease() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._fleet_lease() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._fold_stats() FROM PUBLIC;
 
@@ -4198,7 +4565,11 @@ REVOKE ALL ON FUNCTION pgqueue._forget_earlier_runs(ids bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_failures(ended_before timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_fleet_hosts() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_limits() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_scale_requests() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
 
@@ -4241,6 +4612,10 @@ REVOKE ALL ON FUNCTION pgqueue._handle_of(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._handle_of(job jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._has_part(value text, filter text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._has_part(value text, filter text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._has_schedules_to_plan() FROM PUBLIC;
 
@@ -4325,7 +4700,14 @@ REVOKE ALL ON FUNCTION pgqueue._is_raised_in_run(error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_revoked_by_worker(payload json) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._is_traceparent(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_traceparent(value text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._is_worker_login() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._job_document(id bigint, token bigint, queue text, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._job_log_of(role oid, handle pgqueue.handle) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._job_message(id bigint, token bigint, queue text, priority smallint, deliveries smallint, attempts smallint, submitter oid, sql text, params text[], settings jsonb, timeout interval, kept pgqueue.result_kept, label text) FROM PUBLIC;
 
@@ -4345,6 +4727,7 @@ GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
@@ -4382,6 +4765,9 @@ GRANT ALL ON FUNCTION pgqueue._launch_and_wait(settings jsonb, sql text, queue_s
 
 REVOKE ALL ON FUNCTION pgqueue._launch_tracked(role oid, args jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._leave_fleet(host text, instance uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._leave_fleet(host text, instance uuid) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._limit(name text, fallback integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_worker;
@@ -4391,6 +4777,8 @@ GRANT ALL ON FUNCTION pgqueue._limit(name text, fallback integer) TO pgqueue_adm
 REVOKE ALL ON FUNCTION pgqueue._limit_turns(rule pgqueue.limit_rule, role oid, is_total boolean, keys text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._limited_among(kind pgqueue.message_kind, queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._line_bytes(message text, detail text, hint text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._list_scheduled(queues text[], max_count integer) TO pgqueue_worker;
@@ -4651,17 +5039,23 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_traceparent(value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._refuse_traceparent(value text) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_virtual(relation oid, columns text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._register_worker(name text, executors integer, predecessor integer, ids bigint[], tokens bigint[], begun bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._reject(ids bigint[], tokens bigint[], detail text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[]) FROM PUBLIC;
 
@@ -4676,8 +5070,16 @@ REVOKE ALL ON FUNCTION pgqueue._repair_home() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._reported_processes(processes jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._reported_processes(processes jsonb) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._reported_processes(processes jsonb) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._reported_processes(processes jsonb) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._request(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._request(handle pgqueue.handle) TO pgqueue_user;
@@ -4693,6 +5095,12 @@ GRANT ALL ON FUNCTION pgqueue._require_home() TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._require_login(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._require_login(role oid) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._require_observable(queues text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._require_observers_claim(worker_id integer, demand jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._require_own_worker(worker_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._require_part(role oid) FROM PUBLIC;
 
@@ -4794,6 +5202,18 @@ GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
@@ -4854,9 +5274,11 @@ REVOKE ALL ON FUNCTION pgqueue._set_up() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._set_worker_executors(worker_id integer, executors integer) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._set_worker_queues(worker_id integer, queues text[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_durability(settings jsonb, durability text) TO pgqueue_user;
@@ -4869,8 +5291,26 @@ REVOKE ALL ON FUNCTION pgqueue._settle_here(is_elsewhere boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds double precision, pid integer) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._shape_digest(shape text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._shape_digest(shape text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._shape_digest(shape text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._shape_digest(shape text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._shape_digest(shape text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._shape_of_code(code text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._shape_of_code(code text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._shown(repr text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._shown(repr text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._slow_since() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._slow_since() TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._untrack_now(request jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
@@ -4888,6 +5328,12 @@ REVOKE ALL ON FUNCTION pgqueue._statement_of(role oid, handle pgqueue.handle) FR
 
 REVOKE ALL ON FUNCTION pgqueue._statement_settings() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._statement_settings() TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._statement_shape(sql text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._statement_shape(sql text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._statement_shape(sql text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._statement_shape(sql text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._statement_shape(sql text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
@@ -4955,13 +5401,22 @@ GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_wor
 GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._text_in(payload json, path text[]) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._throughput() FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._throughput() TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._throughput() TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue._throughput() TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._tick(worker_id integer, items_processed bigint, last_run_at timestamp with time zone) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._tick_schedules() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tick_schedules() TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._time_allowed(timeout interval, settings jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._traced_jobs(ids bigint[], tokens bigint[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._track(kept pgqueue.result_kept, settings jsonb, sql text, queue_size integer, label text, OUT pid integer, OUT cookie bigint) TO pgqueue_user;
@@ -4999,6 +5454,7 @@ GRANT ALL ON FUNCTION pgqueue._unbind(queue text, exchange text, routing_key tex
 
 REVOKE ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._unregister_worker(worker_id integer, begun bigint[]) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._untrack(role oid, args jsonb) FROM PUBLIC;
 
@@ -5032,8 +5488,14 @@ GRANT ALL ON FUNCTION pgqueue._wake_for(queue text, due_at timestamp with time z
 
 REVOKE ALL ON FUNCTION pgqueue._wake_up(queues text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue._wake_up(queues text[]) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._wanted_executors(worker_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._with_death(payload json, queue text, reason text, exchange text, routing_key text, detail text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._with_trace(headers jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._with_trace(headers jsonb) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
@@ -5043,6 +5505,9 @@ REVOKE ALL ON FUNCTION pgqueue._without_runner(error jsonb, sql text) FROM PUBLI
 REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_setting(name text, fallback text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._write_job_log(lines jsonb) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.alter_schedule(name text, schedule text, sql text, params text[], args jsonb, kwargs jsonb, timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -5098,6 +5563,9 @@ REVOKE ALL ON FUNCTION pgqueue.install_compat(version text, schema text) FROM PU
 
 REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text) TO pgqueue_user;
 
@@ -5116,6 +5584,9 @@ GRANT ALL ON FUNCTION pgqueue.purge(queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.redrive(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.redrive(queue text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.remove_fleet(name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.remove_fleet(name text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.reset_stats() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.reset_stats() TO pgqueue_admin;
@@ -5145,6 +5616,9 @@ REVOKE ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) FROM PUBLI
 GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.run_schedule(name text, owner regrole) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue.scale(worker text, executors integer, queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.scale(worker text, executors integer, queue text) TO pgqueue_admin;
+
 REVOKE ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text[], timezone text, queue text, priority integer, timeout interval, max_attempts integer, backoff interval, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text) TO pgqueue_user;
 
@@ -5156,6 +5630,9 @@ GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, que
 
 REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.set_fleet(name text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.set_fleet(name text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval) TO pgqueue_admin;
 
 GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_user;
 GRANT INSERT(queue) ON TABLE pgqueue.limiting TO pgqueue_admin;
@@ -5181,6 +5658,17 @@ GRANT SELECT(had_limits) ON TABLE pgqueue.limiting TO pgqueue_admin;
 REVOKE ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.set_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.slow TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.slow TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.slow TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.slow TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_worker;
+GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_monitor;
+GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
@@ -5233,6 +5721,19 @@ GRANT INSERT(expires_at) ON TABLE pgqueue.dispatch TO pgqueue_user;
 GRANT SELECT(reached) ON TABLE pgqueue.dispatch TO pgqueue_user;
 
 GRANT INSERT(limit_key) ON TABLE pgqueue.dispatch TO pgqueue_user;
+
+GRANT SELECT ON TABLE pgqueue.fleet_processes TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.fleet_processes TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.fleet_processes TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_admin;
+
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_user;
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_worker;
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_monitor;
+GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_admin;
 
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.jobs TO pgqueue_worker;
@@ -5347,7 +5848,13 @@ CREATE VIEW pgqueue.declaration (role oid, act text, name text, attributes jsonb
 
 CREATE VIEW pgqueue.dispatch (submitter oid, exchange text, routing_key text, payload json, priority integer, due_at timestamp with time zone, expires_at timestamp with time zone, reached integer, limit_key text);
 
+CREATE VIEW pgqueue.fleet_processes (host text, host_status text, last_seen_at timestamp with time zone, host_pid integer, fleet text, number integer, worker text, pid integer, state text, started_at timestamp with time zone, restarts integer, last_exit text, next_start_at timestamp with time zone) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.fleets (fleet text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval, changed_at timestamp with time zone, running bigint) WITH (security_barrier=true);
+
 CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval) WITH (check_option=cascaded);
+
+CREATE VIEW pgqueue.job_content (id bigint, statement text, params text[], notices jsonb, retried_as bigint, can_be_retried boolean, is_readable boolean) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
 
@@ -5387,6 +5894,8 @@ CREATE VIEW pgqueue.schedules (name text, schedule text, timezone text, next_at 
 
 CREATE VIEW pgqueue.sent_listener (exchange text) WITH (security_barrier=true);
 
+CREATE VIEW pgqueue.slow (queue text, submitter name, label text, fingerprint text, statement text, calls bigint, mean_ms double precision, p95_ms double precision, max_ms double precision, total_ms double precision, last_run_at timestamp with time zone, failures bigint) WITH (security_barrier=true);
+
 CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer);
 
 CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
@@ -5395,4 +5904,4 @@ CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent
 
 CREATE VIEW pgqueue.unfolded (submitter oid, queue text, session_id bigint, state pgqueue.job_state, started_at timestamp with time zone, ended_at timestamp with time zone, xact xid8, due_at timestamp with time zone) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[]) WITH (security_barrier=true);
+CREATE VIEW pgqueue.workers (worker text, started_at timestamp with time zone, last_seen_at timestamp with time zone, status text, items_processed bigint, last_run_at timestamp with time zone, executors integer, running bigint[], queues text[], wanted_executors integer) WITH (security_barrier=true);

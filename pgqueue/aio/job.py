@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from ..client.rows import Row, RowFactory, T
-    from ..client.values import JobStatus, Progress, Result
+    from ..client.values import JobStatus, LogLine, Progress, Result
     from ..handle import Handle
     from .runner import AsyncRunner
 
@@ -160,6 +160,17 @@ class AsyncJob:
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return await self._runner.run(job_calls.get_progress(self.handle))
+
+    async def log(self) -> list[LogLine]:
+        """Return what the job has said with RAISE INFO, NOTICE or WARNING, also while it runs and after a rollback.
+
+        Lines appear within 200 ms. A job keeps 1,000 lines and 256 kB; the last line then says that the log was cut.
+
+        Raises:
+            UnknownJob: there is no such job, or its transaction has not committed.
+            NotPermitted: another role submitted it, and this role is no administrator.
+        """
+        return await self._runner.run(job_calls.read_log(self.handle))
 
     async def statement(self) -> str:
         """Return the whole statement; the view shows only its beginning.

@@ -59,7 +59,12 @@ class AsyncRunner:
         try:
             step = next(call)
             while True:
-                step = call.send(await self._do(step, given, on_lost))
+                try:
+                    answer = await self._do(step, given, on_lost)
+                except BaseException as error:  # noqa: BLE001, PERF203 - the call raises it
+                    step = call.throw(error)
+                else:
+                    step = call.send(answer)
         except StopIteration as end:
             value: T = end.value
             return value

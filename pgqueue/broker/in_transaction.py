@@ -10,6 +10,8 @@ from psycopg.conninfo import make_conninfo
 
 from ..config import URL_SCHEME, to_url
 from ..db.caller_transaction import driver_connection, entered
+from ..db.named_query import run
+from ..tracing import current_traceparent
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -54,6 +56,9 @@ class in_transaction(Connection):  # noqa: N801 - it is written as a block
         return in_transaction(self._given)
 
     def __enter__(self) -> Self:
+        if (traceparent := current_traceparent()) is not None:
+            # Triggers in the transaction pass it on.
+            run(driver_connection(self._given), "set_traceparent", {"traceparent": traceparent}, prepare=False)
         self._blocks.enter_context(entered(self._given))
         return self
 

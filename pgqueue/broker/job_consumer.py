@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from .channel import Channel
+    from .consuming.claims import ExecutorsRequest
     from .transport import Transport
 
 __all__ = ["ClaimedMessage", "JobConsumer", "WorkerLink"]
@@ -130,6 +131,12 @@ class WorkerLink:
             psycopg.Error: the server could not be reached.
         """
         self._transport.register_executors(count)
+
+    @property
+    def executors_request(self) -> ExecutorsRequest | None:
+        """How many executors this worker is asked to have, as of its last heartbeat; None: there was none yet."""
+        worker_session = self._transport.live_worker_session
+        return None if worker_session is None else worker_session.claims.executors_request
 
     def may_be_heard(self, exchange: str, routing_key: str) -> bool:
         """Return whether a queue may be bound there."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import BatchPublishError
 
 from ..db.caller_transaction import current
+from ..tracing import with_trace
 from .envelope import to_row
 from .outgoing_message import to_outgoing
 
@@ -41,7 +42,9 @@ class PublishBatch:
             self.channel.basic_publish(message, exchange, routing_key)
             return
         priority = self.channel._get_message_priority(message)
-        self._messages.append(to_outgoing(to_row(message, exchange, routing_key), exchange, routing_key, priority))
+        self._messages.append(
+            to_outgoing(to_row(with_trace(message), exchange, routing_key), exchange, routing_key, priority)
+        )
         if len(self._messages) >= self._max_size:
             self.flush()
 

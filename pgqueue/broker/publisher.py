@@ -12,6 +12,7 @@ import psycopg
 from .. import errors
 from ..db.caller_transaction import current, driver_connection
 from ..db.named_query import run
+from ..tracing import with_trace
 from .celery_patches import group_publishing
 from .envelope import to_row
 from .outgoing_message import OutgoingMessage, to_outgoing
@@ -47,21 +48,22 @@ class Publisher:
             psycopg.Error: the server or the connection reported an error.
             PgQueueError: the same in a caller's transaction, where kombu must not try again.
         """
-        row = to_row(message, exchange, routing_key)
+        row = to_row(with_trace(message), exchange, routing_key)
         group = group_publishing.current()
         # Among transient messages, only events of sent tasks are collected. A control command is not: its sender waits
         # for answers.
         is_gathered = exchange == "celeryev" or not row.is_transient
-        if group is not None and is_gathered and (self._caller or current()) is None:
+        caller = self._find_caller(is_transient=row.is_transient)
+        if group is not None and is_gathered and caller is None:
             group.add(self.database, self.publish_many, to_outgoing(row, exchange, routing_key, priority))
             return 1
         worker_session = WorkerSession.find(self.database) if row.is_transient and exchange else None
         if worker_session is not None and (exchange, routing_key) in worker_session.unroutable_keys:
             return 0
         as_of = 0 if worker_session is None else worker_session.unroutable_keys.age
-        is_alone = (self._caller or current()) is None and not self.database.is_in_transaction
+        is_alone = caller is None and not self.database.is_in_transaction
         query_name = "publish_transient" if row.is_transient and is_alone else "publish"
-        reached = self._ask(query_name, to_outgoing(row, exchange, routing_key, priority)._asdict())
+        reached = self._ask(query_name, to_outgoing(row, exchange, routing_key, priority)._asdict(), caller)
         if worker_session is not None and not reached:
             worker_session.unroutable_keys.add(exchange, routing_key, as_of)
         return reached
@@ -73,10 +75,19 @@ class Publisher:
             psycopg.Error, PgQueueError: as `publish`.
         """
         columns = zip(*messages, strict=True)
-        return self._ask("publish_many", dict(zip(OutgoingMessage._fields, map(list, columns), strict=True)))
+        params = dict(zip(OutgoingMessage._fields, map(list, columns), strict=True))
+        return self._ask("publish_many", params, self._find_caller())
 
-    def _ask(self, query_name: str, params: Mapping[str, object]) -> int:
-        caller = self._caller or current()
+    def _find_caller(self, *, is_transient: bool = False) -> CallerConnection | RecordedMessages | None:
+        """Return the owner of the transaction to publish in, if there is one.
+
+        A control command in the transaction of a framework would wait for its commit, and its sender for the answers.
+        """
+        return self._caller or current(None if is_transient else self.database.conninfo)
+
+    def _ask(
+        self, query_name: str, params: Mapping[str, object], caller: CallerConnection | RecordedMessages | None
+    ) -> int:
         if caller is None:
             [(reached,)] = self.database.fetch(query_name, **params)
             return int(reached)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..local.child_process import die_with_parent
-from .options import ADDRESS, dsn_option
+from ..worker.json_log import log_as_json
+from .options import ADDRESS, dsn_option, log_format_option
 
 if TYPE_CHECKING:
     from ..worker.metrics.http_server import Address
@@ -35,8 +36,9 @@ logger = logging.getLogger("pgqueue.exporter")
     show_default=True,
     help="So many queues have a label of their own; all others are one, (other).",
 )
+@log_format_option
 @dsn_option
-def exporter(address: Address, max_queues: int, dsn: str | None) -> None:
+def exporter(address: Address, max_queues: int, log_format: str, dsn: str | None) -> None:
     """Serve metrics of the database for Prometheus until SIGTERM.
 
     The role needs no more than the group roles pgqueue_monitor and pg_monitor.
@@ -45,7 +47,10 @@ def exporter(address: Address, max_queues: int, dsn: str | None) -> None:
     # prometheus_client may not be installed, because it is an extra.
     from ..worker.metrics.exporter import Exporter
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if log_format == "json":
+        log_as_json(logging.INFO)
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())

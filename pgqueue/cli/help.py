@@ -9,10 +9,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Run statements": ("launch", "wait", "result", "cancel", "retry", "discard"),
     "Run by the clock": ("schedule",),
     "See what runs, waits and failed": (
-        *("list", "show", "stats", "queues", "workers", "peek"),
+        *("list", "show", "log", "slow", "stats", "queues", "workers", "peek"),
         *("flower", "doctor", "exporter"),
     ),
-    "Run workers": ("worker",),
+    "Run workers": ("worker", "scale", "fleet"),
     "Steer queues": ("pause", "resume", "redrive", "purge", "drain", "set-durability", "config", "limit"),
     "Install in a database, and say who may use it": (
         *("install", "upgrade", "status", "uninstall", "enroll", "unenroll"),
@@ -48,6 +48,7 @@ _EXAMPLES = {
         "pgqueue list --json",
     ],
     "show": ["pgqueue show 9", "pgqueue show 9 --full"],
+    "log": ["pgqueue log 9", "pgqueue log 9 --follow", "pgqueue log 9 --json"],
     "schedule": [
         "pgqueue schedule add nightly '0 2 * * *' 'refresh materialized view sales' --timezone Europe/Berlin",
         "pgqueue schedule add digest '*/15 8-18 * * 1-5' --task shop.send_digest --args '[\"eu\"]'",
@@ -58,6 +59,7 @@ _EXAMPLES = {
     ],
     "stats": ["pgqueue stats", "pgqueue stats --json"],
     "queues": ["pgqueue queues", "pgqueue queues --all"],
+    "slow": ["pgqueue slow", "pgqueue slow --queue reports --since 2h"],
     "workers": ["pgqueue workers"],
     "peek": ["pgqueue peek default", "pgqueue peek celery.dead --limit 100"],
     "flower": ["pgqueue flower", "pgqueue flower -A shop --port 5556"],
@@ -70,6 +72,17 @@ _EXAMPLES = {
         "pgqueue worker --autoscale 10,2",
         "pgqueue worker --http 0.0.0.0:8080",
         "pgqueue worker --no-tasks --executors 8",
+    ],
+    "fleet": [
+        "pgqueue fleet",
+        "pgqueue fleet --host db2 -A shop --max-processes 8",
+        "pgqueue fleet set reports --processes 3 --queue reports --executors 4 --restart-after 5s",
+        "pgqueue fleet status --json",
+    ],
+    "scale": [
+        "pgqueue scale worker-1@host --executors 8",
+        "pgqueue scale --queue reports --executors 2",
+        "pgqueue scale --queue reports --reset",
     ],
     "pause": ["pgqueue pause default"],
     "resume": ["pgqueue resume default"],

@@ -138,6 +138,15 @@ listen_dsn_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to write the log; json: one object a line.",
+)
+
+
 def on_database(command: Command) -> Command:
     """Add the options --dsn and --json to a command."""
     return dsn_option(json_option(command))

@@ -56,6 +56,7 @@ _WORKERS = (
     Column("items_processed", rank=2),
     Column("last_run_at", rank=5),
     Column("executors", rank=2),
+    Column("wanted_executors", rank=3),
     Column("running", rank=1, least=8),
 )
 #: Queues for control commands, their answers and events: each Celery process has some.

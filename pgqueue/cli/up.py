@@ -14,7 +14,7 @@ from ..local.server_watch import ServerWatch
 from ..local.stack import Stack, StackOptions
 from ..local.up import Up
 from .extras import require_extras
-from .options import dsn_option, is_from_environment, listen_dsn_option
+from .options import dsn_option, is_from_environment, listen_dsn_option, log_format_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -34,6 +34,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("-A", "--app", "app_name", metavar="MODULE", help="Your own Celery app: run its tasks too.")
 @click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to run too; may be repeated.")
 @click.option("--loglevel", default="WARNING", show_default=True, help="How much the worker logs.")
+@log_format_option
 @click.option("--pg-bin", envvar="PGQUEUE_PG_BIN", type=_PATH, help="The programs of the embedded server to use.")
 @click.option("--ready-file", type=_PATH, help="Write dsn, flower_url and pids there as JSON once everything answers.")
 @dsn_option
@@ -48,6 +49,7 @@ def up(
     app_name: str | None,
     include: tuple[str, ...],
     loglevel: str,
+    log_format: str,
     pg_bin: Path | None,
     ready_file: Path | None,
     dsn: str | None,
@@ -79,6 +81,7 @@ def up(
         app_name=app_name,
         include=include,
         loglevel=loglevel,
+        log_format=log_format,
     )
     watch = None if server is None else ServerWatch(server, click.echo)
     try:

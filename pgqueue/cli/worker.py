@@ -10,10 +10,12 @@ import click
 
 from ..config import URL_SCHEME, WORKER_DSN_VARIABLE, to_url
 from ..local.child_process import die_with_parent
+from ..local.service_watch import ServiceWatch
 from ..schema.prepare import require_worker
+from ..worker.json_log import log_celery_as_json
 from .celery_app import database_of, find_app, leads_to, own_queues, require_same_database
 from .import_schedules import install_schedules
-from .options import ADDRESS, dsn_option, listen_dsn_option
+from .options import ADDRESS, dsn_option, listen_dsn_option, log_format_option
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option("--include", multiple=True, metavar="MODULE", help="A module with tasks to import; may be repeated.")
 @click.option("--loglevel", default="INFO", show_default=True, help="How much to log.")
+@log_format_option
 @click.option("--hostname", metavar="NAME", help="The worker's name; %h is the host [default: celery@%h].")
 @click.option(
     "--http",
@@ -70,6 +73,7 @@ def worker(
     schedules: bool,
     include: tuple[str, ...],
     loglevel: str,
+    log_format: str,
     hostname: str | None,
     http_address: Address | None,
     same_database: bool,
@@ -106,8 +110,18 @@ def worker(
         arguments.append(f"--hostname={hostname}")
     if http_address is not None and {"-D", "--detach"} & set(celery_options):
         raise click.UsageError("--http does not go with --detach: a detached worker is another process")
+    if log_format == "json":
+        if {"-D", "--detach"} & set(celery_options):
+            raise click.UsageError("--log-format json does not go with --detach: a detached worker is another process")
+        log_celery_as_json(app)
+        # Celery's banner is no JSON.
+        arguments.insert(0, "--quiet")
     require_worker(app.conf.broker_url)
     with contextlib.ExitStack() as until_the_end:
+        service = ServiceWatch(database_of(app).conninfo)
+        if service.is_needed:
+            service.start()
+            until_the_end.callback(service.stop)
         if http_address is not None:
             until_the_end.callback(_serve_health(app, http_address).close)
         return _run_celery(app, [*arguments, *celery_options])

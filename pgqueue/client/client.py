@@ -117,7 +117,7 @@ class Client(ClientSchedules, ClientManyJobs):
         Raises:
             PgQueueError: as `launch`.
         """
-        given = connection or current()
+        given = connection or current(self._runner.session.conninfo)
         call = submission.enqueue(sql, values, params, options, keep_result=keep_result, is_own=given is None)
         return self._submit(call, given)
 
@@ -145,7 +145,7 @@ class Client(ClientSchedules, ClientManyJobs):
             TypeError: the parameters are given in another way.
             PgQueueError: as `launch`; no job was queued.
         """
-        given = connection or current()
+        given = connection or current(self._runner.session.conninfo)
         call = submission.enqueue_many(
             statements, params, rows, unique_keys, options, keep_result=keep_result, is_own=given is None
         )
@@ -198,7 +198,7 @@ class Client(ClientSchedules, ClientManyJobs):
             errback=errback,
             limit_key=limit_key,
         )
-        return self._runner.run(call, connection or current())
+        return self._runner.run(call, connection or current(self._runner.session.conninfo))
 
     def job(self, handle: Handle | str | int) -> Job:
         """Return the job of a handle, of the handle's text `ID:COOKIE`, or of a number.

@@ -37,7 +37,10 @@ class ClientManyJobs:
             PgQueueError: it has not failed, was retried or discarded before, or is not known.
         """
         handle = job_calls.to_handle(job)
-        return Job(self._runner, self._runner.run(many_jobs.retry(handle), connection or current()))
+        return Job(
+            self._runner,
+            self._runner.run(many_jobs.retry(handle), connection or current(self._runner.session.conninfo)),
+        )
 
     def retry_task(self, task_id: str, *, connection: CallerConnection | None = None) -> str:
         """Send a Celery task again that failed or was revoked, and return the id of the new one.
@@ -48,7 +51,7 @@ class ClientManyJobs:
             WrongState: it did not fail, or its result does not say how it was called.
             PgQueueError: no result of it is known, or the server could not be asked.
         """
-        return self._runner.run(many_jobs.retry_task(task_id), connection or current())
+        return self._runner.run(many_jobs.retry_task(task_id), connection or current(self._runner.session.conninfo))
 
     def retry_jobs(
         self,
@@ -69,7 +72,9 @@ class ClientManyJobs:
             InvalidArgument: a filter is invalid, or there is none.
             PgQueueError: the server could not be asked; the batches before are committed.
         """
-        return self._change_many("retry_jobs", filters, max_count, batch, dry_run, connection or current())
+        return self._change_many(
+            "retry_jobs", filters, max_count, batch, dry_run, connection or current(self._runner.session.conninfo)
+        )
 
     def discard_jobs(
         self,
@@ -85,7 +90,9 @@ class ClientManyJobs:
         Raises:
             PgQueueError: as `retry_jobs`.
         """
-        return self._change_many("discard_jobs", filters, max_count, batch, dry_run, connection or current())
+        return self._change_many(
+            "discard_jobs", filters, max_count, batch, dry_run, connection or current(self._runner.session.conninfo)
+        )
 
     def cancel_jobs(
         self,
@@ -103,7 +110,9 @@ class ClientManyJobs:
         Raises:
             PgQueueError: as `retry_jobs`.
         """
-        return self._change_many("cancel_jobs", filters, max_count, batch, dry_run, connection or current())
+        return self._change_many(
+            "cancel_jobs", filters, max_count, batch, dry_run, connection or current(self._runner.session.conninfo)
+        )
 
     def purge(self, queue: str) -> int:
         """Empty a queue, except for what workers have, and return how many jobs and tasks that were.

@@ -46,7 +46,8 @@ class ClientSchedules:
             PgQueueError: as `launch`.
         """
         return self._runner.run(
-            schedule_calls.schedule(name, schedule, sql, values, params, options), connection or current()
+            schedule_calls.schedule(name, schedule, sql, values, params, options),
+            connection or current(self._runner.session.conninfo),
         )
 
     def schedule_task(
@@ -71,7 +72,8 @@ class ClientSchedules:
             PgQueueError: as `schedule`.
         """
         return self._runner.run(
-            schedule_calls.schedule_task(name, schedule, task, args, kwargs, options), connection or current()
+            schedule_calls.schedule_task(name, schedule, task, args, kwargs, options),
+            connection or current(self._runner.session.conninfo),
         )
 
     def alter_schedule(
@@ -88,7 +90,9 @@ class ClientSchedules:
         Raises:
             PgQueueError: as `schedule`; or there is no such schedule.
         """
-        self._runner.run(schedule_calls.alter_schedule(name, params, changes), connection or current())
+        self._runner.run(
+            schedule_calls.alter_schedule(name, params, changes), connection or current(self._runner.session.conninfo)
+        )
 
     def unschedule(self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None) -> None:
         """Remove a schedule; what it has enqueued stays.
@@ -99,7 +103,7 @@ class ClientSchedules:
         Raises:
             PgQueueError: there is none, or it is another role's.
         """
-        self._runner.run(schedule_calls.unschedule(name, owner), connection or current())
+        self._runner.run(schedule_calls.unschedule(name, owner), connection or current(self._runner.session.conninfo))
 
     def pause_schedule(
         self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
@@ -109,7 +113,7 @@ class ClientSchedules:
         Raises:
             PgQueueError: as `unschedule`.
         """
-        return self._runner.run(schedule_calls.pause(name, owner), connection or current())
+        return self._runner.run(schedule_calls.pause(name, owner), connection or current(self._runner.session.conninfo))
 
     def resume_schedule(
         self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
@@ -119,7 +123,9 @@ class ClientSchedules:
         Raises:
             PgQueueError: as `unschedule`.
         """
-        return self._runner.run(schedule_calls.resume(name, owner), connection or current())
+        return self._runner.run(
+            schedule_calls.resume(name, owner), connection or current(self._runner.session.conninfo)
+        )
 
     def run_schedule(
         self, name: str, *, owner: str | None = None, connection: CallerConnection | None = None
@@ -131,7 +137,7 @@ class ClientSchedules:
         Raises:
             PgQueueError: as `unschedule`.
         """
-        return self._runner.run(schedule_calls.run(name, owner), connection or current())
+        return self._runner.run(schedule_calls.run(name, owner), connection or current(self._runner.session.conninfo))
 
     def schedules(self, name: str | None = None) -> list[Schedule]:
         """Return the schedules that this role may see, or those of that name.

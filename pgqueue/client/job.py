@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..handle import Handle
     from .rows import Row, RowFactory, T
     from .runner import Runner
-    from .values import JobStatus, Progress, Result
+    from .values import JobStatus, LogLine, Progress, Result
 
 
 class Job:
@@ -148,6 +148,17 @@ class Job:
             NotPermitted: the job belongs to another role, of which this role is not a member.
         """
         return self._runner.run(job_calls.get_progress(self.handle))
+
+    def log(self) -> list[LogLine]:
+        """Return what the job has said with RAISE INFO, NOTICE or WARNING, also while it runs and after a rollback.
+
+        Lines appear within 200 ms. A job keeps 1,000 lines and 256 kB; the last line then says that the log was cut.
+
+        Raises:
+            UnknownJob: there is no such job, or its transaction has not committed.
+            NotPermitted: another role submitted it, and this role is no administrator.
+        """
+        return self._runner.run(job_calls.read_log(self.handle))
 
     def statement(self) -> str:
         """Return the whole statement; the view shows only its beginning.

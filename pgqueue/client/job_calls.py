@@ -13,7 +13,7 @@ from ..db.text_format import to_interval
 from ..handle import Handle
 from .results import to_result
 from .steps import Ask, AwaitEnd, Call, Place, Where, fetch_rows, fetch_value
-from .values import Attempt, JobState, JobStatus, Progress, Result
+from .values import Attempt, JobState, JobStatus, LogLine, Progress, Result
 
 #: A longer wait logs a warning if no worker takes jobs from the queue.
 TELL_SECONDS = 3.0
@@ -139,6 +139,11 @@ def read_statement(handle: Handle) -> Call[str]:
     return str((yield from _about(handle, "job_statement")))
 
 
+def read_log(handle: Handle) -> Call[list[LogLine]]:
+    """Return what a job has said."""
+    return fetch_rows(_JOB_LOG, handle._asdict())
+
+
 def _has_takers(queue: str) -> Call[bool]:
     return bool((yield from fetch_value("has_takers", {"queue": queue})))
 
@@ -158,4 +163,5 @@ def _to_status(*columns: Any) -> JobStatus:
 _STATUS_COLUMNS = (*(field.name for field in dataclasses.fields(JobStatus) if field.name != "handle"), "cookie")
 _JOB_STATUS = NamedQuery("job_status", _to_status)
 LIST_JOBS = NamedQuery("list_jobs", _to_status)
+_JOB_LOG = NamedQuery("job_log", LogLine)
 _ATTEMPTS = NamedQuery("job_attempts", Attempt)

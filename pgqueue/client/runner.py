@@ -48,7 +48,12 @@ class Runner:
         try:
             step = next(call)
             while True:
-                step = call.send(self._do(step, given))
+                try:
+                    answer = self._do(step, given)
+                except BaseException as error:  # noqa: BLE001, PERF203 - the call raises it
+                    step = call.throw(error)
+                else:
+                    step = call.send(answer)
         except StopIteration as end:
             value: T = end.value
             return value

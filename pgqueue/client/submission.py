@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..db.text_format import dump_parameters, to_array, to_array_of_arrays, to_instant, to_interval
 from ..handle import Handle
+from ..tracing import HEADER, find_tracer, sending
 from .arguments import JobOptions, check_many, job_arguments, new_cookie, to_json
 from .steps import Ask, Call, Where, fetch_value
 
@@ -23,7 +24,7 @@ def launch(
     kept: str, sql: str, values: Sequence[object], params: Sequence[object] | None, options: JobOptions
 ) -> Call[Handle]:
     """Submit a job at once: `kept` is 'once' for launch, 'none' for submit."""
-    return _hand_in("hand_in_job", sql, values, params, options, {"kept": kept})
+    return _send(options, lambda given: _hand_in("hand_in_job", sql, values, params, given, {"kept": kept}))
 
 
 def enqueue(
@@ -36,10 +37,14 @@ def enqueue(
     is_own: bool,
 ) -> Call[Handle]:
     """Submit a job in a transaction: the caller's, or one of the client's own."""
-    if is_own and not keep_result and options.keys() <= _PLAIN_OPTIONS:
-        return _hand_in("enqueue_plain_job", sql, values, params, options, {"cookie": new_cookie()})
-    name = "enqueue_own_job" if is_own else "enqueue_job"
-    return _hand_in(name, sql, values, params, options, {"keep_result": keep_result})
+
+    def submit(given: JobOptions) -> Call[Handle]:
+        if is_own and not keep_result and given.keys() <= _PLAIN_OPTIONS:
+            return _hand_in("enqueue_plain_job", sql, values, params, given, {"cookie": new_cookie()})
+        name = "enqueue_own_job" if is_own else "enqueue_job"
+        return _hand_in(name, sql, values, params, given, {"keep_result": keep_result})
+
+    return _send(options, submit)
 
 
 def enqueue_many(
@@ -60,6 +65,13 @@ def enqueue_many(
     if options.get("unique_key") is not None:
         raise TypeError("enqueue_many takes no unique_key: it would be the same for all jobs. Give unique_keys")
     texts = check_many(statements, params, rows)
+    tracer = None if options.get("traceparent") else find_tracer()
+    if tracer is not None:
+        count = len(texts) if rows is None else len(rows)
+        with sending(tracer, options.get("queue", "default"), count) as (_span, traceparent):
+            traced: JobOptions = {**options, "traceparent": traceparent}
+            given = {"keep_result": keep_result, "is_own": is_own}
+            return (yield from enqueue_many(statements, params, rows, unique_keys, traced, **given))
     place: Place = yield _WHERE
     arguments = {
         **job_arguments(place.session, to_array(texts), params or (), options),
@@ -84,6 +96,14 @@ def send_task(
     **others: object,
 ) -> Call[str]:
     """Send a Celery task in a transaction, and return its id."""
+    tracer = None if HEADER in (headers or {}) else find_tracer()
+    if tracer is not None:
+        with sending(tracer, str(others.get("queue", "celery"))) as (span, traceparent):
+            traced = {**(headers or {}), HEADER: traceparent}
+            times = {"delay": delay, "eta": eta, "expires": expires}
+            sent = yield from send_task(task, args, kwargs, headers=traced, **times, **others)  # type: ignore[arg-type]
+            span.set_attribute("messaging.message.id", sent)
+            return sent
     arguments = {
         "task": task,
         "args": to_json(list(args)),
@@ -95,6 +115,19 @@ def send_task(
         **others,
     }
     return str((yield from fetch_value("send_task", arguments)))
+
+
+def _send(options: JobOptions, submit: Callable[[JobOptions], Call[Handle]]) -> Call[Handle]:
+    """Submit a job; in a program that traces, within a span that the job belongs to."""
+    tracer = None if options.get("traceparent") else find_tracer()
+    return submit(options) if tracer is None else _send_in_span(tracer, options, submit)
+
+
+def _send_in_span(tracer: Any, options: JobOptions, submit: Callable[[JobOptions], Call[Handle]]) -> Call[Handle]:
+    with sending(tracer, options.get("queue", "default")) as (span, traceparent):
+        handle = yield from submit({**options, "traceparent": traceparent})
+        span.set_attribute("messaging.message.id", f"job-{handle.id}")
+        return handle
 
 
 def _hand_in(

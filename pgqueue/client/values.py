@@ -84,6 +84,18 @@ class Attempt:
     error_context: str | None
 
 
+@dataclass(frozen=True)
+class LogLine:
+    """One row of `pgqueue.job_log`: a message that a job has raised."""
+
+    at: datetime
+    severity: str
+    sqlstate: str | None
+    message: str
+    detail: str | None
+    hint: str | None
+
+
 class Column(NamedTuple):
     """One column of a job's result."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 import psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection as SQLAlchemyConnection
     from sqlalchemy.orm import Session as SQLAlchemySession
@@ -50,12 +50,29 @@ class _Block:
 _current: ContextVar[_Block | None] = ContextVar("pgqueue_caller", default=None)
 
 
-def current() -> CallerConnection | None:
-    """Return the caller's object of the innermost open block around this call, if any."""
+#: Finds a transaction that a framework has open in this thread on the database of a conninfo; a framework sets it.
+_find_ambient: Callable[[str], CallerConnection | None] | None = None
+
+
+def set_ambient(find: Callable[[str], CallerConnection | None] | None) -> None:
+    """Publish outside of blocks in the transactions that `find` returns for a conninfo; None: in none."""
+    global _find_ambient  # noqa: PLW0603 - one framework for a process
+    _find_ambient = find
+
+
+def current(conninfo: str | None = None) -> CallerConnection | None:
+    """Return the caller's object of the innermost open block around this call, if any.
+
+    Args:
+        conninfo: the database that a message is for. Outside of blocks, the transaction counts that a framework has
+            open there. None: only blocks count.
+    """
     block = _current.get()
     while block is not None and block.is_over:
         block = block.outer
-    return None if block is None else block.given
+    if block is not None:
+        return block.given
+    return None if conninfo is None or _find_ambient is None else _find_ambient(conninfo)
 
 
 @contextmanager

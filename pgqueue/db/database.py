@@ -160,6 +160,12 @@ class Database:
         for session, _generation in idle:
             close_session(session)
 
+    @classmethod
+    def close_all(cls) -> None:
+        """Close the idle connections of this process to all servers."""
+        for database in list(cls._all):
+            database.close()
+
     def _take(self) -> Connection:
         while True:
             with self._lock:
@@ -204,10 +210,5 @@ def _start_all_empty() -> None:
         database._start_empty()
 
 
-def _close_all() -> None:
-    for database in list(Database._all):
-        database.close()
-
-
-atexit.register(_close_all)
+atexit.register(Database.close_all)
 call_in_forked_child(Turn.PROCESS, _start_all_empty)

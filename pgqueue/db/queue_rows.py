@@ -38,6 +38,7 @@ class WorkerRow(NamedTuple):
     last_run_at: datetime | None
     executors: int
     running: list[int]
+    wanted_executors: int | None
 
 
 class TotalRow(NamedTuple):

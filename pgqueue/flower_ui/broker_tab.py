@@ -20,7 +20,7 @@ from ..db.database import Database
 from ..db.queue_rows import LIST_QUEUES
 
 #: Celery's own queues: for events, for control commands and for the answers to them.
-_CONTROL = re.compile(r"^celeryev\.|\.pidbox$")
+CONTROL_QUEUES = re.compile(r"^celeryev\.|\.pidbox$")
 #: A template with an absolute path is read from pgqueue, and the templates that it extends from Flower.
 _PAGE = str(Path(__file__).parent / "templates" / "broker.html")
 
@@ -56,7 +56,7 @@ class QueueLengths:
                 "consumers": queue.consumers,
             }
             for queue in queues
-            if queue.queue in wanted or ((queue.messages or queue.paused) and not _CONTROL.search(queue.queue))
+            if queue.queue in wanted or ((queue.messages or queue.paused) and not CONTROL_QUEUES.search(queue.queue))
         ]
 
 

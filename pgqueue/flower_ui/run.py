@@ -17,6 +17,7 @@ from .confirmation import ask_before_stopping
 from .local_access import is_expected_host, is_local_request, is_loopback
 from .lost_workers import look_after_lost_workers
 from .own_task import offer_no_calls
+from .pages.routes import add_pages
 from .task_list import COLUMNS, lay_out_tasks
 
 
@@ -37,6 +38,7 @@ def run_flower(
     Raises:
         SystemExit: it could not start, or a signal stopped it.
     """
+    add_pages(database)
     show_queues(database)
     take_events_in_bulk()
     look_after_lost_workers(database)

@@ -34,11 +34,24 @@ def die_with_parent() -> None:
 
 
 class ChildProcess:
-    """One pgqueue command as a process of its own, with its output in a log file."""
+    """One pgqueue command as a process of its own, with its output in a log file.
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    Args:
+        log: None: its output goes where that of this process goes.
+        without: the variables of this process's environment that it does not get.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None,
+        without: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.log = log
+        self._without = frozenset(without)
         self._arguments = [sys.executable, "-m", "pgqueue", *arguments]
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,14 +67,15 @@ class ChildProcess:
         Raises:
             OSError: the log cannot be written, or no process can be made.
         """
-        environment = os.environ | self._environment | {_PARENT_VARIABLE: str(os.getpid())}
-        with self.log.open("ab") as output:
+        inherited = {name: value for name, value in os.environ.items() if name not in self._without}
+        environment = inherited | self._environment | {_PARENT_VARIABLE: str(os.getpid())}
+        with contextlib.nullcontext() if self.log is None else self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._arguments,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=None if output is None else subprocess.STDOUT,
                 start_new_session=True,
             )
 
@@ -98,13 +112,18 @@ class ChildProcess:
                     tell_wait()
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the process and its own children at once, and wait for its end."""
+        if self._process is not None and self._process.poll() is None:
             # The process leads a process group that contains only its own children.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def last_lines(self, count: int = 12) -> str:
         """Return the last lines of its log."""
-        if not self.log.exists():
+        if self.log is None or not self.log.exists():
             return ""
         with self.log.open(encoding="utf-8", errors="replace") as lines:
             return "".join(deque(lines, maxlen=count)).rstrip()

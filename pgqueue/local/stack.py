@@ -54,6 +54,8 @@ class StackOptions:
     app_name: str | None = None
     include: tuple[str, ...] = ()
     loglevel: str = "WARNING"
+    log_format: str = "text"
+    """Of the worker."""
 
     @property
     def takes_tasks(self) -> bool:
@@ -190,6 +192,7 @@ class Stack:
             "--task-events",
             f"--hostname={self.worker_name}",
             f"--loglevel={self._options.loglevel}",
+            f"--log-format={self._options.log_format}",
         ]
         if self._options.concurrency is not None:
             arguments.append(f"--concurrency={self._options.concurrency}")

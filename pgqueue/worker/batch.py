@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -22,6 +23,8 @@ class LongRun(NamedTuple):
     label: str | None
     #: Monotonic.
     begun_at: float
+    #: The fields of its lines in the log.
+    log_fields: Mapping[str, object] = MappingProxyType({})
 
 
 class BatchJob(NamedTuple):
@@ -43,6 +46,19 @@ class BatchJob(NamedTuple):
             return cls(job_id, token, document, delivery_tag)
         role, group_commit = document
         return cls(job_id, token, role, delivery_tag, queue, group_commit)
+
+
+class TracedJob(NamedTuple):
+    """A claimed job that belongs to a trace."""
+
+    id: int
+    #: Of its sender.
+    traceparent: str
+    queue: str
+    #: From 1.
+    attempt: int
+    #: The span of the first attempt that failed.
+    first_traceparent: str | None
 
 
 @dataclass(eq=False)
@@ -75,6 +91,8 @@ class Chunk:
     phase: int = 0
     #: Jobs that run by themselves, because their group was broken up or they failed in it.
     alone: set[int] = field(default_factory=set)
+    #: The jobs of which the worker makes spans: each is run in a call of its own.
+    traced: Mapping[int, TracedJob] = field(default_factory=dict)
 
     @property
     def role(self) -> int:

@@ -17,12 +17,16 @@ import psycopg
 from celery.worker import state
 
 from ..db.session_settings import BATCH_SETTINGS, to_options
+from ..tracing import HEADER
 from .claimed_job import Ending
 from .credentials import LoginRefused
-from .job_log import name_job
+from .job_log import log_fields, name_job
+from .job_log_writer import find_speaker, read_line
 from .job_waits import WAIT_SQLSTATE, Waiter
+from .json_log import FIELDS
 from .log import get_logger
 from .lost_connection import wait_for_server
+from .progress import PROGRESS_SQLSTATE
 from .running.error_fields import ConnectionLost, fields_of, is_of_used_session, timed_out
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
     from .batch import BatchJob, Chunk
     from .context import WorkerContext
+    from .job_log_writer import Line
+    from .job_spans import JobSpan
     from .running.error_fields import Fields
     from .running.job_session import JobSession
 
@@ -66,6 +72,12 @@ class BatchRunner:
         self._role: int | None = None
         self._jobs_run = 0
         self._chunk: Chunk | None = None
+        #: The messages of jobs that share a transaction: if it fails, the jobs run again and raise them again.
+        self._said_in_group: list[Line] = []
+        #: The span of the job that runs, if it has one; and the error that ended it.
+        self._span: JobSpan | None = None
+        self._span_error: Fields = {}
+        self._has_run_traceparent = False
 
     def run(self, chunk: Chunk) -> None:
         """Run the jobs of a chunk to their ends, or give them back.
@@ -76,6 +88,9 @@ class BatchRunner:
         self._chunk = chunk
         self._cancel_revoked(chunk)
         left = _order_by_queue(chunk.jobs)
+        if self._context.tracer is not None:
+            chunk.traced = self._context.tracer.find_traced(chunk.jobs)
+            chunk.alone.update(chunk.traced)
         while left:
             if chunk.is_stopping:
                 self._release(left)
@@ -93,10 +108,13 @@ class BatchRunner:
             called_at = monotonic()
             jobs = _next_jobs(chunk, left)
             is_group = _is_group(chunk, jobs)
+            self._begin_span(chunk, jobs)
+            has_ended = False
             try:
                 chunk.pid = session.backend_pid
                 rest = self._run_group(chunk, session, jobs) if is_group else self._run(chunk, session, jobs)
                 left = [*rest, *left[len(jobs) :]]
+                has_ended = True
                 self._jobs_run += len(jobs)
             except ConnectionLost as lost:
                 chunk.pid = None
@@ -120,8 +138,20 @@ class BatchRunner:
             finally:
                 chunk.pid = None
                 self._chunk = chunk
+                if self._span is not None:
+                    self._end_span(chunk.endings.get(jobs[0].id, Ending.SUCCEEDED if has_ended else Ending.GONE))
             if chunk.is_each_alone or self._jobs_run >= _MOST_JOBS or monotonic() - called_at > _LONG_SECONDS:
                 self.close_session()
+
+    def _begin_span(self, chunk: Chunk, jobs: Sequence[BatchJob]) -> None:
+        tracer = self._context.tracer
+        if tracer is not None and jobs[0].id in chunk.traced:
+            self._span, self._span_error = tracer.start(chunk.traced[jobs[0].id]), {}
+
+    def _end_span(self, ending: Ending) -> None:
+        assert self._span is not None
+        self._span.end(ending, self._span_error.get("sqlstate"))
+        self._span = None
 
     def _run(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> Sequence[BatchJob]:
         """Run jobs, which are of one role, in one call; return those that are still to be run, none."""
@@ -132,12 +162,16 @@ class BatchRunner:
     def _run_group(self, chunk: Chunk, session: JobSession, jobs: Sequence[BatchJob]) -> list[BatchJob]:
         """Run jobs in one transaction; return those that failed in it, which run by themselves, and those not begun."""
         chunk.phase += 1
+        self._said_in_group.clear()
         try:
             alone, tried = self._call(session, "run_groups", "groups", jobs)
         finally:
             chunk.phase += 1
         # Where there can be no group, none was tried.
         chunk.alone.update(alone if tried else (job.id for job in jobs))
+        for line in self._said_in_group:
+            if line["id"] not in chunk.alone:
+                self._context.job_log.add(line)
         if alone:
             self._forget_first_runs()
         return [*(job for job in jobs[:tried] if job.id in chunk.alone), *jobs[tried:]]
@@ -151,6 +185,9 @@ class BatchRunner:
         if role != self._role:
             session.call("forget_role")
             self._role = role
+        if self._span is not None or self._has_run_traceparent:
+            self._has_run_traceparent = self._span is not None
+            session.call("set_run_traceparent", traceparent="" if self._span is None else self._span.traceparent)
         ids, tokens = [job.id for job in jobs], [job.token for job in jobs]
         names = {procedure: f"{procedure}_{role}"}
         return session.call_named(query, names, ids=ids, tokens=tokens, worker=self._context.worker_name)
@@ -167,13 +204,15 @@ class BatchRunner:
         """Log that a job succeeded, if it took long. The others are too many for a log."""
         run = chunk.announced
         if run is not None and any(job.id == run.id for job in done):
-            logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at)
+            about = {FIELDS: run.log_fields}
+            logger.info("%s succeeded in %.3f s", name_job(run.id, run.label), monotonic() - run.begun_at, extra=about)
 
     def close_session(self) -> None:
         """End the session; the next chunk opens another."""
         if self._session is not None:
             self._session.close()
         self._session, self._role, self._jobs_run = None, None, 0
+        self._has_run_traceparent = False
 
     def _get_session(self) -> JobSession:
         if self._session is not None and not self._session.is_alive:
@@ -212,7 +251,9 @@ class BatchRunner:
         if fields.get("sqlstate") == _CANCELED and chunk.overdue_id is not None and not fields.get("detail"):
             fields = timed_out().fields
         chunk.overdue_id = None
-        rows = self._context.completer.settle_run(left, fields, monotonic() - called_at, pid, is_jobs=is_jobs)
+        self._span_error = fields
+        stored = fields if self._span is None else {**fields, HEADER: self._span.traceparent}
+        rows = self._context.completer.settle_run(left, stored, monotonic() - called_at, pid, is_jobs=is_jobs)
         for job in rows:
             if job.ending is not None:
                 ending = chunk.endings[job.id] = Ending(job.ending)
@@ -221,7 +262,8 @@ class BatchRunner:
                     chunk.retried[job.id] = {name: value for name, value in fields.items() if name != "context"}
                 say = logger.warning if ending is Ending.FAILED else logger.info
                 name, how = name_job(job.id, job.label), job.ending.replace("_", " ")
-                say("%s %s: %s %s", name, how, fields.get("sqlstate"), fields.get("message"))
+                about = {FIELDS: log_fields(job.id, job.label, job.queue, job.role, job.attempt, job.traceparent)}
+                say("%s %s: %s %s", name, how, fields.get("sqlstate"), fields.get("message"), extra=about)
         open_ids = {job.id for job in rows if job.ending is None}
         return [job for job in left if job.id in open_ids]
 
@@ -286,8 +328,13 @@ class BatchRunner:
         if notice.sqlstate == WAIT_SQLSTATE:
             # All are of one role: no role's job speaks for another's.
             self._on_wait(notice, (Waiter(job.id, job.token, job.role) for job in self._chunk.jobs))
-        else:
+        elif notice.sqlstate == PROGRESS_SQLSTATE:
             self._context.progress.hear_from_chunk(self._chunk, notice)
+        elif (job_id := find_speaker(self._chunk, notice)) is not None:
+            if self._chunk.phase % 2:
+                self._said_in_group.append(read_line(job_id, notice))
+            else:
+                self._context.job_log.hear(job_id, notice)
 
 
 def _order_by_queue(jobs: Sequence[BatchJob]) -> list[BatchJob]:
@@ -303,8 +350,10 @@ def _next_jobs(chunk: Chunk, left: list[BatchJob]) -> list[BatchJob]:
     if chunk.is_each_alone:
         return left[:1]
     first = left[0]
+    if first.id in chunk.traced:
+        return [first]
     if _is_alone(chunk, first):
-        return list(takewhile(lambda job: _is_alone(chunk, job), left))
+        return list(takewhile(lambda job: _is_alone(chunk, job) and job.id not in chunk.traced, left))
     together = takewhile(lambda job: job.queue == first.queue and not _is_alone(chunk, job), left)
     return list(together)[: first.group_commit]
 

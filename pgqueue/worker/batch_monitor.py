@@ -6,6 +6,7 @@ were canceled or are past their timeout, and gives back jobs that wait behind a 
 
 from __future__ import annotations
 
+import json
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,8 @@ import psycopg
 
 from ..db.named_query import NamedQuery
 from .batch import LongRun
+from .claimed_job import ClaimedJob
+from .job_log import fields_of_job
 from .log import get_logger
 
 if TYPE_CHECKING:
@@ -135,7 +138,8 @@ class BatchMonitor(threading.Thread):
         chunk.announced = LongRun(job_id, None, begun_at)
         job = next(job for job in chunk.jobs if job.id == job_id)
         for message, label in self._database.fetch("running_message", id=job.id, token=job.token):
-            chunk.announced = LongRun(job_id, label, begun_at)
+            document = ClaimedJob.from_document(json.loads(message)["headers"]["job"])
+            chunk.announced = LongRun(job_id, label, begun_at, fields_of_job(document))
             self._on_long(job, message, pid, begun_at)
 
     def _stop_job(self, chunk: Chunk, job_id: int, *, is_final: bool, xact: int | None = None) -> None:

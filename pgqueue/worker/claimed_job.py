@@ -28,6 +28,11 @@ class ClaimedJob:
     timeout_ms: int | None
     keep_result: bool
     label: str | None = None
+    queue: str | None = None
+    #: The number of this attempt, from 1.
+    attempt: int | None = None
+    #: The span of this run, if it has one.
+    span_traceparent: str | None = None
 
     @classmethod
     def from_document(cls, job: Mapping[str, Any]) -> ClaimedJob:
@@ -43,6 +48,8 @@ class ClaimedJob:
             timeout_ms=job["timeout_ms"],
             keep_result=job["keep_result"],
             label=job.get("label"),
+            queue=job.get("queue"),
+            attempt=job.get("attempt"),
         )
 
     @property

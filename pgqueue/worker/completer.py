@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import psycopg
 
 from ..db.named_query import NamedQuery
+from ..tracing import HEADER
 from .claimed_job import Ending, Outcome
 
 if TYPE_CHECKING:
@@ -31,12 +32,19 @@ _PAUSE_FROM, _PAUSE_TO = 0.1, 5.0
 
 
 class SettledJob(NamedTuple):
-    """A job of a chunk that an error ended: how the job ended, or (None) that it is still to be run."""
+    """A job of a chunk that an error ended: how the job ended, or (None) that it is still to be run.
+
+    The fields after the label are of the job that ended.
+    """
 
     id: int
     token: int
     ending: str | None
     label: str | None
+    queue: str | None = None
+    role: str | None = None
+    attempt: int | None = None
+    traceparent: str | None = None
 
 
 _SETTLE_RUN = NamedQuery("settle_run", SettledJob)
@@ -67,7 +75,9 @@ class Completer:
         Args:
             run: None if the job did not begin.
         """
-        params: dict[str, object] = {**job.key, "error": json.dumps(fields)}
+        # The next attempt is linked to this one.
+        stored = fields if job.span_traceparent is None else {**fields, HEADER: job.span_traceparent}
+        params: dict[str, object] = {**job.key, "error": json.dumps(stored)}
         ending = None
         if session is not None:
             calls: list[tuple[str, dict[str, object]]] = []

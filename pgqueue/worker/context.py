@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from .completer import Completer
 from .credentials import Credentials
+from .job_log_writer import JobLogWriter
+from .job_spans import JobTracer
 from .progress import ProgressWriter
 
 if TYPE_CHECKING:
@@ -26,8 +28,11 @@ class WorkerContext:
     completer: Completer
     credentials: Credentials
     progress: ProgressWriter
+    job_log: JobLogWriter
     #: Set when the worker gives its jobs up: then no thread waits for the server any more.
     is_stopped: threading.Event
+    #: Makes spans; None: this process traces nothing.
+    tracer: JobTracer | None = None
 
     @classmethod
     def on(cls, database: Database, worker_name: str) -> Self:
@@ -39,5 +44,7 @@ class WorkerContext:
             Completer(database, is_stopped),
             Credentials(database),
             ProgressWriter(database),
+            JobLogWriter(database),
             is_stopped,
+            JobTracer.find(database),
         )

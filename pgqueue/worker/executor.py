@@ -19,7 +19,9 @@ from .batch_lane import BatchRunner
 from .cancellation import CancelGuard, Cause, Outlasted
 from .claimed_job import Ending, Outcome, Run
 from .credentials import LoginRefused
+from .job_log import fields_of_job
 from .job_waits import WAIT_SQLSTATE, Awaited, Waiter, read_wait
+from .json_log import enter_job
 from .log import get_logger
 from .lost_connection import LostRun
 from .progress import PROGRESS_SQLSTATE
@@ -112,14 +114,21 @@ class Executor(threading.Thread):
                 continue
             if work is None:
                 continue
-            job = work
+            job, span = work, None
+            if self._context.tracer is not None:
+                job, span = self._context.tracer.begin(job)
             started, self._job, self._notices = monotonic(), job, Notices()
             self.guard.enter(job.id)
+            enter_job(job, fields_of_job)
             outcome = self._run_guarded(job)
             self.guard.leave()
+            if span is not None:
+                span.end(outcome.ending, outcome.fields.get("sqlstate"))
             self._context.progress.forget(job.id)
+            self._context.job_log.forget((job.id,))
             self._job = self._job_run = None
             self._listener.end(job, outcome, monotonic() - started)
+            enter_job(None)
             self._reset_session()
         self.close_sessions()
 
@@ -149,6 +158,7 @@ class Executor(threading.Thread):
             self._defer_all(chunk, f"the worker failed: {type(error).__name__}: {error}")
         chunk.seconds = monotonic() - begun_at
         self._context.progress.forget(*(job.id for job in chunk.jobs))
+        self._context.job_log.forget([job.id for job in chunk.jobs])
         self._listener.end_chunk(chunk)
 
     def _defer_all(self, chunk: Chunk, note: str) -> None:
@@ -189,7 +199,7 @@ class Executor(threading.Thread):
             job,
             self.guard,
             self._notices,
-            lambda: self._context.progress.flush(job),
+            lambda: self._flush(job),
             self._application_name(job),
         )
         try:
@@ -279,7 +289,7 @@ class Executor(threading.Thread):
             self._reset_session()
             if cause is Cause.SHUTDOWN and fields.get("sqlstate") == canceled().fields["sqlstate"]:
                 return self._context.completer.release(job, "the worker shuts down", is_undelivered=False)
-            self._context.progress.flush(job)
+            self._flush(job)
             notices = self._notices.to_json() if job.keep_result else None
             return self._context.completer.fail(job, fields, session, self._job_run if has_begun else None, notices)
         except ConnectionLost as lost:
@@ -325,6 +335,12 @@ class Executor(threading.Thread):
             self._hear_wait(notice, [Waiter(self._job.id, self._job.token, self._job.role)])
         else:
             self._notices.add(notice)
+            self._context.job_log.hear(self._job.id, notice)
+
+    def _flush(self, job: ClaimedJob) -> None:
+        """Write what the job has reported and said, before its end can be seen."""
+        self._context.progress.flush(job)
+        self._context.job_log.flush(job)
 
     def _hear_wait(self, notice: psycopg.errors.Diagnostic, waiters: Iterable[Waiter]) -> None:
         """Handle a notice that one of these jobs waits for another job, or no longer does."""

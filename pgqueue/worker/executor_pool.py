@@ -69,10 +69,12 @@ class ExecutorPool:
         )
         self._waiting_jobs = WaitingJobs(self.canceler.schedule, self.work.waiting_jobs, self._reports.tell_waiting)
         self.cancel_poller = CancelPoller(database, self.canceler, self.work.running_jobs)
+        #: How many executors there were at least and at most before `pgqueue.scale` asked for a number.
+        self._own_bounds: tuple[int, int] | None = None
 
     def start(self) -> None:
         """Start the threads. They open no session before the first job."""
-        for thread in (self.context.progress, self.canceler, self._batch_monitor):
+        for thread in (self.context.progress, self.context.job_log, self.canceler, self._batch_monitor):
             thread.start()
         self.work.start()
 
@@ -113,6 +115,9 @@ class ExecutorPool:
         self.canceler.stop()
         self._batch_monitor.stop()
         self.context.progress.stop()
+        self.context.job_log.stop()
+        if self.context.job_log.is_alive():
+            self.context.job_log.join(_JOIN_SECONDS)
 
     @property
     def is_busy(self) -> bool:
@@ -163,6 +168,22 @@ class ExecutorPool:
     def autoscale(self, least: int, most: int) -> None:
         """Have between `least` and `most` executors from now on, as jobs come."""
         self.work.resize(lambda _least, _most: (least, most))
+
+    def request_size(self, count: int | None) -> None:
+        """Have `count` executors, as `pgqueue.scale` asks; None: as many as before it asked. No job is stopped.
+
+        The request counts before remote control: the next heartbeat takes back what that has changed meanwhile.
+        """
+
+        def requested(least: int, most: int) -> tuple[int, int] | None:
+            if count is None:
+                own, self._own_bounds = self._own_bounds, None
+                return own
+            if self._own_bounds is None:
+                self._own_bounds = (least, most)
+            return None if (least, most) == (count, count) else (count, count)
+
+        self.work.resize(requested)
 
     # For those who were made before the work queue
 

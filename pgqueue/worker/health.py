@@ -22,15 +22,13 @@ from ..errors import PgQueueError
 from .metrics.http_server import Address, Answer, HttpServer
 from .metrics.worker_metrics import WorkerMetrics, WorkerNumbers
 from .monitoring.job_request import TASK_NAME
-from .pulse import is_shared_with_tasks
+from .process_health import STUCK_SECONDS, is_stopping, seconds_overdue
 
 if TYPE_CHECKING:
     from celery import Celery
 
 logger = logging.getLogger(__name__)
 
-#: A thread that has not moved for so long is stuck.
-STUCK_SECONDS = 30.0
 #: A probe waits so long for the database.
 _ASK_SECONDS = 2.0
 _CONNECT_SECONDS = "3"
@@ -73,7 +71,7 @@ class WorkerHealth:
 
     def healthz(self) -> Answer:
         """Return 200 while the event loop moves, which drains the worker session as well."""
-        overdue = self._seconds_overdue()
+        overdue = seconds_overdue()
         if overdue <= self._stuck_seconds:
             return _answer(True, "the event loop moves")
         return _answer(False, f"the event loop has not moved for {overdue:.0f} s")
@@ -83,15 +81,8 @@ class WorkerHealth:
         readiness = self._readiness()
         return _answer(readiness.is_ready, readiness.reason)
 
-    def _seconds_overdue(self) -> float:
-        if is_shared_with_tasks() and len(state.active_requests):
-            # With -P solo a task keeps the event loop for as long as it runs.
-            return 0.0
-        return liveness.pulse.seconds_overdue()
-
     def _readiness(self) -> Readiness:
-        # Celery writes the exit code there, which is 0 in a warm shutdown.
-        if any(wish is not None and wish is not False for wish in (state.should_stop, state.should_terminate)):
+        if is_stopping():
             return Readiness(False, "the worker stops")
         registration = liveness.registration(self._conninfo)
         if registration is None:
@@ -116,7 +107,7 @@ class WorkerHealth:
 
     def _numbers(self) -> WorkerNumbers:
         registration = liveness.registration(self._conninfo)
-        overdue = self._seconds_overdue()
+        overdue = seconds_overdue()
         pool = getattr(self._app.tasks.get(TASK_NAME), "executors", None)
         jobs = {} if pool is None else pool.work.info
         return WorkerNumbers(

@@ -74,11 +74,18 @@ class JobLane:
         Raises:
             psycopg.Error: the server could not be told.
         """
-        WorkerLink(self._consumer.connection).on_control(self.pool.cancel_poller.poll_soon)
+        link = WorkerLink(self._consumer.connection)
+        link.on_control(lambda: self._obey_requests(link))
         self._jobs = JobConsumer(self._consumer.connection, self._take, lambda: self.pool.role_share)
         # A job that runs since before the connection was lost takes one of the places.
         self._jobs.consume(queues, self.pool.wanted, self._tags)
         self._is_consuming = True
+
+    def _obey_requests(self, link: WorkerLink) -> None:
+        self.pool.cancel_poller.poll_soon()
+        request = link.executors_request
+        if request is not None:
+            self.pool.request_size(request.executors)
 
     def add_queue(self, queue: Any) -> None:
         """Consume one queue more."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ..tracing import SETTING
 from .claimed_job import Ending
+from .json_log import trace_of
 from .log import get_logger
 
 if TYPE_CHECKING:
@@ -24,6 +26,20 @@ def log_end(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
     code = f"{sqlstate} " if sqlstate else ""
     name = name_job(job.id, job.label)
     logger.log(level, "%s %s in %.3f s: %s%s", name, outcome.ending.value, seconds, code, what)
+
+
+def fields_of_job(job: ClaimedJob) -> dict[str, object]:
+    """Return what a line of the log says of a job beside its message."""
+    traceparent = job.settings.get(SETTING)
+    return log_fields(job.id, job.label, job.queue, job.submitter, job.attempt, traceparent)
+
+
+def log_fields(
+    job_id: int, label: str | None, queue: str | None, role: str | None, attempt: int | None, traceparent: str | None
+) -> dict[str, object]:
+    """Return the fields of a job that have a value."""
+    fields = {"job": job_id, "label": label, "queue": queue, "role": role, "attempt": attempt}
+    return {name: value for name, value in fields.items() if value is not None} | trace_of(traceparent)
 
 
 def name_job(job_id: int, label: str | None) -> str:

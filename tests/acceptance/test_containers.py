@@ -13,7 +13,7 @@ from tests.harness import Database
 pytestmark = pytest.mark.slow
 
 DOCKER = Path(__file__).parents[2] / "docker"
-PASSWORDS = {"WORKER_PASSWORD": "w':\\ x", "APP_PASSWORD": 'a"$:1'}
+PASSWORDS = {"WORKER_PASSWORD": "w':\\ x", "FLOWER_LOGIN_PASSWORD": "f", "APP_PASSWORD": 'a"$:1'}
 
 
 @pytest.fixture
@@ -23,12 +23,16 @@ def deployed(own_server, tmp_path, monkeypatch):
     hba.write_text("local all postgres trust\nlocal all all scram-sha-256\n")
     database = Database(own_server, installed=False)
     database.execute("select pg_reload_conf()")
-    run_script("create_roles.sh", database, POSTGRES_USER="postgres", POSTGRES_DB=database.name, **PASSWORDS)
-    for arguments in (["install"], ["enroll", "app"]):
+    secrets = {}
+    for name, password in PASSWORDS.items():
+        secrets[f"{name}_FILE"] = str(tmp_path / name)
+        (tmp_path / name).write_text(f"{password}\n")
+    run_script("create_roles.sh", database, POSTGRES_USER="postgres", POSTGRES_DB=database.name, **secrets)
+    for arguments in (["install"], ["enroll", "app"], ["enroll", "flower"]):
         subprocess.run([sys.executable, "-m", "pgqueue", *arguments, "--dsn", database.dsn], check=True)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
-    given = f"worker:{PASSWORDS['WORKER_PASSWORD']}\napp:{PASSWORDS['APP_PASSWORD']}\n"
-    run_script("entrypoint.sh", database, "true", PGQUEUE_PASSWORDS=given)
+    files = f"worker={secrets['WORKER_PASSWORD_FILE']} app={secrets['APP_PASSWORD_FILE']}"
+    run_script("entrypoint.sh", database, "true", PGQUEUE_PASSWORD_FILES=files)
     yield database
     database.close()
 
@@ -50,6 +54,15 @@ def test_the_worker_of_the_composition_runs_the_applications_jobs(deployed, star
         ).fetchone()
 
     assert ran_as == ("app",)
+
+
+def test_flower_logs_in_as_itself_and_as_no_submitter(deployed, tmp_path):
+    run_script("entrypoint.sh", deployed, "true", PGQUEUE_PASSWORD_FILES=f"flower={tmp_path / 'FLOWER_LOGIN_PASSWORD'}")
+
+    with psycopg.connect(deployed.dsn_for("flower")) as flower:
+        assert flower.execute("select current_user").fetchone() == ("flower",)
+    with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+        psycopg.connect(deployed.dsn_for("app"))
 
 
 def test_nobody_gets_in_without_a_password(deployed, monkeypatch):

@@ -176,3 +176,16 @@ def test_a_program_for_celery_beat_runs_unchanged_but_for_the_installation(
         known = by_celery(celery_beat_program.schedule(when), anchor, 1) if is_interval else by_celery(when, now, 2)
         off = [abs(at - expected) for at, expected in itertools.zip_longest(coming[: len(known)], known)]
         assert max(off) < timedelta(seconds=1), (name, coming, known)
+
+
+@pytest.mark.parametrize("processes", [[], ["--numprocesses=2"]], ids=["one-process", "xdist"])
+@pytest.mark.timeout(300)
+def test_the_tests_of_the_django_shop_pass(processes):
+    shop = ROOT / "examples" / "django_shop"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "pytest_pgqueue", "-p", "no:cacheprovider", *processes],
+        cwd=shop, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "100 passed" in done.stdout

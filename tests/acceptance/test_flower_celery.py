@@ -64,11 +64,14 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
     with contextlib.ExitStack() as cleanup:
         db = cleanup.enter_context(contextlib.closing(Database(servers.get(request.config.getoption("--pg-bin")))))
         db.execute("select pgqueue.enroll('postgres')")
+        # An administrator's login that is no worker's is enough.
+        db.create_role("flower")
+        db.execute("grant pgqueue_monitor, pgqueue_admin to flower")
         db.execute(TRACES)
         flower = ChildProcess(
             "flower",
             ["flower", f"--port={port}", "--app=tests.harness.celery_app"],
-            {"PGQUEUE_DSN": db.dsn},
+            {"PGQUEUE_DSN": db.dsn_for("flower")},
             place / "flower.log",
         )
         cleanup.callback(flower.stop, patience=10)

@@ -41,6 +41,7 @@ _GROUPS = {
         "statement",
         "progress",
         "get_progress",
+        "job_log",
         "task_result",
         "retry_task",
     ),
@@ -57,7 +58,11 @@ _GROUPS = {
         "set_limit",
         "redrive",
         "backlog",
+        "slow_jobs",
         "purge",
+        "scale",
+        "set_fleet",
+        "remove_fleet",
         "enroll",
         "unenroll",
         "reset_stats",
@@ -127,6 +132,9 @@ def views(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "schedule_runs",
         "configuration",
         "limits",
+        "slow",
+        "fleets",
+        "fleet_processes",
     )
     for name in names:
         (oid, comment), *_ = connection.execute(

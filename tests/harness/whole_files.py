@@ -16,6 +16,7 @@ WHOLE_FILES = (
     "tests/integration/test_connection_options.py",
     "tests/acceptance/test_flower.py",
     "tests/acceptance/test_flower_celery.py",
+    "tests/acceptance/test_flower_pages.py",
 )
 
 

@@ -60,6 +60,7 @@ def run(call: Awaitable[T]) -> T:
 
 
 class TestWaits:
+    @pytest.mark.every_server
     def test_a_thousand_waits_share_one_session(self, dsn: str, db: Database) -> None:
         async def main() -> tuple[int, list[bool]]:
             async with pgqueue.aio.connect(dsn) as client, pgqueue.aio.connect(dsn) as other:
@@ -457,6 +458,7 @@ class TestConnections:
         assert db.fetch_value("select count(*) from pgqueue.message where kind = 'task'") == int(commits)
         assert db.fetch_value("select count(*) from pgqueue.schedules") == 2 * int(commits)
 
+    @pytest.mark.every_server
     def test_many_jobs_are_changed_in_the_transaction(
         self, dsn: str, db: Database, worker: Claimant, opened: Callable[[str], Any]
     ) -> None:

@@ -178,3 +178,36 @@ def test_a_worker_that_has_lost_its_connection_registers_as_many_executors_as_it
 
     eventually(lambda: fetch_value(owner, "select max(id) from pgqueue.worker") > was)
     eventually(lambda: fetch_value(owner, "select max(executors) from pgqueue.worker where id > %s", [was]) == 3)
+
+
+def test_a_worker_obeys_a_request_from_sql_and_takes_its_own_number_back(db, alice, owner, start_told):
+    start_told("--executors=1", "--concurrency=1")
+    name = fetch_value(owner, "select worker from pgqueue.workers where worker like 'w1@%'")
+    owner.execute("select pgqueue.scale(%s, 3)", [name])
+
+    jobs = run(alice, 3)
+    eventually(lambda: fetch_value(owner, REGISTERED) == 3)
+    owner.execute("select pgqueue.scale(queue => 'default', executors => null)")
+
+    # No job is stopped for it, and none begins while more than the own number run.
+    eventually(lambda: fetch_value(owner, REGISTERED) == 1)
+    waits = launch(alice, SLEEPS)
+    cancel(jobs[:2])
+    assert waits.state == "queued"
+    cancel(jobs[2:])
+    waits.wait_until("running")
+    cancel([waits])
+
+
+def test_a_request_from_sql_counts_before_remote_control_and_after_a_lost_connection(db, owner, start_told):
+    worker = start_told("--executors=2", "--concurrency=1")
+    owner.execute("select pgqueue.scale(worker, 4) from pgqueue.workers where worker like 'w1@%'")
+    eventually(lambda: fetch_value(owner, REGISTERED) == 4)
+
+    worker.tell("pool_grow", n=2)
+    eventually(lambda: fetch_value(owner, REGISTERED) == 4)
+    owner.execute("select pg_terminate_backend(w.pid) from pgqueue.worker w where w.name like 'w1@%'")
+
+    eventually(lambda: fetch_value(owner, f"{REGISTERED} and status = 'online'") == 4)
+    owner.execute("select pgqueue.scale(worker, null) from pgqueue.workers where worker like 'w1@%'")
+    eventually(lambda: fetch_value(owner, REGISTERED) == 2)

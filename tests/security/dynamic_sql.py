@@ -24,6 +24,10 @@ SAFE: dict[str, tuple[str, ...]] = {
         "installation installation_facts: then format('grant usage on schema %s to %I', e.extnamespace::regnamespace, current_user) end,",
         "slow_work : perform pgqueue.progress(step * 10, format('step %s of 10', step));",
     ),
+    "It is the address of a row, made of two numbers, and runs nothing.": (
+        "throughput _first_block: where h.tableoid = part and h.ctid >= format('(%s,0)', middle)::tid and h.ctid < format('(%s,0)', middle + 1)::tid",
+        "throughput _throughput: and h.ctid = any (array(select format('(%s,%s)', p, r)::tid from generate_series(pages.first, pages.blocks - 1, step) p cross join generate_series(1, max_rows) r))",
+    ),
     "It looks a name up in the catalog and runs nothing.": (
         "catalog installed_catalog: concat_ws(' | ', case when p.prosqlbody is null then pg_get_functiondef(p.oid)",
         "catalog installed_catalog: else regexp_replace(pg_get_functiondef(p.oid), '[a-z_]+\\.| AS bool\\M| AS\\M|\\s', '', 'g') end,",

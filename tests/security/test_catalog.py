@@ -23,6 +23,8 @@ LOOKING = {
     "_cut",
     "_has_takers",
     "_advisory_locks",
+    "_fleet_lease",
+    "_reported_processes",
     "_lock_class",
     "_current_session_id",
     "_known_setting",
@@ -35,6 +37,15 @@ LOOKING = {
     "_task_document",
     "_task_name",
     "_text_in",
+    "_shape_of_code",
+    "_statement_shape",
+    "_shape_digest",
+    "_slow_since",
+    "slow_jobs",
+    "_matches",
+    "_has_part",
+    "_search_jobs",
+    "_search_step",
 }
 OPERATION = {
     "_peek",
@@ -44,9 +55,14 @@ OPERATION = {
     "_messages",
     "_schedule_lateness",
     "_used_queues",
+    "_dead_letters",
+    "_throughput",
 }
 ADMINISTRATION = {
     "purge",
+    "scale",
+    "set_fleet",
+    "remove_fleet",
     "pause",
     "resume",
     "_knows_queue",
@@ -63,13 +79,18 @@ SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
 CONFIGURATION = {"configure", "set_limit"}
 #: The same for jobs.
 JOBS = {"retry", "retry_jobs", "discard_jobs", "cancel_jobs"}
+#: The same for observers of events, which are logins of administrators such as Flower's.
+OBSERVING = {
+    "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_keep_claims", "_fall_asleep",
+    "_wake_up", "_tick", "_delete_queue", "_ack_and_claim", "_ack", "_release", "_reject",
+}  # fmt: skip
 WORKERS_ONLY = {
     "_schedules_to_plan",
     "_plan_schedules",
     "_tick_schedules",
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_claim", "_ack", "_release", "_reject", "_keep_claims",
     "_fall_asleep", "_wake_up", "_tick", "_purge", "_delete_queue", "_begin_any_job", "_fail_any_job", "_defer_job",
-    "_set_progress", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early",
+    "_set_progress", "_write_job_log", "_request_cancel", "_cancel_requests", "_acquit", "_postpone", "_is_present", "_ack_early", "_report_fleet", "_leave_fleet",
 }  # fmt: skip
 NOBODYS = {
     "_count_messages",
@@ -80,13 +101,15 @@ NOBODYS = {
     "_fire_schedules",
     "_put_schedule",
     "_pause_schedules_of",
-    "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_cancel", "_locate", "_archive",
+    "_launch", "_result_of", "_consume", "_detach", "_statement_of", "_progress_of", "_job_log_of", "_cancel", "_locate", "_archive",
     "_promote", "_reclaim", "_drop_partitions", "_make_partitions", "_fold_stats", "_set_paused", "_minute_key",
     "_dblink_connect", "_dblink_disconnect", "_dblink_connections", "_dblink_query", "_repair_loopback", "_set_loopback",
     "_check_runner", "_dead_letter", "_expire_queues", "_auto_delete", "_end_task", "_release_sorted",
     "_do_upkeep", "_try_upkeep", "_send_notice", "_suspect", "_suspect_unclaimed", "_is_given_up", "_give_up",
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
-    "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
+    "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet",
+    "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
+    "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
 
 
@@ -113,7 +136,8 @@ def test_each_role_may_call_what_its_part_needs_and_no_more(owner):
     assert may_execute(owner, "pgqueue_gate") == GATE
     assert may_execute(owner, "pgqueue_monitor") == LOOKING | OPERATION
     assert (
-        may_execute(owner, "pgqueue_admin") == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS
+        may_execute(owner, "pgqueue_admin")
+        == LOOKING | OPERATION | ADMINISTRATION | SCHEDULES | CONFIGURATION | JOBS | OBSERVING
     )
     assert not user & OPERATION
     assert not user & (GATE | ADMINISTRATION | WORKERS_ONLY | NOBODYS)

@@ -162,7 +162,8 @@ def test_the_job_of_a_dropped_role_is_not_retried_even_if_its_name_comes_back(db
     failed = fail(session, worker)
     session.close()
     owner.execute("select pgqueue.unenroll('dora')")
-    owner.execute("drop owned by dora; drop role dora; create role dora login; select pgqueue.enroll('dora')")
+    owner.execute("drop owned by dora; drop role dora")
+    db.create_role("dora")
 
     assert refused(owner, "select pgqueue.retry((%s, null)::pgqueue.handle)", [failed.id]).sqlstate == "42501"
     assert fetch_value(owner, f"select pgqueue.retry_jobs({ALL})") == 0

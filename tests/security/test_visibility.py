@@ -258,3 +258,37 @@ def test_neither_a_role_nor_a_monitor_shortens_or_lengthens_retention(db, alice,
     worker.tick()
 
     assert fetch_value(alice, "select count(*) from pgqueue.jobs") == 1
+
+
+def test_a_search_finds_nothing_by_what_a_role_may_not_read(db, alice, bob, owner, jobs):
+    db.create_role("watch", enrolled=False)
+    owner.execute("grant pgqueue_monitor to watch")
+    watch = db.connect("watch")
+    search = """select jsonb_array_length(pgqueue._search_jobs(null, null, null, null, %s, null, %s, null, null, null, 500, '10 s') -> 'jobs')"""
+
+    assert fetch_value(alice, search, [None, None]) == 3
+    assert fetch_value(watch, search, [None, None]) == 6
+    assert fetch_value(alice, search, ["secret", None]) == 3
+    for guess in (["%", None], ["secret", None], [None, "%"], [None, "division"]):
+        assert fetch_value(watch, search, guess) == 0, guess
+        assert fetch_value(bob, search, guess) == fetch_value(alice, search, guess)
+    assert (
+        watch.execute("select from pgqueue.job_content where num_nonnulls(statement, params, notices) > 0").fetchall()
+        == []
+    )
+
+
+def test_a_list_of_dead_letters_has_no_argument_and_no_text_of_the_sender(db, alice, owner):
+    db.create_role("watch", enrolled=False)
+    owner.execute("grant pgqueue_monitor to watch")
+    owner.execute(
+        """insert into pgqueue.message (queue, kind, payload, submitter) values ('x.dead', 'task', %s, 'alice'::regrole)""",
+        [
+            '{"body": "secret", "headers": {"id": "1", "task": "t", "argsrepr": "secret", "x-death": [{"queue": "x", "reason": "secret", "detail": "secret"}]}}'
+        ],
+    )
+
+    [letter] = db.connect("watch").execute("select to_jsonb(d) from pgqueue._dead_letters('x.dead', 10) d").fetchall()
+    assert "secret" not in str(letter)
+    assert letter[0]["origin"] == "x"
+    assert refused(alice, "select pgqueue._dead_letters('x.dead', 10)").sqlstate == "42501"

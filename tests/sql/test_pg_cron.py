@@ -332,7 +332,7 @@ def test_names_that_others_have_made_are_left_alone(owner):
 
 
 def test_a_schema_of_another_role_is_left_alone(db: Database, owner, superuser):
-    db.create_role("mallory")
+    db.create_role("mallory", enrolled=False)
     superuser.execute("create schema cron authorization mallory")
     if fetch_value(owner, "select rolsuper from pg_roles where rolname = current_user"):
         pytest.skip("a superuser owns what every role owns")

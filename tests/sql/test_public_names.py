@@ -23,6 +23,7 @@ USER_FUNCTIONS = [
     "statement",
     "progress",
     "get_progress",
+    "job_log",
     "enqueue_trigger",
     "task_result",
     "retry_task",
@@ -43,9 +44,23 @@ SHARED_FUNCTIONS = [
     "discard_jobs",
     "cancel_jobs",
 ]
-ADMIN_FUNCTIONS = ["purge", "pause", "resume", "set_durability", "redrive", "enroll", "unenroll", "reset_stats"]
+ADMIN_FUNCTIONS = [
+    "purge",
+    "pause",
+    "resume",
+    "set_durability",
+    "redrive",
+    "enroll",
+    "unenroll",
+    "reset_stats",
+    "scale",
+    "set_fleet",
+    "remove_fleet",
+]
 #: For monitors, administrators and workers.
 MONITOR_FUNCTIONS = ["backlog"]
+#: For all of them.
+READING_FUNCTIONS = ["slow_jobs"]
 #: For the owner of the schema, who may create things.
 OWNER_FUNCTIONS = ["install_compat", "uninstall_compat", "install_pg_cron", "uninstall_pg_cron"]
 VIEWS = [
@@ -61,6 +76,9 @@ VIEWS = [
     "schedule_runs",
     "configuration",
     "limits",
+    "slow",
+    "fleets",
+    "fleet_processes",
 ]
 SIGNATURES = {
     "launch": "sql text, params text[] = null, queue text = 'default', priority int = 0, delay interval = null, "
@@ -73,12 +91,18 @@ SIGNATURES = {
     "detach": "handle pgqueue.handle",
     "progress": "pct int, msg text = null",
     "get_progress": "handle pgqueue.handle, out progress_pct int, out progress_msg text",
+    "job_log": "handle pgqueue.handle",
     "pause": "queue text",
     "backlog": "queue text, max_count int = 10000",
     "resume": "queue text",
     "set_durability": "queue text, durability text",
     "redrive": "queue text",
     "purge": "queue text",
+    "scale": "worker text = null, executors int = null, queue text = null",
+    "set_fleet": "name text, processes int, queues text[] = null, executors int = null, concurrency int = 0, "
+    "restart_after interval = '00:00:01'",
+    "remove_fleet": "name text",
+    "slow_jobs": "since interval = '1 day', queue text = null",
     "configure": "setting text, value text, queue text = null",
     "set_limit": "queue text, max_running int = null, per_key int = null, rate int = null, period interval = '00:01:00', burst int = null",
     "enroll": "role regrole",
@@ -129,6 +153,7 @@ RETURNS = {
     "detach": "void",
     "progress": "void",
     "get_progress": "record",
+    "job_log": "TABLE(at timestamp with time zone, severity text, sqlstate text, message text, detail text, hint text)",
     "pause": "boolean",
     "backlog": "integer",
     "resume": "boolean",
@@ -155,6 +180,10 @@ RETURNS = {
     "resume_schedule": "boolean",
     "run_schedule": "bigint",
     "purge": "bigint",
+    "scale": "integer",
+    "slow_jobs": "SETOF pgqueue.slow",
+    "set_fleet": "void",
+    "remove_fleet": "boolean",
     "retry": "pgqueue.handle",
     "retry_jobs": "bigint",
     "discard_jobs": "bigint",
@@ -167,7 +196,7 @@ def test_the_public_functions_are_those_that_are_promised(owner):
     rows = owner.execute(f"select proname from pg_proc p where {OWN} and proname !~ '^_' order by 1").fetchall()
 
     assert [row[0] for row in rows] == sorted(
-        USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS
+        USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + READING_FUNCTIONS + OWNER_FUNCTIONS
     )
 
 
@@ -196,7 +225,9 @@ def read_pages(*names):
 def test_they_are_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
 
-    for name in USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS:
+    for name in (
+        USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + READING_FUNCTIONS + OWNER_FUNCTIONS
+    ):
         assert re.search(rf"\b{name}\(", text), name
     for view in VIEWS:
         columns = [column.name for column in owner.execute(f"select * from pgqueue.{view} limit 0").description]
@@ -209,7 +240,9 @@ def test_nothing_else_is_documented(owner):
     text = read_pages("sql.md", "sql-functions.md", "views.md")
     called = set(re.findall(r"pgqueue\.([a-z]\w*)\(", text))
 
-    assert called <= set(USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + OWNER_FUNCTIONS)
+    assert called <= set(
+        USER_FUNCTIONS + SHARED_FUNCTIONS + ADMIN_FUNCTIONS + MONITOR_FUNCTIONS + READING_FUNCTIONS + OWNER_FUNCTIONS
+    )
 
 
 def test_every_object_has_a_comment(owner):
@@ -276,10 +309,10 @@ def test_functions_that_inherit_the_path_run_with_the_callers_rights(owner):
 @pytest.mark.parametrize(
     ("role", "functions"),
     [
-        ("pgqueue_user", USER_FUNCTIONS + SHARED_FUNCTIONS),
-        ("pgqueue_worker", USER_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS),
-        ("pgqueue_admin", ADMIN_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS),
-        ("pgqueue_monitor", MONITOR_FUNCTIONS),
+        ("pgqueue_user", USER_FUNCTIONS + SHARED_FUNCTIONS + READING_FUNCTIONS),
+        ("pgqueue_worker", USER_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS + READING_FUNCTIONS),
+        ("pgqueue_admin", ADMIN_FUNCTIONS + SHARED_FUNCTIONS + MONITOR_FUNCTIONS + READING_FUNCTIONS),
+        ("pgqueue_monitor", MONITOR_FUNCTIONS + READING_FUNCTIONS),
     ],
 )
 def test_the_public_functions_are_granted_to_whom_they_are_for(owner, role, functions):
@@ -309,6 +342,7 @@ def test_the_tables_are_nobodys_and_the_views_everybodys_who_takes_part(owner):
         "sent_listener",
         "own_binding",
         "own_task",
+        "job_content",
         "cron_job",
         "cron_job_run",
         "migration",

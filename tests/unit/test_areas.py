@@ -8,7 +8,8 @@ SUITES = ("compat", "integration", "isolation", "plans", "properties", "security
 #: Tests of what belongs to no area: `pgqueue up`, the containers, Flower, and the tests' own tools.
 NO_AREA = {
     "test_areas.py", "test_child_process.py", "test_compose.py", "test_local_access.py", "test_restart_policy.py",
-    "test_every_server.py", "test_prose.py", "test_second_chance.py", "test_structure.py",
+    "test_chart.py", "test_every_server.py", "test_flower_pages.py",
+    "test_prose.py", "test_second_chance.py", "test_structure.py", "test_systemd.py",
 }  # fmt: skip
 
 

@@ -20,12 +20,12 @@ from pgqueue.cli.help import SECTIONS
 from pgqueue.errors import JobFailed, UnknownJob
 
 COMMANDS = {
-    "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "result",
-    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "peek", "pause", "resume",
+    "up", "demo", "install", "upgrade", "uninstall", "status", "worker", "flower", "launch", "list", "show", "log", "result",
+    "wait", "cancel", "retry", "discard", "purge", "drain", "stats", "queues", "workers", "scale", "slow", "fleet", "peek", "pause", "resume",
     "redrive", "schedule", "config", "set-durability", "limit", "doctor", "exporter", "enroll", "unenroll", "install-compat", "uninstall-compat",
 }  # fmt: skip
 #: Each has commands of its own.
-GROUPS = {"schedule", "config", "limit"}
+GROUPS = {"schedule", "config", "limit", "fleet"}
 WITH_JSON = COMMANDS - {"up", "demo", "worker", "flower", "exporter"} - GROUPS
 
 

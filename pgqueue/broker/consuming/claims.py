@@ -32,6 +32,12 @@ _NAPTIME, _MAX_ITEMS = 3.0, 500
 _MAX_PLANS, _PLAN_SECONDS = 100, 0.05
 
 
+class ExecutorsRequest(NamedTuple):
+    """How many executors this worker is asked to have; None: its own number."""
+
+    executors: int | None
+
+
 class Owner(Protocol):
     """The worker session that the claims belong to."""
 
@@ -55,6 +61,7 @@ class _Heartbeat(NamedTuple):
     seconds_to_next_due: float | None
     seconds_to_next_schedule: float | None
     has_schedules_to_plan: bool
+    wanted_executors: int | None
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> _Heartbeat:
@@ -68,6 +75,8 @@ class Claims:
         self.naptime, self.max_items = _NAPTIME, _MAX_ITEMS
         #: When the next heartbeat is due (monotonic).
         self.tick_at = 0.0
+        #: As of the last heartbeat; None: there was none yet.
+        self.executors_request: ExecutorsRequest | None = None
         #: Set when the worker may hold messages that this process does not know of: see `reconcile`.
         self.needs_reconciling = False
         #: Set when the next instants of schedules are to be computed: see `plan`.
@@ -135,6 +144,7 @@ class Claims:
             )
         heartbeat = _Heartbeat.from_row(rows[0])
         self.naptime, self.max_items = heartbeat.naptime, heartbeat.max_items
+        self.executors_request = ExecutorsRequest(heartbeat.wanted_executors)
         wait = heartbeat.seconds_to_next_schedule
         wait = self.naptime if wait is None else max(min(wait, self.naptime), 0.0)
         self.tick_at = min(self.tick_at, time.monotonic() + wait)

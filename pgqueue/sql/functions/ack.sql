@@ -20,7 +20,7 @@ begin
 end
 $$;
 comment on function pgqueue._ack(bigint[], bigint[]) is 'Deletes claimed messages. One whose token is no longer current is left alone';
-grant execute on function pgqueue._ack(bigint[], bigint[]) to pgqueue_worker;
+grant execute on function pgqueue._ack(bigint[], bigint[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._release(ids bigint[], tokens bigint[], undelivered boolean)
   returns int
@@ -55,7 +55,7 @@ end
 $$;
 comment on function pgqueue._release(bigint[], bigint[], boolean) is
   'Makes claimed messages ready again; tasks that came back too often become dead letters. undelivered: no worker began them, so they are not flagged as redelivered';
-grant execute on function pgqueue._release(bigint[], bigint[], boolean) to pgqueue_worker;
+grant execute on function pgqueue._release(bigint[], bigint[], boolean) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._release_sorted(ids bigint[], tokens bigint[], have_begun boolean[])
   returns int
@@ -80,7 +80,7 @@ as $$
 $$;
 comment on function pgqueue._reject(bigint[], bigint[], text) is
   'Ends claimed messages that no consumer takes: as dead letters, if their queue has an exchange for them or detail has a reason';
-grant execute on function pgqueue._reject(bigint[], bigint[], text) to pgqueue_worker;
+grant execute on function pgqueue._reject(bigint[], bigint[], text) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._claim_lost(id bigint)
   returns void

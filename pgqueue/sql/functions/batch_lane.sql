@@ -98,7 +98,7 @@ $$;
 comment on function pgqueue_run.finish_job(bigint, bigint, bigint, text) is 'Last in the transaction of a job in the batch lane: its effects and its removal commit together. row_count -1: not known';
 
 create or replace function pgqueue._settle_run(ids bigint[], tokens bigint[], error jsonb, is_jobs boolean, run_seconds float8, pid int)
-  returns table (id bigint, token bigint, ending pgqueue.ending, label text)
+  returns table (id bigint, token bigint, ending pgqueue.ending, label text, queue text, role text, attempt int, traceparent text)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -126,17 +126,18 @@ begin
       where q.id = m.id;
       delete from pgqueue.activity a where a.id = m.id;
       perform pgqueue._wake(m.queue);
-      return query select m.id, m.token, 'handed_over'::pgqueue.ending, m.label;
+      return query select m.id, m.token, 'handed_over'::pgqueue.ending, m.label, m.queue, pg_get_userbyid(m.submitter)::text, m.attempts + 1, m.settings ->> 'pgqueue.traceparent';
     else
       perform pgqueue._forget_earlier_runs(array[m.id]);
       insert into pgqueue.activity (id, token, worker_id, backend_pid, started_at)
       values (m.id, m.token, m.worker_id, pid, coalesce((select max(h.ended_at) from pgqueue.history h where h.id = any (ids) and h.ended_at >= called_at), called_at))
       on conflict do nothing;
-      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql)), m.label;
+      return query select m.id, m.token, pgqueue._fail_any_job(m.id, m.token, pgqueue._without_runner(error, m.sql)), m.label, m.queue,
+                          pg_get_userbyid(m.submitter)::text, m.attempts + 1, m.settings ->> 'pgqueue.traceparent';
     end if;
   end if;
   return query
-  select c.id, c.token, null::pgqueue.ending, q.label
+  select c.id, c.token, null::pgqueue.ending, q.label, null::text, null::text, null::int, null::text
   from unnest(ids, tokens) with ordinality c (id, token, n)
   join pgqueue.message q on q.id = c.id and q.token = c.token
   where q.id is distinct from m.id
@@ -153,10 +154,16 @@ create or replace function pgqueue._without_runner(error jsonb, sql text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- The runner has added this to the text of the job, for its notices.
+  mark constant text := E'\n-- pgqueue job [0-9]+([^\n]{1,2})$';
   -- The context says, from the inside out: what the job called, the statement of the job, its runner, ...
-  context text := regexp_replace(error ->> 'context', E'(^|\n)[^\n]*pgqueue_run[.].*', '');
+  context text := regexp_replace(regexp_replace(error ->> 'context', E'(^|\n)[^\n]*pgqueue_run[.].*', ''), mark, '\1');
   statement text := '"' || sql || '"';
 begin
+  -- Of a quote that is not closed the message shows everything up to the end of the text.
+  if error ->> 'message' ~ mark then
+    error := error || jsonb_build_object('message', regexp_replace(error ->> 'message', mark, '\1'));
+  end if;
   if right(context, length(statement)) = statement then
     context := regexp_replace(left(context, -length(statement)), E'(^|\n)[^\n]*$', '');
   end if;

@@ -1,3 +1,4 @@
+-- after: traceparent
 -- The settings of PostgreSQL that a job inherits from the session that submits it, captured once per session.
 
 create or replace function pgqueue._inheritable_names()
@@ -71,8 +72,8 @@ grant select on pgqueue.own_session to pgqueue_user;
 create or replace view pgqueue.own_settings with (security_barrier) as
   -- It does not read pgqueue.own_session, because one more view would make each call slower.
   select split_part(current_setting('pgqueue.session_settings', true), chr(30), 1)::jsonb || jsonb_build_object('search_path', current_setting('search_path'))
-    || case when current_setting('pgqueue.worker_timeout', true) <> ''
-         then jsonb_build_object('pgqueue.worker_timeout', current_setting('pgqueue.worker_timeout', true)) else '{}' end as settings
+    || case when concat(current_setting('pgqueue.worker_timeout', true), current_setting('pgqueue.traceparent', true)) <> ''
+         then pgqueue._ambient_settings() else '{}' end as settings
   from pgqueue.own_session_seal s
   where s.seal = current_setting('pgqueue.session_seal', true) and coalesce(current_setting('pgqueue.inherit', true), '') = '';
 comment on view pgqueue.own_settings is
@@ -152,7 +153,7 @@ create or replace function pgqueue._capture_settings(caller_search_path text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  captured jsonb := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path);
+  captured jsonb := pgqueue._session_settings() || jsonb_build_object('search_path', caller_search_path) || pgqueue._ambient_settings();
   custom text;
 begin
   if pgqueue._setting('worker_timeout', null) is not null then

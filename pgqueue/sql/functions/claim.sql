@@ -217,6 +217,9 @@ declare
   must_last boolean := ids <> '{}';
   wait text;
 begin
+  if not pg_has_role(session_user, 'pgqueue_worker', 'member') then
+    perform pgqueue._require_observers_claim(worker_id, demand);
+  end if;
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;
   return next;
   for wish in select * from jsonb_to_recordset(demand) d (kind pgqueue.message_kind, queues text[], room int, role_limit int, held jsonb) loop
@@ -238,7 +241,7 @@ end
 $$;
 comment on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) is
   'pgqueue._ack and pgqueue._claim in one transaction. The first row says how many acks were in time, the other rows are claims. A row without a kind: messages wait for limits, and message says after how many seconds to look again';
-grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) to pgqueue_worker;
+grant execute on function pgqueue._ack_and_claim(int, bigint[], bigint[], jsonb) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._claim_awaited(waiter_id bigint, waiter_token bigint, awaited_id bigint)
   returns table (id bigint, token bigint, message json, lane pgqueue.lane)

@@ -9,7 +9,7 @@ as $$
   select coalesce((
       select jsonb_object_agg(f.key, left(f.value, 65536))
       from jsonb_each_text(case jsonb_typeof(error) when 'object' then error end) f
-      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint', 'session_lost')), '{}')
+      where f.value is not null and f.key in ('message', 'detail', 'hint', 'context', 'schema', 'table', 'column', 'datatype', 'constraint', 'session_lost', 'traceparent')), '{}')
     || jsonb_build_object('sqlstate', case when error ->> 'sqlstate' ~ '^[0-9A-Z]{5}$' then error ->> 'sqlstate' else 'XX000' end)
 $$;
 comment on function pgqueue._kept_error(jsonb) is 'The stored fields of an error, all of them text';
@@ -213,13 +213,17 @@ create or replace function pgqueue._defer_job(id bigint, token bigint, note text
 as $$
 declare
   m pgqueue.message;
+  error jsonb;
   deferrals int;
 begin
   select * into m from pgqueue.message q where q.id = _defer_job.id and q.token = _defer_job.token for update;
   if found and not exists (select from pg_roles r where r.oid = m.submitter) then
     -- No worker can ever run it. A role that gets the name of the dropped one is another role.
     delete from pgqueue.message q where q.id = m.id;
-    perform pgqueue._archive(m, 'failed', jsonb_build_object('sqlstate', '42704', 'message', format('role %s, which handed the job in, does not exist any more', m.submitter)), null, null);
+    error := jsonb_build_object('sqlstate', '42704', 'message', format('role %s, which handed the job in, does not exist any more', m.submitter));
+    perform pgqueue._archive(m, 'failed', error, null, null);
+    -- A search for failures reads the attempts.
+    perform pgqueue._note_attempt(m, error, null, null);
     return true;
   end if;
   -- Each job counts separately: another worker may be able to run it.

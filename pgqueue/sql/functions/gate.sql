@@ -69,6 +69,9 @@ begin
   elsif op = 'progress' then
     return query select to_jsonb(p) from pgqueue._progress_of(role, handle) p;
     return;
+  elsif op = 'log' then
+    return query select * from pgqueue._job_log_of(role, handle);
+    return;
   elsif op = 'tracked' and not args ? 'read' then
     return query select * from pgqueue._tracked(role, args);
     return;

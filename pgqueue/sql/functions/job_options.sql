@@ -48,9 +48,8 @@ begin
     raise exception 'backoff is negative' using errcode = '22023', hint = 'The wait before the second attempt; it doubles with each.';
   elsif options.durability not in ('sync', 'async') then
     raise exception 'durability "%" is not known', options.durability using errcode = '22023', hint = 'It is sync (the default) or async.';
-  elsif options.traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' then
-    raise exception 'traceparent "%" is not one', options.traceparent
-      using errcode = '22023', hint = 'W3C Trace Context has it as version, trace id, parent id and flags: 00-<32 hex digits>-<16 hex digits>-01.';
+  elsif not pgqueue._is_traceparent(options.traceparent) then
+    perform pgqueue._refuse_traceparent(options.traceparent);
   elsif octet_length(options.limit_key) not between 1 and 255 then
     raise exception 'limit_key must have 1 to 255 bytes' using errcode = '22023', hint = 'It names whose limit counts, for example a tenant. Leave it out for none.';
   end if;

@@ -134,7 +134,7 @@ create or replace view pgqueue.limits with (security_barrier) as
     select l.* from pgqueue.limit_rule l
     where l.role = 0
        or (pg_has_role(l.role, 'member') or (select me.sees_all from me))
-         -- What an administrator has said for the queue holds for all.
+         -- The limits of an administrator hold for all roles.
          and not exists (select from pgqueue.limit_rule o where o.queue = l.queue and o.role = 0)
   ), counted as (
     select m.queue, m.submitter, m.limit_key, count(*) filter (where m.state = 'claimed') as running, count(*) filter (where m.state = 'ready') as waiting

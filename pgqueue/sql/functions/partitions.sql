@@ -1,4 +1,4 @@
--- The daily partitions of history, results and task results.
+-- The daily partitions of history, results, task results and logs of jobs.
 
 create or replace function pgqueue._partition_name(parent text, day date)
   returns text
@@ -18,7 +18,7 @@ declare
   day date;
   today date := (clock_timestamp() at time zone 'UTC')::date;
 begin
-  foreach parent in array array['history', 'result', 'task_result'] loop
+  foreach parent in array array['history', 'result', 'task_result', 'job_log_line'] loop
     for day in select today + n from generate_series(0, 3) n loop
       if to_regclass(format('pgqueue.%I', pgqueue._partition_name(parent, day))) is null then
         begin
@@ -51,7 +51,7 @@ begin
     select c.relname, to_date(right(c.relname, 8), 'YYYYMMDD') as day
     from pg_inherits i
     join pg_class c on c.oid = i.inhrelid
-    where i.inhparent in ('pgqueue.history'::regclass, 'pgqueue.result'::regclass, 'pgqueue.task_result'::regclass) and c.relname ~ '_[0-9]{8}$'
+    where i.inhparent in ('pgqueue.history'::regclass, 'pgqueue.result'::regclass, 'pgqueue.task_result'::regclass, 'pgqueue.job_log_line'::regclass) and c.relname ~ '_[0-9]{8}$'
   loop
     if ((part.day + 1)::timestamp at time zone 'UTC') <= keep_from then
       perform pgqueue._fold_stats();
@@ -61,6 +61,7 @@ begin
   delete from pgqueue.history_default where ended_at < keep_from;
   delete from pgqueue.result_default where ended_at < keep_from;
   delete from pgqueue.task_result_default where stored_at < keep_from;
+  delete from pgqueue.job_log_line_default where written_at < keep_from;
   delete from pgqueue.stat_session where folded_at < keep_from;
   delete from pgqueue.tracked_job where tracked_at < keep_from;
   delete from pgqueue.tracked_timeout where counted_at < keep_from;
@@ -69,4 +70,4 @@ begin
 end
 $$;
 comment on function pgqueue._drop_partitions(interval) is
-  'Drops the days of history and results that are entirely older than this, and other expired rows';
+  'Drops the days of history, results and logs that are entirely older than this, and other expired rows';

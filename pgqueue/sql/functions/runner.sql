@@ -38,15 +38,20 @@ as $$
       pg_catalog.set_config('search_path', coalesce(job.settings operator(pg_catalog.->>) 'search_path', 'pg_catalog, pg_temp'), true)) is not null;
     if job.settings operator(pg_catalog.-) 'search_path' operator(pg_catalog.<>) '{}' then
       perform pg_catalog.set_config(s.key, s.value, true) from pg_catalog.jsonb_each_text(job.settings) s;
+      -- A worker that makes a span for the job has set its own: what the job submits belongs to that.
+      if job.settings operator(pg_catalog.?) 'pgqueue.traceparent' and pg_catalog.current_setting('pgqueue.run_traceparent', true) operator(pg_catalog.<>) '' then
+        is_set := pg_catalog.set_config('pgqueue.traceparent', pg_catalog.current_setting('pgqueue.run_traceparent'), true) is not null;
+      end if;
     end if;
     if job.params is null then
-      execute job.sql;
+      -- The server says with each notice which statement raised it. The number of the job in that text tells the worker which job it was.
+      execute pg_catalog.concat(job.sql, E'\n-- pgqueue job ', <job_id>);
       get diagnostics row_count = row_count;
     else
       -- It is prepared, so that the server determines the types of the parameters.
       execute pg_catalog.concat('prepare pgqueue_job(', pg_catalog.rtrim(pg_catalog.repeat('unknown,', pg_catalog.cardinality(job.params)), ','), ') as ', job.sql);
       execute pg_catalog.concat('execute pgqueue_job(',
-        (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), ')');
+        (select pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ',' order by p.n) from pg_catalog.unnest(job.params) with ordinality p (value, n)), E')\n-- pgqueue job ', <job_id>);
     end if;
     -- Deferred work of a job runs here, within the job. A trigger that defers further work would run it at the commit, up to
     -- PostgreSQL 17 as the executors' login: here it runs in a block in which it can write only to temporary tables, so that

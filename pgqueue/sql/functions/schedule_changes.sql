@@ -117,7 +117,7 @@ begin
   insert into pgqueue.schedule as s (id, owner, name, expression, cron, every, timezone, sql, params, settings, timeout, max_attempts, backoff, task, args, kwargs, sending, source, queue, priority, label,
                                      jitter, starts_at, ends_at, overlap, catch_up, anchor_at, consumed_until, next_at, planned_until, plan_at)
   overriding system value
-  values (put_id, o.role, coalesce(o.name, pgqueue._number_as_name(put_id)), o.expression, cron, every, o.timezone, o.sql, o.params, case when o.task is null then pgqueue._inherited(o.settings) end,
+  values (put_id, o.role, coalesce(o.name, pgqueue._number_as_name(put_id)), o.expression, cron, every, o.timezone, o.sql, o.params, case when o.task is null then pgqueue._inherited(o.settings) - 'pgqueue.traceparent' end,
           case when o.task is null then coalesce(o.timeout, pgqueue._inherited_timeout(o.settings)) end, o.max_attempts, o.backoff, o.task, o.args, o.kwargs, o.sending, o.source, o.queue, o.priority, o.label,
           o.jitter, o.starts_at, o.ends_at, coalesce(o.overlap, case when o.catch_up = 'all' then 'queue' else 'skip' end), o.catch_up,
           coalesce(o.starts_at, begins), begins,

@@ -142,6 +142,7 @@ begin
   if key is not null then
     headers := coalesce(headers, '{}') || jsonb_build_object('limit_key', key);  -- A retry of the task has it as well.
   end if;
+  headers := pgqueue._with_trace(headers);
   perform pgqueue._require_enrolled();
   message := pgqueue._task_message(task, args, kwargs, queue, priority, coalesce(due_at, eta), expires, id, headers, coalesce(ignore_result, false), link, errback);
   insert into pgqueue.outbox (queue, kind, state, priority, due_at, expires_at, payload, limit_key)
@@ -159,13 +160,14 @@ grant execute on function pgqueue._send_otherwise(text, jsonb, jsonb, text, int,
 create or replace function pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority int, delay interval, eta timestamptz, expires timestamptz,
                                        headers jsonb, link text, errback text, limit_key text)
   returns boolean
-  language sql immutable
+  language sql stable
 begin atomic
   select trim(task) <> '' and jsonb_typeof(args) = 'array' and jsonb_typeof(kwargs) = 'object' and queue is not null and priority between 0 and 9
-    and num_nonnulls(delay, eta, expires, headers, link, errback, limit_key) = 0;
+    and num_nonnulls(delay, eta, expires, headers, link, errback, limit_key) = 0
+    and coalesce(current_setting('pgqueue.traceparent', true), '') = '';
 end;
 comment on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text) is
-  'Whether a task is valid and has no option but its queue, priority and id';
+  'Whether a task is valid, belongs to no trace, and has no option but its queue, priority and id';
 grant execute on function pgqueue._is_plain_task(text, jsonb, jsonb, text, int, interval, timestamptz, timestamptz, jsonb, text, text, text) to pgqueue_user;
 
 create or replace function pgqueue.send_task(task text, args jsonb default '[]', kwargs jsonb default '{}', queue text default 'celery',

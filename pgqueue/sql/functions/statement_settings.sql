@@ -10,7 +10,7 @@ begin atomic
   select array[statement_timestamp()::text, current_user, caller_search_path, current_setting('TimeZone'), current_setting('DateStyle'),
     current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem'),
     current_setting('session_replication_role'), current_setting('synchronous_commit'), current_setting('pgqueue.inherit', true),
-    current_setting('pgqueue.worker_timeout', true)]::text;
+    current_setting('pgqueue.worker_timeout', true), current_setting('pgqueue.traceparent', true)]::text;
 end;
 comment on function pgqueue._fingerprint(text) is 'The values that must be unchanged for captured settings to be used again';
 grant execute on function pgqueue._fingerprint(text) to pgqueue_user;

@@ -60,7 +60,7 @@ end;
 comment on function pgqueue._queue_consumers(text) is 'How many workers, and other processes that consume, take from a queue';
 grant execute on function pgqueue._queue_consumers(text) to pgqueue_user, pgqueue_worker;
 
-create or replace function pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean)
+create or replace function pgqueue._drop_queue(queue text, if_unused boolean, if_empty boolean)
   returns int
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
@@ -69,17 +69,17 @@ declare
   unclaimed int;
   deleted int;
 begin
-  if if_unused and exists (select from pgqueue.worker w where _delete_queue.queue = any (w.queues))
-     or if_empty and exists (select from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task') then
+  if if_unused and exists (select from pgqueue.worker w where _drop_queue.queue = any (w.queues))
+     or if_empty and exists (select from pgqueue.message m where m.queue = _drop_queue.queue and m.kind = 'task') then
     return 0;
   end if;
   delete from pgqueue.binding b
-  where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _delete_queue.queue for update skip locked));
+  where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _drop_queue.queue for update skip locked));
   delete from pgqueue.queue q
-  where q.id = any (array(select d.id from pgqueue.queue d where d.name = _delete_queue.queue for update skip locked));
-  delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _delete_queue.queue for update skip locked);
+  where q.id = any (array(select d.id from pgqueue.queue d where d.name = _drop_queue.queue for update skip locked));
+  delete from pgqueue.queue_switch q where q.name = (select s.name from pgqueue.queue_switch s where s.name = _drop_queue.queue for update skip locked);
   with gone as (
-    delete from pgqueue.message m where m.queue = _delete_queue.queue and m.kind = 'task' returning m as message, m.state as before
+    delete from pgqueue.message m where m.queue = _drop_queue.queue and m.kind = 'task' returning m as message, m.state as before
   )
   -- A worker runs the messages that it has, and reports how they end.
   select count(case when g.before = 'claimed' then null else pgqueue._end_task(g.message, 'REVOKED', 'the queue was deleted') end), count(*)
@@ -87,9 +87,22 @@ begin
   return deleted;
 end
 $$;
+comment on function pgqueue._drop_queue(text, boolean, boolean) is
+  'Deletes a queue, its bindings and its tasks of all roles. SQL jobs stay, and can be canceled';
+
+create or replace function pgqueue._delete_queue(queue text, if_unused boolean, if_empty boolean)
+  returns int
+  language plpgsql volatile security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgqueue._require_observable(array[queue]);
+  return pgqueue._drop_queue(queue, if_unused, if_empty);
+end
+$$;
 comment on function pgqueue._delete_queue(text, boolean, boolean) is
-  'Deletes a queue, its bindings and its tasks of all roles: for workers. SQL jobs stay, and can be canceled';
-grant execute on function pgqueue._delete_queue(text, boolean, boolean) to pgqueue_worker;
+  'Deletes a queue, its bindings and its tasks of all roles: for workers, and for observers if it is one of events or answers';
+grant execute on function pgqueue._delete_queue(text, boolean, boolean) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._give_up_queue(holder oid, queue text)
   returns void
@@ -100,7 +113,7 @@ declare
   unclaimed int;
 begin
   if holder = 0 then
-    perform pgqueue._delete_queue(queue, true, false);
+    perform pgqueue._drop_queue(queue, true, false);
   elsif not exists (select from pgqueue.worker w where _give_up_queue.queue = any (w.queues)) then
     delete from pgqueue.binding b
     where b.id = any (array(select d.id from pgqueue.binding d where d.queue = _give_up_queue.queue and d.declared_by = holder for update skip locked));

@@ -44,6 +44,9 @@ begin
       if random() < 0.02 then
         perform pgqueue._forget_limits();
       end if;
+    when 'scaling' then
+      perform pgqueue._forget_scale_requests();
+      perform pgqueue._forget_fleet_hosts();
     when 'queues' then
       perform pgqueue._expire_queues();
     when 'new partitions' then
@@ -90,14 +93,15 @@ comment on function pgqueue._failing_upkeep() is 'The parts of the upkeep that f
 grant execute on function pgqueue._failing_upkeep() to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._tick(worker_id int, items_processed bigint, last_run_at timestamptz)
-  returns table (naptime float8, max_items int, seconds_to_next_due float8, seconds_to_next_schedule float8, has_schedules_to_plan boolean)
+  returns table (naptime float8, max_items int, seconds_to_next_due float8, seconds_to_next_schedule float8, has_schedules_to_plan boolean, wanted_executors int)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   overdue_schedule timestamptz;
 begin
-  if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null) then
+  if not exists (select from pgqueue.worker w where w.id = worker_id and w.lost_at is null
+                   and (w.login = quote_ident(session_user)::regrole::oid or pgqueue._is_worker_login())) then
     raise exception 'worker % is no longer registered', worker_id using errcode = 'PQ003', hint = 'Register again.';
   end if;
   update pgqueue.worker w
@@ -112,7 +116,7 @@ begin
   -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
   perform from pgqueue.stat_fold for update skip locked;
   if found then
-    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits}'::text[]) p;
+    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,scaling}'::text[]) p;
     -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
     -- not wait.
     perform set_config('lock_timeout', '50ms', true);
@@ -124,9 +128,10 @@ begin
                           then least(pgqueue._reclaim_grace(), pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour'))
                         else pgqueue._worker_interval('naptime', '3 s', '0.1 s', '1 hour') end)::float8,
                       pgqueue._worker_number('max_items', 500, 1, 10000), pgqueue._seconds_to_next_due(),
-                      pgqueue._seconds_to_next_schedule(overdue_schedule), pgqueue._has_schedules_to_plan();
+                      pgqueue._seconds_to_next_schedule(overdue_schedule), pgqueue._has_schedules_to_plan(),
+                      pgqueue._wanted_executors(worker_id);
 end
 $$;
 comment on function pgqueue._tick(int, bigint, timestamptz) is
-  'Heartbeat and upkeep, once every naptime by each worker. Returns the current settings, when the next delayed message and the next schedule are due, and whether schedules are to be planned';
-grant execute on function pgqueue._tick(int, bigint, timestamptz) to pgqueue_worker;
+  'Heartbeat and upkeep, once every naptime by each worker. Returns the current settings, when the next delayed message and the next schedule are due, whether schedules are to be planned, and how many executors the worker is asked to have';
+grant execute on function pgqueue._tick(int, bigint, timestamptz) to pgqueue_worker, pgqueue_admin;

@@ -111,6 +111,9 @@ declare
   waiting int[] := array(select l.objid from pgqueue._advisory_locks(next_sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ShareLock');
   key int;
 begin
+  if not pg_has_role(session_user, 'pgqueue_worker', 'member') then
+    perform pgqueue._require_observable(queues);
+  end if;
   asleep := true;
   for key in select distinct hashtext(q) from unnest(queues) q loop
     continue when key = any (mine);
@@ -133,7 +136,7 @@ end
 $$;
 comment on function pgqueue._fall_asleep(text[]) is
   'Takes the sleep locks of these queues for the session, or the second lock if another session has the first. The caller claims once more before it sleeps; asleep = false: publishers are about to commit, poll again soon';
-grant execute on function pgqueue._fall_asleep(text[]) to pgqueue_worker;
+grant execute on function pgqueue._fall_asleep(text[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._wake_up(queues text[])
   returns void
@@ -161,7 +164,7 @@ begin
 end
 $$;
 comment on function pgqueue._wake_up(text[]) is 'Gives back the sleep locks of these queues, and notifies the idle workers behind them';
-grant execute on function pgqueue._wake_up(text[]) to pgqueue_worker;
+grant execute on function pgqueue._wake_up(text[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._hand_over(queue text)
   returns void

@@ -1,4 +1,4 @@
--- after: locks
+-- after: locks, observers
 -- Workers: registration, liveness, their queues, and their end.
 
 create or replace function pgqueue._register_worker(name text, executors int, predecessor int default null, ids bigint[] default '{}', tokens bigint[] default '{}',
@@ -14,6 +14,13 @@ begin
     raise exception 'the server is in recovery' using errcode = '57P03', hint = 'The worker waits until it accepts writes.';
   end if;
   perform pgqueue._require_home();
+  if not pgqueue._is_worker_login() then
+    if executors <> 0 then
+      raise exception 'permission denied to run jobs' using errcode = '42501', hint = 'Let an administrator grant pgqueue_worker to the login of a worker.';
+    elsif predecessor is not null then
+      perform pgqueue._require_own_worker(predecessor);
+    end if;
+  end if;
   -- The lock comes first: a session that sees the row sees the lock. Any role can take advisory locks, so a number may be taken.
   loop
     new_id := nextval(pg_get_serial_sequence('pgqueue.worker', 'id'));
@@ -52,7 +59,7 @@ end
 $$;
 comment on function pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]) is
   'Registers this session as a worker: its claims become free soon after the session is gone. predecessor: the previous number of the process; ids, tokens: the claims of the predecessor that it keeps; begun: the tasks of the predecessor that it had begun';
-grant execute on function pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]) to pgqueue_worker;
+grant execute on function pgqueue._register_worker(text, int, int, bigint[], bigint[], bigint[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._keep_claims(worker_id int, ids bigint[], begun bigint[])
   returns int
@@ -62,6 +69,7 @@ as $$
 declare
   released int;
 begin
+  perform pgqueue._require_own_worker(worker_id);
   select pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun)) into released
   from (
     select q.id, q.token, case q.kind when 'job' then q.xmax::text not in ('0', q.xmin::text) else q.id = any (_keep_claims.begun) end as has_begun
@@ -78,18 +86,18 @@ end
 $$;
 comment on function pgqueue._keep_claims(int, bigint[], bigint[]) is
   'Makes all other messages of a worker ready again: after an error it may hold messages that it does not know of. begun: the tasks that it has begun and forgotten';
-grant execute on function pgqueue._keep_claims(int, bigint[], bigint[]) to pgqueue_worker;
+grant execute on function pgqueue._keep_claims(int, bigint[], bigint[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._set_worker_executors(worker_id int, executors int)
   returns void
   language sql volatile security definer
   set search_path = pg_catalog, pg_temp
 begin atomic
-  update pgqueue.worker w set executors = _set_worker_executors.executors where w.id = worker_id;
+  update pgqueue.worker w set executors = _set_worker_executors.executors where w.id = worker_id and pgqueue._is_worker_login();
 end;
 comment on function pgqueue._set_worker_executors(int, int) is
   'Records how many jobs a worker can run at the same time, which changes when its pool is scaled';
-grant execute on function pgqueue._set_worker_executors(int, int) to pgqueue_worker;
+grant execute on function pgqueue._set_worker_executors(int, int) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._set_worker_queues(worker_id int, queues text[])
   returns void
@@ -100,6 +108,8 @@ declare
   dropped text[];
   taken text;
 begin
+  perform pgqueue._require_own_worker(worker_id);
+  perform pgqueue._require_observable(queues);
   -- The row is locked, so that of two processes that begin at the same time the second sees the first.
   perform from pgqueue.queue q where q.name = any (_set_worker_queues.queues) and q.exclusive order by q.id for update;
   if found then
@@ -123,7 +133,7 @@ end
 $$;
 comment on function pgqueue._set_worker_queues(int, text[]) is
   'Records which queues a worker consumes. An exclusive queue has one consuming process only. Auto-delete queues that lose their last consumer are deleted';
-grant execute on function pgqueue._set_worker_queues(int, text[]) to pgqueue_worker;
+grant execute on function pgqueue._set_worker_queues(int, text[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace function pgqueue._auto_delete(queues text[])
   returns void
@@ -157,6 +167,7 @@ as $$
 declare
   queues text[];
 begin
+  perform pgqueue._require_own_worker(worker_id);
   -- Messages that a worker gives back in order and has not begun count as not delivered: otherwise restarts would make a dead
   -- letter of a task that waits in workers.
   perform pgqueue._release_sorted(array_agg(m.id), array_agg(m.token), array_agg(m.has_begun))
@@ -180,7 +191,7 @@ end
 $$;
 comment on function pgqueue._unregister_worker(int, bigint[]) is
   'Ends a worker: its messages become ready again, except running jobs, which the tick after their end finds. begun: the tasks that it has begun; only these count as delivered once more';
-grant execute on function pgqueue._unregister_worker(int, bigint[]) to pgqueue_worker;
+grant execute on function pgqueue._unregister_worker(int, bigint[]) to pgqueue_worker, pgqueue_admin;
 
 create or replace view pgqueue.workers with (security_barrier) as
   select w.name as worker, w.started_at, w.last_seen_at,
@@ -194,7 +205,8 @@ create or replace view pgqueue.workers with (security_barrier) as
                       or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member')))
                order by a.started_at) as running,
          case when (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_worker', 'member') or pg_has_role('pgqueue_admin', 'member'))
-              then w.queues end as queues
+              then w.queues end as queues,
+         (select r.executors from pgqueue.scale_request r where r.worker = w.name) as wanted_executors
   from pgqueue.worker w;
 comment on view pgqueue.workers is
   'Processes that consume: Celery workers, and programs that listen to events or replies. running counts the running jobs that the role may see. queues is shown to monitors, workers and administrators';
@@ -209,4 +221,6 @@ comment on column pgqueue.workers.executors is 'How many SQL jobs it can run at 
 comment on column pgqueue.workers.running is 'The numbers of its running jobs that the role may see, the longest first';
 comment on column pgqueue.workers.queues is
   'The queues from which it takes. NULL for roles other than monitors, workers and administrators';
+comment on column pgqueue.workers.wanted_executors is
+  'How many executors it is asked to have (pgqueue.scale); executors follows within a naptime. NULL: its own number';
 grant select on pgqueue.workers to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;

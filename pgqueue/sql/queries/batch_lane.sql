@@ -7,7 +7,7 @@ call pgqueue_run.{jobs}(%(ids)s, %(tokens)s, %(worker)s)
 call pgqueue_run.{groups}(%(ids)s, %(tokens)s, %(worker)s, null, null)
 
 -- name: settle_run
-select id, token, ending, label
+select id, token, ending, label, queue, role, attempt, traceparent
 from pgqueue._settle_run(%(ids)s, %(tokens)s, %(error)s::pg_catalog.jsonb, %(is_jobs)s, %(run_seconds)s, %(pid)s)
 
 -- name: oversee
@@ -41,3 +41,10 @@ select id, label, preview, attempts, state, started_at, ended_at, command_tag, e
 
 -- name: retried_jobs
 select id, label, preview, attempts from pgqueue._retried_jobs(%(ids)s)
+
+-- name: traced_jobs
+select id, traceparent, queue, attempt, first_traceparent from pgqueue._traced_jobs(%(ids)s, %(tokens)s)
+
+-- name: set_run_traceparent
+-- For the next job that the session runs; the reset after the job takes it away.
+select pg_catalog.set_config('pgqueue.run_traceparent', %(traceparent)s, false)

@@ -52,6 +52,15 @@ savepoint pgqueue_job
 -- name: end_read_only
 release savepoint pgqueue_job
 
+-- name: begin_savepoint
+savepoint pgqueue_testing
+
+-- name: release_savepoint
+release savepoint pgqueue_testing
+
+-- name: read_settings
+select name, pg_catalog.current_setting(name, true) from pg_catalog.unnest(%(names)s::pg_catalog.text[]) as s (name)
+
 -- name: check_constraints
 set constraints all immediate
 
@@ -63,6 +72,9 @@ select pgqueue._keep_notices(%(id)s, %(token)s, %(notices)s::pg_catalog.jsonb)
 
 -- name: set_progress
 select pgqueue._note_run(%(id)s, %(token)s, %(pid)s, %(run_s)s), pgqueue._set_progress(%(id)s, %(token)s, %(pct)s, %(msg)s)
+
+-- name: write_job_log
+select pgqueue._write_job_log(%(lines)s::pg_catalog.jsonb)
 
 -- name: complete_job
 select pgqueue._complete_job(%(id)s, %(token)s, %(command_tags)s::pg_catalog.text[], %(row_count)s, %(columns)s::pg_catalog.jsonb, %(rows)s::pg_catalog.jsonb, %(output_settings)s::pg_catalog.jsonb, %(has_committed)s::pg_catalog.bool)

@@ -39,6 +39,10 @@ select pgqueue.statement(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle
 -- name: get_progress
 select progress_pct, progress_msg from pgqueue.get_progress(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)
 
+-- name: job_log
+select at, severity, sqlstate, message, detail, hint
+from pgqueue.job_log(row(%(id)s::bigint, %(cookie)s::bigint)::pgqueue.handle)
+
 -- name: retry_job
 -- With a number only: of the caller's own jobs the view has the handle. Administrators need none.
 select (r).id, (r).cookie

@@ -44,3 +44,7 @@ select pgqueue.send_task(
 
 -- name: list_scheduled
 select queue, eta, priority, message::text as document from pgqueue._list_scheduled(%(queues)s, %(max_count)s)
+
+-- name: set_traceparent
+-- For what the rest of the transaction submits, by triggers too.
+select pg_catalog.set_config('pgqueue.traceparent', %(traceparent)s, true)

@@ -6,7 +6,7 @@ from pgqueue.queues
 order by queue
 
 -- name: list_workers
-select worker, started_at, last_seen_at, status, items_processed, last_run_at, executors, running
+select worker, started_at, last_seen_at, status, items_processed, last_run_at, executors, running, wanted_executors
 from pgqueue.workers
 order by worker
 
@@ -130,3 +130,12 @@ select queue, limit_key, running, waiting, max_running, per_key, rate, period::t
 from pgqueue.limits
 where %(queue)s::text is null or queue = %(queue)s
 order by queue, limit_key nulls first, role nulls first
+
+-- name: scale_workers
+select pgqueue.scale(worker => %(worker)s::text, executors => %(executors)s::int, queue => %(queue)s::text)
+
+-- name: slow_jobs
+select queue, submitter::text, label, fingerprint, statement, calls, mean_ms, p95_ms, max_ms, total_ms, last_run_at, failures
+from pgqueue.slow_jobs(%(since)s::interval, %(queue)s::text)
+order by p95_ms desc, total_ms desc
+limit %(limit)s

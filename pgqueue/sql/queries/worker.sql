@@ -25,7 +25,7 @@ select pgqueue._wake_up(%(queues)s::text[]);
 -- name: tick
 -- The heartbeat and the fallback poll in one transaction; without messages, one row whose kind is null. `demand` is as in
 -- ack_and_claim.
-select t.naptime, t.max_items, t.seconds_to_next_due, t.seconds_to_next_schedule, t.has_schedules_to_plan, c.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message, c.lane
+select t.naptime, t.max_items, t.seconds_to_next_due, t.seconds_to_next_schedule, t.has_schedules_to_plan, t.wanted_executors, c.kind, c.id, c.token, c.queue, c.earlier_deliveries, c.message, c.lane
 from pgqueue._tick(%(worker_id)s, %(items_processed)s, %(last_run_at)s::timestamptz) t
 left join pgqueue._ack_and_claim(%(worker_id)s, '{}', '{}', %(demand)s::jsonb) c on c.acked is null;
 

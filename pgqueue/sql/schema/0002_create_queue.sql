@@ -140,11 +140,13 @@ create table pgqueue.worker (
   items_processed bigint not null default 0,
   last_run_at timestamptz,
   lost_at timestamptz,
-  successor int
+  successor int,
+  login oid not null default quote_ident(session_user)::regrole::oid
 );
 comment on table pgqueue.worker is
   'Processes that consume. A worker is alive as long as the session with its pid holds the advisory lock (pgqueue._lock_class_worker, id)';
 comment on column pgqueue.worker.lost_at is 'When its session was first seen to be gone; -infinity: its process reported it';
+comment on column pgqueue.worker.login is 'The role that its session has logged in as: an administrator who observes acts for its own only';
 comment on column pgqueue.worker.successor is 'The number under which its process has last registered again';
 
 create table pgqueue.message (

@@ -49,6 +49,19 @@ _SET_BEFORE = (_READ_ONLY, "default_transaction_isolation", "default_transaction
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
 
 
+@dataclass(frozen=True)
+class Boundaries:
+    """The named queries that begin and end the transaction of a job.
+
+    A test that has a transaction open runs jobs between savepoints of that one.
+    """
+
+    begin: str = "begin_transaction"
+    commit: str = "commit_transaction"
+    #: Empties the session after the job; None: the session is not the worker's.
+    clean: str | None = "empty_session"
+
+
 class NotToBegin(Exception):
     """The job must not run: `ending` says how it has ended; None: it has expired and is still to be ended."""
 
@@ -80,6 +93,7 @@ class JobTransaction:
         notices: Notices | None = None,
         flush_progress: Callable[[], None] | None = None,
         application_name: str = "pgqueue executor",
+        boundaries: Boundaries = Boundaries(),
     ) -> None:
         self._session = session
         self._statements = session.statements
@@ -88,6 +102,7 @@ class JobTransaction:
         self._notices = notices or Notices()
         self._flush_progress = flush_progress
         self._application_name = application_name
+        self._boundaries = boundaries
         self._lock = PipelineCall("")
         #: The claim was locked, so whatever happens now, the job has run.
         self.has_begun = False
@@ -110,11 +125,16 @@ class JobTransaction:
             try:
                 return _summarize(self._run_in_transaction(statements, result))
             except psycopg.Error as error:
-                may_need_top_level = len(statements) == 1 and statements[0].may_need_top_level
+                may_need_top_level = len(statements) == 1 and statements[0].may_need_top_level and self._is_own
                 if not may_need_top_level or error.sqlstate not in _NEEDS_TOP_LEVEL:
                     raise
         with ResultBuffer(self._job.keep_result) as result:
             return _summarize(self._run_at_top_level(statements[0], result))
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether the job has a transaction of its own, which another can follow."""
+        return self._boundaries == Boundaries()
 
     def _set_quoting(self) -> bool:
         """Prepare the session to read text as the job will; return whether backslashes escape in plain constants."""
@@ -158,7 +178,7 @@ class JobTransaction:
         self._lock = PipelineCall.named(
             "enter_job", **self._job.key, names=list(settings), values=list(settings.values())
         )
-        return [PipelineCall.named("begin_transaction"), self._lock]
+        return [PipelineCall.named(self._boundaries.begin), self._lock]
 
     def _run_at_top_level(self, statement: Statement, result: ResultBuffer) -> _Answer:
         self._session.roll_back()
@@ -273,9 +293,10 @@ class JobTransaction:
             output_settings=json.dumps(output_settings),
             has_committed=has_committed,
         )
-        commit, cleaning = PipelineCall.named("commit_transaction"), PipelineCall.named("empty_session")
-        self._exchange([*calls, completion, commit], [cleaning], is_own=True)
-        self.has_cleaned_up = cleaning.is_done and cleaning.error is None
+        commit, clean = PipelineCall.named(self._boundaries.commit), self._boundaries.clean
+        cleaning = [PipelineCall.named(clean)] if clean else []
+        self._exchange([*calls, completion, commit], *([cleaning] if cleaning else []), is_own=True)
+        self.has_cleaned_up = all(call.is_done and call.error is None for call in cleaning)
 
     def _exchange(self, calls: list[PipelineCall], *then: list[PipelineCall], is_own: bool = False) -> None:
         """Make a round trip. The calls in `then` may fail: the job has ended before them."""

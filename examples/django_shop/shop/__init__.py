@@ -1,0 +1,1 @@
+"""A small shop: orders, mails and invoices, all queued in the transaction of the order."""
