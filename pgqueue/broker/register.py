@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from kombu.serialization import register
 from kombu.transport import TRANSPORT_ALIASES
 
 from .. import encryption
@@ -28,9 +27,11 @@ def register_transport() -> None:
     TRANSPORT_ALIASES[URL_SCHEME] = "pgqueue.broker:Transport"
 
 
-def register_encryption() -> None:
+def register_encryption(kombu_serialization: ModuleType) -> None:
     """Register the encrypting serializer with kombu. A program that does not use it needs neither keys nor package."""
-    register(encryption.SERIALIZER, encryption.encrypt, encryption.decrypt, encryption.CONTENT_TYPE, "utf-8")
+    kombu_serialization.register(
+        encryption.SERIALIZER, encryption.encrypt, encryption.decrypt, encryption.CONTENT_TYPE, "utf-8"
+    )
 
 
 def change_publishing(celery_app_amqp: ModuleType) -> None:
@@ -94,7 +95,7 @@ def join_neighbours(with_gossip: bool) -> None:
 
 
 register_transport()
-register_encryption()
+after_import("kombu.serialization", register_encryption)
 after_import("celery.app.amqp", change_publishing)
 after_import("celery.app.task", encrypt_retries)
 after_import("celery.app.trace", hide_results)
