@@ -1,45 +1,58 @@
-"""A server of uvicorn on the loopback address, and a look into the database."""
+"""The service in a process of uvicorn on the loopback address, and a look into the database."""
 
 import os
-import socket
-import threading
+import re
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
-import uvicorn
 
-from examples.fastapi_service.service import app
+ROOT = Path(__file__).parents[3]
+_ADDRESS = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
 
 
 @contextmanager
 def serving() -> Iterator[httpx.Client]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "examples.fastapi_service.service:app", "--port=0", "--no-use-colors"],
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         try:
-            deadline = time.monotonic() + 30
-            while not server.started:
-                assert thread.is_alive(), "the server did not start"
-                assert time.monotonic() < deadline, "the server did not start in time"
-                time.sleep(0.02)
-            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
+            deadline = time.monotonic() + 60
+            while True:
+                log.seek(0)
+                if found := _ADDRESS.search(text := log.read()):
+                    break
+                assert process.poll() is None, text
+                assert time.monotonic() < deadline, text
+                time.sleep(0.05)
+            with httpx.Client(base_url=found[1], timeout=30) as client:
                 yield client
+            process.terminate()
+            process.wait(30)
+            log.seek(0)
+            assert "Traceback" not in (text := log.read()), text
         finally:
-            server.should_exit = True
-            thread.join()
+            process.kill()
+            process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Callable[[], AbstractContextManager[httpx.Client]]:
     return serving
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service() -> Iterator[httpx.Client]:
     with serving() as client:
         yield client
