@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,6 +13,7 @@ from cryptography.fernet import Fernet
 from pgqueue import encryption
 from pgqueue.encryption import FILE_VARIABLE, KEYS_VARIABLE, decrypt, encrypt
 from pgqueue.errors import EncryptionError
+from pgqueue.testing.values import read_task
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 
@@ -25,11 +27,11 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_values_come_back_with_the_types_of_celery(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEYS_VARIABLE, NEW)
-    value = {"at": datetime(2026, 1, 2, tzinfo=timezone.utc), "text": "grün", "none": None}
+    value = {"at": datetime(2026, 1, 2, tzinfo=timezone.utc), "text": "a long secret, grün", "none": None}
 
     token = encrypt(value)
 
-    assert "gr" not in token
+    assert b"long secret" not in base64.urlsafe_b64decode(token)
     assert decrypt(token) == decrypt(token.encode()) == decrypt(memoryview(token.encode())) == value
 
 
@@ -94,3 +96,13 @@ def test_a_process_without_the_package_says_what_to_install(monkeypatch: pytest.
         encrypt("x")
 
     assert "celery-pgqueue[encryption]" in (refused.value.hint or "")
+
+
+def test_the_test_kit_reads_the_arguments_of_encrypted_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEYS_VARIABLE, NEW)
+    body = encrypt([["secret"], {"more": 1}, {}])
+    message = {"headers": {"task": "charge", "id": "7"}, "content-type": encryption.CONTENT_TYPE, "body": body}
+
+    assert read_task(message) == ("charge", ("secret",), {"more": 1}, "7")
+    monkeypatch.setenv(KEYS_VARIABLE, OLD)
+    assert read_task(message) == ("charge", (), {}, "7")
