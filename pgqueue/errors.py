@@ -24,6 +24,7 @@ PgQueueError
     EmbeddedStartFailed     the server did not come up
   ServiceFailed             the worker or Flower did not start, or keeps dying
   DemoFailed                something that the demo shows is not true here
+  EncryptionError           keys are missing or malformed, or none of them decrypts a text
   NotTestable               the test kit cannot do there what a test asks
   WaitTimeout               a job has not ended in time; it goes on
   ServerError               PostgreSQL refused a call; has all the fields of its report
@@ -152,6 +153,10 @@ class ServiceFailed(PgQueueError):
 
 class DemoFailed(PgQueueError):
     """Something that the demo claims is not true here."""
+
+
+class EncryptionError(PgQueueError):
+    """Encryption keys are missing or malformed, or none of them decrypts a text."""
 
 
 class NotTestable(PgQueueError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from .. import encryption
 from ..config import URL_SCHEME
 from .celery_patches.import_hook import after_import
 
@@ -26,14 +27,23 @@ def register_transport() -> None:
     TRANSPORT_ALIASES[URL_SCHEME] = "pgqueue.broker:Transport"
 
 
+def register_encryption(kombu_serialization: ModuleType) -> None:
+    """Register the encrypting serializer with kombu. A program that does not use it needs neither keys nor package."""
+    kombu_serialization.register(
+        encryption.SERIALIZER, encryption.encrypt, encryption.decrypt, encryption.CONTENT_TYPE, "utf-8"
+    )
+
+
 def change_publishing(celery_app_amqp: ModuleType) -> None:
-    """Let Celery's `connection=` accept a driver's connection and publish in its transaction; give tasks limit keys."""
+    """Let Celery's `connection=` publish in a driver's transaction, add limit keys, and hide encrypted arguments."""
     if hasattr(celery_app_amqp, "AMQP"):
         from .celery_patches.caller_producer import CallerProducer
+        from .celery_patches.encrypted_tasks import hide_arguments
         from .celery_patches.limited_tasks import add_keys
 
         celery_app_amqp.AMQP.Producer = CallerProducer
         add_keys(celery_app_amqp)
+        hide_arguments(celery_app_amqp)
 
 
 def send_groups_at_once(celery_canvas: ModuleType) -> None:
@@ -50,6 +60,27 @@ def limit_tasks(celery_worker_state: ModuleType) -> None:
     tell_ends(celery_worker_state)
 
 
+def encrypt_retries(celery_app_task: ModuleType) -> None:
+    """Encrypt the retries of tasks that were encrypted."""
+    from .celery_patches import encrypted_tasks
+
+    encrypted_tasks.encrypt_retries(celery_app_task)
+
+
+def hide_from_monitors(celery_worker_request: ModuleType) -> None:
+    """Hide encrypted arguments from `celery inspect`."""
+    from .celery_patches import encrypted_tasks
+
+    encrypted_tasks.hide_from_monitors(celery_worker_request)
+
+
+def hide_results(celery_app_trace: ModuleType) -> None:
+    """Hide encrypted return values from events and logs."""
+    from .celery_patches import encrypted_tasks
+
+    encrypted_tasks.hide_results(celery_app_trace)
+
+
 def join_neighbours(with_gossip: bool) -> None:
     """Let Celery's mingle, and gossip if the application asks for it, run over this transport.
 
@@ -64,6 +95,10 @@ def join_neighbours(with_gossip: bool) -> None:
 
 
 register_transport()
+after_import("kombu.serialization", register_encryption)
 after_import("celery.app.amqp", change_publishing)
+after_import("celery.app.task", encrypt_retries)
+after_import("celery.app.trace", hide_results)
 after_import("celery.canvas", send_groups_at_once)
+after_import("celery.worker.request", hide_from_monitors)
 after_import("celery.worker.state", limit_tasks)

@@ -10,6 +10,7 @@ from . import process_identity
 from .celery_patches import ended_tasks, eta_header
 from .envelope import MALFORMED, from_row
 from .message import Message
+from .unreadable_tasks import refuse_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,8 @@ class TaskDelivery:
             message.accept = accept
             ended_tasks.end_task(message, end)
             message.ack()
+            return False
+        if refuse_unreadable(message, accept):
             return False
         if message.is_named_as_job(accept):
             logger.error("message %s was rejected: it has the id of an SQL job", message.delivery_tag)

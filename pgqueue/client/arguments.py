@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from kombu.utils import json as kombu_json
 
 from ..db.text_format import dump_parameters, to_array, to_instant, to_interval
+from ..errors import NotSupported
 
 if TYPE_CHECKING:
     import psycopg
@@ -34,6 +35,10 @@ class JobOptions(TypedDict, total=False):
     limit_key: str | None
 
 
+#: Names under which a caller may look for encryption.
+_ENCRYPTION_OPTIONS = frozenset({"encrypt", "encrypted", "encryption", "serializer"})
+
+
 def new_cookie() -> int:
     """Return the secret of a new handle."""
     # 64 unpredictable bits, as pgqueue._random_bigint() returns. On some servers that function takes 20 times as long.
@@ -53,9 +58,17 @@ def job_arguments(
 
     Raises:
         TypeError: there is no such option.
+        NotSupported: encryption was asked for.
     """
     unknown = options.keys() - JobOptions.__annotations__.keys()
     if unknown:
+        if not unknown.isdisjoint(_ENCRYPTION_OPTIONS):
+            raise NotSupported(
+                "the parameters of an SQL job cannot be encrypted: PostgreSQL runs the job, and has no key",
+                sqlstate="0A000",
+                hint="Send a Celery task with the serializer pgqueue-encrypted+json, or store the secret encrypted in "
+                "a table and pass its key column.",
+            )
         raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
     return {
         "sql": sql,

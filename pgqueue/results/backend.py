@@ -23,6 +23,7 @@ from ..after_fork import Turn, call_in_forked_child
 from ..config import URL_SCHEME, Settings, to_conninfo, to_url, without_password
 from ..db.database import Database
 from ..decompression import decompress, max_bytes
+from ..encryption import HEADER, HIDDEN, SERIALIZER
 from .chord import ChordParts, find_structured_header
 from .consumer import ResultConsumer
 from .ids import to_text_id
@@ -100,6 +101,9 @@ class PgQueueBackend(Backend, AsyncBackendMixin):
         if "queue" in meta and (key := getattr(request, "limit_key", None)) is not None:
             # An extended result says how to send the task again (pgqueue.retry_task); Celery keeps no headers in it.
             meta["limit_key"] = str(key)
+        if getattr(request, HEADER, False) and self.serializer != SERIALIZER:
+            # An extended result has the arguments, and this one will be stored as plain text.
+            meta.update({name: HIDDEN for name in ("args", "kwargs") if name in meta})
         lifetime = self.failure_expires if state == states.FAILURE else self.expires
         try:
             self.fetch(

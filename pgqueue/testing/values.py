@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..encryption import CONTENT_TYPE, decrypt
+from ..errors import EncryptionError
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -108,11 +111,12 @@ class Outcome:
 
 
 def read_task(message: dict[str, Any]) -> tuple[str | None, tuple[Any, ...], dict[str, Any], str | None]:
-    """Return the name, the arguments and the id of a Celery message, as far as they are readable JSON."""
+    """Return the name, the arguments and the id of a Celery message, as far as this process can read them."""
     headers, body = message.get("headers") or {}, message.get("body")
+    read = decrypt if message.get("content-type") == CONTENT_TYPE else json.loads
     try:
-        decoded = json.loads(body) if isinstance(body, str) else body
-    except ValueError:
+        decoded = read(body) if isinstance(body, str) else body
+    except (EncryptionError, ValueError):
         decoded = None
     if isinstance(decoded, list) and len(decoded) == 3:
         return headers.get("task"), tuple(decoded[0]), dict(decoded[1]), headers.get("id")

@@ -189,3 +189,20 @@ def test_the_tests_of_the_django_shop_pass(processes):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "100 passed" in done.stdout
+
+
+def test_the_tests_of_the_service_with_fastapi_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with place_for_up() as place, running_up(place, "--app=examples.fastapi_service.tasks", cwd=ROOT) as told:
+        ran = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/fastapi_service"],
+            cwd=ROOT,
+            env={**os.environ, "PGQUEUE_DSN": told["dsn"]},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "6 passed" in ran.stdout

