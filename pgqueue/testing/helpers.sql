@@ -134,3 +134,13 @@ as $$
   with gone as (delete from pgqueue.message m returning m.id) select count(*) from gone
 $$;
 comment on function pgqueue_testing.clear() is 'Deletes all that is queued, and returns how much that was';
+
+-- The session of a test plays a worker, and its login is the application's. Elsewhere such a login may observe, but not run jobs.
+create or replace function pgqueue._is_worker_login()
+  returns boolean
+  language sql stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select true
+$$;
+comment on function pgqueue._is_worker_login() is 'Of a database for tests: any login may play a worker';

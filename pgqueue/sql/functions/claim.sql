@@ -217,7 +217,7 @@ declare
   must_last boolean := ids <> '{}';
   wait text;
 begin
-  if not pg_has_role(session_user, 'pgqueue_worker', 'member') then
+  if not pgqueue._is_worker_login() then
     perform pgqueue._require_observers_claim(worker_id, demand);
   end if;
   acked := case when ids = '{}' then 0 else pgqueue._ack(ids, tokens) end;

@@ -111,7 +111,7 @@ declare
   waiting int[] := array(select l.objid from pgqueue._advisory_locks(next_sleeper) l where l.pid = pg_backend_pid() and l.mode = 'ShareLock');
   key int;
 begin
-  if not pg_has_role(session_user, 'pgqueue_worker', 'member') then
+  if not pgqueue._is_worker_login() then
     perform pgqueue._require_observable(queues);
   end if;
   asleep := true;
