@@ -152,7 +152,10 @@ class PreparedQueries:
         # As `exchange` does, which takes longer: psycopg waits for its own generator in C.
         session, bound = self._session, bind(self._session, query_name, params)
         with session.lock:
-            bound.send(session.pgconn, self._statements.find(bound) or session.wait(self._prepare(bound)))
+            statement = self._statements.find(bound)
+            if statement is None and (statement := self._statements.count(bound)) is not None:
+                session.wait(self._prepare(bound, statement))
+            bound.send(session.pgconn, statement)
             results = session.wait(generators.execute(session.pgconn))
         return bound.load(results, session)
 
@@ -164,18 +167,16 @@ class PreparedQueries:
         """
         bound = bind(self._session, query_name, params)
         pgconn = self._session.pgconn
-        statement = self._statements.find(bound) or (yield from self._prepare(bound))
+        statement = self._statements.find(bound)
+        if statement is None and (statement := self._statements.count(bound)) is not None:
+            yield from self._prepare(bound, statement)
         bound.send(pgconn, statement)
         return bound.load((yield from generators.execute(pgconn)), self._session)
 
-    def _prepare(self, bound: BoundQuery) -> abc.PQGen[bytes | None]:
-        """Prepare a query that was run often enough, and return the name of the statement."""
-        name = self._statements.count(bound)
-        if name is not None:
-            self._session.pgconn.send_prepare(name, bound.text, bound.types)
-            check((yield from generators.execute(self._session.pgconn)), self._session)
-            self._statements.add(bound, name)
-        return name
+    def _prepare(self, bound: BoundQuery, name: bytes) -> abc.PQGen[None]:
+        self._session.pgconn.send_prepare(name, bound.text, bound.types)
+        check((yield from generators.execute(self._session.pgconn)), self._session)
+        self._statements.add(bound, name)
 
 
 def run(
