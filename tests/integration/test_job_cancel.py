@@ -47,7 +47,7 @@ def test_a_running_job_stops_at_once_and_has_no_effect(alice, owner, executors):
 
 
 def test_a_job_that_waits_at_the_worker_is_canceled_before_it_begins(alice, executors):
-    blockers = [launch(alice, "select pg_sleep(0.5)").wait_until("running") for _ in range(2)]
+    blockers = [launch(alice, "select pg_sleep(1.5)").wait_until("running") for _ in range(2)]
     job = launch(alice, "select 1")
     eventually(lambda: executors.pool.info["waiting"] == 1)
 
