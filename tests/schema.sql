@@ -2004,7 +2004,10 @@ CREATE FUNCTION pgqueue._report_progress(caller text, pct integer, msg text) RET
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._reported_processes(processes jsonb) RETURNS TABLE(fleet text, number integer, worker text, pid integer, state text, started_at timestamp with time zone, restarts integer, last_exit text, next_start_at timestamp with time zone)
-    LANGUAGE sql STABLE;
+    LANGUAGE sql STABLE
+    SET "DateStyle" TO 'ISO, MDY'
+    SET "TimeZone" TO 'UTC'
+    SET timezone_abbreviations TO 'Default';
 
 CREATE FUNCTION pgqueue._request(handle pgqueue.handle) RETURNS jsonb
     LANGUAGE sql STABLE;

@@ -74,6 +74,13 @@ def hide_from_monitors(celery_worker_request: ModuleType) -> None:
     encrypted_tasks.hide_from_monitors(celery_worker_request)
 
 
+def answer_in_json(celery_app_control: ModuleType) -> None:
+    """Keep encryption away from remote control."""
+    from .celery_patches import encrypted_tasks
+
+    encrypted_tasks.answer_in_json(celery_app_control)
+
+
 def hide_results(celery_app_trace: ModuleType) -> None:
     """Hide encrypted return values from events and logs."""
     from .celery_patches import encrypted_tasks
@@ -97,6 +104,7 @@ def join_neighbours(with_gossip: bool) -> None:
 register_transport()
 after_import("kombu.serialization", register_encryption)
 after_import("celery.app.amqp", change_publishing)
+after_import("celery.app.control", answer_in_json)
 after_import("celery.app.task", encrypt_retries)
 after_import("celery.app.trace", hide_results)
 after_import("celery.canvas", send_groups_at_once)

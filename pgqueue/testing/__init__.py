@@ -4,6 +4,7 @@ The fixtures of its pytest plugin are in `pytest_pgqueue`. Nothing of pgqueue im
 pytest and Django only where a test uses them.
 """
 
+from ..errors import NotTestable
 from .asserting import (
     all_enqueued,
     assert_enqueued,
@@ -21,6 +22,7 @@ from .values import Enqueued, Outcome
 
 __all__ = [
     "Enqueued",
+    "NotTestable",
     "Outcome",
     "QueueDatabase",
     "TemporaryServer",

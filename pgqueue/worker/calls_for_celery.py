@@ -24,6 +24,8 @@ class CallsForCelery:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._calls: deque[Callable[[], None]] = deque()
+        #: Whether a change was reported, and no look at the calls has begun since; and when it was.
+        self._is_reported = False
         self._reported_at = -math.inf
 
     def __bool__(self) -> bool:
@@ -32,15 +34,16 @@ class CallsForCelery:
     def add(self, call: Callable[[], None]) -> None:
         """Add a call."""
         self._calls.append(call)
-        # The thread that makes the calls before this one makes this one as well. But a report may get lost, when Celery
-        # reconnects.
+        # This call was appended before the flag is read, so a look that clears the flag later sees it. But a report may
+        # get lost, when Celery reconnects.
         now = monotonic()
-        if len(self._calls) == 1 or now > self._reported_at + _TRUSTED_SECONDS:
-            self._reported_at = now
+        if not self._is_reported or now > self._reported_at + _TRUSTED_SECONDS:
+            self._is_reported, self._reported_at = True, now
             self._on_change()
 
     def make(self) -> None:
         """Make the calls that were left. After one that fails, the rest are made the next time."""
+        self._is_reported = False
         try:
             while self._calls:
                 self._calls.popleft()()

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from celery import Celery, chain, chord, group
-from kombu.exceptions import OperationalError
+from kombu.exceptions import EncodeError, OperationalError
 
 import pgqueue
 from pgqueue.broker.celery_patches import group_publishing
@@ -185,3 +185,15 @@ def test_a_thread_that_is_begun_while_a_group_is_sent_publishes_for_itself(db: D
     group(signatures()).apply_async()
 
     assert count(db) == 3
+
+
+def test_a_list_whose_tasks_are_slow_to_serialize_is_all_or_none(
+    db: Database, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_publishing, "SLOW_SECONDS", 0.0)
+    add = app.tasks["add"]
+
+    with pytest.raises(EncodeError):
+        group([add.s(1), add.s(2), add.s(object())]).apply_async()
+
+    assert count(db) == 0

@@ -86,3 +86,28 @@ def test_a_role_that_is_set_makes_no_worker_of_flowers_login(flower):
 
     assert refused(session, "set role pgqueue_worker").sqlstate == "42501"
     assert refused(session, CLAIM, [worker_id, demand("celery")]).sqlstate == "42501"
+
+
+def test_an_open_transaction_of_flowers_login_holds_up_no_upkeep(db, alice, flower, worker):
+    session, worker_id = flower
+    job = fetch_value(alice, "select (pgqueue.submit('select 1', delay => '0.2 s')).id")
+    session.execute("select pg_sleep(0.3)")
+    session.autocommit = False
+    session.execute("select * from pgqueue._tick(%s, 0, null)", [worker_id])
+
+    worker.session.execute("select * from pgqueue._tick(%s, 0, null)", [worker.id])
+
+    assert fetch_value(db.connect(), "select state::text from pgqueue.message where id = %s", [job]) == "ready"
+    assert (
+        fetch_value(
+            db.connect(),
+            "select count(*) from pg_locks where relation = 'pgqueue.stat_fold'::regclass and pid = %s",
+            [session.info.backend_pid],
+        )
+        == 0
+    )
+    session.rollback()
+
+
+def test_an_observer_under_the_name_of_a_worker_is_not_scaled(owner, flower):
+    assert refused(owner, "select pgqueue.scale('flower@here', 3)").sqlstate == "42704"

@@ -163,3 +163,19 @@ def test_only_administrators_set_fleets_and_users_see_none(alice, boss, host):
         assert refused(alice, f"select * from pgqueue.{view}").sqlstate == "42501"
         assert host.execute(f"select * from pgqueue.{view}").fetchall() == []
     assert refused(alice, REPORT, ["db1", A, "[]"]).sqlstate == "42501"
+
+
+def test_a_list_of_lists_of_queues_is_refused(boss):
+    error = refused(boss, "select pgqueue.set_fleet('f', 1, array[['a', 'b'], ['c', 'd']])")
+
+    assert (error.sqlstate, "list of lists" in error.diag.message_primary) == ("22023", True)
+
+
+def test_a_report_that_only_its_sender_could_read_is_refused(boss, host):
+    host.execute("set datestyle = 'ISO, DMY'")
+
+    with pytest.raises(psycopg.Error) as raised:
+        report(host, [process(started_at="13/01/2026 00:00")])
+
+    assert raised.value.sqlstate == "22008"
+    assert boss.execute("select count(*) from pgqueue.fleet_processes").fetchone() == (0,)

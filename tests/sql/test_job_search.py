@@ -152,3 +152,23 @@ def test_a_job_that_no_worker_can_run_is_found_among_the_failed_ones(alice, owne
     assert fetch_value(owner, "select pgqueue._defer_job(%s, 7, 'no login', '1 s', '1 s')", [id]) is True
 
     assert ids(owner, state="failed") == ids(owner, error="does not exist any more") == [id]
+
+
+def test_a_canceled_job_is_found_by_its_sqlstate_in_any_state(alice, owner):
+    canceled = submit(alice, "select 'never'", delay="1 h")
+    alice.execute("select pgqueue.cancel(j.handle) from pgqueue.jobs j where id = %s", [canceled])
+
+    assert ids(owner, sqlstate="57014") == [canceled]
+
+
+def test_the_steps_of_a_search_tell_a_role_nothing_of_the_jobs_of_others(alice, bob):
+    step = "select beginning, ending from pgqueue._search_step(%s, %s, null, null, true)"
+    waiting = [submit(bob, "select 1", delay="1 h") for _ in range(3)]
+    last = waiting[-1]
+
+    for part in ("waiting", "ended", "failures", "all"):
+        for before in (9223372036854775807, last + 1, last, 2):
+            assert alice.execute(step, [before, part]).fetchone() == (1, min(before, last + 1))
+    assert alice.execute(step, [1, "waiting"]).fetchone() == (None, None)
+    assert ids(bob) == waiting[::-1]
+    assert ids(alice) == []

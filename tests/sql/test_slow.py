@@ -177,3 +177,14 @@ def test_a_role_sees_its_own_jobs_and_a_monitor_all_without_a_word_of_them(db, a
     assert "secret" not in str(shown)
     assert "alice" not in str(shown).replace("'alice'", "")
     assert shown[1][3] == fetch_value(alice, "select fingerprint from pgqueue.slow")
+
+
+@pytest.mark.parametrize("many", ["$b", "$t$ ", "$a$ $a", "$a$ $b$ "])
+def test_no_text_of_dollars_takes_long(owner, many):
+    owner.execute("set statement_timeout = '5 s'")
+
+    assert shape(owner, "select 1 -- $a$" + many * 1000).startswith("select ?")
+
+
+def test_the_rest_of_an_open_quote_with_a_tag_is_one_literal(owner):
+    assert shape(owner, "select $a$ x $b$ y $a$, $c$ z") == "select ?, ?"

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from cryptography.fernet import Fernet
 
 from pgqueue import encryption
@@ -106,3 +107,14 @@ def test_the_test_kit_reads_the_arguments_of_encrypted_tasks(monkeypatch: pytest
     assert read_task(message) == ("charge", ("secret",), {"more": 1}, "7")
     monkeypatch.setenv(KEYS_VARIABLE, OLD)
     assert read_task(message) == ("charge", (), {}, "7")
+
+
+def test_remote_control_is_not_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEYS_VARIABLE, NEW)
+    app = Celery(broker="pgqueue://", set_as_current=False)
+    app.conf.update(task_serializer=encryption.SERIALIZER, accept_content=[encryption.SERIALIZER])
+
+    mailbox = app.control.mailbox
+
+    assert mailbox.serializer == "json"
+    assert "json" in mailbox.accept

@@ -81,6 +81,26 @@ def hide_from_monitors(celery_worker_request: Any) -> None:
     _hide_results(celery_worker_request, lambda: getattr(process_identity.app(), "backend", None))
 
 
+def answer_in_json(celery_app_control: Any) -> None:
+    """Send requests and answers of remote control as JSON where tasks are encrypted. Harmless to repeat.
+
+    Celery takes the serializer of tasks for them, and a process that does not accept encrypted content would fail.
+    """
+    make = celery_app_control.Control.__init__
+    if hasattr(make, "answers_in_json"):
+        return
+
+    @functools.wraps(make)
+    def init(self: Any, app: Any = None) -> None:
+        make(self, app=app)
+        if self.mailbox.serializer == SERIALIZER:
+            self.mailbox.serializer = "json"
+            self.mailbox.accept = [*(self.mailbox.accept or ()), "json"]
+
+    init.answers_in_json = True  # type: ignore[attr-defined]
+    celery_app_control.Control.__init__ = init
+
+
 def hide_results(celery_app_trace: Any) -> None:
     """Let events and logs hide return values where results are encrypted. Harmless to repeat."""
     from celery._state import get_current_task

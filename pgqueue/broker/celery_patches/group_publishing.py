@@ -8,12 +8,14 @@ generator that waits, are sent as they come, so that workers begin with the firs
 from __future__ import annotations
 
 import functools
+import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from celery.utils.functional import _regen
 from kombu.exceptions import OperationalError
 from kombu.utils.functional import retry_over_time
 
@@ -37,9 +39,13 @@ _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class GroupBatch:
-    """Messages of the publishers that this thread or asyncio task uses in a block, in order."""
+    """Messages of the publishers that this thread or asyncio task uses in a block, in order.
 
-    def __init__(self, retry_policy: Mapping[str, Any] | None) -> None:
+    Args:
+        is_lazy: the tasks come from a generator.
+    """
+
+    def __init__(self, retry_policy: Mapping[str, Any] | None, *, is_lazy: bool = False) -> None:
         #: Threads and asyncio tasks that start inside a block still see it after its end.
         self.is_over = False
         self._retry_policy = retry_policy
@@ -47,7 +53,8 @@ class GroupBatch:
         #: The publisher for each database: any of its publishers can send.
         self._senders: dict[Database, PublishMany] = {}
         self._count = self._chars = 0
-        self._last_at = monotonic()
+        self._last_at = math.inf
+        self._is_lazy = is_lazy
 
     def add(self, database: Database, publish_many: PublishMany, outgoing: OutgoingMessage) -> None:
         """Keep a message; send all kept messages when they are many, or this one has come late.
@@ -60,7 +67,7 @@ class GroupBatch:
         self._count += 1
         self._chars += len(outgoing.message)
         now = monotonic()
-        is_late, self._last_at = now > self._last_at + SLOW_SECONDS, now
+        is_late, self._last_at = self._is_lazy and now > self._last_at + SLOW_SECONDS, now
         if is_late or self._count >= MOST_MESSAGES or self._chars >= MOST_CHARS:
             self.send()
 
@@ -95,12 +102,12 @@ def current() -> GroupBatch | None:
 
 
 @contextmanager
-def gathered(retry_policy: Mapping[str, Any] | None) -> Iterator[None]:
+def gathered(retry_policy: Mapping[str, Any] | None, *, is_lazy: bool = False) -> Iterator[None]:
     """Send what is published inside at the end, or nothing if the block fails. A nested block joins the outer one."""
     if current() is not None:
         yield
         return
-    batch = GroupBatch(retry_policy)
+    batch = GroupBatch(retry_policy, is_lazy=is_lazy)
     token = _current.set(batch)
     try:
         yield
@@ -127,7 +134,7 @@ def _batching(apply_async: Callable[..., Any]) -> Callable[..., Any]:
         policy = {**(conf.task_publish_retry_policy or {}), **(kwargs.get("retry_policy") or {})}
         # Another broker may return more.
         timing = {name: value for name, value in policy.items() if name in _TIMING}
-        with gathered(timing if does_retry else None):
+        with gathered(timing if does_retry else None, is_lazy=isinstance(self.tasks, _regen)):
             return apply_async(self, *args, **kwargs)
 
     return apply_async_batched

@@ -15,6 +15,10 @@ _MOST = 1000
 _MOST_RESTART_SECONDS = 86400.0
 
 
+def _is_usable_queue(name: str) -> bool:
+    return 1 <= len(name.encode()) <= 255 and not _UNUSABLE_IN_QUEUES.search(name) and name == name.strip()
+
+
 @dataclass(frozen=True)
 class Wish:
     """A fleet as a row of the query `report_fleet` has it.
@@ -37,7 +41,7 @@ class Wish:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"fleet name {self.name!r} is not usable")
         for queue in self.queues:
-            if not 1 <= len(queue.encode()) <= 255 or _UNUSABLE_IN_QUEUES.search(queue) or queue != queue.strip():
+            if not isinstance(queue, str) or not _is_usable_queue(queue):
                 raise ValueError(f"queue name {queue!r} is not usable in a fleet")
         if not 0 <= self.processes <= _MOST:
             raise ValueError(f"processes {self.processes} is out of range")

@@ -157,12 +157,12 @@ declare
   -- The runner has added this to the text of the job, for its notices.
   mark constant text := E'\n-- pgqueue job [0-9]+([^\n]{1,2})$';
   -- The context says, from the inside out: what the job called, the statement of the job, its runner, ...
-  context text := regexp_replace(regexp_replace(error ->> 'context', E'(^|\n)[^\n]*pgqueue_run[.].*', ''), mark, '\1');
+  context text := regexp_replace(regexp_replace(error ->> 'context', E'(^|\n)[^\n]*pgqueue_run[.].*', ''), mark, E'\\1');
   statement text := '"' || sql || '"';
 begin
   -- Of a quote that is not closed the message shows everything up to the end of the text.
   if error ->> 'message' ~ mark then
-    error := error || jsonb_build_object('message', regexp_replace(error ->> 'message', mark, '\1'));
+    error := error || jsonb_build_object('message', regexp_replace(error ->> 'message', mark, E'\\1'));
   end if;
   if right(context, length(statement)) = statement then
     context := regexp_replace(left(context, -length(statement)), E'(^|\n)[^\n]*$', '');

@@ -9,13 +9,15 @@ as $$
 declare
   faulty text;
 begin
-  select q into faulty from unnest(queues) q where q is null or octet_length(q) not between 1 and 255 or q ~ '[,[:cntrl:]]' or q ~ '^\s|\s$' limit 1;
+  select q into faulty from unnest(queues) q where q is null or octet_length(q) not between 1 and 255 or q ~ '[,[:cntrl:]]' or q ~ E'^\\s|\\s$' limit 1;
   if name is null or name !~ '^[a-z0-9][a-z0-9_-]{0,30}$' then
     raise exception 'fleet name "%" is not usable', coalesce(name, 'NULL')
       using errcode = '22023', hint = 'It has 1 to 31 lower-case letters, digits, - and _, and becomes part of the names of the workers.';
   elsif processes is null or processes not between 0 and 1000 then
     raise exception 'processes % is out of range', coalesce(processes::text, 'NULL')
       using errcode = '22023', hint = 'It is 0 to 1000 on each host. To end the fleet, call pgqueue.remove_fleet.';
+  elsif array_ndims(queues) > 1 then
+    raise exception 'the queues of a fleet are a list of lists' using errcode = '22023', hint = 'Give a plain list: array[''mail'', ''reports''].';
   elsif cardinality(queues) not between 1 and 100 then
     raise exception 'a fleet takes from 1 to 100 queues, not from %', cardinality(queues)
       using errcode = '22023', hint = 'Leave queues out for the usual ones.';
@@ -85,6 +87,10 @@ grant execute on function pgqueue._fleet_lease() to pgqueue_worker, pgqueue_moni
 create or replace function pgqueue._reported_processes(processes jsonb)
   returns table (fleet text, number int, worker text, pid int, state text, started_at timestamptz, restarts int, last_exit text, next_start_at timestamptz)
   language sql stable
+  -- A report that its host could send is one that every reader can read.
+  set datestyle = 'ISO, MDY'
+  set timezone = 'UTC'
+  set timezone_abbreviations = 'Default'
 begin atomic
   select p.fleet, p.number, p.worker, p.pid, p.state, p.started_at, p.restarts, p.last_exit, p.next_start_at
   from jsonb_to_recordset(processes) p (fleet text, number int, worker text, pid int, state text, started_at timestamptz, restarts int, last_exit text,

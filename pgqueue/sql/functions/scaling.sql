@@ -19,7 +19,8 @@ begin
   end if;
   select coalesce(array_agg(w.name), '{}'), count(*) into told, processes
   from pgqueue.worker w
-  where w.lost_at is null and case when scale.queue is null then w.name = scale.worker else scale.queue = any (w.queues) end;
+  -- An observer has no executors.
+  where w.lost_at is null and w.executors > 0 and case when scale.queue is null then w.name = scale.worker else scale.queue = any (w.queues) end;
   -- A request for a worker that is away can be taken back.
   if processes = 0 and not (executors is null and exists (select from pgqueue.scale_request r where r.worker = scale.worker)) then
     if queue is null then

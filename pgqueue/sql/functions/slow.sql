@@ -23,25 +23,34 @@ as $$
 declare
   -- A longer statement counts with its beginning: it may have megabytes.
   shape text := left(sql, 4000);
+  tag text;
+  place int;
+  body text;
 begin
   if strpos(shape, '$') > 0 then
-    if shape ~* '^\s*do\s' then
-      shape := regexp_replace(shape, '\$(?:[a-z_][a-z0-9_]*)?\$', ' ', 'gi');  -- The body of a DO is code.
-    elsif shape ~ '\$[a-zA-Z_][a-zA-Z0-9_]*\$' then
-      -- As a number, which is text as well where the dollars stand inside of a literal. The first quantifier makes all of
-      -- them prefer the shortest match.
-      shape := regexp_replace(shape, '\$([a-zA-Z_][a-zA-Z0-9_]*?)\$.*?\$\1\$', ' 0 ', 'g');
+    if shape ~* E'^\\s*do\\s' then
+      shape := regexp_replace(shape, E'\\$(?:[a-z_][a-z0-9_]*)?\\$', ' ', 'gi');  -- The body of a DO is code.
+    else
+      -- As a number, which is text as well where the dollars stand inside of a literal. One regular expression for this needs a
+      -- back reference, with which some texts take minutes.
+      loop
+        tag := substring(shape from E'\\$[a-zA-Z_][a-zA-Z0-9_]*\\$');
+        exit when tag is null;
+        place := strpos(shape, tag);
+        body := substr(shape, place + length(tag));
+        shape := concat(left(shape, place - 1), ' 0 ', case when strpos(body, tag) > 0 then substr(body, strpos(body, tag) + length(tag)) end);
+      end loop;
     end if;
   end if;
   if strpos(shape, '--') > 0 or strpos(shape, '/*') > 0 then
-    shape := regexp_replace(shape, '(\$\$(?:[^$]|\$(?!\$))*(?:\$\$|$)|\y[eE]''(?:[^''\\]|\\.|'''')*''?|''(?:[^'']|'''')*''?|"(?:[^"]|"")*"?)|--[^\n\r]*|/\*(?:[^*]|\*+[^*/])*(?:\*+/|$)',
-                            '\1 ', 'g');
+    shape := regexp_replace(shape, E'(\\$\\$(?:[^$]|\\$(?!\\$))*(?:\\$\\$|$)|\\y[eE]''(?:[^''\\\\]|\\\\.|'''')*''?|''(?:[^'']|'''')*''?|"(?:[^"]|"")*"?)|--[^\\n\\r]*|/\\*(?:[^*]|\\*+[^*/])*(?:\\*+/|$)',
+                            E'\\1 ', 'g');
   end if;
   -- Quoted identifiers and parameters stay and have a mark behind them; literals become the mark.
-  shape := regexp_replace(shape, '("(?:[^"]|"")*"?|\$[0-9]+)|\$\$(?:[^$]|\$(?!\$))*(?:\$\$|$)|\y[eE]''(?:[^''\\]|\\.|'''')*''?|(?:\y(?:[bBxXnN]|[uU]&))?''(?:[^'']|'''')*''?'
-                                 || '|(?:\y|(?=\.))(?:0[xXoObB][0-9a-fA-F_]+|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?)(?![a-zA-Z0-9_])',
+  shape := regexp_replace(shape, E'("(?:[^"]|"")*"?|\\$[0-9]+)|\\$\\$(?:[^$]|\\$(?!\\$))*(?:\\$\\$|$)|\\y[eE]''(?:[^''\\\\]|\\\\.|'''')*''?|(?:\\y(?:[bBxXnN]|[uU]&))?''(?:[^'']|'''')*''?'
+                                 || E'|(?:\\y|(?=\\.))(?:0[xXoObB][0-9a-fA-F_]+|(?:[0-9][0-9_]*(?:\\.[0-9_]*)?|\\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?)(?![a-zA-Z0-9_])',
                           E'\\1 \x01', 'g');
-  shape := regexp_replace(shape, E'("|\\$[0-9]+) \x01', '\1', 'g');
+  shape := regexp_replace(shape, E'("|\\$[0-9]+) \x01', E'\\1', 'g');
   if strpos(shape, '"') > 0 then
     select string_agg(case when p.n % 2 = 1 then pgqueue._shape_of_code(p.part) else p.part end, '"' order by p.n) into shape
     from unnest(string_to_array(shape, '"')) with ordinality p (part, n);

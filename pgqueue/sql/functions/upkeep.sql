@@ -108,14 +108,17 @@ begin
   set last_seen_at = clock_timestamp(), items_processed = _tick.items_processed, last_run_at = _tick.last_run_at
   where w.id = worker_id
     and (w.items_processed <> _tick.items_processed or w.last_seen_at < clock_timestamp() - interval '10 s');
-  perform pgqueue._try_upkeep('delays');
   overdue_schedule := pgqueue._overdue_schedule();
-  if overdue_schedule is not null then
-    perform pgqueue._try_upkeep('schedules');
+  -- An observer does no upkeep: it could keep its locks, and hold up that of the workers.
+  if pgqueue._is_worker_login() then
+    perform pgqueue._try_upkeep('delays');
+    if overdue_schedule is not null then
+      perform pgqueue._try_upkeep('schedules');
+    end if;
+    -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
+    perform from pgqueue.stat_fold for update skip locked;
   end if;
-  -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
-  perform from pgqueue.stat_fold for update skip locked;
-  if found then
+  if found and pgqueue._is_worker_login() then
     perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,scaling}'::text[]) p;
     -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
     -- not wait.
