@@ -138,8 +138,9 @@ def test_the_examples_of_a_page_run(db: Database, start_worker: Callable[..., Wo
     start_worker(db, arguments=["--concurrency=1", "--executors=2"])
     psql = db.server.embedded.bin_dir / "psql"
 
-    for block in _blocks(page):
-        _run_block(block, db.dsn, str(psql))
+    with db.forgetting_new_roles():
+        for block in _blocks(page):
+            _run_block(block, db.dsn, str(psql))
 
 
 def test_the_queries_in_the_tables_of_the_pages_run(db: Database) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -94,6 +94,16 @@ class Database:
                     # So that tests can make things that the role owns; enrolling has done without.
                     creator.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         return name
+
+    @contextlib.contextmanager
+    def forgetting_new_roles(self) -> Iterator[None]:
+        """Drop the roles that are created in this block when the database is dropped: a role belongs to the server."""
+        names = "select rolname from pg_roles where rolname !~ '^pg'"
+        before = {name for (name,) in self.server.admin.execute(names)}
+        try:
+            yield
+        finally:
+            self._roles += [name for (name,) in self.server.admin.execute(names) if name not in before]
 
     def execute(
         self, statement: str, params: Sequence[object] | Mapping[str, object] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +108,9 @@ def test_a_request_a_trigger_a_task_and_the_jobs_it_submits_are_one_trace(
             client.launch("select pgqueue.enqueue('select 1', queue => 'default'), $1::int", order)
 
     CeleryInstrumentor().instrument(tracer_provider=spans.provider)
+    root = logging.getLogger()
+    # Celery's worker sets them up anew, and other tests read what is logged.
+    level, handlers = root.level, root.handlers[:]
     try:
         with start_worker(app, pool="solo", perform_ping_check=False):
             request = spans.tracer.start_as_current_span("request")
@@ -115,6 +119,8 @@ def test_a_request_a_trigger_a_task_and_the_jobs_it_submits_are_one_trace(
             process = spans.find("process default", 2)
     finally:
         CeleryInstrumentor().uninstrument()
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
     (root,), (task,), (sent,) = (spans.find(name) for name in ("request", "run/shop.placed", "send default"))
     assert {span.context.trace_id for span in spans.all()} == {root.context.trace_id}
