@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -138,6 +139,26 @@ def test_a_call_for_celery_is_reported_again_if_nobody_has_made_the_ones_before(
     for now in (100.0, 100.01, 100.05):
         monkeypatch.setattr(calls_for_celery, "monotonic", lambda now=now: now)
         calls.add(lambda: None)
+
+    assert len(changes) == 2
+
+
+def test_of_two_calls_that_are_left_at_the_same_time_one_is_reported() -> None:
+    changes: list[None] = []
+    calls = CallsForCelery(lambda: changes.append(None))
+    calls.add(lambda: None)
+    calls.make()
+
+    class Interrupted(deque[Any]):
+        """Another thread leaves a call before the first one goes on."""
+
+        def append(self, call: Any) -> None:
+            super().append(call)
+            if len(self) == 1:
+                calls.add(lambda: None)
+
+    calls._calls = Interrupted()
+    calls.add(lambda: None)
 
     assert len(changes) == 2
 

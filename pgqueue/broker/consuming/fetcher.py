@@ -291,10 +291,10 @@ class Fetcher(Generic[ChannelT]):
         self._capacity.note_settled(now, self._claims.max_items)
         if claimed:
             self._found_at = now
-        has_many_roles = any(request.role_limit is not None for request in poll.requests.values())
-        must_hurry = has_many_roles or any(message.kind == "task" for message in claimed)
-        self._pause = AHEAD_SECONDS if must_hurry else _BUSY_SECONDS
         if poll.wanted:
+            has_many_roles = any(request.role_limit is not None for request in poll.requests.values())
+            must_hurry = has_many_roles or any(message.kind == "task" for message in claimed)
+            self._pause = AHEAD_SECONDS if must_hurry else _BUSY_SECONDS
             self._schedule_next(poll, claimed)
             self._sleep.wait_for_limit(now, self._claims.limit_seconds)
 

@@ -117,13 +117,13 @@ begin
     end if;
     -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
     perform from pgqueue.stat_fold for update skip locked;
-  end if;
-  if found and pgqueue._is_worker_login() then
-    perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,scaling}'::text[]) p;
-    -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
-    -- not wait.
-    perform set_config('lock_timeout', '50ms', true);
-    perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
+    if found then
+      perform pgqueue._try_upkeep(p) from unnest('{rescue,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,scaling}'::text[]) p;
+      -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
+      -- not wait.
+      perform set_config('lock_timeout', '50ms', true);
+      perform pgqueue._try_upkeep(p) from unnest('{queues,new partitions,old partitions}'::text[]) p;
+    end if;
   end if;
   return query select extract(epoch from case
                         -- A worker was found lost: its claims become ready after the grace period.
