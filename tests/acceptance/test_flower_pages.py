@@ -220,6 +220,10 @@ def test_a_monitor_sees_no_statement_no_parameter_and_no_argument_and_changes_no
     site.alice.execute(
         "select pgqueue.send_task('app.leaky', args => %s::jsonb, queue => 'leaky.dead')", [json.dumps([PARAMETER])]
     )
+    site.db.execute(
+        "update pgqueue.message set payload = jsonb_set(payload::jsonb, '{headers,x-death}',"
+        """ '[{"queue": "leaky", "reason": "rejected", "count": 1}]')::json where queue = 'leaky.dead'"""
+    )
     wait_for(site, failed, "failed")
     paths = [*PATHS, f"job/{failed}", f"job/{waiting}", "dead-letters?queue=leaky.dead", "jobs?state=failed&limit=500"]
     paths += [f"jobs?{urllib.parse.urlencode({name: SECRET})}" for name in ("statement", "error")]

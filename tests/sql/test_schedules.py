@@ -222,10 +222,11 @@ def test_what_was_missed_is_caught_up_with_as_the_schedule_says(alice, owner, wo
     if when == "1 hour":
         pass_time(owner, hours=3.5)
     else:
-        hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+        now = datetime.now(timezone.utc)
+        hour = now.replace(minute=0, second=0, microsecond=0)
         owner.execute("update pgqueue.schedule set consumed_until = %s", [hour - timedelta(hours=3)])
         plan_all(worker)
-        pass_time(owner, minutes=2)
+        pass_time(owner, seconds=(hour - now + timedelta(minutes=5)).total_seconds())
 
     worker.tick()
     worker.tick()
