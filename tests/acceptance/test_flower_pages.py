@@ -381,7 +381,8 @@ def test_the_pages_fit_a_phone_in_light_and_in_dark(site: Site, browser: Browser
         page.on(
             "request", lambda request: foreign.append(request.url) if not request.url.startswith(site.admin) else None
         )
-        failed = site.db.fetch_value("select max(id) from pgqueue.jobs where state = 'failed'")
+        failed = submit(site, "select 1 / 0")
+        wait_for(site, failed, "failed")
         for path in (*PATHS, f"job/{failed}"):
             answer = page.goto(f"{site.admin}/pgqueue/{path}")
             assert answer is not None
