@@ -74,7 +74,7 @@ class Dispatch:
 
     def jobs_wanted(self, size: int) -> int:
         """Return how many jobs a worker of so many executors should hold, so that none of them waits for a claim."""
-        # Some rounds for each executor, and for others at least as much as one of them needs beside the share of a role.
+        # Some rounds for each executor, and for others at least as much as one of them needs beside a role's share.
         # Jobs that a role holds beyond its share take no other role's place.
         limit, held = self.role_share(size)
         if limit is None:

@@ -9,6 +9,7 @@ import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def _rate(matrix: promql.MatrixSelector, history: History, at: float) -> Vector:
             for labels, value in _select(matrix.vector_selector, scrape).items():
                 samples[labels].append((time, value))
     return {
-        labels: sum(max(after - before, 0.0) for (_, before), (_, after) in zip(points, points[1:], strict=False))
+        labels: sum(max(after - before, 0.0) for (_, before), (_, after) in pairwise(points))
         / (points[-1][0] - points[0][0])
         for labels, points in samples.items()
         if len(points) > 1

@@ -112,9 +112,9 @@ def fires(history: list[tuple[float, Scrape]], at: float) -> set[str]:
 
 def test_of_what_is_healthy_no_alert_fires(db):
     worker = Claimant(db)
-    alice = db.connect(db.create_role("alice"))
+    carol = db.connect(db.create_role("carol"))
     history = [(0.0, Scrape(Exporter(db.dsn).metrics().body.decode()))]
-    alice.execute("select pgqueue.enqueue('select 1')")
+    carol.execute("select pgqueue.enqueue('select 1')")
     worker.run_all()
     worker.tick()
     history.append((60.0, Scrape(Exporter(db.dsn).metrics().body.decode())))
@@ -123,13 +123,13 @@ def test_of_what_is_healthy_no_alert_fires(db):
 
 
 def test_alerts_fire_for_what_they_name_and_fall_silent_when_it_is_mended(db):
-    alice = db.connect(db.create_role("alice"))
+    carol = db.connect(db.create_role("carol"))
+    carol.execute("select pgqueue.enqueue('select 1 / 0')")
     history = [(0.0, Scrape(Exporter(db.dsn).metrics().body.decode()))]
-    assert fires(history, 0.0) == {"PgqueueNoWorker"}
+    assert fires(history, 0.0) == {"PgqueueNoWorker", "PgqueueQueueWithoutWorker"}
 
-    alice.execute("select pgqueue.enqueue('select 1 / 0')")
-    alice.execute("select pgqueue.send_task('shop.place', queue => 'mail.dead')")
-    db.execute("update pgqueue.message set created_at = now() - interval '10 min' where queue = 'default'")
+    carol.execute("select pgqueue.send_task('shop.place', queue => 'mail.dead')")
+    db.execute("update pgqueue.message set launched_at = now() - interval '10 min' where queue = 'default'")
     history.append((60.0, Scrape(Exporter(db.dsn).metrics().body.decode())))
     assert fires(history, 60.0) == {
         *("PgqueueNoWorker", "PgqueueQueueWithoutWorker", "PgqueueMessagesWait", "PgqueueDeadLetters"),

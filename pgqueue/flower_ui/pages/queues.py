@@ -158,4 +158,13 @@ class DrainApi(ApiHandler):
             await asyncio.sleep(min(max(0.5, 4 * (now - begun_at)), deadline - now))
 
 
-__all__ = ["DeadLettersApi", "DeadLettersPage", "DrainApi", "DrainPage", "QueueActsApi", "QueuesApi", "QueuesPage", "say"]
+__all__ = [
+    "DeadLettersApi",
+    "DeadLettersPage",
+    "DrainApi",
+    "DrainPage",
+    "QueueActsApi",
+    "QueuesApi",
+    "QueuesPage",
+    "say",
+]
