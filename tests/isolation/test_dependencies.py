@@ -366,19 +366,3 @@ def test_a_lost_worker_s_job_that_is_given_up_cancels_what_waits_for_it(alice, o
     assert state(alice, number) == "failed"
     assert state(alice, child) == "canceled"
     assert fetch_one(alice, COUNTS, [batch]) == (1, 0, 0, 0, 1, True)
-
-
-def test_a_prepared_submitter_delays_nobody_and_its_job_is_released_later(alice, owner, db, worker):
-    if fetch_value(owner, "select current_setting('max_prepared_transactions')") == "0":
-        pytest.skip("the server allows no prepared transactions")
-    parent, _ = enqueue(alice)
-    session = db.connect("alice")
-    session.execute("begin")
-    child = after(session, parent)
-    session.execute("prepare transaction 'waits'")
-    assert worker.run(worker.claim_one()) == "succeeded"
-    worker.tick()
-    session.execute("commit prepared 'waits'")
-    worker.tick()
-
-    assert state(alice, child) == "queued"

@@ -63,6 +63,8 @@ create or replace function pgqueue_run.finish_job(id bigint, token bigint, row_c
   returns void
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
+  -- A plan that was made while the table of dependants was empty would read all of it later.
+  set enable_seqscan = off
 as $$
 declare
   said pgqueue.activity;
