@@ -145,7 +145,9 @@ def test_a_child_is_inserted_while_its_parent_is_about_to_commit(alice, owner, w
     finish(running, claim)
     child = after(alice, parent)
     worker.tick()
-    assert fetch_value(owner, "select count(*) from pgqueue.dependency_check") == 1  # a parent that is locked is looked at again
+    assert (
+        fetch_value(owner, "select count(*) from pgqueue.dependency_check") == 1
+    )  # a parent that is locked is looked at again
     running.execute("commit")
     assert state(alice, child) == "waiting"
     worker.tick()
@@ -233,14 +235,18 @@ def test_two_parents_fail_at_once_and_the_child_is_canceled_once(alice, owner, w
     parents = [enqueue(alice, "select 1/0") for _ in range(2)]
     child = after(alice, *[handle for handle, _ in parents])
     grandchild = fetch_value(
-        alice, "select (pgqueue.enqueue('select 3', after => array[(select handle from pgqueue.jobs where id = %s)])).id", [child]
+        alice,
+        "select (pgqueue.enqueue('select 3', after => array[(select handle from pgqueue.jobs where id = %s)])).id",
+        [child],
     )
     sessions = [db.connect() for _ in parents]
     for session, (handle, _) in zip(sessions, parents, strict=True):
         session.execute("begin")
         if session is sessions[0]:
             session.execute("select pgqueue._cancel('alice'::regrole, %s::pgqueue.handle, 0)", [handle])
-    second = in_background(sessions[1].execute, "select pgqueue._cancel('alice'::regrole, %s::pgqueue.handle, 0)", [parents[1][0]])
+    second = in_background(
+        sessions[1].execute, "select pgqueue._cancel('alice'::regrole, %s::pgqueue.handle, 0)", [parents[1][0]]
+    )
     wait_until_blocked(owner, sessions[1].info.backend_pid)
     sessions[0].execute("commit")
     second.result(timeout=20)
@@ -270,7 +276,9 @@ def test_the_last_two_jobs_of_a_batch_end_at_once_and_one_of_them_ends_it(alice,
     assert fetch_value(alice, CALLBACKS) == 1
 
 
-def test_both_jobs_of_a_batch_have_deleted_their_rows_and_the_second_to_decide_ends_it(alice, owner, worker, in_background, db):
+def test_both_jobs_of_a_batch_have_deleted_their_rows_and_the_second_to_decide_ends_it(
+    alice, owner, worker, in_background, db
+):
     batch = make_batch(alice)
     with alice.transaction():
         numbers = [enqueue(alice, batch=batch)[1] for _ in range(2)]
@@ -359,7 +367,9 @@ def test_a_lost_worker_s_job_that_is_given_up_cancels_what_waits_for_it(alice, o
     enqueue(alice, batch=batch)
     worker.claim()
     owner.execute("update pgqueue.message set deliveries = 30 where worker_id is not null")
-    owner.execute("insert into pgqueue.lost_session (id, suspicions) select id, 100 from pgqueue.message where worker_id is not null")
+    owner.execute(
+        "insert into pgqueue.lost_session (id, suspicions) select id, 100 from pgqueue.message where worker_id is not null"
+    )
     worker.kill()
     other.tick()
 

@@ -93,7 +93,9 @@ def test_a_prepared_submitter_of_a_dependant_delays_nobody_and_its_job_is_releas
     parent = fetch_value(alice, "select pgqueue.enqueue('select 1')::text")
     session = place.connect("alice")
     session.execute("begin")
-    child = fetch_value(session, "select (pgqueue.enqueue('select 2', after => array[%s::pgqueue.handle])).id", [parent])
+    child = fetch_value(
+        session, "select (pgqueue.enqueue('select 2', after => array[%s::pgqueue.handle])).id", [parent]
+    )
     session.execute("prepare transaction 'waits'")
     assert worker.run(worker.claim_one()) == "succeeded"
     worker.tick()

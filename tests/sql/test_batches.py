@@ -105,7 +105,9 @@ def test_a_member_that_waits_is_counted_and_holds_the_batch_open(alice, worker):
     with alice.transaction():
         batch = make(alice)
         first = fetch_value(alice, "select pgqueue.enqueue('select 1', batch => %s)::text", [batch])
-        alice.execute("select pgqueue.enqueue('select 2', batch => %s, after => array[%s::pgqueue.handle])", [batch, first])
+        alice.execute(
+            "select pgqueue.enqueue('select 2', batch => %s, after => array[%s::pgqueue.handle])", [batch, first]
+        )
     worker.run(worker.claim_one())
     assert counts(alice, batch) == (2, 1, 0, 1, 0, False)
 

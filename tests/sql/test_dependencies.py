@@ -59,7 +59,9 @@ def test_a_job_waits_for_all_of_several(alice, worker):
 
 
 def test_a_diamond_runs_in_order(owner, alice, worker):
-    owner.execute("create table public.seen (n serial, word text); grant all on public.seen, public.seen_n_seq to alice")
+    owner.execute(
+        "create table public.seen (n serial, word text); grant all on public.seen, public.seen_n_seq to alice"
+    )
     top = enqueue(alice, "insert into public.seen (word) values ('top')")
     sides = [
         fetch_value(
@@ -190,7 +192,9 @@ def test_a_delay_counts_from_the_submission(alice, worker):
     )
     worker.run(worker.claim_one())
 
-    assert fetch_one(alice, "select state::text, eta > clock_timestamp() from pgqueue.jobs where id = %s", [number(second)]) == ("queued", True)
+    assert fetch_one(
+        alice, "select state::text, eta > clock_timestamp() from pgqueue.jobs where id = %s", [number(second)]
+    ) == ("queued", True)
     assert worker.claim() == []
 
 
@@ -206,7 +210,11 @@ def test_enqueue_many_makes_each_job_wait(alice, worker):
 def test_numbers_name_parents_too(alice):
     first = enqueue(alice)
 
-    assert fetch_value(alice, "select (pgqueue.enqueue('select 1', after => array[%s::bigint]::pgqueue.handle[])).id > 0", [number(first)])
+    assert fetch_value(
+        alice,
+        "select (pgqueue.enqueue('select 1', after => array[%s::bigint]::pgqueue.handle[])).id > 0",
+        [number(first)],
+    )
 
 
 def test_a_job_in_a_serializable_transaction_releases_with_the_next_tick(alice, worker):
@@ -244,7 +252,9 @@ def test_a_job_that_waits_is_not_in_the_way_of_its_unique_key(alice, worker):
 def test_a_job_that_would_wait_for_itself_is_refused(alice):
     first = fetch_value(alice, "select pgqueue.enqueue('select 1', unique_key => 'k')::text")
 
-    error = refused(alice, "select pgqueue.enqueue('select 1', unique_key => 'k', after => array[%s::pgqueue.handle])", [first])
+    error = refused(
+        alice, "select pgqueue.enqueue('select 1', unique_key => 'k', after => array[%s::pgqueue.handle])", [first]
+    )
 
     assert (error.sqlstate, error.diag.message_primary) == ("22023", f"job {number(first)} cannot wait for itself")
 
