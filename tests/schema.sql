@@ -2919,7 +2919,7 @@ COMMENT ON TABLE pgqueue.dependency IS 'Which job (child) waits for the end of w
 
 COMMENT ON COLUMN pgqueue.dependency.child IS 'A job with the state waiting, or a batch: both have their numbers from one sequence';
 
-COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'What becomes of the child if the parent does not succeed: cancel or run. NULL: the child is a batch';
+COMMENT ON COLUMN pgqueue.dependency.on_parent_failure IS 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
 
 COMMENT ON COLUMN pgqueue.batches.id IS 'The number of the batch';
 

@@ -37,7 +37,7 @@ from .waiting import wait_with_progress
 @click.option(
     "--on-parent-failure",
     type=click.Choice(["cancel", "run"]),
-    help="What becomes of it if a job of --after does not succeed.",
+    help="If a job of --after does not succeed: cancel it too, or run it.",
 )
 @click.option("--batch", type=int, help="The batch that it is in, a number of pgqueue.batch.")
 @click.option("--unique-key", help="While an unfinished job has this key, give that one's handle.")

@@ -256,6 +256,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
 
     # What nobody may read, what has no rows, and sums.
     assert open_views == [
+        ("batch_order",),
         ("configuring",),
         ("declaration",),
         ("dispatch",),
@@ -391,6 +392,7 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
 
     assert rights == []
     assert columns == [
+        ("pgqueue.batch_order", "INSERT"),
         ("pgqueue.configuring", "INSERT"),
         ("pgqueue.declaration", "INSERT"),
         ("pgqueue.dispatch", "INSERT"),

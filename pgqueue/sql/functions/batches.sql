@@ -18,7 +18,7 @@ declare
   callback text;
 begin
   foreach callback in array array_remove(array[new.on_success, new.on_failure, new.on_end], null) loop
-    -- What is invalid could not be enqueued later, and the last job of the batch would fail for it.
+    -- An invalid callback could not be enqueued later, and the last job of the batch would fail for it.
     perform pgqueue._check_options(callback, pgqueue._options('default'));
   end loop;
   if octet_length(new.label) > 10000 then

@@ -189,7 +189,7 @@ declare
   parents record;
   mode text := coalesce(options.on_parent_failure, 'cancel');
 begin
-  -- Who knows the cookies has submitted the jobs. They were inserted just now, so no worker has them.
+  -- A caller that knows the cookies has submitted the jobs. They were inserted just now, so no worker has them.
   select array_agg(distinct m.submitter), count(*) into roles, count
   from unnest(ids, cookies) c (id, cookie) join pgqueue.message m on m.id = c.id and m.cookie = c.cookie and m.kind = 'job'
   where pgqueue._is_own_row(m.xmin) and m.state = any (case when options.after <> '{}' then '{waiting}' else '{ready,delayed}' end::pgqueue.message_state[]);

@@ -12,7 +12,7 @@ create table pgqueue.dependency (
 comment on table pgqueue.dependency is
   'Which job (child) waits for the end of which job (parent), and which batch (child) has which unfinished job (parent). The transaction that ends the parent deletes the row';
 comment on column pgqueue.dependency.child is 'A job with the state waiting, or a batch: both have their numbers from one sequence';
-comment on column pgqueue.dependency.on_parent_failure is 'What becomes of the child if the parent does not succeed: cancel or run. NULL: the child is a batch';
+comment on column pgqueue.dependency.on_parent_failure is 'If the parent does not succeed, cancel cancels the child, and run lets it run. NULL: the child is a batch';
 create index dependency_child on pgqueue.dependency (child, parent);
 comment on index pgqueue.dependency_child is 'pgqueue._settle_child: whether a job still waits, and whether a batch has unfinished jobs';
 
