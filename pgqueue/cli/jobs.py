@@ -35,6 +35,7 @@ _COLUMNS = (
     Column("rows", is_extra=True),
     Column("sqlstate", is_extra=True),
     Column("retried_from", is_extra=True),
+    Column("snoozes", is_extra=True),
 )
 
 

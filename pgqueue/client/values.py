@@ -63,6 +63,7 @@ class JobStatus:
     error_hint: str | None
     error_context: str | None
     retried_from: int | None = None
+    snoozes: int = 0
     handle: Handle | None = None
     """For roles that may use it."""
 
