@@ -22,19 +22,24 @@ begin
   if submitter is null then
     insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
                                 settings, timeout, backoff, label, limit_key)
-    values (cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+    values (cookie, session_id, due_at, options.expires, 'job', case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
             kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
             options.label, options.limit_key)
     returning outbox.id, outbox.cookie into handle.id, handle.cookie;
   else
     insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql,
                                  params, settings, timeout, backoff, label, limit_key)
-    values (submitter, cookie, session_id, due_at, options.expires, 'job', case when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+    values (submitter, cookie, session_id, due_at, options.expires, 'job', case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
             kept, options.priority, options.max_attempts, options.queue, sql, params, settings, options.timeout, options.backoff,
             options.label, options.limit_key)
     returning inbox.id, inbox.cookie into handle.id, handle.cookie;
   end if;
-  if due_at is null then
+  if options.after <> '{}' or options.batch is not null then
+    perform pgqueue._depend(array[handle.id], array[handle.cookie], options);
+  end if;
+  if options.after <> '{}' then
+    null;  -- Releasing it wakes a worker.
+  elsif due_at is null then
     perform pgqueue._wake(options.queue);
   else
     perform pgqueue._wake_for(options.queue, due_at);
@@ -68,6 +73,7 @@ begin
     options.delay := null;
   end if;
   options.on_conflict := nullif(options.on_conflict, 'keep');
+  options.on_parent_failure := nullif(options.on_parent_failure, 'cancel');
   begin
     select (c.answer ->> 'id')::bigint, (c.answer ->> 'cookie')::bigint into handle.id, handle.cookie
     from pgqueue._call('launch', jsonb_strip_nulls(jsonb_build_object(
@@ -91,6 +97,7 @@ create or replace function pgqueue.launch(sql text, params text[] default null, 
                                timeout interval default null, max_attempts int default null, backoff interval default null,
                                unique_key text default null, label text default null, durability text default null,
                                traceparent text default null, limit_key text default null,
+                               after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
                                unique_for interval default null, on_conflict text default 'keep')
   returns pgqueue.handle
   language plpgsql volatile
@@ -101,18 +108,20 @@ begin
   select s.settings into settings from pgqueue.own_settings s;
   return pgqueue._hand_in(
     'once', coalesce(settings, pgqueue._settings()), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key, unique_for, on_conflict)::pgqueue.job_options);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, interval, text)
+comment on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Runs SQL in a transaction of its own, at once, also if the caller rolls back. The result can be read once with pgqueue.result';
-grant execute on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, interval, text) to pgqueue_user;
+grant execute on function pgqueue.launch(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;
 
 create or replace function pgqueue.submit(sql text, params text[] default null, queue text default 'default', priority int default 0,
                                delay interval default null, eta timestamptz default null, expires timestamptz default null,
                                timeout interval default null, max_attempts int default null, backoff interval default null,
                                unique_key text default null, label text default null, durability text default null,
                                traceparent text default null, limit_key text default null,
+                               after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
                                unique_for interval default null, on_conflict text default 'keep')
   returns pgqueue.handle
   language plpgsql volatile
@@ -123,12 +132,13 @@ begin
   select s.settings into settings from pgqueue.own_settings s;
   return pgqueue._hand_in(
     'none', coalesce(settings, pgqueue._settings()), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key, unique_for, on_conflict)::pgqueue.job_options);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, interval, text)
+comment on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Runs SQL as pgqueue.launch does, but keeps no result. Errors are kept in pgqueue.jobs';
-grant execute on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, interval, text) to pgqueue_user;
+grant execute on function pgqueue.submit(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;
 
 create or replace function pgqueue._enqueue(kept pgqueue.result_kept, settings jsonb, sql text, params text[], options pgqueue.job_options)
   returns pgqueue.handle
@@ -168,6 +178,7 @@ create or replace function pgqueue.enqueue(sql text, params text[] default null,
                                 timeout interval default null, max_attempts int default null, backoff interval default null,
                                 unique_key text default null, label text default null, durability text default null,
                                 keep_result boolean default false, traceparent text default null, limit_key text default null,
+                               after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
                                 unique_for interval default null, on_conflict text default 'keep')
   returns pgqueue.handle
   language plpgsql volatile
@@ -178,9 +189,10 @@ begin
   -- No SET clause here: it would hide the search_path that the job inherits.
   select s.settings into settings from pgqueue.own_settings s;
   return pgqueue._enqueue(case when keep_result then 'many' else 'none' end::pgqueue.result_kept, coalesce(settings, pgqueue._settings()), sql,
-                          params, row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key, unique_for, on_conflict)::pgqueue.job_options);
+                          params, row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, unique_key, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options);
 end
 $$;
-comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text, interval, text)
+comment on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Runs SQL after the caller has committed, and never if the caller rolls back. With keep_result, the result can be read until retention';
-grant execute on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text, interval, text) to pgqueue_user;
+grant execute on function pgqueue.enqueue(text, text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text, text, text, boolean, text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;

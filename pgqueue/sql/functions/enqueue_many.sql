@@ -56,6 +56,8 @@ declare
   seed bytea := uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
   added_ids bigint[];
   added_cookies bigint[];
+  put_ids bigint[];
+  put_cookies bigint[];
   count int := cardinality(sql);
   job_settings jsonb;
 begin
@@ -66,7 +68,7 @@ begin
     options.unique_key := '';
   end if;
   due_at := pgqueue._check_options(case when sql is not null then 'many' end, options);
-  state := case when due_at is null then 'ready' else 'delayed' end;
+  state := case when options.after <> '{}' then 'waiting' when due_at is null then 'ready' else 'delayed' end;
   if array_ndims(params) > 1 then
     perform pgqueue._refuse_params();
   end if;
@@ -86,19 +88,24 @@ begin
     -- Each may replace one before, or be dropped for it.
     with added as (
       insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
-                                             backoff, label, unique_key, limit_key, unique_for, on_conflict, place)
+                                             backoff, label, unique_key, limit_key, unique_for, on_conflict, place, waits)
       select pgqueue._cookie(seed, s.n), my_session, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, s.statement,
              s.row_params, job_settings, options.timeout, options.backoff, options.label, s.unique_key, options.limit_key,
-             case when s.unique_key is not null then options.unique_for end, case when s.unique_key is not null then options.on_conflict end, s.n
+             case when s.unique_key is not null then options.unique_for end, case when s.unique_key is not null then options.on_conflict end, s.n, options.after <> '{}'
       from pgqueue._jobs_of(sql, params, unique_keys, rows) s
       order by s.n
-      returning k.id, k.cookie, k.place
+      returning k.id, k.cookie, k.place, k.outcome
     )
-    select array_agg(a.id order by a.place), array_agg(a.cookie order by a.place) into added_ids, added_cookies from added a;
+    select array_agg(a.id order by a.place), array_agg(a.cookie order by a.place), array_agg(a.id order by a.place) filter (where a.outcome = 'put'),
+           array_agg(a.cookie order by a.place) filter (where a.outcome = 'put')
+    into added_ids, added_cookies, put_ids, put_cookies from added a;
     return query select * from unnest(added_ids, added_cookies);
+    if put_ids <> '{}' and (options.after <> '{}' or options.batch is not null) then
+      perform pgqueue._depend(put_ids, put_cookies, options);
+    end if;
     return;
   end if;
-  if rows is null then
+  if rows is null and options.after is null and options.batch is null then
     return query
     with added as (
       insert into pgqueue.outbox (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params,
@@ -123,6 +130,9 @@ begin
     select array_agg(a.id order by a.id), array_agg(a.cookie order by a.id) into added_ids, added_cookies from added a;
     return query select * from unnest(added_ids, added_cookies);
   end if;
+  if added_ids <> '{}' and (options.after <> '{}' or options.batch is not null) then
+    perform pgqueue._depend(added_ids, added_cookies, options);
+  end if;
   perform pgqueue._wake_for(options.queue, due_at);
 end
 $$;
@@ -135,6 +145,7 @@ create or replace function pgqueue.enqueue_many(sql text[], params text[] defaul
                                      timeout interval default null, max_attempts int default null, backoff interval default null,
                                      unique_keys text[] default null, label text default null, durability text default null,
                                      keep_result boolean default false, rows text[] default null, traceparent text default null, limit_key text default null,
+                                     after pgqueue.handle[] default null, on_parent_failure text default 'cancel', batch bigint default null,
                                      unique_for interval default null, on_conflict text default 'keep')
   returns setof pgqueue.handle
   language plpgsql volatile
@@ -142,9 +153,10 @@ as $$
 begin
   return query select * from pgqueue._enqueue_many(
     case when keep_result then 'many' else 'none' end::pgqueue.result_kept, pgqueue._settings(), sql, params,
-    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent, limit_key, unique_for, on_conflict)::pgqueue.job_options, unique_keys, rows);
+    row(queue, priority, delay, eta, expires, timeout, max_attempts, backoff, null, label, durability, traceparent, limit_key,
+        after, on_parent_failure, batch, unique_for, on_conflict)::pgqueue.job_options, unique_keys, rows);
 end
 $$;
-comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, interval, text)
+comment on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, pgqueue.handle[], text, bigint, interval, text)
   is 'Enqueues many statements in their order, all with the same params, or one statement with rows, an array of the parameters of each job. All jobs have the same options. unique_keys has a key for each job, NULL for none';
-grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, interval, text) to pgqueue_user;
+grant execute on function pgqueue.enqueue_many(text[], text[], text, int, interval, timestamptz, timestamptz, interval, int, interval, text[], text, text, boolean, text[], text, text, pgqueue.handle[], text, bigint, interval, text) to pgqueue_user;

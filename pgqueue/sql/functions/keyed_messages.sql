@@ -9,14 +9,14 @@ create or replace view pgqueue.keyed_outbox as
          null::pgqueue.message_kind as kind, 'none'::pgqueue.result_kept as kept, null::int as priority, null::int as max_attempts, null::text as queue,
          null::text as sql, null::text[] as params, null::jsonb as settings, null::interval as timeout, null::interval as backoff, null::text as label,
          null::text as unique_key, null::text as limit_key, null::json as payload, null::interval as unique_for, null::text as on_conflict,
-         null::text as exchange, null::bigint as place, null::bigint as id, null::text as task_id, null::text as outcome
+         null::text as exchange, null::boolean as waits, null::bigint as place, null::bigint as id, null::text as task_id, null::text as outcome
   where false;
 alter view pgqueue.keyed_outbox alter column submitter set default quote_ident(current_user)::regrole::oid;
 comment on view pgqueue.keyed_outbox is
   'Where a role inserts its own messages that have a unique key: pgqueue._submit_keyed puts, drops or exchanges them. id, cookie, task_id: of the message that has the key now; outcome: put, replaced, kept, or unroutable; place: as given, to tell the rows of a set apart. A row of a set without a key is put';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
 grant insert (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label,
-              unique_key, limit_key, payload, unique_for, on_conflict, exchange, place),
+              unique_key, limit_key, payload, unique_for, on_conflict, exchange, place, waits),
       select (id, cookie, task_id, outcome, place) on pgqueue.keyed_outbox to pgqueue_user, pgqueue_worker;
 
 create or replace function pgqueue._lock_waiting(id bigint)
@@ -88,10 +88,12 @@ declare
 begin
   insert into pgqueue.inbox (submitter, cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings,
                              timeout, backoff, label, unique_key, limit_key, payload)
-  values (k.submitter, k.cookie, k.session_id, k.due_at, k.expires_at, k.kind, case when k.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
+  values (k.submitter, k.cookie, k.session_id, k.due_at, k.expires_at, k.kind, case when k.waits then 'waiting' when k.due_at is null then 'ready' else 'delayed' end::pgqueue.message_state,
           k.kept, k.priority, k.max_attempts, k.queue, k.sql, k.params, k.settings, k.timeout, k.backoff, k.label, k.unique_key, k.limit_key, k.payload)
   returning inbox.id into id;
-  perform pgqueue._wake_for(k.queue, k.due_at);
+  if k.waits is not true then
+    perform pgqueue._wake_for(k.queue, k.due_at);
+  end if;
   return id;
 end
 $$;
@@ -211,19 +213,27 @@ as $$
 #variable_conflict use_variable
 declare
   handle pgqueue.handle;
+  outcome text;
+  waits boolean := options.after <> '{}';
 begin
   if submitter is null then
     insert into pgqueue.keyed_outbox as k (cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings, timeout,
-                                           backoff, label, unique_key, limit_key, unique_for, on_conflict)
+                                           backoff, label, unique_key, limit_key, unique_for, on_conflict, waits)
     values (cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
-            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict)
-    returning k.id, k.cookie into handle.id, handle.cookie;
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict, waits)
+    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
   else
     insert into pgqueue.keyed_outbox as k (submitter, cookie, session_id, due_at, expires_at, kind, kept, priority, max_attempts, queue, sql, params, settings,
-                                           timeout, backoff, label, unique_key, limit_key, unique_for, on_conflict)
+                                           timeout, backoff, label, unique_key, limit_key, unique_for, on_conflict, waits)
     values (submitter, cookie, session_id, due_at, options.expires, 'job', kept, options.priority, options.max_attempts, options.queue, sql, params, settings,
-            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict)
-    returning k.id, k.cookie into handle.id, handle.cookie;
+            options.timeout, options.backoff, options.label, options.unique_key, options.limit_key, options.unique_for, options.on_conflict, waits)
+    returning k.id, k.cookie, k.outcome into handle.id, handle.cookie, outcome;
+  end if;
+  if outcome = 'put' and (waits or options.batch is not null) then
+    perform pgqueue._depend(array[handle.id], array[handle.cookie], options);
+  elsif exists (select from unnest(options.after) p where p.id = handle.id) then
+    raise exception 'job % cannot wait for itself', handle.id
+      using errcode = '22023', hint = 'It has the unique key of the call, and has not ended: the call returns it. Leave it out of after.';
   end if;
   return handle;
 end
