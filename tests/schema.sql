@@ -11,10 +11,11 @@ CREATE TYPE pgqueue.ending AS ENUM (
     'gone',
     'deferred',
     'released',
-    'handed_over'
+    'handed_over',
+    'snoozed'
 );
 
-COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane';
+COMMENT ON TYPE pgqueue.ending IS 'How a run of a job ended. gone: the claim is lost; deferred, released: it is in the queue again, later or at once; handed_over: it is in the queue again for the top-level lane; snoozed: it has committed, and is in the queue again, later';
 
 CREATE TYPE pgqueue.handle AS (
 	id bigint,
@@ -39,7 +40,9 @@ CREATE TYPE pgqueue.job_options AS (
 	limit_key text,
 	after pgqueue.handle[],
 	on_parent_failure text,
-	batch bigint
+	batch bigint,
+	unique_for interval,
+	on_conflict text
 );
 
 COMMENT ON TYPE pgqueue.job_options IS 'The options of launch, submit, enqueue and enqueue_many as one value';
@@ -62,7 +65,7 @@ CREATE TYPE pgqueue.lane AS ENUM (
     'held'
 );
 
-COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits, whose claim counts until the task has ended';
+COMMENT ON TYPE pgqueue.lane IS 'How a job runs: in the session for all roles, or in one that is logged in as its submitter. held: no job but a task under limits or with a unique key, whose claim counts until the task has ended';
 
 CREATE TYPE pgqueue.limit_turn AS (
 	place integer,
@@ -183,7 +186,8 @@ CREATE TABLE pgqueue.message (
     payload json,
     last_error jsonb,
     retried_from bigint,
-    queue_timeout interval
+    queue_timeout interval,
+    snoozes smallint
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.2');
 
@@ -208,6 +212,8 @@ COMMENT ON COLUMN pgqueue.message.limit_key IS 'Whose limit it is under, for exa
 COMMENT ON COLUMN pgqueue.message.retried_from IS 'The failed job that this job runs again (pgqueue.retry)';
 
 COMMENT ON COLUMN pgqueue.message.queue_timeout IS 'The timeout of the queue or the database when the job was claimed, for a job that has none. It is apart from timeout, so that a job that is claimed or retried later has that of then';
+
+COMMENT ON COLUMN pgqueue.message.snoozes IS 'How often a run of the job has put it off (pgqueue.snooze). NULL: never';
 
 CREATE FUNCTION pgqueue._archive(m pgqueue.message, state pgqueue.job_state, error jsonb, command_tags text[], row_count bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -358,6 +364,10 @@ CREATE FUNCTION pgqueue._carry_out() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._carry_out_job_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._carry_out_job_order() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -403,6 +413,10 @@ CREATE FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._check_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -442,6 +456,10 @@ CREATE FUNCTION pgqueue._check_setting(setting text, value text, queue text) RET
 
 CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._check_snooze(id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE TABLE pgqueue.chord_part (
@@ -492,7 +510,7 @@ CREATE FUNCTION pgqueue._collect_results(new_ids text[], was_asleep boolean) RET
 CREATE FUNCTION pgqueue._command_tag(sql text, row_count bigint) RETURNS text
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS void
+CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -619,7 +637,8 @@ CREATE TABLE pgqueue.history (
     progress_msg text,
     command_tags text[],
     error jsonb,
-    retried_from bigint
+    retried_from bigint,
+    snoozes smallint
 )
 PARTITION BY RANGE (ended_at);
 
@@ -628,6 +647,8 @@ ALTER TABLE ONLY pgqueue.history REPLICA IDENTITY FULL;
 COMMENT ON TABLE pgqueue.history IS 'Jobs that ended. Appended to, never updated; retention drops a day at a time';
 
 COMMENT ON COLUMN pgqueue.history.xact IS 'The transaction that ended the job, so that statistics count it exactly once (pgqueue._fold_stats)';
+
+COMMENT ON COLUMN pgqueue.history.snoozes IS 'As in the queue';
 
 CREATE TABLE pgqueue.schedule (
     id bigint NOT NULL,
@@ -1273,6 +1294,10 @@ CREATE FUNCTION pgqueue._forget_fleet_hosts() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._forget_keys() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._forget_limits() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1440,7 +1465,7 @@ CREATE FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) RETURNS
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._is_key_taken(role oid, key text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_key_taken(role oid, key text, except_id bigint DEFAULT NULL::bigint) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -1462,7 +1487,7 @@ CREATE FUNCTION pgqueue._is_plain(relation oid, columns text[]) RETURNS boolean
 CREATE FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) RETURNS boolean
     LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) RETURNS boolean
+CREATE FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS boolean
     LANGUAGE sql STABLE;
 
 CREATE FUNCTION pgqueue._is_plain_trigger(argv text[]) RETURNS boolean
@@ -1520,6 +1545,10 @@ CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
 
 CREATE FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._keep_key(id bigint) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) RETURNS void
@@ -1641,6 +1670,35 @@ CREATE FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, is_tota
 
 CREATE FUNCTION pgqueue._lock_job(id bigint, token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE TABLE pgqueue.unique_hold (
+    submitter oid NOT NULL,
+    kind pgqueue.message_kind NOT NULL,
+    unique_key text NOT NULL,
+    message_id bigint,
+    cookie bigint,
+    task_id text,
+    free_at timestamp with time zone
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE pgqueue.unique_hold IS 'For each unique key of a role the job, and the Celery task, that was submitted last with it. The key is taken while that message is in the queue, and until free_at. Only calls with a key write it; upkeep deletes what is free';
+
+COMMENT ON COLUMN pgqueue.unique_hold.message_id IS 'The message. NULL: the transaction that made the row is about to name it';
+
+COMMENT ON COLUMN pgqueue.unique_hold.cookie IS 'The cookie of the job, for the handle when the job has ended';
+
+COMMENT ON COLUMN pgqueue.unique_hold.task_id IS 'Of a Celery task: its id. A retry that the task sends itself has the same, and takes the key over';
+
+COMMENT ON COLUMN pgqueue.unique_hold.free_at IS 'The key is taken until then, whether or not the message has ended (unique_for). NULL: no longer than the message is there';
+
+CREATE FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) RETURNS pgqueue.unique_hold
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._lock_waiting(id bigint) RETURNS pgqueue.message
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._loopback_conninfo(host text, port text) RETURNS text
@@ -1877,6 +1935,10 @@ CREATE FUNCTION pgqueue._prune_schedule(o pgqueue.schedule_order) RETURNS pgqueu
 CREATE FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text DEFAULT NULL::text) RETURNS integer
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1887,6 +1949,22 @@ CREATE FUNCTION pgqueue._purge(queue text) RETURNS integer
 
 CREATE FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) RETURNS pgqueue.handle
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_keyed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) RETURNS pgqueue.handle
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) RETURNS bigint
@@ -1998,6 +2076,10 @@ CREATE FUNCTION pgqueue._refuse_stranger(role oid) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_taken(unique_key text, held pgqueue.unique_hold, is_live boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_traceparent(value text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2043,6 +2125,10 @@ CREATE FUNCTION pgqueue._repair_home() RETURNS text[]
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._repair_loopback() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2259,6 +2345,10 @@ CREATE FUNCTION pgqueue._search_step(before bigint, part text, since timestamp w
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan';
 
+CREATE FUNCTION pgqueue._seconds_in(value jsonb) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._seconds_to_next_due() RETURNS double precision
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2278,7 +2368,7 @@ CREATE FUNCTION pgqueue._send_notice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) RETURNS text
+CREATE FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2423,6 +2513,10 @@ CREATE FUNCTION pgqueue._store_task_result(task_id text, state text, content_typ
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._submit_keyed(k pgqueue.keyed_outbox) RETURNS pgqueue.keyed_outbox
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._sum_counts(counts bigint[]) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2531,7 +2625,11 @@ CREATE FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) RETURNS pgqueu
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) RETURNS text
+CREATE FUNCTION pgqueue._trigger_job_options(options jsonb) RETURNS pgqueue.job_options
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._trigger_key(options jsonb, kind text, row_json jsonb, table_schema text, table_name text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2621,6 +2719,10 @@ CREATE FUNCTION pgqueue._with_trace(headers jsonb) RETURNS jsonb
 CREATE FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision DEFAULT 60) RETURNS jsonb
     LANGUAGE sql;
 
+CREATE FUNCTION pgqueue._without_idle_key_options(options pgqueue.job_options) RETURNS pgqueue.job_options
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._without_runner(error jsonb, sql text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2669,10 +2771,10 @@ CREATE FUNCTION pgqueue.detach(handle pgqueue.handle) RETURNS void
 CREATE FUNCTION pgqueue.discard_jobs(queue text DEFAULT NULL::text, label text DEFAULT NULL::text, state text DEFAULT NULL::text, sqlstate text DEFAULT NULL::text, error text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, max_count integer DEFAULT NULL::integer) RETURNS bigint
     LANGUAGE sql;
 
-CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS SETOF pgqueue.handle
+CREATE FUNCTION pgqueue.enqueue_many(sql text[], params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_keys text[] DEFAULT NULL::text[], label text DEFAULT NULL::text, durability text DEFAULT NULL::text, keep_result boolean DEFAULT false, rows text[] DEFAULT NULL::text[], traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS SETOF pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.enqueue_trigger() RETURNS trigger
@@ -2698,7 +2800,7 @@ CREATE FUNCTION pgqueue.job_log(handle pgqueue.handle) RETURNS TABLE(at timestam
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.launch(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.pause(queue text) RETURNS boolean
@@ -2759,7 +2861,7 @@ CREATE FUNCTION pgqueue.schedule(name text, schedule text, sql text, params text
 CREATE FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, timezone text DEFAULT 'UTC'::text, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, label text DEFAULT NULL::text, jitter interval DEFAULT NULL::interval, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ends_at timestamp with time zone DEFAULT NULL::timestamp with time zone, overlap text DEFAULT NULL::text, catch_up text DEFAULT 'last'::text, headers jsonb DEFAULT NULL::jsonb, expires interval DEFAULT NULL::interval, ignore_result boolean DEFAULT NULL::boolean, link text DEFAULT NULL::text, errback text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql;
 
-CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text) RETURNS text
+CREATE FUNCTION pgqueue.send_task(task text, args jsonb DEFAULT '[]'::jsonb, kwargs jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'celery'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, task_id text DEFAULT NULL::text, headers jsonb DEFAULT NULL::jsonb, ignore_result boolean DEFAULT false, link text DEFAULT NULL::text, errback text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, unique_key text DEFAULT NULL::text, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS text
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.set_durability(queue text, durability text) RETURNS void
@@ -2800,11 +2902,15 @@ COMMENT ON COLUMN pgqueue.slow.failures IS 'How many of them have failed';
 CREATE FUNCTION pgqueue.slow_jobs(since interval DEFAULT '1 day'::interval, queue text DEFAULT NULL::text) RETURNS SETOF pgqueue.slow
     LANGUAGE plpgsql;
 
+CREATE FUNCTION pgqueue.snooze(delay interval) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue.statement(handle pgqueue.handle) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
-CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint) RETURNS pgqueue.handle
+CREATE FUNCTION pgqueue.submit(sql text, params text[] DEFAULT NULL::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, delay interval DEFAULT NULL::interval, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, expires timestamp with time zone DEFAULT NULL::timestamp with time zone, timeout interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, label text DEFAULT NULL::text, durability text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, limit_key text DEFAULT NULL::text, after pgqueue.handle[] DEFAULT NULL::pgqueue.handle[], on_parent_failure text DEFAULT 'cancel'::text, batch bigint DEFAULT NULL::bigint, unique_for interval DEFAULT NULL::interval, on_conflict text DEFAULT 'keep'::text) RETURNS pgqueue.handle
     LANGUAGE plpgsql;
 
 CREATE FUNCTION pgqueue.task_result(task_id text) RETURNS jsonb
@@ -2825,6 +2931,10 @@ CREATE FUNCTION pgqueue.uninstall_pg_cron() RETURNS void
 
 CREATE FUNCTION pgqueue.unschedule(name text, owner regrole DEFAULT NULL::regrole) RETURNS void
     LANGUAGE plpgsql;
+
+CREATE FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT NULL::integer, queue text DEFAULT NULL::text, params text[] DEFAULT NULL::text[], timeout interval DEFAULT NULL::interval) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval DEFAULT NULL::interval) RETURNS boolean
     LANGUAGE plpgsql
@@ -3096,7 +3206,8 @@ CREATE TABLE pgqueue.history_default (
     progress_msg text,
     command_tags text[],
     error jsonb,
-    retried_from bigint
+    retried_from bigint,
+    snoozes smallint
 );
 
 ALTER TABLE ONLY pgqueue.history_default REPLICA IDENTITY FULL;
@@ -3222,6 +3333,8 @@ COMMENT ON COLUMN pgqueue.jobs.handle IS 'The handle of the job, for result, can
 COMMENT ON COLUMN pgqueue.jobs.retried_from IS 'The failed job that this job runs again (pgqueue.retry). NULL: it is no repetition';
 
 COMMENT ON COLUMN pgqueue.jobs.parents IS 'Of a waiting job: the first 100 jobs for whose end it waits. NULL: it does not wait for others';
+
+COMMENT ON COLUMN pgqueue.jobs.snoozes IS 'How often a run of the job has put it off (pgqueue.snooze)';
 
 CREATE TABLE pgqueue.limit_holder (
     id bigint NOT NULL,
@@ -3663,7 +3776,11 @@ ALTER TABLE ONLY pgqueue.declaration ALTER COLUMN role SET DEFAULT ((quote_ident
 
 ALTER TABLE ONLY pgqueue.dispatch ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.job_change ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.job_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
+ALTER TABLE ONLY pgqueue.keyed_outbox ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
 ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
@@ -3798,6 +3915,9 @@ ALTER TABLE ONLY pgqueue.tracked_job
 ALTER TABLE ONLY pgqueue.tracked_timeout
     ADD CONSTRAINT tracked_timeout_pkey PRIMARY KEY (session_id);
 
+ALTER TABLE ONLY pgqueue.unique_hold
+    ADD CONSTRAINT unique_hold_pkey PRIMARY KEY (submitter, kind, unique_key);
+
 ALTER TABLE ONLY pgqueue.upkeep_failure
     ADD CONSTRAINT upkeep_failure_pkey PRIMARY KEY (part);
 
@@ -3906,10 +4026,6 @@ CREATE INDEX message_session ON pgqueue.message USING btree (session_id, submitt
 
 COMMENT ON INDEX pgqueue.message_session IS 'pgqueue.stats: the unfinished jobs of this session';
 
-CREATE UNIQUE INDEX message_unique_key ON pgqueue.message USING btree (submitter, unique_key) WHERE (unique_key IS NOT NULL);
-
-COMMENT ON INDEX pgqueue.message_unique_key IS 'One unfinished job for each unique key of a role';
-
 CREATE INDEX queue_declared_by ON pgqueue.queue USING btree (declared_by) WHERE (declared_by <> (0)::oid);
 
 COMMENT ON INDEX pgqueue.queue_declared_by IS 'pgqueue._require_room: how many a role has';
@@ -3980,6 +4096,8 @@ CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.batch_order FOR EACH ROW E
 
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.declaration FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out();
 
+CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.job_change FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_job_change();
+
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.job_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_job_order();
 
 CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.schedule_order FOR EACH ROW EXECUTE FUNCTION pgqueue._carry_out_schedule();
@@ -3987,6 +4105,8 @@ CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.schedule_order FOR EACH RO
 CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
 
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
+
+CREATE TRIGGER put_keyed INSTEAD OF INSERT ON pgqueue.keyed_outbox FOR EACH ROW EXECUTE FUNCTION pgqueue._put_keyed();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
 
@@ -4100,6 +4220,8 @@ ALTER TABLE pgqueue.task_result_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.tracked_job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.tracked_timeout ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.unique_hold ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.upkeep_failure ENABLE ROW LEVEL SECURITY;
 
@@ -4291,6 +4413,8 @@ GRANT ALL ON FUNCTION pgqueue._capture_settings(caller_search_path text) TO pgqu
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._carry_out_job_change() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._carry_out_job_order() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._carry_out_schedule() FROM PUBLIC;
@@ -4318,6 +4442,10 @@ REVOKE ALL ON FUNCTION pgqueue._check_fleet(name text, processes integer, queues
 REVOKE ALL ON FUNCTION pgqueue._check_handle(role oid, handle pgqueue.handle, submitter oid, cookie bigint, wrong_cookie text, by_administrators boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_job_filters(o pgqueue.job_order) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._check_key(unique_key text, unique_for interval, on_conflict text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._check_limit(queue text, max_running integer, per_key integer, rate integer, period interval, burst integer) FROM PUBLIC;
 
@@ -4418,6 +4546,9 @@ REVOKE ALL ON FUNCTION pgqueue._check_sending(sending jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._check_snooze(id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._check_snooze(id bigint) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
@@ -4768,6 +4899,8 @@ REVOKE ALL ON FUNCTION pgqueue._forget_failures(ended_before timestamp with time
 
 REVOKE ALL ON FUNCTION pgqueue._forget_fleet_hosts() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._forget_keys() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._forget_limits() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_scale_requests() FROM PUBLIC;
@@ -4875,7 +5008,7 @@ REVOKE ALL ON FUNCTION pgqueue._is_given_up(id bigint, max_attempts integer) FRO
 
 REVOKE ALL ON FUNCTION pgqueue._is_intact(runner oid, runner_xid xid, role oid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._is_key_taken(role oid, key text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION pgqueue._is_key_taken(role oid, key text, except_id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._is_operator(role oid) FROM PUBLIC;
 
@@ -4890,8 +5023,8 @@ GRANT ALL ON FUNCTION pgqueue._is_plain(relation oid, columns text[]) TO pgqueue
 REVOKE ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_call(options pgqueue.job_options) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._is_plain_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, headers jsonb, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._is_plain_trigger(argv text[]) TO pgqueue_user;
@@ -4931,6 +5064,8 @@ GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._keep_claims(worker_id integer, ids bigint[], begun bigint[]) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._keep_key(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_notices(id bigint, token bigint, notices jsonb) TO pgqueue_user;
@@ -4997,6 +5132,10 @@ REVOKE ALL ON FUNCTION pgqueue._lock_holders(rule pgqueue.limit_rule, role oid, 
 
 REVOKE ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._lock_job(id bigint, token bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_key(role oid, kind pgqueue.message_kind, key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._lock_waiting(id bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._loopback_conninfo(host text, port text) FROM PUBLIC;
 
@@ -5156,6 +5295,10 @@ REVOKE ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._publish(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue._publish_keyed(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text, unique_key text, unique_for interval, on_conflict text, OUT reached integer, OUT task_id text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._publish_otherwise(exchange text, routing_key text, message json, priority integer, eta timestamp with time zone, expires timestamp with time zone, limit_key text) TO pgqueue_worker;
@@ -5165,6 +5308,93 @@ GRANT ALL ON FUNCTION pgqueue._purge(queue text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._put_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._put_keyed() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._put_keyed_job(submitter oid, kept pgqueue.result_kept, settings jsonb, session_id bigint, sql text, params text[], options pgqueue.job_options, cookie bigint, due_at timestamp with time zone) TO pgqueue_user;
+
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(cookie),INSERT(cookie) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(session_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(due_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(expires_at) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kind) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(kept) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(priority) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(max_attempts) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(sql) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(params) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(settings) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(timeout) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(backoff) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(label) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(limit_key) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(payload) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(unique_for) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(on_conflict) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(exchange) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT INSERT(waits) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(place),INSERT(place) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(task_id) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_user;
+GRANT SELECT(outcome) ON TABLE pgqueue.keyed_outbox TO pgqueue_worker;
+
+REVOKE ALL ON FUNCTION pgqueue._put_message(k pgqueue.keyed_outbox) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._put_off(id bigint, token bigint, delay_ms bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._put_schedule(o pgqueue.schedule_order) FROM PUBLIC;
 
@@ -5246,6 +5476,8 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_result(what text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_stranger(role oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_stranger(role oid) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_taken(unique_key text, held pgqueue.unique_hold, is_live boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_traceparent(value text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_traceparent(value text) TO pgqueue_user;
 
@@ -5278,6 +5510,8 @@ REVOKE ALL ON FUNCTION pgqueue._repair_executor() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._repair_home() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._repair_loopback() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._replace_waiting(there pgqueue.message, k pgqueue.keyed_outbox) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._report_fleet(host text, instance uuid, pid integer, processes jsonb) TO pgqueue_worker;
@@ -5423,6 +5657,9 @@ GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since times
 GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._search_step(before bigint, part text, since timestamp with time zone, until timestamp with time zone, is_first boolean, OUT beginning bigint, OUT ending bigint) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue._seconds_in(value jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._seconds_in(value jsonb) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_due() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._seconds_to_next_schedule(overdue_before timestamp with time zone) FROM PUBLIC;
@@ -5434,8 +5671,8 @@ REVOKE ALL ON FUNCTION pgqueue._send_at(sending jsonb, jitter interval) FROM PUB
 
 REVOKE ALL ON FUNCTION pgqueue._send_notice() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._send_otherwise(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._sending_of(headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
@@ -5564,6 +5801,8 @@ REVOKE ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, cont
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._store_task_result(task_id text, state text, content_type text, payload bytea, lifetime interval, patience text) TO pgqueue_worker;
 
+REVOKE ALL ON FUNCTION pgqueue._submit_keyed(k pgqueue.keyed_outbox) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._sum_counts(counts bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._suspect(ids bigint[]) FROM PUBLIC;
@@ -5655,8 +5894,11 @@ GRANT ALL ON FUNCTION pgqueue._trigger_columns(argv text[]) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_job(argv text[], settings jsonb) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue._trigger_limit_key(options jsonb, row_json jsonb, table_schema text, table_name text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue._trigger_job_options(options jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_job_options(options jsonb) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._trigger_key(options jsonb, kind text, row_json jsonb, table_schema text, table_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._trigger_key(options jsonb, kind text, row_json jsonb, table_schema text, table_name text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._trigger_options(argv text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._trigger_options(argv text[]) TO pgqueue_user;
@@ -5715,6 +5957,9 @@ GRANT ALL ON FUNCTION pgqueue._with_trace(headers jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._with_wait(request jsonb, since timestamp with time zone, left_s double precision) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._without_idle_key_options(options pgqueue.job_options) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._without_idle_key_options(options pgqueue.job_options) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue._without_runner(error jsonb, sql text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._worker_interval(name text, fallback interval, least_value interval, greatest_value interval) FROM PUBLIC;
@@ -5764,11 +6009,11 @@ REVOKE ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, 
 GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.discard_jobs(queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer) TO pgqueue_admin;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, keep_result boolean, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.enqueue_many(sql text[], params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_keys text[], label text, durability text, keep_result boolean, rows text[], traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.enqueue_trigger() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.enqueue_trigger() TO pgqueue_user;
@@ -5786,8 +6031,8 @@ REVOKE ALL ON FUNCTION pgqueue.install_pg_cron() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.job_log(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.launch(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.pause(queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.pause(queue text) TO pgqueue_admin;
@@ -5845,8 +6090,8 @@ GRANT ALL ON FUNCTION pgqueue.schedule(name text, schedule text, sql text, param
 REVOKE ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.schedule_task(name text, schedule text, task text, args jsonb, kwargs jsonb, timezone text, queue text, priority integer, label text, jitter interval, starts_at timestamp with time zone, ends_at timestamp with time zone, overlap text, catch_up text, headers jsonb, expires interval, ignore_result boolean, link text, errback text) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.send_task(task text, args jsonb, kwargs jsonb, queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, task_id text, headers jsonb, ignore_result boolean, link text, errback text, limit_key text, unique_key text, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.set_durability(queue text, durability text) TO pgqueue_admin;
@@ -5890,11 +6135,14 @@ GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_w
 GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue.slow_jobs(since interval, queue text) TO pgqueue_admin;
 
+REVOKE ALL ON FUNCTION pgqueue.snooze(delay interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.snooze(delay interval) TO pgqueue_user;
+
 REVOKE ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.statement(handle pgqueue.handle) TO pgqueue_user;
 
-REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint) TO pgqueue_user;
+REVOKE ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.submit(sql text, params text[], queue text, priority integer, delay interval, eta timestamp with time zone, expires timestamp with time zone, timeout interval, max_attempts integer, backoff interval, unique_key text, label text, durability text, traceparent text, limit_key text, after pgqueue.handle[], on_parent_failure text, batch bigint, unique_for interval, on_conflict text) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue.task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.task_result(task_id text) TO pgqueue_user;
@@ -5910,6 +6158,10 @@ REVOKE ALL ON FUNCTION pgqueue.uninstall_pg_cron() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue.unschedule(name text, owner regrole) TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval) TO pgqueue_user;
+GRANT ALL ON FUNCTION pgqueue.update(handle pgqueue.handle, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue.wait(handle pgqueue.handle, timeout interval) TO pgqueue_user;
@@ -5967,6 +6219,30 @@ GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.fleets TO pgqueue_admin;
 
+GRANT INSERT(id) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(id) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(cookie) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(cookie) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(eta) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(eta) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(priority) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(priority) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(queue) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(queue) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(params) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(params) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT INSERT(timeout) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT INSERT(timeout) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
+GRANT SELECT(is_done) ON TABLE pgqueue.job_change TO pgqueue_user;
+GRANT SELECT(is_done) ON TABLE pgqueue.job_change TO pgqueue_admin;
+
 GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.job_content TO pgqueue_monitor;
@@ -6015,8 +6291,6 @@ GRANT INSERT(timeout) ON TABLE pgqueue.outbox TO pgqueue_user;
 GRANT INSERT(backoff) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(label) ON TABLE pgqueue.outbox TO pgqueue_user;
-
-GRANT SELECT(unique_key),INSERT(unique_key) ON TABLE pgqueue.outbox TO pgqueue_user;
 
 GRANT INSERT(limit_key) ON TABLE pgqueue.outbox TO pgqueue_user;
 
@@ -6093,13 +6367,17 @@ CREATE VIEW pgqueue.fleet_processes (host text, host_status text, last_seen_at t
 
 CREATE VIEW pgqueue.fleets (fleet text, processes integer, queues text[], executors integer, concurrency integer, restart_after interval, changed_at timestamp with time zone, running bigint) WITH (security_barrier=true);
 
-CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval) WITH (check_option=cascaded);
+CREATE VIEW pgqueue.inbox (id bigint, cookie bigint, token bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, launched_at timestamp with time zone, submitter oid, kind pgqueue.message_kind, state pgqueue.message_state, kept pgqueue.result_kept, top_level boolean, acked boolean, worker_id integer, priority smallint, deliveries smallint, attempts smallint, max_attempts smallint, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, last_error jsonb, retried_from bigint, queue_timeout interval, snoozes smallint) WITH (check_option=cascaded);
+
+CREATE VIEW pgqueue.job_change (role oid, id bigint, cookie bigint, eta timestamp with time zone, priority integer, queue text, params text[], timeout interval, is_done boolean);
 
 CREATE VIEW pgqueue.job_content (id bigint, statement text, params text[], notices jsonb, retried_as bigint, can_be_retried boolean, is_readable boolean) WITH (security_barrier=true);
 
 CREATE VIEW pgqueue.job_order (role oid, act text, id bigint, cookie bigint, queue text, label text, state text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, max_count integer, is_dry_run boolean, count bigint, new_id bigint, new_cookie bigint);
 
-CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[]) WITH (security_barrier=true);
+CREATE VIEW pgqueue.jobs (id bigint, state pgqueue.job_state, queue text, priority integer, label text, statement text, submitter name, launched_at timestamp with time zone, eta timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, duration_ms double precision, attempts integer, max_attempts integer, worker text, backend_pid integer, progress_pct integer, progress_msg text, rows bigint, command_tag text, sqlstate text, error text, error_detail text, error_hint text, error_context text, handle pgqueue.handle, retried_from bigint, parents bigint[], snoozes integer) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.keyed_outbox (submitter oid, cookie bigint, session_id bigint, due_at timestamp with time zone, expires_at timestamp with time zone, kind pgqueue.message_kind, kept pgqueue.result_kept, priority integer, max_attempts integer, queue text, sql text, params text[], settings jsonb, timeout interval, backoff interval, label text, unique_key text, limit_key text, payload json, unique_for interval, on_conflict text, exchange text, waits boolean, place bigint, id bigint, task_id text, outcome text);
 
 CREATE VIEW pgqueue.limiting (role oid, queue text, max_running integer, per_key integer, rate integer, period interval, burst integer, had_limits boolean);
 

@@ -53,6 +53,13 @@ def send_groups_at_once(celery_canvas: ModuleType) -> None:
     batch_groups(celery_canvas)
 
 
+def return_kept_tasks(celery_app_base: ModuleType) -> None:
+    """Return the result of the task that has the unique key of one that was sent."""
+    from .celery_patches.kept_tasks import return_kept
+
+    return_kept(celery_app_base)
+
+
 def limit_tasks(celery_worker_state: ModuleType) -> None:
     """Let tasks under limits hold their places until they end."""
     from .celery_patches.limited_tasks import tell_ends
@@ -104,6 +111,7 @@ def join_neighbours(with_gossip: bool) -> None:
 register_transport()
 after_import("kombu.serialization", register_encryption)
 after_import("celery.app.amqp", change_publishing)
+after_import("celery.app.base", return_kept_tasks)
 after_import("celery.app.control", answer_in_json)
 after_import("celery.app.task", encrypt_retries)
 after_import("celery.app.trace", hide_results)

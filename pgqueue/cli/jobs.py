@@ -36,6 +36,7 @@ _COLUMNS = (
     Column("sqlstate", is_extra=True),
     Column("retried_from", is_extra=True),
     Column("parents", is_extra=True),
+    Column("snoozes", is_extra=True),
 )
 
 

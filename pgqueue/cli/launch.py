@@ -41,6 +41,14 @@ from .waiting import wait_with_progress
 )
 @click.option("--batch", type=int, help="The batch that it is in, a number of pgqueue.batch.")
 @click.option("--unique-key", help="While an unfinished job has this key, give that one's handle.")
+@click.option("--unique-for", type=DURATION, help="Keep the key taken for this long, also when the job has ended.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["keep", "replace", "debounce", "raise"]),
+    default="keep",
+    show_default=True,
+    help="If the key is taken: keep that job, replace it if it waits, also put it off, or fail.",
+)
 @click.option("--wait/--no-wait", default=False, show_default=True, help="Wait for the result and print it.")
 @on_database
 def launch(sql: str, params: tuple[str, ...], wait: bool, dsn: str | None, as_json: bool, **options: Any) -> None:

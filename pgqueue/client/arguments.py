@@ -45,6 +45,8 @@ class JobOptions(TypedDict, total=False):
     after: Sequence[Handle | HasHandle | str | int] | None
     on_parent_failure: str | None
     batch: int | None
+    unique_for: timedelta | float | None
+    on_conflict: str
 
 
 #: Names under which a caller may look for encryption.
@@ -93,7 +95,7 @@ def job_arguments(
 def _dump_options(options: Mapping[str, Any]) -> str:
     """Return options as JSON with the fields of pgqueue.job_options."""
     dumped = dict(options)
-    for name in ("delay", "timeout", "backoff"):
+    for name in ("delay", "timeout", "backoff", "unique_for"):
         duration = to_interval(options.get(name), name)
         if duration is not None:
             dumped[name] = f"{duration.days} days +{duration.seconds}.{duration.microseconds:06} seconds"

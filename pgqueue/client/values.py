@@ -66,6 +66,7 @@ class JobStatus:
     retried_from: int | None = None
     parents: list[int] | None = None
     """Of a waiting job: the first 100 jobs for whose end it waits."""
+    snoozes: int = 0
     handle: Handle | None = None
     """For roles that may use it."""
 

@@ -78,7 +78,7 @@ SCHEDULES = {"unschedule", "pause_schedule", "resume_schedule", "run_schedule"}
 #: The same for settings of queues.
 CONFIGURATION = {"configure", "set_limit"}
 #: The same for jobs.
-JOBS = {"retry", "retry_jobs", "discard_jobs", "cancel_jobs"}
+JOBS = {"retry", "retry_jobs", "discard_jobs", "cancel_jobs", "update"}
 #: The same for observers of events, which are logins of administrators such as Flower's.
 OBSERVING = {
     "_register_worker", "_unregister_worker", "_set_worker_queues", "_set_worker_executors", "_keep_claims", "_fall_asleep",
@@ -111,6 +111,7 @@ NOBODYS = {
     "_claim_limited", "_take_turns", "_limit_turns", "_lock_holders", "_next_of_keys", "_count_claimed", "_forget_limits",
     "_wanted_executors", "_forget_scale_requests", "_forget_fleet_hosts", "_check_fleet",
     "_is_worker_login", "_drop_queue", "_require_own_worker", "_require_observable", "_require_observers_claim",
+    "_lock_waiting", "_replace_waiting", "_put_message", "_lock_key", "_submit_keyed", "_keep_key", "_is_key_taken", "_forget_keys", "_put_off",
     "_first_block", "_repair_home", "_settle_here", "_renumber_roles", "_note_roles", "_role_here",
 }  # fmt: skip
 
@@ -261,7 +262,9 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("declaration",),
         ("dispatch",),
         ("inbox",),
+        ("job_change",),
         ("job_order",),
+        ("keyed_outbox",),
         ("limiting",),
         ("schedule_order",),
         ("stats",),
@@ -396,7 +399,9 @@ def test_no_role_may_change_a_sequence_or_a_table(owner):
         ("pgqueue.configuring", "INSERT"),
         ("pgqueue.declaration", "INSERT"),
         ("pgqueue.dispatch", "INSERT"),
+        ("pgqueue.job_change", "INSERT"),
         ("pgqueue.job_order", "INSERT"),
+        ("pgqueue.keyed_outbox", "INSERT"),
         ("pgqueue.limiting", "INSERT"),
         ("pgqueue.outbox", "INSERT"),
         ("pgqueue.schedule_order", "INSERT"),

@@ -32,6 +32,7 @@ JOBS = [
     "handle",
     "retried_from",
     "parents",
+    "snoozes",
 ]
 WORKERS = ["worker", "started_at", "last_seen_at", "status", "items_processed", "last_run_at", "executors", "running"]
 QUEUES = [

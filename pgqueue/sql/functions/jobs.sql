@@ -42,20 +42,20 @@ create or replace view pgqueue.jobs with (security_barrier) as
          case when pg_has_role(j.submitter, 'member') then j.error ->> 'context' end as error_context,
          -- A caller that has lost the cookie, and may use it, gets it again.
          case when pg_has_role(j.submitter, 'member') then row(j.id, j.cookie)::pgqueue.handle end as handle,
-         j.retried_from, j.parents
+         j.retried_from, j.parents, coalesce(j.snoozes, 0)::int as snoozes
   from (
     select m.id, m.cookie, case when a.id is not null then 'running' when m.state = 'waiting' then 'waiting' else 'queued' end::pgqueue.job_state as state, m.queue, m.priority, m.label, m.sql,
            m.submitter, m.launched_at, m.due_at as eta, a.started_at, null::timestamptz as ended_at, m.attempts + (a.id is not null)::int as attempts,
            m.max_attempts, (select w.name from pgqueue.worker w where w.id = m.worker_id) as worker, a.backend_pid, a.progress_pct,
            a.progress_msg, null::bigint as row_count, null::text[] as command_tags, m.last_error as error, m.retried_from,
-           case when m.state = 'waiting' then array(select d.parent from pgqueue.dependency d where d.child = m.id order by d.parent limit 100) end as parents
+           case when m.state = 'waiting' then array(select d.parent from pgqueue.dependency d where d.child = m.id order by d.parent limit 100) end as parents, m.snoozes
     from pgqueue.message m
     left join pgqueue.activity a on a.id = m.id and a.token = m.token
     where m.kind = 'job'
     union all
     select h.id, h.cookie, h.state, h.queue, h.priority, h.label, h.sql, h.submitter, h.launched_at, h.eta, h.started_at, h.ended_at, h.attempts,
            h.max_attempts, h.worker, h.backend_pid, h.progress_pct, h.progress_msg, h.row_count, h.command_tags, h.error,
-           h.retried_from, null
+           h.retried_from, null, h.snoozes
     from pgqueue.history h
   ) j
   where pg_has_role(j.submitter, 'member') or (select pg_has_role('pgqueue_monitor', 'member') or pg_has_role('pgqueue_admin', 'member'));
@@ -95,6 +95,7 @@ comment on column pgqueue.jobs.handle is
   'The handle of the job, for result, cancel and the other functions. NULL for roles that are not members of the submitter';
 comment on column pgqueue.jobs.retried_from is 'The failed job that this job runs again (pgqueue.retry). NULL: it is no repetition';
 comment on column pgqueue.jobs.parents is 'Of a waiting job: the first 100 jobs for whose end it waits. NULL: it does not wait for others';
+comment on column pgqueue.jobs.snoozes is 'How often a run of the job has put it off (pgqueue.snooze)';
 grant select on pgqueue.jobs to pgqueue_user, pgqueue_worker, pgqueue_monitor, pgqueue_admin;
 
 create or replace function pgqueue._statement_of(role oid, handle pgqueue.handle)

@@ -154,5 +154,5 @@ create or replace view pgqueue.outbox with (security_barrier) as
 comment on view pgqueue.outbox is
   'Where a role inserts its own messages. The table fills in the submitter: current_user, which a view does not change';
 -- The right is granted by column: with a right on the whole view, LOCK TABLE locks the tables under it.
-grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, unique_key, limit_key, payload) on pgqueue.outbox to pgqueue_user;
-grant select (id, cookie, unique_key) on pgqueue.outbox to pgqueue_user;
+grant insert (cookie, session_id, due_at, expires_at, kind, state, kept, priority, max_attempts, queue, sql, params, settings, timeout, backoff, label, limit_key, payload) on pgqueue.outbox to pgqueue_user;
+grant select (id, cookie) on pgqueue.outbox to pgqueue_user;

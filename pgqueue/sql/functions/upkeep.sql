@@ -48,6 +48,11 @@ begin
       if random() < 0.02 then
         perform pgqueue._forget_limits();
       end if;
+    when 'keys' then
+      -- All rows are read, so only now and then.
+      if random() < 0.02 then
+        perform pgqueue._forget_keys();
+      end if;
     when 'scaling' then
       perform pgqueue._forget_scale_requests();
       perform pgqueue._forget_fleet_hosts();
@@ -122,7 +127,7 @@ begin
     -- Only one worker at a time. The lock is a row that no other role can lock, not an advisory lock, which any role can take.
     perform from pgqueue.stat_fold for update skip locked;
     if found then
-      perform pgqueue._try_upkeep(p) from unnest('{rescue,dependencies,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,scaling}'::text[]) p;
+      perform pgqueue._try_upkeep(p) from unnest('{rescue,dependencies,expiry,statistics,proofs,roles,quotas,requests,activity,schedule runs,retention,limits,keys,scaling}'::text[]) p;
       -- Creating and dropping partitions locks their parent. A waiting lock request would block the workers behind it, so this does
       -- not wait.
       perform set_config('lock_timeout', '50ms', true);

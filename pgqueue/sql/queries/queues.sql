@@ -20,7 +20,7 @@ order by submitter, queue
 select id, state::text, queue, priority, label, statement, submitter::text, launched_at, eta, started_at, ended_at,
        duration_ms, attempts, max_attempts, worker, backend_pid, progress_pct, progress_msg, rows,
        command_tag, sqlstate, error, error_detail, error_hint, error_context,
-       retried_from, parents, (handle).cookie as cookie
+       retried_from, parents, snoozes, (handle).cookie as cookie
 from pgqueue.jobs
 where (%(states)s::text[] is null or state::text = any (%(states)s::text[]))
   and (%(queue)s::text is null or queue = %(queue)s::text)
