@@ -145,7 +145,7 @@ def find_unsealed(content: object) -> list[Step]:
 
 
 def with_seals(content: Any, sealed: Mapping[int, Step]) -> Any:
-    """Return `content` with steps exchanged for sealed ones. What is given does not change.
+    """Return a copy of `content` with steps exchanged for sealed ones.
 
     Args:
         sealed: by the `id` of the step that was found.

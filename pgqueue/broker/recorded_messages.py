@@ -64,7 +64,8 @@ class RecordedMessages(Connection):
         found = self.sealed_steps.get(canonical(step))
         if found is None:
             raise InvalidArgument(
-                "an SQL step was made while the call was sent", hint="Make all steps before, and send them as one canvas."
+                "an SQL step was made while the call was sent",
+                hint="Make all steps before, and send them as one canvas.",
             )
         return found
 

@@ -35,7 +35,7 @@ def register_encryption(kombu_serialization: ModuleType) -> None:
 
 
 def change_publishing(celery_app_amqp: ModuleType) -> None:
-    """Let Celery's `connection=` publish in a driver's transaction, add limit keys, hide encrypted arguments, seal SQL."""
+    """Let `connection=` publish in a driver's transaction, add limit keys, hide encrypted arguments, seal SQL."""
     if hasattr(celery_app_amqp, "AMQP"):
         from .celery_patches.caller_producer import CallerProducer
         from .celery_patches.encrypted_tasks import hide_arguments

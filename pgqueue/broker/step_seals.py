@@ -1,4 +1,4 @@
-"""Get the SQL steps in a message sealed, over the connection that publishes it: they run as the role that sends them."""
+"""Seal the SQL steps in a message over the connection that publishes it: they run as the role that sends them."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ def refuse_encrypted(is_encrypted: bool) -> None:
         )
 
 
-def seal_steps(
-    database: Database, caller: CallerConnection | RecordedMessages | None, steps: list[Step]
-) -> list[Step]:
+def seal_steps(database: Database, caller: CallerConnection | RecordedMessages | None, steps: list[Step]) -> list[Step]:
     """Return the steps as the current role of the session that publishes has sealed them.
 
     Args:

@@ -68,7 +68,7 @@ class ChordParts:
             return
         try:
             if self._store.database.is_in_transaction:
-                # Whoever has begun it tries the whole of it again.
+                # The owner of that transaction tries the whole of it again.
                 self._return_part(request, state, result)
             else:
                 self._store.retry(lambda: self._return_part(request, state, result))

@@ -51,7 +51,8 @@ class SqlRequest(Request):
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
         # Results with `result_extended` and `celery inspect` show these. The process that runs the task has the body.
-        self._kwargs = self._request_dict["kwargs"] = without_secrets(self._kwargs)
+        shown: dict[str, Any] = without_secrets(self.kwargs)
+        self._kwargs = self._request_dict["kwargs"] = shown
 
     def revoked(self) -> bool:
         """Whether the task is revoked or has expired: not if its job has ended, which is what the message tells."""
@@ -99,7 +100,7 @@ class SqlTask(Task):
         if outcome is None:
             self._hand_in(args, getattr(request, _STEP), is_encrypted=bool(getattr(request, ENCRYPTED, False)))
         self._tell()
-        assert outcome is not None  # noqa: S101 - _hand_in raises
+        assert outcome is not None  # _hand_in raises
         return self._return(outcome)
 
     def _hand_in(self, args: tuple[Any, ...], step: Mapping[str, Any], *, is_encrypted: bool) -> None:
@@ -141,7 +142,7 @@ class SqlTask(Task):
 
     def _trace(self, task_id: str, args: Any, kwargs: Any, request: Any = None) -> Any:
         """Run the task as Celery does, in one transaction, and let its message come again if that was not committed."""
-        assert self._tracer is not None  # noqa: S101 - see __trace__
+        assert self._tracer is not None  # see __trace__
         call = (task_id, args, without_secrets(kwargs), {**(request or {}), _STEP: kwargs})
         database = self._database()
         if _caller(database) is not None:

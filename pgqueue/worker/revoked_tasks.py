@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: A worker may be handing in a task at the moment of the request: then its job is found a moment later.
+#: A worker may submit the job of a task at the moment of the request: then the job is found a moment later.
 _AGAIN_SECONDS = 1.0
 _celerys_revoke: Callable[..., Any] = control.revoke
 _databases: dict[str, Database] = {}
@@ -30,7 +30,7 @@ def revoke_sql_tasks(database: Database) -> None:
 
 
 def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **options: Any) -> Any:
-    """Revoke tasks by their ids: SQL that has not begun does not run, and with `terminate` SQL that runs is canceled."""
+    """Revoke tasks: SQL that has not begun does not run, and with `terminate` SQL that runs is canceled."""
     answer = _celerys_revoke(state, task_id, terminate=terminate, signal=signal, **options)
     task_ids = [str(each) for each in maybe_list(task_id) or []]
     _cancel_jobs(task_ids, bool(terminate))
@@ -41,8 +41,8 @@ def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None
 
 
 def _cancel_jobs(task_ids: list[str], terminate: bool) -> None:
-    for database in list(_databases.values()):
-        try:
+    try:
+        for database in list(_databases.values()):
             database.fetch("revoke_sql_tasks", task_ids=task_ids, terminate=terminate)
-        except psycopg.Error as failure:
-            logger.warning("revoked SQL tasks could not be canceled: %s", failure)
+    except psycopg.Error as failure:
+        logger.warning("revoked SQL tasks could not be canceled: %s", failure)

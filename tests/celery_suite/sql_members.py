@@ -43,7 +43,9 @@ def to_sql(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if name == "identity" and not args:
         return sql("select $1::jsonb", with_result=True, result="scalar")
     if name == "tsum" and not args:
-        return sql("select sum(n::numeric) from jsonb_array_elements_text($1::jsonb) n", with_result=True, result="scalar")
+        return sql(
+            "select sum(n::numeric) from jsonb_array_elements_text($1::jsonb) n", with_result=True, result="scalar"
+        )
     return None
 
 
@@ -76,7 +78,7 @@ def sql_lane(celery_session_app: Any) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
     """Exchange signatures while a test runs."""
-    global _is_on
+    global _is_on  # noqa: PLW0603 - pytest knows no plugin object here
     _is_on = item.originalname not in UNCHANGED
     try:
         return (yield)
@@ -85,4 +87,6 @@ def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    terminalreporter.write_line(f"exchanged for SQL: {_counts['exchanged']} of {_counts['eligible']} signatures that have an equivalent")
+    terminalreporter.write_line(
+        f"exchanged for SQL: {_counts['exchanged']} of {_counts['eligible']} signatures that have an equivalent"
+    )

@@ -62,7 +62,9 @@ def app(db: Database, make: MakeApp) -> Iterator[Celery]:
 def work(db: Database, start_worker: StartWorker) -> StartWorker:
     def start(**options: Any) -> Worker:
         arguments = ["--concurrency=2", "--executors=2"]
-        return start_worker(db, **{"command": "celery", "app": "tests.harness.canvas_app", "arguments": arguments, **options})
+        return start_worker(
+            db, **{"command": "celery", "app": "tests.harness.canvas_app", "arguments": arguments, **options}
+        )
 
     return start
 
@@ -71,7 +73,9 @@ def test_sql_stands_between_tasks_in_a_chain_and_takes_and_gives_results(app: Ce
     work()
     add = app.tasks["add"]
 
-    result = chain(add.s(1, 2), sql("select $1::int * $2::int", [10], with_result=True, result="scalar"), add.s(5), app=app)()
+    result = chain(
+        add.s(1, 2), sql("select $1::int * $2::int", [10], with_result=True, result="scalar"), add.s(5), app=app
+    )()
 
     assert result.get(timeout=30) == 35
 
@@ -94,13 +98,21 @@ def test_a_step_runs_as_who_sent_the_canvas_though_a_worker_sends_the_step(app: 
 @pytest.mark.parametrize(
     ("options", "value"),
     [
-        ({}, [{"n": 1, "t": "a", "b": True, "j": {"x": [1]}, "d": "2024-01-31", "l": [1, 2]}, {"n": None, "t": None, "b": None, "j": None, "d": None, "l": None}]),
+        (
+            {},
+            [
+                {"n": 1, "t": "a", "b": True, "j": {"x": [1]}, "d": "2024-01-31", "l": [1, 2]},
+                {"n": None, "t": None, "b": None, "j": None, "d": None, "l": None},
+            ],
+        ),
         ({"result": "scalar"}, 1),
         ({"result": "count"}, 2),
         ({"result": "none"}, None),
     ],
 )
-def test_the_next_step_gets_rows_or_a_value_or_a_count(app: Celery, work: StartWorker, options: dict[str, str], value: object) -> None:
+def test_the_next_step_gets_rows_or_a_value_or_a_count(
+    app: Celery, work: StartWorker, options: dict[str, str], value: object
+) -> None:
     work()
     statement = """
         select 1 as n, 'a' as t, true as b, '{"x": [1]}'::jsonb as j, date '2024-01-31' as d, array[1, 2] as l
@@ -116,7 +128,9 @@ def test_what_returns_no_rows_gives_an_empty_list_and_counts_what_it_changed(app
     assert sql("insert into made select generate_series(1, 7)", result="count", app=app).delay().get(timeout=30) == 7
 
 
-def test_a_large_result_is_whole_and_one_too_large_fails_before_its_effect(app: Celery, db: Database, work: StartWorker) -> None:
+def test_a_large_result_is_whole_and_one_too_large_fails_before_its_effect(
+    app: Celery, db: Database, work: StartWorker
+) -> None:
     work()
 
     rows = sql("select n from generate_series(1, 5000) n", app=app).delay().get(timeout=30)
@@ -146,16 +160,32 @@ def test_a_diamond_of_sql_and_python_ends_once(app: Celery, db: Database, work: 
     def row(name: str) -> Any:
         return sql("insert into ledger (step) values ($1) returning step", [name], result="scalar")
 
-    diamond = chain(row("top"), group(chain(note.s("left"), row("left 2")), chain(row("right"), note.s("right 2"))), row("bottom"), app=app)
+    diamond = chain(
+        row("top"),
+        group(chain(note.s("left"), row("left 2")), chain(row("right"), note.s("right 2"))),
+        row("bottom"),
+        app=app,
+    )
 
     assert diamond().get(timeout=30) == "bottom"
-    assert {step for (step,) in db.execute("select step from ledger")} == {"top", "left", "left 2", "right", "right 2", "bottom"}
+    assert {step for (step,) in db.execute("select step from ledger")} == {
+        "top",
+        "left",
+        "left 2",
+        "right",
+        "right 2",
+        "bottom",
+    }
 
 
-def test_a_failure_has_the_servers_report_and_calls_the_errback_and_not_the_next_step(app: Celery, db: Database, work: StartWorker) -> None:
+def test_a_failure_has_the_servers_report_and_calls_the_errback_and_not_the_next_step(
+    app: Celery, db: Database, work: StartWorker
+) -> None:
     work()
     heard = app.tasks["note"].s("errback")
-    failing = sql("do $$ begin raise exception 'no stock' using errcode = 'U0001', detail = 'of 7', hint = 'order'; end $$")
+    failing = sql(
+        "do $$ begin raise exception 'no stock' using errcode = 'U0001', detail = 'of 7', hint = 'order'; end $$"
+    )
 
     result = chain(failing, sql("insert into ledger values ('next')"), app=app).apply_async(link_error=heard)
 
@@ -181,7 +211,9 @@ def test_a_task_can_have_sql_as_its_errback(app: Celery, db: Database, work: Sta
 
     failed = app.tasks["fail"].apply_async(link_error=errback)
 
-    eventually(lambda: db.execute("select step, by_role from ledger") == [(failed.id, "alice")], 30, what="the errback ran")
+    eventually(
+        lambda: db.execute("select step, by_role from ledger") == [(failed.id, "alice")], 30, what="the errback ran"
+    )
 
 
 def test_the_jobs_own_attempts_are_its_retries(app: Celery, db: Database, work: StartWorker) -> None:
@@ -213,7 +245,11 @@ def test_a_step_that_runs_is_canceled_with_terminate_only(app: Celery, db: Datab
     work()
     running = chain(sql("select pg_sleep(60)"), sql("insert into ledger values ('next')"), app=app)()
     operator = make_operator(app, db)
-    eventually(lambda: db.execute("select 1 from pg_stat_activity where query ~ 'pg_sleep[(]60' and pid <> pg_backend_pid()"), 20, what="it runs")
+    eventually(
+        lambda: db.execute("select 1 from pg_stat_activity where query ~ 'pg_sleep[(]60' and pid <> pg_backend_pid()"),
+        20,
+        what="it runs",
+    )
 
     operator.control.revoke(running.parent.id)
     time.sleep(1.5)
@@ -233,7 +269,9 @@ def make_operator(app: Celery, db: Database) -> Celery:
     return operator
 
 
-def test_nobody_makes_a_worker_or_another_role_run_a_statement(app: Celery, db: Database, work: StartWorker, make: MakeApp) -> None:
+def test_nobody_makes_a_worker_or_another_role_run_a_statement(
+    app: Celery, db: Database, work: StartWorker, make: MakeApp
+) -> None:
     db.create_role("mallory")
     work()
     mallory = make("mallory")
@@ -251,7 +289,9 @@ def test_nobody_makes_a_worker_or_another_role_run_a_statement(app: Celery, db: 
 
     for step in forged:
         direct = mallory.signature("pgqueue.sql", kwargs=step, immutable=True)
-        behind = chain(mallory.tasks["add"].s(1), mallory.signature("pgqueue.sql", kwargs=step, immutable=True), app=mallory)
+        behind = chain(
+            mallory.tasks["add"].s(1), mallory.signature("pgqueue.sql", kwargs=step, immutable=True), app=mallory
+        )
         for result in (direct.delay(), behind.delay()):
             with pytest.raises(NotPermitted, match="sealed"):
                 result.get(timeout=30)
@@ -262,7 +302,9 @@ def json_step(db: Database, step: dict[str, Any], role: str) -> dict[str, Any]:
     """Return a step as a role seals it."""
 
     with db.connect(role) as session:
-        row = session.execute("insert into pgqueue.step_order (step) values (%s) returning sealed", [json.dumps(step)]).fetchone()
+        row = session.execute(
+            "insert into pgqueue.step_order (step) values (%s) returning sealed", [json.dumps(step)]
+        ).fetchone()
         assert row is not None
         return dict(row[0])
 
@@ -290,7 +332,9 @@ def test_options_that_are_wrong_are_refused_at_the_door(app: Celery) -> None:
         sql("select 1", with_result=True, app=app).delay(factor=2)
 
 
-def test_a_step_without_a_result_before_it_or_with_one_that_is_no_json_fails_with_a_sentence(app: Celery, work: StartWorker) -> None:
+def test_a_step_without_a_result_before_it_or_with_one_that_is_no_json_fails_with_a_sentence(
+    app: Celery, work: StartWorker
+) -> None:
     work()
 
     with pytest.raises(InvalidArgument, match="not 0 arguments"):
@@ -299,7 +343,9 @@ def test_a_step_without_a_result_before_it_or_with_one_that_is_no_json_fails_wit
         sql("select $1", with_result=True, app=app).delay(float("nan")).get(timeout=30)
 
 
-def test_a_canvas_in_a_transaction_is_sent_with_its_commit_and_inherits_its_settings(app: Celery, db: Database, work: StartWorker) -> None:
+def test_a_canvas_in_a_transaction_is_sent_with_its_commit_and_inherits_its_settings(
+    app: Celery, db: Database, work: StartWorker
+) -> None:
     work()
     db.execute("create schema shop; grant all on schema shop to alice")
     with psycopg.connect(db.dsn_for("alice")) as connection:
@@ -322,7 +368,9 @@ def test_a_coroutine_sends_a_canvas_in_its_transaction(app: Celery, db: Database
 
     async def send() -> Any:
         async with await psycopg.AsyncConnection.connect(db.dsn_for("alice")) as connection:
-            steps = chain(app.tasks["add"].s(1, 1), sql("select $1::int + 1", with_result=True, result="scalar", app=app), app=app)
+            steps = chain(
+                app.tasks["add"].s(1, 1), sql("select $1::int + 1", with_result=True, result="scalar", app=app), app=app
+            )
             return await pgqueue.aio.celery.apply_async(steps, connection=connection)
 
     assert asyncio.run(send()).get(timeout=30) == 3
@@ -343,9 +391,13 @@ def test_the_seal_is_in_no_result_and_in_no_event(app: Celery, db: Database, wor
 
 
 def test_copies_of_a_message_make_one_job_and_one_next_step(app: Celery, db: Database, work: StartWorker) -> None:
-    steps = chain(sql("insert into ledger values ('first') returning 1", result="scalar"), app.tasks["add"].s(1), app=app)
+    steps = chain(
+        sql("insert into ledger values ('first') returning 1", result="scalar"), app.tasks["add"].s(1), app=app
+    )
     result = steps()
-    db.execute("insert into pgqueue.message (submitter, kind, queue, payload) select submitter, kind, queue, payload from pgqueue.message, generate_series(1, 3)")
+    db.execute(
+        "insert into pgqueue.message (submitter, kind, queue, payload) select submitter, kind, queue, payload from pgqueue.message, generate_series(1, 3)"
+    )
     db.execute("grant select on pgqueue.message to alice")
 
     work()
@@ -354,7 +406,10 @@ def test_copies_of_a_message_make_one_job_and_one_next_step(app: Celery, db: Dat
     eventually(lambda: db.fetch_value("select count(*) from pgqueue.message") == 0, 30, what="all copies have gone")
     assert db.execute("select step from ledger") == [("first",)]
     assert db.fetch_value("select count(*) from pgqueue.jobs") == 1
-    assert db.fetch_value("select count(*) from pgqueue.task_result where task_id = %s and state = 'SUCCESS'", [result.id]) == 1
+    assert (
+        db.fetch_value("select count(*) from pgqueue.task_result where task_id = %s and state = 'SUCCESS'", [result.id])
+        == 1
+    )
 
 
 def test_it_cannot_be_encrypted_nor_run_eagerly_nor_sent_by_another_broker(app: Celery, make: MakeApp) -> None:
@@ -369,13 +424,17 @@ def test_it_cannot_be_encrypted_nor_run_eagerly_nor_sent_by_another_broker(app: 
         sql("select 1", app=other).delay()
 
 
-def test_another_result_backend_gets_the_results(db: Database, app: Celery, make: MakeApp, work: StartWorker, tmp_path: Path) -> None:
+def test_another_result_backend_gets_the_results(
+    db: Database, app: Celery, make: MakeApp, work: StartWorker, tmp_path: Path
+) -> None:
     backend = f"file://{tmp_path}"
     work(environment={"RESULT_BACKEND": backend})
     other = make(result_backend=backend)
     other.set_current()
 
-    result = chain(other.tasks["add"].s(1, 2), sql("select $1::int + 1", with_result=True, result="scalar"), app=other)()
+    result = chain(
+        other.tasks["add"].s(1, 2), sql("select $1::int + 1", with_result=True, result="scalar"), app=other
+    )()
 
     assert result.get(timeout=30) == 4
     assert db.fetch_value("select count(*) from pgqueue.task_result") == 0

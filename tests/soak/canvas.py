@@ -42,7 +42,13 @@ def diamond(app: Celery, members: int) -> tuple[Any, set[str]]:
     header, names = [], {"top", "bottom"}
     for n in range(members):
         kind = n % 3
-        header.append(row(f"sql {n}") if kind == 0 else note.s(f"python {n}") if kind == 1 else chain(note.s(f"python {n}"), row(f"then sql {n}")))
+        header.append(
+            row(f"sql {n}")
+            if kind == 0
+            else note.s(f"python {n}")
+            if kind == 1
+            else chain(note.s(f"python {n}"), row(f"then sql {n}"))
+        )
         names |= {f"sql {n}"} if kind == 0 else {f"python {n}"} if kind == 1 else {f"python {n}", f"then sql {n}"}
     body = sql(
         "insert into ledger (step) select 'bottom' returning (select count(*) from jsonb_array_elements($1::jsonb))",
@@ -125,7 +131,9 @@ def main() -> int:
             db, Path(folder), members=options.jobs, workers=options.workers, kill=options.kill, seconds=options.seconds
         )
         failed = db.fetch_value(FAILED)
-        print(f"{options.jobs} members in {time.monotonic() - begun_at:.0f} s, {killed} workers killed, {len(missing)} steps missing, {failed} jobs failed")
+        print(
+            f"{options.jobs} members in {time.monotonic() - begun_at:.0f} s, {killed} workers killed, {len(missing)} steps missing, {failed} jobs failed"
+        )
     return 1 if missing or failed else 0
 
 

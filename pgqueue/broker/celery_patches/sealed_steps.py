@@ -1,4 +1,4 @@
-"""Celery sends the SQL steps of a canvas inside the messages of other tasks: they are sealed before it is serialized."""
+"""Seal the SQL steps that Celery sends inside the messages of other tasks, before these are serialized."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ end
 $$;
 comment on function pgqueue._check_step(jsonb) is 'Raises an error for a step that could not become a job';
 
--- Sealing acts as the owner, who has the keys; the view says which role asked.
+-- Sealing acts as the owner, which has the keys, and the view says which role asked.
 create or replace view pgqueue.step_order as
   select null::oid as submitter, null::jsonb as settings, null::jsonb as step, null::jsonb as sealed
   where false;
@@ -96,6 +96,6 @@ begin
   return new;
 end
 $$;
-comment on function pgqueue._seal_step() is 'Seals what a role has inserted into pgqueue.step_order: with that, the step runs as this role, whoever forwards it';
+comment on function pgqueue._seal_step() is 'Seals what a role has inserted into pgqueue.step_order: with that, the step runs as this role, also when another role forwards it';
 
 create or replace trigger seal_step instead of insert on pgqueue.step_order for each row execute function pgqueue._seal_step();

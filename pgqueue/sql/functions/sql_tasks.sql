@@ -1,7 +1,7 @@
 -- after: sql_steps, execution
 -- SQL jobs that are Celery tasks: the message of a task becomes a job, and the end of the job a message that tells Celery the outcome.
 --
--- The id of the task decides: it makes one job, and its outcome is told once, whichever worker dies and however often a message comes.
+-- The id of the task decides: it makes one job, and Celery gets its outcome once, although workers die and messages come more than once.
 
 create or replace function pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text)
   returns text
@@ -27,7 +27,7 @@ begin
   end if;
   perform pgqueue._require_login(role);
   perform pgqueue._check_step(step - '{settings,seal}'::text[]);
-  -- What could fail at the end of the job fails here: the message as jsonb, and its size with an outcome.
+  -- A message that could not be sent again at the end of the job is refused now: jsonb must hold it, and its outcome needs room.
   letter := m.payload::jsonb #- '{properties,expiration}';
   letter := letter || jsonb_build_object('headers', (letter -> 'headers') || '{"expires": null, "eta": null}');
   if octet_length(letter::text) > max_bytes then

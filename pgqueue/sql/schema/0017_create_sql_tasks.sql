@@ -1,4 +1,4 @@
--- SQL statements as Celery tasks (pgqueue.sql in Python): the task of each job, and what has become of it.
+-- SQL statements as Celery tasks (pgqueue.sql in Python): the task of each job, and whether it has ended.
 
 create table pgqueue.sql_task (
   task_id text primary key,
