@@ -31,8 +31,9 @@ PgQueueError
     NotPermitted, UnknownJob, InvalidArgument, WrongState, NotSupported, ResultMismatch, TooManyJobs,
     ClaimLost, WorkerUnknown, DefinitionConflict
   JobError                  a job ended otherwise than well; has all the fields of its report
-    JobFailed, JobCanceled, JobExpired
-      StepFailed              the job was an SQL step of a Celery canvas
+    JobFailed               its statement raised an error
+      StepFailed            of an SQL step of a Celery canvas
+    JobCanceled, JobExpired
 """
 
 from __future__ import annotations

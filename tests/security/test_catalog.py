@@ -264,6 +264,7 @@ def test_every_view_that_shows_rows_by_role_is_a_security_barrier(owner):
         ("limiting",),
         ("schedule_order",),
         ("stats",),
+        ("step_order",),
     ]
 
 

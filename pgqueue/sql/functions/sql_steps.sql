@@ -54,7 +54,7 @@ create or replace function pgqueue._check_step(step jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  strange text := (select string_agg(format('"%s"', k), ', ' order by k) from jsonb_object_keys(step) k
+  strange text := (select string_agg('"' || k || '"', ', ' order by k) from jsonb_object_keys(step) k
                    where k <> all ('{sql,params,with_result,result,timeout,max_attempts,backoff,label,durability}'));
 begin
   if strange is not null then

@@ -148,6 +148,10 @@ declare
   value jsonb;
   max_bytes constant int := 16777216;
 begin
+  if result is null then
+    delete from pgqueue.result r where r.id = m.id;
+    return;  -- The job runs again (pgqueue.retry).
+  end if;
   -- Of a large result all chunks but the first are in the table.
   if (select sum(octet_length(r.rows::text)) from pgqueue.result r where r.id = m.id and r.seq > 0) > 2 * max_bytes and result = 'rows' then
     perform pgqueue._refuse_large_value();
