@@ -72,6 +72,8 @@ class SqlTask(Task):
     # Other workers that are asked to revoke the task must see that it is no longer theirs to end.
     track_started = True
     _tracer: Callable[..., Any] | None = None
+    #: The broker of the application as it was asked last, and its database.
+    _known: tuple[object, Database] | None = None
 
     @property
     def __trace__(self) -> Callable[..., Any] | None:
@@ -158,10 +160,16 @@ class SqlTask(Task):
             return _rejected(failure)
 
     def _database(self) -> Database:
-        url = str(self.app.connection_for_write().as_uri(include_password=True))
-        if not url.startswith(URL_SCHEME):
-            raise NotSupported("an SQL step needs pgqueue as the broker", hint="Set broker_url to a pgqueue:// URL.")
-        return Database.for_dsn(to_conninfo(url))
+        given = self.app.conf.broker_write_url
+        if self._known is None or self._known[0] != given:
+            # Making a connection of kombu to ask it takes longer than the rest of a run.
+            url = str(self.app.connection_for_write().as_uri(include_password=True))
+            if not url.startswith(URL_SCHEME):
+                raise NotSupported(
+                    "an SQL step needs pgqueue as the broker", hint="Set broker_url to a pgqueue:// URL."
+                )
+            self._known = given, Database.for_dsn(to_conninfo(url))
+        return self._known[1]
 
     def _fetch(self, query: str, **params: Any) -> Any:
         database = self._database()

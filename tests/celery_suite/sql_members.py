@@ -19,8 +19,11 @@ from pgqueue import sql
 from pgqueue.tasks import install
 
 EVERY = 3
-#: Their signatures are compared with those of the task, or they count what a task has noted in its process.
-UNCHANGED: dict[str, str] = {}
+UNCHANGED = {
+    "test_chain_with_a_deserialised_chain_led_by_a_group": "sends signatures that were stored as JSON: a statement has"
+    " lost its seal then, and is refused",
+    "test_generator_group_iterated_while_calling_len": "compares the arguments of signatures",
+}
 _process = os.getpid()
 _counts: Counter[str] = Counter()
 _is_on = False
@@ -87,6 +90,8 @@ def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for name, reason in UNCHANGED.items():
+        terminalreporter.write_line(f"nothing was exchanged in {name}: it {reason}")
     terminalreporter.write_line(
         f"exchanged for SQL: {_counts['exchanged']} of {_counts['eligible']} signatures that have an equivalent"
     )
