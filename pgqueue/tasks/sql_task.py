@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import nullcontext
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 from decimal import Decimal
@@ -27,9 +26,7 @@ from celery.worker.request import Request
 
 from ..broker.step_seals import refuse_encrypted
 from ..config import URL_SCHEME, to_conninfo
-from ..db.caller_transaction import current, driver_connection
 from ..db.database import Database
-from ..db.named_query import run as run_query
 from ..encryption import HEADER as ENCRYPTED
 from ..errors import InvalidArgument, NotSupported, StepFailed, from_driver
 from ..sql_signature import TASK_NAME, without_secrets
@@ -96,7 +93,7 @@ class SqlTask(Task):
         if request.called_directly or request.is_eager:
             raise NotSupported(
                 "an SQL step cannot run eagerly: it is a job of the database",
-                hint="Send it, without task_always_eager. In tests: pgqueue.testing.drain.",
+                hint="Send it, without task_always_eager, and let a worker run it.",
             )
         outcome = getattr(request, OUTCOME, None)
         if outcome is None:
@@ -110,7 +107,8 @@ class SqlTask(Task):
             refuse_encrypted(is_encrypted)
             message_id, token = self.request.properties["delivery_tag"].split(":")
             previous = _to_previous(args) if step.get("with_result") else None
-            with self._database().transaction() if _caller(self._database()) is None else nullcontext():
+            # A savepoint: what refuses the step must not undo that Celery learns it.
+            with self._database().transaction():
                 answer = self._fetch(
                     "start_sql_task", id=int(message_id), token=int(token), step=json.dumps(step), previous=previous
                 )
@@ -147,8 +145,6 @@ class SqlTask(Task):
         assert self._tracer is not None  # see __trace__
         call = (task_id, args, without_secrets(kwargs), {**(request or {}), _STEP: kwargs})
         database = self._database()
-        if _caller(database) is not None:
-            return self._tracer(*call)
         try:
             with database.transaction():
                 outcome = self._tracer(*call)
@@ -172,21 +168,12 @@ class SqlTask(Task):
         return self._known[1]
 
     def _fetch(self, query: str, **params: Any) -> Any:
-        database = self._database()
-        caller = _caller(database)
-        if caller is not None:
-            return run_query(driver_connection(caller), query, params, prepare=False)[0][0]
-        return database.fetch(query, **params)[0][0]
+        return self._database().fetch(query, **params)[0][0]
 
 
 def make_sql_task() -> SqlTask:
     """Return the task for one application: Celery keeps what an application configures in the class of a task."""
     return type(SqlTask.__name__, (SqlTask,), {"__module__": __name__, "__doc__": SqlTask.__doc__})()  # type: ignore[no-any-return]
-
-
-def _caller(database: Database) -> Any:
-    """Return the owner of the transaction in which a test runs tasks, if there is one."""
-    return current(database.conninfo)
 
 
 def _rejected(failure: Exception) -> Any:
