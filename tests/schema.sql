@@ -91,10 +91,11 @@ COMMENT ON TYPE pgqueue.message_state IS 'The state of a message in the queue; a
 CREATE TYPE pgqueue.result_kept AS ENUM (
     'none',
     'once',
-    'many'
+    'many',
+    'task'
 );
 
-COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result)';
+COMMENT ON TYPE pgqueue.result_kept IS 'How often the result of a job may be read: never (submit), once (launch), until retention (enqueue with keep_result). task: it goes to a Celery task instead';
 
 CREATE FUNCTION pgqueue._handle(id smallint) RETURNS pgqueue.handle
     LANGUAGE plpgsql
@@ -428,6 +429,10 @@ CREATE FUNCTION pgqueue._check_short_text(what text, given text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._check_step(step jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE TABLE pgqueue.chord_part (
     group_id text NOT NULL,
     place integer NOT NULL,
@@ -477,6 +482,10 @@ CREATE FUNCTION pgqueue._command_tag(sql text, row_count bigint) RETURNS text
     LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._complete_sql_task(m pgqueue.message, row_count bigint, columns jsonb, rows jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -977,6 +986,10 @@ CREATE FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) RETURNS v
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._end_sql_task(m pgqueue.message, outcome jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._end_task(m pgqueue.message, state text, reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -1095,6 +1108,10 @@ CREATE FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) RETURNS v
 
 CREATE FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision DEFAULT NULL::double precision) RETURNS pgqueue.ending
     LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._fail_sql_task(m pgqueue.message, state pgqueue.job_state, error jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE TABLE pgqueue.upkeep_failure (
@@ -1248,6 +1265,10 @@ CREATE FUNCTION pgqueue._forget_scale_requests() RETURNS void
 
 CREATE FUNCTION pgqueue._forget_schedule_runs(older_than interval) RETURNS void
     LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._forget_sql_tasks(ended_before timestamp with time zone) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._forget_task_result(task_id text) RETURNS void
@@ -1474,6 +1495,10 @@ CREATE FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator bo
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan';
+
+CREATE FUNCTION pgqueue._json_value(type oid, value text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._keep_captured(content text) RETURNS void
     LANGUAGE plpgsql
@@ -1927,6 +1952,10 @@ CREATE FUNCTION pgqueue._refuse_excess(role oid, over_quota text) RETURNS boolea
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
+CREATE FUNCTION pgqueue._refuse_large_value() RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._refuse_message(m pgqueue.message) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp';
@@ -2095,6 +2124,10 @@ CREATE FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off';
 
+CREATE FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._role_after(queue text) RETURNS oid
     LANGUAGE sql STABLE;
 
@@ -2195,6 +2228,14 @@ COMMENT ON TABLE pgqueue.migration IS 'The migrations that this database has, wr
 COMMENT ON COLUMN pgqueue.migration.applied_by IS 'The version of the Python package that applied it';
 
 CREATE FUNCTION pgqueue._schema_version() RETURNS integer[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._seal_step() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._sealed_by(step jsonb) RETURNS oid
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
@@ -2326,6 +2367,14 @@ CREATE FUNCTION pgqueue._untrack_now(request jsonb) RETURNS integer
 CREATE FUNCTION pgqueue._spare_tracked(job jsonb) RETURNS integer
     LANGUAGE sql;
 
+CREATE FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns jsonb, rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
 CREATE FUNCTION pgqueue._state_rank(state text) RETURNS integer
     LANGUAGE sql IMMUTABLE;
 
@@ -2342,6 +2391,18 @@ CREATE FUNCTION pgqueue._statement_shape(sql text) RETURNS text
 
 CREATE FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb DEFAULT '{}'::jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_digest(seal_key text, step jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) RETURNS pgqueue.job_options
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._step_params(step jsonb, previous text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) RETURNS void
@@ -2404,6 +2465,10 @@ CREATE FUNCTION pgqueue._task_results(task_ids text[]) RETURNS TABLE(task_id tex
 
 CREATE FUNCTION pgqueue._tell_sent(message json, queue text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp';
+
+CREATE FUNCTION pgqueue._tell_sql_task(task_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp';
 
 CREATE FUNCTION pgqueue._tell_wait(id bigint) RETURNS void
@@ -3352,6 +3417,28 @@ COMMENT ON COLUMN pgqueue.schedule_runs.state IS 'The state of the job or task, 
 
 COMMENT ON COLUMN pgqueue.schedule_runs.error IS 'Why the run was refused. NULL: it was not, or the role is not a member of the owner';
 
+CREATE TABLE pgqueue.sql_task (
+    task_id text NOT NULL,
+    job_id bigint,
+    result text,
+    payload jsonb,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    told_at timestamp with time zone,
+    CONSTRAINT sql_task_result_is_known CHECK ((result = ANY (ARRAY['rows'::text, 'scalar'::text, 'count'::text, 'none'::text]))),
+    CONSTRAINT sql_task_that_runs_has_its_message CHECK (((ended_at IS NOT NULL) OR (num_nonnulls(result, payload) = 2)))
+);
+
+COMMENT ON TABLE pgqueue.sql_task IS 'Celery tasks that are SQL jobs, by their ids: each id makes one job, however often its message is delivered. The rows stay for the retention, so that a copy of a message that comes late is known';
+
+COMMENT ON COLUMN pgqueue.sql_task.job_id IS 'The job. NULL: there is none, because the task was refused';
+
+COMMENT ON COLUMN pgqueue.sql_task.result IS 'What Celery gets of the result: rows, scalar, count or none';
+
+COMMENT ON COLUMN pgqueue.sql_task.payload IS 'The message of the task, which comes back with the outcome when the job has ended. NULL: it did';
+
+COMMENT ON COLUMN pgqueue.sql_task.told_at IS 'When Celery had the outcome: the result was stored and the next steps were sent, in the same transaction if they are kept in this database';
+
 CREATE TABLE pgqueue.stat_fold (
     only_row boolean DEFAULT true NOT NULL,
     snapshot pg_snapshot NOT NULL,
@@ -3514,6 +3601,8 @@ ALTER TABLE ONLY pgqueue.limiting ALTER COLUMN role SET DEFAULT ((quote_ident((C
 
 ALTER TABLE ONLY pgqueue.schedule_order ALTER COLUMN role SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
 
+ALTER TABLE ONLY pgqueue.step_order ALTER COLUMN submitter SET DEFAULT ((quote_ident((CURRENT_USER)::text))::regrole)::oid;
+
 ALTER TABLE ONLY pgqueue.activity
     ADD CONSTRAINT activity_pkey PRIMARY KEY (id);
 
@@ -3612,6 +3701,9 @@ ALTER TABLE ONLY pgqueue.schedule
 
 ALTER TABLE ONLY pgqueue.schedule_run
     ADD CONSTRAINT schedule_run_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueue.sql_task
+    ADD CONSTRAINT sql_task_pkey PRIMARY KEY (task_id);
 
 ALTER TABLE ONLY pgqueue.stat_fold
     ADD CONSTRAINT stat_fold_pkey PRIMARY KEY (only_row);
@@ -3773,6 +3865,14 @@ CREATE INDEX schedule_run_schedule ON pgqueue.schedule_run USING btree (schedule
 
 COMMENT ON INDEX pgqueue.schedule_run_schedule IS 'pgqueue.schedule_runs: the runs of a schedule';
 
+CREATE INDEX sql_task_ended_at ON pgqueue.sql_task USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+
+COMMENT ON INDEX pgqueue.sql_task_ended_at IS 'pgqueue._forget_sql_tasks: what is older than the retention';
+
+CREATE UNIQUE INDEX sql_task_job_id ON pgqueue.sql_task USING btree (job_id) WHERE (ended_at IS NULL);
+
+COMMENT ON INDEX pgqueue.sql_task_job_id IS 'pgqueue._end_sql_task: the task of a job that ends';
+
 CREATE INDEX task_group_expires_at ON pgqueue.task_group USING btree (expires_at);
 
 COMMENT ON INDEX pgqueue.task_group_expires_at IS 'pgqueue._drop_partitions: expired groups';
@@ -3810,6 +3910,8 @@ CREATE TRIGGER carry_out INSTEAD OF INSERT ON pgqueue.schedule_order FOR EACH RO
 CREATE TRIGGER dispatch INSTEAD OF INSERT ON pgqueue.dispatch FOR EACH ROW EXECUTE FUNCTION pgqueue._dispatch();
 
 CREATE CONSTRAINT TRIGGER notice_is_sent AFTER INSERT ON pgqueue.notice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pgqueue._send_notice();
+
+CREATE TRIGGER seal_step INSTEAD OF INSERT ON pgqueue.step_order FOR EACH ROW EXECUTE FUNCTION pgqueue._seal_step();
 
 CREATE TRIGGER set_limit INSTEAD OF INSERT ON pgqueue.limiting FOR EACH ROW EXECUTE FUNCTION pgqueue._set_limit();
 
@@ -3899,6 +4001,8 @@ ALTER TABLE pgqueue.scale_request ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pgqueue.schedule ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.schedule_run ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE pgqueue.sql_task ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE pgqueue.stat_fold ENABLE ROW LEVEL SECURITY;
 
@@ -4230,6 +4334,8 @@ REVOKE ALL ON FUNCTION pgqueue._check_setting(setting text, value text, queue te
 
 REVOKE ALL ON FUNCTION pgqueue._check_short_text(what text, given text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._check_step(step jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._chord_parts(group_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._chord_parts(group_id text) TO pgqueue_worker;
@@ -4262,6 +4368,8 @@ GRANT ALL ON FUNCTION pgqueue._command_tag(sql text, row_count bigint) TO pgqueu
 
 REVOKE ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._complete_job(id bigint, token bigint, command_tags text[], row_count bigint, columns jsonb, rows jsonb, output_settings jsonb, has_committed boolean) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._complete_sql_task(m pgqueue.message, row_count bigint, columns jsonb, rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._configured_for_all(name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._configured_for_all(name text) TO pgqueue_user;
@@ -4434,6 +4542,8 @@ REVOKE ALL ON FUNCTION pgqueue._end_job(id bigint, state pgqueue.job_state, erro
 REVOKE ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._end_of_reading(job jsonb, old_settings jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._end_sql_task(m pgqueue.message, outcome jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._end_task(m pgqueue.message, state text, reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._ended_job(id bigint) FROM PUBLIC;
@@ -4503,6 +4613,8 @@ REVOKE ALL ON FUNCTION pgqueue._fail_for_good(m pgqueue.message, error jsonb) FR
 
 REVOKE ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._fail_job(id bigint, token bigint, error jsonb, run_s double precision) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._fail_sql_task(m pgqueue.message, state pgqueue.job_state, error jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._failing_upkeep() FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._failing_upkeep() TO pgqueue_user;
@@ -4575,6 +4687,8 @@ REVOKE ALL ON FUNCTION pgqueue._forget_limits() FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._forget_scale_requests() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_schedule_runs(older_than interval) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._forget_sql_tasks(ended_before timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._forget_task_result(task_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._forget_task_result(task_id text) TO pgqueue_user;
@@ -4724,6 +4838,8 @@ REVOKE ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys t
 GRANT ALL ON FUNCTION pgqueue._jobs_of(sql text[], params text[], unique_keys text[], rows text[]) TO pgqueue_user;
 
 REVOKE ALL ON FUNCTION pgqueue._jobs_to_cancel(o pgqueue.job_order, by_administrator boolean, launched_until timestamp with time zone, max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._json_value(type oid, value text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._keep_captured(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._keep_captured(content text) TO pgqueue_user;
@@ -5026,6 +5142,8 @@ REVOKE ALL ON FUNCTION pgqueue._refuse_change(what text, name text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_excess(role oid, over_quota text) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._refuse_large_value() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._refuse_message(m pgqueue.message) TO pgqueue_user;
 
@@ -5138,6 +5256,9 @@ REVOKE ALL ON FUNCTION pgqueue._retry_one(o pgqueue.job_order, by_administrator 
 
 REVOKE ALL ON FUNCTION pgqueue._retry_or_discard(o pgqueue.job_order, by_administrator boolean) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._revoke_sql_tasks(task_ids text[], terminate boolean) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._role_after(queue text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._role_here(number oid) FROM PUBLIC;
@@ -5204,6 +5325,10 @@ GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_worker;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_monitor;
 GRANT ALL ON FUNCTION pgqueue._schema_version() TO pgqueue_admin;
+
+REVOKE ALL ON FUNCTION pgqueue._seal_step() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._sealed_by(step jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._search_jobs(state text, queue text, label text, submitter text, statement text, sqlstate text, error text, since timestamp with time zone, until timestamp with time zone, before bigint, max_count integer, patience interval) TO pgqueue_user;
@@ -5321,6 +5446,11 @@ GRANT ALL ON FUNCTION pgqueue._untrack_now(request jsonb) TO pgqueue_user;
 REVOKE ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._spare_tracked(job jsonb) TO pgqueue_user;
 
+REVOKE ALL ON FUNCTION pgqueue._sql_task_value(result text, row_count bigint, columns jsonb, rows jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._start_sql_task(id bigint, token bigint, step jsonb, previous text) TO pgqueue_worker;
+
 REVOKE ALL ON FUNCTION pgqueue._state_rank(state text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_user;
 GRANT ALL ON FUNCTION pgqueue._state_rank(state text) TO pgqueue_worker;
@@ -5340,6 +5470,12 @@ GRANT ALL ON FUNCTION pgqueue._statement_shape(sql text) TO pgqueue_admin;
 
 REVOKE ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._status(handle pgqueue.handle, wait jsonb, OUT state pgqueue.job_state, OUT live boolean, OUT run_key bigint) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._step_digest(seal_key text, step jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._step_options(step jsonb, queue text, priority integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pgqueue._step_params(step jsonb, previous text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._stop_awaiting(task_ids text[], was_asleep boolean) TO pgqueue_user;
@@ -5394,6 +5530,9 @@ GRANT ALL ON FUNCTION pgqueue._task_results(task_ids text[]) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_sent(message json, queue text) TO pgqueue_user;
+
+REVOKE ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pgqueue._tell_sql_task(task_id text) TO pgqueue_worker;
 
 REVOKE ALL ON FUNCTION pgqueue._tell_wait(id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION pgqueue._tell_wait(id bigint) TO pgqueue_user;
@@ -5827,6 +5966,12 @@ GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_monitor;
 GRANT SELECT ON TABLE pgqueue.stats_total TO pgqueue_admin;
 
+GRANT INSERT(settings) ON TABLE pgqueue.step_order TO pgqueue_user;
+
+GRANT INSERT(step) ON TABLE pgqueue.step_order TO pgqueue_user;
+
+GRANT SELECT(sealed) ON TABLE pgqueue.step_order TO pgqueue_user;
+
 GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_user;
 GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_worker;
 GRANT SELECT ON TABLE pgqueue.tasks TO pgqueue_monitor;
@@ -5902,6 +6047,8 @@ CREATE VIEW pgqueue.slow (queue text, submitter name, label text, fingerprint te
 CREATE VIEW pgqueue.stats (workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer);
 
 CREATE VIEW pgqueue.stats_total (submitter name, queue text, workers_launched bigint, workers_completed bigint, workers_failed bigint, workers_canceled bigint, workers_active integer, avg_execution_ms double precision, max_workers integer) WITH (security_barrier=true);
+
+CREATE VIEW pgqueue.step_order (submitter oid, settings jsonb, step jsonb, sealed jsonb);
 
 CREATE VIEW pgqueue.tasks (task_id text, name text, state text, queue text, sent_at timestamp with time zone, started_at timestamp with time zone, ended_at timestamp with time zone, worker text, error text) WITH (security_barrier=true);
 
